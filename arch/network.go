@@ -1,0 +1,136 @@
+// Package arch holds a convolutional network as data: named layers, and everything that follows from them without
+// touching a weight (output sizes, parameters, multiply-accumulates, bytes, receptive fields), each with its formula.
+package arch
+
+import "fmt"
+
+// Shape is a feature map of C channels, H rows and W columns. A vector has H = W = 1.
+type Shape struct{ C, H, W int }
+
+func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
+
+// Size is a height and a width: of a kernel, a stride, a dilation.
+type Size struct{ H, W int }
+
+// Square is Size{n, n}.
+func Square(n int) Size { return Size{n, n} }
+
+func (s Size) String() string { return fmt.Sprintf("%dx%d", s.H, s.W) }
+
+// Network is a plain chain of layers.
+type Network struct {
+	Name   string // "vgg16"
+	Title  string // one line for lists: what it is, with its source
+	Input  Shape  // the size it was designed for
+	Layers []Layer
+}
+
+// Layer is one named operation. Names are unique within a network: conv1_1, relu1_1, pool1, fc6.
+type Layer struct {
+	Name string
+	Op   Op
+}
+
+// Op is one of Conv, ReLU, MaxPool, AvgPool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
+// Dropout and Softmax, all as values, not pointers.
+type Op interface {
+	// Kind is the operation's word in descriptions and tables: "conv", "relu", "maxpool" …
+	Kind() string
+}
+
+// PadMode says how a window's padding is found.
+type PadMode int
+
+const (
+	// Explicit padding is written out: Top, Left, Bottom, Right.
+	Explicit PadMode = iota
+	// Same is TensorFlow's SAME: output = ceil(input/stride), the odd pixel of padding at the bottom and right.
+	Same
+	// Valid is TensorFlow's VALID: no padding; output = ceil((input-kernel+1)/stride).
+	Valid
+)
+
+// Padding is added around a feature map: zeros for a convolution, nothing for pooling.
+type Padding struct {
+	Mode                     PadMode
+	Top, Left, Bottom, Right int // for Explicit
+}
+
+// Pad is explicit padding of n on every side.
+func Pad(n int) Padding { return Padding{Top: n, Left: n, Bottom: n, Right: n} }
+
+// Window is how a kernel slides over a feature map. A zero Stride or Dilation counts as 1x1.
+type Window struct {
+	Kernel   Size
+	Stride   Size
+	Dilation Size
+	Pad      Padding
+	Ceil     bool // round the output size up (pooling), as PyTorch's ceil_mode: a window may not start in the far padding
+}
+
+// Conv is a convolution (cross-correlation) to Out feature maps. Weights are Out x In/Groups x kh x kw.
+type Conv struct {
+	Out int
+	Window
+	Groups int // 0 counts as 1
+	NoBias bool
+}
+
+// ReLU is max(0, x); NaN stays NaN.
+type ReLU struct{}
+
+// MaxPool is the largest value of each window; padding never wins; NaN wins.
+type MaxPool struct{ Window }
+
+// AvgPool is the mean of each window.
+type AvgPool struct {
+	Window
+	CountPad bool // padding counts in the divisor, as in PyTorch's default count_include_pad (ceil overhang never counts)
+}
+
+// AdaptiveAvgPool averages to a fixed output size: row i averages rows floor(i*H/h) to ceil((i+1)*H/h)-1, as PyTorch's.
+type AdaptiveAvgPool struct{ Out Size }
+
+// GlobalAvgPool averages each feature map to one value.
+type GlobalAvgPool struct{}
+
+// LRN is local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), in PyTorch's and Caffe's
+// convention: y = x / (K + Alpha/Size * sum of x² over Size neighbouring channels)^Beta.
+type LRN struct {
+	Size           int
+	Alpha, Beta, K float64
+}
+
+// BatchNorm normalises each channel (Ioffe & Szegedy 2015): y = gamma*(x-mean)/sqrt(var+Eps) + beta.
+type BatchNorm struct {
+	Eps      float64 // 0 counts as 1e-5
+	Momentum float64 // of the running statistics, PyTorch's sense: new = (1-m)*old + m*batch; 0 counts as 0.1
+}
+
+// Flatten turns a feature map into a vector in C,H,W order.
+type Flatten struct{}
+
+// Linear is a fully connected layer. Weights are Out x In.
+type Linear struct {
+	Out    int
+	NoBias bool
+}
+
+// Dropout keeps each value with probability Keep and scales it by 1/Keep, in training only.
+type Dropout struct{ Keep float64 }
+
+// Softmax is exp(x_c)/sum exp(x) over channels.
+type Softmax struct{}
+
+func (Conv) Kind() string            { return "conv" }
+func (ReLU) Kind() string            { return "relu" }
+func (MaxPool) Kind() string         { return "maxpool" }
+func (AvgPool) Kind() string         { return "avgpool" }
+func (AdaptiveAvgPool) Kind() string { return "adaptiveavgpool" }
+func (GlobalAvgPool) Kind() string   { return "globalavgpool" }
+func (LRN) Kind() string             { return "lrn" }
+func (BatchNorm) Kind() string       { return "batchnorm" }
+func (Flatten) Kind() string         { return "flatten" }
+func (Linear) Kind() string          { return "linear" }
+func (Dropout) Kind() string         { return "dropout" }
+func (Softmax) Kind() string         { return "softmax" }
