@@ -1,0 +1,176 @@
+package reference
+
+import (
+	"fmt"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// Net runs a whole network and keeps every activation.
+type Net struct {
+	Layers      []arch.Placed
+	Params      map[string][]float64 // by name; shared with the caller
+	Masks       map[string][]float64 // dropout's masks by layer: 1 keeps a value, 0 drops it
+	Activations []Tensor             // of the last Forward: [0] is the input, [i+1] what Layers[i] made of [i]
+
+	training bool // how the last Forward ran
+}
+
+// NewNet places a network on an input size and gives it its parameters by name. It is an error if a parameter is missing
+// or has the wrong number of values, or the network is impossible.
+func NewNet(network *arch.Network, input arch.Shape, params map[string][]float64) (*Net, error) {
+	layers, err := network.Place(input)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range layers {
+		for _, p := range l.Params {
+			if len(params[p.Name]) != p.Count() {
+				return nil, fmt.Errorf("%s: parameter %s has %d values, not %d", network.Name, p.Name, len(params[p.Name]), p.Count())
+			}
+		}
+	}
+	return &Net{Layers: layers, Params: params}, nil
+}
+
+// Forward runs n images. In training, batch norm uses the batch's moments and moves its running statistics in Params,
+// and dropout applies its mask.
+func (net *Net) Forward(x []float64, n int, training bool) error {
+	input := Tensor{n, net.Layers[0].In, x}
+	if want := n * input.C * input.H * input.W; len(x) != want {
+		return fmt.Errorf("input has %d values, not %d", len(x), want)
+	}
+	net.training = training
+	net.Activations = []Tensor{input}
+	for _, l := range net.Layers {
+		y, err := net.forward(l, net.Activations[l.Index])
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", l.Name, err)
+		}
+		net.Activations = append(net.Activations, y)
+	}
+	return nil
+}
+
+func (net *Net) forward(l arch.Placed, x Tensor) (Tensor, error) {
+	switch op := l.Op.(type) {
+	case arch.Conv:
+		return Conv(l, x, net.param(l, "w"), net.param(l, "b")), nil
+	case arch.Linear:
+		return Linear(l, x, net.param(l, "w"), net.param(l, "b")), nil
+	case arch.BatchNorm:
+		mean, variance := net.param(l, "mean"), net.param(l, "var")
+		if net.training {
+			batchMean, batchVar := Moments(x)
+			UpdateRunning(l, x.N*x.H*x.W, batchMean, batchVar, mean, variance)
+			mean, variance = batchMean, batchVar
+		}
+		return BatchNorm(l, x, net.param(l, "gamma"), net.param(l, "beta"), mean, variance), nil
+	case arch.ReLU:
+		return ReLU(x), nil
+	case arch.MaxPool:
+		return MaxPool(l, x), nil
+	case arch.AvgPool:
+		return AvgPool(l, x), nil
+	case arch.AdaptiveAvgPool, arch.GlobalAvgPool: // global is adaptive to 1x1
+		return AdaptiveAvgPool(l, x), nil
+	case arch.LRN:
+		return LRN(l, x), nil
+	case arch.Flatten:
+		return Tensor{x.N, l.Out, x.Data}, nil
+	case arch.Dropout:
+		if !net.training {
+			return x, nil
+		}
+		if len(net.Masks[l.Name]) != len(x.Data) {
+			return Tensor{}, fmt.Errorf("mask has %d values, not %d", len(net.Masks[l.Name]), len(x.Data))
+		}
+		return Dropout(l, x, net.Masks[l.Name]), nil
+	case arch.Softmax:
+		return Softmax(x), nil
+	default:
+		return Tensor{}, fmt.Errorf("unknown operation %T", op)
+	}
+}
+
+// Activation is what a layer made in the last Forward.
+func (net *Net) Activation(layer string) (Tensor, error) {
+	for _, l := range net.Layers {
+		if l.Name == layer {
+			return net.Activations[l.Index+1], nil
+		}
+	}
+	return Tensor{}, fmt.Errorf("no layer %s", layer)
+}
+
+// Logits is the input of the last layer if that is a softmax, else its output.
+func (net *Net) Logits() Tensor { return net.Activations[net.depth()] }
+
+// depth counts the layers up to the logits.
+func (net *Net) depth() int {
+	last := len(net.Layers) - 1
+	if _, ok := net.Layers[last].Op.(arch.Softmax); ok {
+		return last
+	}
+	return last + 1
+}
+
+// Backward takes the gradient of a loss with respect to the logits of the last Forward to that of every trainable
+// parameter, by name, and of the input.
+func (net *Net) Backward(dlogits []float64) (grads map[string][]float64, dx []float64, err error) {
+	logits := net.Logits()
+	if len(dlogits) != len(logits.Data) {
+		return nil, nil, fmt.Errorf("gradient has %d values, the logits %d", len(dlogits), len(logits.Data))
+	}
+	grads = make(map[string][]float64)
+	d := Tensor{logits.N, logits.Shape, dlogits}
+	for i := net.depth() - 1; i >= 0; i-- {
+		d = net.backward(net.Layers[i], net.Activations[i], net.Activations[i+1], d, grads)
+	}
+	return grads, d.Data, nil
+}
+
+func (net *Net) backward(l arch.Placed, x, y, dy Tensor, grads map[string][]float64) (dx Tensor) {
+	switch op := l.Op.(type) {
+	case arch.Conv:
+		dx, grads[l.Name+"/w"], grads[l.Name+"/b"] = ConvBackward(l, x, net.param(l, "w"), dy)
+		if op.NoBias {
+			delete(grads, l.Name+"/b")
+		}
+		return dx
+	case arch.Linear:
+		dx, grads[l.Name+"/w"], grads[l.Name+"/b"] = LinearBackward(l, x, net.param(l, "w"), dy)
+		if op.NoBias {
+			delete(grads, l.Name+"/b")
+		}
+		return dx
+	case arch.BatchNorm:
+		gamma, mean, variance := net.param(l, "gamma"), net.param(l, "mean"), net.param(l, "var")
+		if net.training {
+			dx, grads[l.Name+"/gamma"], grads[l.Name+"/beta"] = BatchNormTrainBackward(l, x, gamma, dy)
+		} else {
+			dx, grads[l.Name+"/gamma"], grads[l.Name+"/beta"] = BatchNormBackward(l, x, gamma, mean, variance, dy)
+		}
+		return dx
+	case arch.ReLU:
+		return ReLUBackward(x, dy)
+	case arch.MaxPool:
+		return MaxPoolBackward(l, x, dy)
+	case arch.AvgPool:
+		return AvgPoolBackward(l, dy)
+	case arch.AdaptiveAvgPool, arch.GlobalAvgPool:
+		return AdaptiveAvgPoolBackward(l, dy)
+	case arch.LRN:
+		return LRNBackward(l, x, dy)
+	case arch.Softmax:
+		return SoftmaxBackward(y, dy)
+	case arch.Dropout:
+		if net.training {
+			return Dropout(l, dy, net.Masks[l.Name])
+		}
+	}
+	return Tensor{dy.N, l.In, dy.Data} // flatten, and dropout outside training
+}
+
+// param is a layer's parameter, nil if it has none of that name (a layer without bias).
+func (net *Net) param(l arch.Placed, name string) []float64 { return net.Params[l.Name+"/"+name] }

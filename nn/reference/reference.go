@@ -1,0 +1,67 @@
+// Package reference computes every layer of a network, forward and backward, the way its equation is written: one loop
+// per index, float64, no blocking, no threads. It is what package nn is measured against, and the place to read what a
+// layer means. Semantics are PyTorch's.
+//
+// In the equations n is an image, c an input channel, o an output channel, (i, j) a place in the output, (p, q) a place
+// in the kernel, (y, x) a place in the input. A gradient is written dy for ∂loss/∂y.
+package reference
+
+import (
+	"iter"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// Tensor is N feature maps in float64, N,C,H,W.
+type Tensor struct {
+	N int
+	arch.Shape
+	Data []float64
+}
+
+// New is a tensor of zeros.
+func New(n int, shape arch.Shape) Tensor {
+	return Tensor{n, shape, make([]float64, n*shape.C*shape.H*shape.W)}
+}
+
+func (t Tensor) at(n, c, i, j int) *float64 { return &t.Data[((n*t.C+c)*t.H+i)*t.W+j] }
+
+// index is a place in an output.
+type index struct{ n, c, i, j int }
+
+// indices runs over a tensor in storage order.
+func (t Tensor) indices() iter.Seq[index] {
+	return func(yield func(index) bool) {
+		for n := range t.N {
+			for c := range t.C {
+				for i := range t.H {
+					for j := range t.W {
+						if !yield(index{n, c, i, j}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// tap is one kernel element (p, q) and the input pixel (y, x) under it.
+type tap struct{ p, q, y, x int }
+
+// window runs over the kernel at output (i, j), row by row: input pixel y = i·stride − top + p·dilation, x likewise.
+// Taps in the padding are left out.
+func window(g arch.Geometry, i, j int) iter.Seq[tap] {
+	return func(yield func(tap) bool) {
+		for p := range g.Kernel.H {
+			for q := range g.Kernel.W {
+				y := i*g.Stride.H - g.Top + p*g.Dilation.H
+				x := j*g.Stride.W - g.Left + q*g.Dilation.W
+				inside := 0 <= y && y < g.In.H && 0 <= x && x < g.In.W
+				if inside && !yield(tap{p, q, y, x}) {
+					return
+				}
+			}
+		}
+	}
+}
