@@ -1,0 +1,110 @@
+// Command asm writes the assembly of package kernel. It is its own module, so that vggo itself does not depend on avo.
+//
+//	go run . ..            # from this folder: rewrites ../*_amd64.s and their stubs
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/buildtags"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: go run . KERNEL_FOLDER")
+		os.Exit(2)
+	}
+	files, err := generate()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(os.Args[1], name), text, 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// generate returns every generated file by name.
+func generate() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, program := range []struct {
+		name string
+		isa  isa
+		body func(gen)
+	}{
+		{"gemm_avx2_amd64", avx2, func(g gen) {
+			for rows := 1; rows <= 6; rows++ {
+				g.gemm(rows, 1)
+			}
+		}},
+		{"gemm_avx512_amd64", avx512, func(g gen) {
+			for blocks := 1; blocks <= 2; blocks++ {
+				for rows := 1; rows <= 14; rows++ {
+					g.gemm(rows, blocks)
+				}
+			}
+		}},
+		{"dot_avx2_amd64", avx2, dots},
+		{"dot_avx512_amd64", avx512, dots},
+		{"elementwise_avx2_amd64", avx2, elementwise},
+		{"elementwise_avx512_amd64", avx512, elementwise},
+		{"pool_avx2_amd64", avx2, pools},
+		{"pool_avx512_amd64", avx512, pools},
+	} {
+		g := gen{build.NewContext(), program.isa}
+		g.Constraint(buildtags.Not("purego"))
+		program.body(g)
+		file, err := g.Result()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", program.name, err)
+		}
+		if err := pass.Compile.Execute(file); err != nil {
+			return nil, fmt.Errorf("%s: %w", program.name, err)
+		}
+		config := printer.Config{Name: "internal/kernel/_asm", Pkg: "kernel"}
+		for suffix, build := range map[string]printer.Builder{".s": printer.NewGoAsm, ".go": printer.NewStubs} {
+			text, err := build(config).Print(file)
+			if err != nil {
+				return nil, fmt.Errorf("%s%s: %w", program.name, suffix, err)
+			}
+			files[program.name+suffix] = append(bytes.TrimRight(text, "\n"), '\n')
+		}
+	}
+	return files, nil
+}
+
+// dots writes the dot-product tiles: 3 rows of activations by 4 rows of weights fill 12 accumulators.
+func dots(g gen) {
+	if g.bytes == 32 {
+		g.laneMaskTable()
+	}
+	for rows := 1; rows <= 3; rows++ {
+		g.dot(rows, 4)
+		g.dot(rows, 1)
+	}
+}
+
+func elementwise(g gen) {
+	g.relu()
+	g.reluGrad()
+	g.axpy()
+	g.scaleShift()
+	g.sumLanes()
+	g.dotLanes()
+	g.peak()
+	g.read()
+}
+
+func pools(g gen) {
+	g.maxPool()
+	g.maxPoolGrad()
+}

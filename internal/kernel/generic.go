@@ -1,0 +1,235 @@
+package kernel
+
+import "unsafe"
+
+// The portable set is the reference: every other set is tested against it, and both against float64.
+var generic = Set{
+	Name: "generic", Depth: 256, PeakLanes: 1,
+	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
+	dot:         [][2]dotFunc{{dotGeneric(1, 1), dotGeneric(1, 4)}, {dotGeneric(2, 1), dotGeneric(2, 4)}},
+	relu:        reluGeneric,
+	reluGrad:    reluGradGeneric,
+	axpy:        axpyGeneric,
+	scaleShift:  scaleShiftGeneric,
+	sumLanes:    sumLanesGeneric,
+	dotLanes:    dotLanesGeneric,
+	maxPool:     maxPoolGeneric,
+	maxPoolGrad: maxPoolGradGeneric,
+	peak:        peakGeneric,
+	peakFLOP:    8 * 2,
+	read:        readGeneric,
+}
+
+// add moves a pointer by a number of bytes.
+func add(p *float32, bytes int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), bytes)) }
+
+func lanes(p *float32) *[Block]float32 { return (*[Block]float32)(unsafe.Pointer(p)) }
+
+// gemmGeneric returns the tile of so many rows and one block:
+//
+//	for i < rows, j < 16:
+//	    sum = c[i*cRow+j] if accumulate, else bias[j], else 0
+//	    for t < nruns, p < k:
+//	        sum += a[runs[t] + i*aRow + p*aCol] * b[(t*k+p)*bRow + j]
+//	    c[i*cRow+j] = sum, or max(0, sum) if ReLU
+//
+// Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c and
+// bias at n*bBlock, n*cBlock and 16*n.
+func gemmGeneric(rows int) gemmFunc {
+	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias *float32, flags int) {
+		starts := unsafe.Slice(runs, nruns)
+		for i := range rows {
+			var sum [Block]float32
+			out := lanes(add(c, i*cRow))
+			switch {
+			case flags&flagAccumulate != 0:
+				sum = *out
+			case bias != nil:
+				sum = *lanes(bias)
+			}
+			bOff := 0
+			for _, start := range starts {
+				aOff := start*4 + i*aRow
+				for range k {
+					x := *add(a, aOff)
+					for j, w := range lanes(add(b, bOff)) {
+						sum[j] += x * w
+					}
+					aOff += aCol
+					bOff += bRow
+				}
+			}
+			if flags&flagReLU != 0 {
+				for j := range sum {
+					sum[j] = rectify(sum[j])
+				}
+			}
+			*out = sum
+		}
+	}
+}
+
+// rectify is max(0, x) with NaN kept; -0 becomes 0.
+func rectify(x float32) float32 {
+	if x <= 0 {
+		return 0
+	}
+	return x
+}
+
+// dotGeneric returns the tile c[i][j] = sum over p < k of a[i*aRow+p]*b[j*bRow+p], plus bias[j], or plus c[i][j] if
+// accumulating; then ReLU if flagged. Strides are in bytes.
+func dotGeneric(rows, cols int) dotFunc {
+	return func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int) {
+		for i := range rows {
+			for j := range cols {
+				var x, y []float32
+				if k > 0 {
+					x, y = unsafe.Slice(add(a, i*aRow), k), unsafe.Slice(add(b, j*bRow), k)
+				}
+				// Eight partial sums, as a vector unit keeps them: faster, and closer to the exact sum.
+				var part [8]float32
+				n := len(x) &^ 7
+				for p := 0; p < n; p += 8 {
+					xs, ys := x[p:p+8], y[p:p+8]
+					for l := range part {
+						part[l] += xs[l] * ys[l]
+					}
+				}
+				for p := n; p < len(x); p++ {
+					part[p-n] += x[p] * y[p]
+				}
+				sum := ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]))
+				out := add(c, i*cRow+j*4)
+				switch {
+				case flags&flagAccumulate != 0:
+					sum += *out
+				case bias != nil:
+					sum += *add(bias, j*4)
+				}
+				if flags&flagReLU != 0 {
+					sum = rectify(sum)
+				}
+				*out = sum
+			}
+		}
+	}
+}
+
+func reluGeneric(dst, src *float32, n int) {
+	d, s := unsafe.Slice(dst, n*Block), unsafe.Slice(src, n*Block)
+	for i, x := range s {
+		d[i] = rectify(x)
+	}
+}
+
+// reluGradGeneric clears grad where y <= 0.
+func reluGradGeneric(grad, y *float32, n int) {
+	g := unsafe.Slice(grad, n*Block)
+	for i, v := range unsafe.Slice(y, n*Block) {
+		if v <= 0 {
+			g[i] = 0
+		}
+	}
+}
+
+func axpyGeneric(y, x *float32, n int, alpha float32) {
+	d := unsafe.Slice(y, n*Block)
+	for i, v := range unsafe.Slice(x, n*Block) {
+		d[i] += alpha * v
+	}
+}
+
+// scaleShiftGeneric: dst[p][l] = src[p][l]*scale[l] + shift[l] for n pixels of 16 lanes, through ReLU if flagged.
+func scaleShiftGeneric(dst, src, scale, shift *float32, n, flags int) {
+	a, b := lanes(scale), lanes(shift)
+	d, s := unsafe.Slice(dst, n*Block), unsafe.Slice(src, n*Block)
+	for i, x := range s {
+		y := x*a[i%Block] + b[i%Block]
+		if flags&flagReLU != 0 {
+			y = rectify(y)
+		}
+		d[i] = y
+	}
+}
+
+// sumLanesGeneric: sum[l] += src[p][l] for n pixels.
+func sumLanesGeneric(sum, src *float32, n int) {
+	s := lanes(sum)
+	for i, x := range unsafe.Slice(src, n*Block) {
+		s[i%Block] += x
+	}
+}
+
+// dotLanesGeneric: sum[l] += a[p][l]*b[p][l] for n pixels.
+func dotLanesGeneric(sum, a, b *float32, n int) {
+	s, y := lanes(sum), unsafe.Slice(b, n*Block)
+	for i, x := range unsafe.Slice(a, n*Block) {
+		s[i%Block] += x * y[i]
+	}
+}
+
+// maxPoolGeneric: dst[p][l] = the largest over taps of src[p*stride + tap][l] for n pixels; NaN wins. Bytes throughout.
+func maxPoolGeneric(dst, src *float32, stride int, taps *int, ntaps, n int) {
+	window := unsafe.Slice(taps, ntaps)
+	for p := range n {
+		out := lanes(add(dst, p*Block*4))
+		best := *lanes(add(src, p*stride+window[0]))
+		for _, tap := range window[1:] {
+			for l, x := range lanes(add(src, p*stride+tap)) {
+				if x > best[l] || x != x {
+					best[l] = x
+				}
+			}
+		}
+		*out = best
+	}
+}
+
+// maxPoolGradGeneric adds dy[p][l] to dx at the first tap, in order, where x equals y[p][l] or both are NaN.
+func maxPoolGradGeneric(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int) {
+	window := unsafe.Slice(taps, ntaps)
+	for p := range n {
+		top, grad := lanes(add(y, p*Block*4)), lanes(add(dy, p*Block*4))
+		for l, g := range grad {
+			for _, tap := range window {
+				v := lanes(add(x, p*stride+tap))[l]
+				if v == top[l] || (v != v && top[l] != top[l]) {
+					lanes(add(dx, p*stride+tap))[l] += g
+					break
+				}
+			}
+		}
+	}
+}
+
+// sink keeps the measuring loops alive.
+var sink float32
+
+func peakGeneric(steps int) {
+	var acc [8]float32
+	x := sink
+	for range steps {
+		acc[0] += x * x
+		acc[1] += x * x
+		acc[2] += x * x
+		acc[3] += x * x
+		acc[4] += x * x
+		acc[5] += x * x
+		acc[6] += x * x
+		acc[7] += x * x
+	}
+	if acc[0]+acc[1]+acc[2]+acc[3]+acc[4]+acc[5]+acc[6]+acc[7] != 0 {
+		sink = 0
+	}
+}
+
+func readGeneric(src *float32, n int) {
+	var sum float32
+	for _, x := range unsafe.Slice(src, n*Block) {
+		sum += x
+	}
+	if sum == 1 {
+		sink = 0
+	}
+}

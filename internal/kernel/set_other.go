@@ -1,0 +1,6 @@
+//go:build !amd64 || purego
+
+package kernel
+
+// candidates is empty: here only the portable set runs.
+var candidates []candidate
