@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // the command was understood and could not be done
+	exitUsage   = 2 // the command line is wrong
+)
+
+// newRootCommand is vggo with all its commands.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "vggo",
+		Short:         "VGG on an ordinary computer: describe it, run it, time it",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			remedy := "vggo --help lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				remedy = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return hint(fmt.Errorf("unknown command %q", args[0]), remedy)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{hint(err, cmd.CommandPath()+" --help lists the flags")}
+	})
+	root.AddCommand(
+		newVersionCommand(),
+	)
+	return root
+}
+
+// run executes a command line and returns the exit code. Errors are printed here and nowhere else: "vggo: …", then
+// "hint: …" where there is a remedy.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	understood := false // cobra checks names, flags and arguments before this hook: what fails earlier is a usage error
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "vggo: %v\n", err)
+	var hinted hintedError
+	if errors.As(err, &hinted) {
+		fmt.Fprintf(stderr, "hint: %s\n", hinted.remedy)
+	}
+	var usage usageError
+	if !understood || errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// hintedError is an error with a remedy.
+type hintedError struct {
+	error
+	remedy string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+
+// hint adds a remedy to an error, printed on a line of its own.
+func hint(err error, remedy string) error { return hintedError{err, remedy} }
+
+// usageError is a wrong command line found after parsing, such as two flags that exclude each other: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
