@@ -1,0 +1,6 @@
+//go:build !linux
+
+package kernel
+
+// adviseHuge does nothing: elsewhere the system decides alone.
+func adviseHuge([]float32) {}
