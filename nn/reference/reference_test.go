@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn/internal/golden"
 	"github.com/vggo/vggo/nn/reference"
 )
 
@@ -117,7 +118,7 @@ func TestFiniteDifferences(t *testing.T) {
 					numeric[i] = (up - loss()) / (2 * h)
 					values[i] = v
 				}
-				if e := relativeError(grad, numeric); !(e < tolerance) {
+				if e := golden.RelativeError(grad, numeric); !(e < tolerance) {
 					t.Errorf("gradient of %s: relative error %.2g, want below %g", name, e, tolerance)
 				}
 			}
@@ -149,7 +150,7 @@ func TestLossFiniteDifferences(t *testing.T) {
 			down, _ := loss(x)
 			x[i], numeric[i] = v, (up-down)/(2*h)
 		}
-		if e := relativeError(dx, numeric); !(e < 1e-8) {
+		if e := golden.RelativeError(dx, numeric); !(e < 1e-8) {
 			t.Errorf("%s: relative error %.2g of the gradient", name, e)
 		}
 	}
@@ -206,19 +207,6 @@ func spread(rng *rand.Rand, n int) []float64 {
 		v[i] = (float64(k)+0.75)*2/float64(n) - 1
 	}
 	return v
-}
-
-// relativeError is ‖got − want‖ / ‖want‖ in the Euclidean norm; NaN if either holds one.
-func relativeError(got, want []float64) float64 {
-	if len(got) != len(want) {
-		return math.Inf(1)
-	}
-	difference, norm := 0.0, 0.0
-	for i := range want {
-		difference += (got[i] - want[i]) * (got[i] - want[i])
-		norm += want[i] * want[i]
-	}
-	return math.Sqrt(difference / norm)
 }
 
 func identical(a, b []float64) bool {
