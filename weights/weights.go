@@ -1,0 +1,164 @@
+// Package weights reads and writes files of trained parameters, and finds in them the parameters of an arch.Network
+// whatever the library that wrote the file called them.
+package weights
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
+// weights O,I, as in PyTorch.
+type Tensor struct {
+	Name  string
+	Shape []int // empty for a scalar
+	DType DType // how the file stores it
+	Data  []float32
+}
+
+// File is an open file of weights. Its methods other than Close may be called from several goroutines.
+type File struct {
+	Path     string
+	Format   string            // "safetensors"
+	Metadata map[string]string // the file's own notes
+
+	entries []entry // in the order of their data
+	index   map[string]int
+	close   func() error
+}
+
+// entry is a tensor not yet read.
+type entry struct {
+	name  string
+	shape []int
+	dtype DType
+	raw   []byte // little-endian values, row-major, as long as shape and dtype say
+}
+
+// FormatError is a file that breaks the rules of its format.
+type FormatError struct {
+	Path   string
+	Offset int64 // byte of the file
+	Reason string
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%s: byte %d: %s", e.Path, e.Offset, e.Reason)
+}
+
+// formats lists what Open reads; a file belongs to the first format that knows its opening bytes.
+var formats = []struct {
+	name  string
+	knows func(head []byte) bool
+	read  func(f *File, data []byte) error
+}{
+	{"safetensors", isSafetensors, readSafetensors},
+}
+
+// strangers are files people have that Open does not read, by their opening bytes.
+var strangers = []struct{ magic, name string }{
+	{"PK\x03\x04", "a zip archive (PyTorch .pth or NumPy .npz)"},
+	{"\x80\x02", "a pickle (an old PyTorch .pth)"},
+	{"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras .h5)"},
+	{"<", "a web page, perhaps a failed download"},
+	{"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"},
+}
+
+// Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its
+// header costs; it must not be shortened while it is open (replacing it by a rename, as Write does, is harmless).
+// Errors are *FormatError or of package os.
+func Open(path string) (*File, error) {
+	data, unmap, err := mapFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Path: path, close: unmap}
+	if err := f.read(data); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (f *File) read(data []byte) error {
+	for _, format := range formats {
+		if format.knows(data) {
+			f.Format = format.name
+			return format.read(f, data)
+		}
+	}
+	for _, s := range strangers {
+		if bytes.HasPrefix(data, []byte(s.magic)) {
+			return &FormatError{f.Path, 0, "not safetensors but " + s.name}
+		}
+	}
+	return &FormatError{f.Path, 0, fmt.Sprintf("not a safetensors file: %d bytes, beginning %q", len(data), data[:min(len(data), 16)])}
+}
+
+// Names lists the tensors in the order of their data in the file.
+func (f *File) Names() []string {
+	names := make([]string, len(f.entries))
+	for i, e := range f.entries {
+		names[i] = e.name
+	}
+	return names
+}
+
+// Info returns a tensor's name, shape and type without its Data.
+func (f *File) Info(name string) (Tensor, bool) {
+	i, ok := f.index[name]
+	if !ok {
+		return Tensor{}, false
+	}
+	e := f.entries[i]
+	return Tensor{Name: e.name, Shape: slices.Clone(e.shape), DType: e.dtype}, true
+}
+
+// Tensor returns a tensor with its Data. Stored as F32 and aligned, Data is the mapped file itself: it must not be written
+// to nor used after Close. Otherwise it is a copy, converted from F16, BF16 or F64. Other types are an error.
+func (f *File) Tensor(name string) (Tensor, error) {
+	if f.close == nil {
+		return Tensor{}, fmt.Errorf("%s: %w", f.Path, os.ErrClosed)
+	}
+	t, ok := f.Info(name)
+	if !ok {
+		return Tensor{}, fmt.Errorf("%s: no tensor %q", f.Path, name)
+	}
+	var err error
+	if t.Data, err = t.DType.decode(f.entries[f.index[name]].raw); err != nil {
+		return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
+	}
+	return t, nil
+}
+
+// Close unmaps the file. Closing twice is harmless.
+func (f *File) Close() error {
+	if f.close == nil {
+		return nil
+	}
+	unmap := f.close
+	f.close = nil
+	return unmap()
+}
+
+// openRegular opens a plain file and tells its size; a directory, pipe or device is refused.
+func openRegular(path string) (*os.File, int, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s: not a plain file", path)
+	case int64(int(info.Size())) != info.Size():
+		err = fmt.Errorf("%s: %d bytes do not fit this machine's address space", path, info.Size())
+	default:
+		return file, int(info.Size()), nil
+	}
+	file.Close()
+	return nil, 0, err
+}

@@ -1,0 +1,154 @@
+package weights
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
+// under its name complete or not at all; one that was there before is replaced, and may be open and mapped meanwhile.
+func Write(path string, tensors []Tensor, notes map[string]string) error {
+	header, err := safetensorsHeader(tensors, notes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return writeAtomic(path, func(w io.Writer) error {
+		if _, err := w.Write(header); err != nil {
+			return err
+		}
+		var block [1 << 14]byte
+		for _, t := range tensors {
+			for data := t.Data; len(data) > 0; {
+				n := min(len(data), len(block)/4)
+				bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
+				if err != nil {
+					return err
+				}
+				if _, err := w.Write(bytes); err != nil {
+					return err
+				}
+				data = data[n:]
+			}
+		}
+		return nil
+	})
+}
+
+// safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its floats
+// aligned.
+func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error) {
+	if len(tensors) > maxTensors {
+		return nil, fmt.Errorf("%d tensors are more than a file's %d", len(tensors), maxTensors)
+	}
+	type field struct {
+		DType   DType  `json:"dtype"`
+		Shape   []int  `json:"shape"`
+		Offsets [2]int `json:"data_offsets"`
+	}
+	var buf bytes.Buffer
+	buf.Write(make([]byte, 8))
+	buf.WriteByte('{')
+	put := func(name string, value any) error {
+		if buf.Len() > 9 {
+			buf.WriteByte(',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return err
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		buf.Write(key)
+		buf.WriteByte(':')
+		buf.Write(text)
+		return nil
+	}
+	if len(notes) > 0 {
+		if err := put(metadata, notes); err != nil {
+			return nil, err
+		}
+	}
+	seen := make(map[string]bool, len(tensors))
+	at := 0
+	for _, t := range tensors {
+		if seen[t.Name] || t.Name == metadata {
+			return nil, fmt.Errorf("two tensors cannot both be named %q", t.Name)
+		}
+		seen[t.Name] = true
+		if count := product(t.Shape); count != len(t.Data) {
+			return nil, fmt.Errorf("tensor %q: shape %v holds %d values, not %d", t.Name, t.Shape, count, len(t.Data))
+		}
+		end := at + 4*len(t.Data)
+		if err := put(t.Name, field{F32, append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {
+			return nil, err
+		}
+		at = end
+	}
+	buf.WriteByte('}')
+	for buf.Len()%8 != 0 {
+		buf.WriteByte(' ')
+	}
+	n := buf.Len() - 8
+	if n > maxHeader {
+		return nil, fmt.Errorf("a header of %d bytes is longer than the format's limit of %d", n, maxHeader)
+	}
+	binary.LittleEndian.PutUint64(buf.Bytes(), uint64(n))
+	return buf.Bytes(), nil
+}
+
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// writeAtomic writes a file beside its final name, brings it to the disk and only then renames it.
+func writeAtomic(path string, write func(io.Writer) error) (err error) {
+	// Not os.CreateTemp, whose files nobody else may read.
+	partial := path + ".partial-" + strconv.FormatUint(rand.Uint64(), 36)
+	file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			file.Close()
+			os.Remove(partial)
+		}
+	}()
+	w := bufio.NewWriterSize(file, 1<<20)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return err
+	}
+	// The new name is on the disk once its folder is. Not every system lets a folder be opened or synced; there the
+	// file is whole all the same.
+	if folder, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = folder.Sync()
+		folder.Close()
+	}
+	return nil
+}
