@@ -3,6 +3,7 @@ package arch
 import (
 	"fmt"
 	"math/bits"
+	"strings"
 )
 
 // ShapeError is a network that cannot exist: the layer, what it was given and the rule it breaks.
@@ -20,8 +21,8 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("%s: layer %s: input %v: %s", e.Network, e.Layer, e.In, e.Rule)
 }
 
-// MaxElements bounds every count this package computes (one feature map, one parameter tensor, batch included), so that
-// bytes and MACs of any network stay within 63 bits.
+// MaxElements bounds every feature map and every parameter tensor, so that its bytes are far from overflowing; what
+// multiplies them (MACs, a batch) is checked where it is computed.
 const MaxElements = 1 << 40
 
 // Geometry is a Window fitted to an input size: strides and dilation never zero, padding worked out.
@@ -43,6 +44,7 @@ type Placed struct {
 	Index    int
 	In, Out  Shape
 	Geometry Geometry // of Conv, MaxPool and AvgPool
+	InPlace  bool     // the output takes the input's memory: flatten, dropout, ReLU straight after what it activates
 	Params   []Param  // in network order: w, b; for batch norm gamma, beta, then the statistics mean, var
 }
 
@@ -96,10 +98,28 @@ func (n *Network) Place(input Shape) ([]Placed, error) {
 			return fail(layer.Name, in, "%v", err)
 		}
 		p.Index = i
+		p.InPlace = n.inPlace(i)
 		placed = append(placed, p)
 		in = p.Out
 	}
 	return placed, nil
+}
+
+// inPlace reports whether layer i may overwrite its input. ReLU may only where backward of the layer before it does not
+// read that layer's own output (convolution, fully connected, batch norm); ReLU's backward reads its output's sign.
+func (n *Network) inPlace(i int) bool {
+	switch n.Layers[i].Op.(type) {
+	case Flatten, Dropout:
+		return true
+	case ReLU:
+		if i > 0 {
+			switch n.Layers[i-1].Op.(type) {
+			case Conv, Linear, BatchNorm:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func place(layer Layer, in Shape) (Placed, error) {
@@ -286,3 +306,9 @@ func countable(dims ...int) bool {
 	}
 	return true
 }
+
+// Layer is the part of the name before the slash: "conv1_1".
+func (p Param) Layer() string { layer, _, _ := strings.Cut(p.Name, "/"); return layer }
+
+// Role is the part of the name after the slash: "w", "b", "gamma", "beta", "mean" or "var".
+func (p Param) Role() string { _, role, _ := strings.Cut(p.Name, "/"); return role }

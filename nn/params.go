@@ -1,0 +1,154 @@
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+)
+
+// Param is a parameter and, once a training Plan exists, its gradient; both in Shape's row-major order.
+type Param struct {
+	arch.Param
+	Data []float32
+	Grad []float32
+}
+
+// Params is a network's parameters in network order: conv1_1/w, conv1_1/b, … fc8/b.
+type Params struct {
+	Network *arch.Network
+	List    []*Param
+	byName  map[string]*Param
+}
+
+// NewParams makes the parameters of a network for an input shape, all zero. An impossible network is an *arch.ShapeError.
+func NewParams(net *arch.Network, input arch.Shape) (*Params, error) {
+	placed, err := net.Place(input)
+	if err != nil {
+		return nil, err
+	}
+	p := &Params{Network: net, byName: map[string]*Param{}}
+	for _, layer := range placed {
+		for _, param := range layer.Params {
+			// Fresh memory is mapped only when written: parameters that Load replaces cost nothing.
+			q := &Param{Param: param, Data: kernel.Alloc(param.Count())}
+			p.List = append(p.List, q)
+			p.byName[param.Name] = q
+		}
+	}
+	return p, nil
+}
+
+// Get returns a parameter by name, nil if there is none.
+func (p *Params) Get(name string) *Param { return p.byName[name] }
+
+// Load sets every parameter to what find returns for it. The slices are kept, not copied, so they may be mapped from a
+// file; a Plan never writes to Data.
+func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
+	for _, q := range p.List {
+		data, err := find(q.Param)
+		if err != nil {
+			return err
+		}
+		if len(data) != q.Count() {
+			return fmt.Errorf("nn: parameter %s has %d values, the network needs %d", q.Name, len(data), q.Count())
+		}
+		q.Data = data
+	}
+	return nil
+}
+
+// Initialiser fills weights; biases are 0 for convolutions and LinearBias for linear layers; batch norm starts as the
+// identity.
+type Initialiser struct {
+	Name       string
+	LinearBias float32
+	weight     func(r *rand.Rand, fanIn, fanOut int) float64
+}
+
+var (
+	// Xavier is TensorFlow's xavier_initializer_conv2d: uniform in ±sqrt(6/(fan_in+fan_out)), fans being kernel area
+	// times channels (Glorot & Bengio 2010, equation 16), and the article's biases: 0.1 for fully connected layers.
+	Xavier = Initialiser{"xavier", 0.1, func(r *rand.Rand, fanIn, fanOut int) float64 {
+		return (2*r.Float64() - 1) * math.Sqrt(6/float64(fanIn+fanOut))
+	}}
+	// He is normal with variance 2/fan_in (He et al. 2015, equation 10), zero biases.
+	He = Initialiser{"he", 0, func(r *rand.Rand, fanIn, _ int) float64 {
+		return r.NormFloat64() * math.Sqrt(2/float64(fanIn))
+	}}
+	// Paper is the VGG paper's: normal with variance 1e-2, zero biases (Simonyan & Zisserman 2015, section 3.1).
+	Paper = Initialiser{"paper", 0, func(r *rand.Rand, _, _ int) float64 { return r.NormFloat64() * 0.1 }}
+)
+
+// Initialisers lists them by name for a command line.
+func Initialisers() []Initialiser { return []Initialiser{Xavier, He, Paper} }
+
+// initChunk values come from one random stream, so that chunks can be filled side by side with the same outcome.
+const initChunk = 1 << 16
+
+// Init fills all parameters from a seed. Each parameter's stream depends on its name and the seed alone.
+func (p *Params) Init(init Initialiser, seed uint64) {
+	type chunk struct {
+		param *Param
+		at    int
+	}
+	chunks := make(chan chunk)
+	var done sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		done.Go(func() {
+			for c := range chunks {
+				h := fnv.New64a()
+				h.Write([]byte(c.param.Name))
+				r := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(c.at)))
+				part := c.param.Data[c.at:min(c.at+initChunk, len(c.param.Data))]
+				for i := range part {
+					part[i] = float32(init.weight(r, c.param.FanIn, c.param.FanOut))
+				}
+			}
+		})
+	}
+	for _, q := range p.List {
+		if q.FanIn > 0 {
+			for at := 0; at < len(q.Data); at += initChunk {
+				chunks <- chunk{q, at}
+			}
+		}
+	}
+	close(chunks)
+	done.Wait()
+	for _, q := range p.List {
+		if q.FanIn == 0 {
+			fill(q.Data, p.constant(q.Param, init))
+		}
+	}
+}
+
+// constant is the starting value of a parameter that is not a weight.
+func (p *Params) constant(q arch.Param, init Initialiser) float32 {
+	layer := q.Layer()
+	for _, l := range p.Network.Layers {
+		if l.Name != layer {
+			continue
+		}
+		switch l.Op.(type) {
+		case arch.Linear:
+			return init.LinearBias
+		case arch.BatchNorm:
+			if q.Role() == "gamma" || q.Role() == "var" {
+				return 1
+			}
+		}
+	}
+	return 0
+}
+
+func fill(s []float32, v float32) {
+	for i := range s {
+		s[i] = v
+	}
+}
