@@ -2,15 +2,52 @@
 // touching a weight (output sizes, parameters, multiply-accumulates, bytes, receptive fields), each with its formula.
 package arch
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Shape is a feature map of C channels, H rows and W columns. A vector has H = W = 1.
-type Shape struct{ C, H, W int }
+type Shape struct {
+	C int `json:"c"`
+	H int `json:"h"`
+	W int `json:"w"`
+}
 
 func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
 
+// ParseShape reads a shape as String writes it: height, width, channels, "224x224x3".
+func ParseShape(s string) (Shape, error) {
+	dims, err := parseDims(s, 3)
+	if err != nil {
+		return Shape{}, fmt.Errorf("shape %q: want height x width x channels, as 224x224x3", s)
+	}
+	return Shape{C: dims[2], H: dims[0], W: dims[1]}, nil
+}
+
+// parseDims reads n numbers from 1 to 2^31-1 with an x between them.
+func parseDims(s string, n int) ([]int, error) {
+	parts := strings.Split(s, "x")
+	if len(parts) != n {
+		return nil, fmt.Errorf("want %d numbers with x between them", n)
+	}
+	dims := make([]int, n)
+	for i, part := range parts {
+		d, err := strconv.ParseUint(part, 10, 31)
+		if err != nil || d == 0 {
+			return nil, fmt.Errorf("%q is not a positive number", part)
+		}
+		dims[i] = int(d)
+	}
+	return dims, nil
+}
+
 // Size is a height and a width: of a kernel, a stride, a dilation.
-type Size struct{ H, W int }
+type Size struct {
+	H int `json:"h"`
+	W int `json:"w"`
+}
 
 // Square is Size{n, n}.
 func Square(n int) Size { return Size{n, n} }
@@ -29,6 +66,42 @@ type Network struct {
 type Layer struct {
 	Name string
 	Op   Op
+}
+
+// canonical writes an operation's defaults out, so that operations that mean the same compare equal.
+func canonical(op Op) Op {
+	switch op := op.(type) {
+	case Conv:
+		op.Window = op.Window.canonical()
+		op.Groups = max(op.Groups, 1)
+		return op
+	case MaxPool:
+		op.Window = op.Window.canonical()
+		return op
+	case AvgPool:
+		op.Window = op.Window.canonical()
+		if op.Pad.Mode != Same && op.Pad == (Padding{Mode: op.Pad.Mode}) {
+			op.CountPad = false // there is no padding to count
+		}
+		return op
+	case BatchNorm:
+		if op.Eps == 0 {
+			op.Eps = 1e-5
+		}
+		if op.Momentum == 0 {
+			op.Momentum = 0.1
+		}
+		return op
+	}
+	return op
+}
+
+func (w Window) canonical() Window {
+	w.Stride, w.Dilation = orOne(w.Stride), orOne(w.Dilation)
+	if w.Pad.Mode != Explicit {
+		w.Pad = Padding{Mode: w.Pad.Mode}
+	}
+	return w
 }
 
 // Op is one of Conv, ReLU, MaxPool, AvgPool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
@@ -134,3 +207,19 @@ func (Flatten) Kind() string         { return "flatten" }
 func (Linear) Kind() string          { return "linear" }
 func (Dropout) Kind() string         { return "dropout" }
 func (Softmax) Kind() string         { return "softmax" }
+
+// Epsilon is Eps, or its default 1e-5.
+func (b BatchNorm) Epsilon() float64 {
+	if b.Eps == 0 {
+		return 1e-5
+	}
+	return b.Eps
+}
+
+// Rate is Momentum, or its default 0.1.
+func (b BatchNorm) Rate() float64 {
+	if b.Momentum == 0 {
+		return 0.1
+	}
+	return b.Momentum
+}

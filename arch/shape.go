@@ -164,8 +164,8 @@ func place(layer Layer, in Shape) (Placed, error) {
 		}
 		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}
 	case AdaptiveAvgPool:
-		if op.Out.H < 1 || op.Out.W < 1 {
-			return p, fmt.Errorf("output size %v must be at least 1x1", op.Out)
+		if op.Out.H < 1 || op.Out.W < 1 || op.Out.H > 1<<20 || op.Out.W > 1<<20 {
+			return p, fmt.Errorf("output size %v must lie between 1x1 and %v", op.Out, Square(1<<20))
 		}
 		p.Out = Shape{in.C, op.Out.H, op.Out.W}
 	case GlobalAvgPool:

@@ -1,0 +1,70 @@
+package arch
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Describe writes an operation in a few words: "conv 3x3 pad 1", "maxpool 3x3 stride 2", "dropout keep 0.5". Widths are left
+// out: they show in the output size.
+func Describe(op Op) string {
+	s := op.Kind()
+	switch op := op.(type) {
+	case Conv:
+		s += op.describe()
+		if op.Groups > 1 {
+			s += fmt.Sprintf(" groups %d", op.Groups)
+		}
+		if op.NoBias {
+			s += " no bias"
+		}
+	case MaxPool:
+		s += op.describe()
+	case AvgPool:
+		s += op.describe()
+	case AdaptiveAvgPool:
+		s += " to " + op.Out.String()
+	case LRN:
+		s += fmt.Sprintf(" over %d", op.Size)
+	case Linear:
+		if op.NoBias {
+			s += " no bias"
+		}
+	case Dropout:
+		s += " keep " + strconv.FormatFloat(op.Keep, 'g', 3, 64)
+	}
+	return s
+}
+
+func (w Window) describe() string {
+	w = w.canonical()
+	s := " " + w.Kernel.String()
+	if w.Stride != Square(1) {
+		s += " stride " + w.Stride.short()
+	}
+	switch p := w.Pad; {
+	case p.Mode == Same:
+		s += " same"
+	case p.Mode == Valid:
+		s += " valid"
+	case p == Pad(p.Top) && p.Top > 0:
+		s += fmt.Sprintf(" pad %d", p.Top)
+	case p != Pad(0):
+		s += fmt.Sprintf(" pad %d,%d,%d,%d", p.Top, p.Left, p.Bottom, p.Right)
+	}
+	if w.Dilation != Square(1) {
+		s += " dilation " + w.Dilation.short()
+	}
+	if w.Ceil {
+		s += " ceil"
+	}
+	return s
+}
+
+// short writes a square size as one number.
+func (s Size) short() string {
+	if s.H == s.W {
+		return strconv.Itoa(s.H)
+	}
+	return s.String()
+}

@@ -1,0 +1,231 @@
+package arch
+
+import (
+	"fmt"
+	"image"
+	"math"
+)
+
+// Field is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
+type Field struct {
+	// Size is the number of pixels that a unit sees, as if the input had no border; of the middle unit, where adaptive
+	// pooling's windows are uneven.
+	Size int `json:"size"`
+	// Jump is the distance between the centres of two neighbours' fields.
+	Jump float64 `json:"jump"`
+	// Offset is the centre of the first unit's field.
+	Offset float64 `json:"offset"`
+}
+
+// Field2 is a receptive field along both axes.
+type Field2 struct {
+	H Field `json:"h"`
+	W Field `json:"w"`
+}
+
+func (f Field2) of(a axis) Field {
+	if a == cols {
+		return f.W
+	}
+	return f.H
+}
+
+// axis picks the height or the width.
+type axis bool
+
+const (
+	rows axis = false
+	cols axis = true
+)
+
+func (a axis) of(s Size) int {
+	if a == cols {
+		return s.W
+	}
+	return s.H
+}
+
+// window is what one unit of a layer reads of the layer's input along one axis: extent neighbours, the first unit's from
+// -before, the next ones' stride further on each time. ok is false for adaptive pooling with uneven windows.
+func (p *Placed) window(a axis) (extent, stride, before int, ok bool) {
+	in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
+	switch p.Op.(type) {
+	case Conv, MaxPool, AvgPool:
+		before = p.Geometry.Top
+		if a == cols {
+			before = p.Geometry.Left
+		}
+		return a.of(p.Geometry.Extent()), a.of(p.Geometry.Stride), before, true
+	case AdaptiveAvgPool:
+		return in / out, in / out, 0, in%out == 0
+	case GlobalAvgPool, Flatten: // one place made of the whole map
+		return in, in, 0, true
+	}
+	return 1, 1, 0, true
+}
+
+// back returns the first and last unit of the layer's input that its units lo to hi read, padding included.
+func (p *Placed) back(a axis, lo, hi int) (int, int) {
+	extent, stride, before, ok := p.window(a)
+	if !ok {
+		in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
+		lo, hi = max(lo, 0), min(hi, out-1) // there are no windows beyond the map's border
+		return lo * in / out, ((hi+1)*in+out-1)/out - 1
+	}
+	return lo*stride - before, hi*stride - before + extent - 1
+}
+
+// maxField bounds receptive fields, jumps and offsets, so that the arithmetic stays exact.
+const maxField = 1 << 40
+
+// Fields returns the receptive field of every layer. Its recurrences (Dumoulin & Visin 2016; Araujo et al. 2019), walked
+// here from a layer back to the pixels:
+//
+//	first input unit = first unit * stride - padding
+//	last input unit  = last unit * stride - padding + extent - 1
+func Fields(placed []Placed) ([]Field2, error) {
+	fields := make([]Field2, len(placed))
+	jump := struct{ H, W float64 }{1, 1}
+	for i := range placed {
+		p := &placed[i]
+		for _, a := range []axis{rows, cols} {
+			in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
+			f, j := &fields[i].H, &jump.H
+			if a == cols {
+				f, j = &fields[i].W, &jump.W
+			}
+			if _, stride, _, ok := p.window(a); ok {
+				*j *= float64(stride)
+			} else {
+				*j *= float64(in) / float64(out)
+			}
+			first, last, ok := seen(placed[:i+1], a, 0)
+			lo, hi, ok2 := seen(placed[:i+1], a, out/2)
+			if !ok || !ok2 || *j > maxField {
+				return nil, fmt.Errorf("layer %s: its receptive field is more than %d pixels", p.Name, int64(maxField))
+			}
+			*f = Field{Size: hi - lo + 1, Jump: *j, Offset: float64(first+last+1) / 2}
+		}
+	}
+	return fields, nil
+}
+
+// seen walks back from one unit of the last layer to the first and last pixel it sees, the border ignored. ok is false
+// where they are too far away.
+func seen(placed []Placed, a axis, unit int) (lo, hi int, ok bool) {
+	lo, hi = unit, unit
+	for i := len(placed) - 1; i >= 0; i-- {
+		lo, hi = placed[i].back(a, lo, hi)
+		if lo < -maxField || hi > maxField {
+			return 0, 0, false
+		}
+	}
+	return lo, hi, true
+}
+
+// Box returns the input pixels that unit (x, y) of a layer sees, clipped to the image: Min inclusive, Max exclusive. It
+// is empty for a unit that sees padding alone.
+func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
+	if layer < 0 || layer >= len(placed) {
+		return image.Rectangle{}, fmt.Errorf("no layer has index %d", layer)
+	}
+	if out := placed[layer].Out; x < 0 || y < 0 || x >= out.W || y >= out.H {
+		return image.Rectangle{}, fmt.Errorf("layer %s: no unit (%d, %d) in a map of %v", placed[layer].Name, x, y, out)
+	}
+	box := image.Rect(x, y, x+1, y+1)
+	for i := layer; i >= 0; i-- {
+		p := &placed[i]
+		x0, x1 := p.back(cols, box.Min.X, box.Max.X-1)
+		y0, y1 := p.back(rows, box.Min.Y, box.Max.Y-1)
+		box = image.Rect(x0, y0, x1+1, y1+1).Intersect(image.Rect(0, 0, p.In.W, p.In.H))
+		if box.Empty() {
+			return image.Rectangle{}, nil
+		}
+	}
+	return box, nil
+}
+
+// Kernel is a convolution or pooling along one axis.
+type Kernel struct {
+	Name                   string
+	Size, Stride, Dilation int // 0 counts as 1
+}
+
+// FieldStep says how much of one layer's input is seen through it.
+type FieldStep struct {
+	Name    string `json:"name"`    // of the layer
+	Formula string `json:"formula"` // "(5-1)*1+3 = 7"
+	Size    int    `json:"size"`    // 7
+}
+
+// FieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
+// layer down:
+//
+//	size = (size-1)*stride + kernel
+//
+// Three 3x3 layers: 3, (3-1)*1+3 = 5, (5-1)*1+3 = 7. A dilated kernel counts as its extent, (k-1)*d+1.
+func FieldOf(stack ...Kernel) ([]FieldStep, error) {
+	var steps []FieldStep
+	size := 1
+	for i := len(stack) - 1; i >= 0; i-- {
+		k := stack[i]
+		stride, dilation := max(k.Stride, 1), max(k.Dilation, 1)
+		if k.Size < 1 || max(k.Size, stride, dilation) > 1<<20 {
+			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1, len(stack), 1<<20)
+		}
+		extent := (k.Size-1)*dilation + 1
+		kernel := fmt.Sprint(k.Size)
+		if dilation > 1 {
+			kernel = fmt.Sprintf("((%d-1)*%d+1)", k.Size, dilation)
+		}
+		if float64(size-1)*float64(stride)+float64(extent) > maxField {
+			return nil, fmt.Errorf("kernel %d of %d: the receptive field is more than %d", i+1, len(stack), int64(maxField))
+		}
+		formula := fmt.Sprintf("(%d-1)*%d+%s = ", size, stride, kernel)
+		if size == 1 {
+			formula = fmt.Sprintf("%s = ", kernel)
+		}
+		size = (size-1)*stride + extent
+		if size == k.Size && len(steps) == 0 {
+			formula = ""
+		}
+		steps = append(steps, FieldStep{Name: k.Name, Formula: formula + fmt.Sprint(size), Size: size})
+	}
+	return steps, nil
+}
+
+// Stack is the part of a network that a layer looks through along its height or width, for FieldOf: every convolution
+// and pooling up to it, and flattening as a kernel over the whole map.
+func Stack(placed []Placed, layer int, width bool) ([]Kernel, error) {
+	var stack []Kernel
+	for i := range placed[:layer+1] {
+		p, a := &placed[i], axis(width)
+		extent, stride, _, ok := p.window(a)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("layer %s: adaptive pooling's windows are uneven, and no formula fits them", p.Name)
+		case p.Geometry != Geometry{}:
+			stack = append(stack, Kernel{p.Name, a.of(p.Geometry.Kernel), stride, a.of(p.Geometry.Dilation)})
+		case extent > 1:
+			stack = append(stack, Kernel{p.Name, extent, stride, 1})
+		}
+	}
+	return stack, nil
+}
+
+// Weights is the article's argument against large kernels: the weights of a stack of layers of C channels in and out,
+// and of the one layer that sees as much, as multiples of C². Three 3x3 layers: 27 against 49.
+func Weights(stack ...Kernel) (stacked, single int, err error) {
+	steps, err := FieldOf(stack...)
+	if err != nil || len(steps) == 0 {
+		return 0, 0, err
+	}
+	for _, k := range stack {
+		stacked += k.Size * k.Size
+	}
+	field := steps[len(steps)-1].Size
+	if field > math.MaxInt32 {
+		return 0, 0, fmt.Errorf("a kernel of %d has too many weights to count", field)
+	}
+	return stacked, field * field, nil
+}

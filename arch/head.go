@@ -1,0 +1,90 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Head is a way to join a convolution part to its fully connected layers at input sizes other than the design's.
+type Head string
+
+const (
+	// HeadPaper flattens the last map whatever its size, so the first fully connected layer grows with the input.
+	HeadPaper Head = "paper"
+	// HeadAdaptive averages the last map to the size it has at the design input first (torchvision's 7x7 for VGG), so
+	// that one set of weights serves any input.
+	HeadAdaptive Head = "adaptive"
+	// HeadDense turns the fully connected layers into convolutions, the first as large as the last map at the design
+	// input, the others 1x1, and averages their score map (Simonyan & Zisserman 2014, section 3.2).
+	HeadDense Head = "dense"
+)
+
+// Heads are the ways that WithHead knows.
+var Heads = []Head{HeadPaper, HeadAdaptive, HeadDense}
+
+// WithHead returns a copy of a network with another head. Parameters keep their names and values: dense only reshapes
+// them from O,C*H*W to O,C,H,W. The network must have a flatten layer and a fully connected one after it.
+func WithHead(n *Network, head Head) (*Network, error) {
+	if !slices.Contains(Heads, head) {
+		return nil, fmt.Errorf("unknown head %q: want one of %v", head, Heads)
+	}
+	flatten, first := -1, -1
+	for i, layer := range n.Layers {
+		switch layer.Op.(type) {
+		case Flatten:
+			flatten = i
+		case Linear:
+			if first < 0 && flatten >= 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 || flatten > first {
+		return nil, fmt.Errorf("%s: a head needs one flatten layer and a fully connected layer after it", n.Name)
+	}
+	placed, err := n.Place(n.Input)
+	if err != nil {
+		return nil, err
+	}
+	last := placed[flatten].In // at the design input, after an adaptive pooling if there is one
+	body := n.Layers[:flatten]
+	if flatten > 0 {
+		if _, adaptive := body[flatten-1].Op.(AdaptiveAvgPool); adaptive {
+			body = body[:flatten-1]
+		}
+	}
+	clone := *n
+	clone.Layers = slices.Clone(body)
+	switch rest := n.Layers[flatten+1:]; head {
+	case HeadPaper:
+		clone.Layers = append(append(clone.Layers, n.Layers[flatten]), rest...)
+	case HeadAdaptive:
+		pool := Layer{"avgpool", AdaptiveAvgPool{Out: Size{last.H, last.W}}}
+		clone.Layers = append(append(clone.Layers, pool, n.Layers[flatten]), rest...)
+	case HeadDense:
+		clone.Layers = append(clone.Layers, dense(rest, Size{last.H, last.W})...)
+	}
+	return &clone, nil
+}
+
+// dense turns fully connected layers into convolutions, the first with the given kernel, and adds the average of the
+// score map before the softmax.
+func dense(head []Layer, kernel Size) []Layer {
+	var layers []Layer
+	score := Layer{"score", GlobalAvgPool{}}
+	for _, layer := range head {
+		switch op := layer.Op.(type) {
+		case Linear:
+			layer.Op = Conv{Out: op.Out, Window: Window{Kernel: kernel, Stride: Square(1)}, NoBias: op.NoBias}
+			kernel = Square(1)
+		case Softmax:
+			layers = append(layers, score)
+			score.Op = nil
+		}
+		layers = append(layers, layer)
+	}
+	if score.Op != nil {
+		layers = append(layers, score)
+	}
+	return layers
+}

@@ -1,0 +1,103 @@
+package arch
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+var builtins = sync.OnceValue(func() []*Network { return append(vggNetworks(), otherNetworks()...) })
+
+// Names lists the built-in networks: the VGG paper's table 1, then its variants, then the others.
+func Names() []string {
+	var names []string
+	for _, n := range builtins() {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// Builtin returns a built-in network, the caller's to change. An unknown name is an *UnknownError.
+func Builtin(name string) (*Network, error) {
+	for _, n := range builtins() {
+		if n.Name == name {
+			clone := *n
+			clone.Layers = slices.Clone(n.Layers)
+			return &clone, nil
+		}
+	}
+	return nil, &UnknownError{Name: name, Near: nearest(name)}
+}
+
+// Open returns the network that spec says: a built-in's name, the path of a description (.yaml, .yml, .json; see
+// ReadFile), or a compact string (see Compact).
+func Open(spec string) (*Network, error) {
+	n, err := Builtin(spec)
+	if err == nil {
+		return n, nil
+	}
+	switch strings.ToLower(filepath.Ext(spec)) {
+	case ".yaml", ".yml", ".json":
+		return ReadFile(spec)
+	}
+	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {
+		return Compact(clip(spec), spec, ImageNetInput)
+	}
+	return nil, err
+}
+
+// UnknownError is a name that no built-in network has.
+type UnknownError struct {
+	Name string
+	Near []string // built-in names like it, the nearest first; may be empty
+}
+
+func (e *UnknownError) Error() string { return fmt.Sprintf("no network is called %q", clip(e.Name)) }
+
+// nearest returns up to four built-in names that a slip of the hand could have turned into name.
+func nearest(name string) []string {
+	name = strings.ToLower(clip(name))
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var near []candidate
+	for _, n := range Names() {
+		// A prefix (vgg, alex) is as near as one slip.
+		d := editDistance(name, n)
+		if name != "" && strings.HasPrefix(n, name) {
+			d = min(d, 1)
+		}
+		if d <= max(1, len(n)/4) {
+			near = append(near, candidate{n, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int { return a.distance - b.distance })
+	var names []string
+	for _, c := range near[:min(4, len(near))] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// editDistance is Levenshtein's: insertions, deletions and substitutions of bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
