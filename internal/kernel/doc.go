@@ -13,5 +13,6 @@
 // Tails: K and M may be anything; N and element-wise lengths are whole blocks. Aliasing: dst may equal src exactly where a
 // function says so, and never overlap it otherwise. NaN and Inf follow IEEE 754; ReLU and max pooling pass NaN on, as
 // PyTorch does. Rounding: one chain of fused multiply-adds per output element in order of K (plain multiply and add in the
-// generic set), so a result depends on the Set but not on tiling over M or N, nor on the number of threads.
+// generic set), so a result depends on the Set but not on tiling over M or N, nor on the number of threads. Dot keeps one
+// such chain per vector lane and adds the lanes in a fixed order. The sign of a zero is left open.
 package kernel

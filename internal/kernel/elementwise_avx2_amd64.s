@@ -83,7 +83,7 @@ done:
 	RET
 
 // func scaleShiftAVX2(dst *float32, src *float32, scale *float32, shift *float32, n int, flags int)
-// Requires: AVX, AVX2, FMA3, SSE2
+// Requires: AVX, AVX2, FMA3
 TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-48
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
@@ -101,7 +101,7 @@ TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-48
 	MOVL    $0xff800000, SI
 
 floor:
-	MOVD         SI, X4
+	VMOVD        SI, X4
 	VBROADCASTSS X4, Y4
 	TESTQ        DX, DX
 	JEQ          done

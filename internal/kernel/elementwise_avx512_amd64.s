@@ -74,7 +74,7 @@ done:
 	RET
 
 // func scaleShiftAVX512(dst *float32, src *float32, scale *float32, shift *float32, n int, flags int)
-// Requires: AVX, AVX512F, SSE2
+// Requires: AVX, AVX512F
 TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-48
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
@@ -90,7 +90,7 @@ TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-48
 	MOVL    $0xff800000, SI
 
 floor:
-	MOVD         SI, X2
+	VMOVD        SI, X2
 	VBROADCASTSS X2, Z2
 	TESTQ        DX, DX
 	JEQ          done

@@ -92,8 +92,9 @@ func Lookup(name string) (*Set, error) {
 // Active is the Set that VGGO_KERNEL names, else the best that this machine can run.
 func Active() (*Set, error) { return active() }
 
-var active = sync.OnceValues(func() (*Set, error) {
-	name := os.Getenv(Env)
+var active = sync.OnceValues(func() (*Set, error) { return choose(os.Getenv(Env)) })
+
+func choose(name string) (*Set, error) {
 	if name == "" {
 		return Sets()[0], nil
 	}
@@ -102,4 +103,4 @@ var active = sync.OnceValues(func() (*Set, error) {
 		return nil, fmt.Errorf("%s: %w", Env, err)
 	}
 	return s, nil
-})
+}

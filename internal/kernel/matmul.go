@@ -50,8 +50,8 @@ func (m *Matmul) check() {
 	}
 }
 
-// Matmul computes m. Each element of C is one chain of multiply-adds in order of t and k, whatever the tiling; only C's
-// rounding to float32 between chunks of Depth is fixed by the Set.
+// Matmul computes m. Each element of C is one chain of float32 multiply-adds in order of t and k, whatever the tiling:
+// passing through C between chunks of Depth rounds nothing.
 func (s *Set) Matmul(m *Matmul) {
 	m.check()
 	bands, rows, aBand, cBand := m.Bands, m.M, m.ABand, m.CBand

@@ -111,7 +111,7 @@ func (g gen) scaleShift() {
 	g.MOVL(U32(0xff800000), bits)
 	g.Label("floor")
 	low := g.XMM()
-	g.MOVD(bits, low)
+	g.VMOVD(bits, low)
 	g.VBROADCASTSS(low, floor)
 	g.forEachBlock(n, []reg.GPVirtual{dst, src}, func(part int) {
 		v := g.vec()

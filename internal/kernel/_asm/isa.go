@@ -55,9 +55,6 @@ func (g gen) zero(v reg.VecVirtual) {
 	g.VXORPS(v, v, v)
 }
 
-// low is the lower half (ymm) or quarter (xmm) of a vector.
-func xmm(v reg.VecVirtual) reg.Register { return v.AsX() }
-
 // function starts a NOSPLIT function whose doc is its loop.
 func (g gen) function(name, signature string, doc ...string) {
 	g.Function(name)
