@@ -14,6 +14,7 @@ type team struct {
 	next    atomic.Int64
 	start   []chan struct{} // one for each worker but the caller
 	done    sync.WaitGroup
+	once    sync.Once
 }
 
 func newTeam(threads int) *team {
@@ -63,7 +64,9 @@ func (t *team) work(worker int) {
 
 // stop ends the goroutines.
 func (t *team) stop() {
-	for _, start := range t.start {
-		close(start)
-	}
+	t.once.Do(func() {
+		for _, start := range t.start {
+			close(start)
+		}
+	})
 }

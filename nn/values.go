@@ -6,27 +6,18 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// values is what flows between two steps, for up to the Plan's batch of images, and its gradient.
+// values is what flows between two steps, for up to the Plan's batch of images, and its gradient. Lanes
+// beyond the last channel are zero in both: every layer keeps them so.
 type values struct {
 	shape arch.Shape
-	// flat values are rows of C floats (after flatten); the others are blocked: [C/16][H][W][16] per image.
-	flat bool
-	// size is the number of floats of one image.
-	size int
-	data []float32
-	grad []float32
+	size  int // floats of one image, [C/16][H][W][16]; a vector is a row of C, padded to a block
+	data  []float32
+	grad  []float32
 }
 
-func newValues(shape arch.Shape, flat bool) *values {
-	v := &values{shape: shape, flat: flat, size: shape.C}
-	if !flat {
-		v.size = kernel.Blocks(shape.C) * shape.H * shape.W * kernel.Block
-	}
-	return v
+func newValues(shape arch.Shape) *values {
+	return &values{shape: shape, size: kernel.Blocks(shape.C) * shape.H * shape.W * kernel.Block}
 }
-
-// floats is the length of a buffer for n images, in whole blocks.
-func (v *values) floats(n int) int { return kernel.Blocks(n*v.size) * kernel.Block }
 
 func (v *values) image(n int) []float32     { return v.data[n*v.size : (n+1)*v.size] }
 func (v *values) imageGrad(n int) []float32 { return v.grad[n*v.size : (n+1)*v.size] }
@@ -47,10 +38,6 @@ func (v *values) export(dst *tensor.Tensor, buffer []float32, n int) {
 	for i := range n {
 		out := dst.Data[i*v.shape.C*pixels : (i+1)*v.shape.C*pixels]
 		in := buffer[i*v.size : (i+1)*v.size]
-		if v.flat {
-			copy(out, in)
-			continue
-		}
 		for c := range v.shape.C {
 			src := in[c/kernel.Block*v.blockSize()+c%kernel.Block:]
 			for p := range pixels {
@@ -66,10 +53,6 @@ func (v *values) load(buffer []float32, src *tensor.Tensor) {
 	for i := range src.N {
 		in := src.Data[i*v.shape.C*pixels : (i+1)*v.shape.C*pixels]
 		out := buffer[i*v.size : (i+1)*v.size]
-		if v.flat {
-			copy(out, in)
-			continue
-		}
 		for c := range v.size / pixels {
 			dst := out[c/kernel.Block*v.blockSize()+c%kernel.Block:]
 			for p := range pixels {
@@ -83,5 +66,32 @@ func (v *values) load(buffer []float32, src *tensor.Tensor) {
 	}
 }
 
-// clear sets a buffer to zero.
-func zero(s []float32) { clear(s) }
+// channels copies the channels of pixel p of one image to dst.
+func (v *values) channels(dst []float64, image []float32, p int) {
+	for c := range dst {
+		dst[c] = float64(image[v.offset(c, p)])
+	}
+}
+
+// setChannels is the reverse of channels.
+func (v *values) setChannels(image []float32, src []float64, p int) {
+	for c, x := range src {
+		image[v.offset(c, p)] = float32(x)
+	}
+}
+
+// offset is where channel c of pixel p lies within an image.
+func (v *values) offset(c, p int) int {
+	return c/kernel.Block*v.blockSize() + p*kernel.Block + c%kernel.Block
+}
+
+// clearPadding zeroes the lanes beyond the last channel of one image.
+func (v *values) clearPadding(image []float32) {
+	if v.shape.C%kernel.Block == 0 {
+		return
+	}
+	last := image[len(image)-v.blockSize():]
+	for at := 0; at < len(last); at += kernel.Block {
+		clear(last[at+v.shape.C%kernel.Block : at+kernel.Block])
+	}
+}

@@ -1,7 +1,6 @@
 package reference
 
 import (
-	"cmp"
 	"math"
 
 	"github.com/vggo/vggo/arch"
@@ -69,7 +68,7 @@ func BatchNormTrainBackward(l arch.Placed, x Tensor, gamma []float64, dy Tensor)
 //
 //	running = (1 − momentum) · running + momentum · batch
 func UpdateRunning(l arch.Placed, m int, mean, variance, runningMean, runningVar []float64) {
-	momentum := cmp.Or(l.Op.(arch.BatchNorm).Momentum, 0.1)
+	momentum := l.Op.(arch.BatchNorm).Rate()
 	for c := range mean {
 		unbiased := variance[c] * float64(m) / float64(m-1)
 		runningMean[c] = (1-momentum)*runningMean[c] + momentum*mean[c]
@@ -78,5 +77,5 @@ func UpdateRunning(l arch.Placed, m int, mean, variance, runningMean, runningVar
 }
 
 func deviation(l arch.Placed, variance float64) float64 {
-	return math.Sqrt(variance + cmp.Or(l.Op.(arch.BatchNorm).Eps, 1e-5))
+	return math.Sqrt(variance + l.Op.(arch.BatchNorm).Epsilon())
 }

@@ -1,0 +1,112 @@
+package nn
+
+import (
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+)
+
+// averagePool is the mean of each window: average pooling, adaptive and global average pooling differ only in where the
+// windows lie and what they are divided by.
+type averagePool struct {
+	plan       *Plan
+	in, out    *values
+	rows, cols []span
+
+	forwardJob, backwardJob func(worker, task int)
+}
+
+// span is a window along one axis: real pixels [from, to), and its share of the divisor.
+type span struct{ from, to, divisor int }
+
+func newAveragePool(p *Plan, layer arch.Placed, in, out *values) *averagePool {
+	a := &averagePool{plan: p, in: in, out: out}
+	a.rows, a.cols = averageSpans(layer)
+	a.forwardJob, a.backwardJob = a.forwardTask, a.backwardTask
+	return a
+}
+
+func averageSpans(layer arch.Placed) (rows, cols []span) {
+	op, windowed := layer.Op.(arch.AvgPool)
+	if !windowed {
+		return adaptiveSpans(layer.In.H, layer.Out.H), adaptiveSpans(layer.In.W, layer.Out.W)
+	}
+	g := layer.Geometry
+	return windowSpans(g.In.H, g.Out.H, g.Kernel.H, g.Stride.H, g.Top, g.Bottom, op.CountPad),
+		windowSpans(g.In.W, g.Out.W, g.Kernel.W, g.Stride.W, g.Left, g.Right, op.CountPad)
+}
+
+// adaptiveSpans: output i averages pixels floor(i*in/out) to ceil((i+1)*in/out) - 1, as PyTorch's.
+func adaptiveSpans(in, out int) []span {
+	spans := make([]span, out)
+	for i := range spans {
+		from, to := i*in/out, ((i+1)*in+out-1)/out
+		spans[i] = span{from, to, to - from}
+	}
+	return spans
+}
+
+// windowSpans: the divisor counts real pixels, and padding if countPad, but never what a rounded-up size hangs over.
+func windowSpans(in, out, kernel, stride, before, after int, countPad bool) []span {
+	spans := make([]span, out)
+	for i := range spans {
+		start := i*stride - before
+		end := min(start+kernel, in+after)
+		s := span{max(start, 0), min(end, in), end - start}
+		if !countPad {
+			s.divisor = s.to - s.from
+		}
+		spans[i] = s
+	}
+	return spans
+}
+
+func (a *averagePool) refresh() {}
+
+func (a *averagePool) forward(n int) {
+	a.plan.team.run(n*kernel.Blocks(a.in.shape.C), a.forwardJob)
+}
+
+func (a *averagePool) forwardTask(_, task int) {
+	blocks := kernel.Blocks(a.in.shape.C)
+	x, y := a.in.block(a.in.data, task/blocks, task%blocks), a.out.block(a.out.data, task/blocks, task%blocks)
+	for oy, r := range a.rows {
+		for ox, c := range a.cols {
+			var sum [kernel.Block]float32
+			for iy := r.from; iy < r.to; iy++ {
+				row := x[(iy*a.in.shape.W+c.from)*kernel.Block : (iy*a.in.shape.W+c.to)*kernel.Block]
+				a.plan.Set.SumLanes(&sum, row)
+			}
+			divisor := float32(r.divisor * c.divisor)
+			out := y[(oy*len(a.cols)+ox)*kernel.Block:][:kernel.Block]
+			for l, s := range sum {
+				out[l] = s / divisor
+			}
+		}
+	}
+}
+
+func (a *averagePool) backward(n int) {
+	if a.in.grad != nil {
+		a.plan.team.run(n*kernel.Blocks(a.in.shape.C), a.backwardJob)
+	}
+}
+
+func (a *averagePool) backwardTask(_, task int) {
+	blocks := kernel.Blocks(a.in.shape.C)
+	dx, dy := a.in.block(a.in.grad, task/blocks, task%blocks), a.out.block(a.out.grad, task/blocks, task%blocks)
+	clear(dx)
+	for oy, r := range a.rows {
+		for ox, c := range a.cols {
+			divisor := float32(r.divisor * c.divisor)
+			grad := dy[(oy*len(a.cols)+ox)*kernel.Block:][:kernel.Block]
+			for iy := r.from; iy < r.to; iy++ {
+				for ix := c.from; ix < c.to; ix++ {
+					pixel := dx[(iy*a.in.shape.W+ix)*kernel.Block:][:kernel.Block]
+					for l, d := range grad {
+						pixel[l] += d / divisor
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+)
+
+// batchNorm normalises each channel (Ioffe & Szegedy 2015, algorithm 1), with the ReLU after it fused:
+//
+//	y = gamma*(x - mean)/sqrt(var + eps) + beta
+//
+// While training, mean and (biased) variance are the batch's and move the running statistics, the variance made unbiased as
+// in PyTorch; otherwise they are the running ones. Behind a convolution inference folds it into the weights instead.
+type batchNorm struct {
+	plan                        *Plan
+	in, out                     *values
+	relu                        bool
+	gamma, beta, mean, variance *Param
+	eps, momentum               float64
+	batchMean, inverse          []float64 // by channel: of the last training step; inverse = 1/sqrt(var+eps)
+
+	n                       int
+	forwardJob, backwardJob func(worker, task int)
+}
+
+func newBatchNorm(p *Plan, layer arch.Placed, in, out *values) *batchNorm {
+	op := layer.Op.(arch.BatchNorm)
+	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
+	b := &batchNorm{plan: p, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
+		eps: op.Epsilon(), momentum: op.Rate()}
+	channels := kernel.Blocks(in.shape.C) * kernel.Block
+	b.batchMean, b.inverse = make([]float64, channels), make([]float64, channels)
+	p.needScratch(2 * b.stretch())
+	b.forwardJob, b.backwardJob = b.forwardTask, b.backwardTask
+	return b
+}
+
+func (b *batchNorm) refresh() {}
+
+// stretch is the number of floats that are summed in float32 before they join a float64 sum: one row of a feature map.
+func (b *batchNorm) stretch() int { return b.in.shape.W * kernel.Block }
+
+// each calls do for every row of channel block cb, with its place in data and grad.
+func (b *batchNorm) each(cb int, do func(at, length int)) {
+	row := b.stretch()
+	for n := range b.n {
+		start := n*b.in.size + cb*b.in.blockSize()
+		for at := start; at < start+b.in.blockSize(); at += row {
+			do(at, row)
+		}
+	}
+}
+
+func (b *batchNorm) forward(n int) {
+	b.n = n
+	b.plan.team.run(kernel.Blocks(b.in.shape.C), b.forwardJob)
+}
+
+func (b *batchNorm) forwardTask(worker, cb int) {
+	var scale, shift [kernel.Block]float32
+	if b.plan.Training {
+		b.statistics(worker, cb)
+	}
+	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+		c := cb*kernel.Block + l
+		mean, inverse := b.batchMean[c], b.inverse[c]
+		if !b.plan.Training {
+			mean, inverse = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
+		}
+		s := float64(b.gamma.Data[c]) * inverse
+		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-mean*s)
+	}
+	b.each(cb, func(at, length int) {
+		b.plan.Set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
+	})
+}
+
+// statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel.
+func (b *batchNorm) statistics(worker, cb int) {
+	var mean, variance [kernel.Block]float64
+	m := float64(b.n * b.in.shape.H * b.in.shape.W)
+	b.each(cb, func(at, length int) {
+		var sum [kernel.Block]float32
+		b.plan.Set.SumLanes(&sum, b.in.data[at:at+length])
+		for l, s := range sum {
+			mean[l] += float64(s) / m
+		}
+	})
+	var one, minus [kernel.Block]float32
+	for l := range mean {
+		one[l], minus[l] = 1, -float32(mean[l])
+	}
+	centred := b.plan.scratch[worker][:b.stretch()]
+	b.each(cb, func(at, length int) {
+		var sum [kernel.Block]float32
+		b.plan.Set.ScaleShift(centred, b.in.data[at:at+length], &one, &minus, false)
+		b.plan.Set.DotLanes(&sum, centred, centred)
+		for l, s := range sum {
+			variance[l] += float64(s) / m
+		}
+	})
+	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+		c := cb*kernel.Block + l
+		b.batchMean[c], b.inverse[c] = mean[l], 1/math.Sqrt(variance[l]+b.eps)
+		unbiased := variance[l]
+		if m > 1 {
+			unbiased *= m / (m - 1)
+		}
+		move(&b.mean.Data[c], mean[l], b.momentum)
+		move(&b.variance.Data[c], unbiased, b.momentum)
+	}
+}
+
+func move(running *float32, batch, momentum float64) {
+	*running = float32((1-momentum)*float64(*running) + momentum*batch)
+}
+
+func (b *batchNorm) backward(n int) {
+	b.n = n
+	b.plan.team.run(kernel.Blocks(b.in.shape.C), b.backwardJob)
+}
+
+// backwardTask, with xhat = (x-mean)*inverse and m pixels:
+//
+//	dbeta = sum dy, dgamma = sum dy*xhat, dx = gamma*inverse*(dy - dbeta/m - xhat*dgamma/m)
+func (b *batchNorm) backwardTask(worker, cb int) {
+	var inverse, minus [kernel.Block]float32 // xhat = x*inverse + minus
+	for l := range inverse {
+		c := cb*kernel.Block + l
+		inverse[l], minus[l] = float32(b.inverse[c]), float32(-b.batchMean[c]*b.inverse[c])
+	}
+	var dbeta, dgamma [kernel.Block]float64
+	xhat := b.plan.scratch[worker][:b.stretch()]
+	b.each(cb, func(at, length int) {
+		dy := b.out.grad[at : at+length]
+		if b.relu {
+			b.plan.Set.ReLUGrad(dy, b.out.data[at:at+length])
+		}
+		b.plan.Set.ScaleShift(xhat, b.in.data[at:at+length], &inverse, &minus, false)
+		var sum, dot [kernel.Block]float32
+		b.plan.Set.SumLanes(&sum, dy)
+		b.plan.Set.DotLanes(&dot, dy, xhat)
+		for l := range sum {
+			dbeta[l] += float64(sum[l])
+			dgamma[l] += float64(dot[l])
+		}
+	})
+	var scale, byX, constant, none [kernel.Block]float32
+	m := float64(b.n * b.in.shape.H * b.in.shape.W)
+	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+		c := cb*kernel.Block + l
+		b.beta.Grad[c], b.gamma.Grad[c] = float32(dbeta[l]), float32(dgamma[l])
+		s := float64(b.gamma.Data[c]) * b.inverse[c]
+		scale[l] = float32(s)
+		byX[l] = float32(-s * b.inverse[c] * dgamma[l] / m)
+		constant[l] = float32(-s*dbeta[l]/m + s*b.inverse[c]*b.batchMean[c]*dgamma[l]/m)
+	}
+	if b.in.grad == nil {
+		return
+	}
+	b.each(cb, func(at, length int) {
+		dx := b.in.grad[at : at+length]
+		b.plan.Set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
+		b.plan.Set.ScaleShift(xhat, b.in.data[at:at+length], &byX, &constant, false)
+		b.plan.Set.Axpy(dx, xhat, 1)
+	})
+}

@@ -1,0 +1,160 @@
+package nn
+
+import "github.com/vggo/vggo/internal/kernel"
+
+// direct is a convolution without im2col: a band of input rows is copied, with its padding, into a worker's scratch, and
+// the matrix kernel reads every window of the band where it lies. The same engine computes the data gradient, which is a
+// convolution of the output's gradient with flipped, transposed weights.
+//
+// The band is [channel block][row][column][width of a block]; a kernel row of a channel block is then kw*width contiguous
+// floats: one run of the kernel (kw runs if columns are dilated).
+type direct struct {
+	inH, inW         int
+	outH, outW       int
+	kh, kw           int
+	strideH, strideW int
+	dilH, dilW       int
+	upH, upW         int // zero-insertion: input row y stands at y*upH (the data gradient of a strided convolution)
+	top, left        int // padding before; negative where the window starts inside
+	width            int // of an input block: 16, or the number of channels if fewer and planar
+	inBlocks         int
+	outBlocks        int
+
+	rows      int   // output rows of a band
+	bandRows  int   // input rows of a band
+	bandCols  int   // input columns of a band
+	runs      []int // for the kernel: a window's runs within the band
+	runLength int
+}
+
+// bandFloats bounds the scratch of a band: 384 KiB leaves room in a 1 MiB L2 cache for the weights and the output rows.
+const bandFloats = 96 << 10
+
+func (d *direct) prepare() {
+	d.bandCols = (d.outW-1)*d.strideW + (d.kw-1)*d.dilW + 1
+	extent := (d.kh-1)*d.dilH + 1
+	perRow := d.bandCols * d.width * d.inBlocks
+	d.rows = min(d.outH, max(1, (bandFloats/perRow-extent)/d.strideH+1))
+	d.rows = (d.outH + d.bands() - 1) / d.bands() // bands of equal height
+	d.bandRows = (d.rows-1)*d.strideH + extent
+	d.runs, d.runLength = d.blockRuns(d.bandRows, d.inBlocks)
+}
+
+// blockRuns lists where the runs of a window start within a band of so many rows and channel blocks.
+func (d *direct) blockRuns(bandRows, blocks int) (runs []int, length int) {
+	length = d.width
+	cols := d.kw
+	if d.dilW == 1 || d.kw == 1 {
+		length, cols = d.width*d.kw, 1
+	}
+	for b := range blocks {
+		for kh := range d.kh {
+			for kw := range cols {
+				runs = append(runs, ((b*bandRows+kh*d.dilH)*d.bandCols+kw*d.dilW)*d.width)
+			}
+		}
+	}
+	return runs, length
+}
+
+func (d *direct) bands() int      { return (d.outH + d.rows - 1) / d.rows }
+func (d *direct) scratch() int    { return d.inBlocks * d.bandRows * d.bandCols * d.width }
+func (d *direct) depth() int      { return d.inBlocks * d.kh * d.kw * d.width }
+func (d *direct) packedSize() int { return d.outBlocks * d.depth() * kernel.Block }
+
+// pack stores weights as the kernel reads them: [output block][depth][16], depth in the order of the runs. weight gives
+// the value for an output channel, an input channel and a tap; it must give 0 for channels beyond the last.
+func (d *direct) pack(packed []float32, outBlock int, weight func(out, in, kh, kw int) float32) {
+	dst := packed[outBlock*d.depth()*kernel.Block:]
+	i := 0
+	for b := range d.inBlocks {
+		for kh := range d.kh {
+			for kw := range d.kw {
+				for c := range d.width {
+					for lane := range kernel.Block {
+						dst[i] = weight(outBlock*kernel.Block+lane, b*d.width+c, kh, kw)
+						i++
+					}
+				}
+			}
+		}
+	}
+}
+
+// source is a feature map of one image to take bands from: blocked, or planar (NCHW) for a Plan's input.
+type source struct {
+	data     []float32
+	planar   bool
+	channels int // of a planar source
+}
+
+// fill copies the band whose first output row is y0, for blocks [b0, b1) of the source, into dst.
+func (d *direct) fill(dst []float32, src source, b0, b1, y0, bandRows int) {
+	for b := b0; b < b1; b++ {
+		for r := range bandRows {
+			row := dst[((b-b0)*bandRows+r)*d.bandCols*d.width:][:d.bandCols*d.width]
+			y := y0*d.strideH + r - d.top
+			if y < 0 || y%d.upH != 0 || y/d.upH >= d.inH {
+				clear(row)
+				continue
+			}
+			if src.planar {
+				d.fillPlanar(row, src, b, y/d.upH)
+			} else {
+				d.fillBlocked(row, src.data[(b*d.inH+y/d.upH)*d.inW*kernel.Block:][:d.inW*kernel.Block])
+			}
+		}
+	}
+}
+
+func (d *direct) fillBlocked(row, src []float32) {
+	if d.upW == 1 {
+		from := max(0, d.left)
+		to := min(d.bandCols, d.left+d.inW)
+		if to <= from {
+			clear(row)
+			return
+		}
+		clear(row[:from*kernel.Block])
+		copy(row[from*kernel.Block:to*kernel.Block], src[(from-d.left)*kernel.Block:])
+		clear(row[to*kernel.Block:])
+		return
+	}
+	clear(row)
+	for x := range d.inW {
+		if at := x*d.upW + d.left; at >= 0 && at < d.bandCols {
+			copy(row[at*kernel.Block:][:kernel.Block], src[x*kernel.Block:])
+		}
+	}
+}
+
+// fillPlanar interleaves the channels of a block. A planar source is a Plan's input, never a gradient: no zero-insertion.
+func (d *direct) fillPlanar(row []float32, src source, b, y int) {
+	clear(row)
+	from := max(0, d.left)
+	to := min(d.bandCols, d.left+d.inW)
+	for c := range min(d.width, src.channels-b*d.width) {
+		plane := src.data[((b*d.width+c)*d.inH+y)*d.inW:][:d.inW]
+		for at := from; at < to; at++ {
+			row[at*d.width+c] = plane[at-d.left]
+		}
+	}
+}
+
+// convolve computes output rows of one band and output blocks [o0, o1) of one image. out is the image's first output block
+// for this convolution; blocks lie outH*outW*16 apart.
+func (d *direct) convolve(set *kernel.Set, band, packed, bias, out []float32, y0, o0, o1 int, relu bool) {
+	outBlock := d.outH * d.outW * kernel.Block
+	m := kernel.Matmul{
+		Bands: min(d.rows, d.outH-y0), M: d.outW, Blocks: o1 - o0,
+		K: d.runLength, Runs: d.runs,
+		A: band, ABand: d.strideH * d.bandCols * d.width, ARow: d.strideW * d.width, ACol: 1,
+		B: packed[o0*d.depth()*kernel.Block:], BRow: kernel.Block, BBlock: d.depth() * kernel.Block,
+		C: out[o0*outBlock+y0*d.outW*kernel.Block:], CBand: d.outW * kernel.Block, CRow: kernel.Block, CBlock: outBlock,
+		ReLU: relu,
+	}
+	if bias != nil {
+		m.Bias = bias[o0*kernel.Block : o1*kernel.Block]
+	}
+	set.Matmul(&m)
+}

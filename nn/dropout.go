@@ -1,0 +1,59 @@
+package nn
+
+import "math/rand/v2"
+
+// dropout keeps each value with probability keep and scales it by 1/keep, while training. The mask of step s for image n
+// comes from a stream of its own, so it does not depend on threads nor on the rest of the batch.
+type dropout struct {
+	plan    *Plan
+	in, out *values // the same where the layer before does not need its output again
+	keep    float64
+	index   uint64 // of the layer
+	mask    []bool
+
+	forwardJob, backwardJob func(worker, task int)
+}
+
+func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
+	d := &dropout{plan: p, in: in, out: out, keep: keep, index: uint64(index), mask: make([]bool, p.Batch*in.size)}
+	p.workspace += int64(len(d.mask))
+	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask
+	return d
+}
+
+func (d *dropout) refresh() {}
+
+func (d *dropout) forward(n int) { d.plan.team.run(n, d.forwardJob) }
+
+func (d *dropout) forwardTask(_, n int) {
+	stream := rand.NewPCG(d.plan.Seed+d.plan.count, d.index<<32|uint64(n))
+	threshold := uint64(d.keep * (1 << 53))
+	x, y, mask := d.in.image(n), d.out.image(n), d.mask[n*d.in.size:]
+	scale := float32(1 / d.keep)
+	for i, v := range x {
+		mask[i] = stream.Uint64()>>11 < threshold
+		if mask[i] {
+			y[i] = v * scale
+		} else {
+			y[i] = 0
+		}
+	}
+}
+
+func (d *dropout) backward(n int) {
+	if d.in.grad != nil {
+		d.plan.team.run(n, d.backwardJob)
+	}
+}
+
+func (d *dropout) backwardTask(_, n int) {
+	dx, dy, mask := d.in.imageGrad(n), d.out.imageGrad(n), d.mask[n*d.in.size:]
+	scale := float32(1 / d.keep)
+	for i, g := range dy {
+		if mask[i] {
+			dx[i] = g * scale
+		} else {
+			dx[i] = 0
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package nn
+
+import (
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+)
+
+// linear is a fully connected layer with the ReLU after it fused: y[n][o] = b[o] + sum over i of w[o][i] * x[n][i].
+// Its weights are used where they lie, in O,I order: VGG-16's fc6 alone is 411 MB, which nobody wants twice.
+type linear struct {
+	plan    *Plan
+	in, out *values
+	relu    bool
+	w, b    *Param // b may be nil
+	depth   int    // of a pass over the inputs
+
+	n                                           int
+	forwardJob, weightJob, dataJob, reluGradJob func(worker, task int)
+}
+
+const (
+	linearOut  = 64  // outputs of a forward task
+	linearRows = 12  // outputs of a weight-gradient task: whole tiles of 6, few memory pages at a time
+	linearIn   = 256 // inputs of a data-gradient task
+	linearOuts = 256 // outputs of a data-gradient pass
+)
+
+func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
+	l := &linear{plan: p, in: in, out: out, w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
+	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
+	l.depth = in.shape.C
+	if p.Batch > 3 {
+		l.depth = 1024
+	}
+	l.forwardJob = l.forwardTask
+	if p.Training {
+		l.weightJob, l.reluGradJob = l.weightTask, l.reluGradTask
+		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
+		if p.wantsGrad(in) {
+			l.dataJob = l.dataTask
+			p.needScratch(linearIn * linearOuts)
+		}
+	}
+	return l
+}
+
+func (l *linear) refresh() {}
+
+func (l *linear) forward(n int) {
+	l.n = n
+	for i := range n {
+		l.out.clearPadding(l.out.image(i))
+	}
+	l.plan.team.run((l.out.shape.C+linearOut-1)/linearOut, l.forwardJob)
+}
+
+func (l *linear) forwardTask(_, task int) {
+	o := task * linearOut
+	outs, in := min(linearOut, l.out.shape.C-o), l.in.shape.C
+	for k := 0; k < in; k += l.depth {
+		depth := min(l.depth, in-k)
+		d := kernel.Dot{
+			M: l.n, N: outs, K: depth,
+			A: l.in.data[k:], ARow: l.in.size,
+			B: l.w.Data[o*in+k:], BRow: in,
+			C: l.out.data[o:], CRow: l.out.size,
+			Accumulate: k > 0, ReLU: l.relu && k+depth == in,
+		}
+		if k == 0 && l.b != nil {
+			d.Bias = l.b.Data[o : o+outs]
+		}
+		l.plan.Set.Dot(&d)
+	}
+}
+
+func (l *linear) backward(n int) {
+	l.n = n
+	if l.relu {
+		l.plan.team.run(n, l.reluGradJob)
+	}
+	if l.b != nil {
+		for o := range l.out.shape.C {
+			sum := 0.0
+			for i := range n {
+				sum += float64(l.out.grad[i*l.out.size+o])
+			}
+			l.b.Grad[o] = float32(sum)
+		}
+	}
+	l.plan.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
+	l.plan.lap("weights")
+	if l.dataJob != nil {
+		l.plan.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
+		l.plan.lap("data")
+	}
+}
+
+func (l *linear) reluGradTask(_, n int) { l.plan.Set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }
+
+// weightTask computes rows of dw[o][i] = sum over n of dy[n][o] * x[n][i]: the depth is the batch.
+func (l *linear) weightTask(worker, task int) {
+	o, in, out := task*linearRows, l.in.shape.C, l.out.shape.C
+	m := kernel.Matmul{
+		Bands: 1, M: min(linearRows, out-o), Blocks: in / kernel.Block,
+		K: l.n, Runs: oneRun,
+		A: l.out.grad[o:], ARow: 1, ACol: l.out.size,
+		B: l.in.data, BRow: l.in.size, BBlock: kernel.Block,
+		C: l.w.Grad[o*in:], CRow: in, CBlock: kernel.Block,
+	}
+	if m.Blocks > 0 {
+		l.plan.Set.Matmul(&m)
+	}
+	tail := in % kernel.Block
+	if tail == 0 {
+		return
+	}
+	c := l.plan.scratch[worker][:linearRows*kernel.Block]
+	m.B, m.Blocks, m.C, m.CRow = l.in.data[in-tail:], 1, c, kernel.Block
+	l.plan.Set.Matmul(&m)
+	for r := range m.M {
+		copy(l.w.Grad[(o+r+1)*in-tail:(o+r+1)*in], c[r*kernel.Block:])
+	}
+}
+
+// dataTask computes columns of dx[n][i] = sum over o of dy[n][o] * w[o][i], packing the weights it needs on the way.
+func (l *linear) dataTask(worker, task int) {
+	i0, in, out := task*linearIn, l.in.shape.C, l.out.shape.C
+	cols := min(linearIn, in-i0)
+	blocks := kernel.Blocks(cols)
+	panels := l.plan.scratch[worker][:linearIn*linearOuts]
+	for o := 0; o < out; o += linearOuts {
+		depth := min(linearOuts, out-o)
+		for k := range depth {
+			row := l.w.Data[(o+k)*in+i0:][:cols]
+			for j := range blocks {
+				panel := panels[(j*linearOuts+k)*kernel.Block:][:kernel.Block]
+				if n := copy(panel, row[j*kernel.Block:]); n < kernel.Block {
+					clear(panel[n:])
+				}
+			}
+		}
+		l.plan.Set.Matmul(&kernel.Matmul{
+			Bands: 1, M: l.n, Blocks: blocks,
+			K: depth, Runs: oneRun,
+			A: l.out.grad[o:], ARow: l.out.size, ACol: 1,
+			B: panels, BRow: kernel.Block, BBlock: linearOuts * kernel.Block,
+			C: l.in.grad[i0:], CRow: l.in.size, CBlock: kernel.Block,
+			Accumulate: o > 0,
+		})
+	}
+}
+
+// oneRun is the addressing of a plain matrix product.
+var oneRun = []int{0}

@@ -1,0 +1,57 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/vggo/vggo/tensor"
+)
+
+// CrossEntropy is the mean over the batch of -log softmax(logits)[label]. It stores the gradient, (softmax - onehot)/N, in
+// grad, which may be nil. A label outside the classes is an error.
+func CrossEntropy(logits *tensor.Tensor, labels []int, grad *tensor.Tensor) (float64, error) {
+	if len(labels) != logits.N || logits.H != 1 || logits.W != 1 {
+		return 0, fmt.Errorf("nn: cross-entropy of %d labels and logits %s", len(labels), logits.Shape())
+	}
+	loss := 0.0
+	row := make([]float64, logits.C)
+	for n, label := range labels {
+		if label < 0 || label >= logits.C {
+			return 0, fmt.Errorf("nn: label %d of image %d is not one of %d classes", label, n, logits.C)
+		}
+		for c := range row {
+			row[c] = float64(logits.Data[n*logits.C+c])
+		}
+		x := row[label]
+		top, sum := math.Inf(-1), 0.0
+		for _, v := range row {
+			top = math.Max(top, v)
+		}
+		for _, v := range row {
+			sum += math.Exp(v - top)
+		}
+		loss += top + math.Log(sum) - x
+		if grad == nil {
+			continue
+		}
+		softmaxRow(row)
+		row[label]--
+		for c, g := range row {
+			grad.Data[n*logits.C+c] = float32(g / float64(logits.N))
+		}
+	}
+	return loss / float64(logits.N), nil
+}
+
+// L2 is the article's objective, TensorFlow's l2_loss: sum(x²)/2 over the whole batch. Its gradient is x, stored in grad,
+// which may be nil.
+func L2(x, grad *tensor.Tensor) float64 {
+	sum := 0.0
+	for _, v := range x.Data {
+		sum += float64(v) * float64(v)
+	}
+	if grad != nil {
+		copy(grad.Data, x.Data)
+	}
+	return sum / 2
+}

@@ -1,0 +1,531 @@
+package nn
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/tensor"
+)
+
+// Options say what a Plan is for. The zero value of each but Batch has a sensible meaning.
+type Options struct {
+	Input     arch.Shape  // of one image; zero: what the network was designed for
+	Batch     int         // the most images of one step
+	Training  bool        // batch norm and dropout train, and Backward works
+	InputGrad bool        // Backward also computes the gradient of the images
+	KeepProb  float64     // overrides every dropout's; 0: as the network says
+	Seed      uint64      // of dropout
+	Threads   int         // 0: one for each processor that Go may use
+	Set       *kernel.Set // nil: kernel.Active
+	// Keep keeps every layer's output for Activation; a training Plan does so anyway.
+	Keep bool
+	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
+	NoFuse bool
+	// Observe, if not nil, is told how long each part of a step took: layers as named by Plan.Layers, passes "forward",
+	// "backward", and for layers with weights "weights" and "data" in place of the latter.
+	Observe func(layer int, pass string, elapsed time.Duration)
+}
+
+// Plan runs a network on batches of up to Options.Batch images. It is laid out once; a step allocates nothing. One step
+// runs at a time: a Plan is not for concurrent use. Its options are not to be changed.
+type Plan struct {
+	Options
+	net    *arch.Network
+	params *Params
+	team   *team
+	steps  []step
+	names  []string // of steps: "conv1_1+relu1_1"
+	chain  []*values
+	input  *tensor.Tensor // of the running step
+	// imported: the first layer is no convolution, so the images are blocked first
+	imported bool
+	byLayer  map[string]*values
+	hidden   map[string]string // layers whose output is overwritten by a fused one
+
+	scratchFloats int
+	scratch       [][]float32 // by worker
+	memory        Memory
+	workspace     int64
+	count         uint64 // of forward passes
+	current       int    // step being observed
+	mark          time.Time
+
+	logits, probabilities *tensor.Tensor
+	predictions           []int
+}
+
+// step is one layer, with what is fused into it.
+type step interface {
+	refresh() // takes over changed parameters
+	forward(n int)
+	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
+}
+
+// Memory is the bytes a Plan works with.
+type Memory struct {
+	Weights     int64 // the parameters, which the Plan does not own
+	Activations int64 // feature maps; a training Plan's include the images, which the caller holds
+	Gradients   int64 // of parameters and feature maps
+	Packing     int64 // weights rearranged for the kernels
+	Workspace   int64 // scratch of the threads, dropout masks
+}
+
+// Total is the sum.
+func (m Memory) Total() int64 {
+	return m.Weights + m.Activations + m.Gradients + m.Packing + m.Workspace
+}
+
+// Compile makes a Plan. The parameters must have been made for the same network; while training they get gradients. Refresh
+// must be called when their Data changes.
+func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
+	if opt.Batch < 1 {
+		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", opt.Batch)
+	}
+	if opt.KeepProb < 0 || opt.KeepProb > 1 {
+		return nil, fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", opt.KeepProb)
+	}
+	if opt.Input == (arch.Shape{}) {
+		opt.Input = net.Input
+	}
+	if opt.Threads <= 0 {
+		opt.Threads = runtime.GOMAXPROCS(0)
+	}
+	if opt.Set == nil {
+		set, err := kernel.Active()
+		if err != nil {
+			return nil, err
+		}
+		opt.Set = set
+	}
+	placed, err := net.Place(opt.Input)
+	if err != nil {
+		return nil, err
+	}
+	if err := params.fit(net, placed); err != nil {
+		return nil, err
+	}
+	p := &Plan{Options: opt, net: net, params: params, team: newTeam(opt.Threads), byLayer: map[string]*values{}, hidden: map[string]string{}}
+	runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
+	p.build(placed)
+	p.layOut()
+	p.Refresh()
+	return p, nil
+}
+
+// fit checks that the parameters have the shapes that the placed layers need.
+func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {
+	for _, layer := range placed {
+		for _, want := range layer.Params {
+			got := p.Get(want.Name)
+			if got == nil {
+				return fmt.Errorf("nn: %s: there is no parameter %s", net.Name, want.Name)
+			}
+			if len(got.Data) != want.Count() {
+				return fmt.Errorf("nn: %s: parameter %s has shape %v, this input size needs %v", net.Name, want.Name, got.Shape, want.Shape)
+			}
+		}
+	}
+	return nil
+}
+
+// Close ends the Plan's goroutines; a Plan that is no longer reachable is closed by itself.
+func (p *Plan) Close() { p.team.stop() }
+
+// build makes the steps, fusing as it goes.
+func (p *Plan) build(placed []arch.Placed) {
+	if _, ends := placed[len(placed)-1].Op.(arch.Softmax); ends {
+		placed = placed[:len(placed)-1] // a Plan ends at the logits
+	}
+	in := newValues(p.Input)
+	p.chain = []*values{in}
+	if len(placed) == 0 {
+		p.imported = true
+		return
+	}
+	_, conv := placed[0].Op.(arch.Conv)
+	p.imported = !conv
+	for i := 0; i < len(placed); {
+		layer := placed[i]
+		out := newValues(layer.Out)
+		s, fused := p.step(placed[i:], in, out)
+		i += fused
+		if s == nil { // nothing to do: an alias
+			p.byLayer[layer.Name] = in
+			continue
+		}
+		name := layer.Name
+		for _, f := range placed[i-fused+1 : i] {
+			p.hidden[name] = f.Name
+			p.byLayer[f.Name] = out
+			name = f.Name
+		}
+		p.steps = append(p.steps, s)
+		p.names = append(p.names, joinNames(placed[i-fused:i]))
+		if d, ok := s.(*dropout); ok && d.in == d.out {
+			p.hidden[placed[i-fused-1].Name] = layer.Name
+			p.byLayer[layer.Name] = in
+			continue
+		}
+		p.byLayer[layer.Name] = out
+		p.chain = append(p.chain, out)
+		in = out
+	}
+}
+
+func joinNames(layers []arch.Placed) string {
+	name := layers[0].Name
+	for _, l := range layers[1:] {
+		name += "+" + l.Name
+	}
+	return name
+}
+
+// step makes the step of the first of layers and says how many layers it covers. A nil step stands for a layer that has
+// nothing to do.
+func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
+	layer := layers[0]
+	next := func(i int) arch.Op {
+		if p.NoFuse || i >= len(layers) {
+			return nil
+		}
+		return layers[i].Op
+	}
+	switch op := layer.Op.(type) {
+	case arch.Conv:
+		c := newConv(p, layer, in, out, in == p.chain[0] && !p.imported)
+		n := 1
+		if norm, ok := next(n).(arch.BatchNorm); ok && !p.Training {
+			c.fold = p.foldNorm(layers[n].Name, norm)
+			n++
+		}
+		if _, ok := next(n).(arch.ReLU); ok {
+			c.relu = true
+			n++
+		}
+		return c, n
+	case arch.Linear:
+		l := newLinear(p, layer, in, out)
+		if _, ok := next(1).(arch.ReLU); ok {
+			l.relu = true
+			return l, 2
+		}
+		return l, 1
+	case arch.BatchNorm:
+		b := newBatchNorm(p, layer, in, out)
+		if _, ok := next(1).(arch.ReLU); ok {
+			b.relu = true
+			return b, 2
+		}
+		return b, 1
+	case arch.ReLU:
+		return newReLU(p, in, out), 1
+	case arch.MaxPool:
+		return newMaxPool(p, layer, in, out), 1
+	case arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool:
+		return newAveragePool(p, layer, in, out), 1
+	case arch.LRN:
+		return newLRN(p, op, in, out), 1
+	case arch.Flatten:
+		if in.shape == out.shape {
+			return nil, 1
+		}
+		return newFlatten(p, in, out), 1
+	case arch.Dropout:
+		keep := op.Keep
+		if p.KeepProb > 0 {
+			keep = p.KeepProb
+		}
+		if !p.Training || keep == 1 {
+			return nil, 1
+		}
+		if p.overwritable() {
+			out = in
+		}
+		return newDropout(p, layer.Index, keep, in, out), 1
+	case arch.Softmax:
+		return newSoftmax(p, in, out), 1
+	}
+	panic(fmt.Sprintf("nn: no step for %T", layer.Op)) // Place has refused unknown operations
+}
+
+// overwritable reports whether the last step can do its backward pass when dropout has changed its output: a fused ReLU
+// only asks where the output is positive, and where dropout cleared it the gradient is zero already.
+func (p *Plan) overwritable() bool {
+	if len(p.steps) == 0 || p.NoFuse {
+		return false
+	}
+	switch p.steps[len(p.steps)-1].(type) {
+	case *conv, *linear, *batchNorm:
+		return true
+	}
+	return false
+}
+
+func (p *Plan) foldNorm(layer string, op arch.BatchNorm) *folded {
+	get := func(role string) *Param { return p.params.Get(layer + "/" + role) }
+	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"), eps: op.Epsilon()}
+}
+
+// layOut allocates everything. Feature maps that need not outlive the next layer, and all their gradients, alternate
+// between the two ends of one arena, which is as large as the largest input and output of one step together.
+func (p *Plan) layOut() {
+	maps := p.chain
+	if !p.imported {
+		maps = maps[1:] // the images are read where the caller has them
+	}
+	if p.Training || p.Keep {
+		p.memory.Activations = p.apart(maps)
+	} else {
+		p.memory.Activations = p.twoEnded(maps, func(v *values, buffer []float32) { v.data = buffer })
+	}
+	if p.Training {
+		p.memory.Activations += 4 * int64(p.Batch*p.Input.C*p.Input.H*p.Input.W)
+		grads := p.chain[1:]
+		if p.InputGrad {
+			grads = p.chain
+		}
+		p.memory.Gradients = p.twoEnded(grads, func(v *values, buffer []float32) { v.grad = buffer })
+		for _, q := range p.params.List {
+			if q.Trainable {
+				if q.Grad == nil {
+					q.Grad = kernel.Alloc(len(q.Data))
+				}
+				p.memory.Gradients += 4 * int64(len(q.Grad))
+			}
+		}
+	}
+	for _, q := range p.params.List {
+		p.memory.Weights += 4 * int64(len(q.Data))
+	}
+	for range p.Threads {
+		p.scratch = append(p.scratch, kernel.Alloc(p.scratchFloats))
+	}
+	p.memory.Workspace = p.workspace + 4*int64(p.Threads*p.scratchFloats)
+	last := p.chain[len(p.chain)-1].shape
+	p.logits = tensor.New(p.Batch, last.C, last.H, last.W)
+	p.probabilities = tensor.New(p.Batch, last.C, last.H, last.W)
+	p.predictions = make([]int, p.Batch)
+}
+
+func (p *Plan) apart(maps []*values) (bytes int64) {
+	total := 0
+	for _, v := range maps {
+		total += p.Batch * v.size
+	}
+	arena := kernel.Alloc(total)
+	for _, v := range maps {
+		v.data, arena = arena[:p.Batch*v.size], arena[p.Batch*v.size:]
+	}
+	return 4 * int64(total)
+}
+
+func (p *Plan) twoEnded(maps []*values, assign func(*values, []float32)) (bytes int64) {
+	total := 0
+	for i, v := range maps {
+		size := v.size
+		if i > 0 {
+			size += maps[i-1].size
+		}
+		total = max(total, p.Batch*size)
+	}
+	arena := kernel.Alloc(total)
+	for i, v := range maps {
+		if i%2 == 0 {
+			assign(v, arena[:p.Batch*v.size])
+		} else {
+			assign(v, arena[total-p.Batch*v.size:])
+		}
+	}
+	return 4 * int64(total)
+}
+
+// pack allocates room for rearranged weights.
+func (p *Plan) pack(floats int) []float32 {
+	p.memory.Packing += 4 * int64(floats)
+	return kernel.Alloc(floats)
+}
+
+// needScratch makes each worker's scratch at least so large.
+func (p *Plan) needScratch(floats int) { p.scratchFloats = max(p.scratchFloats, floats) }
+
+// rows allocates n float64 values for each worker.
+func (p *Plan) rows(n int) [][]float64 {
+	rows := make([][]float64, p.Threads)
+	for i := range rows {
+		rows[i] = make([]float64, n)
+	}
+	p.workspace += 8 * int64(n*p.Threads)
+	return rows
+}
+
+// wantsGrad reports whether the gradient of v is needed.
+func (p *Plan) wantsGrad(v *values) bool { return v != p.chain[0] || p.InputGrad }
+
+// chunkFloats is the share of an element-wise task: 256 KiB.
+const chunkFloats = 64 << 10
+
+func (p *Plan) chunks(v *values, n int) int { return (n*v.size + chunkFloats - 1) / chunkFloats }
+
+func (p *Plan) chunk(v *values, n, task int) (from, to int) {
+	return task * chunkFloats, min((task+1)*chunkFloats, n*v.size)
+}
+
+// Memory is what the Plan works with.
+func (p *Plan) Memory() Memory { return p.memory }
+
+// Layers names the steps: each layer with those fused into it, "conv1_1+relu1_1".
+func (p *Plan) Layers() []string { return p.names }
+
+// Refresh takes over changed parameters.
+func (p *Plan) Refresh() {
+	for _, s := range p.steps {
+		s.refresh()
+	}
+}
+
+// Forward runs 1 to Batch images. A training Plan reads them again in Backward.
+func (p *Plan) Forward(x *tensor.Tensor) error {
+	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {
+		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.net.Name, x.H, x.W, x.C, p.Input)
+	}
+	if x.N < 1 || x.N > p.Batch {
+		return fmt.Errorf("nn: %s: %d images, the plan is for 1 to %d", p.net.Name, x.N, p.Batch)
+	}
+	if len(x.Data) != x.N*x.C*x.H*x.W {
+		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.net.Name, x.Shape(), len(x.Data))
+	}
+	p.input = x
+	p.count++
+	if p.imported {
+		p.chain[0].load(p.chain[0].data, x)
+	}
+	p.startLap()
+	for i, s := range p.steps {
+		p.current = i
+		s.forward(x.N)
+		p.lap("forward")
+	}
+	return nil
+}
+
+// Backward computes every parameter's gradient, and the images' if asked for, from the gradient of the logits of the last
+// Forward. Gradients replace the previous ones.
+func (p *Plan) Backward(grad *tensor.Tensor) error {
+	last := p.chain[len(p.chain)-1]
+	switch {
+	case !p.Training:
+		return fmt.Errorf("nn: %s: this plan is not for training", p.net.Name)
+	case p.input == nil:
+		return fmt.Errorf("nn: %s: backward before forward", p.net.Name)
+	case grad.N != p.input.N || grad.C != last.shape.C || grad.H != last.shape.H || grad.W != last.shape.W || len(grad.Data) != grad.N*grad.C*grad.H*grad.W:
+		return fmt.Errorf("nn: %s: gradient of shape %s for %d logits of %v", p.net.Name, grad.Shape(), p.input.N, last.shape)
+	}
+	if last.grad == nil { // a network without layers that compute
+		return nil
+	}
+	last.load(last.grad, grad)
+	p.startLap()
+	for i := len(p.steps) - 1; i >= 0; i-- {
+		p.current = i
+		p.steps[i].backward(p.input.N)
+		p.lap("backward")
+	}
+	return nil
+}
+
+func (p *Plan) startLap() {
+	if p.Observe != nil {
+		p.mark = time.Now()
+	}
+}
+
+// lap reports the time since the last lap.
+func (p *Plan) lap(pass string) {
+	if p.Observe == nil {
+		return
+	}
+	now := time.Now()
+	p.Observe(p.current, pass, now.Sub(p.mark))
+	p.mark = now
+}
+
+// Logits is the output of the last layer (before a final softmax) for the images of the last Forward. The tensor is the
+// Plan's own and holds until the next Forward.
+func (p *Plan) Logits() *tensor.Tensor {
+	return p.exported(p.logits)
+}
+
+func (p *Plan) exported(t *tensor.Tensor) *tensor.Tensor {
+	last := p.chain[len(p.chain)-1]
+	n := 0
+	if p.input != nil {
+		n = p.input.N
+	}
+	t.N, t.Data = n, t.Data[:n*t.C*t.H*t.W]
+	last.export(t, last.data, n)
+	return t
+}
+
+// Softmax is the logits as probabilities, on the same terms.
+func (p *Plan) Softmax() *tensor.Tensor {
+	t := p.exported(p.probabilities)
+	Softmax(t, t)
+	return t
+}
+
+// Predictions is the class of the largest logit of each image, on the same terms. Where the logits are maps of classes (a
+// fully convolutional network), the largest sum over the map.
+func (p *Plan) Predictions() []int {
+	t := p.exported(p.logits)
+	pixels := t.H * t.W
+	predictions := p.predictions[:t.N]
+	for n := range predictions {
+		best, top := 0, float32(0)
+		for c := range t.C {
+			sum := float32(0)
+			for _, v := range t.Data[(n*t.C+c)*pixels : (n*t.C+c+1)*pixels] {
+				sum += v
+			}
+			if c == 0 || sum > top {
+				best, top = c, sum
+			}
+		}
+		predictions[n] = best
+	}
+	return predictions
+}
+
+// Activation copies the output of a layer for the images of the last Forward. The Plan must be for training or keep its
+// activations; the output of a layer with another fused into it is gone, unless the Plan was made with NoFuse.
+func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
+	v, ok := p.byLayer[layer]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("nn: %s has no layer %s", p.net.Name, layer)
+	case p.hidden[layer] != "":
+		return nil, fmt.Errorf("nn: the output of %s is fused with %s: use NoFuse to see it", layer, p.hidden[layer])
+	case !p.Training && !p.Keep:
+		return nil, fmt.Errorf("nn: the output of %s was not kept: use Keep", layer)
+	case p.input == nil:
+		return nil, fmt.Errorf("nn: the output of %s before forward", layer)
+	}
+	if v == p.chain[0] && !p.imported {
+		return p.input, nil
+	}
+	t := tensor.New(p.input.N, v.shape.C, v.shape.H, v.shape.W)
+	v.export(t, v.data, t.N)
+	return t, nil
+}
+
+// ImageGrad copies the gradient of the images of the last Backward of a Plan made with InputGrad.
+func (p *Plan) ImageGrad() (*tensor.Tensor, error) {
+	if !p.Training || !p.InputGrad || p.input == nil {
+		return nil, fmt.Errorf("nn: %s: no gradient of the images: use InputGrad", p.net.Name)
+	}
+	t := tensor.New(p.input.N, p.Input.C, p.Input.H, p.Input.W)
+	p.chain[0].export(t, p.chain[0].grad, t.N)
+	return t, nil
+}

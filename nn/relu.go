@@ -1,0 +1,44 @@
+package nn
+
+// relu stands alone: y = max(0, x), NaN kept. Behind a convolution, a linear layer or a batch norm the ReLU is fused into
+// that layer instead.
+type relu struct {
+	plan                    *Plan
+	in, out                 *values
+	forwardJob, backwardJob func(worker, task int)
+	n                       int
+}
+
+func newReLU(p *Plan, in, out *values) *relu {
+	r := &relu{plan: p, in: in, out: out}
+	r.forwardJob, r.backwardJob = r.forwardTask, r.backwardTask
+	return r
+}
+
+func (r *relu) refresh() {}
+
+func (r *relu) forward(n int) {
+	r.n = n
+	r.plan.team.run(r.plan.chunks(r.in, n), r.forwardJob)
+}
+
+func (r *relu) forwardTask(_, task int) {
+	from, to := r.plan.chunk(r.in, r.n, task)
+	r.plan.Set.ReLU(r.out.data[from:to], r.in.data[from:to])
+}
+
+// backward: dx = dy where y > 0, else 0.
+func (r *relu) backward(n int) {
+	if r.in.grad == nil {
+		return
+	}
+	r.n = n
+	r.plan.team.run(r.plan.chunks(r.in, n), r.backwardJob)
+}
+
+func (r *relu) backwardTask(_, task int) {
+	from, to := r.plan.chunk(r.in, r.n, task)
+	dx := r.in.grad[from:to]
+	copy(dx, r.out.grad[from:to])
+	r.plan.Set.ReLUGrad(dx, r.out.data[from:to])
+}
