@@ -1,0 +1,269 @@
+package vision
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// paint draws the same six opaque colours into any image.
+func paint(m draw.Image) draw.Image {
+	for y := range 2 {
+		for x := range 3 {
+			m.Set(x, y, color.NRGBA{uint8(40 * x), uint8(100 * y), 200, 255})
+		}
+	}
+	return m
+}
+
+func TestFromImage(t *testing.T) {
+	r := image.Rect(0, 0, 3, 2)
+	palette := color.Palette{}
+	for y := range 2 {
+		for x := range 3 {
+			palette = append(palette, color.NRGBA{uint8(40 * x), uint8(100 * y), 200, 255})
+		}
+	}
+	for _, m := range []image.Image{
+		paint(image.NewRGBA(r)), paint(image.NewNRGBA(r)), paint(image.NewRGBA64(r)), paint(image.NewNRGBA64(r)),
+		paint(image.NewPaletted(r, palette)), paint(image.NewCMYK(r)),
+		paint(image.NewNRGBA(image.Rect(-1, -1, 5, 5))).(*image.NRGBA).SubImage(r),
+	} {
+		p := FromImage(m)
+		if p.W != 3 || p.H != 2 || p.Channels != 3 {
+			t.Fatalf("%T: %dx%dx%d", m, p.W, p.H, p.Channels)
+		}
+		for i, got := range p.Pix {
+			x, y, c := i/3%3, i/9, i%3
+			if want := [3]uint8{uint8(40 * x), uint8(100 * y), 200}[c]; got != want {
+				t.Errorf("%T: pixel (%d,%d) channel %d is %d, want %d", m, x, y, c, got, want)
+			}
+		}
+	}
+	for _, m := range []draw.Image{image.NewGray(r), image.NewGray16(r)} {
+		m.Set(2, 1, color.Gray{99})
+		if p := FromImage(m); p.Channels != 1 || p.Pix[5] != 99 || p.Pix[4] != 0 {
+			t.Errorf("%T: %+v", m, p)
+		}
+	}
+	clear := image.NewNRGBA(r)
+	clear.Set(0, 0, color.NRGBA{10, 20, 30, 0})
+	half := image.NewRGBA(r)
+	half.SetRGBA(0, 0, color.RGBA{5, 10, 15, 128}) // 10, 20, 30 at half opacity
+	for _, m := range []image.Image{clear, half} {
+		if p := FromImage(m); p.Pix[0] < 9 || p.Pix[0] > 10 || p.Pix[2] < 29 || p.Pix[2] > 30 {
+			t.Errorf("%T: a transparent pixel became %v: its colour must stay", m, p.Pix[:3])
+		}
+	}
+	ycc := image.NewYCbCr(image.Rect(0, 0, 4, 2), image.YCbCrSubsampleRatio420)
+	copy(ycc.Y, []uint8{10, 20, 30, 40, 50, 60, 70, 80})
+	copy(ycc.Cb, []uint8{128, 90})
+	copy(ycc.Cr, []uint8{128, 200})
+	p := FromImage(ycc)
+	for i := range 8 {
+		c := color.NRGBAModel.Convert(ycc.At(i%4, i/4)).(color.NRGBA)
+		if got := p.Pix[3*i : 3*i+3]; !bytes.Equal(got, []byte{c.R, c.G, c.B}) {
+			t.Errorf("YCbCr pixel %d is %v, want %v", i, got, c)
+		}
+	}
+}
+
+func encoded(t testing.TB, encode func(io.Writer) error) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// pngHeader is a PNG that claims a size and holds no pixels.
+func pngHeader(w, h uint32) []byte {
+	chunk := append([]byte("IHDR"), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)...)
+	chunk = append(chunk, 8, 2, 0, 0, 0)
+	file := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), chunk...)
+	return binary.BigEndian.AppendUint32(file, crc32.ChecksumIEEE(chunk))
+}
+
+func TestDecodeLimits(t *testing.T) {
+	file := encoded(t, func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 30, 20))) })
+	for _, c := range []struct {
+		what   string
+		file   []byte
+		limits Limits
+		want   string // of the error; empty for a picture
+	}{
+		{"default", file, Limits{}, ""},
+		{"just enough", file, Limits{Bytes: int64(len(file)), Pixels: 600}, ""},
+		{"bytes", file, Limits{Bytes: int64(len(file)) - 1}, "more than"},
+		{"pixels", file, Limits{Pixels: 599}, "PNG of 30x20 pixels is refused: the limit is 599 pixels"},
+		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, "PNG of 65536x65536 pixels is refused"},
+		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
+		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},
+		{"empty", nil, Limits{}, "the file is empty"},
+		{"text", []byte("hello"), Limits{}, `not a JPEG or PNG image: it begins "hello"`},
+	} {
+		p, err := Decode(bytes.NewReader(c.file), c.limits)
+		switch {
+		case c.want == "" && (err != nil || p.W != 30 || p.H != 20 || p.Channels != 1):
+			t.Errorf("%s: %v %v", c.what, p, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: error %v, want %q", c.what, err, c.want)
+		}
+	}
+}
+
+// TestDecodeTruncated cuts a JPEG and a PNG at every byte. What is cut may still be a picture once all pixels are there, and
+// otherwise is an error that says so.
+func TestDecodeTruncated(t *testing.T) {
+	m := paint(image.NewNRGBA(image.Rect(0, 0, 20, 20)))
+	for name, file := range map[string][]byte{
+		"JPEG": encoded(t, func(w io.Writer) error { return jpeg.Encode(w, m, nil) }),
+		"PNG":  encoded(t, func(w io.Writer) error { return png.Encode(w, m) }),
+	} {
+		if _, err := Decode(bytes.NewReader(file), Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range file[:len(file)*3/4] {
+			_, err := Decode(bytes.NewReader(file[:n]), Limits{})
+			if err == nil {
+				t.Errorf("%s cut at byte %d of %d is a picture", name, n, len(file))
+			}
+			if n > 8 && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "not enough pixel data") {
+				t.Errorf("%s cut at byte %d of %d: %v does not say it is truncated", name, n, len(file), err)
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "photo.jpg")
+	if err := os.WriteFile(path, []byte("\xff\xd8\xff"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeFile(path, Limits{}); err == nil || err.Error() != path+": JPEG truncated: it ends at byte 3, before its picture does: unexpected EOF" {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := DecodeFile(path+"x", Limits{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestTIFFOrientation(t *testing.T) {
+	entry := func(order binary.AppendByteOrder, tag, kind uint16, count uint32, value uint16) []byte {
+		b := order.AppendUint32(order.AppendUint16(order.AppendUint16(nil, tag), kind), count)
+		return append(order.AppendUint16(b, value), 0, 0)
+	}
+	block := func(order binary.AppendByteOrder, magic string, entries ...[]byte) []byte {
+		b := append([]byte(magic), order.AppendUint32(nil, 8)...)
+		b = order.AppendUint16(b, uint16(len(entries)))
+		return append(b, bytes.Join(entries, nil)...)
+	}
+	big, little := binary.BigEndian, binary.LittleEndian
+	other := entry(big, 0x0100, 3, 1, 5)
+	good := block(big, "MM\x00*", other, entry(big, 0x0112, 3, 1, 6))
+	for _, c := range []struct {
+		what string
+		tiff []byte
+		want orientation
+	}{
+		{"big-endian", good, turnedLeft},
+		{"little-endian", block(little, "II*\x00", entry(little, 0x0112, 3, 1, 3)), upsideDown},
+		{"not there", block(big, "MM\x00*", other), upright},
+		{"zero", block(big, "MM\x00*", entry(big, 0x0112, 3, 1, 0)), upright},
+		{"nine", block(big, "MM\x00*", entry(big, 0x0112, 3, 1, 9)), upright},
+		{"of another type", block(big, "MM\x00*", entry(big, 0x0112, 4, 1, 6)), upright},
+		{"of two values", block(big, "MM\x00*", entry(big, 0x0112, 3, 2, 6)), upright},
+		{"wrong byte order", block(big, "MM*\x00", entry(big, 0x0112, 3, 1, 6)), upright},
+		{"directory beyond the end", []byte("MM\x00*\xff\xff\xff\xff\x00\x01"), upright},
+		{"empty", nil, upright},
+	} {
+		if got := tiffOrientation(c.tiff); got != c.want {
+			t.Errorf("%s: orientation %d, want %d", c.what, got, c.want)
+		}
+	}
+	for n := range good {
+		if got := tiffOrientation(good[:n]); got != upright {
+			t.Errorf("cut at byte %d: orientation %d", n, got)
+		}
+	}
+}
+
+// TestBadImages feeds Decode pictures that crashed decoders, and odd but valid ones: each is an error or a picture, and
+// PngSuite says which by its names.
+func TestBadImages(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: images that break decoders are not tested")
+	}
+	files := 0
+	err := filepath.WalkDir(filepath.Join(root, "images-bad"), func(path string, d fs.DirEntry, err error) error {
+		ext := filepath.Ext(path)
+		if err != nil || d.IsDir() || ext != ".jpg" && ext != ".png" {
+			return err
+		}
+		files++
+		p, err := DecodeFile(path, Limits{Pixels: 1 << 24})
+		if err == nil && (p.W < 1 || p.H < 1 || len(p.Pix) != p.W*p.H*p.Channels) {
+			t.Errorf("%s: %dx%dx%d with %d samples", path, p.W, p.H, p.Channels, len(p.Pix))
+		}
+		if ext == ".png" {
+			broken := strings.HasPrefix(d.Name(), "x")
+			if broken != (err != nil) {
+				t.Errorf("%s: error %v", path, err)
+			}
+		}
+		if err != nil && (strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), path)) {
+			t.Errorf("%q is not one line that names its file", err)
+		}
+		return nil
+	})
+	if err != nil || files < 200 {
+		t.Errorf("%d files (%v)", files, err)
+	}
+}
+
+func TestPhotos(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: photographs are not tested")
+	}
+	for name, want := range map[string]Picture{
+		"caffe-cat.jpg":      {W: 480, H: 360, Channels: 3},
+		"caffe-cat-gray.jpg": {W: 480, H: 360, Channels: 1},
+	} {
+		p, err := DecodeFile(filepath.Join(root, "photos", name), Limits{})
+		if err != nil {
+			t.Error(err)
+		} else if p.W != want.W || p.H != want.H || p.Channels != want.Channels {
+			t.Errorf("%s is %dx%dx%d, want %dx%dx%d", name, p.W, p.H, p.Channels, want.W, want.H, want.Channels)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	m := paint(image.NewNRGBA(image.Rect(0, 0, 9, 9)))
+	f.Add(encoded(f, func(w io.Writer) error { return jpeg.Encode(w, m, nil) }))
+	f.Add(encoded(f, func(w io.Writer) error { return png.Encode(w, m) }))
+	f.Add([]byte("\xff\xd8\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		const pixels = 1 << 14
+		p, err := Decode(bytes.NewReader(file), Limits{Pixels: pixels})
+		if err != nil {
+			return
+		}
+		if p.W < 1 || p.H < 1 || p.W*p.H > pixels || len(p.Pix) != p.W*p.H*p.Channels {
+			t.Fatalf("%dx%dx%d with %d samples", p.W, p.H, p.Channels, len(p.Pix))
+		}
+		p.Resize(5, 3)
+	})
+}

@@ -1,0 +1,102 @@
+package vision
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// IDX is an array of bytes from an IDX file, the format of MNIST and its descendants: images as N x H x W, labels as N.
+type IDX struct {
+	Dims []int
+	Data []uint8
+}
+
+// maxIDX bounds what an IDX file may unpack to: 20 times MNIST's training images.
+const maxIDX = 1 << 30
+
+// ReadIDXFile reads an IDX file; its errors name it.
+func ReadIDXFile(path string) (*IDX, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	x, err := ReadIDX(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return x, nil
+}
+
+// ReadIDX reads an IDX array of unsigned bytes, gzipped or not:
+//
+//	0, 0, type (8 for unsigned bytes), number of dimensions, each as 1 byte
+//	each dimension, 4 bytes, big-endian
+//	the values, the last dimension fastest
+func ReadIDX(r io.Reader) (*IDX, error) {
+	in := bufio.NewReader(r)
+	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
+		unzipped, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("IDX: %w", err)
+		}
+		in = bufio.NewReader(unzipped)
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return nil, fmt.Errorf("IDX: its header is truncated: %w", err)
+	}
+	switch {
+	case head[0] != 0 || head[1] != 0 || head[3] == 0 || head[3] > 8:
+		return nil, fmt.Errorf("not an IDX file: it begins %q", head[:])
+	case head[2] != 8:
+		return nil, fmt.Errorf("IDX: values of type %#02x: only unsigned bytes, 0x08, are read", head[2])
+	}
+	x := &IDX{Dims: make([]int, head[3])}
+	size := int64(1)
+	for i := range x.Dims {
+		var dim [4]byte
+		if _, err := io.ReadFull(in, dim[:]); err != nil {
+			return nil, fmt.Errorf("IDX: its header is truncated: %w", err)
+		}
+		d := binary.BigEndian.Uint32(dim[:])
+		if d == 0 || int64(d) > maxIDX/size {
+			return nil, fmt.Errorf("IDX: dimension %d is %d: sizes must multiply to between 1 and %d", i, d, maxIDX)
+		}
+		x.Dims[i] = int(d)
+		size *= int64(d)
+	}
+	// The buffer grows with what is there, so a header that promises much costs nothing.
+	var data bytes.Buffer
+	n, err := io.Copy(&data, io.LimitReader(in, size+1))
+	switch {
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("IDX: after %d of %d values: %w", n, size, err)
+	case n < size:
+		return nil, fmt.Errorf("IDX: truncated after %d of %d values", n, size)
+	case n > size:
+		return nil, fmt.Errorf("IDX: it goes on after its %d values", size)
+	case err != nil:
+		return nil, fmt.Errorf("IDX: truncated within its gzip checksum: %w", err)
+	}
+	x.Data = data.Bytes()
+	return x, nil
+}
+
+// Len is the number of images or labels.
+func (x *IDX) Len() int { return x.Dims[0] }
+
+// Picture returns image i, which shares Data; x must hold images.
+func (x *IDX) Picture(i int) (*Picture, error) {
+	if len(x.Dims) != 3 || i < 0 || i >= x.Len() {
+		return nil, fmt.Errorf("IDX: no image %d in an array of %v", i, x.Dims)
+	}
+	h, w := x.Dims[1], x.Dims[2]
+	return &Picture{W: w, H: h, Channels: 1, Pix: x.Data[i*h*w : (i+1)*h*w : (i+1)*h*w]}, nil
+}

@@ -1,0 +1,100 @@
+package vision
+
+import (
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/vggo/vggo/tensor"
+)
+
+// Recipe is how a picture becomes a network's input: scaled, keeping its proportions, until it just covers Resize (so for
+// a square, until its shorter side has that length), the centre cut out to Crop, and each 8-bit sample v of channel c
+// made (v/Scale - Mean[c]) / Std[c].
+type Recipe struct {
+	Name      string
+	Channels  int         // 1 or 3; a picture of the other kind is converted
+	Resize    image.Point // X wide, Y high; at least Crop
+	Crop      image.Point
+	Scale     float32
+	Mean, Std []float32 // one for each channel
+}
+
+// ImageNet is torchvision's recipe for its VGG and AlexNet weights (torchvision.transforms.Resize(256), bilinear, then
+// CenterCrop(224) and Normalize). For an input of another size the margin of 256 to 224 is kept.
+func ImageNet(w, h int) Recipe {
+	margin := func(crop int) int { return int(math.Round(float64(crop) * 256 / 224)) }
+	return Recipe{
+		Name: "imagenet", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 255,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
+	}
+}
+
+// Unit is the plain recipe: the whole shorter side, samples from 0 to 1 (torchvision's ToTensor).
+func Unit(w, h, channels int) Recipe {
+	r := Recipe{Name: "unit", Channels: channels, Resize: image.Pt(w, h), Crop: image.Pt(w, h), Scale: 255}
+	for range channels {
+		r.Mean, r.Std = append(r.Mean, 0), append(r.Std, 1)
+	}
+	return r
+}
+
+// Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
+func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
+	switch {
+	case r.Channels != 1 && r.Channels != 3:
+		return fmt.Errorf("recipe %s: a picture has 1 channel or 3, not %d", r.Name, r.Channels)
+	case len(r.Mean) != r.Channels || len(r.Std) != r.Channels:
+		return fmt.Errorf("recipe %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std), r.Channels)
+	case r.Crop.X < 1 || r.Crop.Y < 1 || r.Resize.X < r.Crop.X || r.Resize.Y < r.Crop.Y:
+		return fmt.Errorf("recipe %s: cannot cut %v out of %v", r.Name, r.Crop, r.Resize)
+	case p.W < 1 || p.H < 1:
+		return fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
+	case batch.C != r.Channels || batch.H != r.Crop.Y || batch.W != r.Crop.X || n < 0 || n >= batch.N:
+		return fmt.Errorf("recipe %s makes %dx%dx%d: it does not fit image %d of %s", r.Name, r.Channels, r.Crop.Y, r.Crop.X, n, batch.Shape())
+	}
+	if r.Channels == 1 {
+		p = p.Grey()
+	} else {
+		p = p.RGB()
+	}
+	size, err := cover(image.Pt(p.W, p.H), r.Resize)
+	if err != nil {
+		return err
+	}
+	corner := image.Pt(centre(size.X, r.Crop.X), centre(size.Y, r.Crop.Y))
+	p = p.resize(size.X, size.Y, image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
+
+	to := batch.Images(n, n+1).Data
+	for c := range r.Channels {
+		var value [256]float32
+		for v := range value {
+			value[v] = (float32(v)/r.Scale - r.Mean[c]) / r.Std[c]
+		}
+		plane := to[c*p.W*p.H:][:p.W*p.H]
+		for i := range plane {
+			plane[i] = value[p.Pix[i*r.Channels+c]]
+		}
+	}
+	return nil
+}
+
+// cover scales size, keeping its proportions, to the smallest that covers need; the longer side is rounded down, as in
+// torchvision's Resize.
+func cover(size, need image.Point) (image.Point, error) {
+	w, h := int64(size.X), int64(size.Y)
+	coverW, coverH := int64(need.X), int64(need.Y)
+	if w*coverH <= h*coverW {
+		coverH = coverW * h / w
+	} else {
+		coverW = coverH * w / h
+	}
+	if max(coverW, coverH) > math.MaxInt32 {
+		return image.Point{}, fmt.Errorf("a picture of %dx%d pixels is too narrow to be scaled to %dx%d", w, h, need.X, need.Y)
+	}
+	return image.Pt(int(coverW), int(coverH)), nil
+}
+
+// centre is where a centred stretch of crop begins in one of size: half the rest, a half rounded to even (Python's round,
+// in torchvision's center_crop).
+func centre(size, crop int) int { return int(math.RoundToEven(float64(size-crop) / 2)) }
