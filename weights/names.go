@@ -78,7 +78,7 @@ func tinyNames(placed []arch.Placed, prefix string) map[string]string {
 // torchNames adds a layer's parameters under a PyTorch module's name.
 func torchNames(names map[string]string, layer arch.Placed, module string) {
 	for _, p := range layer.Params {
-		names[p.Name] = module + "." + torchSuffix[strings.TrimPrefix(p.Name, layer.Name+"/")]
+		names[p.Name] = module + "." + torchSuffix[p.Role()]
 	}
 }
 

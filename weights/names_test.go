@@ -1,0 +1,47 @@
+package weights
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// TestTorchvisionNames holds the map against the names and shapes that torchvision itself gives its models.
+func TestTorchvisionNames(t *testing.T) {
+	text, err := os.ReadFile("testdata/torchvision.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Models map[string]map[string][]int
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	if len(golden.Models) != 9 {
+		t.Errorf("%d models, want 9", len(golden.Models))
+	}
+	for model, state := range golden.Models {
+		net, err := arch.Open(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed, err := net.Place(net.Input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &File{Path: model, index: make(map[string]int)}
+		for name, shape := range state {
+			f.index[name] = len(f.entries)
+			f.entries = append(f.entries, entry{name: name, shape: shape, dtype: F32})
+		}
+		m, err := Match(f, placed)
+		if err != nil {
+			t.Errorf("%s: %v", model, err)
+		} else if m.Family != "torchvision" {
+			t.Errorf("%s: family %q", model, m.Family)
+		}
+	}
+}
