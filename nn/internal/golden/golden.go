@@ -114,17 +114,28 @@ func (g *Golden) Loss(t testing.TB, logits []float64) (float64, []float64) {
 	return reference.CrossEntropy(logits, g.Labels(t))
 }
 
-// Error is the relative error ‖got − want‖ / ‖want‖ (Euclidean) against a stored tensor. A convolution's bias ahead of
-// batch norm has gradient 0, since the mean takes the bias away again, and what computations find there is rounding: its
-// error is relative to the same tensor of the layer's weights instead.
+// Error is the relative error ‖got − want‖ / ‖want‖ (Euclidean) against a stored tensor, where want Cancels against the
+// same tensor of the layer's weights.
 func (g *Golden) Error(t testing.TB, name string, got []float64) float64 {
 	t.Helper()
 	want := g.Values(t, name)
 	scale := Norm(want)
-	if layer, ok := strings.CutSuffix(name, "/b"); ok && g.BatchNorm && strings.Contains(layer, "conv") {
-		scale = Norm(g.Values(t, layer+"/w"))
+	if Cancels(&g.Network, name) {
+		scale = Norm(g.Values(t, strings.TrimSuffix(name, "/b")+"/w"))
 	}
 	return Distance(got, want) / scale
+}
+
+// Cancels reports whether a tensor (grad/conv1_1/b) belongs to a bias ahead of batch norm. In training its gradient is 0,
+// since the mean takes the bias away again: what a computation finds there is rounding, to be judged by the size of the
+// terms that cancelled.
+func Cancels(network *arch.Network, name string) bool {
+	for i, l := range network.Layers[1:] {
+		if _, ok := l.Op.(arch.BatchNorm); ok && strings.HasSuffix(name, "/"+network.Layers[i].Name+"/b") {
+			return true
+		}
+	}
+	return false
 }
 
 // RelativeError is ‖got − want‖ / ‖want‖ in the Euclidean norm; NaN if either holds one.

@@ -1,0 +1,91 @@
+package nn_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// unitRoundoff is u: rounding to float32 moves a number by at most u of itself.
+const unitRoundoff = 1.0 / (1 << 24)
+
+// bound is how far a float32 tensor may be from the exact one, ‖y − y₆₄‖/‖y₆₄‖, when each value comes out of a chain of k
+// roundings: √k·u.
+//
+// Take a sum of k products of independent terms of mean 0 and deviation σ. Its partial sum after i terms is √i·σ in size,
+// and rounding it is off by a random amount of deviation at most u/√3 of that. The k errors add in squares:
+//
+//	√(Σᵢ i·σ²·u²/3) = k·σ·u/√6, relative to the sum's own √k·σ:  √(k/6)·u
+//
+// For terms of one sign σ and mean μ ≫ σ, partial sums are i·μ, and the same argument gives √(k/9)·u. A layer passes the
+// relative error of its input on, neither more nor less in the mean: a random linear map stretches signal and error alike,
+// ReLU and max pooling choose. So errors along a path of layers add in squares too, and k adds up. What √k·u allows
+// beyond √(k/6)·u, a factor of 2.4, is for layers that do magnify (a softmax, by the size of its logits; a mean that batch
+// norm takes away) and for the luck of small tensors.
+func bound(k int) float64 { return math.Sqrt(float64(k)) * unitRoundoff }
+
+// chain counts the roundings that one layer adds: to its output, to its input's gradient and to its parameters' gradients.
+// Layers that only choose or copy add none and have to be exact.
+func chain(l arch.Placed, n int, training bool) (output, input, params int) {
+	g := l.Geometry
+	switch op := l.Op.(type) {
+	case arch.Conv:
+		area, groups := g.Kernel.H*g.Kernel.W, max(op.Groups, 1)
+		return area*l.In.C/groups + 1, area * l.Out.C / groups, n * l.Out.H * l.Out.W
+	case arch.Linear:
+		return l.In.C + 1, l.Out.C, n
+	case arch.BatchNorm:
+		if !training { // x·scale + shift, each of them rounded
+			return 4, 4, n * l.Out.H * l.Out.W
+		}
+		m := n * l.Out.H * l.Out.W
+		return m + 4, m + 4, m + 4
+	case arch.MaxPool: // the gradient adds up where windows overlap
+		return 0, g.Kernel.H*g.Kernel.W - 1, 0
+	case arch.AvgPool:
+		return g.Kernel.H*g.Kernel.W + 1, g.Kernel.H*g.Kernel.W + 1, 0
+	case arch.AdaptiveAvgPool, arch.GlobalAvgPool:
+		wide := (l.In.H/l.Out.H + 2) * (l.In.W/l.Out.W + 2)
+		deep := (l.Out.H/l.In.H + 2) * (l.Out.W/l.In.W + 2)
+		return wide + 1, deep + 1, 0
+	case arch.LRN:
+		return op.Size + 1, op.Size + 1, 0
+	case arch.Dropout: // x·(1/keep), both rounded
+		return 2, 2, 0
+	case arch.Softmax:
+		return l.In.C + 1, l.In.C + 1, 0
+	default:
+		return 0, 0, 0
+	}
+}
+
+// bounds gives every result's bound: roundings on the way to a layer for its output; for gradients all the way forward and
+// back to the layer.
+func (tr *trial) bounds(t testing.TB) map[string]float64 {
+	t.Helper()
+	layers := tr.layers(t)
+	depth := logitsDepth(layers)
+	bounds := make(map[string]float64)
+	k := 0
+	for i, l := range layers {
+		output, _, _ := chain(l, tr.n, tr.training)
+		k += output
+		bounds["act/"+l.Name] = bound(k)
+		if i+1 == depth {
+			bounds["logits"] = bound(k)
+		}
+		for _, p := range l.Params {
+			bounds["stat/"+p.Name] = bound(k)
+		}
+	}
+	for i := depth - 1; i >= 0; i-- {
+		_, input, params := chain(layers[i], tr.n, tr.training)
+		for _, p := range layers[i].Params {
+			bounds["grad/"+p.Name] = bound(k + params)
+		}
+		k += input
+	}
+	bounds["grad/input"] = bound(k)
+	return bounds
+}
