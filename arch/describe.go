@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Describe writes an operation in a few words: "conv 3x3 pad 1", "maxpool 3x3 stride 2", "dropout keep 0.5". Widths are left
-// out: they show in the output size.
+// Describe writes an operation in a few words: "conv 3x3 pad 1", "maxpool 3x3/2" (stride 2), "dropout 0.5" (the share
+// dropped). Widths are left out: they show in the output size.
 func Describe(op Op) string {
 	s := op.Kind()
 	switch op := op.(type) {
@@ -31,7 +31,7 @@ func Describe(op Op) string {
 			s += " no bias"
 		}
 	case Dropout:
-		s += " keep " + strconv.FormatFloat(op.Keep, 'g', 3, 64)
+		s += " " + strconv.FormatFloat(1-op.Keep, 'g', 3, 64)
 	}
 	return s
 }
@@ -40,7 +40,7 @@ func (w Window) describe() string {
 	w = w.canonical()
 	s := " " + w.Kernel.String()
 	if w.Stride != Square(1) {
-		s += " stride " + w.Stride.short()
+		s += "/" + w.Stride.short()
 	}
 	switch p := w.Pad; {
 	case p.Mode == Same:

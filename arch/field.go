@@ -3,7 +3,6 @@ package arch
 import (
 	"fmt"
 	"image"
-	"math"
 )
 
 // Field is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
@@ -145,10 +144,12 @@ func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 	return box, nil
 }
 
-// Kernel is a convolution or pooling along one axis.
+// Kernel is a convolution or pooling along one axis. A stride or dilation of 0 counts as 1.
 type Kernel struct {
-	Name                   string
-	Size, Stride, Dilation int // 0 counts as 1
+	Name     string `json:"name"`
+	Size     int    `json:"size"`
+	Stride   int    `json:"stride"`
+	Dilation int    `json:"dilation"`
 }
 
 // FieldStep says how much of one layer's input is seen through it.
@@ -174,22 +175,19 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1, len(stack), 1<<20)
 		}
 		extent := (k.Size-1)*dilation + 1
-		kernel := fmt.Sprint(k.Size)
-		if dilation > 1 {
-			kernel = fmt.Sprintf("((%d-1)*%d+1)", k.Size, dilation)
-		}
 		if float64(size-1)*float64(stride)+float64(extent) > maxField {
 			return nil, fmt.Errorf("kernel %d of %d: the receptive field is more than %d", i+1, len(stack), int64(maxField))
 		}
-		formula := fmt.Sprintf("(%d-1)*%d+%s = ", size, stride, kernel)
-		if size == 1 {
-			formula = fmt.Sprintf("%s = ", kernel)
+		kernel := extentFormula(k.Size, dilation)
+		formula := fmt.Sprintf("(%d-1)*%d+%s", size, stride, kernel)
+		if len(steps) == 0 {
+			formula = kernel
 		}
 		size = (size-1)*stride + extent
-		if size == k.Size && len(steps) == 0 {
-			formula = ""
+		if result := fmt.Sprint(size); formula != result {
+			formula += " = " + result
 		}
-		steps = append(steps, FieldStep{Name: k.Name, Formula: formula + fmt.Sprint(size), Size: size})
+		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: size})
 	}
 	return steps, nil
 }
@@ -211,21 +209,4 @@ func Stack(placed []Placed, layer int, width bool) ([]Kernel, error) {
 		}
 	}
 	return stack, nil
-}
-
-// Weights is the article's argument against large kernels: the weights of a stack of layers of C channels in and out,
-// and of the one layer that sees as much, as multiples of C². Three 3x3 layers: 27 against 49.
-func Weights(stack ...Kernel) (stacked, single int, err error) {
-	steps, err := FieldOf(stack...)
-	if err != nil || len(steps) == 0 {
-		return 0, 0, err
-	}
-	for _, k := range stack {
-		stacked += k.Size * k.Size
-	}
-	field := steps[len(steps)-1].Size
-	if field > math.MaxInt32 {
-		return 0, 0, fmt.Errorf("a kernel of %d has too many weights to count", field)
-	}
-	return stacked, field * field, nil
 }

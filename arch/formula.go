@@ -7,8 +7,8 @@ import "fmt"
 type Formulas struct {
 	Size    string `json:"size,omitempty"`    // height and width of the output
 	Weights string `json:"weights,omitempty"` // biases not counted, as in the article
-	MACs    string `json:"macs,omitempty"`
-	Field   string `json:"field,omitempty"` // (field before) + (kernel-1)*(jump before)
+	MACs    string `json:"macs,omitempty"`    // output height * width * weights
+	Field   string `json:"field,omitempty"`   // (field before) + (kernel-1)*(jump before)
 }
 
 func formulas(placed []Placed, fields []Field2, i int) Formulas {
@@ -17,12 +17,12 @@ func formulas(placed []Placed, fields []Field2, i int) Formulas {
 	weights, _, _ := p.parameters()
 	switch op := p.Op.(type) {
 	case Conv:
-		product := p.kernelFormula(op)
-		f.Weights = fmt.Sprintf("%s = %d", product, weights)
-		f.MACs = fmt.Sprintf("%d*%d*%s = %d", p.Out.H, p.Out.W, product, int64(p.Out.H)*int64(p.Out.W)*weights)
+		f.Weights = fmt.Sprintf("%s = %d", p.kernelFormula(op), weights)
 	case Linear:
 		f.Weights = fmt.Sprintf("%s*%d = %d", vectorFormula(placed[:i+1]), op.Out, weights)
-		f.MACs = f.Weights
+	}
+	if f.Weights != "" {
+		f.MACs = fmt.Sprintf("%d*%d*%d = %d", p.Out.H, p.Out.W, weights, int64(p.Out.H)*int64(p.Out.W)*weights)
 	}
 	return f
 }
@@ -55,10 +55,7 @@ func both(h, w string) string {
 // formula is the output size along one axis. Rounding shows where it changes the result.
 func (g Geometry) formula(mode PadMode, a axis) string {
 	in, out, stride := a.of(g.In), a.of(g.Out), a.of(g.Stride)
-	kernel := fmt.Sprint(a.of(g.Kernel))
-	if d := a.of(g.Dilation); d > 1 {
-		kernel = fmt.Sprintf("((%d-1)*%d+1)", a.of(g.Kernel), d)
-	}
+	kernel := extentFormula(a.of(g.Kernel), a.of(g.Dilation))
 	switch mode {
 	case Same:
 		return fmt.Sprintf("ceil(%d/%d) = %d", in, stride, out)
@@ -82,13 +79,19 @@ func (g Geometry) formula(mode PadMode, a axis) string {
 		return fmt.Sprintf("%s+1 = %d", quotient, out)
 	}
 	if g.Ceil && out == span/stride+2 {
-		return fmt.Sprintf("ceil%s+1 = %d", parens(quotient), out)
+		return fmt.Sprintf("ceil(%s)+1 = %d", quotient, out)
 	}
 	// Rounded down; also where rounding up would begin a window beyond the image.
-	return fmt.Sprintf("floor%s+1 = %d", parens(quotient), out)
+	return fmt.Sprintf("floor(%s)+1 = %d", quotient, out)
 }
 
-func parens(s string) string { return "(" + s + ")" }
+// extentFormula is what a kernel spans: "3", or dilated by 2 "((3-1)*2+1)".
+func extentFormula(kernel, dilation int) string {
+	if dilation > 1 {
+		return fmt.Sprintf("((%d-1)*%d+1)", kernel, dilation)
+	}
+	return fmt.Sprint(kernel)
+}
 
 // kernelFormula is kernels times their number, "(3*3*64)*128"; with groups "(5*5*96/2)*256".
 func (p *Placed) kernelFormula(op Conv) string {
@@ -127,8 +130,8 @@ func (p *Placed) fieldFormula(a axis, fields []Field2, i int) string {
 		before = fields[i-1].of(a)
 	}
 	kernel := fmt.Sprint(extent)
-	if d := a.of(p.Geometry.Dilation); d > 1 {
-		kernel = fmt.Sprintf("(%d-1)*%d+1", a.of(p.Geometry.Kernel), d)
+	if p.Geometry != (Geometry{}) {
+		kernel = extentFormula(a.of(p.Geometry.Kernel), a.of(p.Geometry.Dilation))
 	}
 	return fmt.Sprintf("%d+(%s-1)*%g = %d", before.Size, kernel, before.Jump, fields[i].of(a).Size)
 }

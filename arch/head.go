@@ -3,6 +3,7 @@ package arch
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Head is a way to join a convolution part to its fully connected layers at input sizes other than the design's.
@@ -54,6 +55,7 @@ func WithHead(n *Network, head Head) (*Network, error) {
 		}
 	}
 	clone := *n
+	clone.Title = strings.TrimPrefix(fmt.Sprintf("%s, %s head", n.Title, head), ", ")
 	clone.Layers = slices.Clone(body)
 	switch rest := n.Layers[flatten+1:]; head {
 	case HeadPaper:

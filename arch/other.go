@@ -10,11 +10,11 @@ var alexNetLRN = LRN{Size: 5, Alpha: 5e-4, Beta: 0.75, K: 2}
 // otherNetworks are the small VGG-style networks, and the ones before VGG for comparison.
 func otherNetworks() []*Network {
 	return []*Network{
-		must("tinyvgg", "TinyVGG of learnpytorch.io for Fashion-MNIST: 10 channels throughout",
+		must("tinyvgg", "TinyVGG of learnpytorch.io for Fashion-MNIST",
 			"10,10,M,10,10,M/10", Shape{C: 1, H: 28, W: 28}, false),
-		must("tinyvgg-food", "TinyVGG of learnpytorch.io (after CNN Explainer: no padding) for three foods",
+		must("tinyvgg-food", "TinyVGG of learnpytorch.io for three foods, no padding",
 			"10p0,10p0,M,10p0,10p0,M/3", Shape{C: 3, H: 64, W: 64}, false),
-		must("tinyvgg-explainer", "TinyVGG of CNN Explainer (Wang et al. 2020): no padding, ten classes",
+		must("tinyvgg-explainer", "TinyVGG of CNN Explainer (Wang et al. 2020), no padding",
 			"10p0,10p0,M,10p0,10p0,M/10", Shape{C: 3, H: 64, W: 64}, false),
 		alexNet(),
 		torchvisionAlexNet(),
@@ -33,7 +33,7 @@ func alexNet() *Network {
 	c.conv(256, 3, 1, 1, 2).pool(3, 2, false)
 	c.add("flatten", Flatten{})
 	c.head(6, 4096, 4096, 1000)
-	return &Network{Name: "alexnet", Title: "AlexNet (Krizhevsky et al. 2012), two groups, 11x11 stride 4 first",
+	return &Network{Name: "alexnet", Title: "AlexNet (Krizhevsky et al. 2012)",
 		Input: Shape{C: 3, H: 227, W: 227}, Layers: c.layers}
 }
 
@@ -67,7 +67,7 @@ func zfNet() *Network {
 	c.conv(256, 3, 1, 1, 1).pool(3, 2, false)
 	c.add("flatten", Flatten{})
 	c.head(6, 4096, 4096, 1000)
-	return &Network{Name: "zfnet", Title: "ZFNet (Zeiler & Fergus 2013), 7x7 stride 2 first",
+	return &Network{Name: "zfnet", Title: "ZFNet (Zeiler & Fergus 2013)",
 		Input: ImageNetInput, Layers: c.layers}
 }
 

@@ -23,21 +23,21 @@ var cifarInput = Shape{C: 3, H: 32, W: 32}
 func vggNetworks() []*Network {
 	var paper, normed, cifar []*Network
 	for _, row := range table1 {
-		title := "VGG paper, table 1, configuration " + row.config
+		title := "VGG paper, configuration " + row.config
 		paper = append(paper, must(row.name, title, row.layers+imageNetHead, ImageNetInput, false))
 		if row.config == "A-LRN" {
 			continue
 		}
-		normed = append(normed, must(row.name+"-bn", title+", with batch norm (as torchvision's)", row.layers+imageNetHead, ImageNetInput, true))
+		normed = append(normed, must(row.name+"-bn", title+", with batch norm", row.layers+imageNetHead, ImageNetInput, true))
 		if row.config == "C" {
 			continue
 		}
 		// The usual adaptation (kuangliu/pytorch-cifar's vgg.py, and Liu & Deng 2015 before it): five poolings take
 		// 32x32 to 1x1, so one fully connected layer on 512 values is head enough.
-		title = "configuration " + row.config + "'s convolutions and one fully connected layer, for CIFAR-10"
+		title = "VGG " + row.config + " for 32x32 images (CIFAR-10)"
 		cifar = append(cifar,
 			must(row.name+"-cifar", title, row.layers+cifarHead, cifarInput, false),
-			must(row.name+"-cifar-bn", title+", with batch norm (kuangliu/pytorch-cifar)", row.layers+cifarHead, cifarInput, true))
+			must(row.name+"-cifar-bn", title+", with batch norm", row.layers+cifarHead, cifarInput, true))
 	}
 	networks := append(paper, normed...)
 	networks = append(networks, article())
@@ -47,7 +47,7 @@ func vggNetworks() []*Network {
 // article is VGG-16 as the article's TensorFlow code builds it (after Huang Wenjian, "TensorFlow in Action"), to the
 // letter: SAME padding for convolutions and pooling, and tf.nn.relu_layer, hence a ReLU, on fc8 too.
 func article() *Network {
-	n := must("vgg16-article", "VGG-16 to the letter of the article's TensorFlow code: SAME padding, ReLU on fc8",
+	n := must("vgg16-article", "VGG-16 to the letter of the article's code: SAME padding, ReLU on fc8",
 		table1[4].layers+imageNetHead, ImageNetInput, false)
 	var layers []Layer
 	for _, layer := range n.Layers {

@@ -41,6 +41,10 @@ func newRootCommand() *cobra.Command {
 		return usageError{hint(err, cmd.CommandPath()+" --help lists the flags")}
 	})
 	root.AddCommand(
+		newArchCommand(),
+		newClassifyCommand(),
+		newFieldCommand(),
+		newBenchCommand(),
 		newVersionCommand(),
 	)
 	return root

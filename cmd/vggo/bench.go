@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
+)
+
+// benchOptions are the flags of `vggo bench`.
+type benchOptions struct {
+	model    string
+	input    string
+	batch    int
+	steps    int
+	burnIn   int
+	mode     string
+	threads  int
+	keepProb float64
+	seed     uint64
+	layers   bool
+	json     bool
+}
+
+func newBenchCommand() *cobra.Command {
+	var o benchOptions
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Time a network forward and forward-backward, as the article does",
+		Long: `Print the network's layers, then time it on a batch of random images: burn-in
+steps that do not count, then a line every ten steps, mean and standard
+deviation. Forward computes the predictions; forward-backward the gradient of
+sum(logits²)/2 with respect to every parameter, dropout on.
+
+GFLOP/s count 2 per multiply-accumulate; the peak is this machine's own,
+measured in the same run on the same threads.`,
+		Example: `  vggo bench --steps 10
+  vggo bench --model vgg19 --batch 1 --mode forward
+  vggo bench --layers --steps 5 --mode forward`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.model, "model", "vgg16-article", "built-in `network`, description file or compact string")
+	f.StringVar(&o.input, "input", "", "input size, `HxWxC` (default: the network's own)")
+	f.IntVar(&o.batch, "batch", 32, "images in a step")
+	f.IntVar(&o.steps, "steps", 100, "steps that count")
+	f.IntVar(&o.burnIn, "burn-in", 10, "steps before them that do not")
+	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward or both")
+	f.IntVar(&o.threads, "threads", 0, "threads (default: one for each processor)")
+	f.Float64Var(&o.keepProb, "keep-prob", 0.5, "dropout's keep probability, forward-backward; forward always has 1")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
+	f.BoolVar(&o.layers, "layers", false, "also time each layer")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON; the steps go to standard error")
+	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
+	return cmd
+}
+
+// benchOutput is what --json prints.
+type benchOutput struct {
+	Model   string          `json:"model"`
+	Input   arch.Shape      `json:"input"`
+	Batch   int             `json:"batch"`
+	BurnIn  int             `json:"burn_in"`
+	Machine bench.Machine   `json:"machine"`
+	Results []*bench.Result `json:"results"`
+}
+
+func (o *benchOptions) modes() ([]bench.Mode, error) {
+	switch o.mode {
+	case "both":
+		return []bench.Mode{bench.Forward, bench.ForwardBackward}, nil
+	case string(bench.Forward), string(bench.ForwardBackward):
+		return []bench.Mode{bench.Mode(o.mode)}, nil
+	}
+	return nil, usageError{fmt.Errorf("unknown mode %q: forward, forward-backward or both", o.mode)}
+}
+
+func (o *benchOptions) config() (bench.Config, error) {
+	c := bench.Config{Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed, Layers: o.layers}
+	switch {
+	case o.batch < 1:
+		return c, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
+	case o.steps < 1:
+		return c, usageError{fmt.Errorf("--steps must be at least 1, not %d", o.steps)}
+	case o.burnIn < 0:
+		return c, usageError{fmt.Errorf("--burn-in must not be negative, not %d", o.burnIn)}
+	case o.threads < 0:
+		return c, usageError{fmt.Errorf("--threads must not be negative, not %d", o.threads)}
+	case !(o.keepProb > 0 && o.keepProb <= 1):
+		return c, usageError{fmt.Errorf("--keep-prob must lie in (0, 1], not %v", o.keepProb)}
+	}
+	var err error
+	if c.Network, err = openNetwork(o.model); err != nil {
+		return c, err
+	}
+	if o.input != "" {
+		if c.Input, err = arch.ParseShape(o.input); err != nil {
+			return c, usageError{err}
+		}
+	}
+	return c, nil
+}
+
+func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	modes, err := o.modes()
+	if err != nil {
+		return err
+	}
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	b, err := bench.New(config)
+	if err != nil {
+		return err
+	}
+	log := stdout
+	if o.json {
+		log = stderr
+	} else if err := b.Report.Write(stdout, arch.Table, false); err != nil {
+		return err
+	}
+	if err := b.CheckMemory(modes); err != nil {
+		return hint(err, "try a smaller --batch, or --mode forward")
+	}
+	m := b.Machine
+	fmt.Fprintf(log, "\n%s, %d threads, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, m.Threads, m.Set, m.Peak, m.Bandwidth)
+	if estimate := b.Estimate(modes); estimate > 30*time.Minute {
+		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n", roughly(estimate))
+	}
+
+	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, BurnIn: b.BurnIn, Machine: m}
+	var stopped error
+	for _, mode := range modes {
+		result, err := b.Run(ctx, mode, newBenchProgress(b, mode, log, stderr))
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		if result.Steps > 0 {
+			out.Results = append(out.Results, result)
+			fmt.Fprintf(log, "%s: %s across %d steps, %.3f +/- %.3f sec/batch\n", stamp(), mode.Title(), result.Steps, result.Mean, result.Deviation)
+		}
+		if err != nil {
+			stopped = fmt.Errorf("interrupted after %d of %d steps %s", result.Steps, b.Steps, mode)
+			break
+		}
+	}
+	if o.json {
+		return errors.Join(writeJSON(stdout, out), stopped)
+	}
+	if len(out.Results) > 0 {
+		writeBenchSummary(stdout, b, out.Results)
+	}
+	return stopped
+}
+
+// newBenchProgress prints a line every ten counted steps, as the article does, and keeps a bar below them on a terminal.
+func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) bench.Progress {
+	var bar *progressbar.ProgressBar
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		bar = progressbar.NewOptions(b.BurnIn+b.Steps,
+			progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(string(mode)), progressbar.OptionShowCount(),
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))
+		_ = bar.RenderBlank()
+	}
+	return func(_ bench.Mode, step int, took time.Duration) {
+		if step >= 0 && step%10 == 0 {
+			if bar != nil {
+				_ = bar.Clear()
+			}
+			fmt.Fprintf(log, "%s: step %d, duration = %.3f\n", stamp(), step, took.Seconds())
+		}
+		if bar != nil {
+			_ = bar.Add(1)
+		}
+	}
+}
+
+func stamp() string { return time.Now().Format("2006-01-02 15:04:05.000") }
+
+// roughly is a duration as one says it: "3 h 20 min".
+func roughly(d time.Duration) string {
+	if d < time.Hour {
+		return fmt.Sprintf("%d min", int(d.Minutes()+0.5))
+	}
+	minutes := int(d.Minutes()+5) / 10 * 10
+	return fmt.Sprintf("%d h %d min", minutes/60, minutes%60)
+}
+
+func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
+	fmt.Fprintln(w)
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(table.Row{b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
+	for _, r := range results {
+		peak := "not told"
+		if r.PeakBytes > 0 {
+			peak = arch.Bytes(r.PeakBytes)
+		}
+		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
+			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
+	}
+	t.SetColumnConfigs(rightAligned(2, 7))
+	fmt.Fprintln(w, t.Render())
+	for _, r := range results {
+		if len(r.Layers) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s, median of each layer\n", r.Mode.Title())
+		t := table.NewWriter()
+		t.SetStyle(table.StyleLight)
+		t.AppendHeader(table.Row{"layer", "pass", "ms", "GFLOP/s", "of peak"})
+		for _, l := range r.Layers {
+			row := table.Row{l.Layer, l.Pass, fmt.Sprintf("%.2f", l.Seconds*1e3), "", ""}
+			if l.GFLOPs > 0 {
+				row[3], row[4] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
+			}
+			t.AppendRow(row)
+		}
+		t.SetColumnConfigs(rightAligned(3, 5))
+		fmt.Fprintln(w, t.Render())
+	}
+}
+
+// rightAligned is for the columns of figures, numbered from 1.
+func rightAligned(from, to int) []table.ColumnConfig {
+	var configs []table.ColumnConfig
+	for n := from; n <= to; n++ {
+		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	return configs
+}
