@@ -96,68 +96,45 @@ type rankedResult struct {
 	Probability float64 `json:"probability"`
 }
 
-func (o *classifyOptions) run(ctx context.Context, files []string, out io.Writer) error {
+func (o *classifyOptions) run(ctx context.Context, files []string, out io.Writer) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	net, err := openNetwork(o.model)
+	c, err := o.open()
 	if err != nil {
 		return err
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, c.close()) }() // nil stays nil
+	result := classification{Model: c.net.Name, Input: c.net.Input.String(), Weights: o.weights, Recipe: c.recipe.Name}
+	if o.random {
+		result.Weights = fmt.Sprintf("random, seed %d", o.seed)
 	}
-	recipe, err := o.openRecipe(net)
-	if err != nil {
-		return err
-	}
-	labels, err := o.openLabels(net, placed[len(placed)-1].Out.C)
-	if err != nil {
-		return err
-	}
-
-	batch := tensor.New(1, net.Input.C, net.Input.H, net.Input.W)
-	result := classification{Model: net.Name, Input: net.Input.String(), Weights: o.weightsText(), Recipe: recipe.Name}
-	var plan *nn.Plan
-	for _, file := range files {
+	for i, file := range files {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped before %s: %w", file, err)
 		}
-		start := time.Now()
-		picture, err := vision.DecodeFile(file, vision.Limits{})
+		p, err := c.classify(file)
 		if err != nil {
 			return err
 		}
-		if err := recipe.Put(batch, 0, picture); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+		if i == 0 {
+			result.Kernel, result.Threads = c.plan.Set.Name, c.plan.Threads
 		}
-		prepared := time.Since(start)
-		if plan == nil { // after the first picture, so that one that cannot be read is said before a long start
-			var done func() error
-			if plan, done, err = o.compile(net, placed); err != nil {
-				return err
-			}
-			defer done()
-			result.Kernel, result.Threads = plan.Set.Name, plan.Threads
+		result.Pictures = append(result.Pictures, p)
+		if o.json {
+			continue
 		}
-		start = time.Now()
-		if err := plan.Forward(batch); err != nil {
+		if i == 0 {
+			err = result.writeHead(out)
+		}
+		if err = errors.Join(err, p.write(out)); err != nil {
 			return err
 		}
-		forward := time.Since(start)
-		classes, err := rank(plan.Softmax(), labels, o.top)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		result.Pictures = append(result.Pictures, classifiedPicture{
-			file, picture.W, picture.H, prepared.Seconds(), forward.Seconds(), classes,
-		})
 	}
 	if o.json {
 		return writeJSON(out, result)
 	}
-	return result.write(out)
+	return nil
 }
 
 // check refuses flags that make no sense together.
@@ -176,11 +153,35 @@ func (o *classifyOptions) check() error {
 	return nil
 }
 
-func (o *classifyOptions) weightsText() string {
-	if o.random {
-		return fmt.Sprintf("random, seed %d", o.seed)
+// classifier is a network with all it needs to answer.
+type classifier struct {
+	*classifyOptions
+	net    *arch.Network
+	placed []arch.Placed
+	recipe vision.Recipe
+	labels []string // nil without a file of them
+	batch  *tensor.Tensor
+	plan   *nn.Plan      // nil until the first picture is there
+	file   *weights.File // that the plan's weights are mapped from; nil while there is none
+}
+
+func (o *classifyOptions) open() (*classifier, error) {
+	net, err := openNetwork(o.model)
+	if err != nil {
+		return nil, err
 	}
-	return o.weights
+	c := &classifier{classifyOptions: o, net: net}
+	if c.placed, err = net.Place(net.Input); err != nil {
+		return nil, err
+	}
+	if c.recipe, err = o.openRecipe(net); err != nil {
+		return nil, err
+	}
+	if c.labels, err = o.openLabels(net, c.placed[len(c.placed)-1].Out.C); err != nil {
+		return nil, err
+	}
+	c.batch = tensor.New(1, net.Input.C, net.Input.H, net.Input.W)
+	return c, nil
 }
 
 func (o *classifyOptions) openRecipe(net *arch.Network) (vision.Recipe, error) {
@@ -220,44 +221,69 @@ func (o *classifyOptions) openLabels(net *arch.Network, classes int) ([]string, 
 	return labels, nil
 }
 
-// compile makes a plan for one picture at a time. done frees it and the weights.
-func (o *classifyOptions) compile(net *arch.Network, placed []arch.Placed) (plan *nn.Plan, done func() error, err error) {
-	params, err := nn.NewParams(net, net.Input)
+func (c *classifier) classify(path string) (classifiedPicture, error) {
+	p := classifiedPicture{File: path}
+	start := time.Now()
+	picture, err := vision.DecodeFile(path, vision.Limits{})
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
-	done = func() error { return nil }
-	if o.random {
-		params.Init(nn.He, o.seed)
-	} else if done, err = load(params, placed, o.weights); err != nil {
-		return nil, nil, err
+	p.Width, p.Height = picture.W, picture.H
+	if err := c.recipe.Put(c.batch, 0, picture); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
 	}
-	plan, err = nn.Compile(net, params, nn.Options{Batch: 1, Threads: o.threads})
-	if err != nil {
-		return nil, nil, errors.Join(err, done())
+	p.Prepare = time.Since(start).Seconds()
+	if c.plan == nil { // only now, so that a picture that cannot be read is said before a long start
+		if err := c.compile(); err != nil {
+			return p, err
+		}
 	}
-	return plan, func() error { plan.Close(); return done() }, nil
+	start = time.Now()
+	if err := c.plan.Forward(c.batch); err != nil {
+		return p, err
+	}
+	p.Forward = time.Since(start).Seconds()
+	if p.Classes, err = rank(c.plan.Softmax(), c.labels, c.top); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
 }
 
-// load sets parameters to a file's, which stays mapped until done is called.
-func load(params *nn.Params, placed []arch.Placed, path string) (done func() error, err error) {
-	file, err := weights.Open(path)
+// compile makes the plan, for one picture at a time.
+func (c *classifier) compile() error {
+	params, err := nn.NewParams(c.net, c.net.Input)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	matched, err := weights.Match(file, placed)
-	if err == nil {
-		err = params.Load(matched.Param)
+	if c.random {
+		params.Init(nn.He, c.seed)
+	} else if err := c.load(params); err != nil {
+		return err
 	}
-	if err == nil {
-		return file.Close, nil
+	c.plan, err = nn.Compile(c.net, params, nn.Options{Batch: 1, Threads: c.threads})
+	return err
+}
+
+// load sets parameters to those in the file of weights, which must stay open as long as they are used.
+func (c *classifier) load(params *nn.Params) (err error) {
+	if c.file, err = weights.Open(c.weights); err != nil {
+		return err
 	}
-	err = errors.Join(err, file.Close())
-	var mismatch *weights.MatchError
-	if errors.As(err, &mismatch) {
-		err = hint(err, "--model must name the network that these weights were trained for, not "+params.Network.Name)
+	matched, err := weights.Match(c.file, c.placed)
+	if err != nil {
+		return hint(err, "--model must name the network that these weights were trained for, not "+c.net.Name)
 	}
-	return nil, err
+	return params.Load(matched.Param)
+}
+
+func (c *classifier) close() error {
+	if c.plan != nil {
+		c.plan.Close()
+	}
+	if c.file != nil {
+		return c.file.Close()
+	}
+	return nil
 }
 
 // rank sorts the classes of one picture, of equals the first. A fully convolutional network's maps are averaged.
@@ -281,28 +307,25 @@ func rank(probabilities *tensor.Tensor, labels []string, top int) ([]rankedResul
 	return results[:min(top, len(results))], nil
 }
 
-func (c *classification) write(out io.Writer) error {
-	head := fmt.Sprintf("%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
-	if _, err := io.WriteString(out, head); err != nil {
-		return err
+func (c *classification) writeHead(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
+	return err
+}
+
+func (p *classifiedPicture) write(out io.Writer) error {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format = table.FormatOptions{}
+	t.Style().Options = table.Options{SeparateHeader: true}
+	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}})
+	t.SuppressEmptyColumns() // without labels
+	t.SuppressTrailingSpaces()
+	t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
+	for i, r := range p.Classes {
+		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Class, r.Label})
 	}
-	for _, p := range c.Pictures {
-		t := table.NewWriter()
-		t.SetStyle(table.StyleLight)
-		t.Style().Format = table.FormatOptions{}
-		t.Style().Options = table.Options{SeparateHeader: true}
-		t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
-		t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
-		for i, r := range p.Classes {
-			t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Class, r.Label})
-		}
-		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight, AlignHeader: text.AlignRight}})
-		t.SuppressTrailingSpaces()
-		t.SuppressEmptyColumns()
-		_, err := fmt.Fprintf(out, "\n%s: %dx%d pixels, prepared in %.3f s, classified in %.3f s\n%s\n", p.File, p.Width, p.Height, p.Prepare, p.Forward, t.Render())
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := fmt.Fprintf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
+		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, t.Render())
+	return err
 }
