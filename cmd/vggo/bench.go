@@ -203,8 +203,7 @@ func roughly(d time.Duration) string {
 
 func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
 	fmt.Fprintln(w)
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
+	t := newBenchTable(2, 7)
 	t.AppendHeader(table.Row{b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
 	for _, r := range results {
 		peak := "not told"
@@ -214,15 +213,13 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
 		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
 			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
 	}
-	t.SetColumnConfigs(rightAligned(2, 7))
 	fmt.Fprintln(w, t.Render())
 	for _, r := range results {
 		if len(r.Layers) == 0 {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s, median of each layer\n", r.Mode.Title())
-		t := table.NewWriter()
-		t.SetStyle(table.StyleLight)
+		t := newBenchTable(3, 5)
 		t.AppendHeader(table.Row{"layer", "pass", "ms", "GFLOP/s", "of peak"})
 		for _, l := range r.Layers {
 			row := table.Row{l.Layer, l.Pass, fmt.Sprintf("%.2f", l.Seconds*1e3), "", ""}
@@ -231,16 +228,22 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
 			}
 			t.AppendRow(row)
 		}
-		t.SetColumnConfigs(rightAligned(3, 5))
 		fmt.Fprintln(w, t.Render())
 	}
 }
 
-// rightAligned is for the columns of figures, numbered from 1.
-func rightAligned(from, to int) []table.ColumnConfig {
+// newBenchTable is a table whose columns from to to, numbered from 1, hold figures.
+func newBenchTable(from, to int) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Options = table.Options{SeparateHeader: true}
+	t.Style().Format.Header = text.FormatDefault
+	t.Style().Box.PaddingLeft = ""
+	t.Style().Box.PaddingRight = "  "
 	var configs []table.ColumnConfig
 	for n := from; n <= to; n++ {
 		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
 	}
-	return configs
+	t.SetColumnConfigs(configs)
+	return t
 }

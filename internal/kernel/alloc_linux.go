@@ -8,3 +8,10 @@ func adviseHuge(s []float32) {
 		_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
 	}
 }
+
+// adviseSmall takes adviseHuge back.
+func adviseSmall(s []float32) {
+	if b := hugePages(s); b != nil {
+		_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
+	}
+}

@@ -1,0 +1,294 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+)
+
+// Mode is what a step does.
+type Mode string
+
+const (
+	// Forward computes the predictions, with every dropout's keep probability 1.
+	Forward Mode = "forward"
+	// ForwardBackward computes the gradient of L2(logits) with respect to every parameter, dropout on.
+	ForwardBackward Mode = "forward-backward"
+)
+
+// Title is the mode's name in the article's output.
+func (m Mode) Title() string { return strings.ToUpper(string(m[:1])) + string(m[1:]) }
+
+// Config says what to time. Zero Threads means all that Go may use, a zero KeepProb the network's own.
+type Config struct {
+	Network  *arch.Network
+	Input    arch.Shape // zero: the network's own
+	Batch    int
+	Steps    int // counted
+	BurnIn   int // before them, not counted
+	Threads  int
+	KeepProb float64 // for ForwardBackward
+	Seed     uint64
+	Set      *kernel.Set
+	Layers   bool // also time each layer
+}
+
+// Result is what one mode took.
+type Result struct {
+	Mode      Mode    `json:"mode"`
+	Steps     int     `json:"steps"`
+	Mean      float64 `json:"mean_seconds"`
+	Deviation float64 `json:"deviation_seconds"`
+	Median    float64 `json:"median_seconds"`
+	Shortest  float64 `json:"shortest_seconds"`
+	Longest   float64 `json:"longest_seconds"`
+
+	ImagesPerSecond float64 `json:"images_per_second"` // these three from the median
+	GFLOPs          float64 `json:"gflops"`            // counted as direct convolution, 2 per multiply-accumulate
+	PercentOfPeak   float64 `json:"percent_of_peak"`
+
+	PredictedBytes int64       `json:"predicted_bytes"` // arch's and the plan's: weights, maps, gradients, packing, workspace
+	PeakBytes      int64       `json:"peak_bytes"`      // the most the process held; 0 where the system does not tell
+	Layers         []LayerTime `json:"layers,omitempty"`
+}
+
+// LayerTime is the median time of one pass of one layer, with the layers fused into it.
+type LayerTime struct {
+	Layer         string  `json:"layer"`
+	Pass          string  `json:"pass"` // forward, weights, data, backward
+	Seconds       float64 `json:"seconds"`
+	GFLOPs        float64 `json:"gflops"` // 0 for layers without multiply-accumulates
+	PercentOfPeak float64 `json:"percent_of_peak"`
+}
+
+// Machine is what a Result is held against.
+type Machine struct {
+	Processor string  `json:"processor"`
+	Threads   int     `json:"threads"`
+	Set       string  `json:"kernel_set"`
+	Peak      float64 `json:"fma_peak_gflops"` // measured on these threads
+	Bandwidth float64 `json:"read_gb_per_second"`
+}
+
+// Bench is a network ready to be timed.
+type Bench struct {
+	Config
+	Machine Machine
+	Report  *arch.Report
+	params  *nn.Params
+}
+
+// New measures the machine, which takes about half a second, and works out what the network costs.
+func New(c Config) (*Bench, error) {
+	if c.Batch < 1 || c.Steps < 1 || c.BurnIn < 0 {
+		return nil, fmt.Errorf("bench: batch and steps must be at least 1 and burn-in not negative, not %d, %d and %d", c.Batch, c.Steps, c.BurnIn)
+	}
+	if c.Input == (arch.Shape{}) {
+		c.Input = c.Network.Input
+	}
+	if c.Threads <= 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	if c.Set == nil {
+		set, err := kernel.Active()
+		if err != nil {
+			return nil, err
+		}
+		c.Set = set
+	}
+	report, err := arch.Analyze(c.Network, c.Input, c.Batch)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{Config: c, Report: report}
+	b.Machine = Machine{
+		Processor: processor(), Threads: c.Threads, Set: c.Set.Name,
+		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
+	}
+	return b, nil
+}
+
+// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and for ForwardBackward as many
+// again for the weights' gradients and for the data's, which the first layer does without.
+func (b *Bench) FLOPs(mode Mode) int64 {
+	forward, first := int64(0), int64(0)
+	for _, l := range b.Report.Layers {
+		forward += l.FLOPs
+		if first == 0 {
+			first = l.FLOPs
+		}
+	}
+	if mode == ForwardBackward {
+		return (3*forward - first) * int64(b.Batch)
+	}
+	return forward * int64(b.Batch)
+}
+
+// usualShare of the peak is what whole steps reach; it serves to say beforehand how long a run will take.
+const usualShare = 0.6
+
+// Estimate is how long the steps of these modes will take, from the measured peak.
+func (b *Bench) Estimate(modes []Mode) time.Duration {
+	flops := 0.0
+	for _, m := range modes {
+		flops += float64(b.FLOPs(m))
+	}
+	seconds := flops * float64(b.Steps+b.BurnIn) / (usualShare * b.Machine.Peak * 1e9)
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// slack is what the process takes beyond the network: the program, its stacks, the garbage collector.
+const slack = 100 << 20
+
+// MemoryError is a batch that does not fit.
+type MemoryError struct {
+	Mode            Mode
+	Need, Available int64
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("%s needs about %s of memory and %s are available", e.Mode, arch.Bytes(e.Need), arch.Bytes(e.Available))
+}
+
+// CheckMemory is a *MemoryError if a mode will not fit into what the system has left; nil where it does not tell.
+func (b *Bench) CheckMemory(modes []Mode) error {
+	available := availableMemory()
+	for _, m := range modes {
+		need := b.Report.Memory.Infer
+		if m == ForwardBackward {
+			need = b.Report.Memory.Train
+		}
+		if need += slack; available > 0 && need > available {
+			return &MemoryError{m, need, available}
+		}
+	}
+	return nil
+}
+
+// Progress is told of every step; counted steps number from 0, burn-in steps are negative.
+type Progress func(mode Mode, step int, took time.Duration)
+
+// Run times one mode. When ctx ends it returns what it has, with ctx's error.
+func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result, error) {
+	debug.FreeOSMemory() // what came before, the bandwidth buffer included, is not this mode's
+	resetPeakMemory()
+	if b.params == nil {
+		params, err := nn.NewParams(b.Network, b.Input)
+		if err != nil {
+			return nil, err
+		}
+		params.Init(nn.Xavier, b.Seed)
+		b.params = params
+	}
+	passes := map[passKey][]float64{}
+	opt := nn.Options{Input: b.Input, Batch: b.Batch, Threads: b.Threads, Set: b.Set, Seed: b.Seed, KeepProb: 1}
+	if mode == ForwardBackward {
+		opt.Training, opt.KeepProb = true, b.KeepProb
+	}
+	counting := false
+	if b.Layers {
+		opt.Observe = func(layer int, pass string, took time.Duration) {
+			if counting {
+				key := passKey{layer, pass}
+				passes[key] = append(passes[key], took.Seconds())
+			}
+		}
+	}
+	plan, err := nn.Compile(b.Network, b.params, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		plan.Close()
+		for _, p := range b.params.List {
+			p.Grad = nil
+		}
+	}()
+	images := b.images()
+	logits := plan.Logits()
+	grad := tensor.New(b.Batch, logits.C, logits.H, logits.W)
+	var timing Timing
+	for i := -b.BurnIn; i < b.Steps && ctx.Err() == nil; i++ {
+		counting = i >= 0
+		start := time.Now()
+		if err := plan.Forward(images); err != nil {
+			return nil, err
+		}
+		if mode == ForwardBackward {
+			nn.L2(plan.Logits(), grad)
+			if err := plan.Backward(grad); err != nil {
+				return nil, err
+			}
+		} else {
+			plan.Predictions()
+		}
+		took := time.Since(start)
+		if counting {
+			timing.Add(took)
+		}
+		if progress != nil {
+			progress(mode, i, took)
+		}
+	}
+	return b.result(mode, &timing, plan, passes), ctx.Err()
+}
+
+// images is a batch of noise, normal with standard deviation 0.1 as in the article.
+func (b *Bench) images() *tensor.Tensor {
+	x := tensor.New(b.Batch, b.Input.C, b.Input.H, b.Input.W)
+	r := rand.New(rand.NewPCG(b.Seed, 1))
+	for i := range x.Data {
+		x.Data[i] = float32(0.1 * r.NormFloat64())
+	}
+	return x
+}
+
+type passKey struct {
+	layer int
+	pass  string
+}
+
+func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][]float64) *Result {
+	r := &Result{
+		Mode: mode, Steps: t.Steps(), Mean: t.Mean(), Deviation: t.Deviation(), Median: t.Median(),
+		PredictedBytes: plan.Memory().Total(), PeakBytes: peakMemory(),
+	}
+	r.Shortest, r.Longest = t.Range()
+	if r.Median > 0 {
+		r.ImagesPerSecond = float64(b.Batch) / r.Median
+		r.GFLOPs = float64(b.FLOPs(mode)) / r.Median / 1e9
+		r.PercentOfPeak = 100 * r.GFLOPs / b.Machine.Peak
+	}
+	flops := map[string]int64{}
+	for _, l := range b.Report.Layers {
+		flops[l.Name] = l.FLOPs
+	}
+	for layer, name := range plan.Layers() {
+		for _, pass := range []string{"forward", "backward", "weights", "data"} {
+			seconds := median(passes[passKey{layer, pass}])
+			if seconds == 0 {
+				continue
+			}
+			first, _, _ := strings.Cut(name, "+")
+			l := LayerTime{Layer: name, Pass: pass, Seconds: seconds}
+			if work := flops[first] * int64(b.Batch); work > 0 && pass != "backward" {
+				l.GFLOPs = float64(work) / seconds / 1e9
+				l.PercentOfPeak = 100 * l.GFLOPs / b.Machine.Peak
+			}
+			if work := flops[first]; work > 0 && pass == "backward" {
+				continue // what a layer with weights does between its two gradients
+			}
+			r.Layers = append(r.Layers, l)
+		}
+	}
+	return r
+}

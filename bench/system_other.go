@@ -1,0 +1,15 @@
+//go:build !linux
+
+package bench
+
+import "runtime"
+
+// These systems are not asked: 0 means unknown.
+
+func peakMemory() int64 { return 0 }
+
+func resetPeakMemory() {}
+
+func availableMemory() int64 { return 0 }
+
+func processor() string { return runtime.GOARCH }
