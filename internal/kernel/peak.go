@@ -39,17 +39,17 @@ func (s *Set) ReadBandwidth(threads int) float64 {
 // bestRound runs work on threads of their own, started together, and returns the shortest time in which all finished.
 func bestRound(threads, rounds int, work func(thread int)) time.Duration {
 	starts := make([]chan struct{}, threads)
-	var finished sync.WaitGroup
+	var finished, gone sync.WaitGroup
 	for t := range starts {
 		starts[t] = make(chan struct{})
-		go func() {
+		gone.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			for range starts[t] {
 				work(t)
 				finished.Done()
 			}
-		}()
+		})
 	}
 	best := time.Duration(1<<63 - 1)
 	for range rounds {
@@ -64,5 +64,6 @@ func bestRound(threads, rounds int, work func(thread int)) time.Duration {
 	for _, start := range starts {
 		close(start)
 	}
+	gone.Wait() // with them goes what work holds on to
 	return best
 }
