@@ -122,8 +122,8 @@ func seen(placed []Placed, a axis, unit int) (lo, hi int, ok bool) {
 	return lo, hi, true
 }
 
-// Box returns the input pixels that unit (x, y) of a layer sees, clipped to the image: Min inclusive, Max exclusive. It
-// is empty for a unit that sees padding alone.
+// Box returns the input pixels that unit (x, y) of a layer sees, clipped to the image: Min inclusive, Max exclusive. The
+// pixels between a dilated kernel's taps count as seen. The box is empty for a unit that sees padding alone.
 func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 	if layer < 0 || layer >= len(placed) {
 		return image.Rectangle{}, fmt.Errorf("no layer has index %d", layer)

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vggo/vggo/internal/kernel"
 )
 
 // build is what `vggo version` prints.
@@ -15,16 +17,22 @@ type build struct {
 	Time     string `json:"time,omitempty"`     // of the commit
 	Go       string `json:"go"`
 	Platform string `json:"platform"` // GOOS/GOARCH
+	Kernels  string `json:"kernels"`  // the kernel set in use
 }
 
 func newVersionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Name the build and the kernel set that this machine runs",
+		Short: "Name the build and the kernel set in use",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := currentBuild()
+			set, err := kernel.Active()
+			if err != nil {
+				return err
+			}
+			b.Kernels = set.Name
 			out := cmd.OutOrStdout()
 			if asJSON {
 				return writeJSON(out, b)
@@ -33,7 +41,7 @@ func newVersionCommand() *cobra.Command {
 			if b.Revision != "" {
 				fmt.Fprintf(out, " (%s, %s)", b.Revision, b.Time)
 			}
-			fmt.Fprintf(out, "\n%s %s\n", b.Go, b.Platform)
+			fmt.Fprintf(out, "\n%s %s, %s kernels\n", b.Go, b.Platform, b.Kernels)
 			return nil
 		},
 	}

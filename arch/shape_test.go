@@ -1,0 +1,137 @@
+package arch
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestImpossibleNetworks(t *testing.T) {
+	window := func(kernel, stride, pad int) Window {
+		return Window{Kernel: Square(kernel), Stride: Square(stride), Pad: Pad(pad)}
+	}
+	for _, c := range []struct {
+		op    Op
+		input Shape
+		rule  string
+	}{
+		{Conv{Out: 8, Window: window(7, 1, 1)}, Shape{3, 4, 9}, "height: a kernel of 7 is larger than its padded input of 6"},
+		{Conv{Out: 8, Window: window(7, 1, 1)}, Shape{3, 9, 4}, "width: a kernel of 7 is larger than its padded input of 6"},
+		{Conv{Out: 8, Window: Window{Kernel: Square(3), Dilation: Square(4)}}, Shape{3, 8, 8}, "a kernel of 9 is larger"},
+		{Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Padding{Mode: Valid}}}, Shape{3, 2, 2}, "a kernel of 3 is larger"},
+		{Conv{Out: 8, Window: window(3, 1, 1), Groups: 2}, Shape{3, 8, 8}, "2 groups do not divide 3 input channels"},
+		{Conv{Out: 8, Window: window(3, 1, 1), Groups: 3}, Shape{3, 8, 8}, "3 groups do not divide 8 output channels"},
+		{Conv{Out: 8, Window: window(3, 1, 1), Groups: -1}, Shape{3, 8, 8}, "groups must be at least 1"},
+		{Conv{Window: window(3, 1, 1)}, Shape{3, 8, 8}, "at least 1 output channel"},
+		{Conv{Out: 8}, Shape{3, 8, 8}, "kernel 0x0 must lie between"},
+		{Conv{Out: 8, Window: window(3, -1, 1)}, Shape{3, 8, 8}, "stride -1x-1 must lie between"},
+		{Conv{Out: 8, Window: window(3, 1, -1)}, Shape{3, 8, 8}, "padding -1, -1 must lie between"},
+		{Conv{Out: 8, Window: Window{Kernel: Square(3), Ceil: true}}, Shape{3, 8, 8}, "only pooling can round"},
+		{Conv{Out: 1 << 30, Window: window(3, 1, 1)}, Shape{1 << 10, 8, 8}, "more than 1099511627776 weights"},
+		{Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Padding{Mode: 9}}}, Shape{3, 8, 8}, "unknown padding mode"},
+		{MaxPool{window(2, 2, 0)}, Shape{3, 1, 1}, "a kernel of 2 is larger than its padded input of 1"},
+		{MaxPool{window(2, 2, 2)}, Shape{3, 8, 8}, "padding must be smaller than its 2x2 kernel"},
+		{AvgPool{Window: Window{Kernel: Square(2), Dilation: Square(2)}}, Shape{3, 8, 8}, "average pooling has no dilation"},
+		{AdaptiveAvgPool{}, Shape{3, 8, 8}, "output size 0x0 must lie between"},
+		{LRN{}, Shape{3, 8, 8}, "size must be at least 1"},
+		{LRN{Size: 5, Alpha: -1, K: 1}, Shape{3, 8, 8}, "k must be positive and alpha not negative"},
+		{BatchNorm{Momentum: 2}, Shape{3, 8, 8}, "momentum must lie in [0, 1]"},
+		{Linear{Out: 10}, Shape{3, 8, 8}, "put flatten before it"},
+		{Linear{}, Shape{3, 1, 1}, "at least 1 output"},
+		{Linear{Out: 1 << 30}, Shape{1 << 20, 1, 1}, "more than 1099511627776 weights"},
+		{Dropout{}, Shape{3, 8, 8}, "keep probability must lie in (0, 1]"},
+		{nil, Shape{3, 8, 8}, "a layer needs an operation"},
+	} {
+		n := &Network{Name: "net", Layers: []Layer{{"first", ReLU{}}, {"culprit", c.op}}}
+		_, err := n.Place(c.input)
+		var shape *ShapeError
+		if !errors.As(err, &shape) || shape.Layer != "culprit" || shape.In != c.input || !strings.Contains(shape.Rule, c.rule) {
+			t.Errorf("%+v on %v: %v, want one that names culprit and says %q", c.op, c.input, err, c.rule)
+		}
+	}
+	vgg, err := Builtin("vgg16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		net   *Network
+		input Shape
+		want  string
+	}{
+		{vgg, Shape{3, 16, 224}, "vgg16: layer pool5: input 1x14x512: height: a kernel of 2 is larger than its padded input of 1"},
+		{vgg, Shape{3, 0, 224}, "vgg16: input 0x224x3: every dimension must be at least 1"},
+		{vgg, Shape{1 << 20, 1 << 20, 1 << 20}, "more than 1099511627776 values"},
+		{&Network{Name: "none"}, Shape{3, 8, 8}, "none: input 8x8x3: the network has no layers"},
+		{&Network{Name: "twice", Layers: []Layer{{"a", ReLU{}}, {"a", ReLU{}}}}, Shape{3, 8, 8}, "twice: layer a: input 8x8x3: two layers have this name"},
+		{&Network{Name: "unnamed", Layers: []Layer{{"", ReLU{}}}}, Shape{3, 8, 8}, "unnamed: layer #1: input 8x8x3: a layer needs a name"},
+	} {
+		if _, err := c.net.Place(c.input); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s on %v: %v, want %q", c.net.Name, c.input, err, c.want)
+		}
+	}
+}
+
+// TestWindowSizes holds output sizes, padding and the formula to PyTorch's (explicit, ceil_mode) and TensorFlow's (SAME,
+// VALID) rules.
+func TestWindowSizes(t *testing.T) {
+	for _, c := range []struct {
+		in          int
+		window      Window
+		conv        bool
+		out         int
+		top, bottom int
+		formula     string
+	}{
+		{224, Window{Kernel: Square(3), Pad: Pad(1)}, true, 224, 1, 1, "(224-3+2*1)/1+1 = 224"},
+		{13, Window{Kernel: Square(2), Stride: Square(2)}, false, 6, 0, 0, "floor((13-2)/2)+1 = 6"},
+		{13, Window{Kernel: Square(2), Stride: Square(2), Ceil: true}, false, 7, 0, 0, "ceil((13-2)/2)+1 = 7"},
+		{14, Window{Kernel: Square(2), Stride: Square(2), Ceil: true}, false, 7, 0, 0, "(14-2)/2+1 = 7"},
+		// Rounded up there would be a fourth window, wholly in the padding: PyTorch drops it.
+		{5, Window{Kernel: Square(2), Stride: Square(2), Pad: Pad(1), Ceil: true}, false, 3, 1, 1, "floor((5-2+2*1)/2)+1 = 3"},
+		{227, Window{Kernel: Square(11), Stride: Square(4)}, true, 55, 0, 0, "(227-11)/4+1 = 55"},
+		{224, Window{Kernel: Square(11), Stride: Square(4)}, true, 54, 0, 0, "floor((224-11)/4)+1 = 54"},
+		{32, Window{Kernel: Square(3), Dilation: Square(2), Pad: Pad(2)}, true, 32, 2, 2, "(32-((3-1)*2+1)+2*2)/1+1 = 32"},
+		{9, Window{Kernel: Square(3), Stride: Square(2), Pad: Padding{Top: 1, Left: 1}}, true, 4, 1, 0, "floor((9-3+1+0)/2)+1 = 4"},
+		{224, Window{Kernel: Square(3), Pad: Padding{Mode: Same}}, true, 224, 1, 1, "ceil(224/1) = 224"},
+		{224, Window{Kernel: Square(7), Stride: Square(2), Pad: Padding{Mode: Same}}, true, 112, 2, 3, "ceil(224/2) = 112"},
+		{7, Window{Kernel: Square(2), Stride: Square(2), Pad: Padding{Mode: Same}}, false, 4, 0, 1, "ceil(7/2) = 4"},
+		{5, Window{Kernel: Square(1), Stride: Square(3), Pad: Padding{Mode: Same}}, true, 2, 0, 0, "ceil(5/3) = 2"},
+		{224, Window{Kernel: Square(3), Stride: Square(2), Pad: Padding{Mode: Valid}}, true, 111, 0, 0, "ceil((224-3+1)/2) = 111"},
+	} {
+		var op Op = MaxPool{c.window}
+		if c.conv {
+			op = Conv{Out: 1, Window: c.window}
+		}
+		n := &Network{Name: "one", Layers: []Layer{{"layer", op}}}
+		r, err := Analyze(n, Shape{1, c.in, c.in}, 1)
+		if err != nil {
+			t.Errorf("%d %+v: %v", c.in, c.window, err)
+			continue
+		}
+		g := r.placed[0].Geometry
+		if g.Out != Square(c.out) || g.Top != c.top || g.Bottom != c.bottom || g.Left != c.top || g.Right != c.bottom {
+			t.Errorf("%d %+v: %+v, want output %d, padding %d and %d", c.in, c.window, g, c.out, c.top, c.bottom)
+		}
+		if got := r.Layers[0].Formulas.Size; got != c.formula {
+			t.Errorf("%d %+v: %q, want %q", c.in, c.window, got, c.formula)
+		}
+	}
+}
+
+// TestFormulasOfUnequalAxes: where height and width differ, both are worked out, height first; groups divide the input.
+func TestFormulasOfUnequalAxes(t *testing.T) {
+	n := &Network{Name: "one", Layers: []Layer{{"conv", Conv{Out: 6, Window: Window{Kernel: Size{3, 5}, Stride: Size{1, 2}, Pad: Padding{Top: 1, Bottom: 1}}, Groups: 2}}}}
+	r, err := Analyze(n, Shape{4, 10, 15}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Formulas{
+		Size:    "(10-3+2*1)/1+1 = 10, (15-5)/2+1 = 6",
+		Weights: "(3*5*4/2)*6 = 180",
+		MACs:    "10*6*180 = 10800",
+		Field:   "1+(3-1)*1 = 3, 1+(5-1)*1 = 5",
+	}
+	if got := r.Layers[0].Formulas; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
