@@ -1,0 +1,287 @@
+package vggo_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/vggo/vggo"
+
+// rooms is the import graph as policy, ground floor first: what each package, and those below it, may import of ours. An
+// arrow points up this table or nowhere.
+var rooms = []struct {
+	path    string
+	imports []string
+}{
+	{"internal/kernel", nil},
+	{"tensor", nil},
+	{"arch", nil},
+	{"nn/reference", []string{"arch"}},
+	{"nn", []string{"internal/kernel", "tensor", "arch"}},
+	{"weights", []string{"internal/kernel", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
+	{"vision", []string{"tensor"}},
+	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},
+	{"", []string{"tensor", "arch", "nn", "weights", "vision", "bench"}},
+	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "bench", ""}},
+}
+
+// testOnly are packages that only tests import.
+var testOnly = []string{"nn/internal/golden", "nn/reference"}
+
+// room finds the row of rooms that a package belongs to: the longest path that begins its own.
+func room(pkg string) (row int, ok bool) {
+	row = -1
+	for i, r := range rooms {
+		within := pkg == r.path || r.path != "" && strings.HasPrefix(pkg, r.path+"/")
+		if within && (row < 0 || len(r.path) > len(rooms[row].path)) {
+			row = i
+		}
+	}
+	return row, row >= 0
+}
+
+// source is a parsed file of the module, for whatever system it is meant.
+type source struct {
+	*ast.File
+	fset *token.FileSet
+	path string // from the root, with slashes
+	text []byte
+}
+
+func (s source) pkg() string {
+	if dir := path.Dir(s.path); dir != "." {
+		return dir
+	}
+	return ""
+}
+
+func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
+
+func (s source) line(at ast.Node) string {
+	return s.path + ":" + strconv.Itoa(s.fset.Position(at.Pos()).Line)
+}
+
+// imported lists what a file imports.
+func (s source) imported() []string {
+	var paths []string
+	for _, spec := range s.Imports {
+		p, _ := strconv.Unquote(spec.Path.Value) // the parser has seen to it
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+// ours is an import of this module, from its root; ok is false for other modules and the standard library.
+func ours(importPath string) (pkg string, ok bool) {
+	if importPath == module {
+		return "", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// walk calls do for every file of the module, like the go command passing over folders that begin with . or _, testdata,
+// and other modules.
+func walk(t *testing.T, do func(path string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() {
+			do(filepath.ToSlash(name))
+			return nil
+		}
+		if name == "." {
+			return nil
+		}
+		if base := d.Name(); base[0] == '.' || base[0] == '_' || base == "testdata" {
+			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+			return filepath.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sources parses every Go file of the module.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	fset := token.NewFileSet()
+	walk(t, func(name string) {
+		if path.Ext(name) != ".go" {
+			return
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := parser.ParseFile(fset, name, text, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, source{file, fset, name, text})
+	})
+	if len(all) == 0 {
+		t.Fatal("no Go file found")
+	}
+	return all
+}
+
+func TestImportGraph(t *testing.T) {
+	for i, r := range rooms {
+		for _, imported := range r.imports {
+			if j, ok := room(imported); !ok || rooms[j].path != imported || j >= i {
+				t.Errorf("the table lets %q import %q, which does not stand above it", r.path, imported)
+			}
+		}
+	}
+	for _, s := range sources(t) {
+		from, ok := room(s.pkg())
+		if !ok {
+			t.Errorf("%s: package %q has no row in the table of rooms", s.path, s.pkg())
+			continue
+		}
+		if s.isTest() {
+			continue // tests may use what they like: the compiler refuses cycles
+		}
+		for _, importPath := range s.imported() {
+			pkg, ok := ours(importPath)
+			if !ok {
+				continue
+			}
+			to, ok := room(pkg)
+			switch {
+			case !ok:
+				t.Errorf("%s imports %s, which has no row in the table of rooms", s.path, importPath)
+			case slices.Contains(testOnly, rooms[to].path) && !slices.Contains(testOnly, rooms[from].path):
+				t.Errorf("%s imports %s, which is for tests", s.path, importPath)
+			case to != from && !slices.Contains(rooms[from].imports, rooms[to].path):
+				t.Errorf("%s imports %s: %q may import %q alone", s.path, importPath, rooms[from].path, rooms[from].imports)
+			}
+		}
+	}
+}
+
+// TestUnsafeLivesInKernel holds assembly, unsafe and what bends the language to one package, and cgo to none.
+func TestUnsafeLivesInKernel(t *testing.T) {
+	const home = "internal/kernel"
+	for _, s := range sources(t) {
+		for _, importPath := range s.imported() {
+			if importPath == "unsafe" && s.pkg() != home && !s.isTest() {
+				t.Errorf("%s imports unsafe: put what needs it into %s", s.path, home)
+			}
+			if importPath == "C" {
+				t.Errorf("%s uses cgo", s.path)
+			}
+		}
+		if bytes.Contains(s.text, []byte("\n//go:linkname ")) {
+			t.Errorf("%s reaches into other packages by linkname", s.path)
+		}
+	}
+	walk(t, func(name string) {
+		if path.Ext(name) == ".s" && path.Dir(name) != home {
+			t.Errorf("%s: assembly belongs to %s", name, home)
+		}
+	})
+}
+
+// TestDependenciesWithoutCgo looks at every package that the build takes in, as it would be with cgo switched on.
+func TestDependenciesWithoutCgo(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}", "./...")
+	list.Env = append(os.Environ(), "CGO_ENABLED=1")
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		t.Errorf("%s uses cgo", pkg)
+	}
+}
+
+// TestLibrariesAreSilent holds printing, logging and ending the process to the commands.
+func TestLibrariesAreSilent(t *testing.T) {
+	loud := map[string][]string{
+		"fmt": {"Print", "Printf", "Println"},
+		"os":  {"Exit", "Stdout", "Stderr"},
+	}
+	for _, s := range sources(t) {
+		if s.isTest() || strings.HasPrefix(s.path, "cmd/") {
+			continue
+		}
+		for _, importPath := range s.imported() {
+			if importPath == "log" || strings.HasPrefix(importPath, "log/") {
+				t.Errorf("%s imports %s: a library returns errors", s.path, importPath)
+			}
+		}
+		ast.Inspect(s.File, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && slices.Contains(loud[x.Name], n.Sel.Name) {
+					t.Errorf("%s: %s.%s belongs in a command", s.line(n), x.Name, n.Sel.Name)
+				}
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "print" || f.Name == "println") {
+					t.Errorf("%s: %s belongs nowhere", s.line(n), f.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// TestPackagesHaveDocs wants one package comment for each package, begun as godoc likes it.
+func TestPackagesHaveDocs(t *testing.T) {
+	docs := map[string][]string{} // files with a comment, by package
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		pkg := s.pkg()
+		docs[pkg] = docs[pkg] // a package without any is found too
+		if s.Doc == nil {
+			continue
+		}
+		begin := "Package " + s.Name.Name + " "
+		if s.Name.Name == "main" {
+			begin = "Command " + path.Base(pkg) + " "
+		}
+		if !strings.HasPrefix(s.Doc.Text(), begin) {
+			t.Errorf("%s: the package comment does not begin with %q", s.path, begin)
+		}
+		docs[pkg] = append(docs[pkg], s.path)
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(docs)) {
+		if len(docs[pkg]) != 1 {
+			t.Errorf("package %q has a comment in %d files, not in one: %v", pkg, len(docs[pkg]), docs[pkg])
+		}
+	}
+}
+
+// TestFilesHaveOneSubject asks to look again at a file that grows beyond 600 lines.
+func TestFilesHaveOneSubject(t *testing.T) {
+	for _, s := range sources(t) {
+		if lines := bytes.Count(s.text, []byte("\n")); lines > 600 && !ast.IsGenerated(s.File) {
+			t.Errorf("%s has %d lines: does it still have one subject?", s.path, lines)
+		}
+	}
+}
