@@ -1,0 +1,20 @@
+# Short words for the usual commands. Go alone is needed; nothing here does what .ci/run does not.
+
+.PHONY: build test check lint race kernels fuzz cross generate images bench
+
+build: ; CGO_ENABLED=0 go build -o vggo ./cmd/vggo
+
+test: ; go test ./...
+
+# Everything that must hold before a change is accepted.
+check: ; .ci/run
+
+# Sections of it.
+lint race kernels fuzz cross: ; .ci/run $@
+
+# Rewrites internal/kernel/*_amd64.s from the programs in internal/kernel/_asm.
+generate: ; cd internal/kernel/_asm && go run . ..
+
+images: ; go run ./cmd/vggo arch vgg16 --format svg -o docs/images/vgg16.svg
+
+bench: ; go run ./cmd/vggo bench
