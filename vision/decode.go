@@ -17,8 +17,8 @@ type Limits struct {
 	Pixels int   // width times height, known before any pixel is decoded; 2^26, about 8192 by 8192
 }
 
-// Decoding takes at most 15 bytes a pixel beside the file: a progressive JPEG keeps three 4-byte coefficients and three
-// samples for each.
+// Beside the file, decoding takes up to 15 bytes a pixel for a colour JPEG (a progressive one keeps three 4-byte
+// coefficients and three samples for each) and twice that for one in CMYK; a Picture takes 3 more.
 const (
 	defaultBytes  = 128 << 20
 	defaultPixels = 1 << 26
