@@ -10,6 +10,7 @@ type flatten struct {
 }
 
 func newFlatten(p *Plan, in, out *values) *flatten {
+	out.copy = true
 	f := &flatten{plan: p, in: in, out: out}
 	f.forwardJob, f.backwardJob = f.forwardTask, f.backwardTask
 	return f

@@ -70,7 +70,7 @@ type Memory struct {
 	Activations int64 // feature maps; a training Plan's include the images, which the caller holds
 	Gradients   int64 // of parameters and feature maps
 	Packing     int64 // weights rearranged for the kernels
-	Workspace   int64 // scratch of the threads, dropout masks
+	Workspace   int64 // scratch of the threads, dropout masks, channels padded to blocks, flattened copies
 }
 
 // Total is the sum.
@@ -277,9 +277,9 @@ func (p *Plan) layOut() {
 		maps = maps[1:] // the images are read where the caller has them
 	}
 	if p.Training || p.Keep {
-		p.memory.Activations = p.apart(maps)
+		p.memory.Activations = p.account(sum(maps, (*values).plainSize), p.apart(maps))
 	} else {
-		p.memory.Activations = p.twoEnded(maps, func(v *values, buffer []float32) { v.data = buffer })
+		p.memory.Activations = p.account(widest(maps, (*values).plainSize), p.twoEnded(maps, func(v *values, buffer []float32) { v.data = buffer }))
 	}
 	if p.Training {
 		p.memory.Activations += 4 * int64(p.Batch*p.Input.C*p.Input.H*p.Input.W)
@@ -287,7 +287,7 @@ func (p *Plan) layOut() {
 		if p.InputGrad {
 			grads = p.chain
 		}
-		p.memory.Gradients = p.twoEnded(grads, func(v *values, buffer []float32) { v.grad = buffer })
+		p.memory.Gradients = p.account(widest(grads, (*values).plainSize), p.twoEnded(grads, func(v *values, buffer []float32) { v.grad = buffer }))
 		for _, q := range p.params.List {
 			if q.Trainable {
 				if q.Grad == nil {
@@ -303,43 +303,67 @@ func (p *Plan) layOut() {
 	for range p.Threads {
 		p.scratch = append(p.scratch, kernel.Alloc(p.scratchFloats))
 	}
-	p.memory.Workspace = p.workspace + 4*int64(p.Threads*p.scratchFloats)
 	last := p.chain[len(p.chain)-1].shape
 	p.logits = tensor.New(p.Batch, last.C, last.H, last.W)
 	p.probabilities = tensor.New(p.Batch, last.C, last.H, last.W)
 	p.predictions = make([]int, p.Batch)
+	p.workspace += 4 * int64(p.Threads*p.scratchFloats+len(p.logits.Data)+len(p.probabilities.Data)+2*p.Batch)
+	p.memory.Workspace = p.workspace
 }
 
-func (p *Plan) apart(maps []*values) (bytes int64) {
+// account returns the bytes of so many plain floats for each image, as arch predicts them, and counts what the layout takes
+// beyond them (channels padded to blocks, copies in another order) as workspace.
+func (p *Plan) account(plain, taken int) (bytes int64) {
+	p.workspace += 4 * int64(p.Batch*(taken-plain))
+	return 4 * int64(p.Batch*plain)
+}
+
+// sum is the size of all feature maps of one image; size is one map's.
+func sum(maps []*values, size func(*values) int) int {
 	total := 0
 	for _, v := range maps {
-		total += p.Batch * v.size
+		total += size(v)
 	}
-	arena := kernel.Alloc(total)
+	return total
+}
+
+// widest is the largest sum of two neighbours in the chain. Copies are skipped: a plain size of 0.
+func widest(maps []*values, size func(*values) int) int {
+	most, before := 0, 0
+	for _, v := range maps {
+		n := size(v)
+		if n == 0 {
+			continue
+		}
+		most, before = max(most, before+n), n
+	}
+	return most
+}
+
+func floats(v *values) int { return v.size }
+
+// apart gives each feature map room of its own and returns the floats of one image.
+func (p *Plan) apart(maps []*values) int {
+	total := sum(maps, floats)
+	arena := kernel.Alloc(p.Batch * total)
 	for _, v := range maps {
 		v.data, arena = arena[:p.Batch*v.size], arena[p.Batch*v.size:]
 	}
-	return 4 * int64(total)
+	return total
 }
 
-func (p *Plan) twoEnded(maps []*values, assign func(*values, []float32)) (bytes int64) {
-	total := 0
-	for i, v := range maps {
-		size := v.size
-		if i > 0 {
-			size += maps[i-1].size
-		}
-		total = max(total, p.Batch*size)
-	}
-	arena := kernel.Alloc(total)
+// twoEnded lays feature maps into the ends of one arena in turn and returns the floats of one image.
+func (p *Plan) twoEnded(maps []*values, assign func(*values, []float32)) int {
+	total := widest(maps, floats)
+	arena := kernel.Alloc(p.Batch * total)
 	for i, v := range maps {
 		if i%2 == 0 {
 			assign(v, arena[:p.Batch*v.size])
 		} else {
-			assign(v, arena[total-p.Batch*v.size:])
+			assign(v, arena[p.Batch*(total-v.size):])
 		}
 	}
-	return 4 * int64(total)
+	return total
 }
 
 // pack allocates room for rearranged weights.

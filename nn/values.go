@@ -10,13 +10,22 @@ import (
 // beyond the last channel are zero in both: every layer keeps them so.
 type values struct {
 	shape arch.Shape
-	size  int // floats of one image, [C/16][H][W][16]; a vector is a row of C, padded to a block
+	size  int  // floats of one image, [C/16][H][W][16]; a vector is a row of C, padded to a block
+	copy  bool // the same values as the ones before in another order: flattened
 	data  []float32
 	grad  []float32
 }
 
 func newValues(shape arch.Shape) *values {
 	return &values{shape: shape, size: kernel.Blocks(shape.C) * shape.H * shape.W * kernel.Block}
+}
+
+// plainSize is the number of floats of one image as arch counts them: without padding, and none for a mere copy.
+func (v *values) plainSize() int {
+	if v.copy {
+		return 0
+	}
+	return v.shape.C * v.shape.H * v.shape.W
 }
 
 func (v *values) image(n int) []float32     { return v.data[n*v.size : (n+1)*v.size] }

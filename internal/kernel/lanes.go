@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // The functions here check their operands once and pass them to the Set's loops. Lengths are whole blocks of 16.
 
 func wholeBlocks(n int) int {
@@ -7,6 +9,13 @@ func wholeBlocks(n int) int {
 		panic("kernel: length is not a whole number of blocks")
 	}
 	return n / Block
+}
+
+// local returns the first of 16 values, hiding the pointer from escape analysis: a Set's loops are function values, for
+// which the compiler assumes the worst and would move every sum and scale of the caller to the heap. They keep no pointers.
+func local(v *[Block]float32) *float32 {
+	p := uintptr(unsafe.Pointer(v))
+	return *(**float32)(unsafe.Pointer(&p))
 }
 
 func sameLength(a, b []float32) int {
@@ -44,21 +53,21 @@ func (s *Set) ScaleShift(dst, src []float32, scale, shift *[Block]float32, relu 
 		flags = flagReLU
 	}
 	if n := sameLength(dst, src); n > 0 {
-		s.scaleShift(&dst[0], &src[0], &scale[0], &shift[0], n, flags)
+		s.scaleShift(&dst[0], &src[0], local(scale), local(shift), n, flags)
 	}
 }
 
 // SumLanes adds the pixels of src to sum by channel.
 func (s *Set) SumLanes(sum *[Block]float32, src []float32) {
 	if n := wholeBlocks(len(src)); n > 0 {
-		s.sumLanes(&sum[0], &src[0], n)
+		s.sumLanes(local(sum), &src[0], n)
 	}
 }
 
 // DotLanes adds a*b to sum by channel.
 func (s *Set) DotLanes(sum *[Block]float32, a, b []float32) {
 	if n := sameLength(a, b); n > 0 {
-		s.dotLanes(&sum[0], &a[0], &b[0], n)
+		s.dotLanes(local(sum), &a[0], &b[0], n)
 	}
 }
 
