@@ -70,7 +70,7 @@ func nearest(name string) []string {
 		if name != "" && strings.HasPrefix(n, name) {
 			d = min(d, 1)
 		}
-		if d <= max(1, len(n)/4) {
+		if d <= max(1, (len(n)+1)/3) {
 			near = append(near, candidate{n, d})
 		}
 	}

@@ -57,8 +57,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	understood := false // cobra checks names, flags and arguments before this hook: what fails earlier is a usage error
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
+	for _, cmd := range append(root.Commands(), root) {
+		runE := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			understood = true
+			return runE(cmd, args)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"vggo": main})
+}
+
+// TestScripts runs testdata/script/*.txtar: the command line as people use it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true})
+}
+
+// TestArchErrors: one line that names the thing, a hint where there is a remedy, exit 2 for a wrong command line and 1
+// for what it asks that cannot be.
+func TestArchErrors(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("bad.yaml", []byte("name: bad\ninput: 8x8x3\nlayers:\n- {name: a, op: conv, out: 4, kernal: 3}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args       string
+		code       int
+		want, hint string
+	}{
+		{"arhc", 2, `unknown command "arhc"`, "did you mean arch?"},
+		{"nothing", 2, `unknown command "nothing"`, "vggo --help lists the commands"},
+		{"arch", 2, "no network named", "vggo arch vgg16, or vggo arch --list"},
+		{"arch vgg16 vgg19", 2, "more than one network named", "vggo arch --compare vgg16,vgg19"},
+		{"arch --nosuch", 2, "unknown flag: --nosuch", "vggo arch --help lists the flags"},
+		{"arch vgg16 --format png", 2, `unknown format "png": want one of [table markdown csv json svg]`, ""},
+		{"arch vgg16 --format csv --json", 2, "if any flags in the group [format json] are set none of the others can be", ""},
+		{"arch vgg16 --head big", 2, `unknown head "big": want one of [paper adaptive dense]`, ""},
+		{"arch vgg16 --input 224", 2, `--input: shape "224": want height x width x channels, as 224x224x3`, ""},
+		{"arch --list vgg16", 2, "--list takes no network", ""},
+		{"arch --list --format svg", 2, "svg draws one network", ""},
+		{"arch --compare vgg16,vgg19 --format svg", 2, "svg draws one network", ""},
+		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg13, vgg16c, vgg16? vggo arch --list lists all"},
+		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; a description ends in"},
+		{"arch none.yaml", 1, "open none.yaml: no such file or directory", "vggo arch vgg16 --describe -o none.yaml makes one"},
+		{"arch bad.yaml", 1, `bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`, ""},
+		{"arch 64,X", 1, `compact string: item 2, "X" at column 4: want a channel count, M, A, L or G`, ""},
+		{"arch vgg16 --input 16x16x3", 1, "vgg16: layer pool5: input 1x1x512: height: a kernel of 2 is larger than its padded input of 1", ""},
+		{"arch vgg16 --batch 0", 1, "batch 0 must lie between 1 and 1048576", ""},
+		{"arch 64,M --head dense", 1, "64,M: a head needs one flatten layer", ""},
+		{"arch vgg16 -o missing/out.txt", 1, "no such file or directory", ""},
+		{"arch vgg16 -o .", 1, "is a directory", ""},
+		{"field", 2, "requires at least 1 arg(s), only received 0", ""},
+		{"field 3 vgg16", 2, `kernel "vgg16": want a number`, "name one network, or a stack of kernels such as 3 3 3"},
+		{"field 3 3 --layer conv1_1", 2, "--layer and --input are for a network", ""},
+		{"field vgg16 --layer conv9", 1, `vgg16 has no layer "conv9": it has conv1_1, conv1_2, pool1`, ""},
+		{"field 1048576s1048576 1048576s1048576 1048576s1048576", 1, "the receptive field is more than", ""},
+		{"version extra", 2, `unknown command "extra" for "vggo version"`, ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
+		lines := strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
+		if code != c.code || !strings.HasPrefix(lines[0], "vggo: ") || !strings.Contains(lines[0], c.want) || stdout.Len() > 0 {
+			t.Errorf("vggo %s: exit %d, %q, stdout %q; want exit %d and %q", c.args, code, stderr.String(), stdout.String(), c.code, c.want)
+		}
+		switch {
+		case c.hint == "" && len(lines) == 1:
+		case c.hint != "" && len(lines) == 2 && strings.HasPrefix(lines[1], "hint: ") && strings.Contains(lines[1], c.hint):
+		default:
+			t.Errorf("vggo %s: %q, want the hint %q", c.args, lines[1:], c.hint)
+		}
+	}
+}
+
+// TestWriteTo: a file takes its name only when it is whole.
+func TestWriteTo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.txt")
+	if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := run(t.Context(), []string{"arch", "vgg16", "--head", "none", "-o", path}, os.Stdout, new(bytes.Buffer)); code != exitUsage {
+		t.Errorf("exit %d, want %d", code, exitUsage)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "before" {
+		t.Errorf("after a failure the file holds %q (%v)", got, err)
+	}
+	if code := run(t.Context(), []string{"arch", "vgg16", "--json", "-o", path}, os.Stdout, new(bytes.Buffer)); code != exitOK {
+		t.Errorf("exit %d, want %d", code, exitOK)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Contains(got, []byte(`"parameters": 138357544`)) {
+		t.Errorf("the file lacks the report (%v)", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("%v is left in the folder (%v), want out.txt alone", left, err)
+	}
+}
