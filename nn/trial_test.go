@@ -27,6 +27,8 @@ type trial struct {
 	params     map[string][]float32
 	x, dlogits []float32
 	labels     []int // of a golden whose loss is cross-entropy
+
+	exact [2]results // of the reference, by training: it is slow, and one trial may serve many Plans
 }
 
 // results are what a trial computes, by name: act/<layer> for every layer, logits; in training also grad/<parameter>,
@@ -242,23 +244,58 @@ func (tr *trial) reference(t testing.TB, got results) results {
 	return want
 }
 
-// check compares a Plan's results with the reference's under the bounds of bound_test.go.
+// check compares a Plan's results with the reference's: errors relative to the results' own norms.
 func (tr *trial) check(t testing.TB) {
 	t.Helper()
 	plan, params := tr.plan(t)
 	got := tr.run(t, plan, params)
-	want := tr.reference(t, got)
+	exact := &tr.exact[0]
+	if tr.training {
+		exact = &tr.exact[1]
+	}
+	if *exact == nil {
+		*exact = tr.reference(t, got)
+	}
+	tr.compare(t, got, *exact, *exact)
+}
+
+// checkTerms is check with errors relative to sums of absolute terms, Σ|w|·|x|. Looser by up to √k, it holds however the
+// terms of a result happen to cancel, which those of a tensor of a few values may do altogether.
+func (tr *trial) checkTerms(t testing.TB) {
+	t.Helper()
+	plan, params := tr.plan(t)
+	got := tr.run(t, plan, params)
+	terms := *tr
+	terms.x, terms.dlogits, terms.params = absolute(tr.x), absolute(tr.dlogits), make(map[string][]float32)
+	for name, v := range tr.params {
+		terms.params[name] = absolute(v)
+	}
+	tr.compare(t, got, tr.reference(t, got), terms.reference(t, got))
+}
+
+// compare allows each result to be off by its bound of bound_test.go, times its norm in scales.
+func (tr *trial) compare(t testing.TB, got, want, scales results) {
+	t.Helper()
 	bounds := tr.bounds(t)
 	for name := range got {
-		scale := golden.Norm(want[name])
+		scale := golden.Norm(scales[name])
 		if golden.Cancels(tr.network, name) {
-			scale = golden.Norm(want[strings.TrimSuffix(name, "/b")+"/w"])
+			scale = golden.Norm(scales[strings.TrimSuffix(name, "/b")+"/w"])
 		}
 		distance := golden.Distance(got[name], want[name])
 		if !(distance <= bounds[name]*scale) {
-			t.Errorf("%s: off by %.3g of %.3g, allowed %.3g of it", name, distance, scale, bounds[name])
+			t.Errorf("set=%s training=%v nofuse=%v: %s: off by %.3g of %.3g, allowed %.3g of it",
+				tr.set, tr.training, tr.noFuse, name, distance, scale, bounds[name])
 		}
 	}
+}
+
+func absolute(v []float32) []float32 {
+	a := make([]float32, len(v))
+	for i, x := range v {
+		a[i] = max(x, -x)
+	}
+	return a
 }
 
 func narrow(v []float64) []float32 {
