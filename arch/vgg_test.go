@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"math"
 	"slices"
 	"testing"
 )
@@ -52,6 +53,15 @@ func TestPublishedTotals(t *testing.T) {
 	// 2 values a channel, in 4,224 channels.
 	if got := mustAnalyze(t, "vgg16-bn").Total.Statistics; got != 2*4224 {
 		t.Errorf("vgg16-bn keeps %d statistics, want 8448", got)
+	}
+}
+
+// TestTable2 holds the VGG paper's table 2, parameters in millions.
+func TestTable2(t *testing.T) {
+	for name, millions := range map[string]float64{"vgg11": 133, "vgg11-lrn": 133, "vgg13": 133, "vgg16c": 134, "vgg16": 138, "vgg19": 144} {
+		if got := math.Round(float64(mustAnalyze(t, name).Total.Parameters) / 1e6); got != millions {
+			t.Errorf("%s has %v million parameters, want %v", name, got, millions)
+		}
 	}
 }
 

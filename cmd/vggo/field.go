@@ -42,7 +42,7 @@ image, each with an optional stride and dilation: 3, 7s2, 3d2.`,
 		ValidArgsFunction: completeNetworks,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.layer, "layer", "", "show the way from this `layer` down to the pixels")
+	f.StringVar(&o.layer, "layer", "", "show the way from this `LAYER` down to the pixels")
 	f.StringVar(&o.input, "input", "", "input size, `HxWxC` (default: the network's own)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
