@@ -45,9 +45,16 @@ type Set struct {
 	dotLanes    func(sum, a, b *float32, n int)
 	maxPool     func(dst, src *float32, stride int, taps *int, ntaps, n int)
 	maxPoolGrad func(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)
-	peak        func(steps int)
-	peakFLOP    int // per step of peak
-	read        func(src *float32, n int)
+
+	winogradInput      func(dst *float32, plane int, src *float32, row, n int)
+	winogradOutput     func(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int)
+	winogradGrad       func(dst *float32, plane int, src *float32, row, n int)
+	winogradWeight     func(dst *float32, plane int, src *float32, n int)
+	winogradWeightGrad func(dst, src *float32, plane, n int)
+
+	peak     func(steps int)
+	peakFLOP int // per step of peak
+	read     func(src *float32, n int)
 }
 
 func (s *Set) String() string { return s.Name }

@@ -103,7 +103,19 @@ func (g gen) scaleShift() {
 		g.VMOVUPS(at(s, part*g.bytes), scale[part])
 		g.VMOVUPS(at(t, part*g.bytes), shift[part])
 	}
-	// Without ReLU the floor is -Inf: max(-Inf, x) is x, NaN included.
+	floor := g.floor()
+	g.forEachBlock(n, []reg.GPVirtual{dst, src}, func(part int) {
+		v := g.vec()
+		g.VMOVUPS(at(src, part*g.bytes), v)
+		g.VFMADD213PS(shift[part], scale[part], v)
+		g.VMAXPS(v, floor, v)
+		g.VMOVUPS(v, at(dst, part*g.bytes))
+	})
+	g.end()
+}
+
+// floor is what a function with flags takes the maximum with: 0 for ReLU, else -Inf, for max(-Inf, x) is x, NaN included.
+func (g gen) floor() reg.VecVirtual {
 	floor, flags, bits := g.vec(), g.arg("flags"), g.GP32()
 	g.XORL(bits, bits)
 	g.TESTQ(U32(flagReLU), flags)
@@ -113,14 +125,7 @@ func (g gen) scaleShift() {
 	low := g.XMM()
 	g.VMOVD(bits, low)
 	g.VBROADCASTSS(low, floor)
-	g.forEachBlock(n, []reg.GPVirtual{dst, src}, func(part int) {
-		v := g.vec()
-		g.VMOVUPS(at(src, part*g.bytes), v)
-		g.VFMADD213PS(shift[part], scale[part], v)
-		g.VMAXPS(v, floor, v)
-		g.VMOVUPS(v, at(dst, part*g.bytes))
-	})
-	g.end()
+	return floor
 }
 
 // sumLanes: sum += src by channel.

@@ -59,6 +59,8 @@ func generate() (map[string][]byte, error) {
 		{"elementwise_avx512_amd64", avx512, elementwise},
 		{"pool_avx2_amd64", avx2, pools},
 		{"pool_avx512_amd64", avx512, pools},
+		{"winograd_avx2_amd64", avx2, winograd},
+		{"winograd_avx512_amd64", avx512, winograd},
 	} {
 		g := gen{build.NewContext(), program.isa}
 		g.Constraint(buildtags.Not("purego"))
