@@ -92,11 +92,11 @@ func ours(importPath string) (pkg string, ok bool) {
 	return strings.CutPrefix(importPath, module+"/")
 }
 
-// walk calls do for every file of the module, like the go command passing over folders that begin with . or _, testdata,
-// and other modules.
-func walk(t *testing.T, do func(path string)) {
+// walk calls do for every file below root, like the go command passing over folders that begin with . or _, testdata, and
+// other modules.
+func walk(t *testing.T, root string, do func(path string)) {
 	t.Helper()
-	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func walk(t *testing.T, do func(path string)) {
 			do(filepath.ToSlash(name))
 			return nil
 		}
-		if name == "." {
+		if name == root {
 			return nil
 		}
 		if base := d.Name(); base[0] == '.' || base[0] == '_' || base == "testdata" {
@@ -120,12 +120,12 @@ func walk(t *testing.T, do func(path string)) {
 	}
 }
 
-// sources parses every Go file of the module.
-func sources(t *testing.T) []source {
+// parse parses every Go file below root.
+func parse(t *testing.T, root string) []source {
 	t.Helper()
 	var all []source
 	fset := token.NewFileSet()
-	walk(t, func(name string) {
+	walk(t, root, func(name string) {
 		if path.Ext(name) != ".go" {
 			return
 		}
@@ -140,7 +140,7 @@ func sources(t *testing.T) []source {
 		all = append(all, source{file, fset, name, text})
 	})
 	if len(all) == 0 {
-		t.Fatal("no Go file found")
+		t.Fatalf("no Go file in %s", root)
 	}
 	return all
 }
@@ -153,7 +153,7 @@ func TestImportGraph(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range sources(t) {
+	for _, s := range parse(t, ".") {
 		from, ok := room(s.pkg())
 		if !ok {
 			t.Errorf("%s: package %q has no row in the table of rooms", s.path, s.pkg())
@@ -183,7 +183,7 @@ func TestImportGraph(t *testing.T) {
 // TestUnsafeLivesInKernel holds assembly, unsafe and what bends the language to one package, and cgo to none.
 func TestUnsafeLivesInKernel(t *testing.T) {
 	const home = "internal/kernel"
-	for _, s := range sources(t) {
+	for _, s := range parse(t, ".") {
 		for _, importPath := range s.imported() {
 			if importPath == "unsafe" && s.pkg() != home && !s.isTest() {
 				t.Errorf("%s imports unsafe: put what needs it into %s", s.path, home)
@@ -196,7 +196,7 @@ func TestUnsafeLivesInKernel(t *testing.T) {
 			t.Errorf("%s reaches into other packages by linkname", s.path)
 		}
 	}
-	walk(t, func(name string) {
+	walk(t, ".", func(name string) {
 		if path.Ext(name) == ".s" && path.Dir(name) != home {
 			t.Errorf("%s: assembly belongs to %s", name, home)
 		}
@@ -224,7 +224,7 @@ func TestLibrariesAreSilent(t *testing.T) {
 		"fmt": {"Print", "Printf", "Println"},
 		"os":  {"Exit", "Stdout", "Stderr"},
 	}
-	for _, s := range sources(t) {
+	for _, s := range parse(t, ".") {
 		if s.isTest() || strings.HasPrefix(s.path, "cmd/") {
 			continue
 		}
@@ -252,7 +252,7 @@ func TestLibrariesAreSilent(t *testing.T) {
 // TestPackagesHaveDocs wants one package comment for each package, begun as godoc likes it.
 func TestPackagesHaveDocs(t *testing.T) {
 	docs := map[string][]string{} // files with a comment, by package
-	for _, s := range sources(t) {
+	for _, s := range parse(t, ".") {
 		if s.isTest() {
 			continue
 		}
@@ -279,7 +279,7 @@ func TestPackagesHaveDocs(t *testing.T) {
 
 // TestFilesHaveOneSubject asks to look again at a file that grows beyond 600 lines.
 func TestFilesHaveOneSubject(t *testing.T) {
-	for _, s := range sources(t) {
+	for _, s := range parse(t, ".") {
 		if lines := bytes.Count(s.text, []byte("\n")); lines > 600 && !ast.IsGenerated(s.File) {
 			t.Errorf("%s has %d lines: does it still have one subject?", s.path, lines)
 		}

@@ -1,0 +1,341 @@
+package vggo_test
+
+import (
+	"bytes"
+	"go/ast"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// document is a Markdown file, taken apart.
+type document struct {
+	path   string
+	levels []string // of headings: "##"
+	blocks []codeBlock
+	spans  []string // inline code, outside blocks
+	links  []string // targets of links and pictures
+}
+
+type codeBlock struct{ language, text string }
+
+var (
+	spanPattern = regexp.MustCompile("`([^`]+)`")
+	linkPattern = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+)
+
+func readDocument(t *testing.T, name string) document {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := document{path: name}
+	var block *codeBlock
+	for line := range strings.Lines(string(text)) {
+		language, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && block == nil:
+			block = &codeBlock{language: strings.TrimSpace(language)}
+		case fence:
+			d.blocks, block = append(d.blocks, *block), nil
+		case block != nil:
+			block.text += line
+		default:
+			if level, _, ok := strings.Cut(line, " "); ok && level != "" && strings.Trim(level, "#") == "" {
+				d.levels = append(d.levels, level)
+			}
+			for _, m := range spanPattern.FindAllStringSubmatch(line, -1) {
+				d.spans = append(d.spans, m[1])
+			}
+			for _, m := range linkPattern.FindAllStringSubmatch(line, -1) {
+				d.links = append(d.links, m[1])
+			}
+		}
+	}
+	if block != nil {
+		t.Fatalf("%s: a code block does not end", name)
+	}
+	return d
+}
+
+// block is the only code block of a language.
+func (d document) block(t *testing.T, language string) string {
+	t.Helper()
+	var found []string
+	for _, b := range d.blocks {
+		if b.language == language {
+			found = append(found, b.text)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s has %d blocks of %q, not one", d.path, len(found), language)
+	}
+	return found[0]
+}
+
+// documents are all Markdown files.
+func documents(t *testing.T) []document {
+	t.Helper()
+	var all []document
+	walk(t, ".", func(name string) {
+		if path.Ext(name) == ".md" {
+			all = append(all, readDocument(t, name))
+		}
+	})
+	return all
+}
+
+const chinese = ".zh-CN.md"
+
+// comments are what a translation may change in a code block.
+var comments = regexp.MustCompile(`(?m)\s*(//|#).*$`)
+
+// TestTranslations: a document and its translation have the same sections, code, commands and links.
+func TestTranslations(t *testing.T) {
+	pairs := 0
+	for _, translated := range documents(t) {
+		base, ok := strings.CutSuffix(translated.path, chinese)
+		if !ok {
+			continue
+		}
+		pairs++
+		original := readDocument(t, base+".md")
+		if !slices.Equal(original.levels, translated.levels) {
+			t.Errorf("%s: headings %v, the original's %v", translated.path, translated.levels, original.levels)
+		}
+		if len(original.blocks) != len(translated.blocks) {
+			t.Errorf("%s: %d code blocks, the original has %d", translated.path, len(translated.blocks), len(original.blocks))
+			continue
+		}
+		for i, b := range original.blocks {
+			got := translated.blocks[i]
+			got.text, b.text = comments.ReplaceAllString(got.text, ""), comments.ReplaceAllString(b.text, "")
+			if got != b {
+				t.Errorf("%s: code block %d differs from the original's beyond comments:\n%s\noriginal:\n%s", translated.path, i+1, got.text, b.text)
+			}
+		}
+		same(t, translated.path, "code", original.spans, translated.spans)
+		same(t, translated.path, "links", untranslated(original.links), untranslated(translated.links))
+	}
+	if pairs == 0 {
+		t.Error("no translation found")
+	}
+}
+
+// untranslated points links to translations at the originals, and at whole documents: headings have other names.
+func untranslated(links []string) []string {
+	var originals []string
+	for _, link := range links {
+		target, _, _ := strings.Cut(link, "#")
+		if base, ok := strings.CutSuffix(target, chinese); ok {
+			target = base + ".md"
+		}
+		originals = append(originals, target)
+	}
+	return originals
+}
+
+// same compares without regard to order and repetition.
+func same(t *testing.T, name, what string, original, translated []string) {
+	t.Helper()
+	for _, s := range original {
+		if !slices.Contains(translated, s) {
+			t.Errorf("%s: lacks the original's %s %q", name, what, s)
+		}
+	}
+	for _, s := range translated {
+		if !slices.Contains(original, s) {
+			t.Errorf("%s: the original has no %s %q", name, what, s)
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, d := range documents(t) {
+		for _, link := range d.links {
+			target, _, _ := strings.Cut(link, "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(d.path), target)); err != nil {
+				t.Errorf("%s: %v", d.path, err)
+			}
+		}
+	}
+}
+
+// goCommand runs the go command where dir says, and returns its standard output.
+func goCommand(t *testing.T, dir string, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("go %s: %v\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+// TestReadmeCommands runs every vggo command of the README that takes seconds and needs no file of the user's, and holds the
+// committed picture against what the README says makes it.
+func TestReadmeCommands(t *testing.T) {
+	readme := readDocument(t, "README.md")
+	commands := slices.Clone(readme.spans)
+	for _, b := range readme.blocks {
+		if b.language == "sh" {
+			commands = append(commands, strings.Split(b.text, "\n")...)
+		}
+	}
+	root := t.TempDir()
+	vggo := filepath.Join(root, "vggo")
+	if runtime.GOOS == "windows" {
+		vggo += ".exe"
+	}
+	goCommand(t, ".", nil, "build", "-o", vggo, "./cmd/vggo")
+	for _, folder := range []string{"docs/examples", "weights/testdata"} {
+		if err := os.CopyFS(filepath.Join(root, folder), os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ran := map[string]bool{}
+	for _, command := range commands {
+		words := strings.Fields(command)
+		if len(words) < 2 || words[0] != "vggo" {
+			continue
+		}
+		cmd := exec.Command(vggo, words[1:]...)
+		switch {
+		case words[1] == "bench": // minutes; --help refuses a flag that does not exist
+			cmd.Args = append(cmd.Args, "--help")
+		case slices.Contains(words, "photo.jpg"), len(words) == 2 && words[1] != "version":
+			continue // the user's picture; the mere name of a command
+		}
+		ran[words[1]] = true
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) == 0 && !slices.Contains(words, "-o") {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		} else if words[1] == "classify" && !bytes.Contains(out, []byte("1      99.75 %      9  Ankle boot")) {
+			t.Errorf("%s: not a boot?\n%s", command, out)
+		}
+	}
+	if want := []string{"arch", "bench", "classify", "field", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+		t.Errorf("the README shows %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
+	}
+	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := os.ReadFile("docs/images/vgg16.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(drawn, committed) {
+		t.Error("docs/images/vgg16.svg is not what vggo arch draws today: run make images")
+	}
+}
+
+// TestOutsideModule builds the README's program in a module of its own, as the README says to, without the network.
+func TestOutsideModule(t *testing.T) {
+	readme := readDocument(t, "README.md")
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const here = "=> ../vggo\n"
+	entry := readme.block(t, "")
+	if !strings.Contains(entry, here) {
+		t.Fatalf("the README's replace line does not end in %q:\n%s", here, entry)
+	}
+	sums, err := os.ReadFile("go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":  "module example.com/outside\n\ngo 1.26.0\n\n" + strings.Replace(entry, here, "=> "+filepath.ToSlash(root)+"\n", 1),
+		"go.sum":  string(sums),
+		"main.go": readme.block(t, "go"),
+	} {
+		if err := os.WriteFile(filepath.Join(outside, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := goCommand(t, outside, []string{"GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "CGO_ENABLED=0"}, "run", ".")
+	if want := readme.block(t, "text"); got != want {
+		t.Errorf("the README's program prints\n%s\nnot\n%s", got, want)
+	}
+}
+
+// declared collects what files declare: functions and types as in "nn.Compile", methods as in "Plan.Forward" and
+// "nn.Plan.Forward", tests by their mere name.
+func declared(files []source) map[string]bool {
+	names := map[string]bool{}
+	for _, s := range files {
+		pkg := s.Name.Name
+		for _, decl := range s.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				name := d.Name.Name
+				if d.Recv != nil {
+					receiver := d.Recv.List[0].Type
+					if pointer, ok := receiver.(*ast.StarExpr); ok {
+						receiver = pointer.X
+					}
+					if typ, ok := receiver.(*ast.Ident); ok {
+						name = typ.Name + "." + name
+					}
+				}
+				names[name], names[pkg+"."+name] = true, true
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if typ, ok := spec.(*ast.TypeSpec); ok {
+						names[pkg+"."+typ.Name.Name] = true
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+// TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its codemap names every file.
+func TestArchitectureIsTrue(t *testing.T) {
+	own := parse(t, ".")
+	const generator = "internal/kernel/_asm" // a module of its own, whose tests count
+	names := declared(append(parse(t, generator), own...))
+	named := map[string]bool{}
+	identifier := regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)+$`)
+	test := regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
+	d := readDocument(t, "ARCHITECTURE.md")
+	for _, span := range d.spans {
+		switch {
+		case strings.HasPrefix(span, "golang.org/"), strings.ContainsAny(span, " ,:["):
+		case strings.Contains(span, "/") || slices.Contains([]string{".go", ".md"}, path.Ext(span)):
+			files, err := filepath.Glob(span)
+			if err != nil || len(files) == 0 {
+				t.Errorf("%s: there is no file %s", d.path, span)
+			}
+			for _, f := range files {
+				named[filepath.ToSlash(f)] = true
+			}
+		case identifier.MatchString(span), test.MatchString(span):
+			if !names[span] {
+				t.Errorf("%s: nothing is called %s", d.path, span)
+			}
+		}
+	}
+	for _, s := range own {
+		if !s.isTest() && !ast.IsGenerated(s.File) && !named[s.path] {
+			t.Errorf("%s: the codemap lacks %s", d.path, s.path)
+		}
+	}
+}
