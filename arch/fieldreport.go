@@ -124,10 +124,11 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 			return nil, err
 		}
 		f.Box = [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}
-		if f.stack, err = Stack(r.placed, i, false); err == nil {
-			f.Steps, err = FieldOf(f.stack...)
+		if f.stack, err = Stack(r.placed, i, false); err != nil {
+			return f, nil
 		}
-		return f, nil
+		f.Steps, err = FieldOf(f.stack...)
+		return f, err
 	}
 	var names []string
 	for _, row := range r.rows() {
@@ -145,6 +146,9 @@ func (f *LayerField) Write(w io.Writer, format Format) error {
 		return unknownFormat(format, Table, Markdown, JSON)
 	}
 	if len(f.Steps) > 0 {
+		if f.Field.H.Size != f.Field.W.Size {
+			fmt.Fprint(w, "Along the height:\n\n")
+		}
 		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(stepTable(f.stack, f.Steps), format)); err != nil {
 			return err
 		}
