@@ -224,11 +224,16 @@ func weights(layer string, noBias bool, fanIn, fanOut int, shape ...int) []Param
 	return params
 }
 
-// fitPool adds pooling's own rule to fit: a window must hold at least one real pixel, so padding stays below the kernel.
+// fitPool adds pooling's own rule to fit: a window must hold at least one real pixel, so padding stays below the kernel, and
+// the taps of a dilated kernel do not straddle the map.
 func (w Window) fitPool(in Size) (Geometry, error) {
 	g, err := w.fit(in)
-	if err == nil && (max(g.Top, g.Bottom) >= g.Extent().H || max(g.Left, g.Right) >= g.Extent().W) {
+	switch {
+	case err != nil:
+	case max(g.Top, g.Bottom) >= g.Extent().H || max(g.Left, g.Right) >= g.Extent().W:
 		err = fmt.Errorf("pooling's padding must be smaller than its %v kernel", g.Extent())
+	case g.Dilation.H > in.H && g.Kernel.H > 1 || g.Dilation.W > in.W && g.Kernel.W > 1:
+		err = fmt.Errorf("pooling's dilation %v must not exceed its input", g.Dilation)
 	}
 	return g, err
 }

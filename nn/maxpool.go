@@ -11,7 +11,6 @@ type maxPool struct {
 	plan     *Plan
 	in, out  *values
 	segments [][]segment // by output row
-	n        int
 
 	forwardJob, backwardJob func(worker, task int)
 }

@@ -47,8 +47,8 @@ func NewParams(net *arch.Network, input arch.Shape) (*Params, error) {
 // Get returns a parameter by name, nil if there is none.
 func (p *Params) Get(name string) *Param { return p.byName[name] }
 
-// Load sets every parameter to what find returns for it. The slices are kept, not copied, so they may be mapped from a
-// file; a Plan never writes to Data.
+// Load sets every parameter to what find returns for it. Trainable parameters are kept, not copied, so they may be mapped
+// from a file: a Plan never writes to their Data. Running statistics are copied, since training moves them.
 func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 	for _, q := range p.List {
 		data, err := find(q.Param)
@@ -58,7 +58,11 @@ func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 		if len(data) != q.Count() {
 			return fmt.Errorf("nn: parameter %s has %d values, the network needs %d", q.Name, len(data), q.Count())
 		}
-		q.Data = data
+		if q.Trainable {
+			q.Data = data
+		} else {
+			copy(q.Data, data)
+		}
 	}
 	return nil
 }

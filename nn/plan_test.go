@@ -348,3 +348,26 @@ func TestDropout(t *testing.T) {
 		}
 	}
 }
+
+// What Load is given may be mapped read-only: training, which moves batch norm's statistics, must not write to it.
+func TestTrainingLeavesLoadedParametersAlone(t *testing.T) {
+	net := everything()
+	params := newParams(t, net, nn.He)
+	loaded, before := map[string][]float32{}, map[string][]float32{}
+	if err := params.Load(func(p arch.Param) ([]float32, error) {
+		loaded[p.Name], before[p.Name] = slices.Clone(params.Get(p.Name).Data), slices.Clone(params.Get(p.Name).Data)
+		return loaded[p.Name], nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	plan := compile(t, net, params, nn.Options{Batch: 3, Training: true})
+	train(t, plan, params, noise(4, 3, net.Input))
+	for name := range loaded {
+		if !sameBits(loaded[name], before[name]) {
+			t.Errorf("a training step wrote to the loaded %s", name)
+		}
+	}
+	if sameBits(params.Get("bn1_1/mean").Data, before["bn1_1/mean"]) {
+		t.Error("the running mean did not move")
+	}
+}
