@@ -30,6 +30,9 @@ type conv struct {
 	dataBy     direct // the data gradient, as a convolution of the output's gradient
 	dataPacked []float32
 
+	// Where they pay, these take the place of forwardBy and dataBy.
+	forwardFast, dataFast *winogradPass
+
 	weightBy     weightGrad
 	biasPartials []float64 // [image][channel]
 
@@ -73,15 +76,31 @@ func newConv(p *Plan, layer arch.Placed, in, out *values, planar bool) *conv {
 		top: g.Top, left: g.Left, width: width, inBlocks: inBlocks, outBlocks: kernel.Blocks(outC / c.parts),
 	}
 	c.forwardBy.prepare()
-	c.packed = p.pack(c.parts * c.forwardBy.packedSize())
 	c.bias = p.pack(kernel.Blocks(outC) * kernel.Block)
-	c.split = c.shares(&c.forwardBy)
-	p.needScratch(c.forwardBy.scratch())
-	c.forwardJob = c.forwardTask
+	if c.forwardFast = c.fast(&c.forwardBy, c.bias); c.forwardFast == nil {
+		c.packed = p.pack(c.parts * c.forwardBy.packedSize())
+		c.split = c.shares(&c.forwardBy)
+		p.needScratch(c.forwardBy.scratch())
+		c.forwardJob = c.forwardTask
+	}
 	if p.Training {
 		c.prepareBackward(layer)
 	}
 	return c
+}
+
+// fast returns d's convolution by Winograd's algorithm, nil if that cannot be or does not pay.
+func (c *conv) fast(d *direct, bias []float32) *winogradPass {
+	if c.plan.Algo == Direct || d.kh != 3 || d.kw != 3 || d.strideH != 1 || d.strideW != 1 || d.upH != 1 || d.upW != 1 || d.dilH != 1 || d.dilW != 1 ||
+		c.groups > 1 || d.width != kernel.Block || c.planar && d == &c.forwardBy {
+		return nil
+	}
+	w := winograd{inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks, outBlocks: d.outBlocks}
+	w.tilesH, w.tilesW = (w.outH+winogradTile-1)/winogradTile, (w.outW+winogradTile-1)/winogradTile
+	if c.plan.Algo == Auto && !winogradPays(&w, c.plan.Batch) {
+		return nil
+	}
+	return newWinogradPass(c.plan, w, bias)
 }
 
 // shares splits the output blocks so that every thread has work at a small batch. Results do not depend on it.
@@ -100,31 +119,41 @@ func (c *conv) refresh() {
 			pad[o] += scale * c.b.Data[o]
 		}
 	}
-	d := &c.forwardBy
-	c.plan.team.run(c.parts*d.outBlocks, func(_, task int) {
-		part, block := task/d.outBlocks, task%d.outBlocks
-		partIn, partOut := inC/c.parts, outC/c.parts
-		d.pack(c.packed[part*d.packedSize():], block, func(o, i, kh, kw int) float32 {
+	partIn, partOut := inC/c.parts, outC/c.parts
+	forward := func(part int) func(o, i, kh, kw int) float32 {
+		return func(o, i, kh, kw int) float32 {
 			if o >= partOut || i >= partIn {
 				return 0
 			}
 			scale, _ := c.fold.channel(part*partOut + o)
 			return scale * c.weight(part*partOut+o, part*partIn+i, kh, kw)
-		})
-	})
-	if c.dataPacked == nil {
-		return
+		}
 	}
-	d = &c.dataBy
-	c.plan.team.run(c.parts*d.outBlocks, func(_, task int) {
-		part, block := task/d.outBlocks, task%d.outBlocks
-		partIn, partOut := inC/c.parts, outC/c.parts
-		d.pack(c.dataPacked[part*d.packedSize():], block, func(i, o, kh, kw int) float32 {
+	if c.forwardFast != nil {
+		c.forwardFast.relu = c.relu
+		c.forwardFast.refresh(forward(0))
+	} else {
+		c.packDirect(&c.forwardBy, c.packed, forward)
+	}
+	data := func(part int) func(i, o, kh, kw int) float32 {
+		return func(i, o, kh, kw int) float32 {
 			if o >= partOut || i >= partIn {
 				return 0
 			}
 			return c.weight(part*partOut+o, part*partIn+i, c.g.Kernel.H-1-kh, c.g.Kernel.W-1-kw)
-		})
+		}
+	}
+	if c.dataFast != nil {
+		c.dataFast.refresh(data(0))
+	} else if c.dataPacked != nil {
+		c.packDirect(&c.dataBy, c.dataPacked, data)
+	}
+}
+
+func (c *conv) packDirect(d *direct, packed []float32, weight func(part int) func(out, in, kh, kw int) float32) {
+	c.plan.team.run(c.parts*d.outBlocks, func(_, task int) {
+		part, block := task/d.outBlocks, task%d.outBlocks
+		d.pack(packed[part*d.packedSize():], block, weight(part))
 	})
 }
 
@@ -147,6 +176,10 @@ func (c *conv) partSource(n, part int) source {
 }
 
 func (c *conv) forward(n int) {
+	if c.forwardFast != nil {
+		c.forwardFast.run(n, c.in.data, c.out.data)
+		return
+	}
 	c.n = n
 	c.plan.team.run(n*c.parts*c.forwardBy.bands()*c.split, c.forwardJob)
 }
@@ -179,6 +212,9 @@ func (c *conv) prepareBackward(layer arch.Placed) {
 		width: kernel.Block, inBlocks: kernel.Blocks(layer.Out.C / c.parts), outBlocks: kernel.Blocks(layer.In.C / c.parts),
 	}
 	c.dataBy.prepare()
+	if c.dataFast = c.fast(&c.dataBy, p.noBias(c.dataBy.outBlocks)); c.dataFast != nil {
+		return
+	}
 	c.dataPacked = p.pack(c.parts * c.dataBy.packedSize())
 	c.dataSplit = c.shares(&c.dataBy)
 	p.needScratch(c.dataBy.scratch())
@@ -201,7 +237,11 @@ func (c *conv) backward(n int) {
 	}
 	c.plan.team.run(c.weightBy.tasks(), c.weightJob)
 	c.plan.lap("weights")
-	if c.dataJob != nil {
+	switch {
+	case c.dataFast != nil:
+		c.dataFast.run(n, c.out.grad, c.in.grad)
+		c.plan.lap("data")
+	case c.dataJob != nil:
 		c.plan.team.run(n*c.parts*c.dataBy.bands()*c.dataSplit, c.dataJob)
 		c.plan.lap("data")
 	}

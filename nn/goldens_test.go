@@ -15,16 +15,18 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// everyGolden runs a test for every golden network and kernel set, with layers fused and not.
+// everyGolden runs a test for every golden network, kernel set and algorithm, with layers fused and not.
 func everyGolden(t *testing.T, test func(t *testing.T, g *golden.Golden, tr *trial)) {
 	for _, g := range golden.Open(t, "testdata") {
 		for _, set := range kernel.Sets() {
-			for _, noFuse := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/set=%s/nofuse=%v", g.Network.Name, set, noFuse), func(t *testing.T) {
-					tr := goldenTrial(t, g, set)
-					tr.noFuse = noFuse
-					test(t, g, tr)
-				})
+			for _, algo := range []nn.Algo{nn.Direct, nn.Winograd} {
+				for _, noFuse := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/set=%s/algo=%s/nofuse=%v", g.Network.Name, set, algo, noFuse), func(t *testing.T) {
+						tr := goldenTrial(t, g, set)
+						tr.algo, tr.noFuse = algo, noFuse
+						test(t, g, tr)
+					})
+				}
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/nn/internal/golden"
 	"github.com/vggo/vggo/tensor"
 )
@@ -41,6 +42,11 @@ var layerTests = []struct {
 	{"conv, groups of whole blocks", arch.Shape{C: 32, H: 5, W: 6}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 96, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
 	{"conv, groups of images", arch.Shape{C: 32, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 32, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
 	{"conv, depthwise", arch.Shape{C: 19, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 38, Window: window(3, 3, 2, 1, arch.Pad(1)), Groups: 19}}},
+	{"conv 3x3, whole tiles", arch.Shape{C: 21, H: 12, W: 16}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 37, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}}},
+	{"conv 3x3, tiles over every edge", arch.Shape{C: 33, H: 13, W: 11}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Padding{Top: 2, Right: 2})}}},
+	{"conv 3x3, map smaller than a tile", arch.Shape{C: 17, H: 3, W: 2}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 40, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3, no padding", arch.Shape{C: 17, H: 15, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(0))}}},
+	{"conv 3x3, wide padding", arch.Shape{C: 17, H: 4, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(4))}}},
 	{"relu", arch.Shape{C: 19, H: 5, W: 6}, []arch.Op{arch.ReLU{}}},
 	{"max pool 2x2", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))}}},
 	{"max pool 3x3, stride 2, ceil", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.MaxPool{Window: ceil(window(3, 3, 2, 1, arch.Pad(1)))}}},
@@ -83,9 +89,11 @@ func TestLayers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
 			for _, tr.set = range kernel.Sets() {
-				for _, tr.training = range []bool{true, false} {
-					for _, tr.noFuse = range []bool{true, false} {
-						tr.check(t)
+				for _, tr.algo = range []nn.Algo{nn.Direct, nn.Winograd} {
+					for _, tr.training = range []bool{true, false} {
+						for _, tr.noFuse = range []bool{true, false} {
+							tr.check(t)
+						}
 					}
 				}
 			}

@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/vggo/vggo/arch"
@@ -20,6 +21,7 @@ type Options struct {
 	Seed      uint64      // of dropout
 	Threads   int         // 0: one for each processor that Go may use
 	Set       *kernel.Set // nil: kernel.Active
+	Algo      Algo        // of convolutions; Auto picks what a layer's shape and the batch make cheapest
 	// Keep keeps every layer's output for Activation; a training Plan does so anyway.
 	Keep bool
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
@@ -27,6 +29,27 @@ type Options struct {
 	// Observe, if not nil, is told how long each part of a step took: layers as named by Plan.Layers, passes "forward",
 	// "backward", and for layers with weights "weights" and "data" in place of the latter.
 	Observe func(layer int, pass string, elapsed time.Duration)
+}
+
+// Algo is how convolutions are computed.
+type Algo int
+
+const (
+	Auto     Algo = iota // Winograd where it is cheaper
+	Direct               // by the definition: the most accurate
+	Winograd             // Winograd's algorithm wherever it can be: 3x3 kernels of stride 1
+)
+
+var algoNames = [...]string{Auto: "auto", Direct: "direct", Winograd: "winograd"}
+
+func (a Algo) String() string { return algoNames[a] }
+
+// ParseAlgo is the Algo of a name: auto, direct or winograd.
+func ParseAlgo(name string) (Algo, error) {
+	if i := slices.Index(algoNames[:], name); i >= 0 {
+		return Algo(i), nil
+	}
+	return 0, fmt.Errorf("nn: unknown algorithm %q: auto, direct or winograd", name)
 }
 
 // Plan runs a network on batches of up to Options.Batch images. It is laid out once; a step allocates nothing. One step
@@ -47,6 +70,9 @@ type Plan struct {
 
 	scratchFloats int
 	scratch       [][]float32 // by worker
+	sharedFloats  int
+	shared        []float32 // of all workers
+	zeros         []float32
 	memory        Memory
 	workspace     int64
 	count         uint64 // of forward passes
@@ -303,11 +329,12 @@ func (p *Plan) layOut() {
 	for range p.Threads {
 		p.scratch = append(p.scratch, kernel.Alloc(p.scratchFloats))
 	}
+	p.shared = kernel.Alloc(p.sharedFloats)
 	last := p.chain[len(p.chain)-1].shape
 	p.logits = tensor.New(p.Batch, last.C, last.H, last.W)
 	p.probabilities = tensor.New(p.Batch, last.C, last.H, last.W)
 	p.predictions = make([]int, p.Batch)
-	p.workspace += 4 * int64(p.Threads*p.scratchFloats+len(p.logits.Data)+len(p.probabilities.Data)+2*p.Batch)
+	p.workspace += 4 * int64(p.Threads*p.scratchFloats+p.sharedFloats+len(p.logits.Data)+len(p.probabilities.Data)+2*p.Batch)
 	p.memory.Workspace = p.workspace
 }
 
@@ -374,6 +401,17 @@ func (p *Plan) pack(floats int) []float32 {
 
 // needScratch makes each worker's scratch at least so large.
 func (p *Plan) needScratch(floats int) { p.scratchFloats = max(p.scratchFloats, floats) }
+
+// needShared makes the scratch that all workers share at least so large.
+func (p *Plan) needShared(floats int) { p.sharedFloats = max(p.sharedFloats, floats) }
+
+// noBias returns zeros for so many blocks of channels.
+func (p *Plan) noBias(blocks int) []float32 {
+	if n := blocks * kernel.Block; n > len(p.zeros) {
+		p.zeros = make([]float32, n)
+	}
+	return p.zeros
+}
 
 // rows allocates n float64 values for each worker.
 func (p *Plan) rows(n int) [][]float64 {

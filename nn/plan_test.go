@@ -23,6 +23,8 @@ func everything() *arch.Network {
 		{Name: "conv1_1", Op: arch.Conv{Out: 19, Window: window(3, 1, 1)}},
 		{Name: "bn1_1", Op: arch.BatchNorm{}},
 		{Name: "relu1_1", Op: arch.ReLU{}},
+		{Name: "conv1_2", Op: arch.Conv{Out: 18, Window: window(3, 1, 1)}},
+		{Name: "relu1_2", Op: arch.ReLU{}},
 		{Name: "lrn1", Op: arch.LRN{Size: 5, Alpha: 1e-2, Beta: 0.75, K: 2}},
 		{Name: "pool1", Op: arch.MaxPool{Window: window(3, 2, 1)}},
 		{Name: "conv2_1", Op: arch.Conv{Out: 34, Window: window(5, 2, 2)}},
@@ -35,6 +37,21 @@ func everything() *arch.Network {
 		{Name: "fc4", Op: arch.Linear{Out: 11}},
 		{Name: "softmax", Op: arch.Softmax{}},
 	}}
+}
+
+// setAndAlgo is one way to compute.
+type setAndAlgo struct {
+	set  *kernel.Set
+	algo nn.Algo
+}
+
+func (c setAndAlgo) String() string { return fmt.Sprintf("set=%s/algo=%s", c.set, c.algo) }
+
+func setsAndAlgos() (all []setAndAlgo) {
+	for _, set := range kernel.Sets() {
+		all = append(all, setAndAlgo{set, nn.Direct}, setAndAlgo{set, nn.Winograd})
+	}
+	return all
 }
 
 func newParams(t testing.TB, net *arch.Network, init nn.Initialiser) *nn.Params {
@@ -95,15 +112,15 @@ func sameBits(a, b []float32) bool {
 
 // Results do not depend on the number of threads, nor change from run to run.
 func TestSameBitsForAnyThreads(t *testing.T) {
-	for _, set := range kernel.Sets() {
-		t.Run(set.Name, func(t *testing.T) {
+	for _, c := range setsAndAlgos() {
+		t.Run(c.String(), func(t *testing.T) {
 			net := everything()
 			x := noise(1, 3, net.Input)
 			var want []float32
 			for _, threads := range []int{1, 2, 3, 8} {
 				for range 3 {
 					params := newParams(t, net, nn.He)
-					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads, Set: set, Seed: 5})
+					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads, Set: c.set, Algo: c.algo, Seed: 5})
 					got := train(t, plan, params, x)
 					if want == nil {
 						want = got
@@ -119,11 +136,11 @@ func TestSameBitsForAnyThreads(t *testing.T) {
 
 // An image's logits do not depend on what else is in the batch, on its place, nor on how many images there are.
 func TestSameBitsForAnyBatch(t *testing.T) {
-	for _, set := range kernel.Sets() {
+	for _, c := range setsAndAlgos() {
 		for _, batch := range []int{1, 3, 5, 8} {
-			t.Run(fmt.Sprintf("%s/batch=%d", set, batch), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/batch=%d", c, batch), func(t *testing.T) {
 				net := everything()
-				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Threads: 2, Set: set})
+				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Threads: 2, Set: c.set, Algo: c.algo})
 				x := noise(2, batch, net.Input)
 				all := forward(t, plan, x)
 				classes := len(all) / batch
@@ -142,11 +159,11 @@ func TestSameBitsForAnyBatch(t *testing.T) {
 }
 
 func TestStepAllocatesNothing(t *testing.T) {
-	for _, set := range kernel.Sets() {
+	for _, c := range setsAndAlgos() {
 		for _, training := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/training=%v", set, training), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/training=%v", c, training), func(t *testing.T) {
 				net := everything()
-				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2, Set: set})
+				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2, Set: c.set, Algo: c.algo})
 				x := noise(3, 2, net.Input)
 				grad := tensor.New(2, 11, 1, 1)
 				step := func() {

@@ -23,6 +23,7 @@ type trial struct {
 	training bool // with a backward pass; else forward only, as batch norm and dropout are in use
 	noFuse   bool
 	set      *kernel.Set
+	algo     nn.Algo
 
 	params     map[string][]float32
 	x, dlogits []float32
@@ -43,7 +44,7 @@ func newTrial(t testing.TB, seed uint64, input arch.Shape, n int, ops ...arch.Op
 	for i, op := range ops {
 		network.Layers = append(network.Layers, arch.Layer{Name: fmt.Sprintf("%s%d", op.Kind(), i+1), Op: op})
 	}
-	tr := &trial{network: network, input: input, n: n, training: true, set: kernel.Sets()[0], params: make(map[string][]float32)}
+	tr := &trial{network: network, input: input, n: n, training: true, set: kernel.Sets()[0], algo: nn.Direct, params: make(map[string][]float32)}
 	rng := rand.New(rand.NewPCG(seed, seed))
 	normal := func(count int, mean, deviation float64) []float32 {
 		v := make([]float32, count)
@@ -78,7 +79,7 @@ func newTrial(t testing.TB, seed uint64, input arch.Shape, n int, ops ...arch.Op
 // measured is the backward pass and not how the loss magnifies the forward pass's rounding.
 func goldenTrial(t testing.TB, g *golden.Golden, set *kernel.Set) *trial {
 	t.Helper()
-	tr := &trial{network: &g.Network, input: g.Network.Input, n: golden.Batch, training: true, set: set, params: make(map[string][]float32)}
+	tr := &trial{network: &g.Network, input: g.Network.Input, n: golden.Batch, training: true, set: set, algo: nn.Direct, params: make(map[string][]float32)}
 	for _, l := range tr.layers(t) {
 		for _, p := range l.Params {
 			tr.params[p.Name] = g.Float32(t, p.Name)
@@ -121,7 +122,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 		copy(p.Data, tr.params[p.Name])
 	}
 	plan, err := nn.Compile(tr.network, params, nn.Options{
-		Batch: tr.n, Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Threads: 2,
+		Batch: tr.n, Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2,
 	})
 	if err != nil {
 		t.Fatal(err)

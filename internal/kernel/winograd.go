@@ -52,7 +52,7 @@ var (
 // transform is m x mᵀ for each of 16 lanes; load and store address element (row, column).
 func transform(m [][]float32, load, store func(row, col int) *[Block]float32) {
 	n := len(m[0])
-	half := make([][Block]float32, len(m)*n)
+	var half [WinogradPlanes][Block]float32
 	for i, coefficients := range m {
 		for col := range n {
 			out := &half[i*n+col]
