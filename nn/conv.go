@@ -32,6 +32,7 @@ type conv struct {
 
 	// Where they pay, these take the place of forwardBy and dataBy.
 	forwardFast, dataFast *winogradPass
+	weightFast            *winogradGrad
 
 	weightBy     weightGrad
 	biasPartials []float64 // [image][channel]
@@ -199,8 +200,13 @@ func (c *conv) forwardTask(worker, task int) {
 func (c *conv) prepareBackward(layer arch.Placed) {
 	p, g := c.plan, c.g
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(layer.Out.C)*kernel.Block)
-	c.weightBy.prepare(c)
-	c.reluGradJob, c.weightJob = c.reluGradTask, c.weightBy.task
+	c.reluGradJob = c.reluGradTask
+	if c.forwardFast != nil {
+		c.weightFast = newWinogradGrad(c)
+	} else {
+		c.weightBy.prepare(c)
+		c.weightJob = c.weightBy.task
+	}
 	if !p.wantsGrad(c.in) {
 		return
 	}
@@ -235,7 +241,11 @@ func (c *conv) backward(n int) {
 			c.b.Grad[o] = float32(sum)
 		}
 	}
-	c.plan.team.run(c.weightBy.tasks(), c.weightJob)
+	if c.weightFast != nil {
+		c.weightFast.run(n)
+	} else {
+		c.plan.team.run(c.weightBy.tasks(), c.weightJob)
+	}
 	c.plan.lap("weights")
 	switch {
 	case c.dataFast != nil:

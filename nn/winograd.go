@@ -98,36 +98,48 @@ func (w *winograd) spans(from, to int, do func(n, ty, tx, at, count int)) {
 	}
 }
 
+// patches is how a transform cuts a feature map: squares of side pixels, the first at (-top, -left), each a tile further.
+type patches struct {
+	side, top, left int
+	h, w, blocks    int // of the map
+	transform       func(dst []float32, plane int, src []float32, row, n int)
+}
+
 // transformInput fills V for one input block of tiles [from, to).
 func (w *winograd) transformInput(set *kernel.Set, v, patch, src []float32, block, from, to int) {
-	plane := w.inBlocks * w.chunk * kernel.Block
-	mapSize := w.inH * w.inW * kernel.Block
+	w.gather(patches{patchSide, w.top, w.left, w.inH, w.inW, w.inBlocks, set.WinogradInput}, v, patch, src, block, from, to)
+}
+
+// gather transforms one block of tiles [from, to) into planes. A patch that hangs over the map's edge is copied first.
+func (w *winograd) gather(p patches, planes, patch, src []float32, block, from, to int) {
+	plane := p.blocks * w.chunk * kernel.Block
+	mapSize := p.h * p.w * kernel.Block
 	w.spans(from, to, func(n, ty, tx, at, count int) {
-		image := src[(n*w.inBlocks+block)*mapSize:][:mapSize]
-		dst := v[(block*w.chunk+at)*kernel.Block:]
-		y := ty*winogradTile - w.top
+		image := src[(n*p.blocks+block)*mapSize:][:mapSize]
+		dst := planes[(block*w.chunk+at)*kernel.Block:]
+		y := ty*winogradTile - p.top
 		for i := 0; i < count; {
-			x := (tx+i)*winogradTile - w.left
-			if y < 0 || y+patchSide > w.inH || x < 0 || x+patchSide > w.inW {
-				w.cutPatch(patch, image, y, x)
-				set.WinogradInput(dst[i*kernel.Block:], plane, patch, patchSide*kernel.Block, 1)
+			x := (tx+i)*winogradTile - p.left
+			if y < 0 || y+p.side > p.h || x < 0 || x+p.side > p.w {
+				p.cut(patch, image, y, x)
+				p.transform(dst[i*kernel.Block:], plane, patch, p.side*kernel.Block, 1)
 				i++
 				continue
 			}
-			inside := min(count-i, (w.inW-patchSide-x)/winogradTile+1)
-			set.WinogradInput(dst[i*kernel.Block:], plane, image[(y*w.inW+x)*kernel.Block:], w.inW*kernel.Block, inside)
+			inside := min(count-i, (p.w-p.side-x)/winogradTile+1)
+			p.transform(dst[i*kernel.Block:], plane, image[(y*p.w+x)*kernel.Block:], p.w*kernel.Block, inside)
 			i += inside
 		}
 	})
 }
 
-// cutPatch copies the 6x6 patch at (y, x), zero where it hangs over.
-func (w *winograd) cutPatch(patch, image []float32, y, x int) {
-	clear(patch[:patchFloats])
-	from, to := max(0, x), min(w.inW, x+patchSide)
-	for r := range patchSide {
-		if y+r >= 0 && y+r < w.inH && from < to {
-			copy(patch[(r*patchSide+from-x)*kernel.Block:], image[((y+r)*w.inW+from)*kernel.Block:((y+r)*w.inW+to)*kernel.Block])
+// cut copies the patch at (y, x), zero where it hangs over.
+func (p *patches) cut(patch, image []float32, y, x int) {
+	clear(patch[:p.side*p.side*kernel.Block])
+	from, to := max(0, x), min(p.w, x+p.side)
+	for r := range p.side {
+		if y+r >= 0 && y+r < p.h && from < to {
+			copy(patch[(r*p.side+from-x)*kernel.Block:], image[((y+r)*p.w+from)*kernel.Block:((y+r)*p.w+to)*kernel.Block])
 		}
 	}
 }
