@@ -1,6 +1,6 @@
 # Short words for the usual commands. Go alone is needed; nothing here does what .ci/run does not.
 
-.PHONY: build test check lint race kernels fuzz cross generate images bench
+.PHONY: build test check lint race kernels generated cross fuzz generate images bench
 
 build: ; CGO_ENABLED=0 go build -o vggo ./cmd/vggo
 
@@ -10,7 +10,7 @@ test: ; go test ./...
 check: ; .ci/run
 
 # Sections of it.
-lint race kernels fuzz cross: ; .ci/run $@
+lint race kernels generated cross fuzz: ; .ci/run $@
 
 # Rewrites internal/kernel/*_amd64.s from the programs in internal/kernel/_asm.
 generate: ; cd internal/kernel/_asm && go run . ..

@@ -175,6 +175,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 // goCommand runs the go command where dir says, and returns its standard output.
 func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
+	// go test's cache sees what a test asks for itself, not what its children do.
+	_ = os.Getenv("VGGO_KERNEL")
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var stdout, stderr bytes.Buffer
@@ -275,8 +277,8 @@ func TestOutsideModule(t *testing.T) {
 	}
 }
 
-// declared collects what files declare: functions and types as in "nn.Compile", methods as in "Plan.Forward" and
-// "nn.Plan.Forward", tests by their mere name.
+// declared collects what files declare: functions, types, variables and constants as in "nn.Compile", methods as in
+// "Plan.Forward" and "nn.Plan.Forward", functions by their mere name too.
 func declared(files []source) map[string]bool {
 	names := map[string]bool{}
 	for _, s := range files {
@@ -297,8 +299,13 @@ func declared(files []source) map[string]bool {
 				names[name], names[pkg+"."+name] = true, true
 			case *ast.GenDecl:
 				for _, spec := range d.Specs {
-					if typ, ok := spec.(*ast.TypeSpec); ok {
-						names[pkg+"."+typ.Name.Name] = true
+					switch spec := spec.(type) {
+					case *ast.TypeSpec:
+						names[pkg+"."+spec.Name.Name] = true
+					case *ast.ValueSpec:
+						for _, name := range spec.Names {
+							names[pkg+"."+name.Name] = true
+						}
 					}
 				}
 			}
