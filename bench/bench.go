@@ -39,7 +39,8 @@ type Config struct {
 	KeepProb float64 // for ForwardBackward
 	Seed     uint64
 	Set      *kernel.Set
-	Layers   bool // also time each layer
+	Algo     nn.Algo // of convolutions
+	Layers   bool    // also time each layer
 }
 
 // Result is what one mode took.
@@ -190,7 +191,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 		b.params = params
 	}
 	passes := map[passKey][]float64{}
-	opt := nn.Options{Input: b.Input, Batch: b.Batch, Threads: b.Threads, Set: b.Set, Seed: b.Seed, KeepProb: 1}
+	opt := nn.Options{Input: b.Input, Batch: b.Batch, Threads: b.Threads, Set: b.Set, Algo: b.Algo, Seed: b.Seed, KeepProb: 1}
 	if mode == ForwardBackward {
 		opt.Training, opt.KeepProb = true, b.KeepProb
 	}

@@ -13,9 +13,12 @@ type linear struct {
 	relu    bool
 	w, b    *Param // b may be nil
 	depth   int    // of a pass over the inputs
+	// columns is the inputs as the weight gradient reads them, [input/16][image][16]: rows of them lie a multiple of 4 KiB
+	// apart in VGG's layers, where they would fight over a few sets of the L1 cache.
+	columns []float32
 
-	n                                           int
-	forwardJob, weightJob, dataJob, reluGradJob func(worker, task int)
+	n                                                      int
+	forwardJob, columnJob, weightJob, dataJob, reluGradJob func(worker, task int)
 }
 
 const (
@@ -23,6 +26,9 @@ const (
 	linearRows = 12  // outputs of a weight-gradient task: whole tiles of 6, few memory pages at a time
 	linearIn   = 256 // inputs of a data-gradient task
 	linearOuts = 256 // outputs of a data-gradient pass
+
+	// panelStride keeps the panels of a data-gradient pass from sharing cache sets too.
+	panelStride = (linearOuts + 1) * kernel.Block
 )
 
 func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
@@ -34,11 +40,13 @@ func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
 	}
 	l.forwardJob = l.forwardTask
 	if p.Training {
-		l.weightJob, l.reluGradJob = l.weightTask, l.reluGradTask
+		l.columnJob, l.weightJob, l.reluGradJob = l.columnTask, l.weightTask, l.reluGradTask
+		l.columns = kernel.Alloc(p.Batch * in.size)
+		p.workspace += 4 * int64(len(l.columns))
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
 		if p.wantsGrad(in) {
 			l.dataJob = l.dataTask
-			p.needScratch(linearIn * linearOuts)
+			p.needScratch(linearIn / kernel.Block * panelStride)
 		}
 	}
 	return l
@@ -87,6 +95,7 @@ func (l *linear) backward(n int) {
 			l.b.Grad[o] = float32(sum)
 		}
 	}
+	l.plan.team.run(n, l.columnJob)
 	l.plan.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
 	l.plan.lap("weights")
 	if l.dataJob != nil {
@@ -97,6 +106,13 @@ func (l *linear) backward(n int) {
 
 func (l *linear) reluGradTask(_, n int) { l.plan.Set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }
 
+func (l *linear) columnTask(_, n int) {
+	row := l.in.image(n)
+	for at := 0; at < len(row); at += kernel.Block {
+		copy(l.columns[at*l.n+n*kernel.Block:][:kernel.Block], row[at:])
+	}
+}
+
 // weightTask computes rows of dw[o][i] = sum over n of dy[n][o] * x[n][i]: the depth is the batch.
 func (l *linear) weightTask(worker, task int) {
 	o, in, out := task*linearRows, l.in.shape.C, l.out.shape.C
@@ -104,7 +120,7 @@ func (l *linear) weightTask(worker, task int) {
 		Bands: 1, M: min(linearRows, out-o), Blocks: in / kernel.Block,
 		K: l.n, Runs: oneRun,
 		A: l.out.grad[o:], ARow: 1, ACol: l.out.size,
-		B: l.in.data, BRow: l.in.size, BBlock: kernel.Block,
+		B: l.columns, BRow: kernel.Block, BBlock: l.n * kernel.Block,
 		C: l.w.Grad[o*in:], CRow: in, CBlock: kernel.Block,
 	}
 	if m.Blocks > 0 {
@@ -115,7 +131,7 @@ func (l *linear) weightTask(worker, task int) {
 		return
 	}
 	c := l.plan.scratch[worker][:linearRows*kernel.Block]
-	m.B, m.Blocks, m.C, m.CRow = l.in.data[in-tail:], 1, c, kernel.Block
+	m.B, m.Blocks, m.C, m.CRow = l.columns[(in-tail)*l.n:], 1, c, kernel.Block
 	l.plan.Set.Matmul(&m)
 	for r := range m.M {
 		copy(l.w.Grad[(o+r+1)*in-tail:(o+r+1)*in], c[r*kernel.Block:])
@@ -127,13 +143,13 @@ func (l *linear) dataTask(worker, task int) {
 	i0, in, out := task*linearIn, l.in.shape.C, l.out.shape.C
 	cols := min(linearIn, in-i0)
 	blocks := kernel.Blocks(cols)
-	panels := l.plan.scratch[worker][:linearIn*linearOuts]
+	panels := l.plan.scratch[worker][:blocks*panelStride]
 	for o := 0; o < out; o += linearOuts {
 		depth := min(linearOuts, out-o)
 		for k := range depth {
 			row := l.w.Data[(o+k)*in+i0:][:cols]
 			for j := range blocks {
-				panel := panels[(j*linearOuts+k)*kernel.Block:][:kernel.Block]
+				panel := panels[j*panelStride+k*kernel.Block:][:kernel.Block]
 				if n := copy(panel, row[j*kernel.Block:]); n < kernel.Block {
 					clear(panel[n:])
 				}
@@ -143,7 +159,7 @@ func (l *linear) dataTask(worker, task int) {
 			Bands: 1, M: l.n, Blocks: blocks,
 			K: depth, Runs: oneRun,
 			A: l.out.grad[o:], ARow: l.out.size, ACol: 1,
-			B: panels, BRow: kernel.Block, BBlock: linearOuts * kernel.Block,
+			B: panels, BRow: kernel.Block, BBlock: panelStride,
 			C: l.in.grad[i0:], CRow: l.in.size, CBlock: kernel.Block,
 			Accumulate: o > 0,
 		})

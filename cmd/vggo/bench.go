@@ -16,6 +16,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/nn"
 )
 
 // benchOptions are the flags of `vggo bench`.
@@ -26,6 +27,7 @@ type benchOptions struct {
 	steps    int
 	burnIn   int
 	mode     string
+	algo     string
 	threads  int
 	keepProb float64
 	seed     uint64
@@ -60,6 +62,7 @@ measured in the same run on the same threads.`,
 	f.IntVar(&o.steps, "steps", 100, "steps that count")
 	f.IntVar(&o.burnIn, "burn-in", 10, "steps before them that do not")
 	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward or both")
+	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the cheapest by shape and batch), direct or winograd")
 	f.IntVar(&o.threads, "threads", 0, "threads (default: one for each processor)")
 	f.Float64Var(&o.keepProb, "keep-prob", 0.5, "dropout's keep probability, forward-backward; forward always has 1")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
@@ -74,6 +77,7 @@ type benchOutput struct {
 	Model   string          `json:"model"`
 	Input   arch.Shape      `json:"input"`
 	Batch   int             `json:"batch"`
+	Algo    string          `json:"algo"`
 	BurnIn  int             `json:"burn_in"`
 	Machine bench.Machine   `json:"machine"`
 	Results []*bench.Result `json:"results"`
@@ -106,6 +110,9 @@ func (o *benchOptions) config() (bench.Config, error) {
 	var err error
 	if c.Network, err = openNetwork(o.model); err != nil {
 		return c, err
+	}
+	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
+		return c, usageError{err}
 	}
 	if o.input != "" {
 		if c.Input, err = arch.ParseShape(o.input); err != nil {
@@ -143,7 +150,7 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n", roughly(estimate))
 	}
 
-	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, BurnIn: b.BurnIn, Machine: m}
+	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m}
 	var stopped error
 	for _, mode := range modes {
 		result, err := b.Run(ctx, mode, newBenchProgress(b, mode, log, stderr))

@@ -1,0 +1,100 @@
+package nn_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+)
+
+// BenchmarkLayer times VGG-16's layers with weights one by one, each pass apart, in GFLOP/s counted as direct convolution.
+// Layers of one shape are timed once: conv3_2 stands for conv3_3, conv5_1 for all of conv5.
+func BenchmarkLayer(b *testing.B) {
+	net, err := arch.Builtin("vgg16")
+	if err != nil {
+		b.Fatal(err)
+	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		b.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, layer := range placed {
+		var algos []nn.Algo
+		macs := layer.Out.C * layer.In.C
+		switch layer.Op.(type) {
+		case arch.Conv:
+			algos = []nn.Algo{nn.Direct, nn.Winograd}
+			macs *= 9 * layer.Out.H * layer.Out.W
+		case arch.Linear:
+			algos = []nn.Algo{nn.Direct}
+		default:
+			continue
+		}
+		if shape := fmt.Sprint(layer.In, layer.Out); seen[shape] {
+			continue
+		} else {
+			seen[shape] = true
+		}
+		for _, set := range kernel.Sets() {
+			if set.Name == "generic" {
+				continue // minutes a layer
+			}
+			for _, algo := range algos {
+				for _, batch := range []int{1, 32} {
+					for _, pass := range []string{"forward", "data", "weights"} {
+						name := fmt.Sprintf("layer=%s/algo=%s/set=%s/batch=%d/pass=%s", layer.Name, algo, set, batch, pass)
+						b.Run(name, func(b *testing.B) { benchmarkLayer(b, layer, algo, set, batch, pass, macs) })
+					}
+				}
+			}
+		}
+	}
+}
+
+func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.Set, batch int, pass string, macs int) {
+	// The ReLU before makes the layer an inner one: blocked input, and a data gradient.
+	net := &arch.Network{Name: layer.Name, Input: layer.In, Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}}, layer.Layer}}
+	params, err := nn.NewParams(net, net.Input)
+	if err != nil {
+		b.Fatal(err)
+	}
+	params.Init(nn.He, 1)
+	var spent time.Duration
+	plan, err := nn.Compile(net, params, nn.Options{
+		Batch: batch, Training: pass != "forward", InputGrad: pass != "forward", Set: set, Algo: algo,
+		Observe: func(step int, p string, took time.Duration) {
+			if step == 1 && p == pass {
+				spent += took
+			}
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer plan.Close()
+	x := noise(1, batch, layer.In)
+	grad := tensor.New(batch, layer.Out.C, layer.Out.H, layer.Out.W)
+	copy(grad.Data, x.Data)
+	step := func() {
+		if err := plan.Forward(x); err != nil {
+			b.Fatal(err)
+		}
+		if pass != "forward" {
+			if err := plan.Backward(grad); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	step()
+	spent = 0
+	for b.Loop() {
+		step()
+	}
+	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N)/1e6, "ms")
+	b.ReportMetric(2*float64(macs)*float64(batch)*float64(b.N)/float64(spent.Nanoseconds()), "GFLOP/s")
+}
