@@ -24,23 +24,25 @@ const (
 	depthX, depthY = 0.30, 0.24
 )
 
-// tone is a box's three faces.
+// tone is what a box stands for and the colours of its three faces.
 type tone struct{ name, front, side, top string }
 
+var (
+	inputTone      = tone{"input", "#64748b", "#94a3b8", "#cbd5e1"}
+	convTone       = tone{"convolution", "#2a56c6", "#5b8def", "#b6cffb"}
+	poolTone       = tone{"pooling", "#be2b50", "#f0708a", "#fbc4cf"}
+	linearTone     = tone{"fully connected", "#0f8a65", "#34b58a", "#a7e8d0"}
+	normTone       = tone{"normalisation", "#7040d0", "#a78bfa", "#dcd0fd"}
+	activationTone = tone{"activation", "#c2531a", "#fb923c", "#fed7aa"}
+	softmaxTone    = tone{"softmax", "#c27a12", "#f5a93f", "#fcdca0"}
+)
+
+// tones are by Op.Kind.
 var tones = map[string]tone{
-	"input":           {"input", "#64748b", "#94a3b8", "#cbd5e1"},
-	"conv":            {"convolution", "#2a56c6", "#5b8def", "#b6cffb"},
-	"maxpool":         {"pooling", "#be2b50", "#f0708a", "#fbc4cf"},
-	"linear":          {"fully connected", "#0f8a65", "#34b58a", "#a7e8d0"},
-	"lrn":             {"normalisation", "#7040d0", "#a78bfa", "#dcd0fd"},
-	"softmax":         {"softmax", "#c27a12", "#f5a93f", "#fcdca0"},
-	"avgpool":         {"pooling", "#be2b50", "#f0708a", "#fbc4cf"},
-	"adaptiveavgpool": {"pooling", "#be2b50", "#f0708a", "#fbc4cf"},
-	"globalavgpool":   {"pooling", "#be2b50", "#f0708a", "#fbc4cf"},
-	"batchnorm":       {"normalisation", "#7040d0", "#a78bfa", "#dcd0fd"},
-	"relu":            {"activation", "#c2531a", "#fb923c", "#fed7aa"},
-	"flatten":         {"activation", "#c2531a", "#fb923c", "#fed7aa"},
-	"dropout":         {"activation", "#c2531a", "#fb923c", "#fed7aa"},
+	"conv": convTone, "linear": linearTone, "softmax": softmaxTone,
+	"maxpool": poolTone, "avgpool": poolTone, "adaptiveavgpool": poolTone, "globalavgpool": poolTone,
+	"lrn": normTone, "batchnorm": normTone,
+	"relu": activationTone, "flatten": activationTone, "dropout": activationTone,
 }
 
 // plate is one feature map in the picture.
@@ -56,7 +58,7 @@ type plate struct {
 
 // plates are the input and every map of the report.
 func (r *Report) plates() []plate {
-	plates := []plate{{name: "input", note: "input " + r.Input.String(), tone: tones["input"], shape: r.Input}}
+	plates := []plate{{name: "input", note: "input " + r.Input.String(), tone: inputTone, shape: r.Input}}
 	share := func(part, total int64) float64 { return float64(part) / float64(max(total, 1)) }
 	for _, row := range r.rows() {
 		note := fmt.Sprintf("%s: %s, %v, %s parameters, %s MACs", row.Name, strings.Join(row.operations, ", "), row.Out,
@@ -258,7 +260,7 @@ func (d *drawing) bars(plates []plate, top float64, heading string, share func(p
 	}
 }
 
-// shorten cuts a text to n characters.
+// shorten cuts a text to n characters, at least 1.
 func shorten(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
