@@ -230,12 +230,7 @@ func number(s string) (n int, rest string, err error) {
 }
 
 // clip keeps what a message quotes from a stranger short.
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:37] + "..."
-	}
-	return s
-}
+func clip(s string) string { return shorten(s, 40) }
 
 // CompactString writes the network as Compact reads it. A layer that the notation has no way to say is an error.
 func (n *Network) CompactString() (string, error) {

@@ -73,7 +73,7 @@ func TestCompactErrors(t *testing.T) {
 		{"64/10/10", `item 2, "10/10" at column 4: want the width`},
 		{"32x32:64", `shape "32x32": want height x width x channels, as 224x224x3 before the colon`},
 		{"8x8x0:64", `shape "8x8x0": want`},
-		{"64," + strings.Repeat("x", 500), `"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..." at column 4`},
+		{"64," + strings.Repeat("x", 500), `"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" at column 4`},
 		{strings.Repeat("1,", 2000) + "1", "more than 1024 layers"},
 	} {
 		n, err := Compact("net", c.s, ImageNetInput)

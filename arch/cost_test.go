@@ -122,7 +122,7 @@ func TestOverflow(t *testing.T) {
 		{"MACs of one layer", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 18, Window: Window{Kernel: Square(1)}}}}}, Shape{1 << 20, 1 << 10, 1 << 10}, 1 << 8},
 		{"MACs of the batch", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 20, Window: Window{Kernel: Square(1)}}}}}, Shape{1 << 20, 1 << 8, 1 << 8}, 1 << 20},
 		{"activations of the batch", Network{Layers: []Layer{{"relu", ReLU{}}}}, Shape{1 << 20, 1 << 10, 1 << 10}, 1 << 20},
-		{"channels", Network{Layers: []Layer{big(1 << 40)}}, Shape{1 << 40, 1, 1}, 1},
+		{"channels", Network{Layers: []Layer{big(MaxElements)}}, Shape{MaxElements, 1, 1}, 1},
 	} {
 		c.net.Name = "big"
 		_, err := Analyze(&c.net, c.input, c.batch)

@@ -63,19 +63,20 @@ func (p *Placed) window(a axis) (extent, stride, before int, ok bool) {
 	return 1, 1, 0, true
 }
 
-// back returns the first and last unit of the layer's input that its units lo to hi read, padding included.
-func (p *Placed) back(a axis, lo, hi int) (int, int) {
+// back returns the first and last unit of the layer's input that its units lo to hi read, padding included. Its 64 bits
+// hold a position within maxField times a stride.
+func (p *Placed) back(a axis, lo, hi int64) (int64, int64) {
 	extent, stride, before, ok := p.window(a)
 	if !ok {
-		in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
+		in, out := int64(a.of(Size{p.In.H, p.In.W})), int64(a.of(Size{p.Out.H, p.Out.W}))
 		lo, hi = max(lo, 0), min(hi, out-1) // there are no windows beyond the map's border
 		return lo * in / out, ((hi+1)*in+out-1)/out - 1
 	}
-	return lo*stride - before, hi*stride - before + extent - 1
+	return lo*int64(stride) - int64(before), hi*int64(stride) - int64(before) + int64(extent) - 1
 }
 
-// maxField bounds receptive fields, jumps and offsets, so that the arithmetic stays exact.
-const maxField = 1 << 40
+// maxField bounds receptive fields, jumps and offsets, so that the arithmetic stays exact and an int holds them.
+const maxField = MaxElements
 
 // Fields returns the receptive field of every layer. Its recurrences (Dumoulin & Visin 2016; Araujo et al. 2019), walked
 // here from a layer back to the pixels:
@@ -103,7 +104,7 @@ func Fields(placed []Placed) ([]Field2, error) {
 			if !ok || !ok2 || *j > maxField {
 				return nil, fmt.Errorf("layer %s: its receptive field is more than %d pixels", p.Name, int64(maxField))
 			}
-			*f = Field{Size: hi - lo + 1, Jump: *j, Offset: float64(first+last+1) / 2}
+			*f = Field{Size: int(hi - lo + 1), Jump: *j, Offset: float64(first+last+1) / 2}
 		}
 	}
 	return fields, nil
@@ -111,8 +112,8 @@ func Fields(placed []Placed) ([]Field2, error) {
 
 // seen walks back from one unit of the last layer to the first and last pixel it sees, the border ignored. ok is false
 // where they are too far away.
-func seen(placed []Placed, a axis, unit int) (lo, hi int, ok bool) {
-	lo, hi = unit, unit
+func seen(placed []Placed, a axis, unit int) (lo, hi int64, ok bool) {
+	lo, hi = int64(unit), int64(unit)
 	for i := len(placed) - 1; i >= 0; i-- {
 		lo, hi = placed[i].back(a, lo, hi)
 		if lo < -maxField || hi > maxField {
@@ -131,17 +132,18 @@ func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 	if out := placed[layer].Out; x < 0 || y < 0 || x >= out.W || y >= out.H {
 		return image.Rectangle{}, fmt.Errorf("layer %s: no unit (%d, %d) in a map of %v", placed[layer].Name, x, y, out)
 	}
-	box := image.Rect(x, y, x+1, y+1)
+	x0, x1, y0, y1 := int64(x), int64(x), int64(y), int64(y)
 	for i := layer; i >= 0; i-- {
 		p := &placed[i]
-		x0, x1 := p.back(cols, box.Min.X, box.Max.X-1)
-		y0, y1 := p.back(rows, box.Min.Y, box.Max.Y-1)
-		box = image.Rect(x0, y0, x1+1, y1+1).Intersect(image.Rect(0, 0, p.In.W, p.In.H))
-		if box.Empty() {
+		x0, x1 = p.back(cols, x0, x1)
+		y0, y1 = p.back(rows, y0, y1)
+		x0, x1 = max(x0, 0), min(x1, int64(p.In.W)-1)
+		y0, y1 = max(y0, 0), min(y1, int64(p.In.H)-1)
+		if x0 > x1 || y0 > y1 {
 			return image.Rectangle{}, nil
 		}
 	}
-	return box, nil
+	return image.Rect(int(x0), int(y0), int(x1)+1, int(y1)+1), nil
 }
 
 // Kernel is a convolution or pooling along one axis. A stride or dilation of 0 counts as 1.
@@ -167,46 +169,44 @@ type FieldStep struct {
 // Three 3x3 layers: 3, (3-1)*1+3 = 5, (5-1)*1+3 = 7. A dilated kernel counts as its extent, (k-1)*d+1.
 func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 	var steps []FieldStep
-	size := 1
+	size := int64(1)
 	for i := len(stack) - 1; i >= 0; i-- {
 		k := stack[i]
 		stride, dilation := max(k.Stride, 1), max(k.Dilation, 1)
-		if k.Size < 1 || max(k.Size, stride, dilation) > 1<<20 {
-			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1, len(stack), 1<<20)
-		}
-		extent := (k.Size-1)*dilation + 1
-		if float64(size-1)*float64(stride)+float64(extent) > maxField {
-			return nil, fmt.Errorf("kernel %d of %d: the receptive field is more than %d", i+1, len(stack), int64(maxField))
+		if k.Size < 1 || max(k.Size, stride, dilation) > maxWindow {
+			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1, len(stack), maxWindow)
 		}
 		kernel := extentFormula(k.Size, dilation)
 		formula := fmt.Sprintf("(%d-1)*%d+%s", size, stride, kernel)
 		if len(steps) == 0 {
 			formula = kernel
 		}
-		size = (size-1)*stride + extent
+		size = (size-1)*int64(stride) + int64(k.Size-1)*int64(dilation) + 1
+		if size > maxField {
+			return nil, fmt.Errorf("kernel %d of %d: the receptive field is more than %d", i+1, len(stack), int64(maxField))
+		}
 		if result := fmt.Sprint(size); formula != result {
 			formula += " = " + result
 		}
-		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: size})
+		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: int(size)})
 	}
 	return steps, nil
 }
 
-// Stack is the part of a network that a layer looks through along its height or width, for FieldOf: every convolution
-// and pooling up to it, and flattening as a kernel over the whole map.
-func Stack(placed []Placed, layer int, width bool) ([]Kernel, error) {
-	var stack []Kernel
-	for i := range placed[:layer+1] {
-		p, a := &placed[i], axis(width)
-		extent, stride, _, ok := p.window(a)
+// stackOf is what the last of some layers looks through along its height, for FieldOf: every convolution and pooling, and
+// flattening as a kernel over the whole map. ok is false where adaptive pooling's windows are uneven and no formula fits.
+func stackOf(placed []Placed) (stack []Kernel, ok bool) {
+	for i := range placed {
+		p := &placed[i]
+		extent, stride, _, ok := p.window(rows)
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("layer %s: adaptive pooling's windows are uneven, and no formula fits them", p.Name)
+			return nil, false
 		case p.Geometry != Geometry{}:
-			stack = append(stack, Kernel{p.Name, a.of(p.Geometry.Kernel), stride, a.of(p.Geometry.Dilation)})
+			stack = append(stack, Kernel{p.Name, p.Geometry.Kernel.H, stride, p.Geometry.Dilation.H})
 		case extent > 1:
 			stack = append(stack, Kernel{p.Name, extent, stride, 1})
 		}
 	}
-	return stack, nil
+	return stack, true
 }

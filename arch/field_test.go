@@ -169,7 +169,7 @@ func TestFieldOfAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		placed, err := n.Place(Shape{1, 20000, 20000})
+		placed, err := n.Place(Shape{1, 16384, 16384})
 		if err != nil {
 			t.Fatal(err)
 		}

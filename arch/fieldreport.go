@@ -31,8 +31,8 @@ type StackReport struct {
 	Kernels       []Kernel    `json:"kernels"` // from the input up
 	Steps         []FieldStep `json:"steps"`   // from the top down
 	Field         int         `json:"field"`
-	StackWeights  int         `json:"stack_weights_per_c2"`  // of C channels in and out: this times C²
-	SingleWeights int         `json:"single_weights_per_c2"` // of one kernel as large as Field
+	StackWeights  int64       `json:"stack_weights_per_c2"`  // of C channels in and out: this times C²
+	SingleWeights int64       `json:"single_weights_per_c2"` // of one kernel as large as Field
 }
 
 // AnalyzeStack works a stack of at least one kernel out. Three 3x3 kernels see 7x7 with 27C² weights against 49C².
@@ -46,7 +46,7 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 			k.Name = fmt.Sprintf("layer %d", i+1)
 		}
 		r.Kernels = append(r.Kernels, k)
-		r.StackWeights += k.Size * k.Size
+		r.StackWeights += int64(k.Size) * int64(k.Size)
 	}
 	var err error
 	if r.Steps, err = FieldOf(r.Kernels...); err != nil {
@@ -56,7 +56,7 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 	if r.Field > 1<<30 {
 		return nil, fmt.Errorf("a kernel of %d has too many weights to count", r.Field)
 	}
-	r.SingleWeights = r.Field * r.Field
+	r.SingleWeights = int64(r.Field) * int64(r.Field)
 	return r, nil
 }
 
@@ -124,10 +124,10 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 			return nil, err
 		}
 		f.Box = [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}
-		if f.stack, err = Stack(r.placed, i, false); err != nil {
-			return f, nil
+		if stack, ok := stackOf(r.placed[:i+1]); ok {
+			f.stack = stack
+			f.Steps, err = FieldOf(stack...)
 		}
-		f.Steps, err = FieldOf(f.stack...)
 		return f, err
 	}
 	var names []string

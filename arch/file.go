@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,7 +87,10 @@ func ReadFile(path string) (*Network, error) {
 	}
 	defer f.Close()
 	n, err := Decode(f)
-	if err != nil {
+	var unreadable *fs.PathError // which names the file
+	if errors.As(err, &unreadable) {
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if n.Name == "" {
@@ -116,6 +120,9 @@ func Decode(r io.Reader) (*Network, error) {
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one document")
+	}
+	if !printable(text.Name) || !printable(text.Title) {
+		return nil, fmt.Errorf("name and title are one line of printable characters, not %q", clip(text.Name+" "+text.Title))
 	}
 	n := &Network{Name: text.Name, Title: text.Title}
 	if text.Input == "" {
@@ -386,7 +393,7 @@ func (p padText) value() any {
 func (p padText) MarshalYAML() (any, error)    { return p.value(), nil }
 func (p padText) MarshalJSON() ([]byte, error) { return json.Marshal(p.value()) }
 
-// yamlError drops the library's prefixes and Go type names from its first complaint.
+// yamlError drops the library's prefixes and Go's words from its first complaint.
 func yamlError(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	var wrongType *yaml.TypeError
@@ -394,9 +401,10 @@ func yamlError(err error) error {
 		msg = wrongType.Errors[0]
 	}
 	msg, _, _ = strings.Cut(msg, " in type ")
-	msg = strings.Replace(msg, " into ", " as ", 1)
-	return errors.New(msg)
+	return errors.New(yamlWords.Replace(msg))
 }
+
+var yamlWords = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into ", " as ", "arch.fileText", "a description", "arch.layerText", "a layer")
 
 // or is what the pointer points at, or a default.
 func or[T any](p *T, def T) T {

@@ -21,7 +21,7 @@ func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
 func ParseShape(s string) (Shape, error) {
 	dims, err := parseDims(s, 3)
 	if err != nil {
-		return Shape{}, fmt.Errorf("shape %q: want height x width x channels, as 224x224x3", s)
+		return Shape{}, fmt.Errorf("shape %q: want height x width x channels, as 224x224x3", clip(s))
 	}
 	return Shape{C: dims[2], H: dims[0], W: dims[1]}, nil
 }
@@ -62,7 +62,8 @@ type Network struct {
 	Layers []Layer
 }
 
-// Layer is one named operation. Names are unique within a network: conv1_1, relu1_1, pool1, fc6.
+// Layer is one named operation. Names are unique within a network: conv1_1, relu1_1, pool1, fc6. A parameter's name is
+// its layer's, a slash and its role.
 type Layer struct {
 	Name string
 	Op   Op
@@ -85,13 +86,7 @@ func canonical(op Op) Op {
 		}
 		return op
 	case BatchNorm:
-		if op.Eps == 0 {
-			op.Eps = 1e-5
-		}
-		if op.Momentum == 0 {
-			op.Momentum = 0.1
-		}
-		return op
+		return BatchNorm{Eps: op.Epsilon(), Momentum: op.Rate()}
 	}
 	return op
 }

@@ -2,8 +2,10 @@ package arch
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strings"
+	"unicode"
 )
 
 // ShapeError is a network that cannot exist: the layer, what it was given and the rule it breaks.
@@ -21,9 +23,12 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("%s: layer %s: input %v: %s", e.Network, e.Layer, e.In, e.Rule)
 }
 
-// MaxElements bounds every feature map and every parameter tensor, so that its bytes are far from overflowing; what
-// multiplies them (MACs, a batch) is checked where it is computed.
-const MaxElements = 1 << 40
+// MaxElements bounds every feature map, parameter tensor and padded side, so that an int holds it and its bytes are far from
+// overflowing: 2^40, or 2^28 where an int has 32 bits. What multiplies them (MACs, a batch) is checked where it is computed.
+const MaxElements = 1 << (28 + 12*(^uint(0)>>63))
+
+// maxWindow bounds kernels, strides, dilations and padding.
+const maxWindow = 1 << 20
 
 // Geometry is a Window fitted to an input size: strides and dilation never zero, padding worked out.
 type Geometry struct {
@@ -87,6 +92,8 @@ func (n *Network) Place(input Shape) ([]Placed, error) {
 		switch {
 		case layer.Name == "":
 			return fail(fmt.Sprintf("#%d", i+1), in, "a layer needs a name")
+		case !plainName(layer.Name):
+			return fail(fmt.Sprintf("#%d", i+1), in, "a layer's name is at most %d printable characters without slash, not %q", maxName, clip(layer.Name))
 		case seen[layer.Name]:
 			return fail(layer.Name, in, "two layers have this name")
 		case layer.Op == nil:
@@ -164,8 +171,8 @@ func place(layer Layer, in Shape) (Placed, error) {
 		}
 		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}
 	case AdaptiveAvgPool:
-		if op.Out.H < 1 || op.Out.W < 1 || op.Out.H > 1<<20 || op.Out.W > 1<<20 {
-			return p, fmt.Errorf("output size %v must lie between 1x1 and %v", op.Out, Square(1<<20))
+		if op.Out.H < 1 || op.Out.W < 1 || op.Out.H > maxWindow || op.Out.W > maxWindow {
+			return p, fmt.Errorf("output size %v must lie between 1x1 and %v", op.Out, Square(maxWindow))
 		}
 		p.Out = Shape{in.C, op.Out.H, op.Out.W}
 	case GlobalAvgPool:
@@ -174,12 +181,13 @@ func place(layer Layer, in Shape) (Placed, error) {
 		if op.Size < 1 {
 			return p, fmt.Errorf("size must be at least 1, not %d", op.Size)
 		}
-		if !(op.K > 0 && op.Alpha >= 0) {
-			return p, fmt.Errorf("k must be positive and alpha not negative, not %v and %v", op.K, op.Alpha)
+		// Written so that NaN, which compares with nothing, is refused.
+		if !(op.K > 0 && op.Alpha >= 0 && finite(op.K, op.Alpha, op.Beta)) {
+			return p, fmt.Errorf("k must be positive, alpha not negative and beta finite, not %v, %v and %v", op.K, op.Alpha, op.Beta)
 		}
 	case BatchNorm:
-		if op.Eps < 0 || op.Momentum < 0 || op.Momentum > 1 {
-			return p, fmt.Errorf("eps must not be negative and momentum must lie in [0, 1]")
+		if !(op.Eps >= 0 && finite(op.Eps) && op.Momentum >= 0 && op.Momentum <= 1) {
+			return p, fmt.Errorf("eps must not be negative and momentum must lie in [0, 1], not %v and %v", op.Eps, op.Momentum)
 		}
 		shape := []int{in.C}
 		p.Params = []Param{
@@ -249,9 +257,12 @@ func (w Window) fit(in Size) (Geometry, error) {
 		what string
 		size Size
 	}{{"kernel", g.Kernel}, {"stride", g.Stride}, {"dilation", g.Dilation}} {
-		if s.size.H < 1 || s.size.W < 1 || s.size.H > 1<<20 || s.size.W > 1<<20 {
-			return g, fmt.Errorf("%s %v must lie between 1x1 and %v", s.what, s.size, Square(1<<20))
+		if s.size.H < 1 || s.size.W < 1 || s.size.H > maxWindow || s.size.W > maxWindow {
+			return g, fmt.Errorf("%s %v must lie between 1x1 and %v", s.what, s.size, Square(maxWindow))
 		}
+	}
+	if !countable(g.Kernel.H, g.Dilation.H) || !countable(g.Kernel.W, g.Dilation.W) {
+		return g, fmt.Errorf("a kernel of %v with dilation %v spans more than %d pixels", g.Kernel, g.Dilation, int64(MaxElements))
 	}
 	var err error
 	if g.Out.H, g.Top, g.Bottom, err = fit1(w.Pad.Mode, w.Ceil, in.H, g.Extent().H, g.Stride.H, w.Pad.Top, w.Pad.Bottom); err != nil {
@@ -272,8 +283,8 @@ func fit1(mode PadMode, ceil bool, in, extent, stride, before, after int) (out, 
 	case Valid:
 		before, after = 0, 0
 	case Explicit:
-		if before < 0 || after < 0 || before > 1<<20 || after > 1<<20 {
-			return 0, 0, 0, fmt.Errorf("padding %d, %d must lie between 0 and %d", before, after, 1<<20)
+		if before < 0 || after < 0 || before > maxWindow || after > maxWindow {
+			return 0, 0, 0, fmt.Errorf("padding %d, %d must lie between 0 and %d", before, after, maxWindow)
 		}
 	default:
 		return 0, 0, 0, fmt.Errorf("unknown padding mode %d", mode)
@@ -297,6 +308,28 @@ func orOne(s Size) Size {
 		s.W = 1
 	}
 	return s
+}
+
+// maxName bounds a layer's name, which messages, tables and pictures repeat.
+const maxName = 64
+
+// plainName reports whether a layer's name can be printed as it stands and leaves a parameter's slash unmistakable.
+func plainName(name string) bool {
+	return len(name) <= maxName && printable(name) && !strings.Contains(name, "/")
+}
+
+// printable reports whether a text from a stranger is safe for a terminal: no line breaks, no escapes.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
+}
+
+func finite(values ...float64) bool {
+	for _, v := range values {
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // countable reports whether the product stays within MaxElements.

@@ -2,11 +2,14 @@ package arch
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
 
 func TestImpossibleNetworks(t *testing.T) {
+	limit := fmt.Sprint(int64(MaxElements))
 	window := func(kernel, stride, pad int) Window {
 		return Window{Kernel: Square(kernel), Stride: Square(stride), Pad: Pad(pad)}
 	}
@@ -27,7 +30,7 @@ func TestImpossibleNetworks(t *testing.T) {
 		{Conv{Out: 8, Window: window(3, -1, 1)}, Shape{3, 8, 8}, "stride -1x-1 must lie between"},
 		{Conv{Out: 8, Window: window(3, 1, -1)}, Shape{3, 8, 8}, "padding -1, -1 must lie between"},
 		{Conv{Out: 8, Window: Window{Kernel: Square(3), Ceil: true}}, Shape{3, 8, 8}, "only pooling can round"},
-		{Conv{Out: 1 << 30, Window: window(3, 1, 1)}, Shape{1 << 10, 8, 8}, "more than 1099511627776 weights"},
+		{Conv{Out: 1 << 30, Window: window(3, 1, 1)}, Shape{1 << 10, 8, 8}, "more than " + limit + " weights"},
 		{Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Padding{Mode: 9}}}, Shape{3, 8, 8}, "unknown padding mode"},
 		{MaxPool{window(2, 2, 0)}, Shape{3, 1, 1}, "a kernel of 2 is larger than its padded input of 1"},
 		{MaxPool{window(2, 2, 2)}, Shape{3, 8, 8}, "padding must be smaller than its 2x2 kernel"},
@@ -35,11 +38,14 @@ func TestImpossibleNetworks(t *testing.T) {
 		{MaxPool{Window: Window{Kernel: Square(2), Dilation: Square(5), Pad: Pad(1)}}, Shape{3, 4, 4}, "dilation 5x5 must not exceed its input"},
 		{AdaptiveAvgPool{}, Shape{3, 8, 8}, "output size 0x0 must lie between"},
 		{LRN{}, Shape{3, 8, 8}, "size must be at least 1"},
-		{LRN{Size: 5, Alpha: -1, K: 1}, Shape{3, 8, 8}, "k must be positive and alpha not negative"},
+		{LRN{Size: 5, Alpha: -1, K: 1}, Shape{3, 8, 8}, "k must be positive, alpha not negative and beta finite"},
+		{LRN{Size: 5, Beta: math.NaN(), K: 1}, Shape{3, 8, 8}, "beta finite, not 1, 0 and NaN"},
 		{BatchNorm{Momentum: 2}, Shape{3, 8, 8}, "momentum must lie in [0, 1]"},
+		{BatchNorm{Eps: math.Inf(1)}, Shape{3, 8, 8}, "eps must not be negative"},
+		{BatchNorm{Momentum: math.NaN()}, Shape{3, 8, 8}, "not 0 and NaN"},
 		{Linear{Out: 10}, Shape{3, 8, 8}, "put flatten before it"},
 		{Linear{}, Shape{3, 1, 1}, "at least 1 output"},
-		{Linear{Out: 1 << 30}, Shape{1 << 20, 1, 1}, "more than 1099511627776 weights"},
+		{Linear{Out: 1 << 30}, Shape{1 << 20, 1, 1}, "more than " + limit + " weights"},
 		{Dropout{}, Shape{3, 8, 8}, "keep probability must lie in (0, 1]"},
 		{nil, Shape{3, 8, 8}, "a layer needs an operation"},
 	} {
@@ -61,9 +67,12 @@ func TestImpossibleNetworks(t *testing.T) {
 	}{
 		{vgg, Shape{3, 16, 224}, "vgg16: layer pool5: input 1x14x512: height: a kernel of 2 is larger than its padded input of 1"},
 		{vgg, Shape{3, 0, 224}, "vgg16: input 0x224x3: every dimension must be at least 1"},
-		{vgg, Shape{1 << 20, 1 << 20, 1 << 20}, "more than 1099511627776 values"},
+		{vgg, Shape{1 << 20, 1 << 20, 1 << 20}, "more than " + limit + " values"},
 		{&Network{Name: "none"}, Shape{3, 8, 8}, "none: input 8x8x3: the network has no layers"},
 		{&Network{Name: "twice", Layers: []Layer{{"a", ReLU{}}, {"a", ReLU{}}}}, Shape{3, 8, 8}, "twice: layer a: input 8x8x3: two layers have this name"},
+		{&Network{Name: "slash", Layers: []Layer{{"a/b", ReLU{}}}}, Shape{3, 8, 8}, `slash: layer #1: input 8x8x3: a layer's name is at most 64 printable characters without slash, not "a/b"`},
+		{&Network{Name: "escape", Layers: []Layer{{"a\x1b[2J", ReLU{}}}}, Shape{3, 8, 8}, `without slash, not "a\x1b[2J"`},
+		{&Network{Name: "long", Layers: []Layer{{strings.Repeat("a", 65), ReLU{}}}}, Shape{3, 8, 8}, "at most 64 printable"},
 		{&Network{Name: "unnamed", Layers: []Layer{{"", ReLU{}}}}, Shape{3, 8, 8}, "unnamed: layer #1: input 8x8x3: a layer needs a name"},
 	} {
 		if _, err := c.net.Place(c.input); err == nil || !strings.Contains(err.Error(), c.want) {
