@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -22,11 +23,12 @@ import (
 //	          "__metadata__": {"key": "value", …}}, padded with spaces
 //	the rest  the tensors' values, little-endian, row-major; offsets count from its start and leave no hole
 //
-// The limits bound the memory a hostile header takes: the format's own 100 MB, and a count and rank far beyond any
-// network's.
+// The limits bound the memory and time that a hostile header takes: the format's own 100 MB, and counts, names and a rank
+// far beyond any network's.
 const (
 	maxHeader  = 100_000_000
-	maxTensors = 1 << 16
+	maxTensors = 1 << 16 // and as many notes
+	maxName    = 512     // bytes of a tensor's name
 	maxRank    = 16
 	metadata   = "__metadata__"
 )
@@ -78,6 +80,14 @@ func readSafetensors(f *File, data []byte) error {
 	return nil
 }
 
+// checkName refuses tensor names that no message or listing should have to print.
+func checkName(name string) error {
+	if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("a tensor's name is at most %d bytes without control characters, not %q", maxName, name)
+	}
+	return nil
+}
+
 // extent is one tensor as the header has it. begin ≤ end, and the length is that of shape and dtype.
 type extent struct {
 	name       string
@@ -107,10 +117,16 @@ func (h *headerReader) read(f *File) error {
 		if key == metadata {
 			f.Metadata = make(map[string]string)
 			return h.object(func(key string) error {
+				if len(f.Metadata) == maxTensors {
+					return h.fail("more than %d notes", maxTensors)
+				}
 				value, err := h.text()
 				f.Metadata[key] = value
 				return err
 			})
+		}
+		if err := checkName(key); err != nil {
+			return h.fail("%v", err)
 		}
 		x, err := h.tensor(key)
 		h.extents = append(h.extents, x)
@@ -199,7 +215,7 @@ func (h *headerReader) delim(want json.Delim) error {
 		return h.syntax(err)
 	}
 	if token != want {
-		return h.fail("%q expected, not %v", want, token)
+		return h.fail("%q expected, not %q", want, fmt.Sprint(token))
 	}
 	return nil
 }
@@ -211,7 +227,7 @@ func (h *headerReader) text() (string, error) {
 	}
 	s, ok := token.(string)
 	if !ok {
-		return "", h.fail("a string expected, not %v", token)
+		return "", h.fail("a string expected, not %q", fmt.Sprint(token))
 	}
 	return s, nil
 }
@@ -230,7 +246,7 @@ func (h *headerReader) numbers(limit int) ([]uint64, error) {
 		number, _ := token.(json.Number)
 		v, err := strconv.ParseUint(number.String(), 10, strconv.IntSize-1)
 		if err != nil {
-			return nil, h.fail("a whole number expected, not %v", token)
+			return nil, h.fail("a whole number expected, not %q", fmt.Sprint(token))
 		}
 		if len(list) == limit {
 			return nil, h.fail("more than %d numbers", limit)

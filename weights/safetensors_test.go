@@ -135,6 +135,10 @@ func TestTensorIsAView(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	one := func(fields string) string { return `{"a":{` + fields + `}}` }
 	four := make([]byte, 4)
+	var notes []string
+	for i := range maxTensors + 1 {
+		notes = append(notes, fmt.Sprintf(`"%d":""`, i))
+	}
 	cases := []struct {
 		what    string
 		content []byte
@@ -159,7 +163,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"twice by escape", build(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), `"a" occurs twice`},
 		{"dtype twice", build(one(`"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]`), four...), `"dtype" occurs twice`},
 		{"metadata twice", build(`{"__metadata__":{"a":"1","a":"2"}}`), `"a" occurs twice`},
-		{"metadata number", build(`{"__metadata__":{"a":1}}`), "a string expected, not 1"},
+		{"metadata number", build(`{"__metadata__":{"a":1}}`), `a string expected, not "1"`},
 		{"key in capitals", build(one(`"DTYPE":"F32","shape":[1],"data_offsets":[0,4]`), four...), `unknown key "DTYPE"`},
 		{"no dtype", build(one(`"shape":[1],"data_offsets":[0,4]`), four...), `unknown dtype ""`},
 		{"unknown dtype", build(one(`"dtype":"F4","shape":[1],"data_offsets":[0,4]`), four...), `unknown dtype "F4"`},
@@ -168,10 +172,14 @@ func TestOpenRefuses(t *testing.T) {
 		{"one offset", build(one(`"dtype":"F32","shape":[1],"data_offsets":[4]`), four...), "data_offsets must be a begin and an end"},
 		{"three offsets", build(one(`"dtype":"F32","shape":[1],"data_offsets":[0,4,4]`), four...), "more than 2 numbers"},
 		{"backward", build(one(`"dtype":"F32","shape":[1],"data_offsets":[4,0]`), four...), "data_offsets must be a begin and an end"},
-		{"negative", build(one(`"dtype":"F32","shape":[-1],"data_offsets":[0,4]`), four...), "a whole number expected, not -1"},
-		{"fraction", build(one(`"dtype":"F32","shape":[1.0],"data_offsets":[0,4]`), four...), "a whole number expected, not 1.0"},
+		{"negative", build(one(`"dtype":"F32","shape":[-1],"data_offsets":[0,4]`), four...), `a whole number expected, not "-1"`},
+		{"fraction", build(one(`"dtype":"F32","shape":[1.0],"data_offsets":[0,4]`), four...), `a whole number expected, not "1.0"`},
 		{"string number", build(one(`"dtype":"F32","shape":["1"],"data_offsets":[0,4]`), four...), "a whole number expected"},
 		{"nested", build(one(`"dtype":"F32","shape":[[1]],"data_offsets":[0,4]`), four...), "a whole number expected"},
+		{"long name", build(`{"`+strings.Repeat("n", 1<<20)+`":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, four...), "at most 512 bytes"},
+		{"escape", build(`{"a\u001b[2J":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, four...), `without control characters, not "a\x1b[2J"`},
+		{"long type", build(one(`"dtype":"`+strings.Repeat("F", 1<<20)+`","shape":[1],"data_offsets":[0,4]`), four...), "unknown dtype"},
+		{"notes", build(`{"__metadata__":{` + strings.Join(notes, ",") + `}}`), "more than 65536 notes"},
 		{"rank", build(one(`"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]`), four...), "more than 16 numbers"},
 		{"overflow", build(one(`"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]`)), "overflows"},
 		{"shape against offsets", build(one(`"dtype":"F32","shape":[2],"data_offsets":[0,4]`), four...), "takes 8 bytes, but its offsets span 4"},
@@ -195,6 +203,9 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %q, want one line with %q", err, c.want)
+			}
+			if len(err.Error()) > 500 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 		})
 	}
@@ -312,7 +323,9 @@ func TestWriteRefuses(t *testing.T) {
 	}{
 		{"shape", []Tensor{{Name: "a", Shape: []int{2}, Data: []float32{1}}}, `"a": shape [2] holds 2 values, not 1`},
 		{"twice", []Tensor{{Name: "a", Shape: []int{0}}, {Name: "a", Shape: []int{0}}}, `both be named "a"`},
-		{"reserved", []Tensor{{Name: "__metadata__", Shape: []int{0}}}, `named "__metadata__"`},
+		{"reserved", []Tensor{{Name: "__metadata__", Shape: []int{0}}}, `"__metadata__" names a file's notes, not a tensor`},
+		{"name", []Tensor{{Name: "a\n", Shape: []int{0}}}, "without control characters"},
+		{"many", make([]Tensor, maxTensors+1), "a file has at most 65536 of each"},
 	} {
 		path := filepath.Join(dir, c.what)
 		if err := Write(path, c.tensors, nil); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -46,8 +47,14 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s: byte %d: %s", e.Path, e.Offset, e.Reason)
+	reason := e.Reason
+	if len(reason) > maxReason { // it may quote a broken file, which may hold anything of any length
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
+	return fmt.Sprintf("%s: byte %d: %s", e.Path, e.Offset, reason)
 }
+
+const maxReason = 300
 
 // formats lists what Open reads; a file belongs to the first format that knows its opening bytes.
 var formats = []struct {

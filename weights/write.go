@@ -45,8 +45,8 @@ func Write(path string, tensors []Tensor, notes map[string]string) error {
 // safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its floats
 // aligned.
 func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error) {
-	if len(tensors) > maxTensors {
-		return nil, fmt.Errorf("%d tensors are more than a file's %d", len(tensors), maxTensors)
+	if max(len(tensors), len(notes)) > maxTensors {
+		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes), maxTensors)
 	}
 	type field struct {
 		DType   DType  `json:"dtype"`
@@ -81,7 +81,13 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 	seen := make(map[string]bool, len(tensors))
 	at := 0
 	for _, t := range tensors {
-		if seen[t.Name] || t.Name == metadata {
+		if err := checkName(t.Name); err != nil {
+			return nil, err
+		}
+		switch {
+		case t.Name == metadata:
+			return nil, fmt.Errorf("%q names a file's notes, not a tensor", t.Name)
+		case seen[t.Name]:
 			return nil, fmt.Errorf("two tensors cannot both be named %q", t.Name)
 		}
 		seen[t.Name] = true
