@@ -8,7 +8,9 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 )
 
 // Limits bounds what decoding may take from an untrusted file. A zero field counts as its default.
@@ -38,16 +40,22 @@ var imageFormats = []struct {
 
 // DecodeFile decodes an image file; its errors name it.
 func DecodeFile(path string, limits Limits) (*Picture, error) {
+	return readFile(path, func(r io.Reader) (*Picture, error) { return Decode(r, limits) })
+}
+
+// readFile reads a file and names it in errors.
+func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
 	defer file.Close()
-	p, err := Decode(file, limits)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	result, err = read(file)
+	var unreadable *fs.PathError // which names the file itself
+	if err != nil && !errors.As(err, &unreadable) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return p, nil
+	return result, err
 }
 
 // Decode decodes a JPEG or PNG and turns it upright as its EXIF orientation says.
@@ -91,9 +99,16 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	return nil, fmt.Errorf("not a JPEG or PNG image: it begins %q", file[:min(len(file), 8)])
 }
 
-// imageError makes a decoder's error clear: it names its format, but on a file that ends early says only "unexpected EOF".
+// endings are what the decoders make of the end of a file before its time.
+var endings = []error{
+	io.ErrUnexpectedEOF, io.EOF,
+	jpeg.FormatError("short Huffman data"),
+	png.FormatError(io.ErrUnexpectedEOF.Error()),
+}
+
+// imageError makes a decoder's error clear: it names its format, but of a file that ends early it does not say so.
 func imageError(format string, file []byte, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	if slices.ContainsFunc(endings, func(ending error) bool { return errors.Is(err, ending) }) {
 		return fmt.Errorf("%s truncated: it ends at byte %d, before its picture does: %w", format, len(file), io.ErrUnexpectedEOF)
 	}
 	return err

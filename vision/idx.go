@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // IDX is an array of bytes from an IDX file, the format of MNIST and its descendants: images as N x H x W, labels as N.
@@ -21,18 +20,7 @@ type IDX struct {
 const maxIDX = 1 << 30
 
 // ReadIDXFile reads an IDX file; its errors name it.
-func ReadIDXFile(path string) (*IDX, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	x, err := ReadIDX(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return x, nil
-}
+func ReadIDXFile(path string) (*IDX, error) { return readFile(path, ReadIDX) }
 
 // ReadIDX reads an IDX array of unsigned bytes, gzipped or not:
 //

@@ -119,6 +119,7 @@ func TestReadLabels(t *testing.T) {
 		{"json", ` ["cat", "wild \"dog\""] `, []string{"cat", `wild "dog"`}, ""},
 		{"empty", " \n", nil, "the file is empty"},
 		{"empty line", "cat\n\ndog", nil, "label 2 is empty"},
+		{"escape", "cat\n\x1b[2Jdog", nil, "label 2 is not a name"},
 		{"json null", `["cat", null]`, nil, "label 2 is empty"},
 		{"json object", `[{"a":1}]`, nil, "JSON array of strings"},
 		{"json cut", `["cat"`, nil, "JSON array of strings"},

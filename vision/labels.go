@@ -6,31 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // maxLabels bounds a file of labels, 500 times ImageNet's.
 const maxLabels = 16 << 20
 
+// maxLabel bounds one label; ImageNet's longest has 121 bytes.
+const maxLabel = 1 << 10
+
 // synset is WordNet's number at the head of a line of ImageNet's synset list: "n01440764 tench, Tinca tinca".
 var synset = regexp.MustCompile(`^n\d{8}\s+`)
 
 // ReadLabelsFile reads class names; its errors name the file.
-func ReadLabelsFile(path string) ([]string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	labels, err := ReadLabels(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return labels, nil
-}
+func ReadLabelsFile(path string) ([]string, error) { return readFile(path, ReadLabels) }
 
 // ReadLabels reads class names in order: a JSON array of strings, or one on each line. A WordNet number before a name is
 // dropped.
@@ -57,8 +49,11 @@ func ReadLabels(r io.Reader) ([]string, error) {
 	}
 	for i, label := range labels {
 		label = synset.ReplaceAllString(strings.TrimSpace(label), "")
-		if label == "" {
+		switch {
+		case label == "":
 			return nil, fmt.Errorf("label %d is empty", i+1)
+		case len(label) > maxLabel || strings.ContainsFunc(label, unicode.IsControl):
+			return nil, fmt.Errorf("label %d is not a name: at most %d bytes without control characters", i+1, maxLabel)
 		}
 		labels[i] = label
 	}
