@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -27,6 +28,10 @@ const (
 
 // Title is the mode's name in the article's output.
 func (m Mode) Title() string { return strings.ToUpper(string(m[:1])) + string(m[1:]) }
+
+// MaxThreads bounds Config.Threads: each is a thread of the system while the machine is measured, and Go's runtime ends a
+// process that has 10,000.
+const MaxThreads = 1024
 
 // Config says what to time. Zero Threads means all that Go may use, a zero KeepProb the network's own.
 type Config struct {
@@ -93,6 +98,9 @@ func New(c Config) (*Bench, error) {
 	if c.Batch < 1 || c.Steps < 1 || c.BurnIn < 0 {
 		return nil, fmt.Errorf("bench: batch and steps must be at least 1 and burn-in not negative, not %d, %d and %d", c.Batch, c.Steps, c.BurnIn)
 	}
+	if c.Threads > MaxThreads {
+		return nil, fmt.Errorf("bench: %d threads are more than %d", c.Threads, MaxThreads)
+	}
 	if c.Input == (arch.Shape{}) {
 		c.Input = c.Network.Input
 	}
@@ -143,36 +151,8 @@ func (b *Bench) Estimate(modes []Mode) time.Duration {
 	for _, m := range modes {
 		flops += float64(b.FLOPs(m))
 	}
-	seconds := flops * float64(b.Steps+b.BurnIn) / (usualShare * b.Machine.Peak * 1e9)
-	return time.Duration(seconds * float64(time.Second))
-}
-
-// slack is what the process takes beyond the network: the program, its stacks, the garbage collector.
-const slack = 100 << 20
-
-// MemoryError is a batch that does not fit.
-type MemoryError struct {
-	Mode            Mode
-	Need, Available int64
-}
-
-func (e *MemoryError) Error() string {
-	return fmt.Sprintf("%s needs about %s of memory and %s are available", e.Mode, arch.Bytes(e.Need), arch.Bytes(e.Available))
-}
-
-// CheckMemory is a *MemoryError if a mode will not fit into what the system has left; nil where it does not tell.
-func (b *Bench) CheckMemory(modes []Mode) error {
-	available := availableMemory()
-	for _, m := range modes {
-		need := b.Report.Memory.Infer
-		if m == ForwardBackward {
-			need = b.Report.Memory.Train
-		}
-		if need += slack; available > 0 && need > available {
-			return &MemoryError{m, need, available}
-		}
-	}
-	return nil
+	seconds := flops * (float64(b.Steps) + float64(b.BurnIn)) / (usualShare * b.Machine.Peak * 1e9)
+	return time.Duration(min(seconds*float64(time.Second), math.MaxInt64/2)) // a Duration ends after 292 years
 }
 
 // Progress is told of every step; counted steps number from 0, burn-in steps are negative.
@@ -274,21 +254,18 @@ func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][
 		flops[l.Name] = l.FLOPs
 	}
 	for layer, name := range plan.Layers() {
+		first, _, _ := strings.Cut(name, "+")
+		work := flops[first] * int64(b.Batch)
 		for _, pass := range []string{"forward", "backward", "weights", "data"} {
 			seconds := median(passes[passKey{layer, pass}])
-			if seconds == 0 {
+			switch {
+			case seconds == 0: // there is no such pass
+				continue
+			case work > 0 && pass == "backward": // what a layer with weights does between its two gradients
 				continue
 			}
-			first, _, _ := strings.Cut(name, "+")
-			l := LayerTime{Layer: name, Pass: pass, Seconds: seconds}
-			if work := flops[first] * int64(b.Batch); work > 0 && pass != "backward" {
-				l.GFLOPs = float64(work) / seconds / 1e9
-				l.PercentOfPeak = 100 * l.GFLOPs / b.Machine.Peak
-			}
-			if work := flops[first]; work > 0 && pass == "backward" {
-				continue // what a layer with weights does between its two gradients
-			}
-			r.Layers = append(r.Layers, l)
+			gflops := float64(work) / seconds / 1e9
+			r.Layers = append(r.Layers, LayerTime{Layer: name, Pass: pass, Seconds: seconds, GFLOPs: gflops, PercentOfPeak: 100 * gflops / b.Machine.Peak})
 		}
 	}
 	return r

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -38,6 +40,17 @@ func peakMemory() int64 { return kilobytes(field("/proc/self/status", "VmHWM")) 
 // process's own, which is never too low.
 func resetPeakMemory() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 
-func availableMemory() int64 { return kilobytes(field("/proc/meminfo", "MemAvailable")) }
+// availableMemory is what the system can give, and no more than a container's limit.
+func availableMemory() int64 {
+	available := kilobytes(field("/proc/meminfo", "MemAvailable"))
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} { // cgroup v2, v1
+		text, _ := os.ReadFile(file)
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil { // "max" is none
+			available = min(available, limit)
+		}
+	}
+	return available
+}
 
-func processor() string { return field("/proc/cpuinfo", "model name") }
+// processor is the model's name, which Arm's /proc/cpuinfo does not have.
+func processor() string { return cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH) }

@@ -97,6 +97,9 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 	if o.head != "" && !slices.Contains(arch.Heads, arch.Head(o.head)) {
 		return nil, usageError{fmt.Errorf("unknown head %q: want one of %v", o.head, arch.Heads)}
 	}
+	if o.batch < 1 {
+		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
+	}
 	switch {
 	case o.list:
 		if len(args) > 0 {

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -45,8 +46,9 @@ steps that do not count, then a line every ten steps, mean and standard
 deviation. Forward computes the predictions; forward-backward the gradient of
 sum(logits²)/2 with respect to every parameter, dropout on.
 
-GFLOP/s count 2 per multiply-accumulate; the peak is this machine's own,
-measured in the same run on the same threads.`,
+GFLOP/s count 2 for each multiply-accumulate of a direct convolution; the peak is
+this machine's own, measured in the same run on the same threads. Winograd's
+algorithm multiplies less often, so that more than 100 % of the peak is possible.`,
 		Example: `  vggo bench --steps 10
   vggo bench --model vgg19 --batch 1 --mode forward
   vggo bench --layers --steps 5 --mode forward`,
@@ -102,24 +104,19 @@ func (o *benchOptions) config() (bench.Config, error) {
 		return c, usageError{fmt.Errorf("--steps must be at least 1, not %d", o.steps)}
 	case o.burnIn < 0:
 		return c, usageError{fmt.Errorf("--burn-in must not be negative, not %d", o.burnIn)}
-	case o.threads < 0:
-		return c, usageError{fmt.Errorf("--threads must not be negative, not %d", o.threads)}
 	case !(o.keepProb > 0 && o.keepProb <= 1):
 		return c, usageError{fmt.Errorf("--keep-prob must lie in (0, 1], not %v", o.keepProb)}
 	}
-	var err error
-	if c.Network, err = openNetwork(o.model); err != nil {
+	if err := checkThreads(o.threads); err != nil {
 		return c, err
 	}
+	var err error
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
-		return c, usageError{err}
+		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
-	if o.input != "" {
-		if c.Input, err = arch.ParseShape(o.input); err != nil {
-			return c, usageError{err}
-		}
-	}
-	return c, nil
+	a := archOptions{input: o.input}
+	c.Network, c.Input, err = a.open(o.model)
+	return c, err
 }
 
 func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
@@ -141,25 +138,34 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	} else if err := b.Report.Write(stdout, arch.Table, false); err != nil {
 		return err
 	}
-	if err := b.CheckMemory(modes); err != nil {
-		return hint(err, "try a smaller --batch, or --mode forward")
+	for _, mode := range modes {
+		if err := bench.CheckMemory(b.Report, mode); err != nil {
+			return hintSmaller(err)
+		}
 	}
 	m := b.Machine
-	fmt.Fprintf(log, "\n%s, %d threads, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, m.Threads, m.Set, m.Peak, m.Bandwidth)
+	threads := "1 thread"
+	if m.Threads > 1 {
+		threads = fmt.Sprintf("%d threads", m.Threads)
+	}
+	fmt.Fprintf(log, "\n%s, %s, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, threads, m.Set, m.Peak, m.Bandwidth)
 	if estimate := b.Estimate(modes); estimate > 30*time.Minute {
 		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n", roughly(estimate))
 	}
 
-	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m}
+	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
 	var stopped error
 	for _, mode := range modes {
-		result, err := b.Run(ctx, mode, newBenchProgress(b, mode, log, stderr))
+		progress, done := newBenchProgress(b, mode, log, stderr)
+		result, err := b.Run(ctx, mode, progress)
+		done()
 		if err != nil && !errors.Is(err, context.Canceled) {
 			return err
 		}
 		if result.Steps > 0 {
 			out.Results = append(out.Results, result)
-			fmt.Fprintf(log, "%s: %s across %d steps, %.3f +/- %.3f sec/batch\n", stamp(), mode.Title(), result.Steps, result.Mean, result.Deviation)
+			digits := decimals(result.Mean)
+			fmt.Fprintf(log, "%s: %s across %d steps, %.*f +/- %.*f sec/batch\n", stamp(), mode.Title(), result.Steps, digits, result.Mean, digits, result.Deviation)
 		}
 		if err != nil {
 			stopped = fmt.Errorf("interrupted after %d of %d steps %s", result.Steps, b.Steps, mode)
@@ -170,13 +176,30 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		return errors.Join(writeJSON(stdout, out), stopped)
 	}
 	if len(out.Results) > 0 {
-		writeBenchSummary(stdout, b, out.Results)
+		err = writeBenchSummary(stdout, b, out.Results)
 	}
-	return stopped
+	return errors.Join(err, stopped)
 }
 
-// newBenchProgress prints a line every ten counted steps, as the article does, and keeps a bar below them on a terminal.
-func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) bench.Progress {
+// hintSmaller says what would fit where a batch does not.
+func hintSmaller(err error) error {
+	var e *bench.MemoryError
+	var fits []string
+	if errors.As(err, &e) && e.Fits > 0 {
+		fits = append(fits, fmt.Sprintf("--batch %d fits", e.Fits))
+	}
+	if e != nil && e.Mode == bench.ForwardBackward {
+		fits = append(fits, "--mode forward needs less")
+	}
+	if len(fits) == 0 {
+		return err
+	}
+	return hint(err, strings.Join(fits, "; "))
+}
+
+// newBenchProgress prints a line every ten counted steps, as the article does, and keeps a bar below them on a terminal
+// until done.
+func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (progress bench.Progress, done func()) {
 	var bar *progressbar.ProgressBar
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		bar = progressbar.NewOptions(b.BurnIn+b.Steps,
@@ -184,17 +207,29 @@ func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) be
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))
 		_ = bar.RenderBlank()
 	}
-	return func(_ bench.Mode, step int, took time.Duration) {
+	hide := func() {
+		if bar != nil {
+			_ = bar.Clear()
+		}
+	}
+	progress = func(_ bench.Mode, step int, took time.Duration) {
 		if step >= 0 && step%10 == 0 {
-			if bar != nil {
-				_ = bar.Clear()
-			}
-			fmt.Fprintf(log, "%s: step %d, duration = %.3f\n", stamp(), step, took.Seconds())
+			hide()
+			fmt.Fprintf(log, "%s: step %d, duration = %.*f\n", stamp(), step, decimals(took.Seconds()), took.Seconds())
 		}
 		if bar != nil {
 			_ = bar.Add(1)
 		}
 	}
+	return progress, hide
+}
+
+// decimals is how many digits after the point show a time as the article does, three, or a short one to three figures.
+func decimals(seconds float64) int {
+	if seconds <= 0 {
+		return 3
+	}
+	return min(max(3, 2-int(math.Floor(math.Log10(seconds)))), 9)
 }
 
 func stamp() string { return time.Now().Format("2006-01-02 15:04:05.000") }
@@ -208,25 +243,25 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", minutes/60, minutes%60)
 }
 
-func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
-	fmt.Fprintln(w)
-	t := newBenchTable(2, 7)
+func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) error {
+	t := newTable(2, 3, 4, 5, 6, 7)
 	t.AppendHeader(table.Row{b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {
 			peak = arch.Bytes(r.PeakBytes)
 		}
-		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
+		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
 			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
 	}
-	fmt.Fprintln(w, t.Render())
+	if _, err := fmt.Fprintf(w, "\n%s\n", t.Render()); err != nil {
+		return err
+	}
 	for _, r := range results {
 		if len(r.Layers) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s, median of each layer\n", r.Mode.Title())
-		t := newBenchTable(3, 5)
+		t := newTable(3, 4, 5)
 		t.AppendHeader(table.Row{"layer", "pass", "ms", "GFLOP/s", "of peak"})
 		for _, l := range r.Layers {
 			row := table.Row{l.Layer, l.Pass, fmt.Sprintf("%.2f", l.Seconds*1e3), "", ""}
@@ -235,22 +270,9 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) {
 			}
 			t.AppendRow(row)
 		}
-		fmt.Fprintln(w, t.Render())
+		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Render()); err != nil {
+			return err
+		}
 	}
-}
-
-// newBenchTable is a table whose columns from to to, numbered from 1, hold figures.
-func newBenchTable(from, to int) table.Writer {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.Options{SeparateHeader: true}
-	t.Style().Format.Header = text.FormatDefault
-	t.Style().Box.PaddingLeft = ""
-	t.Style().Box.PaddingRight = "  "
-	var configs []table.ColumnConfig
-	for n := from; n <= to; n++ {
-		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(configs)
-	return t
+	return nil
 }

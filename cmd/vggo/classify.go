@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -111,7 +111,7 @@ func (o *classifyOptions) run(ctx context.Context, files []string, out io.Writer
 	}
 	for i, file := range files {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped before %s: %w", file, err)
+			return fmt.Errorf("interrupted before %s", file)
 		}
 		p, err := c.classify(file)
 		if err != nil {
@@ -147,10 +147,8 @@ func (o *classifyOptions) check() error {
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.top < 1:
 		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
-	case o.threads < 0:
-		return usageError{fmt.Errorf("--threads must not be negative, as %d is", o.threads)}
 	}
-	return nil
+	return checkThreads(o.threads)
 }
 
 // classifier is a network with all it needs to answer.
@@ -178,6 +176,13 @@ func (o *classifyOptions) open() (*classifier, error) {
 		return nil, err
 	}
 	if c.labels, err = o.openLabels(net, c.placed[len(c.placed)-1].Out.C); err != nil {
+		return nil, err
+	}
+	report, err := arch.Analyze(net, net.Input, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := bench.CheckMemory(report, bench.Forward); err != nil {
 		return nil, err
 	}
 	c.batch = tensor.New(1, net.Input.C, net.Input.H, net.Input.W)
@@ -313,14 +318,8 @@ func (c *classification) writeHead(out io.Writer) error {
 }
 
 func (p *classifiedPicture) write(out io.Writer) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format = table.FormatOptions{}
-	t.Style().Options = table.Options{SeparateHeader: true}
-	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}})
+	t := newTable(2)
 	t.SuppressEmptyColumns() // without labels
-	t.SuppressTrailingSpaces()
 	t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
 	for i, r := range p.Classes {
 		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Class, r.Label})

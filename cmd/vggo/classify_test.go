@@ -205,11 +205,14 @@ func TestClassifyRefuses(t *testing.T) {
 		{"both weights", []string{good, "-w", tinyWeights, "--random-weights"}, 2, "exclude each other", ""},
 		{"unknown flag", []string{good, "--wieghts", "a"}, 2, "unknown flag", "vggo classify --help"},
 		{"top", []string{good, "--random-weights", "--top", "0"}, 2, "--top must be at least 1", ""},
-		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must not be negative", ""},
+		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1", ""},
+		{"many threads", []string{good, "--random-weights", "--threads", "20000"}, 2, "not 20000", ""},
+		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`, "vggo classify --help"},
 		{"unknown recipe", []string{good, "--random-weights", "--recipe", "caffe"}, 2, `unknown recipe "caffe"`, ""},
 		{"colour recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "imagenet"}, 2, "tinyvgg takes grey pictures", "--recipe unit"},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},
 		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "takes 2 channels", ""},
+		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1, "forward of one image needs about", ""},
 		{"missing picture", []string{good + "x", "-m", "tinyvgg", "--random-weights"}, 1, good + "x", ""},
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
 		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG or PNG", ""},
@@ -244,7 +247,7 @@ func TestClassifyStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	code, stdout, stderr = vggo(ctx, "classify", files[0], "-m", "tinyvgg", "-w", tinyWeights)
-	if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "vggo: stopped before "+files[0]) {
+	if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "vggo: interrupted before "+files[0]) {
 		t.Errorf("interrupted: exit %d, %q, %q", code, stdout, stderr)
 	}
 }

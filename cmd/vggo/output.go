@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // writeJSON prints a value as indented JSON.
@@ -16,6 +19,22 @@ func writeJSON(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// newTable is a table with a rule below its header and no box. Columns numbered from 1 hold figures.
+func newTable(figures ...int) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format = table.FormatOptions{}
+	t.Style().Options = table.Options{SeparateHeader: true}
+	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
+	var configs []table.ColumnConfig
+	for _, n := range figures {
+		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(configs)
+	t.SuppressTrailingSpaces()
+	return t
 }
 
 // writeTo calls write with stdout or, where path is not empty, with a file that takes its name only once it is whole:

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vggo/vggo/bench"
 )
 
 // Exit codes.
@@ -38,6 +41,10 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var invalid *pflag.InvalidValueError
+		if errors.As(err, &invalid) { // its cause speaks of Go's strconv
+			err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(), flagWords[invalid.GetFlag().Value.Type()])
+		}
 		return usageError{hint(err, cmd.CommandPath()+" --help lists the flags")}
 	})
 	root.AddCommand(
@@ -48,6 +55,17 @@ func newRootCommand() *cobra.Command {
 		newVersionCommand(),
 	)
 	return root
+}
+
+// flagWords are the types of pflag in words.
+var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number", "bool": "truth value", "stringSlice": "list"}
+
+// checkThreads refuses a number of threads that no machine has: each takes memory of its own.
+func checkThreads(n int) error {
+	if n < 0 || n > bench.MaxThreads {
+		return usageError{fmt.Errorf("--threads must lie between 0 and %d, not %d", bench.MaxThreads, n)}
+	}
+	return nil
 }
 
 // run executes a command line and returns the exit code. Errors are printed here and nowhere else: "vggo: …", then

@@ -37,12 +37,12 @@ func newVersionCommand() *cobra.Command {
 			if asJSON {
 				return writeJSON(out, b)
 			}
-			fmt.Fprintf(out, "vggo %s", b.Version)
+			commit := ""
 			if b.Revision != "" {
-				fmt.Fprintf(out, " (%s, %s)", b.Revision, b.Time)
+				commit = fmt.Sprintf(" (%s, %s)", b.Revision, b.Time)
 			}
-			fmt.Fprintf(out, "\n%s %s, %s kernels\n", b.Go, b.Platform, b.Kernels)
-			return nil
+			_, err = fmt.Fprintf(out, "vggo %s%s\n%s %s, %s kernels\n", b.Version, commit, b.Go, b.Platform, b.Kernels)
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
