@@ -30,18 +30,24 @@ type winograd struct {
 const (
 	winogradTile = 4 // outputs of a tile along each axis
 	patchSide    = winogradTile + 2
-	// winogradChunk is the most tiles of a chunk: see docs/kernels.md.
-	winogradChunk = 48
+	// A chunk is 24 tiles where their planes then fit into 512 KiB of L2 cache, else 48: a panel of U serves more tiles each
+	// time it comes from the L3 cache. Measured in docs/kernels.md.
+	smallChunk, largeChunk = 24, 48
+	smallChunkFloats       = 128 << 10
 )
 
 func (w *winograd) prepare(batch, threads int) {
 	w.tilesH, w.tilesW = (w.outH+winogradTile-1)/winogradTile, (w.outW+winogradTile-1)/winogradTile
 	total := batch * w.tiles()
-	w.shared = total <= 2*winogradChunk*threads
+	w.shared = total <= 2*largeChunk*threads
 	w.chunk = total
 	if !w.shared {
+		most := largeChunk
+		if kernel.WinogradPlanes*smallChunk*(w.inBlocks+w.outBlocks)*kernel.Block <= smallChunkFloats {
+			most = smallChunk
+		}
 		// The same number of tiles for every worker and chunk, as nearly as can be.
-		rounds := (total + winogradChunk*threads - 1) / (winogradChunk * threads)
+		rounds := (total + most*threads - 1) / (most * threads)
 		w.chunk = (total + rounds*threads - 1) / (rounds * threads)
 	}
 	w.images = batch
