@@ -272,6 +272,10 @@ func (c *classifier) compile() error {
 // load sets parameters to those in the file of weights, which must stay open as long as they are used.
 func (c *classifier) load(params *nn.Params) (err error) {
 	if c.file, err = weights.Open(c.weights); err != nil {
+		var format *weights.FormatError
+		if errors.As(err, &format) && format.Offset == 0 {
+			return hint(err, `PyTorch writes safetensors: safetensors.torch.save_file(model.state_dict(), "weights.safetensors")`)
+		}
 		return err
 	}
 	matched, err := weights.Match(c.file, c.placed)
