@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -254,7 +255,11 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
 			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
 	}
-	if _, err := fmt.Fprintf(w, "\n%s\n", t.Render()); err != nil {
+	note := ""
+	if slices.ContainsFunc(results, func(r *bench.Result) bool { return r.PercentOfPeak > 100 }) {
+		note = "Above 100 %: Winograd's algorithm multiplies less often than the direct convolution that GFLOP/s count.\n"
+	}
+	if _, err := fmt.Fprintf(w, "\n%s\n%s", t.Render(), note); err != nil {
 		return err
 	}
 	for _, r := range results {
