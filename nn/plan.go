@@ -110,7 +110,7 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	if opt.Batch < 1 {
 		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", opt.Batch)
 	}
-	if opt.KeepProb < 0 || opt.KeepProb > 1 {
+	if !(opt.KeepProb >= 0 && opt.KeepProb <= 1) { // NaN too
 		return nil, fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", opt.KeepProb)
 	}
 	if opt.Input == (arch.Shape{}) {
@@ -118,6 +118,9 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	}
 	if opt.Threads <= 0 {
 		opt.Threads = runtime.GOMAXPROCS(0)
+	}
+	if opt.Threads > maxThreads {
+		return nil, fmt.Errorf("nn: %d threads, the most is %d", opt.Threads, maxThreads)
 	}
 	if opt.Set == nil {
 		set, err := kernel.Active()
@@ -140,6 +143,9 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	p.Refresh()
 	return p, nil
 }
+
+// maxThreads is beyond any machine; each thread takes scratch memory.
+const maxThreads = 1024
 
 // fit checks that the parameters have the shapes that the placed layers need.
 func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {

@@ -231,6 +231,11 @@ func TestWrongUse(t *testing.T) {
 		want string
 	}{
 		{"batch", func() error { _, err := nn.Compile(net, params, nn.Options{}); return err }, "batch of at least 1"},
+		{"threads", func() error { _, err := nn.Compile(net, params, nn.Options{Batch: 1, Threads: 1 << 20}); return err }, "the most is 1024"},
+		{"keep probability", func() error {
+			_, err := nn.Compile(net, params, nn.Options{Batch: 1, KeepProb: math.NaN()})
+			return err
+		}, "must lie in (0, 1]"},
 		{"another network's parameters", func() error { _, err := nn.Compile(other, params, nn.Options{Batch: 1}); return err }, "no parameter conv9_9/w"},
 		{"another input size", func() error {
 			_, err := nn.Compile(net, params, nn.Options{Batch: 1, Input: arch.Shape{C: 3, H: 40, W: 40}})

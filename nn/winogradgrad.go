@@ -13,7 +13,6 @@ import "github.com/vggo/vggo/internal/kernel"
 type winogradGrad struct {
 	winograd
 	c        *conv
-	n        int
 	from, to int // tiles of the running chunk
 
 	transformJob, multiplyJob, storeJob func(worker, task int)
