@@ -96,8 +96,7 @@ func (c *conv) fast(d *direct, bias []float32) *winogradPass {
 		c.groups > 1 || d.width != kernel.Block || c.planar && d == &c.forwardBy {
 		return nil
 	}
-	w := winograd{inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks, outBlocks: d.outBlocks}
-	w.tilesH, w.tilesW = (w.outH+winogradTile-1)/winogradTile, (w.outW+winogradTile-1)/winogradTile
+	w := winogradOf(d)
 	if c.plan.Algo == Auto && !winogradPays(&w, c.plan.Batch) {
 		return nil
 	}
@@ -112,12 +111,11 @@ func (c *conv) shares(d *direct) int {
 
 func (c *conv) refresh() {
 	outC, inC := c.out.shape.C, c.in.shape.C
-	pad := c.bias
+	scale := make([]float32, outC)
 	for o := range outC {
-		scale, shift := c.fold.channel(o)
-		pad[o] = shift
+		scale[o], c.bias[o] = c.fold.channel(o)
 		if c.b != nil {
-			pad[o] += scale * c.b.Data[o]
+			c.bias[o] += scale[o] * c.b.Data[o]
 		}
 	}
 	partIn, partOut := inC/c.parts, outC/c.parts
@@ -126,8 +124,7 @@ func (c *conv) refresh() {
 			if o >= partOut || i >= partIn {
 				return 0
 			}
-			scale, _ := c.fold.channel(part*partOut + o)
-			return scale * c.weight(part*partOut+o, part*partIn+i, kh, kw)
+			return scale[part*partOut+o] * c.weight(part*partOut+o, part*partIn+i, kh, kw)
 		}
 	}
 	if c.forwardFast != nil {

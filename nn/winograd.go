@@ -24,7 +24,6 @@ type winograd struct {
 	// tiles), and each plane of U is read once.
 	chunk  int
 	shared bool
-	images int // the most of a step
 }
 
 const (
@@ -36,8 +35,16 @@ const (
 	smallChunkFloats       = 128 << 10
 )
 
+// winogradOf is d's convolution, which must be 3x3 of stride 1 over blocked maps.
+func winogradOf(d *direct) winograd {
+	return winograd{
+		inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks, outBlocks: d.outBlocks,
+		tilesH: (d.outH + winogradTile - 1) / winogradTile, tilesW: (d.outW + winogradTile - 1) / winogradTile,
+	}
+}
+
+// prepare divides the tiles of a batch into chunks.
 func (w *winograd) prepare(batch, threads int) {
-	w.tilesH, w.tilesW = (w.outH+winogradTile-1)/winogradTile, (w.outW+winogradTile-1)/winogradTile
 	total := batch * w.tiles()
 	w.shared = total <= 2*largeChunk*threads
 	w.chunk = total
@@ -50,7 +57,6 @@ func (w *winograd) prepare(batch, threads int) {
 		rounds := (total + most*threads - 1) / (most * threads)
 		w.chunk = (total + rounds*threads - 1) / (rounds * threads)
 	}
-	w.images = batch
 	for b := range w.inBlocks {
 		w.runs = append(w.runs, b*w.chunk*kernel.Block)
 	}
