@@ -156,15 +156,15 @@ func (p *patches) cut(patch, image []float32, y, x int) {
 	}
 }
 
-// multiply computes M of a chunk's first tiles for one plane and output blocks [o0, o1).
-func (w *winograd) multiply(set *kernel.Set, m, v []float32, plane, tiles, o0, o1 int) {
+// multiply computes M of a chunk's first tiles for one plane.
+func (w *winograd) multiply(set *kernel.Set, m, v []float32, plane, tiles int) {
 	channels := w.inBlocks * kernel.Block
 	set.Matmul(&kernel.Matmul{
-		Bands: 1, M: tiles, Blocks: o1 - o0,
+		Bands: 1, M: tiles, Blocks: w.outBlocks,
 		K: kernel.Block, Runs: w.runs,
 		A: v[plane*w.inBlocks*w.chunk*kernel.Block:], ARow: kernel.Block, ACol: 1,
-		B: w.packed[(plane*w.outBlocks+o0)*channels*kernel.Block:], BRow: kernel.Block, BBlock: channels * kernel.Block,
-		C: m[(plane*w.outBlocks+o0)*w.chunk*kernel.Block:], CRow: kernel.Block, CBlock: w.chunk * kernel.Block,
+		B: w.packed[plane*w.outBlocks*channels*kernel.Block:], BRow: kernel.Block, BBlock: channels * kernel.Block,
+		C: m[plane*w.outBlocks*w.chunk*kernel.Block:], CRow: kernel.Block, CBlock: w.chunk * kernel.Block,
 	})
 }
 
@@ -202,7 +202,6 @@ type winogradPass struct {
 
 	n        int
 	src, dst []float32
-	split    int // output blocks of a plane are shared among so many tasks
 
 	chunkJob, inputJob, multiplyJob, outputJob func(worker, task int)
 }
@@ -210,7 +209,7 @@ type winogradPass struct {
 func newWinogradPass(p *Plan, w winograd, bias []float32) *winogradPass {
 	w.prepare(p.Batch, p.Threads)
 	w.packed = p.pack(w.packedSize())
-	s := &winogradPass{winograd: w, plan: p, bias: bias, split: 1}
+	s := &winogradPass{winograd: w, plan: p, bias: bias}
 	p.needScratch(max(9*w.inBlocks*kernel.Block*kernel.Block, patchFloats)) // pack's taps
 	if w.shared {
 		p.needShared(w.vSize() + w.mSize())
@@ -253,7 +252,7 @@ func (s *winogradPass) chunkTask(worker, task int) {
 		s.transformInput(s.plan.Set, v, patch, s.src, block, from, to)
 	}
 	for plane := range kernel.WinogradPlanes {
-		s.multiply(s.plan.Set, m, v, plane, to-from, 0, s.outBlocks)
+		s.multiply(s.plan.Set, m, v, plane, to-from)
 	}
 	for block := range s.outBlocks {
 		s.transformOutput(s.plan.Set, s.dst, patch, m, s.blockBias(block), block, from, to, s.relu)
@@ -270,7 +269,7 @@ func (s *winogradPass) inputTask(worker, block int) {
 }
 
 func (s *winogradPass) multiplyTask(_, plane int) {
-	s.multiply(s.plan.Set, s.m(), s.v(), plane, s.n*s.tiles(), 0, s.outBlocks)
+	s.multiply(s.plan.Set, s.m(), s.v(), plane, s.n*s.tiles())
 }
 
 func (s *winogradPass) outputTask(worker, block int) {
