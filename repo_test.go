@@ -25,11 +25,12 @@ var rooms = []struct {
 	path    string
 	imports []string
 }{
-	{"internal/kernel", nil},
+	{"internal/winograd", nil},
+	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
 	{"arch", nil},
 	{"nn/reference", []string{"arch"}},
-	{"nn", []string{"internal/kernel", "tensor", "arch"}},
+	{"nn", []string{"internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"weights", []string{"internal/kernel", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},

@@ -70,7 +70,7 @@ type Result struct {
 // LayerTime is the median time of one pass of one layer, with the layers fused into it.
 type LayerTime struct {
 	Layer         string  `json:"layer"`
-	Pass          string  `json:"pass"` // forward, weights, data, backward
+	Pass          nn.Pass `json:"pass"`
 	Seconds       float64 `json:"seconds"`
 	GFLOPs        float64 `json:"gflops"` // 0 for layers without multiply-accumulates
 	PercentOfPeak float64 `json:"percent_of_peak"`
@@ -177,7 +177,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	}
 	counting := false
 	if b.Layers {
-		opt.Observe = func(layer int, pass string, took time.Duration) {
+		opt.Observe = func(layer int, pass nn.Pass, took time.Duration) {
 			if counting {
 				key := passKey{layer, pass}
 				passes[key] = append(passes[key], took.Seconds())
@@ -235,7 +235,7 @@ func (b *Bench) images() *tensor.Tensor {
 
 type passKey struct {
 	layer int
-	pass  string
+	pass  nn.Pass
 }
 
 func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][]float64) *Result {
@@ -256,12 +256,12 @@ func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][
 	for layer, name := range plan.Layers() {
 		first, _, _ := strings.Cut(name, "+")
 		work := flops[first] * int64(b.Batch)
-		for _, pass := range []string{"forward", "backward", "weights", "data"} {
+		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
 			seconds := median(passes[passKey{layer, pass}])
 			switch {
 			case seconds == 0: // there is no such pass
 				continue
-			case work > 0 && pass == "backward": // what a layer with weights does between its two gradients
+			case work > 0 && pass == nn.BackwardPass: // what a layer with weights does between its two gradients
 				continue
 			}
 			gflops := float64(work) / seconds / 1e9

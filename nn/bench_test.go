@@ -28,7 +28,7 @@ func BenchmarkLayer(b *testing.B) {
 		macs := layer.Out.C * layer.In.C
 		switch layer.Op.(type) {
 		case arch.Conv:
-			algos = []nn.Algo{nn.Direct, nn.Winograd}
+			algos = nn.Algos()
 			macs *= 9 * layer.Out.H * layer.Out.W
 		case arch.Linear:
 			algos = []nn.Algo{nn.Direct}
@@ -46,7 +46,7 @@ func BenchmarkLayer(b *testing.B) {
 			}
 			for _, algo := range algos {
 				for _, batch := range []int{1, 32} {
-					for _, pass := range []string{"forward", "data", "weights"} {
+					for _, pass := range []nn.Pass{nn.ForwardPass, nn.DataPass, nn.WeightsPass} {
 						name := fmt.Sprintf("layer=%s/algo=%s/set=%s/batch=%d/pass=%s", layer.Name, algo, set, batch, pass)
 						b.Run(name, func(b *testing.B) { benchmarkLayer(b, layer, algo, set, batch, pass, macs) })
 					}
@@ -56,7 +56,7 @@ func BenchmarkLayer(b *testing.B) {
 	}
 }
 
-func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.Set, batch int, pass string, macs int) {
+func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.Set, batch int, pass nn.Pass, macs int) {
 	// The ReLU before makes the layer an inner one: blocked input, and a data gradient.
 	net := &arch.Network{Name: layer.Name, Input: layer.In, Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}}, layer.Layer}}
 	params, err := nn.NewParams(net, net.Input)
@@ -66,8 +66,8 @@ func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.S
 	params.Init(nn.He, 1)
 	var spent time.Duration
 	plan, err := nn.Compile(net, params, nn.Options{
-		Batch: batch, Training: pass != "forward", InputGrad: pass != "forward", Set: set, Algo: algo,
-		Observe: func(step int, p string, took time.Duration) {
+		Batch: batch, Training: pass != nn.ForwardPass, InputGrad: pass != nn.ForwardPass, Set: set, Algo: algo,
+		Observe: func(step int, p nn.Pass, took time.Duration) {
 			if step == 1 && p == pass {
 				spent += took
 			}
@@ -84,7 +84,7 @@ func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.S
 		if err := plan.Forward(x); err != nil {
 			b.Fatal(err)
 		}
-		if pass != "forward" {
+		if pass != nn.ForwardPass {
 			if err := plan.Backward(grad); err != nil {
 				b.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/winograd"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -32,8 +33,9 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	g := l.Geometry
 	switch op := l.Op.(type) {
 	case arch.Conv:
-		if algo == nn.Winograd && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) && g.Dilation == arch.Square(1) && op.Groups <= 1 {
-			return winogradGrowth*l.In.C + 1, winogradGrowth * l.Out.C, winogradGradGrowth * n * ((l.Out.H + 3) / 4) * ((l.Out.W + 3) / 4)
+		if m := algo.Tile(); m > 0 && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) && g.Dilation == arch.Square(1) && op.Groups <= 1 {
+			output, gradient := winogradGrowth(winograd.F(m))
+			return output*l.In.C + 1, output * l.Out.C, gradient * n * ((l.Out.H + m - 1) / m) * ((l.Out.W + m - 1) / m)
 		}
 		area, groups := g.Kernel.H*g.Kernel.W, max(op.Groups, 1)
 		return area*l.In.C/groups + 1, area * l.Out.C / groups, n * l.Out.H * l.Out.W
@@ -64,19 +66,34 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	}
 }
 
-// winogradGrowth is what F(4x4,3x3) has in place of the 9 products of a channel. An output is the sum over 36 planes of
-// products of transformed values, which are larger than what they cancel to. With independent inputs and weights of
-// variance 1 the variance of plane p's products, as an output o weighs them, is along one axis
+// winogradGrowth is what F(m×m,3×3) has in place of the 9 products of a channel, and F(3×3,m×m) in place of the m² products of
+// a tile. A result is the sum over all planes of products of transformed values, which are larger than what they cancel to. With
+// independent inputs and weights of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
 //
 //	Aₒₚ² · Σⱼ Bₚⱼ² · Σⱼ Gₚⱼ²
 //
-// which adds up over p to 9.0, 8.6, 17.3 and 94.4 for the four outputs: 32.3 in the mean, 32.3² along both axes. The
-// definition has 3 and 9: squared errors grow by 116, errors by 10.8.
-const winogradGrowth = 1043
+// The growth along an axis is its sum over p, in the mean over o; along both axes that squared. F(4×4,3×3) has 32.3² where the
+// definition has 9: squared errors grow by 116, errors by 10.8.
+func winogradGrowth(a *winograd.Algorithm) (output, gradient int) {
+	growth := func(last, first [][]float64) int {
+		sum := 0.0
+		for _, row := range last {
+			for p, x := range row {
+				sum += x * x * squares(a.Input[p]) * squares(first[p])
+			}
+		}
+		mean := sum / float64(len(last))
+		return int(math.Ceil(mean * mean))
+	}
+	return growth(a.Output, a.Weight), growth(a.WeightGrad, a.Grad)
+}
 
-// winogradGradGrowth is the same for F(3x3,4x4), which has it in place of the 16 products of a tile: along one axis 13.1, 19.4
-// and 96.8 for the three taps, 43.1 in the mean.
-const winogradGradGrowth = 1858
+func squares(row []float64) (sum float64) {
+	for _, x := range row {
+		sum += x * x
+	}
+	return sum
+}
 
 // bounds gives every result's bound: roundings on the way to a layer for its output; for gradients all the way forward and
 // back to the layer.

@@ -62,20 +62,15 @@ func (d *direct) scratch() int    { return d.inBlocks * d.bandRows * d.bandCols 
 func (d *direct) depth() int      { return d.inBlocks * d.kh * d.kw * d.width }
 func (d *direct) packedSize() int { return d.outBlocks * d.depth() * kernel.Block }
 
-// pack stores weights as the kernel reads them: [output block][depth][16], depth in the order of the runs. weight gives
-// the value for an output channel, an input channel and a tap; it must give 0 for channels beyond the last.
-func (d *direct) pack(packed []float32, outBlock int, weight func(out, in, kh, kw int) float32) {
-	dst := packed[outBlock*d.depth()*kernel.Block:]
-	i := 0
+// pack stores the weights of one output block as the kernel reads them, [depth][16], depth in the order of the runs. taps is
+// the block as filters.gather has it.
+func (d *direct) pack(packed, taps []float32) {
+	area := d.kh * d.kw
+	at := 0
 	for b := range d.inBlocks {
-		for kh := range d.kh {
-			for kw := range d.kw {
-				for c := range d.width {
-					for lane := range kernel.Block {
-						dst[i] = weight(outBlock*kernel.Block+lane, b*d.width+c, kh, kw)
-						i++
-					}
-				}
+		for tap := range area {
+			for c := b * d.width; c < (b+1)*d.width; c++ {
+				at += copy(packed[at:at+kernel.Block], taps[(c*area+tap)*kernel.Block:])
 			}
 		}
 	}
@@ -157,4 +152,76 @@ func (d *direct) convolve(set *kernel.Set, band, packed, bias, out []float32, y0
 		m.Bias = bias[o0*kernel.Block : o1*kernel.Block]
 	}
 	set.Matmul(&m)
+}
+
+// directPass runs a direct over a batch: parts of it, for groups that fill whole blocks, each on blocks of its own.
+type directPass struct {
+	direct
+	plan   *Plan
+	parts  int
+	packed *packed
+	bias   []float32 // padded to blocks; nil: none
+	relu   bool
+	planar int // channels of the Plan's N,C,H,W images, which are then the source; 0: a blocked map
+	split  int // output blocks of a part are shared among so many tasks
+
+	src, dst []float32
+	job      func(worker, task int)
+}
+
+func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *directPass {
+	s := &directPass{direct: *d, plan: p, parts: parts, bias: bias}
+	// Few images: so many tasks that every thread has some. Results do not depend on it.
+	tasks := images * parts * d.bands()
+	s.split = min(d.outBlocks, max(1, (4*p.Threads+tasks-1)/tasks))
+	p.needScratch(d.scratch())
+	s.job = s.task
+	return s
+}
+
+func (s *directPass) weights() *packed { return s.packed }
+
+func (s *directPass) pack(f *filters) {
+	channels := s.inBlocks * s.width
+	s.plan.team.run(s.parts*s.outBlocks, func(worker, task int) {
+		taps := s.plan.scratch[worker][:channels*s.kh*s.kw*kernel.Block]
+		f.gather(taps, channels, task/s.outBlocks, task%s.outBlocks)
+		s.direct.pack(s.packed.data[task*s.depth()*kernel.Block:], taps)
+	})
+}
+
+// run convolves n images from src to dst.
+func (s *directPass) run(n int, src, dst []float32) {
+	s.src, s.dst = src, dst
+	s.plan.team.run(n*s.parts*s.bands()*s.split, s.job)
+}
+
+func (s *directPass) task(worker, task int) {
+	share, task := task%s.split, task/s.split
+	y0, task := task%s.bands()*s.rows, task/s.bands()
+	part, n := task%s.parts, task/s.parts
+	band := s.plan.scratch[worker]
+	s.fill(band, s.source(n, part), 0, s.inBlocks, y0, s.bandRows)
+	o0, o1 := share*s.outBlocks/s.split, (share+1)*s.outBlocks/s.split
+	var bias []float32
+	if s.bias != nil {
+		bias = s.bias[part*s.outBlocks*kernel.Block:]
+	}
+	size := s.outBlocks * s.outH * s.outW * kernel.Block
+	s.convolve(s.plan.Set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:], y0, o0, o1, s.relu)
+}
+
+// source is the input blocks of one part of an image.
+func (s *directPass) source(n, part int) source {
+	if s.planar > 0 {
+		return s.plan.planarImage(n)
+	}
+	size := s.inBlocks * s.inH * s.inW * kernel.Block
+	return source{data: s.src[(n*s.parts+part)*size:]}
+}
+
+// planarImage is image n of the running step as the caller has it.
+func (p *Plan) planarImage(n int) source {
+	size := p.Input.C * p.Input.H * p.Input.W
+	return source{data: p.input.Data[(p.from+n)*size:][:size], planar: true, channels: p.Input.C}
 }

@@ -19,7 +19,7 @@ import (
 func everyGolden(t *testing.T, test func(t *testing.T, g *golden.Golden, tr *trial)) {
 	for _, g := range golden.Open(t, "testdata") {
 		for _, set := range kernel.Sets() {
-			for _, algo := range []nn.Algo{nn.Direct, nn.Winograd} {
+			for _, algo := range nn.Algos() {
 				for _, noFuse := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/set=%s/algo=%s/nofuse=%v", g.Network.Name, set, algo, noFuse), func(t *testing.T) {
 						tr := goldenTrial(t, g, set)

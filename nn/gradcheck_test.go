@@ -89,7 +89,7 @@ func TestLayers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
 			for _, tr.set = range kernel.Sets() {
-				for _, tr.algo = range []nn.Algo{nn.Direct, nn.Winograd} {
+				for _, tr.algo = range nn.Algos() {
 					for _, tr.training = range []bool{true, false} {
 						for _, tr.noFuse = range []bool{true, false} {
 							tr.check(t)

@@ -41,8 +41,7 @@ func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
 	l.forwardJob = l.forwardTask
 	if p.Training {
 		l.columnJob, l.weightJob, l.reluGradJob = l.columnTask, l.weightTask, l.reluGradTask
-		l.columns = kernel.Alloc(p.Batch * in.size)
-		p.workspace += 4 * int64(len(l.columns))
+		p.room(&l.columns, p.Batch*in.size)
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
 		if p.wantsGrad(in) {
 			l.dataJob = l.dataTask
@@ -97,10 +96,10 @@ func (l *linear) backward(n int) {
 	}
 	l.plan.team.run(n, l.columnJob)
 	l.plan.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
-	l.plan.lap("weights")
+	l.plan.lap(WeightsPass)
 	if l.dataJob != nil {
 		l.plan.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
-		l.plan.lap("data")
+		l.plan.lap(DataPass)
 	}
 }
 

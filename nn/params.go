@@ -24,6 +24,7 @@ type Params struct {
 	Network *arch.Network
 	List    []*Param
 	byName  map[string]*Param
+	shelf
 }
 
 // NewParams makes the parameters of a network for an input shape, all zero. An impossible network is an *arch.ShapeError.
@@ -64,6 +65,7 @@ func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 			copy(q.Data, data)
 		}
 	}
+	p.changed()
 	return nil
 }
 
@@ -130,6 +132,7 @@ func (p *Params) Init(init Initialiser, seed uint64) {
 			fill(q.Data, p.constant(q.Param, init))
 		}
 	}
+	p.changed()
 }
 
 // constant is the starting value of a parameter that is not a weight.

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -21,35 +22,18 @@ type Options struct {
 	Seed      uint64      // of dropout
 	Threads   int         // 0: one for each processor that Go may use
 	Set       *kernel.Set // nil: kernel.Active
-	Algo      Algo        // of convolutions; Auto picks what a layer's shape and the batch make cheapest
+	Algo      Algo        // of convolutions; Auto picks what the cost table says is the quickest for a layer's shape
+	Costs     CostTable   // for Auto; nil: DefaultCosts
+	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms that
+	// take less memory, as few and as little slower as will do.
+	Budget int64
 	// Keep keeps every layer's output for Activation; a training Plan does so anyway.
 	Keep bool
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
-	// Observe, if not nil, is told how long each part of a step took: layers as named by Plan.Layers, passes "forward",
-	// "backward", and for layers with weights "weights" and "data" in place of the latter.
-	Observe func(layer int, pass string, elapsed time.Duration)
-}
-
-// Algo is how convolutions are computed.
-type Algo int
-
-const (
-	Auto     Algo = iota // Winograd where it is cheaper
-	Direct               // by the definition: the most accurate
-	Winograd             // Winograd's algorithm wherever it can be: 3x3 kernels of stride 1
-)
-
-var algoNames = [...]string{Auto: "auto", Direct: "direct", Winograd: "winograd"}
-
-func (a Algo) String() string { return algoNames[a] }
-
-// ParseAlgo is the Algo of a name: auto, direct or winograd.
-func ParseAlgo(name string) (Algo, error) {
-	if i := slices.Index(algoNames[:], name); i >= 0 {
-		return Algo(i), nil
-	}
-	return 0, fmt.Errorf("nn: unknown algorithm %q: auto, direct or winograd", name)
+	// Observe, if not nil, is told after each Forward and Backward how long each part of it took: layers as numbered by
+	// Plan.Layers, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what remains.
+	Observe func(layer int, pass Pass, elapsed time.Duration)
 }
 
 // Plan runs a network on batches of up to Options.Batch images. It is laid out once; a step allocates nothing. One step
@@ -68,16 +52,19 @@ type Plan struct {
 	byLayer  map[string]*values
 	hidden   map[string]string // layers whose output is overwritten by a fused one
 
-	scratchFloats int
-	scratch       [][]float32 // by worker
-	sharedFloats  int
-	shared        []float32 // of all workers
-	zeros         []float32
-	memory        Memory
-	workspace     int64
-	count         uint64 // of forward passes
-	current       int    // step being observed
-	mark          time.Time
+	costs   *Costs
+	forced  map[decision]Algo // by the budget
+	choices []Choice
+
+	stages []stage
+	images int // of the step being built: its stage's
+	from   int // first image of the running stage
+
+	layout
+	count   uint64 // of forward passes
+	current int    // step being observed
+	mark    time.Time
+	elapsed map[lapKey]time.Duration
 
 	logits, probabilities *tensor.Tensor
 	predictions           []int
@@ -85,27 +72,14 @@ type Plan struct {
 
 // step is one layer, with what is fused into it.
 type step interface {
-	refresh() // takes over changed parameters
+	refresh() // takes over changed parameters; data packed since they changed are left alone
 	forward(n int)
 	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
 }
 
-// Memory is the bytes a Plan works with.
-type Memory struct {
-	Weights     int64 // the parameters, which the Plan does not own
-	Activations int64 // feature maps; a training Plan's include the images, which the caller holds
-	Gradients   int64 // of parameters and feature maps
-	Packing     int64 // weights rearranged for the kernels
-	Workspace   int64 // scratch of the threads, dropout masks, channels padded to blocks, flattened copies
-}
-
-// Total is the sum.
-func (m Memory) Total() int64 {
-	return m.Weights + m.Activations + m.Gradients + m.Packing + m.Workspace
-}
-
 // Compile makes a Plan. The parameters must have been made for the same network; while training they get gradients. Refresh
-// must be called when their Data changes.
+// must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike: none of
+// them may run while another is compiled or refreshed.
 func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	if opt.Batch < 1 {
 		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", opt.Batch)
@@ -136,12 +110,58 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	if err := params.fit(net, placed); err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opt, net: net, params: params, team: newTeam(opt.Threads), byLayer: map[string]*values{}, hidden: map[string]string{}}
-	runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
-	p.build(placed)
-	p.layOut()
-	p.Refresh()
-	return p, nil
+	if opt.Costs == nil {
+		opt.Costs = DefaultCosts()
+	}
+	forced := map[decision]Algo{}
+	for {
+		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.of(opt.Set), forced: forced,
+			byLayer: map[string]*values{}, hidden: map[string]string{}, elapsed: map[lapKey]time.Duration{}}
+		p.build(placed)
+		p.measure()
+		if need := p.memory.Total(); opt.Budget > 0 && need > opt.Budget {
+			if !p.economise() {
+				return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: need, Budget: opt.Budget}
+			}
+			continue
+		}
+		p.team = newTeam(opt.Threads)
+		runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
+		p.allocate()
+		p.refresh()
+		return p, nil
+	}
+}
+
+// BudgetError is a Plan that does not fit into Options.Budget by any algorithm.
+type BudgetError struct {
+	Network      string
+	Batch        int
+	Need, Budget int64 // bytes
+}
+
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, arch.Bytes(e.Need), arch.Bytes(e.Budget))
+}
+
+// economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less
+// packed weights, the one that loses least time for the bytes it saves.
+func (p *Plan) economise() bool {
+	best, found := math.Inf(1), false
+	var what decision
+	var algo Algo
+	for _, c := range p.choices {
+		now := c.Candidates[slices.IndexFunc(c.Candidates, func(x Candidate) bool { return x.Algo == c.Algo })]
+		for _, x := range c.Candidates {
+			if saved := now.Bytes - x.Bytes; saved > 0 {
+				if price := (x.Seconds - now.Seconds) / float64(saved); price < best {
+					best, found, what, algo = price, true, decision{c.Layer, c.Pass}, x.Algo
+				}
+			}
+		}
+	}
+	p.forced[what] = algo
+	return found
 }
 
 // maxThreads is beyond any machine; each thread takes scratch memory.
@@ -173,14 +193,16 @@ func (p *Plan) build(placed []arch.Placed) {
 	}
 	in := newValues(p.Input)
 	p.chain = []*values{in}
+	defer p.closeStages()
 	if len(placed) == 0 {
 		p.imported = true
 		return
 	}
-	_, conv := placed[0].Op.(arch.Conv)
-	p.imported = !conv
+	_, first := placed[0].Op.(arch.Conv)
+	p.imported = !first
 	for i := 0; i < len(placed); {
 		layer := placed[i]
+		p.enterStage(layer)
 		out := newValues(layer.Out)
 		s, fused := p.step(placed[i:], in, out)
 		i += fused
@@ -188,6 +210,10 @@ func (p *Plan) build(placed []arch.Placed) {
 			p.byLayer[layer.Name] = in
 			continue
 		}
+		if c, ok := s.(*conv); ok {
+			out = c.out // pooled, perhaps
+		}
+		in.images = p.images
 		name := layer.Name
 		for _, f := range placed[i-fused+1 : i] {
 			p.hidden[name] = f.Name
@@ -237,6 +263,10 @@ func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
 			c.relu = true
 			n++
 		}
+		c.compute()
+		if pool, ok := next(n).(arch.MaxPool); ok && !p.Training && !p.Keep && halves(pool, layers[n].Geometry) && c.fusePool(newValues(layers[n].Out)) {
+			n++
+		}
 		return c, n
 	case arch.Linear:
 		l := newLinear(p, layer, in, out)
@@ -283,6 +313,12 @@ func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
 	panic(fmt.Sprintf("nn: no step for %T", layer.Op)) // Place has refused unknown operations
 }
 
+// halves reports whether pooling takes the maxima of 2x2 windows side by side, odd last rows and columns left out.
+func halves(op arch.MaxPool, g arch.Geometry) bool {
+	two := arch.Square(2)
+	return g.Kernel == two && g.Stride == two && g.Dilation == arch.Square(1) && g.Top == 0 && g.Left == 0 && g.Out.H == g.In.H/2 && g.Out.W == g.In.W/2
+}
+
 // overwritable reports whether the last step can do its backward pass when dropout has changed its output: a fused ReLU
 // only asks where the output is positive, and where dropout cleared it the gradient is zero already.
 func (p *Plan) overwritable() bool {
@@ -301,134 +337,6 @@ func (p *Plan) foldNorm(layer string, op arch.BatchNorm) *folded {
 	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"), eps: op.Epsilon()}
 }
 
-// layOut allocates everything. Feature maps that need not outlive the next layer, and all their gradients, alternate
-// between the two ends of one arena, which is as large as the largest input and output of one step together.
-func (p *Plan) layOut() {
-	maps := p.chain
-	if !p.imported {
-		maps = maps[1:] // the images are read where the caller has them
-	}
-	if p.Training || p.Keep {
-		p.memory.Activations = p.account(sum(maps, (*values).plainSize), p.apart(maps))
-	} else {
-		p.memory.Activations = p.account(widest(maps, (*values).plainSize), p.twoEnded(maps, func(v *values, buffer []float32) { v.data = buffer }))
-	}
-	if p.Training {
-		p.memory.Activations += 4 * int64(p.Batch*p.Input.C*p.Input.H*p.Input.W)
-		grads := p.chain[1:]
-		if p.InputGrad {
-			grads = p.chain
-		}
-		p.memory.Gradients = p.account(widest(grads, (*values).plainSize), p.twoEnded(grads, func(v *values, buffer []float32) { v.grad = buffer }))
-		for _, q := range p.params.List {
-			if q.Trainable {
-				if q.Grad == nil {
-					q.Grad = kernel.Alloc(len(q.Data))
-				}
-				p.memory.Gradients += 4 * int64(len(q.Grad))
-			}
-		}
-	}
-	for _, q := range p.params.List {
-		p.memory.Weights += 4 * int64(len(q.Data))
-	}
-	for range p.Threads {
-		p.scratch = append(p.scratch, kernel.Alloc(p.scratchFloats))
-	}
-	p.shared = kernel.Alloc(p.sharedFloats)
-	last := p.chain[len(p.chain)-1].shape
-	p.logits = tensor.New(p.Batch, last.C, last.H, last.W)
-	p.probabilities = tensor.New(p.Batch, last.C, last.H, last.W)
-	p.predictions = make([]int, p.Batch)
-	p.workspace += 4 * int64(p.Threads*p.scratchFloats+p.sharedFloats+len(p.logits.Data)+len(p.probabilities.Data)+2*p.Batch)
-	p.memory.Workspace = p.workspace
-}
-
-// account returns the bytes of so many plain floats for each image, as arch predicts them, and counts what the layout takes
-// beyond them (channels padded to blocks, copies in another order) as workspace.
-func (p *Plan) account(plain, taken int) (bytes int64) {
-	p.workspace += 4 * int64(p.Batch*(taken-plain))
-	return 4 * int64(p.Batch*plain)
-}
-
-// sum is the size of all feature maps of one image; size is one map's.
-func sum(maps []*values, size func(*values) int) int {
-	total := 0
-	for _, v := range maps {
-		total += size(v)
-	}
-	return total
-}
-
-// widest is the largest sum of two neighbours in the chain. Copies are skipped: a plain size of 0.
-func widest(maps []*values, size func(*values) int) int {
-	most, before := 0, 0
-	for _, v := range maps {
-		n := size(v)
-		if n == 0 {
-			continue
-		}
-		most, before = max(most, before+n), n
-	}
-	return most
-}
-
-func floats(v *values) int { return v.size }
-
-// apart gives each feature map room of its own and returns the floats of one image.
-func (p *Plan) apart(maps []*values) int {
-	total := sum(maps, floats)
-	arena := kernel.Alloc(p.Batch * total)
-	for _, v := range maps {
-		v.data, arena = arena[:p.Batch*v.size], arena[p.Batch*v.size:]
-	}
-	return total
-}
-
-// twoEnded lays feature maps into the ends of one arena in turn and returns the floats of one image.
-func (p *Plan) twoEnded(maps []*values, assign func(*values, []float32)) int {
-	total := widest(maps, floats)
-	arena := kernel.Alloc(p.Batch * total)
-	for i, v := range maps {
-		if i%2 == 0 {
-			assign(v, arena[:p.Batch*v.size])
-		} else {
-			assign(v, arena[p.Batch*(total-v.size):])
-		}
-	}
-	return total
-}
-
-// pack allocates room for rearranged weights.
-func (p *Plan) pack(floats int) []float32 {
-	p.memory.Packing += 4 * int64(floats)
-	return kernel.Alloc(floats)
-}
-
-// needScratch makes each worker's scratch at least so large.
-func (p *Plan) needScratch(floats int) { p.scratchFloats = max(p.scratchFloats, floats) }
-
-// needShared makes the scratch that all workers share at least so large.
-func (p *Plan) needShared(floats int) { p.sharedFloats = max(p.sharedFloats, floats) }
-
-// noBias returns zeros for so many blocks of channels.
-func (p *Plan) noBias(blocks int) []float32 {
-	if n := blocks * kernel.Block; n > len(p.zeros) {
-		p.zeros = make([]float32, n)
-	}
-	return p.zeros
-}
-
-// rows allocates n float64 values for each worker.
-func (p *Plan) rows(n int) [][]float64 {
-	rows := make([][]float64, p.Threads)
-	for i := range rows {
-		rows[i] = make([]float64, n)
-	}
-	p.workspace += 8 * int64(n*p.Threads)
-	return rows
-}
-
 // wantsGrad reports whether the gradient of v is needed.
 func (p *Plan) wantsGrad(v *values) bool { return v != p.chain[0] || p.InputGrad }
 
@@ -441,14 +349,19 @@ func (p *Plan) chunk(v *values, n, task int) (from, to int) {
 	return task * chunkFloats, min((task+1)*chunkFloats, n*v.size)
 }
 
-// Memory is what the Plan works with.
-func (p *Plan) Memory() Memory { return p.memory }
+// Choices tells how each convolution is computed, and why.
+func (p *Plan) Choices() []Choice { return p.choices }
 
 // Layers names the steps: each layer with those fused into it, "conv1_1+relu1_1".
 func (p *Plan) Layers() []string { return p.names }
 
 // Refresh takes over changed parameters.
 func (p *Plan) Refresh() {
+	p.params.changed()
+	p.refresh()
+}
+
+func (p *Plan) refresh() {
 	for _, s := range p.steps {
 		s.refresh()
 	}
@@ -467,15 +380,9 @@ func (p *Plan) Forward(x *tensor.Tensor) error {
 	}
 	p.input = x
 	p.count++
-	if p.imported {
-		p.chain[0].load(p.chain[0].data, x)
-	}
 	p.startLap()
-	for i, s := range p.steps {
-		p.current = i
-		s.forward(x.N)
-		p.lap("forward")
-	}
+	p.runStage(len(p.stages)-1, 0, x.N)
+	p.report()
 	return nil
 }
 
@@ -494,13 +401,14 @@ func (p *Plan) Backward(grad *tensor.Tensor) error {
 	if last.grad == nil { // a network without layers that compute
 		return nil
 	}
-	last.load(last.grad, grad)
+	last.load(last.grad, grad, 0, grad.N)
 	p.startLap()
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		p.current = i
 		p.steps[i].backward(p.input.N)
-		p.lap("backward")
+		p.lap(BackwardPass)
 	}
+	p.report()
 	return nil
 }
 
@@ -510,14 +418,34 @@ func (p *Plan) startLap() {
 	}
 }
 
-// lap reports the time since the last lap.
-func (p *Plan) lap(pass string) {
+type lapKey struct {
+	step int
+	pass Pass
+}
+
+// lap adds the time since the last lap to a pass of the running step.
+func (p *Plan) lap(pass Pass) {
 	if p.Observe == nil {
 		return
 	}
 	now := time.Now()
-	p.Observe(p.current, pass, now.Sub(p.mark))
+	p.elapsed[lapKey{p.current, pass}] += now.Sub(p.mark)
 	p.mark = now
+}
+
+// report tells the observer of the laps.
+func (p *Plan) report() {
+	if p.Observe == nil {
+		return
+	}
+	for i := range p.steps {
+		for _, pass := range []Pass{ForwardPass, BackwardPass, WeightsPass, DataPass} {
+			if took, ok := p.elapsed[lapKey{i, pass}]; ok {
+				p.Observe(i, pass, took)
+			}
+		}
+	}
+	clear(p.elapsed)
 }
 
 // Logits is the output of the last layer (before a final softmax) for the images of the last Forward. The tensor is the

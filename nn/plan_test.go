@@ -49,7 +49,9 @@ func (c setAndAlgo) String() string { return fmt.Sprintf("set=%s/algo=%s", c.set
 
 func setsAndAlgos() (all []setAndAlgo) {
 	for _, set := range kernel.Sets() {
-		all = append(all, setAndAlgo{set, nn.Direct}, setAndAlgo{set, nn.Winograd})
+		for _, algo := range nn.Algos() {
+			all = append(all, setAndAlgo{set, algo})
+		}
 	}
 	return all
 }

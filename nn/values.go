@@ -9,11 +9,12 @@ import (
 // values is what flows between two steps, for up to the Plan's batch of images, and its gradient. Lanes
 // beyond the last channel are zero in both: every layer keeps them so.
 type values struct {
-	shape arch.Shape
-	size  int  // floats of one image, [C/16][H][W][16]; a vector is a row of C, padded to a block
-	copy  bool // the same values as the ones before in another order: flattened
-	data  []float32
-	grad  []float32
+	shape  arch.Shape
+	size   int  // floats of one image, [C/16][H][W][16]; a vector is a row of C, padded to a block
+	images int  // that data and grad hold: those of the stage that reads them
+	copy   bool // the same values as the ones before in another order: flattened
+	data   []float32
+	grad   []float32
 }
 
 func newValues(shape arch.Shape) *values {
@@ -56,11 +57,12 @@ func (v *values) export(dst *tensor.Tensor, buffer []float32, n int) {
 	}
 }
 
-// load copies an NCHW tensor to a buffer of the shape of v; channels beyond the last become zero.
-func (v *values) load(buffer []float32, src *tensor.Tensor) {
+// load copies n images of an NCHW tensor, from one of them on, to a buffer of the shape of v; channels beyond the last become
+// zero.
+func (v *values) load(buffer []float32, src *tensor.Tensor, from, n int) {
 	pixels := v.shape.H * v.shape.W
-	for i := range src.N {
-		in := src.Data[i*v.shape.C*pixels : (i+1)*v.shape.C*pixels]
+	for i := range n {
+		in := src.Data[(from+i)*v.shape.C*pixels : (from+i+1)*v.shape.C*pixels]
 		out := buffer[i*v.size : (i+1)*v.size]
 		for c := range v.size / pixels {
 			dst := out[c/kernel.Block*v.blockSize()+c%kernel.Block:]

@@ -8,34 +8,34 @@ package kernel
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm1x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm1x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm2x16AVX2 works like gemmGeneric for 2 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm2x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm2x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm3x16AVX2 works like gemmGeneric for 3 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm3x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm3x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm4x16AVX2 works like gemmGeneric for 4 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm4x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm4x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm5x16AVX2 works like gemmGeneric for 5 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm5x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm5x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm6x16AVX2 works like gemmGeneric for 6 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm6x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm6x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)

@@ -4,10 +4,10 @@
 
 #include "textflag.h"
 
-// func gemm1x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm1x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -35,12 +35,13 @@ started:
 	MOVQ nruns+32(FP), DX
 	MOVQ b+48(FP), BX
 	MOVQ bRow+56(FP), SI
+	MOVQ next+104(FP), R8
 
 run:
-	MOVQ a+0(FP), R8
+	MOVQ a+0(FP), R9
 	MOVQ (CX), DI
-	LEAQ (R8)(DI*4), DI
-	MOVQ k+40(FP), R8
+	LEAQ (R9)(DI*4), DI
+	MOVQ k+40(FP), R9
 
 step:
 	VMOVUPS      (BX), Y2
@@ -48,14 +49,16 @@ step:
 	VBROADCASTSS (DI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	ADDQ         SI, BX
 	ADDQ         AX, DI
-	DECQ         R8
+	DECQ         R9
 	JNE          step
 	ADDQ         $0x08, CX
 	DECQ         DX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y2, Y2, Y2
@@ -70,10 +73,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm2x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm2x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -108,12 +111,13 @@ started:
 	MOVQ nruns+32(FP), BX
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
 
 run:
-	MOVQ a+0(FP), R9
+	MOVQ a+0(FP), R10
 	MOVQ (DX), R8
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+40(FP), R9
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
 
 step:
 	VMOVUPS      (SI), Y4
@@ -124,14 +128,16 @@ step:
 	VBROADCASTSS (R8)(AX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R9
+	DECQ         R10
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y4, Y4, Y4
@@ -151,10 +157,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm3x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm3x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -196,12 +202,13 @@ started:
 	MOVQ nruns+32(FP), BX
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
 
 run:
-	MOVQ a+0(FP), R9
+	MOVQ a+0(FP), R10
 	MOVQ (DX), R8
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+40(FP), R9
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
 
 step:
 	VMOVUPS      (SI), Y6
@@ -215,14 +222,16 @@ step:
 	VBROADCASTSS (R8)(AX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R9
+	DECQ         R10
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y6, Y6, Y6
@@ -247,10 +256,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm4x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm4x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -300,12 +309,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R8
-	LEAQ (R10)(R8*4), R8
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Y8
@@ -322,14 +332,16 @@ step:
 	VBROADCASTSS (R8)(R9*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y8, Y8, Y8
@@ -359,10 +371,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm5x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm5x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -419,12 +431,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R8
-	LEAQ (R10)(R8*4), R8
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Y10
@@ -444,14 +457,16 @@ step:
 	VBROADCASTSS (R8)(AX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y10, Y10, Y10
@@ -486,10 +501,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm6x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, FMA3
-TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm6x16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -553,6 +568,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -560,7 +576,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Y12
@@ -583,15 +599,17 @@ step:
 	VBROADCASTSS (R10), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VXORPS       Y12, Y12, Y12

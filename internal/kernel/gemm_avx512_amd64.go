@@ -8,166 +8,166 @@ package kernel
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm1x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm1x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm2x16AVX512 works like gemmGeneric for 2 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm2x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm2x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm3x16AVX512 works like gemmGeneric for 3 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm3x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm3x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm4x16AVX512 works like gemmGeneric for 4 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm4x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm4x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm5x16AVX512 works like gemmGeneric for 5 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm5x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm5x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm6x16AVX512 works like gemmGeneric for 6 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm6x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm6x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm7x16AVX512 works like gemmGeneric for 7 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm7x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm7x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm8x16AVX512 works like gemmGeneric for 8 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm8x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm8x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm9x16AVX512 works like gemmGeneric for 9 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm9x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm9x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm10x16AVX512 works like gemmGeneric for 10 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm10x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm10x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm11x16AVX512 works like gemmGeneric for 11 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm11x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm11x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm12x16AVX512 works like gemmGeneric for 12 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm12x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm12x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm13x16AVX512 works like gemmGeneric for 13 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm13x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm13x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm14x16AVX512 works like gemmGeneric for 14 rows and 1 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm14x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm14x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm1x32AVX512 works like gemmGeneric for 1 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm1x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm1x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm2x32AVX512 works like gemmGeneric for 2 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm2x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm2x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm3x32AVX512 works like gemmGeneric for 3 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm3x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm3x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm4x32AVX512 works like gemmGeneric for 4 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm4x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm4x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm5x32AVX512 works like gemmGeneric for 5 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm5x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm5x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm6x32AVX512 works like gemmGeneric for 6 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm6x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm6x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm7x32AVX512 works like gemmGeneric for 7 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm7x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm7x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm8x32AVX512 works like gemmGeneric for 8 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm8x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm8x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm9x32AVX512 works like gemmGeneric for 9 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm9x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm9x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm10x32AVX512 works like gemmGeneric for 10 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm10x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm10x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm11x32AVX512 works like gemmGeneric for 11 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm11x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm11x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm12x32AVX512 works like gemmGeneric for 12 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm12x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm12x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm13x32AVX512 works like gemmGeneric for 13 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm13x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm13x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
 
 // gemm14x32AVX512 works like gemmGeneric for 14 rows and 2 blocks:
 // c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
 //
 //go:noescape
-func gemm14x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
+func gemm14x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)

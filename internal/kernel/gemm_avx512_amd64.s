@@ -4,10 +4,10 @@
 
 #include "textflag.h"
 
-// func gemm1x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm1x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -32,25 +32,28 @@ started:
 	MOVQ nruns+32(FP), DX
 	MOVQ b+48(FP), BX
 	MOVQ bRow+56(FP), SI
+	MOVQ next+104(FP), R8
 
 run:
-	MOVQ a+0(FP), R8
+	MOVQ a+0(FP), R9
 	MOVQ (CX), DI
-	LEAQ (R8)(DI*4), DI
-	MOVQ k+40(FP), R8
+	LEAQ (R9)(DI*4), DI
+	MOVQ k+40(FP), R9
 
 step:
 	VMOVUPS      (BX), Z1
 	VBROADCASTSS (DI), Z2
 	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	ADDQ         SI, BX
 	ADDQ         AX, DI
-	DECQ         R8
+	DECQ         R9
 	JNE          step
 	ADDQ         $0x08, CX
 	DECQ         DX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z3, Z3, Z3
@@ -63,10 +66,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm2x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm2x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -95,12 +98,13 @@ started:
 	MOVQ nruns+32(FP), BX
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
 
 run:
-	MOVQ a+0(FP), R9
+	MOVQ a+0(FP), R10
 	MOVQ (DX), R8
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+40(FP), R9
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
 
 step:
 	VMOVUPS      (SI), Z2
@@ -108,14 +112,16 @@ step:
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (R8)(AX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R9
+	DECQ         R10
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z4, Z4, Z4
@@ -131,10 +137,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm3x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm3x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -167,12 +173,13 @@ started:
 	MOVQ nruns+32(FP), BX
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
 
 run:
-	MOVQ a+0(FP), R9
+	MOVQ a+0(FP), R10
 	MOVQ (DX), R8
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+40(FP), R9
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
 
 step:
 	VMOVUPS      (SI), Z3
@@ -182,14 +189,16 @@ step:
 	VFMADD231PS  Z3, Z4, Z1
 	VBROADCASTSS (R8)(AX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R9
+	DECQ         R10
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z5, Z5, Z5
@@ -208,10 +217,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm4x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm4x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -249,12 +258,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R8
-	LEAQ (R10)(R8*4), R8
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Z4
@@ -266,14 +276,16 @@ step:
 	VFMADD231PS  Z4, Z5, Z2
 	VBROADCASTSS (R8)(R9*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z6, Z6, Z6
@@ -295,10 +307,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm5x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm5x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -340,12 +352,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R8
-	LEAQ (R10)(R8*4), R8
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Z5
@@ -359,14 +372,16 @@ step:
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS (R8)(AX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R8
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z7, Z7, Z7
@@ -391,10 +406,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm6x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm6x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -440,6 +455,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -447,7 +463,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z6
@@ -463,15 +479,17 @@ step:
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS (R10), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z8, Z8, Z8
@@ -499,10 +517,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm7x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm7x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -552,6 +570,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -559,7 +578,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z7
@@ -577,15 +596,17 @@ step:
 	VFMADD231PS  Z7, Z8, Z5
 	VBROADCASTSS (R8)(R9*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z9, Z9, Z9
@@ -616,10 +637,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm8x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm8x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -673,6 +694,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -680,7 +702,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z8
@@ -700,15 +722,17 @@ step:
 	VFMADD231PS  Z8, Z9, Z6
 	VBROADCASTSS (R10)(AX*2), Z9
 	VFMADD231PS  Z8, Z9, Z7
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z10, Z10, Z10
@@ -742,10 +766,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm9x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm9x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -803,6 +827,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -810,7 +835,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z9
@@ -832,15 +857,17 @@ step:
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS (R8)(AX*8), Z10
 	VFMADD231PS  Z9, Z10, Z8
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z11, Z11, Z11
@@ -877,10 +904,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm10x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm10x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -942,6 +969,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
 
 run:
 	MOVQ a+0(FP), R10
@@ -949,7 +977,7 @@ run:
 	LEAQ (R10)(R8*4), R8
 	LEAQ (R8)(AX*4), R10
 	ADDQ AX, R10
-	MOVQ k+40(FP), R11
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z10
@@ -973,15 +1001,17 @@ step:
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS (R10)(AX*4), Z11
 	VFMADD231PS  Z10, Z11, Z9
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z12, Z12, Z12
@@ -1021,10 +1051,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm11x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm11x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1090,6 +1120,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R10
@@ -1099,7 +1130,7 @@ run:
 	ADDQ AX, R10
 	LEAQ (R10)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z11
@@ -1125,16 +1156,18 @@ step:
 	VFMADD231PS  Z11, Z12, Z9
 	VBROADCASTSS (R11), Z12
 	VFMADD231PS  Z11, Z12, Z10
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z13, Z13, Z13
@@ -1177,10 +1210,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm12x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm12x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1250,6 +1283,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R10
@@ -1259,7 +1293,7 @@ run:
 	ADDQ AX, R10
 	LEAQ (R10)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z12
@@ -1287,16 +1321,18 @@ step:
 	VFMADD231PS  Z12, Z13, Z10
 	VBROADCASTSS (R10)(R9*2), Z13
 	VFMADD231PS  Z12, Z13, Z11
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z14, Z14, Z14
@@ -1342,10 +1378,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm13x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm13x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm13x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1419,6 +1455,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R10
@@ -1428,7 +1465,7 @@ run:
 	ADDQ AX, R10
 	LEAQ (R10)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z13
@@ -1458,16 +1495,18 @@ step:
 	VFMADD231PS  Z13, Z14, Z11
 	VBROADCASTSS (R8)(R9*4), Z14
 	VFMADD231PS  Z13, Z14, Z12
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z15, Z15, Z15
@@ -1516,10 +1555,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm14x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm14x16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1597,6 +1636,7 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R10
@@ -1606,7 +1646,7 @@ run:
 	ADDQ AX, R10
 	LEAQ (R10)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z14
@@ -1638,16 +1678,18 @@ step:
 	VFMADD231PS  Z14, Z15, Z12
 	VBROADCASTSS (R10)(AX*8), Z15
 	VFMADD231PS  Z14, Z15, Z13
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R8
 	ADDQ         CX, R10
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z16, Z16, Z16
@@ -1699,10 +1741,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm1x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm1x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1732,12 +1774,13 @@ started:
 	MOVQ b+48(FP), BX
 	MOVQ bRow+56(FP), SI
 	MOVQ bBlock+64(FP), DI
+	MOVQ next+104(FP), R9
 
 run:
-	MOVQ a+0(FP), R9
+	MOVQ a+0(FP), R10
 	MOVQ (CX), R8
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+40(FP), R9
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
 
 step:
 	VMOVUPS      (BX), Z2
@@ -1745,14 +1788,16 @@ step:
 	VBROADCASTSS (R8), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
 	ADDQ         SI, BX
 	ADDQ         AX, R8
-	DECQ         R9
+	DECQ         R10
 	JNE          step
 	ADDQ         $0x08, CX
 	DECQ         DX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z5, Z5, Z5
@@ -1768,10 +1813,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm2x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm2x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1808,12 +1853,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R9
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R9*4), R9
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Z4
@@ -1824,14 +1870,16 @@ step:
 	VBROADCASTSS (R9)(AX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R9
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z7, Z7, Z7
@@ -1852,10 +1900,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm3x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm3x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -1899,12 +1947,13 @@ started:
 	MOVQ b+48(FP), SI
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
+	MOVQ next+104(FP), R10
 
 run:
-	MOVQ a+0(FP), R10
+	MOVQ a+0(FP), R11
 	MOVQ (DX), R9
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+40(FP), R10
+	LEAQ (R11)(R9*4), R9
+	MOVQ k+40(FP), R11
 
 step:
 	VMOVUPS      (SI), Z6
@@ -1918,14 +1967,16 @@ step:
 	VBROADCASTSS (R9)(AX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
 	ADDQ         DI, SI
 	ADDQ         CX, R9
-	DECQ         R10
+	DECQ         R11
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z9, Z9, Z9
@@ -1951,10 +2002,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm4x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm4x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2006,12 +2057,13 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R11
 
 run:
-	MOVQ a+0(FP), R11
+	MOVQ a+0(FP), R12
 	MOVQ (DX), R9
-	LEAQ (R11)(R9*4), R9
-	MOVQ k+40(FP), R11
+	LEAQ (R12)(R9*4), R9
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z8
@@ -2028,14 +2080,16 @@ step:
 	VBROADCASTSS (R9)(R10*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R9
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z11, Z11, Z11
@@ -2066,10 +2120,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm5x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm5x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2128,12 +2182,13 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R11
 
 run:
-	MOVQ a+0(FP), R11
+	MOVQ a+0(FP), R12
 	MOVQ (DX), R9
-	LEAQ (R11)(R9*4), R9
-	MOVQ k+40(FP), R11
+	LEAQ (R12)(R9*4), R9
+	MOVQ k+40(FP), R12
 
 step:
 	VMOVUPS      (SI), Z10
@@ -2153,14 +2208,16 @@ step:
 	VBROADCASTSS (R9)(AX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
 	ADDQ         DI, SI
 	ADDQ         CX, R9
-	DECQ         R11
+	DECQ         R12
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z13, Z13, Z13
@@ -2196,10 +2253,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm6x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm6x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2265,6 +2322,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R11
@@ -2272,7 +2330,7 @@ run:
 	LEAQ (R11)(R9*4), R9
 	LEAQ (R9)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z12
@@ -2295,15 +2353,17 @@ step:
 	VBROADCASTSS (R11), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z15, Z15, Z15
@@ -2344,10 +2404,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm7x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm7x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2420,6 +2480,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R11
@@ -2427,7 +2488,7 @@ run:
 	LEAQ (R11)(R9*4), R9
 	LEAQ (R9)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z14
@@ -2453,15 +2514,17 @@ step:
 	VBROADCASTSS (R9)(R10*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z17, Z17, Z17
@@ -2507,10 +2570,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm8x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm8x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2590,6 +2653,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R11
@@ -2597,7 +2661,7 @@ run:
 	LEAQ (R11)(R9*4), R9
 	LEAQ (R9)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z16
@@ -2626,15 +2690,17 @@ step:
 	VBROADCASTSS (R11)(AX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z19, Z19, Z19
@@ -2685,10 +2751,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm9x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm9x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2775,6 +2841,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R11
@@ -2782,7 +2849,7 @@ run:
 	LEAQ (R11)(R9*4), R9
 	LEAQ (R9)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z18
@@ -2814,15 +2881,17 @@ step:
 	VBROADCASTSS (R9)(AX*8), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z21, Z21, Z21
@@ -2878,10 +2947,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm10x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm10x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -2975,6 +3044,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
 
 run:
 	MOVQ a+0(FP), R11
@@ -2982,7 +3052,7 @@ run:
 	LEAQ (R11)(R9*4), R9
 	LEAQ (R9)(AX*4), R11
 	ADDQ AX, R11
-	MOVQ k+40(FP), R12
+	MOVQ k+40(FP), R13
 
 step:
 	VMOVUPS      (SI), Z20
@@ -3017,15 +3087,17 @@ step:
 	VBROADCASTSS (R11)(AX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R12)
+	ADDQ         $0x40, R12
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
-	DECQ         R12
+	DECQ         R13
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z23, Z23, Z23
@@ -3086,10 +3158,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm11x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm11x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -3190,6 +3262,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
 
 run:
 	MOVQ a+0(FP), R11
@@ -3199,7 +3272,7 @@ run:
 	ADDQ AX, R11
 	LEAQ (R11)(AX*4), R12
 	ADDQ AX, R12
-	MOVQ k+40(FP), R13
+	MOVQ k+40(FP), R14
 
 step:
 	VMOVUPS      (SI), Z22
@@ -3237,16 +3310,18 @@ step:
 	VBROADCASTSS (R12), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R13)
+	ADDQ         $0x40, R13
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
 	ADDQ         CX, R12
-	DECQ         R13
+	DECQ         R14
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z25, Z25, Z25
@@ -3312,10 +3387,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm12x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm12x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -3423,6 +3498,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
 
 run:
 	MOVQ a+0(FP), R11
@@ -3432,7 +3508,7 @@ run:
 	ADDQ AX, R11
 	LEAQ (R11)(AX*4), R12
 	ADDQ AX, R12
-	MOVQ k+40(FP), R13
+	MOVQ k+40(FP), R14
 
 step:
 	VMOVUPS      (SI), Z24
@@ -3473,16 +3549,18 @@ step:
 	VBROADCASTSS (R11)(R10*2), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R13)
+	ADDQ         $0x40, R13
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
 	ADDQ         CX, R12
-	DECQ         R13
+	DECQ         R14
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z27, Z27, Z27
@@ -3553,10 +3631,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm13x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm13x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm13x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -3671,6 +3749,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
 
 run:
 	MOVQ a+0(FP), R11
@@ -3680,7 +3759,7 @@ run:
 	ADDQ AX, R11
 	LEAQ (R11)(AX*4), R12
 	ADDQ AX, R12
-	MOVQ k+40(FP), R13
+	MOVQ k+40(FP), R14
 
 step:
 	VMOVUPS      (SI), Z26
@@ -3724,16 +3803,18 @@ step:
 	VBROADCASTSS (R9)(R10*4), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R13)
+	ADDQ         $0x40, R13
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
 	ADDQ         CX, R12
-	DECQ         R13
+	DECQ         R14
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z29, Z29, Z29
@@ -3809,10 +3890,10 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm14x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, flags int)
-// Requires: AVX, AVX512F
-TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-112
-	MOVQ    flags+104(FP), AX
+// func gemm14x32AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *float32, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *float32, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x32AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
 	TESTQ   $0x00000001, AX
 	JEQ     frombias
 	MOVQ    c+72(FP), AX
@@ -3934,6 +4015,7 @@ started:
 	MOVQ bRow+56(FP), DI
 	MOVQ bBlock+64(FP), R8
 	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
 
 run:
 	MOVQ a+0(FP), R11
@@ -3943,7 +4025,7 @@ run:
 	ADDQ AX, R11
 	LEAQ (R11)(AX*4), R12
 	ADDQ AX, R12
-	MOVQ k+40(FP), R13
+	MOVQ k+40(FP), R14
 
 step:
 	VMOVUPS      (SI), Z28
@@ -3990,16 +4072,18 @@ step:
 	VBROADCASTSS (R11)(AX*8), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   (R13)
+	ADDQ         $0x40, R13
 	ADDQ         DI, SI
 	ADDQ         CX, R9
 	ADDQ         CX, R11
 	ADDQ         CX, R12
-	DECQ         R13
+	DECQ         R14
 	JNE          step
 	ADDQ         $0x08, DX
 	DECQ         BX
 	JNE          run
-	MOVQ         flags+104(FP), AX
+	MOVQ         flags+112(FP), AX
 	TESTQ        $0x00000002, AX
 	JEQ          store
 	VPXORD       Z31, Z31, Z31

@@ -5,24 +5,20 @@ import "unsafe"
 // The portable set is the reference: every other set is tested against it, and both against float64.
 var generic = Set{
 	Name: "generic", Depth: 256, PeakLanes: 1,
-	gemm:               [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
-	dot:                [][2]dotFunc{{dotGeneric(1, 1), dotGeneric(1, 4)}, {dotGeneric(2, 1), dotGeneric(2, 4)}},
-	relu:               reluGeneric,
-	reluGrad:           reluGradGeneric,
-	axpy:               axpyGeneric,
-	scaleShift:         scaleShiftGeneric,
-	sumLanes:           sumLanesGeneric,
-	dotLanes:           dotLanesGeneric,
-	maxPool:            maxPoolGeneric,
-	maxPoolGrad:        maxPoolGradGeneric,
-	winogradInput:      winogradInputGeneric,
-	winogradOutput:     winogradOutputGeneric,
-	winogradGrad:       winogradGradGeneric,
-	winogradWeight:     winogradWeightGeneric,
-	winogradWeightGrad: winogradWeightGradGeneric,
-	peak:               peakGeneric,
-	peakFLOP:           12 * 2,
-	read:               readGeneric,
+	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
+	dot:         [][2]dotFunc{{dotGeneric(1, 1), dotGeneric(1, 4)}, {dotGeneric(2, 1), dotGeneric(2, 4)}},
+	relu:        reluGeneric,
+	reluGrad:    reluGradGeneric,
+	axpy:        axpyGeneric,
+	scaleShift:  scaleShiftGeneric,
+	sumLanes:    sumLanesGeneric,
+	dotLanes:    dotLanesGeneric,
+	maxPool:     maxPoolGeneric,
+	maxPoolGrad: maxPoolGradGeneric,
+	winograd:    allWinogradGeneric(),
+	peak:        peakGeneric,
+	peakFLOP:    12 * 2,
+	read:        readGeneric,
 }
 
 // add moves a pointer by a number of bytes.
@@ -41,7 +37,7 @@ func lanes(p *float32) *[Block]float32 { return (*[Block]float32)(unsafe.Pointer
 // Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c and
 // bias at n*bBlock, n*cBlock and 16*n.
 func gemmGeneric(rows int) gemmFunc {
-	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias *float32, flags int) {
+	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias, _ *float32, flags int) {
 		starts := unsafe.Slice(runs, nruns)
 		for i := range rows {
 			var sum [Block]float32

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/vggo/vggo/internal/winograd"
 )
 
 // Block is the number of channels side by side in a blocked feature map.
@@ -14,7 +16,7 @@ const Block = 16
 func Blocks(n int) int { return (n + Block - 1) / Block }
 
 // gemmFunc computes a tile; see gemmGeneric.
-type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, flags int)
+type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)
 
 // dotFunc computes a tile; see dotGeneric.
 type dotFunc func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)
@@ -46,11 +48,7 @@ type Set struct {
 	maxPool     func(dst, src *float32, stride int, taps *int, ntaps, n int)
 	maxPoolGrad func(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)
 
-	winogradInput      func(dst *float32, plane int, src *float32, row, n int)
-	winogradOutput     func(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int)
-	winogradGrad       func(dst *float32, plane int, src *float32, row, n int)
-	winogradWeight     func(dst *float32, plane int, src *float32, n int)
-	winogradWeightGrad func(dst, src *float32, plane, n int)
+	winograd [len(winograd.Tiles)]winogradFuncs
 
 	peak     func(steps int)
 	peakFLOP int // per step of peak

@@ -22,6 +22,7 @@ type Matmul struct {
 	Bias                []float32 // Blocks*16 values added to every row, or nil
 	Accumulate          bool      // add to what C holds; Bias is then ignored
 	ReLU                bool      // store max(0, C)
+	Next                []float32 // where B goes on in the product after this one: memory is asked for it beforehand; or nil
 }
 
 // check panics unless every element addressed lies within its slice, once for all tiles.
@@ -74,6 +75,8 @@ func (s *Set) Matmul(m *Matmul) {
 			width := min(len(s.gemm), m.Blocks-j)
 			kernels := s.gemm[width-1]
 			b := &m.B[j*m.BBlock+t*m.K*m.BRow]
+			next := m.ahead(t, j, width, runs)
+			call := 0
 			var bias *float32
 			if m.Bias != nil {
 				bias = &m.Bias[j*Block]
@@ -83,13 +86,35 @@ func (s *Set) Matmul(m *Matmul) {
 				for i, left := 0, tiles; left > 0; left-- {
 					height := (rows - i + left - 1) / left
 					kernels[height-1](&m.A[r*aBand+i*m.ARow], 4*m.ARow, 4*m.ACol, &m.Runs[t], n, m.K, b, 4*m.BRow, 4*m.BBlock,
-						&m.C[r*cBand+i*m.CRow+j*m.CBlock], 4*m.CRow, 4*m.CBlock, bias, flags)
+						&m.C[r*cBand+i*m.CRow+j*m.CBlock], 4*m.CRow, 4*m.CBlock, bias, next[call%2], flags)
+					call++
 					i += height
 				}
 			}
 			j += width
 		}
 	}
+}
+
+// ahead is where the two blocks of B begin that come after those of runs from t on and blocks from j on. Every tile asks
+// memory for one cache line of them with each step of its depth, tile by tile in turn: what they read then comes from the L2
+// cache, where the processor alone would find a stream again after every 4 KiB.
+func (m *Matmul) ahead(t, j, width, runs int) [2]*float32 {
+	here := &m.B[j*m.BBlock+t*m.K*m.BRow]
+	b := m.B
+	if j += width; j >= m.Blocks {
+		j, t = 0, t+runs
+	}
+	if t >= len(m.Runs) {
+		t, b = 0, m.Next
+	}
+	at := [2]*float32{here, here}
+	for i := range at {
+		if from := min(j+i, m.Blocks-1)*m.BBlock + t*m.K*m.BRow; from < len(b) {
+			at[i] = &b[from]
+		}
+	}
+	return at
 }
 
 // Dot is C[i][j] = sum over k < K of A[i*ARow+k]*B[j*BRow+k], plus Bias[j] or what C holds: both operands lie along k.

@@ -1,67 +1,118 @@
 package kernel
 
-// WinogradPlanes is the number of products in a tile of F(4x4,3x3) and of F(3x3,4x4): 6x6 instead of 4*4*9 = 144.
-const WinogradPlanes = 36
+import "github.com/vggo/vggo/internal/winograd"
 
-// The matrices of both algorithms for the points 0, 1, -1, 2, -2 and infinity (Lavin & Gray 2015, arXiv 1509.09308,
-// section 4). Convolving a 3x3 filter w with a 6x6 tile d gives the 4x4 tile
-//
-//	outputMatrix [ (weightMatrix w weightMatrixᵀ) ⊙ (inputMatrix d inputMatrixᵀ) ] outputMatrixᵀ
-//
-// and the gradient of the filter from a 4x4 tile y of the output's gradient is
-//
-//	weightGradMatrix [ (gradMatrix y gradMatrixᵀ) ⊙ (inputMatrix d inputMatrixᵀ) ] weightGradMatrixᵀ
-var (
-	inputMatrix = [][]float32{
-		{4, 0, -5, 0, 1, 0},
-		{0, -4, -4, 1, 1, 0},
-		{0, 4, -4, -1, 1, 0},
-		{0, -2, -1, 2, 1, 0},
-		{0, 2, -1, -2, 1, 0},
-		{0, 4, 0, -5, 0, 1},
-	}
-	outputMatrix = [][]float32{
-		{1, 1, 1, 1, 1, 0},
-		{0, 1, -1, 2, -2, 0},
-		{0, 1, 1, 4, 4, 0},
-		{0, 1, -1, 8, -8, 1},
-	}
-	weightMatrix = [][]float32{
-		{1. / 4, 0, 0},
-		{-1. / 6, -1. / 6, -1. / 6},
-		{-1. / 6, 1. / 6, -1. / 6},
-		{1. / 24, 1. / 12, 1. / 6},
-		{1. / 24, -1. / 12, 1. / 6},
-		{0, 0, 1},
-	}
-	gradMatrix = [][]float32{
-		{1. / 4, 0, 0, 0},
-		{-1. / 6, -1. / 6, -1. / 6, -1. / 6},
-		{-1. / 6, 1. / 6, -1. / 6, 1. / 6},
-		{1. / 24, 1. / 12, 1. / 6, 1. / 3},
-		{1. / 24, -1. / 12, 1. / 6, -1. / 3},
-		{0, 0, 0, 1},
-	}
-	weightGradMatrix = [][]float32{
-		{1, 1, 1, 1, 1, 0},
-		{0, 1, -1, 2, -2, 0},
-		{0, 1, 1, 4, 4, 1},
-	}
-)
+// winogradFuncs is a Set's transforms for one tile size m; see winogradGeneric.
+type winogradFuncs struct {
+	input      func(dst *float32, plane int, src *float32, row, n int)
+	output     func(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int)
+	grad       func(dst *float32, plane int, src *float32, row, n int)
+	weight     func(dst *float32, plane int, src *float32, n int)
+	weightGrad func(dst, src *float32, plane, n int)
+}
 
-// transform is m x mᵀ for each of 16 lanes; load and store address element (row, column).
-func transform(m [][]float32, load, store func(row, col int) *[Block]float32) {
+const pixelBytes = Block * 4
+
+// winogradGeneric returns the transforms of an algorithm. Each takes n tiles: pixels of a feature map lie row bytes apart from
+// one row of it to the next, values of a tile plane bytes apart from one plane to the next; from tile to tile it is one tile's
+// width in a feature map, one pixel in a plane, nine among taps.
+func winogradGeneric(a *winograd.Algorithm) winogradFuncs {
+	input, output, weight := narrow(a.Input), narrow(a.Output), narrow(a.Weight)
+	grad, weightGrad := narrow(a.Grad), narrow(a.WeightGrad)
+	side, step := a.Side, a.Tile*pixelBytes
+	pixels := func(p *float32, row int) grid { return grid{p, row, pixelBytes} }
+	planes := func(p *float32, plane int) grid { return grid{p, side * plane, plane} }
+	taps := func(p *float32) grid { return grid{p, winograd.Taps * pixelBytes, pixelBytes} }
+	const allTaps = winograd.Taps * winograd.Taps * pixelBytes
+	return winogradFuncs{
+		input: func(dst *float32, plane int, src *float32, row, n int) {
+			for t := range n {
+				transform(input, pixels(add(src, t*step), row), planes(add(dst, t*pixelBytes), plane))
+			}
+		},
+		output: func(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int) {
+			b := lanes(bias)
+			for t := range n {
+				out := pixels(add(dst, t*step), row)
+				transform(output, planes(add(src, t*pixelBytes), plane), out)
+				for i := range a.Tile {
+					for j := range a.Tile {
+						for l, y := range out.at(i, j) {
+							y += b[l]
+							if flags&flagReLU != 0 {
+								y = rectify(y)
+							}
+							out.at(i, j)[l] = y
+						}
+					}
+				}
+			}
+		},
+		grad: func(dst *float32, plane int, src *float32, row, n int) {
+			for t := range n {
+				transform(grad, pixels(add(src, t*step), row), planes(add(dst, t*pixelBytes), plane))
+			}
+		},
+		weight: func(dst *float32, plane int, src *float32, n int) {
+			for t := range n {
+				transform(weight, taps(add(src, t*allTaps)), planes(add(dst, t*pixelBytes), plane))
+			}
+		},
+		weightGrad: func(dst, src *float32, plane, n int) {
+			for t := range n {
+				transform(weightGrad, planes(add(src, t*pixelBytes), plane), taps(add(dst, t*allTaps)))
+			}
+		},
+	}
+}
+
+// algorithms are those of winograd.Tiles.
+var algorithms = func() (all [len(winograd.Tiles)]*winograd.Algorithm) {
+	for i, tile := range winograd.Tiles {
+		all[i] = winograd.F(tile)
+	}
+	return all
+}()
+
+func allWinogradGeneric() (all [len(winograd.Tiles)]winogradFuncs) {
+	for i, a := range algorithms {
+		all[i] = winogradGeneric(a)
+	}
+	return all
+}
+
+func narrow(m [][]float64) [][]float32 {
+	n := make([][]float32, len(m))
+	for i, row := range m {
+		for _, x := range row {
+			n[i] = append(n[i], float32(x))
+		}
+	}
+	return n
+}
+
+// grid is a tile's elements: 16 lanes each, a row and a column stride apart, in bytes.
+type grid struct {
+	p        *float32
+	row, col int
+}
+
+func (g grid) at(i, j int) *[Block]float32 { return lanes(add(g.p, i*g.row+j*g.col)) }
+
+// transform is m x mᵀ for each of 16 lanes.
+func transform(m [][]float32, x, out grid) {
+	const side = 8 // of the largest tile's patch
 	n := len(m[0])
-	var half [WinogradPlanes][Block]float32
+	var half [side * side][Block]float32
 	for i, coefficients := range m {
 		for col := range n {
-			out := &half[i*n+col]
+			sum := &half[i*n+col]
 			for k, c := range coefficients {
 				if c == 0 {
 					continue // or an Inf would spread to where it does not belong
 				}
-				for l, x := range load(k, col) {
-					out[l] += c * x
+				for l, v := range x.at(k, col) {
+					sum[l] += c * v
 				}
 			}
 		}
@@ -73,69 +124,30 @@ func transform(m [][]float32, load, store func(row, col int) *[Block]float32) {
 				if c == 0 {
 					continue
 				}
-				for l, x := range &half[i*n+k] {
-					sum[l] += c * x
+				for l, v := range &half[i*n+k] {
+					sum[l] += c * v
 				}
 			}
-			*store(i, j) = sum
+			*out.at(i, j) = sum
 		}
 	}
 }
 
-// grid addresses elements a row and a column stride apart, in bytes.
-func grid(p *float32, row, col int) func(i, j int) *[Block]float32 {
-	return func(i, j int) *[Block]float32 { return lanes(add(p, i*row+j*col)) }
+// Winograd is a Set's transforms for one tile size. Feature maps and planes are blocked; strides are in floats. plane is from
+// one plane to the next, tile t of plane p lies at p*plane + 16*t; row is from one row of a feature map to the next.
+type Winograd struct {
+	*winograd.Algorithm
+	winogradFuncs
 }
 
-const pixelBytes = Block * 4
-
-// winogradInputGeneric takes n 6x6 patches of a feature map, 4 pixels apart, to 36 planes: row bytes from one row of the
-// map to the next, plane bytes from one plane to the next, a pixel from one tile to the next within a plane.
-func winogradInputGeneric(dst *float32, plane int, src *float32, row, n int) {
-	for t := range n {
-		transform(inputMatrix, grid(add(src, t*4*pixelBytes), row, pixelBytes), grid(add(dst, t*pixelBytes), 6*plane, plane))
-	}
-}
-
-// winogradOutputGeneric takes n tiles of 36 planes to 4x4 patches of a feature map, adds the bias, and ReLU if flagged.
-func winogradOutputGeneric(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int) {
-	b := lanes(bias)
-	for t := range n {
-		out := grid(add(dst, t*4*pixelBytes), row, pixelBytes)
-		transform(outputMatrix, grid(add(src, t*pixelBytes), 6*plane, plane), out)
-		for i := range 4 {
-			for j := range 4 {
-				for l, y := range out(i, j) {
-					y += b[l]
-					if flags&flagReLU != 0 {
-						y = rectify(y)
-					}
-					out(i, j)[l] = y
-				}
-			}
+// Winograd returns the transforms for tiles of so many outputs along each axis, one of winograd.Tiles.
+func (s *Set) Winograd(tile int) *Winograd {
+	for i, a := range algorithms {
+		if a.Tile == tile {
+			return &Winograd{a, s.winograd[i]}
 		}
 	}
-}
-
-// winogradGradGeneric takes n 4x4 patches of an output's gradient, 4 pixels apart, to 36 planes.
-func winogradGradGeneric(dst *float32, plane int, src *float32, row, n int) {
-	for t := range n {
-		transform(gradMatrix, grid(add(src, t*4*pixelBytes), row, pixelBytes), grid(add(dst, t*pixelBytes), 6*plane, plane))
-	}
-}
-
-// winogradWeightGeneric takes the 3x3 taps of n times 16 filters, [n][9][16], to 36 planes of [n][16].
-func winogradWeightGeneric(dst *float32, plane int, src *float32, n int) {
-	for t := range n {
-		transform(weightMatrix, grid(add(src, t*9*pixelBytes), 3*pixelBytes, pixelBytes), grid(add(dst, t*pixelBytes), 6*plane, plane))
-	}
-}
-
-// winogradWeightGradGeneric takes n tiles of 36 planes to the gradients of 3x3 taps, [n][9][16].
-func winogradWeightGradGeneric(dst, src *float32, plane, n int) {
-	for t := range n {
-		transform(weightGradMatrix, grid(add(src, t*pixelBytes), 6*plane, plane), grid(add(dst, t*9*pixelBytes), 3*pixelBytes, pixelBytes))
-	}
+	panic("kernel: no Winograd algorithm for this tile")
 }
 
 // reach panics unless the block that starts at last lies within s.
@@ -145,43 +157,53 @@ func reach(s []float32, what string, last int) {
 	}
 }
 
-// WinogradInput takes n 6x6 patches of a blocked feature map, the first at src[0], each 4 pixels further, to 36 planes: tile t
-// of plane p lies at dst[p*plane+16*t]. row is from one row of the map to the next. All in floats.
-func (s *Set) WinogradInput(dst []float32, plane int, src []float32, row, n int) {
-	reach(dst, "planes", (WinogradPlanes-1)*plane+(n-1)*Block)
-	reach(src, "feature map", 5*row+((n-1)*4+5)*Block)
-	s.winogradInput(&dst[0], 4*plane, &src[0], 4*row, n)
+func (w *Winograd) reachPlanes(s []float32, plane, n int) {
+	reach(s, "planes", (w.Planes()-1)*plane+(n-1)*Block)
 }
 
-// WinogradOutput takes n tiles of 36 planes to 4x4 patches of a feature map, the first at dst[0], each 4 pixels further, adds
-// the bias of the 16 channels, and takes ReLU if asked.
-func (s *Set) WinogradOutput(dst []float32, row int, src []float32, plane, n int, bias *[Block]float32, relu bool) {
-	reach(src, "planes", (WinogradPlanes-1)*plane+(n-1)*Block)
-	reach(dst, "feature map", 3*row+((n-1)*4+3)*Block)
+// reachMap checks n squares of a feature map, a tile apart.
+func (w *Winograd) reachMap(s []float32, row, side, n int) {
+	reach(s, "feature map", (side-1)*row+((n-1)*w.Tile+side-1)*Block)
+}
+
+func reachTaps(s []float32, n int) { reach(s, "taps", (winograd.Taps*winograd.Taps*n-1)*Block) }
+
+// Input takes n patches of a feature map, the first at src[0], each a tile further, to planes.
+func (w *Winograd) Input(dst []float32, plane int, src []float32, row, n int) {
+	w.reachPlanes(dst, plane, n)
+	w.reachMap(src, row, w.Side, n)
+	w.input(&dst[0], 4*plane, &src[0], 4*row, n)
+}
+
+// Output takes n tiles of planes to a feature map, the first at dst[0], each a tile further, adds the bias of the 16 channels,
+// and takes ReLU if asked.
+func (w *Winograd) Output(dst []float32, row int, src []float32, plane, n int, bias *[Block]float32, relu bool) {
+	w.reachPlanes(src, plane, n)
+	w.reachMap(dst, row, w.Tile, n)
 	flags := 0
 	if relu {
 		flags = flagReLU
 	}
-	s.winogradOutput(&dst[0], 4*row, &src[0], 4*plane, n, local(bias), flags)
+	w.output(&dst[0], 4*row, &src[0], 4*plane, n, local(bias), flags)
 }
 
-// WinogradGrad takes n 4x4 patches of an output's gradient, as WinogradInput takes 6x6 ones.
-func (s *Set) WinogradGrad(dst []float32, plane int, src []float32, row, n int) {
-	reach(dst, "planes", (WinogradPlanes-1)*plane+(n-1)*Block)
-	reach(src, "feature map", 3*row+((n-1)*4+3)*Block)
-	s.winogradGrad(&dst[0], 4*plane, &src[0], 4*row, n)
+// Grad takes n tiles of an output's gradient to planes, as Input takes patches.
+func (w *Winograd) Grad(dst []float32, plane int, src []float32, row, n int) {
+	w.reachPlanes(dst, plane, n)
+	w.reachMap(src, row, w.Tile, n)
+	w.grad(&dst[0], 4*plane, &src[0], 4*row, n)
 }
 
-// WinogradWeight takes n times the 3x3 taps of 16 filters, [n][9][16], to 36 planes of [n][16].
-func (s *Set) WinogradWeight(dst []float32, plane int, src []float32, n int) {
-	reach(dst, "planes", (WinogradPlanes-1)*plane+(n-1)*Block)
-	reach(src, "taps", (9*n-1)*Block)
-	s.winogradWeight(&dst[0], 4*plane, &src[0], n)
+// Weight takes n times the 3x3 taps of 16 filters, [n][9][16], to planes of [n][16].
+func (w *Winograd) Weight(dst []float32, plane int, src []float32, n int) {
+	w.reachPlanes(dst, plane, n)
+	reachTaps(src, n)
+	w.weight(&dst[0], 4*plane, &src[0], n)
 }
 
-// WinogradWeightGrad takes 36 planes of [n][16] to the gradients of n times the 3x3 taps of 16 filters, [n][9][16].
-func (s *Set) WinogradWeightGrad(dst, src []float32, plane, n int) {
-	reach(src, "planes", (WinogradPlanes-1)*plane+(n-1)*Block)
-	reach(dst, "taps", (9*n-1)*Block)
-	s.winogradWeightGrad(&dst[0], &src[0], 4*plane, n)
+// WeightGrad takes planes of [n][16] to the gradients of n times the 3x3 taps of 16 filters, [n][9][16].
+func (w *Winograd) WeightGrad(dst, src []float32, plane, n int) {
+	w.reachPlanes(src, plane, n)
+	reachTaps(dst, n)
+	w.weightGrad(&dst[0], &src[0], 4*plane, n)
 }

@@ -4,27 +4,77 @@
 
 package kernel
 
-// winogradInputAVX2 works like winogradInputGeneric.
+// winogradInput2AVX2 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradInputAVX2(dst *float32, plane int, src *float32, row int, n int)
+func winogradInput2AVX2(dst *float32, plane int, src *float32, row int, n int)
 
-// winogradOutputAVX2 works like winogradOutputGeneric.
+// winogradOutput2AVX2 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradOutputAVX2(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+func winogradOutput2AVX2(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
 
-// winogradGradAVX2 works like winogradGradGeneric.
+// winogradGrad2AVX2 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradGradAVX2(dst *float32, plane int, src *float32, row int, n int)
+func winogradGrad2AVX2(dst *float32, plane int, src *float32, row int, n int)
 
-// winogradWeightAVX2 works like winogradWeightGeneric.
+// winogradWeight2AVX2 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradWeightAVX2(dst *float32, plane int, src *float32, n int)
+func winogradWeight2AVX2(dst *float32, plane int, src *float32, n int)
 
-// winogradWeightGradAVX2 works like winogradWeightGradGeneric.
+// winogradWeightGrad2AVX2 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradWeightGradAVX2(dst *float32, src *float32, plane int, n int)
+func winogradWeightGrad2AVX2(dst *float32, src *float32, plane int, n int)
+
+// winogradInput4AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradInput4AVX2(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradOutput4AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradOutput4AVX2(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+
+// winogradGrad4AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradGrad4AVX2(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradWeight4AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeight4AVX2(dst *float32, plane int, src *float32, n int)
+
+// winogradWeightGrad4AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeightGrad4AVX2(dst *float32, src *float32, plane int, n int)
+
+// winogradInput6AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradInput6AVX2(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradOutput6AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradOutput6AVX2(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+
+// winogradGrad6AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradGrad6AVX2(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradWeight6AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeight6AVX2(dst *float32, plane int, src *float32, n int)
+
+// winogradWeightGrad6AVX2 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeightGrad6AVX2(dst *float32, src *float32, plane int, n int)

@@ -4,27 +4,77 @@
 
 package kernel
 
-// winogradInputAVX512 works like winogradInputGeneric.
+// winogradInput2AVX512 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradInputAVX512(dst *float32, plane int, src *float32, row int, n int)
+func winogradInput2AVX512(dst *float32, plane int, src *float32, row int, n int)
 
-// winogradOutputAVX512 works like winogradOutputGeneric.
+// winogradOutput2AVX512 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradOutputAVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+func winogradOutput2AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
 
-// winogradGradAVX512 works like winogradGradGeneric.
+// winogradGrad2AVX512 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradGradAVX512(dst *float32, plane int, src *float32, row int, n int)
+func winogradGrad2AVX512(dst *float32, plane int, src *float32, row int, n int)
 
-// winogradWeightAVX512 works like winogradWeightGeneric.
+// winogradWeight2AVX512 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradWeightAVX512(dst *float32, plane int, src *float32, n int)
+func winogradWeight2AVX512(dst *float32, plane int, src *float32, n int)
 
-// winogradWeightGradAVX512 works like winogradWeightGradGeneric.
+// winogradWeightGrad2AVX512 works like the generic set's for tiles of this size.
 //
 //go:noescape
-func winogradWeightGradAVX512(dst *float32, src *float32, plane int, n int)
+func winogradWeightGrad2AVX512(dst *float32, src *float32, plane int, n int)
+
+// winogradInput4AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradInput4AVX512(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradOutput4AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradOutput4AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+
+// winogradGrad4AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradGrad4AVX512(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradWeight4AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeight4AVX512(dst *float32, plane int, src *float32, n int)
+
+// winogradWeightGrad4AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeightGrad4AVX512(dst *float32, src *float32, plane int, n int)
+
+// winogradInput6AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradInput6AVX512(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradOutput6AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradOutput6AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+
+// winogradGrad6AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradGrad6AVX512(dst *float32, plane int, src *float32, row int, n int)
+
+// winogradWeight6AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeight6AVX512(dst *float32, plane int, src *float32, n int)
+
+// winogradWeightGrad6AVX512 works like the generic set's for tiles of this size.
+//
+//go:noescape
+func winogradWeightGrad6AVX512(dst *float32, src *float32, plane int, n int)

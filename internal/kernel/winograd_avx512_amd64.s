@@ -2,1277 +2,1545 @@
 
 //go:build !purego
 
-// func winogradInputAVX512(dst *float32, plane int, src *float32, row int, n int)
+#include "textflag.h"
+
+// func winogradInput2AVX512(dst *float32, plane int, src *float32, row int, n int)
 // Requires: AVX, AVX512F
-TEXT ·winogradInputAVX512(SB), $2304-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         plane+8(FP), CX
-	MOVQ         row+24(FP), DX
-	MOVL         $0x40800000, BX
-	VMOVD        BX, X0
-	VBROADCASTSS X0, Z0
-	MOVL         $0x40a00000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
-	LEAQ         (DX)(DX*2), BX
-	MOVQ         src+16(FP), DI
-	LEAQ         (DI)(DX*4), SI
-	ADDQ         DX, SI
-	MOVQ         n+32(FP), R8
+TEXT ·winogradInput2AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ plane+8(FP), CX
+	MOVQ row+24(FP), DX
+	LEAQ (DX)(DX*2), BX
+	MOVQ src+16(FP), SI
+	MOVQ n+32(FP), R8
 
 tile:
-	VMOVUPS      (DI), Z2
-	VMOVUPS      (DI)(DX*1), Z3
-	VMOVUPS      (DI)(DX*2), Z4
-	VMOVUPS      (DI)(BX*1), Z5
-	VMOVUPS      (DI)(DX*4), Z6
-	VMOVUPS      (SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (SP)
-	VMOVUPS      Z10, 384(SP)
-	VMOVUPS      Z2, 768(SP)
-	VMOVUPS      Z5, 1152(SP)
-	VMOVUPS      Z3, 1536(SP)
-	VMOVUPS      Z7, 1920(SP)
-	VMOVUPS      64(DI), Z2
-	VMOVUPS      64(DI)(DX*1), Z3
-	VMOVUPS      64(DI)(DX*2), Z4
-	VMOVUPS      64(DI)(BX*1), Z5
-	VMOVUPS      64(DI)(DX*4), Z6
-	VMOVUPS      64(SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, 64(SP)
-	VMOVUPS      Z10, 448(SP)
-	VMOVUPS      Z2, 832(SP)
-	VMOVUPS      Z5, 1216(SP)
-	VMOVUPS      Z3, 1600(SP)
-	VMOVUPS      Z7, 1984(SP)
-	VMOVUPS      128(DI), Z2
-	VMOVUPS      128(DI)(DX*1), Z3
-	VMOVUPS      128(DI)(DX*2), Z4
-	VMOVUPS      128(DI)(BX*1), Z5
-	VMOVUPS      128(DI)(DX*4), Z6
-	VMOVUPS      128(SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, 128(SP)
-	VMOVUPS      Z10, 512(SP)
-	VMOVUPS      Z2, 896(SP)
-	VMOVUPS      Z5, 1280(SP)
-	VMOVUPS      Z3, 1664(SP)
-	VMOVUPS      Z7, 2048(SP)
-	VMOVUPS      192(DI), Z2
-	VMOVUPS      192(DI)(DX*1), Z3
-	VMOVUPS      192(DI)(DX*2), Z4
-	VMOVUPS      192(DI)(BX*1), Z5
-	VMOVUPS      192(DI)(DX*4), Z6
-	VMOVUPS      192(SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, 192(SP)
-	VMOVUPS      Z10, 576(SP)
-	VMOVUPS      Z2, 960(SP)
-	VMOVUPS      Z5, 1344(SP)
-	VMOVUPS      Z3, 1728(SP)
-	VMOVUPS      Z7, 2112(SP)
-	VMOVUPS      256(DI), Z2
-	VMOVUPS      256(DI)(DX*1), Z3
-	VMOVUPS      256(DI)(DX*2), Z4
-	VMOVUPS      256(DI)(BX*1), Z5
-	VMOVUPS      256(DI)(DX*4), Z6
-	VMOVUPS      256(SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, 256(SP)
-	VMOVUPS      Z10, 640(SP)
-	VMOVUPS      Z2, 1024(SP)
-	VMOVUPS      Z5, 1408(SP)
-	VMOVUPS      Z3, 1792(SP)
-	VMOVUPS      Z7, 2176(SP)
-	VMOVUPS      320(DI), Z2
-	VMOVUPS      320(DI)(DX*1), Z3
-	VMOVUPS      320(DI)(DX*2), Z4
-	VMOVUPS      320(DI)(BX*1), Z5
-	VMOVUPS      320(DI)(DX*4), Z6
-	VMOVUPS      320(SI), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, 320(SP)
-	VMOVUPS      Z10, 704(SP)
-	VMOVUPS      Z2, 1088(SP)
-	VMOVUPS      Z5, 1472(SP)
-	VMOVUPS      Z3, 1856(SP)
-	VMOVUPS      Z7, 2240(SP)
-	VMOVUPS      (SP), Z2
-	VMOVUPS      64(SP), Z3
-	VMOVUPS      128(SP), Z4
-	VMOVUPS      192(SP), Z5
-	VMOVUPS      256(SP), Z6
-	VMOVUPS      320(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	MOVQ         AX, R9
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      384(SP), Z2
-	VMOVUPS      448(SP), Z3
-	VMOVUPS      512(SP), Z4
-	VMOVUPS      576(SP), Z5
-	VMOVUPS      640(SP), Z6
-	VMOVUPS      704(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      768(SP), Z2
-	VMOVUPS      832(SP), Z3
-	VMOVUPS      896(SP), Z4
-	VMOVUPS      960(SP), Z5
-	VMOVUPS      1024(SP), Z6
-	VMOVUPS      1088(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      1152(SP), Z2
-	VMOVUPS      1216(SP), Z3
-	VMOVUPS      1280(SP), Z4
-	VMOVUPS      1344(SP), Z5
-	VMOVUPS      1408(SP), Z6
-	VMOVUPS      1472(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      1536(SP), Z2
-	VMOVUPS      1600(SP), Z3
-	VMOVUPS      1664(SP), Z4
-	VMOVUPS      1728(SP), Z5
-	VMOVUPS      1792(SP), Z6
-	VMOVUPS      1856(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      1920(SP), Z2
-	VMOVUPS      1984(SP), Z3
-	VMOVUPS      2048(SP), Z4
-	VMOVUPS      2112(SP), Z5
-	VMOVUPS      2176(SP), Z6
-	VMOVUPS      2240(SP), Z7
-	VMOVAPS      Z6, Z8
-	VFNMADD231PS Z1, Z4, Z8
-	VFMADD231PS  Z0, Z2, Z8
-	VFNMADD231PS Z1, Z5, Z7
-	VFMADD231PS  Z0, Z3, Z7
-	VMOVAPS      Z6, Z2
-	VFNMADD231PS Z0, Z4, Z2
-	VMOVAPS      Z5, Z9
-	VFNMADD231PS Z0, Z3, Z9
-	VADDPS       Z9, Z2, Z10
-	VSUBPS       Z9, Z2, Z2
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z3, Z5, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z4, Z5
-	VSUBPS       Z3, Z4, Z3
-	VMOVUPS      Z8, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z10, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z2, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z5, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z3, (R9)
-	ADDQ         CX, R9
-	VMOVUPS      Z7, (R9)
-	ADDQ         CX, R9
-	ADDQ         $+64, AX
-	ADDQ         $+256, DI
-	ADDQ         $+256, SI
-	DECQ         R8
-	JNE          tile
+	VMOVUPS (SI)(DX*2), Z0
+	VSUBPS  (SI), Z0, Z0
+	VMOVUPS 64(SI)(DX*2), Z1
+	VSUBPS  64(SI), Z1, Z1
+	VMOVUPS 128(SI)(DX*2), Z2
+	VSUBPS  128(SI), Z2, Z2
+	VMOVUPS 192(SI)(DX*2), Z3
+	VSUBPS  192(SI), Z3, Z3
+	IMUL3Q  $0x00, CX, DI
+	ADDQ    AX, DI
+	VSUBPS  Z0, Z2, Z0
+	VMOVUPS Z0, (DI)
+	VMOVAPS Z2, Z0
+	VMOVAPS Z1, Z2
+	VADDPS  Z2, Z0, Z4
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VSUBPS  Z2, Z0, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	VSUBPS  Z1, Z3, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS (SI)(DX*2), Z0
+	VMOVUPS (SI)(DX*1), Z1
+	VADDPS  Z1, Z0, Z2
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS 64(SI)(DX*2), Z1
+	VMOVUPS 64(SI)(DX*1), Z3
+	VADDPS  Z3, Z1, Z4
+	VSUBPS  Z3, Z1, Z1
+	VMOVUPS 128(SI)(DX*2), Z3
+	VMOVUPS 128(SI)(DX*1), Z5
+	VADDPS  Z5, Z3, Z6
+	VSUBPS  Z5, Z3, Z3
+	VMOVUPS 192(SI)(DX*2), Z5
+	VMOVUPS 192(SI)(DX*1), Z7
+	VADDPS  Z7, Z5, Z8
+	VSUBPS  Z7, Z5, Z5
+	IMUL3Q  $0x04, CX, DI
+	ADDQ    AX, DI
+	VSUBPS  Z2, Z6, Z2
+	VMOVUPS Z2, (DI)
+	VMOVAPS Z6, Z2
+	VMOVAPS Z4, Z6
+	VADDPS  Z6, Z2, Z7
+	ADDQ    CX, DI
+	VMOVUPS Z7, (DI)
+	VSUBPS  Z6, Z2, Z2
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	VSUBPS  Z4, Z8, Z2
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	IMUL3Q  $0x08, CX, DI
+	ADDQ    AX, DI
+	VSUBPS  Z0, Z3, Z0
+	VMOVUPS Z0, (DI)
+	VMOVAPS Z3, Z0
+	VMOVAPS Z1, Z2
+	VADDPS  Z2, Z0, Z3
+	ADDQ    CX, DI
+	VMOVUPS Z3, (DI)
+	VSUBPS  Z2, Z0, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	VSUBPS  Z1, Z5, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS (SI)(BX*1), Z0
+	VSUBPS  (SI)(DX*1), Z0, Z0
+	VMOVUPS 64(SI)(BX*1), Z1
+	VSUBPS  64(SI)(DX*1), Z1, Z1
+	VMOVUPS 128(SI)(BX*1), Z2
+	VSUBPS  128(SI)(DX*1), Z2, Z2
+	VMOVUPS 192(SI)(BX*1), Z3
+	VSUBPS  192(SI)(DX*1), Z3, Z3
+	IMUL3Q  $0x0c, CX, DI
+	ADDQ    AX, DI
+	VSUBPS  Z0, Z2, Z0
+	VMOVUPS Z0, (DI)
+	VMOVAPS Z2, Z0
+	VMOVAPS Z1, Z2
+	VADDPS  Z2, Z0, Z4
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VSUBPS  Z2, Z0, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	VSUBPS  Z1, Z3, Z0
+	ADDQ    CX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    $+128, SI
+	ADDQ    $+64, AX
+	DECQ    R8
+	JNE     tile
 	VZEROUPPER
 	RET
 
-// func winogradOutputAVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+// func winogradOutput2AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
 // Requires: AVX, AVX512F
-TEXT ·winogradOutputAVX512(SB), $1536-56
-	MOVQ         src+16(FP), AX
-	MOVQ         plane+24(FP), CX
-	MOVQ         row+8(FP), DX
-	MOVQ         bias+40(FP), BX
-	MOVL         $0x40000000, SI
-	VMOVD        SI, X0
-	VBROADCASTSS X0, Z0
-	MOVL         $0x40800000, SI
-	VMOVD        SI, X1
-	VBROADCASTSS X1, Z1
-	MOVL         $0x41000000, SI
-	VMOVD        SI, X2
-	VBROADCASTSS X2, Z2
-	MOVQ         flags+48(FP), SI
-	XORL         DI, DI
-	TESTQ        $0x00000002, SI
-	JNE          floor
-	MOVL         $0xff800000, DI
+TEXT ·winogradOutput2AVX512(SB), NOSPLIT, $0-56
+	MOVQ  src+16(FP), AX
+	MOVQ  plane+24(FP), CX
+	MOVQ  bias+40(FP), DX
+	MOVQ  flags+48(FP), BX
+	XORL  SI, SI
+	TESTQ $0x00000002, BX
+	JNE   floor
+	MOVL  $0xff800000, SI
 
 floor:
-	VMOVD        DI, X3
-	VBROADCASTSS X3, Z3
-	LEAQ         (DX)(DX*2), SI
-	MOVQ         dst+0(FP), DI
-	MOVQ         n+32(FP), R8
+	VMOVD        SI, X0
+	VBROADCASTSS X0, Z0
+	IMUL3Q       $0x04, CX, BX
+	LEAQ         (BX)(BX*2), DI
+	MOVQ         dst+0(FP), R8
+	MOVQ         row+8(FP), R9
+	MOVQ         n+32(FP), R10
 
 tile:
-	LEAQ        (CX)(CX*2), R11
-	ADDQ        R11, R11
-	MOVQ        AX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, (SP)
-	VMOVUPS     Z5, 384(SP)
-	VMOVUPS     Z10, 768(SP)
-	VMOVUPS     Z9, 1152(SP)
-	ADDQ        CX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, 64(SP)
-	VMOVUPS     Z5, 448(SP)
-	VMOVUPS     Z10, 832(SP)
-	VMOVUPS     Z9, 1216(SP)
-	ADDQ        CX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, 128(SP)
-	VMOVUPS     Z5, 512(SP)
-	VMOVUPS     Z10, 896(SP)
-	VMOVUPS     Z9, 1280(SP)
-	ADDQ        CX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, 192(SP)
-	VMOVUPS     Z5, 576(SP)
-	VMOVUPS     Z10, 960(SP)
-	VMOVUPS     Z9, 1344(SP)
-	ADDQ        CX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, 256(SP)
-	VMOVUPS     Z5, 640(SP)
-	VMOVUPS     Z10, 1024(SP)
-	VMOVUPS     Z9, 1408(SP)
-	ADDQ        CX, R9
-	MOVQ        R9, R10
-	VMOVUPS     (R10), Z4
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z5
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z6
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z7
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z8
-	ADDQ        R11, R10
-	VMOVUPS     (R10), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VMOVUPS     Z4, 320(SP)
-	VMOVUPS     Z5, 704(SP)
-	VMOVUPS     Z10, 1088(SP)
-	VMOVUPS     Z9, 1472(SP)
-	VMOVUPS     (SP), Z4
-	VMOVUPS     64(SP), Z5
-	VMOVUPS     128(SP), Z6
-	VMOVUPS     192(SP), Z7
-	VMOVUPS     256(SP), Z8
-	VMOVUPS     320(SP), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VADDPS      (BX), Z4, Z4
-	VMAXPS      Z4, Z3, Z4
-	VMOVUPS     Z4, (DI)
-	VADDPS      (BX), Z5, Z5
-	VMAXPS      Z5, Z3, Z5
-	VMOVUPS     Z5, 64(DI)
-	VADDPS      (BX), Z10, Z10
-	VMAXPS      Z10, Z3, Z10
-	VMOVUPS     Z10, 128(DI)
-	VADDPS      (BX), Z9, Z9
-	VMAXPS      Z9, Z3, Z9
-	VMOVUPS     Z9, 192(DI)
-	VMOVUPS     384(SP), Z4
-	VMOVUPS     448(SP), Z5
-	VMOVUPS     512(SP), Z6
-	VMOVUPS     576(SP), Z7
-	VMOVUPS     640(SP), Z8
-	VMOVUPS     704(SP), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VADDPS      (BX), Z4, Z4
-	VMAXPS      Z4, Z3, Z4
-	VMOVUPS     Z4, (DI)(DX*1)
-	VADDPS      (BX), Z5, Z5
-	VMAXPS      Z5, Z3, Z5
-	VMOVUPS     Z5, 64(DI)(DX*1)
-	VADDPS      (BX), Z10, Z10
-	VMAXPS      Z10, Z3, Z10
-	VMOVUPS     Z10, 128(DI)(DX*1)
-	VADDPS      (BX), Z9, Z9
-	VMAXPS      Z9, Z3, Z9
-	VMOVUPS     Z9, 192(DI)(DX*1)
-	VMOVUPS     768(SP), Z4
-	VMOVUPS     832(SP), Z5
-	VMOVUPS     896(SP), Z6
-	VMOVUPS     960(SP), Z7
-	VMOVUPS     1024(SP), Z8
-	VMOVUPS     1088(SP), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VADDPS      (BX), Z4, Z4
-	VMAXPS      Z4, Z3, Z4
-	VMOVUPS     Z4, (DI)(DX*2)
-	VADDPS      (BX), Z5, Z5
-	VMAXPS      Z5, Z3, Z5
-	VMOVUPS     Z5, 64(DI)(DX*2)
-	VADDPS      (BX), Z10, Z10
-	VMAXPS      Z10, Z3, Z10
-	VMOVUPS     Z10, 128(DI)(DX*2)
-	VADDPS      (BX), Z9, Z9
-	VMAXPS      Z9, Z3, Z9
-	VMOVUPS     Z9, 192(DI)(DX*2)
-	VMOVUPS     1152(SP), Z4
-	VMOVUPS     1216(SP), Z5
-	VMOVUPS     1280(SP), Z6
-	VMOVUPS     1344(SP), Z7
-	VMOVUPS     1408(SP), Z8
-	VMOVUPS     1472(SP), Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z7, Z6
-	VSUBPS      Z8, Z7, Z7
-	VADDPS      Z10, Z4, Z4
-	VADDPS      Z6, Z4, Z4
-	VADDPS      Z5, Z9, Z9
-	VFMADD231PS Z2, Z7, Z9
-	VFMADD231PS Z0, Z7, Z5
-	VFMADD231PS Z1, Z6, Z10
-	VADDPS      (BX), Z4, Z4
-	VMAXPS      Z4, Z3, Z4
-	VMOVUPS     Z4, (DI)(SI*1)
-	VADDPS      (BX), Z5, Z5
-	VMAXPS      Z5, Z3, Z5
-	VMOVUPS     Z5, 64(DI)(SI*1)
-	VADDPS      (BX), Z10, Z10
-	VMAXPS      Z10, Z3, Z10
-	VMOVUPS     Z10, 128(DI)(SI*1)
-	VADDPS      (BX), Z9, Z9
-	VMAXPS      Z9, Z3, Z9
-	VMOVUPS     Z9, 192(DI)(SI*1)
-	ADDQ        $+64, AX
-	ADDQ        $+256, DI
-	DECQ        R8
-	JNE         tile
+	MOVQ    AX, SI
+	VMOVUPS (SI)(BX*1), Z1
+	VADDPS  (SI)(BX*2), Z1, Z1
+	VADDPS  (SI), Z1, Z1
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z2
+	VADDPS  (SI)(BX*2), Z2, Z2
+	VADDPS  (SI), Z2, Z2
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z3
+	VADDPS  (SI)(BX*2), Z3, Z3
+	VADDPS  (SI), Z3, Z3
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z4
+	VADDPS  (SI)(BX*2), Z4, Z4
+	VADDPS  (SI), Z4, Z4
+	IMUL3Q  $0x00, R9, SI
+	ADDQ    R8, SI
+	VADDPS  Z3, Z2, Z5
+	VADDPS  Z1, Z5, Z1
+	VADDPS  (DX), Z1, Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, (SI)
+	VSUBPS  Z3, Z2, Z1
+	VADDPS  Z4, Z1, Z1
+	VADDPS  (DX), Z1, Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, 64(SI)
+	MOVQ    AX, SI
+	VMOVUPS (SI)(BX*1), Z1
+	VSUBPS  (SI)(BX*2), Z1, Z1
+	VADDPS  (SI)(DI*1), Z1, Z1
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z2
+	VSUBPS  (SI)(BX*2), Z2, Z2
+	VADDPS  (SI)(DI*1), Z2, Z2
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z3
+	VSUBPS  (SI)(BX*2), Z3, Z3
+	VADDPS  (SI)(DI*1), Z3, Z3
+	ADDQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z4
+	VSUBPS  (SI)(BX*2), Z4, Z4
+	VADDPS  (SI)(DI*1), Z4, Z4
+	IMUL3Q  $0x01, R9, SI
+	ADDQ    R8, SI
+	VADDPS  Z3, Z2, Z5
+	VADDPS  Z1, Z5, Z1
+	VADDPS  (DX), Z1, Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, (SI)
+	VSUBPS  Z3, Z2, Z1
+	VADDPS  Z4, Z1, Z1
+	VADDPS  (DX), Z1, Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, 64(SI)
+	ADDQ    $+64, AX
+	ADDQ    $+128, R8
+	DECQ    R10
+	JNE     tile
 	VZEROUPPER
 	RET
 
-// func winogradGradAVX512(dst *float32, plane int, src *float32, row int, n int)
+// func winogradGrad2AVX512(dst *float32, plane int, src *float32, row int, n int)
 // Requires: AVX, AVX512F
-TEXT ·winogradGradAVX512(SB), $1536-40
+TEXT ·winogradGrad2AVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         plane+8(FP), CX
-	MOVQ         row+24(FP), DX
-	MOVL         $0x3e800000, BX
-	VMOVD        BX, X0
+	MOVL         $0x3f000000, DX
+	VMOVD        DX, X0
 	VBROADCASTSS X0, Z0
-	MOVL         $0xbe2aaaab, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	MOVL         $0x3eaaaaab, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
-	LEAQ         (DX)(DX*2), BX
-	MOVQ         src+16(FP), SI
+	MOVQ         row+24(FP), DX
+	MOVQ         src+16(FP), BX
 	MOVQ         n+32(FP), DI
 
 tile:
-	VMOVUPS     (SI), Z4
-	VMOVUPS     (SI)(DX*1), Z5
-	VMOVUPS     (SI)(DX*2), Z6
-	VMOVUPS     (SI)(BX*1), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (SP)
-	VMOVUPS     Z5, 256(SP)
-	VMOVUPS     Z9, 512(SP)
-	VMOVUPS     Z10, 768(SP)
-	VMOVUPS     Z4, 1024(SP)
-	VMOVUPS     Z7, 1280(SP)
-	VMOVUPS     64(SI), Z4
-	VMOVUPS     64(SI)(DX*1), Z5
-	VMOVUPS     64(SI)(DX*2), Z6
-	VMOVUPS     64(SI)(BX*1), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, 64(SP)
-	VMOVUPS     Z5, 320(SP)
-	VMOVUPS     Z9, 576(SP)
-	VMOVUPS     Z10, 832(SP)
-	VMOVUPS     Z4, 1088(SP)
-	VMOVUPS     Z7, 1344(SP)
-	VMOVUPS     128(SI), Z4
-	VMOVUPS     128(SI)(DX*1), Z5
-	VMOVUPS     128(SI)(DX*2), Z6
-	VMOVUPS     128(SI)(BX*1), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, 128(SP)
-	VMOVUPS     Z5, 384(SP)
-	VMOVUPS     Z9, 640(SP)
-	VMOVUPS     Z10, 896(SP)
-	VMOVUPS     Z4, 1152(SP)
-	VMOVUPS     Z7, 1408(SP)
-	VMOVUPS     192(SI), Z4
-	VMOVUPS     192(SI)(DX*1), Z5
-	VMOVUPS     192(SI)(DX*2), Z6
-	VMOVUPS     192(SI)(BX*1), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, 192(SP)
-	VMOVUPS     Z5, 448(SP)
-	VMOVUPS     Z9, 704(SP)
-	VMOVUPS     Z10, 960(SP)
-	VMOVUPS     Z4, 1216(SP)
-	VMOVUPS     Z7, 1472(SP)
-	VMOVUPS     (SP), Z4
-	VMOVUPS     64(SP), Z5
-	VMOVUPS     128(SP), Z6
-	VMOVUPS     192(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	MOVQ        AX, R8
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     256(SP), Z4
-	VMOVUPS     320(SP), Z5
-	VMOVUPS     384(SP), Z6
-	VMOVUPS     448(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     512(SP), Z4
-	VMOVUPS     576(SP), Z5
-	VMOVUPS     640(SP), Z6
-	VMOVUPS     704(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     768(SP), Z4
-	VMOVUPS     832(SP), Z5
-	VMOVUPS     896(SP), Z6
-	VMOVUPS     960(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     1024(SP), Z4
-	VMOVUPS     1088(SP), Z5
-	VMOVUPS     1152(SP), Z6
-	VMOVUPS     1216(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     1280(SP), Z4
-	VMOVUPS     1344(SP), Z5
-	VMOVUPS     1408(SP), Z6
-	VMOVUPS     1472(SP), Z7
-	VMULPS      Z0, Z4, Z8
-	VADDPS      Z6, Z4, Z9
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z0, Z4, Z6
-	VMOVAPS     Z7, Z4
-	VFMADD231PS Z0, Z5, Z4
-	VMULPS      Z2, Z6, Z6
-	VMULPS      Z3, Z4, Z4
-	VADDPS      Z10, Z9, Z5
-	VSUBPS      Z10, Z9, Z9
-	VADDPS      Z4, Z6, Z10
-	VSUBPS      Z4, Z6, Z4
-	VMOVUPS     Z8, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z5, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z9, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z10, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z4, (R8)
-	ADDQ        CX, R8
-	VMOVUPS     Z7, (R8)
-	ADDQ        CX, R8
+	VMOVUPS     (BX), Z1
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z1
+	VMOVUPS     64(BX), Z2
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z2, Z2
+	IMUL3Q      $0x00, CX, SI
+	ADDQ        AX, SI
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z3
+	VMOVUPS     Z3, (SI)
+	VMULPS      Z1, Z0, Z1
+	VMULPS      Z2, Z0, Z3
+	VADDPS      Z3, Z1, Z4
+	ADDQ        CX, SI
+	VMOVUPS     Z4, (SI)
+	VSUBPS      Z3, Z1, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	VMOVAPS     Z2, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	VMULPS      (BX), Z0, Z1
+	VMULPS      (BX)(DX*1), Z0, Z2
+	VADDPS      Z2, Z1, Z3
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      64(BX), Z0, Z2
+	VMULPS      64(BX)(DX*1), Z0, Z4
+	VADDPS      Z4, Z2, Z5
+	VSUBPS      Z4, Z2, Z2
+	IMUL3Q      $0x04, CX, SI
+	ADDQ        AX, SI
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z3, Z4
+	VMOVUPS     Z4, (SI)
+	VMULPS      Z3, Z0, Z3
+	VMULPS      Z5, Z0, Z4
+	VADDPS      Z4, Z3, Z6
+	ADDQ        CX, SI
+	VMOVUPS     Z6, (SI)
+	VSUBPS      Z4, Z3, Z3
+	ADDQ        CX, SI
+	VMOVUPS     Z3, (SI)
+	VMOVAPS     Z5, Z3
+	ADDQ        CX, SI
+	VMOVUPS     Z3, (SI)
+	IMUL3Q      $0x08, CX, SI
+	ADDQ        AX, SI
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z3
+	VMOVUPS     Z3, (SI)
+	VMULPS      Z1, Z0, Z1
+	VMULPS      Z2, Z0, Z3
+	VADDPS      Z3, Z1, Z4
+	ADDQ        CX, SI
+	VMOVUPS     Z4, (SI)
+	VSUBPS      Z3, Z1, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	VMOVAPS     Z2, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	VMOVUPS     (BX)(DX*1), Z1
+	VMOVUPS     64(BX)(DX*1), Z2
+	IMUL3Q      $0x0c, CX, SI
+	ADDQ        AX, SI
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z3
+	VMOVUPS     Z3, (SI)
+	VMULPS      Z1, Z0, Z1
+	VMULPS      Z2, Z0, Z3
+	VADDPS      Z3, Z1, Z4
+	ADDQ        CX, SI
+	VMOVUPS     Z4, (SI)
+	VSUBPS      Z3, Z1, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	VMOVAPS     Z2, Z1
+	ADDQ        CX, SI
+	VMOVUPS     Z1, (SI)
+	ADDQ        $+128, BX
 	ADDQ        $+64, AX
-	ADDQ        $+256, SI
 	DECQ        DI
 	JNE         tile
 	VZEROUPPER
 	RET
 
-// func winogradWeightAVX512(dst *float32, plane int, src *float32, n int)
+DATA winograd_bf800000<>+0(SB)/4, $0xbf800000
+GLOBL winograd_bf800000<>(SB), RODATA|NOPTR, $4
+
+// func winogradWeight2AVX512(dst *float32, plane int, src *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·winogradWeightAVX512(SB), $1152-32
+TEXT ·winogradWeight2AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	MOVQ         n+24(FP), SI
+
+tile:
+	VMOVUPS     (DX), Z1
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z1
+	VMOVUPS     64(DX), Z2
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z2, Z2
+	VMOVUPS     128(DX), Z3
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z3, Z3
+	IMUL3Q      $0x00, CX, BX
+	ADDQ        AX, BX
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z4
+	VMOVUPS     Z4, (BX)
+	VMULPS      Z1, Z0, Z1
+	VFMADD231PS Z3, Z0, Z1
+	VMULPS      Z2, Z0, Z2
+	VADDPS      Z2, Z1, Z4
+	ADDQ        CX, BX
+	VMOVUPS     Z4, (BX)
+	VSUBPS      Z2, Z1, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	VMOVAPS     Z3, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	VMULPS      (DX), Z0, Z1
+	VFMADD231PS 384(DX), Z0, Z1
+	VMULPS      192(DX), Z0, Z2
+	VADDPS      Z2, Z1, Z3
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      64(DX), Z0, Z2
+	VFMADD231PS 448(DX), Z0, Z2
+	VMULPS      256(DX), Z0, Z4
+	VADDPS      Z4, Z2, Z5
+	VSUBPS      Z4, Z2, Z2
+	VMULPS      128(DX), Z0, Z4
+	VFMADD231PS 512(DX), Z0, Z4
+	VMULPS      320(DX), Z0, Z6
+	VADDPS      Z6, Z4, Z7
+	VSUBPS      Z6, Z4, Z4
+	IMUL3Q      $0x04, CX, BX
+	ADDQ        AX, BX
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z3, Z6
+	VMOVUPS     Z6, (BX)
+	VMULPS      Z3, Z0, Z3
+	VFMADD231PS Z7, Z0, Z3
+	VMULPS      Z5, Z0, Z5
+	VADDPS      Z5, Z3, Z6
+	ADDQ        CX, BX
+	VMOVUPS     Z6, (BX)
+	VSUBPS      Z5, Z3, Z3
+	ADDQ        CX, BX
+	VMOVUPS     Z3, (BX)
+	VMOVAPS     Z7, Z3
+	ADDQ        CX, BX
+	VMOVUPS     Z3, (BX)
+	IMUL3Q      $0x08, CX, BX
+	ADDQ        AX, BX
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z3
+	VMOVUPS     Z3, (BX)
+	VMULPS      Z1, Z0, Z1
+	VFMADD231PS Z4, Z0, Z1
+	VMULPS      Z2, Z0, Z2
+	VADDPS      Z2, Z1, Z3
+	ADDQ        CX, BX
+	VMOVUPS     Z3, (BX)
+	VSUBPS      Z2, Z1, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	VMOVAPS     Z4, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	VMOVUPS     384(DX), Z1
+	VMOVUPS     448(DX), Z2
+	VMOVUPS     512(DX), Z3
+	IMUL3Q      $0x0c, CX, BX
+	ADDQ        AX, BX
+	VMULPS.BCST winograd_bf800000<>+0(SB), Z1, Z4
+	VMOVUPS     Z4, (BX)
+	VMULPS      Z1, Z0, Z1
+	VFMADD231PS Z3, Z0, Z1
+	VMULPS      Z2, Z0, Z2
+	VADDPS      Z2, Z1, Z4
+	ADDQ        CX, BX
+	VMOVUPS     Z4, (BX)
+	VSUBPS      Z2, Z1, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	VMOVAPS     Z3, Z1
+	ADDQ        CX, BX
+	VMOVUPS     Z1, (BX)
+	ADDQ        $+64, AX
+	ADDQ        $+576, DX
+	DECQ        SI
+	JNE         tile
+	VZEROUPPER
+	RET
+
+// func winogradWeightGrad2AVX512(dst *float32, src *float32, plane int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeightGrad2AVX512(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   plane+16(FP), DX
+	IMUL3Q $0x04, DX, BX
+	LEAQ   (BX)(BX*2), DI
+	MOVQ   n+24(FP), R8
+
+tile:
+	MOVQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z0
+	VADDPS  (SI)(BX*2), Z0, Z0
+	VADDPS  (SI), Z0, Z1
+	VADDPS  (SI)(DI*1), Z0, Z0
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z2
+	VADDPS  (SI)(BX*2), Z2, Z2
+	VADDPS  (SI), Z2, Z3
+	VADDPS  (SI)(DI*1), Z2, Z2
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z4
+	VADDPS  (SI)(BX*2), Z4, Z4
+	VADDPS  (SI), Z4, Z5
+	VADDPS  (SI)(DI*1), Z4, Z4
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z6
+	VADDPS  (SI)(BX*2), Z6, Z6
+	VADDPS  (SI), Z6, Z7
+	VADDPS  (SI)(DI*1), Z6, Z6
+	VADDPS  Z5, Z3, Z8
+	VADDPS  Z1, Z8, Z1
+	VMOVUPS Z1, (AX)
+	VADDPS  Z7, Z8, Z1
+	VMOVUPS Z1, 128(AX)
+	VSUBPS  Z5, Z3, Z1
+	VMOVUPS Z1, 64(AX)
+	VADDPS  Z4, Z2, Z1
+	VADDPS  Z0, Z1, Z0
+	VMOVUPS Z0, 384(AX)
+	VADDPS  Z6, Z1, Z0
+	VMOVUPS Z0, 512(AX)
+	VSUBPS  Z4, Z2, Z0
+	VMOVUPS Z0, 448(AX)
+	MOVQ    CX, SI
+	VMOVUPS (SI)(BX*1), Z0
+	VSUBPS  (SI)(BX*2), Z0, Z0
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z1
+	VSUBPS  (SI)(BX*2), Z1, Z1
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z2
+	VSUBPS  (SI)(BX*2), Z2, Z2
+	ADDQ    DX, SI
+	VMOVUPS (SI)(BX*1), Z3
+	VSUBPS  (SI)(BX*2), Z3, Z3
+	VADDPS  Z2, Z1, Z4
+	VADDPS  Z0, Z4, Z0
+	VMOVUPS Z0, 192(AX)
+	VADDPS  Z3, Z4, Z0
+	VMOVUPS Z0, 320(AX)
+	VSUBPS  Z2, Z1, Z0
+	VMOVUPS Z0, 256(AX)
+	ADDQ    $+576, AX
+	ADDQ    $+64, CX
+	DECQ    R8
+	JNE     tile
+	VZEROUPPER
+	RET
+
+// func winogradInput4AVX512(dst *float32, plane int, src *float32, row int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVL         $0x40800000, DX
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40a00000, DX
+	VMOVD        DX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x40000000, DX
+	VMOVD        DX, X2
+	VBROADCASTSS X2, Z2
+	MOVQ         row+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         src+16(FP), DI
+	LEAQ         (DI)(DX*4), SI
+	ADDQ         DX, SI
+	MOVQ         n+32(FP), R9
+
+tile:
+	VMOVUPS      (DI)(DX*2), Z3
+	VFNMADD213PS (DI)(DX*4), Z1, Z3
+	VFMADD231PS  (DI), Z0, Z3
+	VMOVUPS      64(DI)(DX*2), Z4
+	VFNMADD213PS 64(DI)(DX*4), Z1, Z4
+	VFMADD231PS  64(DI), Z0, Z4
+	VMOVUPS      128(DI)(DX*2), Z5
+	VFNMADD213PS 128(DI)(DX*4), Z1, Z5
+	VFMADD231PS  128(DI), Z0, Z5
+	VMOVUPS      192(DI)(DX*2), Z6
+	VFNMADD213PS 192(DI)(DX*4), Z1, Z6
+	VFMADD231PS  192(DI), Z0, Z6
+	VMOVUPS      256(DI)(DX*2), Z7
+	VFNMADD213PS 256(DI)(DX*4), Z1, Z7
+	VFMADD231PS  256(DI), Z0, Z7
+	VMOVUPS      320(DI)(DX*2), Z8
+	VFNMADD213PS 320(DI)(DX*4), Z1, Z8
+	VFMADD231PS  320(DI), Z0, Z8
+	IMUL3Q       $0x00, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z5, Z9
+	VFNMADD213PS Z7, Z1, Z9
+	VFMADD231PS  Z3, Z0, Z9
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z5, Z3
+	VFNMADD213PS Z7, Z0, Z3
+	VMOVAPS      Z4, Z9
+	VFNMADD213PS Z6, Z0, Z9
+	VADDPS       Z9, Z3, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VSUBPS       Z5, Z7, Z3
+	VMULPS       Z6, Z2, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VADDPS       Z5, Z3, Z7
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z6, Z3
+	VFNMADD213PS Z8, Z1, Z3
+	VFMADD231PS  Z4, Z0, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVUPS      (DI)(DX*2), Z3
+	VFNMADD213PS (DI)(DX*4), Z0, Z3
+	VMOVUPS      (DI)(DX*1), Z4
+	VFNMADD213PS (DI)(BX*1), Z0, Z4
+	VADDPS       Z4, Z3, Z5
+	VSUBPS       Z4, Z3, Z3
+	VMOVUPS      64(DI)(DX*2), Z4
+	VFNMADD213PS 64(DI)(DX*4), Z0, Z4
+	VMOVUPS      64(DI)(DX*1), Z6
+	VFNMADD213PS 64(DI)(BX*1), Z0, Z6
+	VADDPS       Z6, Z4, Z7
+	VSUBPS       Z6, Z4, Z4
+	VMOVUPS      128(DI)(DX*2), Z6
+	VFNMADD213PS 128(DI)(DX*4), Z0, Z6
+	VMOVUPS      128(DI)(DX*1), Z8
+	VFNMADD213PS 128(DI)(BX*1), Z0, Z8
+	VADDPS       Z8, Z6, Z9
+	VSUBPS       Z8, Z6, Z6
+	VMOVUPS      192(DI)(DX*2), Z8
+	VFNMADD213PS 192(DI)(DX*4), Z0, Z8
+	VMOVUPS      192(DI)(DX*1), Z10
+	VFNMADD213PS 192(DI)(BX*1), Z0, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMOVUPS      256(DI)(DX*2), Z10
+	VFNMADD213PS 256(DI)(DX*4), Z0, Z10
+	VMOVUPS      256(DI)(DX*1), Z12
+	VFNMADD213PS 256(DI)(BX*1), Z0, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	VMOVUPS      320(DI)(DX*2), Z12
+	VFNMADD213PS 320(DI)(DX*4), Z0, Z12
+	VMOVUPS      320(DI)(DX*1), Z14
+	VFNMADD213PS 320(DI)(BX*1), Z0, Z14
+	VADDPS       Z14, Z12, Z15
+	VSUBPS       Z14, Z12, Z12
+	IMUL3Q       $0x06, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z9, Z14
+	VFNMADD213PS Z13, Z1, Z14
+	VFMADD231PS  Z5, Z0, Z14
+	VMOVUPS      Z14, (R8)
+	VMOVAPS      Z9, Z5
+	VFNMADD213PS Z13, Z0, Z5
+	VMOVAPS      Z7, Z14
+	VFNMADD213PS Z11, Z0, Z14
+	VADDPS       Z14, Z5, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z14, Z5, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	VSUBPS       Z9, Z13, Z5
+	VMULPS       Z11, Z2, Z9
+	VFNMADD231PS Z7, Z2, Z9
+	VADDPS       Z9, Z5, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z9, Z5, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z11, Z5
+	VFNMADD213PS Z15, Z1, Z5
+	VFMADD231PS  Z7, Z0, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	IMUL3Q       $0x0c, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z6, Z5
+	VFNMADD213PS Z10, Z1, Z5
+	VFMADD231PS  Z3, Z0, Z5
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z6, Z3
+	VFNMADD213PS Z10, Z0, Z3
+	VMOVAPS      Z4, Z5
+	VFNMADD213PS Z8, Z0, Z5
+	VADDPS       Z5, Z3, Z7
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VSUBPS       Z6, Z10, Z3
+	VMULPS       Z8, Z2, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VADDPS       Z5, Z3, Z6
+	ADDQ         CX, R8
+	VMOVUPS      Z6, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z8, Z3
+	VFNMADD213PS Z12, Z1, Z3
+	VFMADD231PS  Z4, Z0, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVUPS      (DI)(DX*4), Z3
+	VSUBPS       (DI)(DX*2), Z3, Z3
+	VMULPS       (DI)(BX*1), Z2, Z4
+	VFNMADD231PS (DI)(DX*1), Z2, Z4
+	VADDPS       Z4, Z3, Z5
+	VSUBPS       Z4, Z3, Z3
+	VMOVUPS      64(DI)(DX*4), Z4
+	VSUBPS       64(DI)(DX*2), Z4, Z4
+	VMULPS       64(DI)(BX*1), Z2, Z6
+	VFNMADD231PS 64(DI)(DX*1), Z2, Z6
+	VADDPS       Z6, Z4, Z7
+	VSUBPS       Z6, Z4, Z4
+	VMOVUPS      128(DI)(DX*4), Z6
+	VSUBPS       128(DI)(DX*2), Z6, Z6
+	VMULPS       128(DI)(BX*1), Z2, Z8
+	VFNMADD231PS 128(DI)(DX*1), Z2, Z8
+	VADDPS       Z8, Z6, Z9
+	VSUBPS       Z8, Z6, Z6
+	VMOVUPS      192(DI)(DX*4), Z8
+	VSUBPS       192(DI)(DX*2), Z8, Z8
+	VMULPS       192(DI)(BX*1), Z2, Z10
+	VFNMADD231PS 192(DI)(DX*1), Z2, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMOVUPS      256(DI)(DX*4), Z10
+	VSUBPS       256(DI)(DX*2), Z10, Z10
+	VMULPS       256(DI)(BX*1), Z2, Z12
+	VFNMADD231PS 256(DI)(DX*1), Z2, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	VMOVUPS      320(DI)(DX*4), Z12
+	VSUBPS       320(DI)(DX*2), Z12, Z12
+	VMULPS       320(DI)(BX*1), Z2, Z14
+	VFNMADD231PS 320(DI)(DX*1), Z2, Z14
+	VADDPS       Z14, Z12, Z15
+	VSUBPS       Z14, Z12, Z12
+	IMUL3Q       $0x12, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z9, Z14
+	VFNMADD213PS Z13, Z1, Z14
+	VFMADD231PS  Z5, Z0, Z14
+	VMOVUPS      Z14, (R8)
+	VMOVAPS      Z9, Z5
+	VFNMADD213PS Z13, Z0, Z5
+	VMOVAPS      Z7, Z14
+	VFNMADD213PS Z11, Z0, Z14
+	VADDPS       Z14, Z5, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z14, Z5, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	VSUBPS       Z9, Z13, Z5
+	VMULPS       Z11, Z2, Z9
+	VFNMADD231PS Z7, Z2, Z9
+	VADDPS       Z9, Z5, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z9, Z5, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z11, Z5
+	VFNMADD213PS Z15, Z1, Z5
+	VFMADD231PS  Z7, Z0, Z5
+	ADDQ         CX, R8
+	VMOVUPS      Z5, (R8)
+	IMUL3Q       $0x18, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z6, Z5
+	VFNMADD213PS Z10, Z1, Z5
+	VFMADD231PS  Z3, Z0, Z5
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z6, Z3
+	VFNMADD213PS Z10, Z0, Z3
+	VMOVAPS      Z4, Z5
+	VFNMADD213PS Z8, Z0, Z5
+	VADDPS       Z5, Z3, Z7
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VSUBPS       Z6, Z10, Z3
+	VMULPS       Z8, Z2, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VADDPS       Z5, Z3, Z6
+	ADDQ         CX, R8
+	VMOVUPS      Z6, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z8, Z3
+	VFNMADD213PS Z12, Z1, Z3
+	VFMADD231PS  Z4, Z0, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVUPS      (DI)(BX*1), Z3
+	VFNMADD213PS (SI), Z1, Z3
+	VFMADD231PS  (DI)(DX*1), Z0, Z3
+	VMOVUPS      64(DI)(BX*1), Z4
+	VFNMADD213PS 64(SI), Z1, Z4
+	VFMADD231PS  64(DI)(DX*1), Z0, Z4
+	VMOVUPS      128(DI)(BX*1), Z5
+	VFNMADD213PS 128(SI), Z1, Z5
+	VFMADD231PS  128(DI)(DX*1), Z0, Z5
+	VMOVUPS      192(DI)(BX*1), Z6
+	VFNMADD213PS 192(SI), Z1, Z6
+	VFMADD231PS  192(DI)(DX*1), Z0, Z6
+	VMOVUPS      256(DI)(BX*1), Z7
+	VFNMADD213PS 256(SI), Z1, Z7
+	VFMADD231PS  256(DI)(DX*1), Z0, Z7
+	VMOVUPS      320(DI)(BX*1), Z8
+	VFNMADD213PS 320(SI), Z1, Z8
+	VFMADD231PS  320(DI)(DX*1), Z0, Z8
+	IMUL3Q       $0x1e, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z5, Z9
+	VFNMADD213PS Z7, Z1, Z9
+	VFMADD231PS  Z3, Z0, Z9
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z5, Z3
+	VFNMADD213PS Z7, Z0, Z3
+	VMOVAPS      Z4, Z9
+	VFNMADD213PS Z6, Z0, Z9
+	VADDPS       Z9, Z3, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VSUBPS       Z5, Z7, Z3
+	VMULPS       Z6, Z2, Z5
+	VFNMADD231PS Z4, Z2, Z5
+	VADDPS       Z5, Z3, Z7
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z6, Z3
+	VFNMADD213PS Z8, Z1, Z3
+	VFMADD231PS  Z4, Z0, Z3
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	ADDQ         $+256, DI
+	ADDQ         $+256, SI
+	ADDQ         $+64, AX
+	DECQ         R9
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func winogradOutput4AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+// Requires: AVX, AVX512F
+TEXT ·winogradOutput4AVX512(SB), NOSPLIT, $0-56
+	MOVQ         src+16(FP), AX
+	MOVQ         plane+24(FP), CX
+	MOVQ         bias+40(FP), DX
+	MOVL         $0x40000000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40800000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x41000000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	MOVQ         flags+48(FP), BX
+	XORL         SI, SI
+	TESTQ        $0x00000002, BX
+	JNE          floor
+	MOVL         $0xff800000, SI
+
+floor:
+	VMOVD        SI, X3
+	VBROADCASTSS X3, Z3
+	IMUL3Q       $0x06, CX, BX
+	LEAQ         (BX)(BX*2), DI
+	MOVQ         dst+0(FP), R9
+	MOVQ         row+8(FP), R10
+	MOVQ         n+32(FP), R11
+
+tile:
+	MOVQ        AX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z4
+	VADDPS      (SI)(BX*2), Z4, Z4
+	VMOVUPS     (SI)(DI*1), Z5
+	VADDPS      (SI)(BX*4), Z5, Z5
+	VADDPS      Z5, Z4, Z6
+	VADDPS      (SI), Z6, Z6
+	VFMADD231PS Z5, Z1, Z4
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VADDPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z7
+	VADDPS      (SI)(BX*4), Z7, Z7
+	VADDPS      Z7, Z5, Z8
+	VADDPS      (SI), Z8, Z8
+	VFMADD231PS Z7, Z1, Z5
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z7
+	VADDPS      (SI)(BX*2), Z7, Z7
+	VMOVUPS     (SI)(DI*1), Z9
+	VADDPS      (SI)(BX*4), Z9, Z9
+	VADDPS      Z9, Z7, Z10
+	VADDPS      (SI), Z10, Z10
+	VFMADD231PS Z9, Z1, Z7
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z9
+	VADDPS      (SI)(BX*2), Z9, Z9
+	VMOVUPS     (SI)(DI*1), Z11
+	VADDPS      (SI)(BX*4), Z11, Z11
+	VADDPS      Z11, Z9, Z12
+	VADDPS      (SI), Z12, Z12
+	VFMADD231PS Z11, Z1, Z9
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z11
+	VADDPS      (SI)(BX*2), Z11, Z11
+	VMOVUPS     (SI)(DI*1), Z13
+	VADDPS      (SI)(BX*4), Z13, Z13
+	VADDPS      Z13, Z11, Z14
+	VADDPS      (SI), Z14, Z14
+	VFMADD231PS Z13, Z1, Z11
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z13
+	VADDPS      (SI)(BX*2), Z13, Z13
+	VMOVUPS     (SI)(DI*1), Z15
+	VADDPS      (SI)(BX*4), Z15, Z15
+	VADDPS      Z15, Z13, Z16
+	VADDPS      (SI), Z16, Z16
+	VFMADD231PS Z15, Z1, Z13
+	IMUL3Q      $0x00, R10, SI
+	ADDQ        R9, SI
+	VADDPS      Z10, Z8, Z15
+	VADDPS      Z14, Z12, Z17
+	VADDPS      Z17, Z15, Z18
+	VADDPS      Z6, Z18, Z18
+	VADDPS      (DX), Z18, Z18
+	VMAXPS      Z18, Z3, Z18
+	VMOVUPS     Z18, (SI)
+	VFMADD231PS Z17, Z1, Z15
+	VADDPS      (DX), Z15, Z15
+	VMAXPS      Z15, Z3, Z15
+	VMOVUPS     Z15, 128(SI)
+	VSUBPS      Z10, Z8, Z6
+	VSUBPS      Z14, Z12, Z8
+	VMOVAPS     Z8, Z10
+	VFMADD213PS Z6, Z0, Z10
+	VADDPS      (DX), Z10, Z10
+	VMAXPS      Z10, Z3, Z10
+	VMOVUPS     Z10, 64(SI)
+	VFMADD231PS Z8, Z2, Z6
+	VADDPS      Z16, Z6, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 192(SI)
+	IMUL3Q      $0x02, R10, SI
+	ADDQ        R9, SI
+	VADDPS      Z7, Z5, Z6
+	VADDPS      Z11, Z9, Z8
+	VADDPS      Z8, Z6, Z10
+	VADDPS      Z4, Z10, Z10
+	VADDPS      (DX), Z10, Z10
+	VMAXPS      Z10, Z3, Z10
+	VMOVUPS     Z10, (SI)
+	VFMADD231PS Z8, Z1, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 128(SI)
+	VSUBPS      Z7, Z5, Z4
+	VSUBPS      Z11, Z9, Z5
+	VMOVAPS     Z5, Z6
+	VFMADD213PS Z4, Z0, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 64(SI)
+	VFMADD231PS Z5, Z2, Z4
+	VADDPS      Z13, Z4, Z4
+	VADDPS      (DX), Z4, Z4
+	VMAXPS      Z4, Z3, Z4
+	VMOVUPS     Z4, 192(SI)
+	MOVQ        AX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z4
+	VSUBPS      (SI)(BX*2), Z4, Z4
+	VMOVUPS     (SI)(DI*1), Z5
+	VSUBPS      (SI)(BX*4), Z5, Z5
+	VMOVAPS     Z5, Z6
+	VFMADD213PS Z4, Z0, Z6
+	VFMADD231PS Z5, Z2, Z4
+	VADDPS      (R8), Z4, Z4
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VSUBPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z7
+	VSUBPS      (SI)(BX*4), Z7, Z7
+	VMOVAPS     Z7, Z8
+	VFMADD213PS Z5, Z0, Z8
+	VFMADD231PS Z7, Z2, Z5
+	VADDPS      (R8), Z5, Z5
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z7
+	VSUBPS      (SI)(BX*2), Z7, Z7
+	VMOVUPS     (SI)(DI*1), Z9
+	VSUBPS      (SI)(BX*4), Z9, Z9
+	VMOVAPS     Z9, Z10
+	VFMADD213PS Z7, Z0, Z10
+	VFMADD231PS Z9, Z2, Z7
+	VADDPS      (R8), Z7, Z7
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z9
+	VSUBPS      (SI)(BX*2), Z9, Z9
+	VMOVUPS     (SI)(DI*1), Z11
+	VSUBPS      (SI)(BX*4), Z11, Z11
+	VMOVAPS     Z11, Z12
+	VFMADD213PS Z9, Z0, Z12
+	VFMADD231PS Z11, Z2, Z9
+	VADDPS      (R8), Z9, Z9
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z11
+	VSUBPS      (SI)(BX*2), Z11, Z11
+	VMOVUPS     (SI)(DI*1), Z13
+	VSUBPS      (SI)(BX*4), Z13, Z13
+	VMOVAPS     Z13, Z14
+	VFMADD213PS Z11, Z0, Z14
+	VFMADD231PS Z13, Z2, Z11
+	VADDPS      (R8), Z11, Z11
+	ADDQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z13
+	VSUBPS      (SI)(BX*2), Z13, Z13
+	VMOVUPS     (SI)(DI*1), Z15
+	VSUBPS      (SI)(BX*4), Z15, Z15
+	VMOVAPS     Z15, Z16
+	VFMADD213PS Z13, Z0, Z16
+	VFMADD231PS Z15, Z2, Z13
+	VADDPS      (R8), Z13, Z13
+	IMUL3Q      $0x01, R10, SI
+	ADDQ        R9, SI
+	VADDPS      Z10, Z8, Z15
+	VADDPS      Z14, Z12, Z17
+	VADDPS      Z17, Z15, Z18
+	VADDPS      Z6, Z18, Z18
+	VADDPS      (DX), Z18, Z18
+	VMAXPS      Z18, Z3, Z18
+	VMOVUPS     Z18, (SI)
+	VFMADD231PS Z17, Z1, Z15
+	VADDPS      (DX), Z15, Z15
+	VMAXPS      Z15, Z3, Z15
+	VMOVUPS     Z15, 128(SI)
+	VSUBPS      Z10, Z8, Z6
+	VSUBPS      Z14, Z12, Z8
+	VMOVAPS     Z8, Z10
+	VFMADD213PS Z6, Z0, Z10
+	VADDPS      (DX), Z10, Z10
+	VMAXPS      Z10, Z3, Z10
+	VMOVUPS     Z10, 64(SI)
+	VFMADD231PS Z8, Z2, Z6
+	VADDPS      Z16, Z6, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 192(SI)
+	IMUL3Q      $0x03, R10, SI
+	ADDQ        R9, SI
+	VADDPS      Z7, Z5, Z6
+	VADDPS      Z11, Z9, Z8
+	VADDPS      Z8, Z6, Z10
+	VADDPS      Z4, Z10, Z10
+	VADDPS      (DX), Z10, Z10
+	VMAXPS      Z10, Z3, Z10
+	VMOVUPS     Z10, (SI)
+	VFMADD231PS Z8, Z1, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 128(SI)
+	VSUBPS      Z7, Z5, Z4
+	VSUBPS      Z11, Z9, Z5
+	VMOVAPS     Z5, Z6
+	VFMADD213PS Z4, Z0, Z6
+	VADDPS      (DX), Z6, Z6
+	VMAXPS      Z6, Z3, Z6
+	VMOVUPS     Z6, 64(SI)
+	VFMADD231PS Z5, Z2, Z4
+	VADDPS      Z13, Z4, Z4
+	VADDPS      (DX), Z4, Z4
+	VMAXPS      Z4, Z3, Z4
+	VMOVUPS     Z4, 192(SI)
+	ADDQ        $+64, AX
+	ADDQ        $+256, R9
+	DECQ        R11
+	JNE         tile
+	VZEROUPPER
+	RET
+
+// func winogradGrad4AVX512(dst *float32, plane int, src *float32, row int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradGrad4AVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVL         $0x3e800000, DX
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3e2aaaab, DX
+	VMOVD        DX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3d2aaaab, DX
+	VMOVD        DX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3daaaaab, DX
+	VMOVD        DX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x3eaaaaab, DX
+	VMOVD        DX, X4
+	VBROADCASTSS X4, Z4
+	MOVQ         row+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         src+16(FP), SI
+	MOVQ         n+32(FP), R8
+
+tile:
+	VMULPS       (SI), Z0, Z5
+	VMULPS       64(SI), Z0, Z6
+	VMULPS       128(SI), Z0, Z7
+	VMULPS       192(SI), Z0, Z8
+	IMUL3Q       $0x00, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z5, Z0, Z9
+	VMOVUPS      Z9, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z9
+	VFNMADD231PS Z7, Z1, Z9
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z10
+	VFNMADD231PS Z8, Z1, Z10
+	VADDPS       Z10, Z9, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, DI
+	VMOVUPS      Z9, (DI)
+	VMULPS       Z5, Z2, Z5
+	VFMADD231PS  Z7, Z1, Z5
+	VMULPS       Z6, Z3, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VADDPS       Z6, Z5, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VSUBPS       Z6, Z5, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVAPS      Z8, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVUPS      (SI), Z5
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z5
+	VFNMADD231PS (SI)(DX*2), Z1, Z5
+	VMOVUPS      (SI)(DX*1), Z6
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z6
+	VFNMADD231PS (SI)(BX*1), Z1, Z6
+	VADDPS       Z6, Z5, Z7
+	VSUBPS       Z6, Z5, Z5
+	VMOVUPS      64(SI), Z6
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z6
+	VFNMADD231PS 64(SI)(DX*2), Z1, Z6
+	VMOVUPS      64(SI)(DX*1), Z8
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z8, Z8
+	VFNMADD231PS 64(SI)(BX*1), Z1, Z8
+	VADDPS       Z8, Z6, Z9
+	VSUBPS       Z8, Z6, Z6
+	VMOVUPS      128(SI), Z8
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z8, Z8
+	VFNMADD231PS 128(SI)(DX*2), Z1, Z8
+	VMOVUPS      128(SI)(DX*1), Z10
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z10, Z10
+	VFNMADD231PS 128(SI)(BX*1), Z1, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMOVUPS      192(SI), Z10
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z10, Z10
+	VFNMADD231PS 192(SI)(DX*2), Z1, Z10
+	VMOVUPS      192(SI)(DX*1), Z12
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z12, Z12
+	VFNMADD231PS 192(SI)(BX*1), Z1, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	IMUL3Q       $0x06, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z7, Z0, Z12
+	VMOVUPS      Z12, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z7, Z12
+	VFNMADD231PS Z11, Z1, Z12
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z9, Z14
+	VFNMADD231PS Z13, Z1, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, DI
+	VMOVUPS      Z15, (DI)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, DI
+	VMOVUPS      Z12, (DI)
+	VMULPS       Z7, Z2, Z7
+	VFMADD231PS  Z11, Z1, Z7
+	VMULPS       Z9, Z3, Z9
+	VFMADD231PS  Z13, Z4, Z9
+	VADDPS       Z9, Z7, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z9, Z7, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VMOVAPS      Z13, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	IMUL3Q       $0x0c, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z5, Z0, Z7
+	VMOVUPS      Z7, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z7
+	VFNMADD231PS Z8, Z1, Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z9
+	VFNMADD231PS Z10, Z1, Z9
+	VADDPS       Z9, Z7, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z9, Z7, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VMULPS       Z5, Z2, Z5
+	VFMADD231PS  Z8, Z1, Z5
+	VMULPS       Z6, Z3, Z6
+	VFMADD231PS  Z10, Z4, Z6
+	VADDPS       Z6, Z5, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VSUBPS       Z6, Z5, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVAPS      Z10, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMULPS       (SI), Z2, Z5
+	VFMADD231PS  (SI)(DX*2), Z1, Z5
+	VMULPS       (SI)(DX*1), Z3, Z6
+	VFMADD231PS  (SI)(BX*1), Z4, Z6
+	VADDPS       Z6, Z5, Z7
+	VSUBPS       Z6, Z5, Z5
+	VMULPS       64(SI), Z2, Z6
+	VFMADD231PS  64(SI)(DX*2), Z1, Z6
+	VMULPS       64(SI)(DX*1), Z3, Z8
+	VFMADD231PS  64(SI)(BX*1), Z4, Z8
+	VADDPS       Z8, Z6, Z9
+	VSUBPS       Z8, Z6, Z6
+	VMULPS       128(SI), Z2, Z8
+	VFMADD231PS  128(SI)(DX*2), Z1, Z8
+	VMULPS       128(SI)(DX*1), Z3, Z10
+	VFMADD231PS  128(SI)(BX*1), Z4, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMULPS       192(SI), Z2, Z10
+	VFMADD231PS  192(SI)(DX*2), Z1, Z10
+	VMULPS       192(SI)(DX*1), Z3, Z12
+	VFMADD231PS  192(SI)(BX*1), Z4, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	IMUL3Q       $0x12, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z7, Z0, Z12
+	VMOVUPS      Z12, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z7, Z12
+	VFNMADD231PS Z11, Z1, Z12
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z9, Z14
+	VFNMADD231PS Z13, Z1, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, DI
+	VMOVUPS      Z15, (DI)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, DI
+	VMOVUPS      Z12, (DI)
+	VMULPS       Z7, Z2, Z7
+	VFMADD231PS  Z11, Z1, Z7
+	VMULPS       Z9, Z3, Z9
+	VFMADD231PS  Z13, Z4, Z9
+	VADDPS       Z9, Z7, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z9, Z7, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VMOVAPS      Z13, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	IMUL3Q       $0x18, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z5, Z0, Z7
+	VMOVUPS      Z7, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z7
+	VFNMADD231PS Z8, Z1, Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z9
+	VFNMADD231PS Z10, Z1, Z9
+	VADDPS       Z9, Z7, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z9, Z7, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VMULPS       Z5, Z2, Z5
+	VFMADD231PS  Z8, Z1, Z5
+	VMULPS       Z6, Z3, Z6
+	VFMADD231PS  Z10, Z4, Z6
+	VADDPS       Z6, Z5, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VSUBPS       Z6, Z5, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVAPS      Z10, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVUPS      (SI)(BX*1), Z5
+	VMOVUPS      64(SI)(BX*1), Z6
+	VMOVUPS      128(SI)(BX*1), Z7
+	VMOVUPS      192(SI)(BX*1), Z8
+	IMUL3Q       $0x1e, CX, DI
+	ADDQ         AX, DI
+	VMULPS       Z5, Z0, Z9
+	VMOVUPS      Z9, (DI)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z9
+	VFNMADD231PS Z7, Z1, Z9
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z10
+	VFNMADD231PS Z8, Z1, Z10
+	VADDPS       Z10, Z9, Z11
+	ADDQ         CX, DI
+	VMOVUPS      Z11, (DI)
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, DI
+	VMOVUPS      Z9, (DI)
+	VMULPS       Z5, Z2, Z5
+	VFMADD231PS  Z7, Z1, Z5
+	VMULPS       Z6, Z3, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VADDPS       Z6, Z5, Z7
+	ADDQ         CX, DI
+	VMOVUPS      Z7, (DI)
+	VSUBPS       Z6, Z5, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	VMOVAPS      Z8, Z5
+	ADDQ         CX, DI
+	VMOVUPS      Z5, (DI)
+	ADDQ         $+256, SI
+	ADDQ         $+64, AX
+	DECQ         R8
+	JNE          tile
+	VZEROUPPER
+	RET
+
+DATA winograd_be2aaaab<>+0(SB)/4, $0xbe2aaaab
+GLOBL winograd_be2aaaab<>(SB), RODATA|NOPTR, $4
+
+// func winogradWeight4AVX512(dst *float32, plane int, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeight4AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         plane+8(FP), CX
 	MOVQ         src+16(FP), DX
 	MOVL         $0x3e800000, BX
 	VMOVD        BX, X0
 	VBROADCASTSS X0, Z0
-	MOVL         $0xbe2aaaab, BX
+	MOVL         $0x3e2aaaab, BX
 	VMOVD        BX, X1
 	VBROADCASTSS X1, Z1
-	MOVL         $0x3e2aaaab, BX
+	MOVL         $0x3d2aaaab, BX
 	VMOVD        BX, X2
 	VBROADCASTSS X2, Z2
-	MOVL         $0x3d2aaaab, BX
+	MOVL         $0x3daaaaab, BX
 	VMOVD        BX, X3
 	VBROADCASTSS X3, Z3
-	MOVL         $0x3daaaaab, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	MOVQ         n+24(FP), BX
+	MOVQ         n+24(FP), SI
 
 tile:
-	VMOVUPS     (DX), Z5
-	VMOVUPS     192(DX), Z6
-	VMOVUPS     384(DX), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SP)
-	VMOVUPS     Z11, 192(SP)
-	VMOVUPS     Z9, 384(SP)
-	VMOVUPS     Z10, 576(SP)
-	VMOVUPS     Z5, 768(SP)
-	VMOVUPS     Z7, 960(SP)
-	VMOVUPS     64(DX), Z5
-	VMOVUPS     256(DX), Z6
-	VMOVUPS     448(DX), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, 64(SP)
-	VMOVUPS     Z11, 256(SP)
-	VMOVUPS     Z9, 448(SP)
-	VMOVUPS     Z10, 640(SP)
-	VMOVUPS     Z5, 832(SP)
-	VMOVUPS     Z7, 1024(SP)
-	VMOVUPS     128(DX), Z5
-	VMOVUPS     320(DX), Z6
-	VMOVUPS     512(DX), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, 128(SP)
-	VMOVUPS     Z11, 320(SP)
-	VMOVUPS     Z9, 512(SP)
-	VMOVUPS     Z10, 704(SP)
-	VMOVUPS     Z5, 896(SP)
-	VMOVUPS     Z7, 1088(SP)
-	VMOVUPS     (SP), Z5
-	VMOVUPS     64(SP), Z6
-	VMOVUPS     128(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	MOVQ        AX, SI
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     192(SP), Z5
-	VMOVUPS     256(SP), Z6
-	VMOVUPS     320(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     384(SP), Z5
-	VMOVUPS     448(SP), Z6
-	VMOVUPS     512(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     576(SP), Z5
-	VMOVUPS     640(SP), Z6
-	VMOVUPS     704(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     768(SP), Z5
-	VMOVUPS     832(SP), Z6
-	VMOVUPS     896(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     960(SP), Z5
-	VMOVUPS     1024(SP), Z6
-	VMOVUPS     1088(SP), Z7
-	VMULPS      Z0, Z5, Z8
-	VADDPS      Z7, Z5, Z10
-	VMULPS      Z1, Z10, Z10
-	VMULPS      Z1, Z6, Z9
-	VMULPS      Z3, Z5, Z5
-	VFMADD231PS Z2, Z7, Z5
-	VMULPS      Z4, Z6, Z6
-	VADDPS      Z9, Z10, Z11
-	VSUBPS      Z9, Z10, Z9
-	VADDPS      Z6, Z5, Z10
-	VSUBPS      Z6, Z5, Z5
-	VMOVUPS     Z8, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z11, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z9, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z10, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z5, (SI)
-	ADDQ        CX, SI
-	VMOVUPS     Z7, (SI)
-	ADDQ        CX, SI
-	ADDQ        $+64, AX
-	ADDQ        $+576, DX
-	DECQ        BX
-	JNE         tile
+	VMULPS       (DX), Z0, Z4
+	VMULPS       64(DX), Z0, Z5
+	VMULPS       128(DX), Z0, Z6
+	IMUL3Q       $0x00, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z4, Z0, Z7
+	VMOVUPS      Z7, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z4, Z7
+	VFNMADD231PS Z6, Z1, Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z6, Z1, Z4
+	VMULPS       Z5, Z3, Z5
+	VADDPS       Z5, Z4, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VSUBPS       Z5, Z4, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVAPS      Z6, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVUPS      (DX), Z4
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z4, Z4
+	VFNMADD231PS 384(DX), Z1, Z4
+	VMOVUPS      192(DX), Z5
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z5
+	VADDPS       Z5, Z4, Z6
+	VSUBPS       Z5, Z4, Z4
+	VMOVUPS      64(DX), Z5
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z5
+	VFNMADD231PS 448(DX), Z1, Z5
+	VMOVUPS      256(DX), Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z7, Z7
+	VADDPS       Z7, Z5, Z8
+	VSUBPS       Z7, Z5, Z5
+	VMOVUPS      128(DX), Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z7, Z7
+	VFNMADD231PS 512(DX), Z1, Z7
+	VMOVUPS      320(DX), Z9
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z9, Z9
+	VADDPS       Z9, Z7, Z10
+	VSUBPS       Z9, Z7, Z7
+	IMUL3Q       $0x06, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z6, Z0, Z9
+	VMOVUPS      Z9, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z9
+	VFNMADD231PS Z10, Z1, Z9
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z6, Z2, Z6
+	VFMADD231PS  Z10, Z1, Z6
+	VMULPS       Z8, Z3, Z8
+	VADDPS       Z8, Z6, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z6, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VMOVAPS      Z10, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	IMUL3Q       $0x0c, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z4, Z0, Z6
+	VMOVUPS      Z6, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z4, Z6
+	VFNMADD231PS Z7, Z1, Z6
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z8
+	VADDPS       Z8, Z6, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z6, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z7, Z1, Z4
+	VMULPS       Z5, Z3, Z5
+	VADDPS       Z5, Z4, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VSUBPS       Z5, Z4, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVAPS      Z7, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMULPS       (DX), Z2, Z4
+	VFMADD231PS  384(DX), Z1, Z4
+	VMULPS       192(DX), Z3, Z5
+	VADDPS       Z5, Z4, Z6
+	VSUBPS       Z5, Z4, Z4
+	VMULPS       64(DX), Z2, Z5
+	VFMADD231PS  448(DX), Z1, Z5
+	VMULPS       256(DX), Z3, Z7
+	VADDPS       Z7, Z5, Z8
+	VSUBPS       Z7, Z5, Z5
+	VMULPS       128(DX), Z2, Z7
+	VFMADD231PS  512(DX), Z1, Z7
+	VMULPS       320(DX), Z3, Z9
+	VADDPS       Z9, Z7, Z10
+	VSUBPS       Z9, Z7, Z7
+	IMUL3Q       $0x12, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z6, Z0, Z9
+	VMOVUPS      Z9, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z6, Z9
+	VFNMADD231PS Z10, Z1, Z9
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z6, Z2, Z6
+	VFMADD231PS  Z10, Z1, Z6
+	VMULPS       Z8, Z3, Z8
+	VADDPS       Z8, Z6, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z6, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VMOVAPS      Z10, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	IMUL3Q       $0x18, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z4, Z0, Z6
+	VMOVUPS      Z6, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z4, Z6
+	VFNMADD231PS Z7, Z1, Z6
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z8
+	VADDPS       Z8, Z6, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z6, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z7, Z1, Z4
+	VMULPS       Z5, Z3, Z5
+	VADDPS       Z5, Z4, Z6
+	ADDQ         CX, BX
+	VMOVUPS      Z6, (BX)
+	VSUBPS       Z5, Z4, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVAPS      Z7, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVUPS      384(DX), Z4
+	VMOVUPS      448(DX), Z5
+	VMOVUPS      512(DX), Z6
+	IMUL3Q       $0x1e, CX, BX
+	ADDQ         AX, BX
+	VMULPS       Z4, Z0, Z7
+	VMOVUPS      Z7, (BX)
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z4, Z7
+	VFNMADD231PS Z6, Z1, Z7
+	VMULPS.BCST  winograd_be2aaaab<>+0(SB), Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z6, Z1, Z4
+	VMULPS       Z5, Z3, Z5
+	VADDPS       Z5, Z4, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VSUBPS       Z5, Z4, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	VMOVAPS      Z6, Z4
+	ADDQ         CX, BX
+	VMOVUPS      Z4, (BX)
+	ADDQ         $+64, AX
+	ADDQ         $+576, DX
+	DECQ         SI
+	JNE          tile
 	VZEROUPPER
 	RET
 
-// func winogradWeightGradAVX512(dst *float32, src *float32, plane int, n int)
+// func winogradWeightGrad4AVX512(dst *float32, src *float32, plane int, n int)
 // Requires: AVX, AVX512F
-TEXT ·winogradWeightGradAVX512(SB), $1152-32
+TEXT ·winogradWeightGrad4AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         plane+16(FP), DX
@@ -1282,218 +1550,2833 @@ TEXT ·winogradWeightGradAVX512(SB), $1152-32
 	MOVL         $0x40800000, BX
 	VMOVD        BX, X1
 	VBROADCASTSS X1, Z1
-	MOVQ         n+24(FP), BX
+	IMUL3Q       $0x06, DX, BX
+	LEAQ         (BX)(BX*2), DI
+	MOVQ         n+24(FP), R9
 
 tile:
-	LEAQ        (DX)(DX*2), R8
-	ADDQ        R8, R8
 	MOVQ        CX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, (SP)
-	VMOVUPS     Z3, 384(SP)
-	VMOVUPS     Z7, 768(SP)
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z2
+	VADDPS      (SI)(BX*2), Z2, Z2
+	VMOVUPS     (SI)(DI*1), Z3
+	VADDPS      (SI)(BX*4), Z3, Z3
+	VADDPS      Z3, Z2, Z4
+	VADDPS      (SI), Z4, Z4
+	VFMADD231PS Z3, Z1, Z2
+	VADDPS      (R8), Z2, Z2
 	ADDQ        DX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 64(SP)
-	VMOVUPS     Z3, 448(SP)
-	VMOVUPS     Z7, 832(SP)
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z3
+	VADDPS      (SI)(BX*2), Z3, Z3
+	VMOVUPS     (SI)(DI*1), Z5
+	VADDPS      (SI)(BX*4), Z5, Z5
+	VADDPS      Z5, Z3, Z6
+	VADDPS      (SI), Z6, Z6
+	VFMADD231PS Z5, Z1, Z3
+	VADDPS      (R8), Z3, Z3
 	ADDQ        DX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 128(SP)
-	VMOVUPS     Z3, 512(SP)
-	VMOVUPS     Z7, 896(SP)
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VADDPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z7
+	VADDPS      (SI)(BX*4), Z7, Z7
+	VADDPS      Z7, Z5, Z8
+	VADDPS      (SI), Z8, Z8
+	VFMADD231PS Z7, Z1, Z5
+	VADDPS      (R8), Z5, Z5
 	ADDQ        DX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 192(SP)
-	VMOVUPS     Z3, 576(SP)
-	VMOVUPS     Z7, 960(SP)
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z7
+	VADDPS      (SI)(BX*2), Z7, Z7
+	VMOVUPS     (SI)(DI*1), Z9
+	VADDPS      (SI)(BX*4), Z9, Z9
+	VADDPS      Z9, Z7, Z10
+	VADDPS      (SI), Z10, Z10
+	VFMADD231PS Z9, Z1, Z7
+	VADDPS      (R8), Z7, Z7
 	ADDQ        DX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 256(SP)
-	VMOVUPS     Z3, 640(SP)
-	VMOVUPS     Z7, 1024(SP)
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z9
+	VADDPS      (SI)(BX*2), Z9, Z9
+	VMOVUPS     (SI)(DI*1), Z11
+	VADDPS      (SI)(BX*4), Z11, Z11
+	VADDPS      Z11, Z9, Z12
+	VADDPS      (SI), Z12, Z12
+	VFMADD231PS Z11, Z1, Z9
+	VADDPS      (R8), Z9, Z9
 	ADDQ        DX, SI
-	MOVQ        SI, DI
-	VMOVUPS     (DI), Z2
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z3
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z4
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z5
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z6
-	ADDQ        R8, DI
-	VMOVUPS     (DI), Z7
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z11
+	VADDPS      (SI)(BX*2), Z11, Z11
+	VMOVUPS     (SI)(DI*1), Z13
+	VADDPS      (SI)(BX*4), Z13, Z13
+	VADDPS      Z13, Z11, Z14
+	VADDPS      (SI), Z14, Z14
+	VFMADD231PS Z13, Z1, Z11
+	VADDPS      (R8), Z11, Z11
+	VADDPS      Z8, Z6, Z13
+	VADDPS      Z12, Z10, Z15
+	VADDPS      Z15, Z13, Z16
+	VADDPS      Z4, Z16, Z16
+	VMOVUPS     Z16, (AX)
+	VFMADD231PS Z15, Z1, Z13
+	VADDPS      Z14, Z13, Z13
+	VMOVUPS     Z13, 128(AX)
+	VSUBPS      Z8, Z6, Z4
+	VSUBPS      Z12, Z10, Z6
+	VFMADD231PS Z6, Z0, Z4
+	VMOVUPS     Z4, 64(AX)
+	VADDPS      Z5, Z3, Z4
+	VADDPS      Z9, Z7, Z6
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z2, Z8, Z8
+	VMOVUPS     Z8, 384(AX)
+	VFMADD231PS Z6, Z1, Z4
+	VADDPS      Z11, Z4, Z4
+	VMOVUPS     Z4, 512(AX)
+	VSUBPS      Z5, Z3, Z2
+	VSUBPS      Z9, Z7, Z3
+	VFMADD231PS Z3, Z0, Z2
+	VMOVUPS     Z2, 448(AX)
+	MOVQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z2
+	VSUBPS      (SI)(BX*2), Z2, Z2
+	VMOVUPS     (SI)(DI*1), Z3
+	VSUBPS      (SI)(BX*4), Z3, Z3
+	VFMADD231PS Z3, Z0, Z2
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z3
+	VSUBPS      (SI)(BX*2), Z3, Z3
+	VMOVUPS     (SI)(DI*1), Z4
+	VSUBPS      (SI)(BX*4), Z4, Z4
+	VFMADD231PS Z4, Z0, Z3
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z4
+	VSUBPS      (SI)(BX*2), Z4, Z4
+	VMOVUPS     (SI)(DI*1), Z5
+	VSUBPS      (SI)(BX*4), Z5, Z5
+	VFMADD231PS Z5, Z0, Z4
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VSUBPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z6
+	VSUBPS      (SI)(BX*4), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z6
+	VSUBPS      (SI)(BX*2), Z6, Z6
+	VMOVUPS     (SI)(DI*1), Z7
+	VSUBPS      (SI)(BX*4), Z7, Z7
+	VFMADD231PS Z7, Z0, Z6
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z7
+	VSUBPS      (SI)(BX*2), Z7, Z7
+	VMOVUPS     (SI)(DI*1), Z8
+	VSUBPS      (SI)(BX*4), Z8, Z8
+	VFMADD231PS Z8, Z0, Z7
 	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 320(SP)
-	VMOVUPS     Z3, 704(SP)
-	VMOVUPS     Z7, 1088(SP)
-	VMOVUPS     (SP), Z2
-	VMOVUPS     64(SP), Z3
-	VMOVUPS     128(SP), Z4
-	VMOVUPS     192(SP), Z5
-	VMOVUPS     256(SP), Z6
-	VMOVUPS     320(SP), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, (AX)
-	VMOVUPS     Z3, 64(AX)
-	VMOVUPS     Z7, 128(AX)
-	VMOVUPS     384(SP), Z2
-	VMOVUPS     448(SP), Z3
-	VMOVUPS     512(SP), Z4
-	VMOVUPS     576(SP), Z5
-	VMOVUPS     640(SP), Z6
-	VMOVUPS     704(SP), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 192(AX)
-	VMOVUPS     Z3, 256(AX)
-	VMOVUPS     Z7, 320(AX)
-	VMOVUPS     768(SP), Z2
-	VMOVUPS     832(SP), Z3
-	VMOVUPS     896(SP), Z4
-	VMOVUPS     960(SP), Z5
-	VMOVUPS     1024(SP), Z6
-	VMOVUPS     1088(SP), Z7
-	VADDPS      Z4, Z3, Z8
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z6, Z5, Z4
-	VSUBPS      Z6, Z5, Z5
-	VADDPS      Z8, Z2, Z2
-	VADDPS      Z4, Z2, Z2
-	VADDPS      Z8, Z7, Z7
-	VFMADD231PS Z0, Z5, Z3
-	VFMADD231PS Z1, Z4, Z7
-	VMOVUPS     Z2, 384(AX)
-	VMOVUPS     Z3, 448(AX)
-	VMOVUPS     Z7, 512(AX)
+	VADDPS      Z6, Z5, Z9
+	VADDPS      Z9, Z8, Z10
+	VADDPS      Z2, Z10, Z10
+	VMOVUPS     Z10, 192(AX)
+	VFMADD231PS Z9, Z1, Z8
+	VADDPS      Z7, Z8, Z8
+	VMOVUPS     Z8, 320(AX)
+	VSUBPS      Z4, Z3, Z2
+	VSUBPS      Z6, Z5, Z3
+	VFMADD231PS Z3, Z0, Z2
+	VMOVUPS     Z2, 256(AX)
 	ADDQ        $+576, AX
 	ADDQ        $+64, CX
-	DECQ        BX
+	DECQ        R9
+	JNE         tile
+	VZEROUPPER
+	RET
+
+// func winogradInput6AVX512(dst *float32, plane int, src *float32, row int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradInput6AVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVL         $0x40a80000, DX
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40880000, DX
+	VMOVD        DX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3f000000, DX
+	VMOVD        DX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3e800000, DX
+	VMOVD        DX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x40200000, DX
+	VMOVD        DX, X4
+	VBROADCASTSS X4, Z4
+	MOVL         $0x3fa00000, DX
+	VMOVD        DX, X5
+	VBROADCASTSS X5, Z5
+	MOVL         $0x40000000, DX
+	VMOVD        DX, X6
+	VBROADCASTSS X6, Z6
+	MOVL         $0x40800000, DX
+	VMOVD        DX, X7
+	VBROADCASTSS X7, Z7
+	MOVL         $0x40a00000, DX
+	VMOVD        DX, X8
+	VBROADCASTSS X8, Z8
+	MOVQ         row+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         src+16(FP), DI
+	LEAQ         (DI)(DX*4), SI
+	ADDQ         DX, SI
+	MOVQ         n+32(FP), R9
+
+tile:
+	VMOVUPS      (DI)(DX*2), Z9
+	VFMADD213PS  (DI)(BX*2), Z0, Z9
+	VFNMADD231PS (DI)(DX*4), Z0, Z9
+	VSUBPS       (DI), Z9, Z9
+	VMOVUPS      64(DI)(DX*2), Z10
+	VFMADD213PS  64(DI)(BX*2), Z0, Z10
+	VFNMADD231PS 64(DI)(DX*4), Z0, Z10
+	VSUBPS       64(DI), Z10, Z10
+	VMOVUPS      128(DI)(DX*2), Z11
+	VFMADD213PS  128(DI)(BX*2), Z0, Z11
+	VFNMADD231PS 128(DI)(DX*4), Z0, Z11
+	VSUBPS       128(DI), Z11, Z11
+	VMOVUPS      192(DI)(DX*2), Z12
+	VFMADD213PS  192(DI)(BX*2), Z0, Z12
+	VFNMADD231PS 192(DI)(DX*4), Z0, Z12
+	VSUBPS       192(DI), Z12, Z12
+	VMOVUPS      256(DI)(DX*2), Z13
+	VFMADD213PS  256(DI)(BX*2), Z0, Z13
+	VFNMADD231PS 256(DI)(DX*4), Z0, Z13
+	VSUBPS       256(DI), Z13, Z13
+	VMOVUPS      320(DI)(DX*2), Z14
+	VFMADD213PS  320(DI)(BX*2), Z0, Z14
+	VFNMADD231PS 320(DI)(DX*4), Z0, Z14
+	VSUBPS       320(DI), Z14, Z14
+	VMOVUPS      384(DI)(DX*2), Z15
+	VFMADD213PS  384(DI)(BX*2), Z0, Z15
+	VFNMADD231PS 384(DI)(DX*4), Z0, Z15
+	VSUBPS       384(DI), Z15, Z15
+	VMOVUPS      448(DI)(DX*2), Z16
+	VFMADD213PS  448(DI)(BX*2), Z0, Z16
+	VFNMADD231PS 448(DI)(DX*4), Z0, Z16
+	VSUBPS       448(DI), Z16, Z16
+	IMUL3Q       $0x00, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z11, Z17
+	VFMADD213PS  Z15, Z0, Z17
+	VFNMADD231PS Z13, Z0, Z17
+	VSUBPS       Z9, Z17, Z17
+	VMOVUPS      Z17, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z11, Z1, Z9
+	VADDPS       Z15, Z9, Z9
+	VMOVAPS      Z12, Z17
+	VFNMADD213PS Z10, Z1, Z17
+	VADDPS       Z14, Z17, Z17
+	VADDPS       Z17, Z9, Z18
+	ADDQ         CX, R8
+	VMOVUPS      Z18, (R8)
+	VSUBPS       Z17, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z15, Z5, Z9
+	VFMADD231PS  Z11, Z3, Z9
+	VMULPS       Z10, Z2, Z17
+	VFNMADD231PS Z12, Z4, Z17
+	VFMADD231PS  Z14, Z6, Z17
+	VADDPS       Z17, Z9, Z18
+	ADDQ         CX, R8
+	VMOVUPS      Z18, (R8)
+	VSUBPS       Z17, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z15, Z8, Z9
+	VFMADD231PS  Z11, Z7, Z9
+	VMULPS       Z10, Z6, Z11
+	VFNMADD231PS Z12, Z4, Z11
+	VFMADD231PS  Z14, Z2, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z12, Z9
+	VFMADD213PS  Z16, Z0, Z9
+	VFNMADD231PS Z14, Z0, Z9
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      (DI)(DX*4), Z9
+	VFNMADD213PS (DI)(DX*2), Z1, Z9
+	VADDPS       (DI)(BX*2), Z9, Z9
+	VMOVUPS      (DI)(BX*1), Z10
+	VFNMADD213PS (DI)(DX*1), Z1, Z10
+	VADDPS       (SI), Z10, Z10
+	VADDPS       Z10, Z9, Z11
+	VSUBPS       Z10, Z9, Z9
+	VMOVUPS      64(DI)(DX*4), Z10
+	VFNMADD213PS 64(DI)(DX*2), Z1, Z10
+	VADDPS       64(DI)(BX*2), Z10, Z10
+	VMOVUPS      64(DI)(BX*1), Z12
+	VFNMADD213PS 64(DI)(DX*1), Z1, Z12
+	VADDPS       64(SI), Z12, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	VMOVUPS      128(DI)(DX*4), Z12
+	VFNMADD213PS 128(DI)(DX*2), Z1, Z12
+	VADDPS       128(DI)(BX*2), Z12, Z12
+	VMOVUPS      128(DI)(BX*1), Z14
+	VFNMADD213PS 128(DI)(DX*1), Z1, Z14
+	VADDPS       128(SI), Z14, Z14
+	VADDPS       Z14, Z12, Z15
+	VSUBPS       Z14, Z12, Z12
+	VMOVUPS      192(DI)(DX*4), Z14
+	VFNMADD213PS 192(DI)(DX*2), Z1, Z14
+	VADDPS       192(DI)(BX*2), Z14, Z14
+	VMOVUPS      192(DI)(BX*1), Z16
+	VFNMADD213PS 192(DI)(DX*1), Z1, Z16
+	VADDPS       192(SI), Z16, Z16
+	VADDPS       Z16, Z14, Z17
+	VSUBPS       Z16, Z14, Z14
+	VMOVUPS      256(DI)(DX*4), Z16
+	VFNMADD213PS 256(DI)(DX*2), Z1, Z16
+	VADDPS       256(DI)(BX*2), Z16, Z16
+	VMOVUPS      256(DI)(BX*1), Z18
+	VFNMADD213PS 256(DI)(DX*1), Z1, Z18
+	VADDPS       256(SI), Z18, Z18
+	VADDPS       Z18, Z16, Z19
+	VSUBPS       Z18, Z16, Z16
+	VMOVUPS      320(DI)(DX*4), Z18
+	VFNMADD213PS 320(DI)(DX*2), Z1, Z18
+	VADDPS       320(DI)(BX*2), Z18, Z18
+	VMOVUPS      320(DI)(BX*1), Z20
+	VFNMADD213PS 320(DI)(DX*1), Z1, Z20
+	VADDPS       320(SI), Z20, Z20
+	VADDPS       Z20, Z18, Z21
+	VSUBPS       Z20, Z18, Z18
+	VMOVUPS      384(DI)(DX*4), Z20
+	VFNMADD213PS 384(DI)(DX*2), Z1, Z20
+	VADDPS       384(DI)(BX*2), Z20, Z20
+	VMOVUPS      384(DI)(BX*1), Z22
+	VFNMADD213PS 384(DI)(DX*1), Z1, Z22
+	VADDPS       384(SI), Z22, Z22
+	VADDPS       Z22, Z20, Z23
+	VSUBPS       Z22, Z20, Z20
+	VMOVUPS      448(DI)(DX*4), Z22
+	VFNMADD213PS 448(DI)(DX*2), Z1, Z22
+	VADDPS       448(DI)(BX*2), Z22, Z22
+	VMOVUPS      448(DI)(BX*1), Z24
+	VFNMADD213PS 448(DI)(DX*1), Z1, Z24
+	VADDPS       448(SI), Z24, Z24
+	VADDPS       Z24, Z22, Z25
+	VSUBPS       Z24, Z22, Z22
+	IMUL3Q       $0x08, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z15, Z24
+	VFMADD213PS  Z23, Z0, Z24
+	VFNMADD231PS Z19, Z0, Z24
+	VSUBPS       Z11, Z24, Z24
+	VMOVUPS      Z24, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z15, Z1, Z11
+	VADDPS       Z23, Z11, Z11
+	VMOVAPS      Z17, Z24
+	VFNMADD213PS Z13, Z1, Z24
+	VADDPS       Z21, Z24, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z5, Z11
+	VFMADD231PS  Z15, Z3, Z11
+	VMULPS       Z13, Z2, Z24
+	VFNMADD231PS Z17, Z4, Z24
+	VFMADD231PS  Z21, Z6, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z8, Z11
+	VFMADD231PS  Z15, Z7, Z11
+	VMULPS       Z13, Z6, Z15
+	VFNMADD231PS Z17, Z4, Z15
+	VFMADD231PS  Z21, Z2, Z15
+	VADDPS       Z15, Z11, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VSUBPS       Z15, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z17, Z11
+	VFMADD213PS  Z25, Z0, Z11
+	VFNMADD231PS Z21, Z0, Z11
+	VSUBPS       Z13, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	IMUL3Q       $0x10, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z12, Z11
+	VFMADD213PS  Z20, Z0, Z11
+	VFNMADD231PS Z16, Z0, Z11
+	VSUBPS       Z9, Z11, Z11
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z12, Z1, Z9
+	VADDPS       Z20, Z9, Z9
+	VMOVAPS      Z14, Z11
+	VFNMADD213PS Z10, Z1, Z11
+	VADDPS       Z18, Z11, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z5, Z9
+	VFMADD231PS  Z12, Z3, Z9
+	VMULPS       Z10, Z2, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z6, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z8, Z9
+	VFMADD231PS  Z12, Z7, Z9
+	VMULPS       Z10, Z6, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, R8
+	VMOVUPS      Z12, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z14, Z9
+	VFMADD213PS  Z22, Z0, Z9
+	VFNMADD231PS Z18, Z0, Z9
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      (DI)(DX*4), Z9
+	VFNMADD213PS (DI)(BX*2), Z5, Z9
+	VFMADD231PS  (DI)(DX*2), Z3, Z9
+	VMULPS       (DI)(DX*1), Z2, Z10
+	VFNMADD231PS (DI)(BX*1), Z4, Z10
+	VFMADD231PS  (SI), Z6, Z10
+	VADDPS       Z10, Z9, Z11
+	VSUBPS       Z10, Z9, Z9
+	VMOVUPS      64(DI)(DX*4), Z10
+	VFNMADD213PS 64(DI)(BX*2), Z5, Z10
+	VFMADD231PS  64(DI)(DX*2), Z3, Z10
+	VMULPS       64(DI)(DX*1), Z2, Z12
+	VFNMADD231PS 64(DI)(BX*1), Z4, Z12
+	VFMADD231PS  64(SI), Z6, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	VMOVUPS      128(DI)(DX*4), Z12
+	VFNMADD213PS 128(DI)(BX*2), Z5, Z12
+	VFMADD231PS  128(DI)(DX*2), Z3, Z12
+	VMULPS       128(DI)(DX*1), Z2, Z14
+	VFNMADD231PS 128(DI)(BX*1), Z4, Z14
+	VFMADD231PS  128(SI), Z6, Z14
+	VADDPS       Z14, Z12, Z15
+	VSUBPS       Z14, Z12, Z12
+	VMOVUPS      192(DI)(DX*4), Z14
+	VFNMADD213PS 192(DI)(BX*2), Z5, Z14
+	VFMADD231PS  192(DI)(DX*2), Z3, Z14
+	VMULPS       192(DI)(DX*1), Z2, Z16
+	VFNMADD231PS 192(DI)(BX*1), Z4, Z16
+	VFMADD231PS  192(SI), Z6, Z16
+	VADDPS       Z16, Z14, Z17
+	VSUBPS       Z16, Z14, Z14
+	VMOVUPS      256(DI)(DX*4), Z16
+	VFNMADD213PS 256(DI)(BX*2), Z5, Z16
+	VFMADD231PS  256(DI)(DX*2), Z3, Z16
+	VMULPS       256(DI)(DX*1), Z2, Z18
+	VFNMADD231PS 256(DI)(BX*1), Z4, Z18
+	VFMADD231PS  256(SI), Z6, Z18
+	VADDPS       Z18, Z16, Z19
+	VSUBPS       Z18, Z16, Z16
+	VMOVUPS      320(DI)(DX*4), Z18
+	VFNMADD213PS 320(DI)(BX*2), Z5, Z18
+	VFMADD231PS  320(DI)(DX*2), Z3, Z18
+	VMULPS       320(DI)(DX*1), Z2, Z20
+	VFNMADD231PS 320(DI)(BX*1), Z4, Z20
+	VFMADD231PS  320(SI), Z6, Z20
+	VADDPS       Z20, Z18, Z21
+	VSUBPS       Z20, Z18, Z18
+	VMOVUPS      384(DI)(DX*4), Z20
+	VFNMADD213PS 384(DI)(BX*2), Z5, Z20
+	VFMADD231PS  384(DI)(DX*2), Z3, Z20
+	VMULPS       384(DI)(DX*1), Z2, Z22
+	VFNMADD231PS 384(DI)(BX*1), Z4, Z22
+	VFMADD231PS  384(SI), Z6, Z22
+	VADDPS       Z22, Z20, Z23
+	VSUBPS       Z22, Z20, Z20
+	VMOVUPS      448(DI)(DX*4), Z22
+	VFNMADD213PS 448(DI)(BX*2), Z5, Z22
+	VFMADD231PS  448(DI)(DX*2), Z3, Z22
+	VMULPS       448(DI)(DX*1), Z2, Z24
+	VFNMADD231PS 448(DI)(BX*1), Z4, Z24
+	VFMADD231PS  448(SI), Z6, Z24
+	VADDPS       Z24, Z22, Z25
+	VSUBPS       Z24, Z22, Z22
+	IMUL3Q       $0x18, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z15, Z24
+	VFMADD213PS  Z23, Z0, Z24
+	VFNMADD231PS Z19, Z0, Z24
+	VSUBPS       Z11, Z24, Z24
+	VMOVUPS      Z24, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z15, Z1, Z11
+	VADDPS       Z23, Z11, Z11
+	VMOVAPS      Z17, Z24
+	VFNMADD213PS Z13, Z1, Z24
+	VADDPS       Z21, Z24, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z5, Z11
+	VFMADD231PS  Z15, Z3, Z11
+	VMULPS       Z13, Z2, Z24
+	VFNMADD231PS Z17, Z4, Z24
+	VFMADD231PS  Z21, Z6, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z8, Z11
+	VFMADD231PS  Z15, Z7, Z11
+	VMULPS       Z13, Z6, Z15
+	VFNMADD231PS Z17, Z4, Z15
+	VFMADD231PS  Z21, Z2, Z15
+	VADDPS       Z15, Z11, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VSUBPS       Z15, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z17, Z11
+	VFMADD213PS  Z25, Z0, Z11
+	VFNMADD231PS Z21, Z0, Z11
+	VSUBPS       Z13, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	IMUL3Q       $0x20, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z12, Z11
+	VFMADD213PS  Z20, Z0, Z11
+	VFNMADD231PS Z16, Z0, Z11
+	VSUBPS       Z9, Z11, Z11
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z12, Z1, Z9
+	VADDPS       Z20, Z9, Z9
+	VMOVAPS      Z14, Z11
+	VFNMADD213PS Z10, Z1, Z11
+	VADDPS       Z18, Z11, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z5, Z9
+	VFMADD231PS  Z12, Z3, Z9
+	VMULPS       Z10, Z2, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z6, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z8, Z9
+	VFMADD231PS  Z12, Z7, Z9
+	VMULPS       Z10, Z6, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, R8
+	VMOVUPS      Z12, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z14, Z9
+	VFMADD213PS  Z22, Z0, Z9
+	VFNMADD231PS Z18, Z0, Z9
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      (DI)(DX*4), Z9
+	VFNMADD213PS (DI)(BX*2), Z8, Z9
+	VFMADD231PS  (DI)(DX*2), Z7, Z9
+	VMULPS       (DI)(DX*1), Z6, Z10
+	VFNMADD231PS (DI)(BX*1), Z4, Z10
+	VFMADD231PS  (SI), Z2, Z10
+	VADDPS       Z10, Z9, Z11
+	VSUBPS       Z10, Z9, Z9
+	VMOVUPS      64(DI)(DX*4), Z10
+	VFNMADD213PS 64(DI)(BX*2), Z8, Z10
+	VFMADD231PS  64(DI)(DX*2), Z7, Z10
+	VMULPS       64(DI)(DX*1), Z6, Z12
+	VFNMADD231PS 64(DI)(BX*1), Z4, Z12
+	VFMADD231PS  64(SI), Z2, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	VMOVUPS      128(DI)(DX*4), Z12
+	VFNMADD213PS 128(DI)(BX*2), Z8, Z12
+	VFMADD231PS  128(DI)(DX*2), Z7, Z12
+	VMULPS       128(DI)(DX*1), Z6, Z14
+	VFNMADD231PS 128(DI)(BX*1), Z4, Z14
+	VFMADD231PS  128(SI), Z2, Z14
+	VADDPS       Z14, Z12, Z15
+	VSUBPS       Z14, Z12, Z12
+	VMOVUPS      192(DI)(DX*4), Z14
+	VFNMADD213PS 192(DI)(BX*2), Z8, Z14
+	VFMADD231PS  192(DI)(DX*2), Z7, Z14
+	VMULPS       192(DI)(DX*1), Z6, Z16
+	VFNMADD231PS 192(DI)(BX*1), Z4, Z16
+	VFMADD231PS  192(SI), Z2, Z16
+	VADDPS       Z16, Z14, Z17
+	VSUBPS       Z16, Z14, Z14
+	VMOVUPS      256(DI)(DX*4), Z16
+	VFNMADD213PS 256(DI)(BX*2), Z8, Z16
+	VFMADD231PS  256(DI)(DX*2), Z7, Z16
+	VMULPS       256(DI)(DX*1), Z6, Z18
+	VFNMADD231PS 256(DI)(BX*1), Z4, Z18
+	VFMADD231PS  256(SI), Z2, Z18
+	VADDPS       Z18, Z16, Z19
+	VSUBPS       Z18, Z16, Z16
+	VMOVUPS      320(DI)(DX*4), Z18
+	VFNMADD213PS 320(DI)(BX*2), Z8, Z18
+	VFMADD231PS  320(DI)(DX*2), Z7, Z18
+	VMULPS       320(DI)(DX*1), Z6, Z20
+	VFNMADD231PS 320(DI)(BX*1), Z4, Z20
+	VFMADD231PS  320(SI), Z2, Z20
+	VADDPS       Z20, Z18, Z21
+	VSUBPS       Z20, Z18, Z18
+	VMOVUPS      384(DI)(DX*4), Z20
+	VFNMADD213PS 384(DI)(BX*2), Z8, Z20
+	VFMADD231PS  384(DI)(DX*2), Z7, Z20
+	VMULPS       384(DI)(DX*1), Z6, Z22
+	VFNMADD231PS 384(DI)(BX*1), Z4, Z22
+	VFMADD231PS  384(SI), Z2, Z22
+	VADDPS       Z22, Z20, Z23
+	VSUBPS       Z22, Z20, Z20
+	VMOVUPS      448(DI)(DX*4), Z22
+	VFNMADD213PS 448(DI)(BX*2), Z8, Z22
+	VFMADD231PS  448(DI)(DX*2), Z7, Z22
+	VMULPS       448(DI)(DX*1), Z6, Z24
+	VFNMADD231PS 448(DI)(BX*1), Z4, Z24
+	VFMADD231PS  448(SI), Z2, Z24
+	VADDPS       Z24, Z22, Z25
+	VSUBPS       Z24, Z22, Z22
+	IMUL3Q       $0x28, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z15, Z24
+	VFMADD213PS  Z23, Z0, Z24
+	VFNMADD231PS Z19, Z0, Z24
+	VSUBPS       Z11, Z24, Z24
+	VMOVUPS      Z24, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z15, Z1, Z11
+	VADDPS       Z23, Z11, Z11
+	VMOVAPS      Z17, Z24
+	VFNMADD213PS Z13, Z1, Z24
+	VADDPS       Z21, Z24, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z5, Z11
+	VFMADD231PS  Z15, Z3, Z11
+	VMULPS       Z13, Z2, Z24
+	VFNMADD231PS Z17, Z4, Z24
+	VFMADD231PS  Z21, Z6, Z24
+	VADDPS       Z24, Z11, Z26
+	ADDQ         CX, R8
+	VMOVUPS      Z26, (R8)
+	VSUBPS       Z24, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z19, Z11
+	VFNMADD213PS Z23, Z8, Z11
+	VFMADD231PS  Z15, Z7, Z11
+	VMULPS       Z13, Z6, Z15
+	VFNMADD231PS Z17, Z4, Z15
+	VFMADD231PS  Z21, Z2, Z15
+	VADDPS       Z15, Z11, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VSUBPS       Z15, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z17, Z11
+	VFMADD213PS  Z25, Z0, Z11
+	VFNMADD231PS Z21, Z0, Z11
+	VSUBPS       Z13, Z11, Z11
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	IMUL3Q       $0x30, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z12, Z11
+	VFMADD213PS  Z20, Z0, Z11
+	VFNMADD231PS Z16, Z0, Z11
+	VSUBPS       Z9, Z11, Z11
+	VMOVUPS      Z11, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z12, Z1, Z9
+	VADDPS       Z20, Z9, Z9
+	VMOVAPS      Z14, Z11
+	VFNMADD213PS Z10, Z1, Z11
+	VADDPS       Z18, Z11, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z5, Z9
+	VFMADD231PS  Z12, Z3, Z9
+	VMULPS       Z10, Z2, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z6, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z16, Z9
+	VFNMADD213PS Z20, Z8, Z9
+	VFMADD231PS  Z12, Z7, Z9
+	VMULPS       Z10, Z6, Z11
+	VFNMADD231PS Z14, Z4, Z11
+	VFMADD231PS  Z18, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, R8
+	VMOVUPS      Z12, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z14, Z9
+	VFMADD213PS  Z22, Z0, Z9
+	VFNMADD231PS Z18, Z0, Z9
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      (DI)(BX*1), Z9
+	VFMADD213PS  (SI)(DX*2), Z0, Z9
+	VFNMADD231PS (SI), Z0, Z9
+	VSUBPS       (DI)(DX*1), Z9, Z9
+	VMOVUPS      64(DI)(BX*1), Z10
+	VFMADD213PS  64(SI)(DX*2), Z0, Z10
+	VFNMADD231PS 64(SI), Z0, Z10
+	VSUBPS       64(DI)(DX*1), Z10, Z10
+	VMOVUPS      128(DI)(BX*1), Z11
+	VFMADD213PS  128(SI)(DX*2), Z0, Z11
+	VFNMADD231PS 128(SI), Z0, Z11
+	VSUBPS       128(DI)(DX*1), Z11, Z11
+	VMOVUPS      192(DI)(BX*1), Z12
+	VFMADD213PS  192(SI)(DX*2), Z0, Z12
+	VFNMADD231PS 192(SI), Z0, Z12
+	VSUBPS       192(DI)(DX*1), Z12, Z12
+	VMOVUPS      256(DI)(BX*1), Z13
+	VFMADD213PS  256(SI)(DX*2), Z0, Z13
+	VFNMADD231PS 256(SI), Z0, Z13
+	VSUBPS       256(DI)(DX*1), Z13, Z13
+	VMOVUPS      320(DI)(BX*1), Z14
+	VFMADD213PS  320(SI)(DX*2), Z0, Z14
+	VFNMADD231PS 320(SI), Z0, Z14
+	VSUBPS       320(DI)(DX*1), Z14, Z14
+	VMOVUPS      384(DI)(BX*1), Z15
+	VFMADD213PS  384(SI)(DX*2), Z0, Z15
+	VFNMADD231PS 384(SI), Z0, Z15
+	VSUBPS       384(DI)(DX*1), Z15, Z15
+	VMOVUPS      448(DI)(BX*1), Z16
+	VFMADD213PS  448(SI)(DX*2), Z0, Z16
+	VFNMADD231PS 448(SI), Z0, Z16
+	VSUBPS       448(DI)(DX*1), Z16, Z16
+	IMUL3Q       $0x38, CX, R8
+	ADDQ         AX, R8
+	VMOVAPS      Z11, Z17
+	VFMADD213PS  Z15, Z0, Z17
+	VFNMADD231PS Z13, Z0, Z17
+	VSUBPS       Z9, Z17, Z17
+	VMOVUPS      Z17, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z11, Z1, Z9
+	VADDPS       Z15, Z9, Z9
+	VMOVAPS      Z12, Z17
+	VFNMADD213PS Z10, Z1, Z17
+	VADDPS       Z14, Z17, Z17
+	VADDPS       Z17, Z9, Z18
+	ADDQ         CX, R8
+	VMOVUPS      Z18, (R8)
+	VSUBPS       Z17, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z15, Z5, Z9
+	VFMADD231PS  Z11, Z3, Z9
+	VMULPS       Z10, Z2, Z17
+	VFNMADD231PS Z12, Z4, Z17
+	VFMADD231PS  Z14, Z6, Z17
+	VADDPS       Z17, Z9, Z18
+	ADDQ         CX, R8
+	VMOVUPS      Z18, (R8)
+	VSUBPS       Z17, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z13, Z9
+	VFNMADD213PS Z15, Z8, Z9
+	VFMADD231PS  Z11, Z7, Z9
+	VMULPS       Z10, Z6, Z11
+	VFNMADD231PS Z12, Z4, Z11
+	VFMADD231PS  Z14, Z2, Z11
+	VADDPS       Z11, Z9, Z13
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVAPS      Z12, Z9
+	VFMADD213PS  Z16, Z0, Z9
+	VFNMADD231PS Z14, Z0, Z9
+	VSUBPS       Z10, Z9, Z9
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	ADDQ         $+384, DI
+	ADDQ         $+384, SI
+	ADDQ         $+64, AX
+	DECQ         R9
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func winogradOutput6AVX512(dst *float32, row int, src *float32, plane int, n int, bias *float32, flags int)
+// Requires: AVX, AVX512F
+TEXT ·winogradOutput6AVX512(SB), NOSPLIT, $0-56
+	MOVQ         src+16(FP), AX
+	MOVQ         plane+24(FP), CX
+	MOVQ         bias+40(FP), DX
+	MOVL         $0x40000000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x40800000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3e800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x41000000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	MOVL         $0x3e000000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	MOVL         $0x41800000, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Z6
+	MOVL         $0x3d800000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	MOVL         $0x42000000, BX
+	VMOVD        BX, X8
+	VBROADCASTSS X8, Z8
+	MOVQ         flags+48(FP), BX
+	XORL         SI, SI
+	TESTQ        $0x00000002, BX
+	JNE          floor
+	MOVL         $0xff800000, SI
+
+floor:
+	VMOVD        SI, X9
+	VBROADCASTSS X9, Z9
+	IMUL3Q       $0x08, CX, BX
+	LEAQ         (BX)(BX*2), DI
+	MOVQ         dst+0(FP), R9
+	MOVQ         row+8(FP), R10
+	MOVQ         n+32(FP), R11
+
+tile:
+	MOVQ             AX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z10
+	VADDPS           (SI)(BX*2), Z10, Z10
+	VMOVUPS          (SI)(DI*1), Z11
+	VADDPS           (SI)(BX*4), Z11, Z11
+	VMOVUPS          (R8), Z12
+	VADDPS           (SI)(DI*2), Z12, Z12
+	VADDPS           Z11, Z10, Z13
+	VADDPS           Z12, Z13, Z13
+	VADDPS           (SI), Z13, Z13
+	VFMADD231PS      Z11, Z2, Z10
+	VFMADD231PS      Z12, Z3, Z10
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z11
+	VADDPS           (SI)(BX*2), Z11, Z11
+	VMOVUPS          (SI)(DI*1), Z12
+	VADDPS           (SI)(BX*4), Z12, Z12
+	VMOVUPS          (R8), Z14
+	VADDPS           (SI)(DI*2), Z14, Z14
+	VADDPS           Z12, Z11, Z15
+	VADDPS           Z14, Z15, Z15
+	VADDPS           (SI), Z15, Z15
+	VFMADD231PS      Z12, Z2, Z11
+	VFMADD231PS      Z14, Z3, Z11
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z12
+	VADDPS           (SI)(BX*2), Z12, Z12
+	VMOVUPS          (SI)(DI*1), Z14
+	VADDPS           (SI)(BX*4), Z14, Z14
+	VMOVUPS          (R8), Z16
+	VADDPS           (SI)(DI*2), Z16, Z16
+	VADDPS           Z14, Z12, Z17
+	VADDPS           Z16, Z17, Z17
+	VADDPS           (SI), Z17, Z17
+	VFMADD231PS      Z14, Z2, Z12
+	VFMADD231PS      Z16, Z3, Z12
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z14
+	VADDPS           (SI)(BX*2), Z14, Z14
+	VMOVUPS          (SI)(DI*1), Z16
+	VADDPS           (SI)(BX*4), Z16, Z16
+	VMOVUPS          (R8), Z18
+	VADDPS           (SI)(DI*2), Z18, Z18
+	VADDPS           Z16, Z14, Z19
+	VADDPS           Z18, Z19, Z19
+	VADDPS           (SI), Z19, Z19
+	VFMADD231PS      Z16, Z2, Z14
+	VFMADD231PS      Z18, Z3, Z14
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z16
+	VADDPS           (SI)(BX*2), Z16, Z16
+	VMOVUPS          (SI)(DI*1), Z18
+	VADDPS           (SI)(BX*4), Z18, Z18
+	VMOVUPS          (R8), Z20
+	VADDPS           (SI)(DI*2), Z20, Z20
+	VADDPS           Z18, Z16, Z21
+	VADDPS           Z20, Z21, Z21
+	VADDPS           (SI), Z21, Z21
+	VFMADD231PS      Z18, Z2, Z16
+	VFMADD231PS      Z20, Z3, Z16
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z18
+	VADDPS           (SI)(BX*2), Z18, Z18
+	VMOVUPS          (SI)(DI*1), Z20
+	VADDPS           (SI)(BX*4), Z20, Z20
+	VMOVUPS          (R8), Z22
+	VADDPS           (SI)(DI*2), Z22, Z22
+	VADDPS           Z20, Z18, Z23
+	VADDPS           Z22, Z23, Z23
+	VADDPS           (SI), Z23, Z23
+	VFMADD231PS      Z20, Z2, Z18
+	VFMADD231PS      Z22, Z3, Z18
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z20
+	VADDPS           (SI)(BX*2), Z20, Z20
+	VMOVUPS          (SI)(DI*1), Z22
+	VADDPS           (SI)(BX*4), Z22, Z22
+	VMOVUPS          (R8), Z24
+	VADDPS           (SI)(DI*2), Z24, Z24
+	VADDPS           Z22, Z20, Z25
+	VADDPS           Z24, Z25, Z25
+	VADDPS           (SI), Z25, Z25
+	VFMADD231PS      Z22, Z2, Z20
+	VFMADD231PS      Z24, Z3, Z20
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z22
+	VADDPS           (SI)(BX*2), Z22, Z22
+	VMOVUPS          (SI)(DI*1), Z24
+	VADDPS           (SI)(BX*4), Z24, Z24
+	VMOVUPS          (R8), Z26
+	VADDPS           (SI)(DI*2), Z26, Z26
+	VADDPS           Z24, Z22, Z27
+	VADDPS           Z26, Z27, Z27
+	VADDPS           (SI), Z27, Z27
+	VFMADD231PS      Z24, Z2, Z22
+	VFMADD231PS      Z26, Z3, Z22
+	IMUL3Q           $0x00, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z17, Z15, Z24
+	VADDPS           Z21, Z19, Z26
+	VADDPS           Z25, Z23, Z28
+	VADDPS           Z26, Z24, Z29
+	VADDPS           Z28, Z29, Z29
+	VADDPS           Z13, Z29, Z29
+	VADDPS           (DX), Z29, Z29
+	VMAXPS           Z29, Z9, Z29
+	VMOVUPS          Z29, (SI)
+	VFMADD231PS      Z26, Z2, Z24
+	VFMADD231PS      Z28, Z3, Z24
+	VADDPS           (DX), Z24, Z24
+	VMAXPS           Z24, Z9, Z24
+	VMOVUPS          Z24, 128(SI)
+	VADDPS           Z17, Z15, Z13
+	VADDPS           Z21, Z19, Z24
+	VADDPS           Z25, Z23, Z26
+	VFMADD231PS      Z24, Z6, Z13
+	VFMADD231PS      Z26, Z7, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 256(SI)
+	VSUBPS           Z17, Z15, Z13
+	VSUBPS           Z21, Z19, Z24
+	VSUBPS           Z25, Z23, Z26
+	VMOVAPS          Z24, Z28
+	VFMADD213PS      Z13, Z0, Z28
+	VFMADD231PS      Z26, Z1, Z28
+	VADDPS           (DX), Z28, Z28
+	VMAXPS           Z28, Z9, Z28
+	VMOVUPS          Z28, 64(SI)
+	VFMADD231PS      Z24, Z4, Z13
+	VFMADD231PS      Z26, Z5, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 192(SI)
+	VSUBPS           Z17, Z15, Z13
+	VSUBPS           Z21, Z19, Z15
+	VSUBPS           Z25, Z23, Z17
+	VFMADD231PS      Z15, Z8, Z13
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z17, Z13
+	VADDPS           Z27, Z13, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 320(SI)
+	IMUL3Q           $0x02, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z12, Z11, Z13
+	VADDPS           Z16, Z14, Z15
+	VADDPS           Z20, Z18, Z17
+	VADDPS           Z15, Z13, Z19
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z10, Z19, Z19
+	VADDPS           (DX), Z19, Z19
+	VMAXPS           Z19, Z9, Z19
+	VMOVUPS          Z19, (SI)
+	VFMADD231PS      Z15, Z2, Z13
+	VFMADD231PS      Z17, Z3, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 128(SI)
+	VADDPS           Z12, Z11, Z10
+	VADDPS           Z16, Z14, Z13
+	VADDPS           Z20, Z18, Z15
+	VFMADD231PS      Z13, Z6, Z10
+	VFMADD231PS      Z15, Z7, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 256(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z16, Z14, Z13
+	VSUBPS           Z20, Z18, Z15
+	VMOVAPS          Z13, Z17
+	VFMADD213PS      Z10, Z0, Z17
+	VFMADD231PS      Z15, Z1, Z17
+	VADDPS           (DX), Z17, Z17
+	VMAXPS           Z17, Z9, Z17
+	VMOVUPS          Z17, 64(SI)
+	VFMADD231PS      Z13, Z4, Z10
+	VFMADD231PS      Z15, Z5, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 192(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z16, Z14, Z11
+	VSUBPS           Z20, Z18, Z12
+	VFMADD231PS      Z11, Z8, Z10
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z12, Z10
+	VADDPS           Z22, Z10, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 320(SI)
+	MOVQ             AX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z10
+	VADDPS           (SI)(BX*2), Z10, Z10
+	VMOVUPS          (SI)(DI*1), Z11
+	VADDPS           (SI)(BX*4), Z11, Z11
+	VMOVUPS          (R8), Z12
+	VADDPS           (SI)(DI*2), Z12, Z12
+	VFMADD231PS      Z11, Z6, Z10
+	VFMADD231PS      Z12, Z7, Z10
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z11
+	VADDPS           (SI)(BX*2), Z11, Z11
+	VMOVUPS          (SI)(DI*1), Z12
+	VADDPS           (SI)(BX*4), Z12, Z12
+	VMOVUPS          (R8), Z13
+	VADDPS           (SI)(DI*2), Z13, Z13
+	VFMADD231PS      Z12, Z6, Z11
+	VFMADD231PS      Z13, Z7, Z11
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z12
+	VADDPS           (SI)(BX*2), Z12, Z12
+	VMOVUPS          (SI)(DI*1), Z13
+	VADDPS           (SI)(BX*4), Z13, Z13
+	VMOVUPS          (R8), Z14
+	VADDPS           (SI)(DI*2), Z14, Z14
+	VFMADD231PS      Z13, Z6, Z12
+	VFMADD231PS      Z14, Z7, Z12
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z13
+	VADDPS           (SI)(BX*2), Z13, Z13
+	VMOVUPS          (SI)(DI*1), Z14
+	VADDPS           (SI)(BX*4), Z14, Z14
+	VMOVUPS          (R8), Z15
+	VADDPS           (SI)(DI*2), Z15, Z15
+	VFMADD231PS      Z14, Z6, Z13
+	VFMADD231PS      Z15, Z7, Z13
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z14
+	VADDPS           (SI)(BX*2), Z14, Z14
+	VMOVUPS          (SI)(DI*1), Z15
+	VADDPS           (SI)(BX*4), Z15, Z15
+	VMOVUPS          (R8), Z16
+	VADDPS           (SI)(DI*2), Z16, Z16
+	VFMADD231PS      Z15, Z6, Z14
+	VFMADD231PS      Z16, Z7, Z14
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z15
+	VADDPS           (SI)(BX*2), Z15, Z15
+	VMOVUPS          (SI)(DI*1), Z16
+	VADDPS           (SI)(BX*4), Z16, Z16
+	VMOVUPS          (R8), Z17
+	VADDPS           (SI)(DI*2), Z17, Z17
+	VFMADD231PS      Z16, Z6, Z15
+	VFMADD231PS      Z17, Z7, Z15
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z16
+	VADDPS           (SI)(BX*2), Z16, Z16
+	VMOVUPS          (SI)(DI*1), Z17
+	VADDPS           (SI)(BX*4), Z17, Z17
+	VMOVUPS          (R8), Z18
+	VADDPS           (SI)(DI*2), Z18, Z18
+	VFMADD231PS      Z17, Z6, Z16
+	VFMADD231PS      Z18, Z7, Z16
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z17
+	VADDPS           (SI)(BX*2), Z17, Z17
+	VMOVUPS          (SI)(DI*1), Z18
+	VADDPS           (SI)(BX*4), Z18, Z18
+	VMOVUPS          (R8), Z19
+	VADDPS           (SI)(DI*2), Z19, Z19
+	VFMADD231PS      Z18, Z6, Z17
+	VFMADD231PS      Z19, Z7, Z17
+	IMUL3Q           $0x04, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z12, Z11, Z18
+	VADDPS           Z14, Z13, Z19
+	VADDPS           Z16, Z15, Z20
+	VADDPS           Z19, Z18, Z21
+	VADDPS           Z20, Z21, Z21
+	VADDPS           Z10, Z21, Z21
+	VADDPS           (DX), Z21, Z21
+	VMAXPS           Z21, Z9, Z21
+	VMOVUPS          Z21, (SI)
+	VFMADD231PS      Z19, Z2, Z18
+	VFMADD231PS      Z20, Z3, Z18
+	VADDPS           (DX), Z18, Z18
+	VMAXPS           Z18, Z9, Z18
+	VMOVUPS          Z18, 128(SI)
+	VADDPS           Z12, Z11, Z10
+	VADDPS           Z14, Z13, Z18
+	VADDPS           Z16, Z15, Z19
+	VFMADD231PS      Z18, Z6, Z10
+	VFMADD231PS      Z19, Z7, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 256(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z14, Z13, Z18
+	VSUBPS           Z16, Z15, Z19
+	VMOVAPS          Z18, Z20
+	VFMADD213PS      Z10, Z0, Z20
+	VFMADD231PS      Z19, Z1, Z20
+	VADDPS           (DX), Z20, Z20
+	VMAXPS           Z20, Z9, Z20
+	VMOVUPS          Z20, 64(SI)
+	VFMADD231PS      Z18, Z4, Z10
+	VFMADD231PS      Z19, Z5, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 192(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z14, Z13, Z11
+	VSUBPS           Z16, Z15, Z12
+	VFMADD231PS      Z11, Z8, Z10
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z12, Z10
+	VADDPS           Z17, Z10, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 320(SI)
+	MOVQ             AX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z10
+	VSUBPS           (SI)(BX*2), Z10, Z10
+	VMOVUPS          (SI)(DI*1), Z11
+	VSUBPS           (SI)(BX*4), Z11, Z11
+	VMOVUPS          (R8), Z12
+	VSUBPS           (SI)(DI*2), Z12, Z12
+	VMOVAPS          Z11, Z13
+	VFMADD213PS      Z10, Z0, Z13
+	VFMADD231PS      Z12, Z1, Z13
+	VFMADD231PS      Z11, Z4, Z10
+	VFMADD231PS      Z12, Z5, Z10
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z11
+	VSUBPS           (SI)(BX*2), Z11, Z11
+	VMOVUPS          (SI)(DI*1), Z12
+	VSUBPS           (SI)(BX*4), Z12, Z12
+	VMOVUPS          (R8), Z14
+	VSUBPS           (SI)(DI*2), Z14, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD213PS      Z11, Z0, Z15
+	VFMADD231PS      Z14, Z1, Z15
+	VFMADD231PS      Z12, Z4, Z11
+	VFMADD231PS      Z14, Z5, Z11
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z12
+	VSUBPS           (SI)(BX*2), Z12, Z12
+	VMOVUPS          (SI)(DI*1), Z14
+	VSUBPS           (SI)(BX*4), Z14, Z14
+	VMOVUPS          (R8), Z16
+	VSUBPS           (SI)(DI*2), Z16, Z16
+	VMOVAPS          Z14, Z17
+	VFMADD213PS      Z12, Z0, Z17
+	VFMADD231PS      Z16, Z1, Z17
+	VFMADD231PS      Z14, Z4, Z12
+	VFMADD231PS      Z16, Z5, Z12
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z14
+	VSUBPS           (SI)(BX*2), Z14, Z14
+	VMOVUPS          (SI)(DI*1), Z16
+	VSUBPS           (SI)(BX*4), Z16, Z16
+	VMOVUPS          (R8), Z18
+	VSUBPS           (SI)(DI*2), Z18, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD213PS      Z14, Z0, Z19
+	VFMADD231PS      Z18, Z1, Z19
+	VFMADD231PS      Z16, Z4, Z14
+	VFMADD231PS      Z18, Z5, Z14
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z16
+	VSUBPS           (SI)(BX*2), Z16, Z16
+	VMOVUPS          (SI)(DI*1), Z18
+	VSUBPS           (SI)(BX*4), Z18, Z18
+	VMOVUPS          (R8), Z20
+	VSUBPS           (SI)(DI*2), Z20, Z20
+	VMOVAPS          Z18, Z21
+	VFMADD213PS      Z16, Z0, Z21
+	VFMADD231PS      Z20, Z1, Z21
+	VFMADD231PS      Z18, Z4, Z16
+	VFMADD231PS      Z20, Z5, Z16
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z18
+	VSUBPS           (SI)(BX*2), Z18, Z18
+	VMOVUPS          (SI)(DI*1), Z20
+	VSUBPS           (SI)(BX*4), Z20, Z20
+	VMOVUPS          (R8), Z22
+	VSUBPS           (SI)(DI*2), Z22, Z22
+	VMOVAPS          Z20, Z23
+	VFMADD213PS      Z18, Z0, Z23
+	VFMADD231PS      Z22, Z1, Z23
+	VFMADD231PS      Z20, Z4, Z18
+	VFMADD231PS      Z22, Z5, Z18
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z20
+	VSUBPS           (SI)(BX*2), Z20, Z20
+	VMOVUPS          (SI)(DI*1), Z22
+	VSUBPS           (SI)(BX*4), Z22, Z22
+	VMOVUPS          (R8), Z24
+	VSUBPS           (SI)(DI*2), Z24, Z24
+	VMOVAPS          Z22, Z25
+	VFMADD213PS      Z20, Z0, Z25
+	VFMADD231PS      Z24, Z1, Z25
+	VFMADD231PS      Z22, Z4, Z20
+	VFMADD231PS      Z24, Z5, Z20
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z22
+	VSUBPS           (SI)(BX*2), Z22, Z22
+	VMOVUPS          (SI)(DI*1), Z24
+	VSUBPS           (SI)(BX*4), Z24, Z24
+	VMOVUPS          (R8), Z26
+	VSUBPS           (SI)(DI*2), Z26, Z26
+	VMOVAPS          Z24, Z27
+	VFMADD213PS      Z22, Z0, Z27
+	VFMADD231PS      Z26, Z1, Z27
+	VFMADD231PS      Z24, Z4, Z22
+	VFMADD231PS      Z26, Z5, Z22
+	IMUL3Q           $0x01, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z17, Z15, Z24
+	VADDPS           Z21, Z19, Z26
+	VADDPS           Z25, Z23, Z28
+	VADDPS           Z26, Z24, Z29
+	VADDPS           Z28, Z29, Z29
+	VADDPS           Z13, Z29, Z29
+	VADDPS           (DX), Z29, Z29
+	VMAXPS           Z29, Z9, Z29
+	VMOVUPS          Z29, (SI)
+	VFMADD231PS      Z26, Z2, Z24
+	VFMADD231PS      Z28, Z3, Z24
+	VADDPS           (DX), Z24, Z24
+	VMAXPS           Z24, Z9, Z24
+	VMOVUPS          Z24, 128(SI)
+	VADDPS           Z17, Z15, Z13
+	VADDPS           Z21, Z19, Z24
+	VADDPS           Z25, Z23, Z26
+	VFMADD231PS      Z24, Z6, Z13
+	VFMADD231PS      Z26, Z7, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 256(SI)
+	VSUBPS           Z17, Z15, Z13
+	VSUBPS           Z21, Z19, Z24
+	VSUBPS           Z25, Z23, Z26
+	VMOVAPS          Z24, Z28
+	VFMADD213PS      Z13, Z0, Z28
+	VFMADD231PS      Z26, Z1, Z28
+	VADDPS           (DX), Z28, Z28
+	VMAXPS           Z28, Z9, Z28
+	VMOVUPS          Z28, 64(SI)
+	VFMADD231PS      Z24, Z4, Z13
+	VFMADD231PS      Z26, Z5, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 192(SI)
+	VSUBPS           Z17, Z15, Z13
+	VSUBPS           Z21, Z19, Z15
+	VSUBPS           Z25, Z23, Z17
+	VFMADD231PS      Z15, Z8, Z13
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z17, Z13
+	VADDPS           Z27, Z13, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 320(SI)
+	IMUL3Q           $0x03, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z12, Z11, Z13
+	VADDPS           Z16, Z14, Z15
+	VADDPS           Z20, Z18, Z17
+	VADDPS           Z15, Z13, Z19
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z10, Z19, Z19
+	VADDPS           (DX), Z19, Z19
+	VMAXPS           Z19, Z9, Z19
+	VMOVUPS          Z19, (SI)
+	VFMADD231PS      Z15, Z2, Z13
+	VFMADD231PS      Z17, Z3, Z13
+	VADDPS           (DX), Z13, Z13
+	VMAXPS           Z13, Z9, Z13
+	VMOVUPS          Z13, 128(SI)
+	VADDPS           Z12, Z11, Z10
+	VADDPS           Z16, Z14, Z13
+	VADDPS           Z20, Z18, Z15
+	VFMADD231PS      Z13, Z6, Z10
+	VFMADD231PS      Z15, Z7, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 256(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z16, Z14, Z13
+	VSUBPS           Z20, Z18, Z15
+	VMOVAPS          Z13, Z17
+	VFMADD213PS      Z10, Z0, Z17
+	VFMADD231PS      Z15, Z1, Z17
+	VADDPS           (DX), Z17, Z17
+	VMAXPS           Z17, Z9, Z17
+	VMOVUPS          Z17, 64(SI)
+	VFMADD231PS      Z13, Z4, Z10
+	VFMADD231PS      Z15, Z5, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 192(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z16, Z14, Z11
+	VSUBPS           Z20, Z18, Z12
+	VFMADD231PS      Z11, Z8, Z10
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z12, Z10
+	VADDPS           Z22, Z10, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 320(SI)
+	MOVQ             AX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z10
+	VSUBPS           (SI)(BX*2), Z10, Z10
+	VMOVUPS          (SI)(DI*1), Z11
+	VSUBPS           (SI)(BX*4), Z11, Z11
+	VMOVUPS          (R8), Z12
+	VSUBPS           (SI)(DI*2), Z12, Z12
+	VFMADD231PS      Z11, Z8, Z10
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z12, Z10
+	VADDPS           (R8)(BX*2), Z10, Z10
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z11
+	VSUBPS           (SI)(BX*2), Z11, Z11
+	VMOVUPS          (SI)(DI*1), Z12
+	VSUBPS           (SI)(BX*4), Z12, Z12
+	VMOVUPS          (R8), Z13
+	VSUBPS           (SI)(DI*2), Z13, Z13
+	VFMADD231PS      Z12, Z8, Z11
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z13, Z11
+	VADDPS           (R8)(BX*2), Z11, Z11
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z12
+	VSUBPS           (SI)(BX*2), Z12, Z12
+	VMOVUPS          (SI)(DI*1), Z13
+	VSUBPS           (SI)(BX*4), Z13, Z13
+	VMOVUPS          (R8), Z14
+	VSUBPS           (SI)(DI*2), Z14, Z14
+	VFMADD231PS      Z13, Z8, Z12
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z14, Z12
+	VADDPS           (R8)(BX*2), Z12, Z12
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z13
+	VSUBPS           (SI)(BX*2), Z13, Z13
+	VMOVUPS          (SI)(DI*1), Z14
+	VSUBPS           (SI)(BX*4), Z14, Z14
+	VMOVUPS          (R8), Z15
+	VSUBPS           (SI)(DI*2), Z15, Z15
+	VFMADD231PS      Z14, Z8, Z13
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z15, Z13
+	VADDPS           (R8)(BX*2), Z13, Z13
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z14
+	VSUBPS           (SI)(BX*2), Z14, Z14
+	VMOVUPS          (SI)(DI*1), Z15
+	VSUBPS           (SI)(BX*4), Z15, Z15
+	VMOVUPS          (R8), Z16
+	VSUBPS           (SI)(DI*2), Z16, Z16
+	VFMADD231PS      Z15, Z8, Z14
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z16, Z14
+	VADDPS           (R8)(BX*2), Z14, Z14
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z15
+	VSUBPS           (SI)(BX*2), Z15, Z15
+	VMOVUPS          (SI)(DI*1), Z16
+	VSUBPS           (SI)(BX*4), Z16, Z16
+	VMOVUPS          (R8), Z17
+	VSUBPS           (SI)(DI*2), Z17, Z17
+	VFMADD231PS      Z16, Z8, Z15
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z17, Z15
+	VADDPS           (R8)(BX*2), Z15, Z15
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z16
+	VSUBPS           (SI)(BX*2), Z16, Z16
+	VMOVUPS          (SI)(DI*1), Z17
+	VSUBPS           (SI)(BX*4), Z17, Z17
+	VMOVUPS          (R8), Z18
+	VSUBPS           (SI)(DI*2), Z18, Z18
+	VFMADD231PS      Z17, Z8, Z16
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z18, Z16
+	VADDPS           (R8)(BX*2), Z16, Z16
+	ADDQ             CX, SI
+	LEAQ             (SI)(BX*4), R8
+	ADDQ             BX, R8
+	VMOVUPS          (SI)(BX*1), Z17
+	VSUBPS           (SI)(BX*2), Z17, Z17
+	VMOVUPS          (SI)(DI*1), Z18
+	VSUBPS           (SI)(BX*4), Z18, Z18
+	VMOVUPS          (R8), Z19
+	VSUBPS           (SI)(DI*2), Z19, Z19
+	VFMADD231PS      Z18, Z8, Z17
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z19, Z17
+	VADDPS           (R8)(BX*2), Z17, Z17
+	IMUL3Q           $0x05, R10, SI
+	ADDQ             R9, SI
+	VADDPS           Z12, Z11, Z18
+	VADDPS           Z14, Z13, Z19
+	VADDPS           Z16, Z15, Z20
+	VADDPS           Z19, Z18, Z21
+	VADDPS           Z20, Z21, Z21
+	VADDPS           Z10, Z21, Z21
+	VADDPS           (DX), Z21, Z21
+	VMAXPS           Z21, Z9, Z21
+	VMOVUPS          Z21, (SI)
+	VFMADD231PS      Z19, Z2, Z18
+	VFMADD231PS      Z20, Z3, Z18
+	VADDPS           (DX), Z18, Z18
+	VMAXPS           Z18, Z9, Z18
+	VMOVUPS          Z18, 128(SI)
+	VADDPS           Z12, Z11, Z10
+	VADDPS           Z14, Z13, Z18
+	VADDPS           Z16, Z15, Z19
+	VFMADD231PS      Z18, Z6, Z10
+	VFMADD231PS      Z19, Z7, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 256(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z14, Z13, Z18
+	VSUBPS           Z16, Z15, Z19
+	VMOVAPS          Z18, Z20
+	VFMADD213PS      Z10, Z0, Z20
+	VFMADD231PS      Z19, Z1, Z20
+	VADDPS           (DX), Z20, Z20
+	VMAXPS           Z20, Z9, Z20
+	VMOVUPS          Z20, 64(SI)
+	VFMADD231PS      Z18, Z4, Z10
+	VFMADD231PS      Z19, Z5, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 192(SI)
+	VSUBPS           Z12, Z11, Z10
+	VSUBPS           Z14, Z13, Z11
+	VSUBPS           Z16, Z15, Z12
+	VFMADD231PS      Z11, Z8, Z10
+	VFMADD231PS.BCST winograd_3d000000<>+0(SB), Z12, Z10
+	VADDPS           Z17, Z10, Z10
+	VADDPS           (DX), Z10, Z10
+	VMAXPS           Z10, Z9, Z10
+	VMOVUPS          Z10, 320(SI)
+	ADDQ             $+64, AX
+	ADDQ             $+384, R9
+	DECQ             R11
+	JNE              tile
+	VZEROUPPER
+	RET
+
+DATA winograd_3d000000<>+0(SB)/4, $0x3d000000
+GLOBL winograd_3d000000<>(SB), RODATA|NOPTR, $4
+
+// func winogradGrad6AVX512(dst *float32, plane int, src *float32, row int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradGrad6AVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVL         $0x3e638e39, DX
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3c360b61, DX
+	VMOVD        DX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3cb60b61, DX
+	VMOVD        DX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3d360b61, DX
+	VMOVD        DX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x3db60b61, DX
+	VMOVD        DX, X4
+	VBROADCASTSS X4, Z4
+	MOVL         $0x3e360b61, DX
+	VMOVD        DX, X5
+	VBROADCASTSS X5, Z5
+	MOVL         $0x3eb60b61, DX
+	VMOVD        DX, X6
+	VBROADCASTSS X6, Z6
+	MOVL         $0x3f360b61, DX
+	VMOVD        DX, X7
+	VBROADCASTSS X7, Z7
+	MOVQ         row+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         src+16(FP), DI
+	LEAQ         (DI)(DX*4), SI
+	ADDQ         DX, SI
+	MOVQ         n+32(FP), R9
+
+tile:
+	VMOVUPS      (DI), Z8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z8
+	VMOVUPS      64(DI), Z9
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z9, Z9
+	VMOVUPS      128(DI), Z10
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z10, Z10
+	VMOVUPS      192(DI), Z11
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z11, Z11
+	VMOVUPS      256(DI), Z12
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z12, Z12
+	VMOVUPS      320(DI), Z13
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z13, Z13
+	IMUL3Q       $0x00, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z14
+	VMOVUPS      Z14, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z14
+	VFNMADD231PS Z10, Z0, Z14
+	VFNMADD231PS Z12, Z0, Z14
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z15
+	VFNMADD231PS Z11, Z0, Z15
+	VFNMADD231PS Z13, Z0, Z15
+	VADDPS       Z15, Z14, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z15, Z14, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VMULPS       Z8, Z1, Z14
+	VFMADD231PS  Z10, Z3, Z14
+	VFMADD231PS  Z12, Z5, Z14
+	VMULPS       Z9, Z2, Z15
+	VFMADD231PS  Z11, Z4, Z15
+	VFMADD231PS  Z13, Z6, Z15
+	VADDPS       Z15, Z14, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z15, Z14, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VMULPS       Z8, Z7, Z8
+	VFMADD231PS  Z10, Z5, Z8
+	VFMADD231PS  Z12, Z3, Z8
+	VMULPS       Z9, Z6, Z9
+	VFMADD231PS  Z11, Z4, Z9
+	VFMADD231PS  Z13, Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z8, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVAPS      Z13, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      (DI), Z8
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z8
+	VFNMADD231PS (DI)(DX*2), Z0, Z8
+	VFNMADD231PS (DI)(DX*4), Z0, Z8
+	VMOVUPS      (DI)(DX*1), Z9
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z9
+	VFNMADD231PS (DI)(BX*1), Z0, Z9
+	VFNMADD231PS (SI), Z0, Z9
+	VADDPS       Z9, Z8, Z10
+	VSUBPS       Z9, Z8, Z8
+	VMOVUPS      64(DI), Z9
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z9
+	VFNMADD231PS 64(DI)(DX*2), Z0, Z9
+	VFNMADD231PS 64(DI)(DX*4), Z0, Z9
+	VMOVUPS      64(DI)(DX*1), Z11
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z11, Z11
+	VFNMADD231PS 64(DI)(BX*1), Z0, Z11
+	VFNMADD231PS 64(SI), Z0, Z11
+	VADDPS       Z11, Z9, Z12
+	VSUBPS       Z11, Z9, Z9
+	VMOVUPS      128(DI), Z11
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z11, Z11
+	VFNMADD231PS 128(DI)(DX*2), Z0, Z11
+	VFNMADD231PS 128(DI)(DX*4), Z0, Z11
+	VMOVUPS      128(DI)(DX*1), Z13
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z13, Z13
+	VFNMADD231PS 128(DI)(BX*1), Z0, Z13
+	VFNMADD231PS 128(SI), Z0, Z13
+	VADDPS       Z13, Z11, Z14
+	VSUBPS       Z13, Z11, Z11
+	VMOVUPS      192(DI), Z13
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z13, Z13
+	VFNMADD231PS 192(DI)(DX*2), Z0, Z13
+	VFNMADD231PS 192(DI)(DX*4), Z0, Z13
+	VMOVUPS      192(DI)(DX*1), Z15
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z15, Z15
+	VFNMADD231PS 192(DI)(BX*1), Z0, Z15
+	VFNMADD231PS 192(SI), Z0, Z15
+	VADDPS       Z15, Z13, Z16
+	VSUBPS       Z15, Z13, Z13
+	VMOVUPS      256(DI), Z15
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z15, Z15
+	VFNMADD231PS 256(DI)(DX*2), Z0, Z15
+	VFNMADD231PS 256(DI)(DX*4), Z0, Z15
+	VMOVUPS      256(DI)(DX*1), Z17
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z17, Z17
+	VFNMADD231PS 256(DI)(BX*1), Z0, Z17
+	VFNMADD231PS 256(SI), Z0, Z17
+	VADDPS       Z17, Z15, Z18
+	VSUBPS       Z17, Z15, Z15
+	VMOVUPS      320(DI), Z17
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z17, Z17
+	VFNMADD231PS 320(DI)(DX*2), Z0, Z17
+	VFNMADD231PS 320(DI)(DX*4), Z0, Z17
+	VMOVUPS      320(DI)(DX*1), Z19
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z19, Z19
+	VFNMADD231PS 320(DI)(BX*1), Z0, Z19
+	VFNMADD231PS 320(SI), Z0, Z19
+	VADDPS       Z19, Z17, Z20
+	VSUBPS       Z19, Z17, Z17
+	IMUL3Q       $0x08, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z10, Z19
+	VMOVUPS      Z19, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z10, Z19
+	VFNMADD231PS Z14, Z0, Z19
+	VFNMADD231PS Z18, Z0, Z19
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z12, Z21
+	VFNMADD231PS Z16, Z0, Z21
+	VFNMADD231PS Z20, Z0, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z1, Z19
+	VFMADD231PS  Z14, Z3, Z19
+	VFMADD231PS  Z18, Z5, Z19
+	VMULPS       Z12, Z2, Z21
+	VFMADD231PS  Z16, Z4, Z21
+	VFMADD231PS  Z20, Z6, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z7, Z10
+	VFMADD231PS  Z14, Z5, Z10
+	VFMADD231PS  Z18, Z3, Z10
+	VMULPS       Z12, Z6, Z12
+	VFMADD231PS  Z16, Z4, Z12
+	VFMADD231PS  Z20, Z2, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMOVAPS      Z20, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	IMUL3Q       $0x10, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z10
+	VMOVUPS      Z10, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z10
+	VFNMADD231PS Z11, Z0, Z10
+	VFNMADD231PS Z15, Z0, Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VFNMADD231PS Z17, Z0, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z1, Z10
+	VFMADD231PS  Z11, Z3, Z10
+	VFMADD231PS  Z15, Z5, Z10
+	VMULPS       Z9, Z2, Z12
+	VFMADD231PS  Z13, Z4, Z12
+	VFMADD231PS  Z17, Z6, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z7, Z8
+	VFMADD231PS  Z11, Z5, Z8
+	VFMADD231PS  Z15, Z3, Z8
+	VMULPS       Z9, Z6, Z9
+	VFMADD231PS  Z13, Z4, Z9
+	VFMADD231PS  Z17, Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z8, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVAPS      Z17, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMULPS       (DI), Z1, Z8
+	VFMADD231PS  (DI)(DX*2), Z3, Z8
+	VFMADD231PS  (DI)(DX*4), Z5, Z8
+	VMULPS       (DI)(DX*1), Z2, Z9
+	VFMADD231PS  (DI)(BX*1), Z4, Z9
+	VFMADD231PS  (SI), Z6, Z9
+	VADDPS       Z9, Z8, Z10
+	VSUBPS       Z9, Z8, Z8
+	VMULPS       64(DI), Z1, Z9
+	VFMADD231PS  64(DI)(DX*2), Z3, Z9
+	VFMADD231PS  64(DI)(DX*4), Z5, Z9
+	VMULPS       64(DI)(DX*1), Z2, Z11
+	VFMADD231PS  64(DI)(BX*1), Z4, Z11
+	VFMADD231PS  64(SI), Z6, Z11
+	VADDPS       Z11, Z9, Z12
+	VSUBPS       Z11, Z9, Z9
+	VMULPS       128(DI), Z1, Z11
+	VFMADD231PS  128(DI)(DX*2), Z3, Z11
+	VFMADD231PS  128(DI)(DX*4), Z5, Z11
+	VMULPS       128(DI)(DX*1), Z2, Z13
+	VFMADD231PS  128(DI)(BX*1), Z4, Z13
+	VFMADD231PS  128(SI), Z6, Z13
+	VADDPS       Z13, Z11, Z14
+	VSUBPS       Z13, Z11, Z11
+	VMULPS       192(DI), Z1, Z13
+	VFMADD231PS  192(DI)(DX*2), Z3, Z13
+	VFMADD231PS  192(DI)(DX*4), Z5, Z13
+	VMULPS       192(DI)(DX*1), Z2, Z15
+	VFMADD231PS  192(DI)(BX*1), Z4, Z15
+	VFMADD231PS  192(SI), Z6, Z15
+	VADDPS       Z15, Z13, Z16
+	VSUBPS       Z15, Z13, Z13
+	VMULPS       256(DI), Z1, Z15
+	VFMADD231PS  256(DI)(DX*2), Z3, Z15
+	VFMADD231PS  256(DI)(DX*4), Z5, Z15
+	VMULPS       256(DI)(DX*1), Z2, Z17
+	VFMADD231PS  256(DI)(BX*1), Z4, Z17
+	VFMADD231PS  256(SI), Z6, Z17
+	VADDPS       Z17, Z15, Z18
+	VSUBPS       Z17, Z15, Z15
+	VMULPS       320(DI), Z1, Z17
+	VFMADD231PS  320(DI)(DX*2), Z3, Z17
+	VFMADD231PS  320(DI)(DX*4), Z5, Z17
+	VMULPS       320(DI)(DX*1), Z2, Z19
+	VFMADD231PS  320(DI)(BX*1), Z4, Z19
+	VFMADD231PS  320(SI), Z6, Z19
+	VADDPS       Z19, Z17, Z20
+	VSUBPS       Z19, Z17, Z17
+	IMUL3Q       $0x18, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z10, Z19
+	VMOVUPS      Z19, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z10, Z19
+	VFNMADD231PS Z14, Z0, Z19
+	VFNMADD231PS Z18, Z0, Z19
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z12, Z21
+	VFNMADD231PS Z16, Z0, Z21
+	VFNMADD231PS Z20, Z0, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z1, Z19
+	VFMADD231PS  Z14, Z3, Z19
+	VFMADD231PS  Z18, Z5, Z19
+	VMULPS       Z12, Z2, Z21
+	VFMADD231PS  Z16, Z4, Z21
+	VFMADD231PS  Z20, Z6, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z7, Z10
+	VFMADD231PS  Z14, Z5, Z10
+	VFMADD231PS  Z18, Z3, Z10
+	VMULPS       Z12, Z6, Z12
+	VFMADD231PS  Z16, Z4, Z12
+	VFMADD231PS  Z20, Z2, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMOVAPS      Z20, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	IMUL3Q       $0x20, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z10
+	VMOVUPS      Z10, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z10
+	VFNMADD231PS Z11, Z0, Z10
+	VFNMADD231PS Z15, Z0, Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VFNMADD231PS Z17, Z0, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z1, Z10
+	VFMADD231PS  Z11, Z3, Z10
+	VFMADD231PS  Z15, Z5, Z10
+	VMULPS       Z9, Z2, Z12
+	VFMADD231PS  Z13, Z4, Z12
+	VFMADD231PS  Z17, Z6, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z7, Z8
+	VFMADD231PS  Z11, Z5, Z8
+	VFMADD231PS  Z15, Z3, Z8
+	VMULPS       Z9, Z6, Z9
+	VFMADD231PS  Z13, Z4, Z9
+	VFMADD231PS  Z17, Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z8, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVAPS      Z17, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMULPS       (DI), Z7, Z8
+	VFMADD231PS  (DI)(DX*2), Z5, Z8
+	VFMADD231PS  (DI)(DX*4), Z3, Z8
+	VMULPS       (DI)(DX*1), Z6, Z9
+	VFMADD231PS  (DI)(BX*1), Z4, Z9
+	VFMADD231PS  (SI), Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	VSUBPS       Z9, Z8, Z8
+	VMULPS       64(DI), Z7, Z9
+	VFMADD231PS  64(DI)(DX*2), Z5, Z9
+	VFMADD231PS  64(DI)(DX*4), Z3, Z9
+	VMULPS       64(DI)(DX*1), Z6, Z11
+	VFMADD231PS  64(DI)(BX*1), Z4, Z11
+	VFMADD231PS  64(SI), Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	VSUBPS       Z11, Z9, Z9
+	VMULPS       128(DI), Z7, Z11
+	VFMADD231PS  128(DI)(DX*2), Z5, Z11
+	VFMADD231PS  128(DI)(DX*4), Z3, Z11
+	VMULPS       128(DI)(DX*1), Z6, Z13
+	VFMADD231PS  128(DI)(BX*1), Z4, Z13
+	VFMADD231PS  128(SI), Z2, Z13
+	VADDPS       Z13, Z11, Z14
+	VSUBPS       Z13, Z11, Z11
+	VMULPS       192(DI), Z7, Z13
+	VFMADD231PS  192(DI)(DX*2), Z5, Z13
+	VFMADD231PS  192(DI)(DX*4), Z3, Z13
+	VMULPS       192(DI)(DX*1), Z6, Z15
+	VFMADD231PS  192(DI)(BX*1), Z4, Z15
+	VFMADD231PS  192(SI), Z2, Z15
+	VADDPS       Z15, Z13, Z16
+	VSUBPS       Z15, Z13, Z13
+	VMULPS       256(DI), Z7, Z15
+	VFMADD231PS  256(DI)(DX*2), Z5, Z15
+	VFMADD231PS  256(DI)(DX*4), Z3, Z15
+	VMULPS       256(DI)(DX*1), Z6, Z17
+	VFMADD231PS  256(DI)(BX*1), Z4, Z17
+	VFMADD231PS  256(SI), Z2, Z17
+	VADDPS       Z17, Z15, Z18
+	VSUBPS       Z17, Z15, Z15
+	VMULPS       320(DI), Z7, Z17
+	VFMADD231PS  320(DI)(DX*2), Z5, Z17
+	VFMADD231PS  320(DI)(DX*4), Z3, Z17
+	VMULPS       320(DI)(DX*1), Z6, Z19
+	VFMADD231PS  320(DI)(BX*1), Z4, Z19
+	VFMADD231PS  320(SI), Z2, Z19
+	VADDPS       Z19, Z17, Z20
+	VSUBPS       Z19, Z17, Z17
+	IMUL3Q       $0x28, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z10, Z19
+	VMOVUPS      Z19, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z10, Z19
+	VFNMADD231PS Z14, Z0, Z19
+	VFNMADD231PS Z18, Z0, Z19
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z12, Z21
+	VFNMADD231PS Z16, Z0, Z21
+	VFNMADD231PS Z20, Z0, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z1, Z19
+	VFMADD231PS  Z14, Z3, Z19
+	VFMADD231PS  Z18, Z5, Z19
+	VMULPS       Z12, Z2, Z21
+	VFMADD231PS  Z16, Z4, Z21
+	VFMADD231PS  Z20, Z6, Z21
+	VADDPS       Z21, Z19, Z22
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VSUBPS       Z21, Z19, Z19
+	ADDQ         CX, R8
+	VMOVUPS      Z19, (R8)
+	VMULPS       Z10, Z7, Z10
+	VFMADD231PS  Z14, Z5, Z10
+	VFMADD231PS  Z18, Z3, Z10
+	VMULPS       Z12, Z6, Z12
+	VFMADD231PS  Z16, Z4, Z12
+	VFMADD231PS  Z20, Z2, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMOVAPS      Z20, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	IMUL3Q       $0x30, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z10
+	VMOVUPS      Z10, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z10
+	VFNMADD231PS Z11, Z0, Z10
+	VFNMADD231PS Z15, Z0, Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VFNMADD231PS Z17, Z0, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z1, Z10
+	VFMADD231PS  Z11, Z3, Z10
+	VFMADD231PS  Z15, Z5, Z10
+	VMULPS       Z9, Z2, Z12
+	VFMADD231PS  Z13, Z4, Z12
+	VFMADD231PS  Z17, Z6, Z12
+	VADDPS       Z12, Z10, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VSUBPS       Z12, Z10, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMULPS       Z8, Z7, Z8
+	VFMADD231PS  Z11, Z5, Z8
+	VFMADD231PS  Z15, Z3, Z8
+	VMULPS       Z9, Z6, Z9
+	VFMADD231PS  Z13, Z4, Z9
+	VFMADD231PS  Z17, Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z8, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVAPS      Z17, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VMOVUPS      128(SI), Z10
+	VMOVUPS      192(SI), Z11
+	VMOVUPS      256(SI), Z12
+	VMOVUPS      320(SI), Z13
+	IMUL3Q       $0x38, CX, R8
+	ADDQ         AX, R8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z14
+	VMOVUPS      Z14, (R8)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z14
+	VFNMADD231PS Z10, Z0, Z14
+	VFNMADD231PS Z12, Z0, Z14
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z15
+	VFNMADD231PS Z11, Z0, Z15
+	VFNMADD231PS Z13, Z0, Z15
+	VADDPS       Z15, Z14, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z15, Z14, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VMULPS       Z8, Z1, Z14
+	VFMADD231PS  Z10, Z3, Z14
+	VFMADD231PS  Z12, Z5, Z14
+	VMULPS       Z9, Z2, Z15
+	VFMADD231PS  Z11, Z4, Z15
+	VFMADD231PS  Z13, Z6, Z15
+	VADDPS       Z15, Z14, Z16
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	VSUBPS       Z15, Z14, Z14
+	ADDQ         CX, R8
+	VMOVUPS      Z14, (R8)
+	VMULPS       Z8, Z7, Z8
+	VFMADD231PS  Z10, Z5, Z8
+	VFMADD231PS  Z12, Z3, Z8
+	VMULPS       Z9, Z6, Z9
+	VFMADD231PS  Z11, Z4, Z9
+	VFMADD231PS  Z13, Z2, Z9
+	VADDPS       Z9, Z8, Z10
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VSUBPS       Z9, Z8, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVAPS      Z13, Z8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	ADDQ         $+384, DI
+	ADDQ         $+384, SI
+	ADDQ         $+64, AX
+	DECQ         R9
+	JNE          tile
+	VZEROUPPER
+	RET
+
+DATA winograd_be638e39<>+0(SB)/4, $0xbe638e39
+GLOBL winograd_be638e39<>(SB), RODATA|NOPTR, $4
+
+// func winogradWeight6AVX512(dst *float32, plane int, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeight6AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         plane+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVL         $0x3e638e39, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3c360b61, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3cb60b61, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3d360b61, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x3f360b61, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	MOVL         $0x3eb60b61, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	MOVL         $0x3e360b61, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Z6
+	MOVQ         n+24(FP), SI
+
+tile:
+	VMOVUPS      (DX), Z7
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z7
+	VMOVUPS      64(DX), Z8
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z8, Z8
+	VMOVUPS      128(DX), Z9
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z9, Z9
+	IMUL3Q       $0x00, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z10
+	VMOVUPS      Z10, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z10
+	VFNMADD231PS Z9, Z0, Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z10, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z10, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VMULPS       Z7, Z1, Z10
+	VFMADD231PS  Z9, Z3, Z10
+	VMULPS       Z8, Z2, Z11
+	VADDPS       Z11, Z10, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z10, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VMULPS       Z7, Z4, Z7
+	VFMADD231PS  Z9, Z6, Z7
+	VMULPS       Z8, Z5, Z8
+	VADDPS       Z8, Z7, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVAPS      Z9, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVUPS      (DX), Z7
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z7
+	VFNMADD231PS 384(DX), Z0, Z7
+	VMOVUPS      192(DX), Z8
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z8
+	VADDPS       Z8, Z7, Z9
+	VSUBPS       Z8, Z7, Z7
+	VMOVUPS      64(DX), Z8
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z8
+	VFNMADD231PS 448(DX), Z0, Z8
+	VMOVUPS      256(DX), Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z10, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMOVUPS      128(DX), Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z10, Z10
+	VFNMADD231PS 512(DX), Z0, Z10
+	VMOVUPS      320(DX), Z12
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z12, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	IMUL3Q       $0x08, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z9, Z12
+	VMOVUPS      Z12, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z11, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z1, Z12
+	VFMADD231PS  Z13, Z3, Z12
+	VMULPS       Z11, Z2, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z4, Z9
+	VFMADD231PS  Z13, Z6, Z9
+	VMULPS       Z11, Z5, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMOVAPS      Z13, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	IMUL3Q       $0x10, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z9
+	VMOVUPS      Z9, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z9
+	VFNMADD231PS Z10, Z0, Z9
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z1, Z9
+	VFMADD231PS  Z10, Z3, Z9
+	VMULPS       Z8, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z4, Z7
+	VFMADD231PS  Z10, Z6, Z7
+	VMULPS       Z8, Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVAPS      Z10, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMULPS       (DX), Z1, Z7
+	VFMADD231PS  384(DX), Z3, Z7
+	VMULPS       192(DX), Z2, Z8
+	VADDPS       Z8, Z7, Z9
+	VSUBPS       Z8, Z7, Z7
+	VMULPS       64(DX), Z1, Z8
+	VFMADD231PS  448(DX), Z3, Z8
+	VMULPS       256(DX), Z2, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMULPS       128(DX), Z1, Z10
+	VFMADD231PS  512(DX), Z3, Z10
+	VMULPS       320(DX), Z2, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	IMUL3Q       $0x18, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z9, Z12
+	VMOVUPS      Z12, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z11, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z1, Z12
+	VFMADD231PS  Z13, Z3, Z12
+	VMULPS       Z11, Z2, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z4, Z9
+	VFMADD231PS  Z13, Z6, Z9
+	VMULPS       Z11, Z5, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMOVAPS      Z13, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	IMUL3Q       $0x20, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z9
+	VMOVUPS      Z9, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z9
+	VFNMADD231PS Z10, Z0, Z9
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z1, Z9
+	VFMADD231PS  Z10, Z3, Z9
+	VMULPS       Z8, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z4, Z7
+	VFMADD231PS  Z10, Z6, Z7
+	VMULPS       Z8, Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVAPS      Z10, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMULPS       (DX), Z4, Z7
+	VFMADD231PS  384(DX), Z6, Z7
+	VMULPS       192(DX), Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	VSUBPS       Z8, Z7, Z7
+	VMULPS       64(DX), Z4, Z8
+	VFMADD231PS  448(DX), Z6, Z8
+	VMULPS       256(DX), Z5, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	VMULPS       128(DX), Z4, Z10
+	VFMADD231PS  512(DX), Z6, Z10
+	VMULPS       320(DX), Z5, Z12
+	VADDPS       Z12, Z10, Z13
+	VSUBPS       Z12, Z10, Z10
+	IMUL3Q       $0x28, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z9, Z12
+	VMOVUPS      Z12, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z9, Z12
+	VFNMADD231PS Z13, Z0, Z12
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z11, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z1, Z12
+	VFMADD231PS  Z13, Z3, Z12
+	VMULPS       Z11, Z2, Z14
+	VADDPS       Z14, Z12, Z15
+	ADDQ         CX, BX
+	VMOVUPS      Z15, (BX)
+	VSUBPS       Z14, Z12, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z9, Z4, Z9
+	VFMADD231PS  Z13, Z6, Z9
+	VMULPS       Z11, Z5, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMOVAPS      Z13, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	IMUL3Q       $0x30, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z9
+	VMOVUPS      Z9, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z9
+	VFNMADD231PS Z10, Z0, Z9
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z1, Z9
+	VFMADD231PS  Z10, Z3, Z9
+	VMULPS       Z8, Z2, Z11
+	VADDPS       Z11, Z9, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z9, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VMULPS       Z7, Z4, Z7
+	VFMADD231PS  Z10, Z6, Z7
+	VMULPS       Z8, Z5, Z8
+	VADDPS       Z8, Z7, Z9
+	ADDQ         CX, BX
+	VMOVUPS      Z9, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVAPS      Z10, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVUPS      384(DX), Z7
+	VMOVUPS      448(DX), Z8
+	VMOVUPS      512(DX), Z9
+	IMUL3Q       $0x38, CX, BX
+	ADDQ         AX, BX
+	VMULPS.BCST  winograd_bf800000<>+0(SB), Z7, Z10
+	VMOVUPS      Z10, (BX)
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z7, Z10
+	VFNMADD231PS Z9, Z0, Z10
+	VMULPS.BCST  winograd_be638e39<>+0(SB), Z8, Z11
+	VADDPS       Z11, Z10, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z10, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VMULPS       Z7, Z1, Z10
+	VFMADD231PS  Z9, Z3, Z10
+	VMULPS       Z8, Z2, Z11
+	VADDPS       Z11, Z10, Z12
+	ADDQ         CX, BX
+	VMOVUPS      Z12, (BX)
+	VSUBPS       Z11, Z10, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VMULPS       Z7, Z4, Z7
+	VFMADD231PS  Z9, Z6, Z7
+	VMULPS       Z8, Z5, Z8
+	VADDPS       Z8, Z7, Z10
+	ADDQ         CX, BX
+	VMOVUPS      Z10, (BX)
+	VSUBPS       Z8, Z7, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	VMOVAPS      Z9, Z7
+	ADDQ         CX, BX
+	VMOVUPS      Z7, (BX)
+	ADDQ         $+64, AX
+	ADDQ         $+576, DX
+	DECQ         SI
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func winogradWeightGrad6AVX512(dst *float32, src *float32, plane int, n int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeightGrad6AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         plane+16(FP), DX
+	MOVL         $0x40000000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x40800000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3e800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	IMUL3Q       $0x08, DX, BX
+	LEAQ         (BX)(BX*2), DI
+	MOVQ         n+24(FP), R9
+
+tile:
+	MOVQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z4
+	VADDPS      (SI)(BX*2), Z4, Z4
+	VMOVUPS     (SI)(DI*1), Z5
+	VADDPS      (SI)(BX*4), Z5, Z5
+	VMOVUPS     (R8), Z6
+	VADDPS      (SI)(DI*2), Z6, Z6
+	VADDPS      Z5, Z4, Z7
+	VADDPS      Z6, Z7, Z7
+	VADDPS      (SI), Z7, Z7
+	VFMADD231PS Z5, Z2, Z4
+	VFMADD231PS Z6, Z3, Z4
+	VADDPS      (R8)(BX*2), Z4, Z4
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VADDPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z6
+	VADDPS      (SI)(BX*4), Z6, Z6
+	VMOVUPS     (R8), Z8
+	VADDPS      (SI)(DI*2), Z8, Z8
+	VADDPS      Z6, Z5, Z9
+	VADDPS      Z8, Z9, Z9
+	VADDPS      (SI), Z9, Z9
+	VFMADD231PS Z6, Z2, Z5
+	VFMADD231PS Z8, Z3, Z5
+	VADDPS      (R8)(BX*2), Z5, Z5
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z6
+	VADDPS      (SI)(BX*2), Z6, Z6
+	VMOVUPS     (SI)(DI*1), Z8
+	VADDPS      (SI)(BX*4), Z8, Z8
+	VMOVUPS     (R8), Z10
+	VADDPS      (SI)(DI*2), Z10, Z10
+	VADDPS      Z8, Z6, Z11
+	VADDPS      Z10, Z11, Z11
+	VADDPS      (SI), Z11, Z11
+	VFMADD231PS Z8, Z2, Z6
+	VFMADD231PS Z10, Z3, Z6
+	VADDPS      (R8)(BX*2), Z6, Z6
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z8
+	VADDPS      (SI)(BX*2), Z8, Z8
+	VMOVUPS     (SI)(DI*1), Z10
+	VADDPS      (SI)(BX*4), Z10, Z10
+	VMOVUPS     (R8), Z12
+	VADDPS      (SI)(DI*2), Z12, Z12
+	VADDPS      Z10, Z8, Z13
+	VADDPS      Z12, Z13, Z13
+	VADDPS      (SI), Z13, Z13
+	VFMADD231PS Z10, Z2, Z8
+	VFMADD231PS Z12, Z3, Z8
+	VADDPS      (R8)(BX*2), Z8, Z8
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z10
+	VADDPS      (SI)(BX*2), Z10, Z10
+	VMOVUPS     (SI)(DI*1), Z12
+	VADDPS      (SI)(BX*4), Z12, Z12
+	VMOVUPS     (R8), Z14
+	VADDPS      (SI)(DI*2), Z14, Z14
+	VADDPS      Z12, Z10, Z15
+	VADDPS      Z14, Z15, Z15
+	VADDPS      (SI), Z15, Z15
+	VFMADD231PS Z12, Z2, Z10
+	VFMADD231PS Z14, Z3, Z10
+	VADDPS      (R8)(BX*2), Z10, Z10
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z12
+	VADDPS      (SI)(BX*2), Z12, Z12
+	VMOVUPS     (SI)(DI*1), Z14
+	VADDPS      (SI)(BX*4), Z14, Z14
+	VMOVUPS     (R8), Z16
+	VADDPS      (SI)(DI*2), Z16, Z16
+	VADDPS      Z14, Z12, Z17
+	VADDPS      Z16, Z17, Z17
+	VADDPS      (SI), Z17, Z17
+	VFMADD231PS Z14, Z2, Z12
+	VFMADD231PS Z16, Z3, Z12
+	VADDPS      (R8)(BX*2), Z12, Z12
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z14
+	VADDPS      (SI)(BX*2), Z14, Z14
+	VMOVUPS     (SI)(DI*1), Z16
+	VADDPS      (SI)(BX*4), Z16, Z16
+	VMOVUPS     (R8), Z18
+	VADDPS      (SI)(DI*2), Z18, Z18
+	VADDPS      Z16, Z14, Z19
+	VADDPS      Z18, Z19, Z19
+	VADDPS      (SI), Z19, Z19
+	VFMADD231PS Z16, Z2, Z14
+	VFMADD231PS Z18, Z3, Z14
+	VADDPS      (R8)(BX*2), Z14, Z14
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z16
+	VADDPS      (SI)(BX*2), Z16, Z16
+	VMOVUPS     (SI)(DI*1), Z18
+	VADDPS      (SI)(BX*4), Z18, Z18
+	VMOVUPS     (R8), Z20
+	VADDPS      (SI)(DI*2), Z20, Z20
+	VADDPS      Z18, Z16, Z21
+	VADDPS      Z20, Z21, Z21
+	VADDPS      (SI), Z21, Z21
+	VFMADD231PS Z18, Z2, Z16
+	VFMADD231PS Z20, Z3, Z16
+	VADDPS      (R8)(BX*2), Z16, Z16
+	VADDPS      Z11, Z9, Z18
+	VADDPS      Z15, Z13, Z20
+	VADDPS      Z19, Z17, Z22
+	VADDPS      Z20, Z18, Z23
+	VADDPS      Z22, Z23, Z23
+	VADDPS      Z7, Z23, Z23
+	VMOVUPS     Z23, (AX)
+	VFMADD231PS Z20, Z2, Z18
+	VFMADD231PS Z22, Z3, Z18
+	VADDPS      Z21, Z18, Z18
+	VMOVUPS     Z18, 128(AX)
+	VSUBPS      Z11, Z9, Z7
+	VSUBPS      Z15, Z13, Z9
+	VSUBPS      Z19, Z17, Z11
+	VFMADD231PS Z9, Z0, Z7
+	VFMADD231PS Z11, Z1, Z7
+	VMOVUPS     Z7, 64(AX)
+	VADDPS      Z6, Z5, Z7
+	VADDPS      Z10, Z8, Z9
+	VADDPS      Z14, Z12, Z11
+	VADDPS      Z9, Z7, Z13
+	VADDPS      Z11, Z13, Z13
+	VADDPS      Z4, Z13, Z13
+	VMOVUPS     Z13, 384(AX)
+	VFMADD231PS Z9, Z2, Z7
+	VFMADD231PS Z11, Z3, Z7
+	VADDPS      Z16, Z7, Z7
+	VMOVUPS     Z7, 512(AX)
+	VSUBPS      Z6, Z5, Z4
+	VSUBPS      Z10, Z8, Z5
+	VSUBPS      Z14, Z12, Z6
+	VFMADD231PS Z5, Z0, Z4
+	VFMADD231PS Z6, Z1, Z4
+	VMOVUPS     Z4, 448(AX)
+	MOVQ        CX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z4
+	VSUBPS      (SI)(BX*2), Z4, Z4
+	VMOVUPS     (SI)(DI*1), Z5
+	VSUBPS      (SI)(BX*4), Z5, Z5
+	VMOVUPS     (R8), Z6
+	VSUBPS      (SI)(DI*2), Z6, Z6
+	VFMADD231PS Z5, Z0, Z4
+	VFMADD231PS Z6, Z1, Z4
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z5
+	VSUBPS      (SI)(BX*2), Z5, Z5
+	VMOVUPS     (SI)(DI*1), Z6
+	VSUBPS      (SI)(BX*4), Z6, Z6
+	VMOVUPS     (R8), Z7
+	VSUBPS      (SI)(DI*2), Z7, Z7
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z7, Z1, Z5
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z6
+	VSUBPS      (SI)(BX*2), Z6, Z6
+	VMOVUPS     (SI)(DI*1), Z7
+	VSUBPS      (SI)(BX*4), Z7, Z7
+	VMOVUPS     (R8), Z8
+	VSUBPS      (SI)(DI*2), Z8, Z8
+	VFMADD231PS Z7, Z0, Z6
+	VFMADD231PS Z8, Z1, Z6
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z7
+	VSUBPS      (SI)(BX*2), Z7, Z7
+	VMOVUPS     (SI)(DI*1), Z8
+	VSUBPS      (SI)(BX*4), Z8, Z8
+	VMOVUPS     (R8), Z9
+	VSUBPS      (SI)(DI*2), Z9, Z9
+	VFMADD231PS Z8, Z0, Z7
+	VFMADD231PS Z9, Z1, Z7
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z8
+	VSUBPS      (SI)(BX*2), Z8, Z8
+	VMOVUPS     (SI)(DI*1), Z9
+	VSUBPS      (SI)(BX*4), Z9, Z9
+	VMOVUPS     (R8), Z10
+	VSUBPS      (SI)(DI*2), Z10, Z10
+	VFMADD231PS Z9, Z0, Z8
+	VFMADD231PS Z10, Z1, Z8
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z9
+	VSUBPS      (SI)(BX*2), Z9, Z9
+	VMOVUPS     (SI)(DI*1), Z10
+	VSUBPS      (SI)(BX*4), Z10, Z10
+	VMOVUPS     (R8), Z11
+	VSUBPS      (SI)(DI*2), Z11, Z11
+	VFMADD231PS Z10, Z0, Z9
+	VFMADD231PS Z11, Z1, Z9
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z10
+	VSUBPS      (SI)(BX*2), Z10, Z10
+	VMOVUPS     (SI)(DI*1), Z11
+	VSUBPS      (SI)(BX*4), Z11, Z11
+	VMOVUPS     (R8), Z12
+	VSUBPS      (SI)(DI*2), Z12, Z12
+	VFMADD231PS Z11, Z0, Z10
+	VFMADD231PS Z12, Z1, Z10
+	ADDQ        DX, SI
+	LEAQ        (SI)(BX*4), R8
+	ADDQ        BX, R8
+	VMOVUPS     (SI)(BX*1), Z11
+	VSUBPS      (SI)(BX*2), Z11, Z11
+	VMOVUPS     (SI)(DI*1), Z12
+	VSUBPS      (SI)(BX*4), Z12, Z12
+	VMOVUPS     (R8), Z13
+	VSUBPS      (SI)(DI*2), Z13, Z13
+	VFMADD231PS Z12, Z0, Z11
+	VFMADD231PS Z13, Z1, Z11
+	VADDPS      Z6, Z5, Z12
+	VADDPS      Z8, Z7, Z13
+	VADDPS      Z10, Z9, Z14
+	VADDPS      Z13, Z12, Z15
+	VADDPS      Z14, Z15, Z15
+	VADDPS      Z4, Z15, Z15
+	VMOVUPS     Z15, 192(AX)
+	VFMADD231PS Z13, Z2, Z12
+	VFMADD231PS Z14, Z3, Z12
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     Z12, 320(AX)
+	VSUBPS      Z6, Z5, Z4
+	VSUBPS      Z8, Z7, Z5
+	VSUBPS      Z10, Z9, Z6
+	VFMADD231PS Z5, Z0, Z4
+	VFMADD231PS Z6, Z1, Z4
+	VMOVUPS     Z4, 256(AX)
+	ADDQ        $+576, AX
+	ADDQ        $+64, CX
+	DECQ        R9
 	JNE         tile
 	VZEROUPPER
 	RET

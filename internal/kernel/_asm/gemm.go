@@ -13,7 +13,7 @@ const (
 	flagReLU       = 2 // store max(0, c)
 )
 
-const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, flags int)"
+const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)"
 
 // gemm writes the tile of rows x (16*blocks) sums. All strides are in bytes, runs in elements.
 func (g gen) gemm(rows, blocks int) {
@@ -36,6 +36,8 @@ func (g gen) gemm(rows, blocks int) {
 		bBlock = g.arg("bBlock")
 	}
 	address := g.rowAddresses(rows, aRow)
+
+	next := g.arg("next")
 
 	g.Label("run")
 	base := g.arg("a")
@@ -60,6 +62,8 @@ func (g gen) gemm(rows, blocks int) {
 			g.VFMADD231PS(weights[j], x, acc[i][j])
 		}
 	}
+	g.PREFETCHT1(Mem{Base: next})
+	g.ADDQ(Imm(block*4), next)
 	g.ADDQ(bRow, b)
 	address.advance(g, aCol)
 	g.DECQ(k)

@@ -155,10 +155,10 @@ func sets(t *testing.T) map[string]*set {
 // implies lists the instruction sets, as avo calls them, that a field of cpu.X86 promises. SSE is not among them: legacy
 // instructions amid VEX ones pay for the upper halves of the registers.
 var implies = map[string][]string{
-	"HasAVX2":     {"AVX", "AVX2"},
+	"HasAVX2":     {"AVX", "AVX2", "MMX+"}, // MMX+: prefetch, older than amd64
 	"HasFMA":      {"AVX", "FMA3"},
 	"HasBMI2":     {"BMI2"},
-	"HasAVX512F":  {"AVX", "AVX2", "AVX512F"},
+	"HasAVX512F":  {"AVX", "AVX2", "AVX512F", "MMX+"},
 	"HasAVX512BW": {"AVX512BW"},
 	"HasAVX512DQ": {"AVX512DQ"},
 	"HasAVX512VL": {"AVX512VL"},

@@ -26,6 +26,7 @@ var (
 type gen struct {
 	*build.Context
 	isa
+	data map[string]bool // constants in memory
 }
 
 func (g gen) vec() reg.VecVirtual {

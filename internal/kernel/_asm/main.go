@@ -59,10 +59,10 @@ func generate() (map[string][]byte, error) {
 		{"elementwise_avx512_amd64", avx512, elementwise},
 		{"pool_avx2_amd64", avx2, pools},
 		{"pool_avx512_amd64", avx512, pools},
-		{"winograd_avx2_amd64", avx2, winograd},
-		{"winograd_avx512_amd64", avx512, winograd},
+		{"winograd_avx2_amd64", avx2, winogradTransforms},
+		{"winograd_avx512_amd64", avx512, winogradTransforms},
 	} {
-		g := gen{build.NewContext(), program.isa}
+		g := gen{build.NewContext(), program.isa, map[string]bool{}}
 		g.Constraint(buildtags.Not("purego"))
 		program.body(g)
 		file, err := g.Result()

@@ -1,0 +1,152 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/winograd"
+)
+
+// Algo is how convolutions are computed.
+type Algo int
+
+const (
+	Auto      Algo = iota // whichever the cost table says is quickest
+	Direct                // by the definition: the most accurate
+	Winograd2             // Winograd's F(2x2,3x3), where it can be: 3x3 kernels of stride 1
+	Winograd4             // Winograd's F(4x4,3x3)
+	Winograd6             // Winograd's F(6x6,3x3)
+)
+
+var algoNames = [...]string{Auto: "auto", Direct: "direct", Winograd2: "winograd2", Winograd4: "winograd4", Winograd6: "winograd6"}
+
+func (a Algo) String() string { return algoNames[a] }
+
+// MarshalText writes an Algo by name.
+func (a Algo) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Tile is the side of a tile of outputs, 0 for Auto and Direct.
+func (a Algo) Tile() int {
+	if a < Winograd2 {
+		return 0
+	}
+	return winograd.Tiles[a-Winograd2]
+}
+
+// Algos lists every way to compute a convolution, the most accurate first.
+func Algos() []Algo { return []Algo{Direct, Winograd2, Winograd4, Winograd6} }
+
+// ParseAlgo is the Algo of a name.
+func ParseAlgo(name string) (Algo, error) {
+	if i := slices.Index(algoNames[:], name); i >= 0 {
+		return Algo(i), nil
+	}
+	return 0, fmt.Errorf("nn: unknown algorithm %q: auto, direct, winograd2, winograd4 or winograd6", name)
+}
+
+// Pass is a part of a layer's work.
+type Pass string
+
+const (
+	ForwardPass  Pass = "forward"  // the output
+	BackwardPass Pass = "backward" // gradients; of a layer with weights, what is neither of the next two
+	WeightsPass  Pass = "weights"  // the gradient of the weights
+	DataPass     Pass = "data"     // the gradient of the input
+)
+
+// Choice is how a Plan computes one pass of one convolution, and what it chose from. It depends on the kernel set, the shapes,
+// the Plan's capacity and the cost table, never on a clock or on the number of threads.
+type Choice struct {
+	Layer      string      `json:"layer"`
+	Pass       Pass        `json:"pass"`
+	Algo       Algo        `json:"algo"`
+	Why        string      `json:"why"`
+	Candidates []Candidate `json:"candidates"` // what the layer's shape allows, the most accurate first
+}
+
+// Candidate is an algorithm that could compute a pass.
+type Candidate struct {
+	Algo    Algo    `json:"algo"`
+	Seconds float64 `json:"predicted_seconds"` // of one thread, for a batch of the Plan's capacity
+	Bytes   int64   `json:"packed_bytes"`      // of weights rearranged for it
+}
+
+// decision is a Choice in the making.
+type decision struct {
+	layer string
+	pass  Pass
+}
+
+// choose picks the algorithm of one pass of the convolution d over so many images. tileable says that its shape and its
+// place in the network allow Winograd's algorithm.
+func (p *Plan) choose(layer string, pass Pass, d *direct, parts, images int, tileable bool) Algo {
+	c := Choice{Layer: layer, Pass: pass}
+	for _, algo := range Algos() {
+		if algo != Direct && !tileable {
+			continue
+		}
+		candidate := Candidate{Algo: algo, Seconds: p.costs.seconds(p.Set, d, algo, pass, parts, images)}
+		if pass != WeightsPass {
+			candidate.Bytes = packedBytes(p.Set, d, algo, parts)
+		}
+		c.Candidates = append(c.Candidates, candidate)
+	}
+	quickest := slices.MinFunc(c.Candidates, func(a, b Candidate) int {
+		switch {
+		case a.Seconds < b.Seconds:
+			return -1
+		case a.Seconds > b.Seconds:
+			return 1
+		}
+		return 0
+	})
+	forced, short := p.forced[decision{layer, pass}]
+	switch {
+	case len(c.Candidates) == 1:
+		c.Algo, c.Why = Direct, "not a 3x3 convolution of stride 1 over blocks of channels"
+	case short:
+		c.Algo, c.Why = forced, "the memory budget allows no more"
+	case p.Algo != Auto:
+		c.Algo, c.Why = p.Algo, "asked for"
+	default:
+		c.Algo, c.Why = quickest.Algo, "predicted to be the quickest"
+	}
+	p.choices = append(p.choices, c)
+	return c.Algo
+}
+
+// packedBytes is what the weights of d take as algo reads them.
+func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
+	if algo == Direct {
+		return 4 * int64(parts*d.packedSize())
+	}
+	w := tiled(set, d, algo.Tile())
+	return 4 * int64(w.packedSize())
+}
+
+// seconds predicts how long one thread takes for a pass of the convolution d over so many images.
+func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
+	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block)
+	n := float64(images)
+	if algo == Direct {
+		macs := n * float64(parts*d.outH*d.outW*d.kh*d.kw) * in * out
+		price := c.Direct
+		if pass == WeightsPass {
+			price = c.DirectGrad
+		}
+		return 1e-12 * (macs*price + c.Stream*float64(packedBytes(set, d, algo, parts)))
+	}
+	t := c.Tiles[algo.Tile()]
+	w := tiled(set, d, algo.Tile())
+	tiles := n * float64(w.tiles())
+	// Transforms are priced by the tile of one block of channels.
+	price, first, last := c.Product, t.Input, t.Output
+	if pass == WeightsPass {
+		price, last = c.ProductGrad, t.Grad
+	}
+	planes := float64(w.Planes())
+	picos := planes*tiles*in*out*price + 1e3*tiles*(first*in+last*out)/kernel.Block
+	// Transformed weights, or their gradients, cross memory at least once.
+	return 1e-12 * (picos + c.Stream*4*planes*in*out)
+}

@@ -1,0 +1,120 @@
+package nn
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/winograd"
+)
+
+// Costs are one thread's prices with one kernel set, measured by bench.Calibrate. They predict how long each algorithm would
+// take for a layer (Costs.seconds); only their ratios matter to the choice.
+type Costs struct {
+	Processor string `json:"processor"` // that they were measured on
+	Date      string `json:"date"`
+
+	Direct      float64           `json:"direct_ps_per_mac"`       // forward and data gradient by the definition
+	DirectGrad  float64           `json:"direct_grad_ps_per_mac"`  // weight gradient by the definition
+	Product     float64           `json:"product_ps_per_mac"`      // products of Winograd's planes
+	ProductGrad float64           `json:"product_grad_ps_per_mac"` // the same for the weight gradient
+	Stream      float64           `json:"stream_ps_per_byte"`      // packed weights read from memory
+	Tiles       map[int]TileCosts `json:"tiles"`                   // Winograd's transforms by the tile's side
+}
+
+// TileCosts are the prices of transforming one tile of 16 channels.
+type TileCosts struct {
+	Input  float64 `json:"input_ns"`
+	Output float64 `json:"output_ns"`
+	Grad   float64 `json:"grad_ns"` // of an output's gradient
+}
+
+// CostTable holds Costs by the name of the kernel set.
+type CostTable map[string]*Costs
+
+//go:embed costs.json
+var committedCosts []byte
+
+// DefaultCosts is the table that comes with vggo. It is not to be changed.
+var DefaultCosts = sync.OnceValue(func() CostTable {
+	t, err := parseCosts(committedCosts)
+	if err != nil {
+		panic(err) // the test that reads it would have failed
+	}
+	return t
+})
+
+// maxCostTable bounds a table's file.
+const maxCostTable = 1 << 20
+
+// ReadCosts reads a table as Write writes it.
+func ReadCosts(r io.Reader) (CostTable, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxCostTable+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxCostTable {
+		return nil, fmt.Errorf("nn: a cost table of more than %d bytes", maxCostTable)
+	}
+	return parseCosts(text)
+}
+
+func parseCosts(text []byte) (CostTable, error) {
+	var t CostTable
+	if err := json.Unmarshal(text, &t); err != nil {
+		return nil, fmt.Errorf("nn: not a cost table: %w", err)
+	}
+	if len(t) == 0 {
+		return nil, fmt.Errorf("nn: a cost table without kernel sets")
+	}
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		if err := t[name].check(); err != nil {
+			return nil, fmt.Errorf("nn: cost table for %s: %w", name, err)
+		}
+	}
+	return t, nil
+}
+
+func (c *Costs) check() error {
+	if c == nil {
+		return fmt.Errorf("it is empty")
+	}
+	prices := []float64{c.Direct, c.DirectGrad, c.Product, c.ProductGrad, c.Stream}
+	for _, tile := range winograd.Tiles {
+		t, ok := c.Tiles[tile]
+		if !ok {
+			return fmt.Errorf("no prices for tiles of %d", tile)
+		}
+		prices = append(prices, t.Input, t.Output, t.Grad)
+	}
+	for _, p := range prices {
+		if !(p > 0) || math.IsInf(p, 0) {
+			return fmt.Errorf("a price of %v", p)
+		}
+	}
+	return nil
+}
+
+// Write writes the table as JSON.
+func (t CostTable) Write(w io.Writer) error {
+	text, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
+}
+
+// of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
+func (t CostTable) of(set *kernel.Set) *Costs {
+	if c := t[set.Name]; c != nil {
+		return c
+	}
+	return DefaultCosts()[set.Name]
+}
