@@ -46,19 +46,20 @@ func (w *tiling) packedSize() int {
 	return w.Planes() * w.outBlocks * w.inBlocks * kernel.Block * kernel.Block
 }
 
-// planeSize is the floats from one plane of a chunk to the next: an odd number of cache lines, so that the planes of a tile,
-// which a transform visits one after the other, spread over all sets of a cache.
-func (w *tiling) planeSize(blocks int) int { return (blocks*w.chunk | 1) * kernel.Block }
+// plane is the floats from one plane of a chunk, of inputs or of outputs, to the next: an odd number of cache lines, so that
+// the planes of a tile, which a transform visits one after the other, spread over all sets of a cache.
+func (w *tiling) plane() int { return (max(w.inBlocks, w.outBlocks)*w.chunk | 1) * kernel.Block }
 
-func (w *tiling) vPlane() int { return w.planeSize(w.inBlocks) }
-func (w *tiling) mPlane() int { return w.planeSize(w.outBlocks) }
+// planesSize is the floats of a chunk's planes.
+func (w *tiling) planesSize() int { return w.Planes() * w.plane() }
 
-// vSize and mSize are the floats of a chunk's planes.
-func (w *tiling) vSize() int { return w.Planes() * w.vPlane() }
-func (w *tiling) mSize() int { return w.Planes() * w.mPlane() }
+// stripSize is a worker's scratch for a stretch of tiles, of their inputs or of their outputs.
+func (w *tiling) stripSize() int {
+	return w.Side * (stretch*w.Tile + w.Side - w.Tile) * kernel.Block
+}
 
-// patchSize is a worker's scratch for a tile that hangs over the edge.
-func (w *tiling) patchSize() int { return w.Planes() * kernel.Block }
+// stretch is the most tiles that are transformed at a time: what is copied on the way stays in the L1 cache.
+const stretch = 8
 
 // spans calls do for each stretch of tiles [from, to) of all images that lies in one row of tiles of one image: the image, the
 // tile's row and column, and how many.
@@ -66,7 +67,7 @@ func (w *tiling) spans(from, to int, do func(n, ty, tx, at, count int)) {
 	for t := from; t < to; {
 		n, r := t/w.tiles(), t%w.tiles()
 		ty, tx := r/w.tilesW, r%w.tilesW
-		count := min(w.tilesW-tx, to-t)
+		count := min(w.tilesW-tx, to-t, stretch)
 		do(n, ty, tx, t-from, count)
 		t += count
 	}
@@ -82,44 +83,43 @@ type patches struct {
 
 // inputPatches are those of the input transform.
 func (w *tiling) inputPatches() patches {
-	return patches{w.Side, w.top, w.left, w.inH, w.inW, w.inBlocks, w.vPlane(), w.Winograd.Input}
+	return patches{w.Side, w.top, w.left, w.inH, w.inW, w.inBlocks, w.plane(), w.Winograd.Input}
 }
 
 // gradPatches are the tiles of the output's gradient.
 func (w *tiling) gradPatches() patches {
-	return patches{w.Tile, 0, 0, w.outH, w.outW, w.outBlocks, w.mPlane(), w.Winograd.Grad}
+	return patches{w.Tile, 0, 0, w.outH, w.outW, w.outBlocks, w.plane(), w.Winograd.Grad}
 }
 
-// gather transforms one block of tiles [from, to) into planes. A patch that hangs over the map's edge is copied first.
-func (w *tiling) gather(p *patches, planes, patch, src []float32, block, from, to int) {
+// gather transforms one block of tiles [from, to) into planes. A stretch of tiles that hangs over the map's edge is copied
+// first, with zeros around.
+func (w *tiling) gather(p *patches, planes, strip, src []float32, block, from, to int) {
 	mapSize := p.h * p.w * kernel.Block
 	w.spans(from, to, func(n, ty, tx, at, count int) {
 		image := src[(n*p.blocks+block)*mapSize:][:mapSize]
 		dst := planes[(block*w.chunk+at)*kernel.Block:]
-		y := ty*w.Tile - p.top
-		for i := 0; i < count; {
-			x := (tx+i)*w.Tile - p.left
-			if y < 0 || y+p.side > p.h || x < 0 || x+p.side > p.w {
-				p.cut(patch, image, y, x)
-				p.transform(dst[i*kernel.Block:], p.plane, patch, p.side*kernel.Block, 1)
-				i++
-				continue
-			}
-			inside := min(count-i, (p.w-p.side-x)/w.Tile+1)
-			p.transform(dst[i*kernel.Block:], p.plane, image[(y*p.w+x)*kernel.Block:], p.w*kernel.Block, inside)
-			i += inside
+		y, x, width := ty*w.Tile-p.top, tx*w.Tile-p.left, (count-1)*w.Tile+p.side
+		if y < 0 || y+p.side > p.h || x < 0 || x+width > p.w {
+			p.cut(strip, image, y, x, width)
+			p.transform(dst, p.plane, strip, width*kernel.Block, count)
+			return
 		}
+		p.transform(dst, p.plane, image[(y*p.w+x)*kernel.Block:], p.w*kernel.Block, count)
 	})
 }
 
-// cut copies the patch at (y, x), zero where it hangs over.
-func (p *patches) cut(patch, image []float32, y, x int) {
-	clear(patch[:p.side*p.side*kernel.Block])
-	from, to := max(0, x), min(p.w, x+p.side)
+// cut copies the map from (y, x) on, as high as a patch and so wide, with zeros where that hangs over.
+func (p *patches) cut(strip, image []float32, y, x, width int) {
+	from, to := max(0, x), min(p.w, x+width)
 	for r := range p.side {
-		if y+r >= 0 && y+r < p.h && from < to {
-			copy(patch[(r*p.side+from-x)*kernel.Block:], image[((y+r)*p.w+from)*kernel.Block:((y+r)*p.w+to)*kernel.Block])
+		row := strip[r*width*kernel.Block:][:width*kernel.Block]
+		if y+r < 0 || y+r >= p.h || from >= to {
+			clear(row)
+			continue
 		}
+		clear(row[:(from-x)*kernel.Block])
+		copy(row[(from-x)*kernel.Block:], image[((y+r)*p.w+from)*kernel.Block:((y+r)*p.w+to)*kernel.Block])
+		clear(row[(to-x)*kernel.Block:])
 	}
 }
 
@@ -130,9 +130,9 @@ func (w *tiling) multiply(m, v, packed []float32, plane, tiles int) {
 	w.set.Matmul(&kernel.Matmul{
 		Bands: 1, M: tiles, Blocks: w.outBlocks,
 		K: kernel.Block, Runs: w.runs,
-		A: v[plane*w.vPlane():], ARow: kernel.Block, ACol: 1,
+		A: v[plane*w.plane():], ARow: kernel.Block, ACol: 1,
 		B: packed[plane*size : (plane+1)*size], BRow: kernel.Block, BBlock: channels * kernel.Block,
-		C: m[plane*w.mPlane():], CRow: kernel.Block, CBlock: w.chunk * kernel.Block,
+		C: m[plane*w.plane():], CRow: kernel.Block, CBlock: w.chunk * kernel.Block,
 		Next: packed[(plane+1)*size:],
 	})
 }
@@ -157,28 +157,26 @@ type winogradPass struct {
 	chunkJob, inputJob, multiplyJob, outputJob func(worker, task int)
 }
 
-// A chunk's planes should stay in a worker's L2 cache. Where not even smallChunk tiles do, U is large too, and the chunk may as
-// well be large. Measured in docs/kernels.md.
+// A chunk has at least 24 tiles, so that a panel of U serves two tiles of the matrix kernel each time it comes from the L3 cache
+// or from memory, and up to 48 while its planes take no more than 800 KiB of the L2 cache. Measured in docs/kernels.md.
 const (
-	chunkFloats2         = 160 << 10 // 640 KiB
-	smallChunk, midChunk = 24, 48
-	sharedWeights        = 4 << 20 // floats of U from which on the workers share the phases
-	sharedChunk          = 224
+	smallChunk, largeChunk = 24, 48
+	tilesFloats            = 200 << 10
 )
 
 // chunks divides the tiles of a batch: how many to a chunk, and whether the workers share its phases.
-func (w *tiling) chunks(batch int) (chunk int, shared bool) {
-	total := batch * w.tiles()
-	most := chunkFloats2 / (w.Planes() * (w.inBlocks + w.outBlocks) * kernel.Block)
-	switch {
-	case w.packedSize() >= sharedWeights || total < 4*smallChunk:
-		shared, most = true, sharedChunk
-	case most < smallChunk:
-		most = midChunk
+func (w *tiling) chunks(images int) (chunk int, shared bool) {
+	total := images * w.tiles()
+	if total <= 4*smallChunk {
+		return total, true
 	}
-	most = min(max(most, smallChunk), 2*midChunk*2)
+	most := tilesFloats / (w.Planes() * max(w.inBlocks, w.outBlocks) * kernel.Block)
+	most = min(max(most, smallChunk), largeChunk)
 	rounds := (total + most - 1) / most
-	return (total + rounds - 1) / rounds, shared // of equal size
+	if rounds < 32 {
+		rounds = (rounds + 2) / 4 * 4 // as many for each of two or four threads
+	}
+	return (total + rounds - 1) / rounds, false
 }
 
 // newWinogradPass makes d's convolution by tiles of so many outputs for a step of up to images images.
@@ -187,38 +185,24 @@ func newWinogradPass(p *Plan, d *direct, tile, images int, bias []float32) *wino
 	chunk, shared := s.chunks(images)
 	s.inChunks(chunk)
 	s.shared, s.patches = shared, s.inputPatches()
-	scratch := s.patchSize()
 	if shared {
-		p.needShared(s.vSize() + s.mSize())
+		p.needShared(2 * s.planesSize())
+		p.needScratch(s.stripSize())
 		s.inputJob, s.multiplyJob, s.outputJob = s.inputTask, s.multiplyTask, s.outputTask
 	} else {
-		scratch += s.vSize() + s.mSize()
+		p.needScratch(s.stripSize() + s.planesSize() + s.plane())
 		s.chunkJob = s.chunkTask
 	}
-	p.needScratch(scratch)
 	return s
 }
 
 // fusePool makes the pass store the maxima of 2x2 windows of the output, odd last rows and columns left out. A tile has an
 // even side, so a window lies within one.
 func (s *winogradPass) fusePool() {
-	row := s.stripRow()
-	for n := range s.outW/2 + 1 {
+	row := stretch * s.Tile * kernel.Block
+	for n := range stretch*s.Tile/2 + 1 {
 		s.pools = append(s.pools, kernel.NewPool(n, 2*kernel.Block, []int{0, kernel.Block, row, row + kernel.Block}))
 	}
-	s.plan.needScratch(s.stripSize() + s.vSize() + s.mSize())
-}
-
-// strip is the output of a row of tiles before it is pooled.
-func (s *winogradPass) stripRow() int  { return s.tilesW * s.Tile * kernel.Block }
-func (s *winogradPass) stripSize() int { return max(s.Tile*s.stripRow(), s.patchSize()) }
-
-// patchOrStrip is the floats of a worker's scratch that the transforms use.
-func (s *winogradPass) patchOrStrip() int {
-	if s.pools != nil {
-		return s.stripSize()
-	}
-	return s.patchSize()
 }
 
 func (s *winogradPass) weights() *packed { return s.packed }
@@ -252,23 +236,24 @@ func (s *winogradPass) chunkTask(worker, task int) {
 	from := task * s.chunk
 	to := min(from+s.chunk, s.n*s.tiles())
 	scratch := s.plan.scratch[worker]
-	patch, scratch := scratch[:s.patchOrStrip()], scratch[s.patchOrStrip():]
-	v, m := scratch[:s.vSize()], scratch[s.vSize():][:s.mSize()]
+	strip, planes := scratch[:s.stripSize()], scratch[s.stripSize():]
+	// M follows V through the same planes, one behind: a product overwrites what the one before it has read.
+	m, v := planes, planes[s.plane():]
 	for block := range s.inBlocks {
-		s.gather(&s.patches, v, patch, s.src, block, from, to)
+		s.gather(&s.patches, v, strip, s.src, block, from, to)
 	}
 	for plane := range s.Planes() {
 		s.multiply(m, v, s.packed.data, plane, to-from)
 	}
 	for block := range s.outBlocks {
-		s.transformOutput(m, patch, block, from, to)
+		s.transformOutput(m, strip, block, from, to)
 	}
 }
 
 // The shared phases.
 
-func (s *winogradPass) v() []float32 { return s.plan.shared[:s.vSize()] }
-func (s *winogradPass) m() []float32 { return s.plan.shared[s.vSize():][:s.mSize()] }
+func (s *winogradPass) v() []float32 { return s.plan.shared[:s.planesSize()] }
+func (s *winogradPass) m() []float32 { return s.plan.shared[s.planesSize():][:s.planesSize()] }
 
 func (s *winogradPass) inputTask(worker, block int) {
 	s.gather(&s.patches, s.v(), s.plan.scratch[worker], s.src, block, s.from, s.to)
@@ -282,45 +267,35 @@ func (s *winogradPass) outputTask(worker, block int) {
 	s.transformOutput(s.m(), s.plan.scratch[worker], block, s.from, s.to)
 }
 
-// transformOutput stores one output block of tiles [from, to).
-func (s *winogradPass) transformOutput(m, scratch []float32, block, from, to int) {
+// transformOutput stores one output block of tiles [from, to). A stretch of tiles that hangs over the map's edge, or is pooled,
+// goes by way of strip.
+func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) {
 	bias := (*[kernel.Block]float32)(s.bias[block*kernel.Block:])
+	h, w := s.outH, s.outW
+	if s.pools != nil {
+		h, w = h/2, w/2
+	}
 	s.spans(from, to, func(n, ty, tx, at, count int) {
 		src := m[(block*s.chunk+at)*kernel.Block:]
-		y, x := ty*s.Tile, tx*s.Tile
-		rows, cols := min(s.Tile, s.outH-y), min(count*s.Tile, s.outW-x)
-		if s.pools == nil {
-			size := s.outH * s.outW * kernel.Block
-			image := s.dst[(n*s.outBlocks+block)*size:][:size]
-			s.storeTiles(image[(y*s.outW+x)*kernel.Block:], scratch, src, bias, rows, cols)
-			return
-		}
-		h, w := s.outH/2, s.outW/2
 		image := s.dst[(n*s.outBlocks+block)*h*w*kernel.Block:][:h*w*kernel.Block]
-		s.Winograd.Output(scratch, s.stripRow(), src, s.mPlane(), count, bias, s.relu)
-		for r := range rows / 2 {
-			if cols >= 2 {
-				s.set.MaxPool(s.pools[cols/2], image[((y/2+r)*w+x/2)*kernel.Block:], scratch[2*r*s.stripRow():])
+		y, x, width := ty*s.Tile, tx*s.Tile, count*s.Tile
+		rows, cols := min(s.Tile, s.outH-y), min(width, s.outW-x)
+		switch {
+		case s.pools != nil:
+			width = stretch * s.Tile
+			s.Winograd.Output(strip, width*kernel.Block, src, s.plane(), count, bias, s.relu)
+			for r := range rows / 2 {
+				if cols >= 2 {
+					s.set.MaxPool(s.pools[cols/2], image[((y/2+r)*w+x/2)*kernel.Block:], strip[2*r*width*kernel.Block:])
+				}
 			}
+		case rows < s.Tile || cols < width:
+			s.Winograd.Output(strip, width*kernel.Block, src, s.plane(), count, bias, s.relu)
+			for r := range rows {
+				copy(image[((y+r)*w+x)*kernel.Block:], strip[r*width*kernel.Block:][:cols*kernel.Block])
+			}
+		default:
+			s.Winograd.Output(image[(y*w+x)*kernel.Block:], w*kernel.Block, src, s.plane(), count, bias, s.relu)
 		}
 	})
-}
-
-// storeTiles transforms tiles to dst, where they fill so many rows and columns. A tile that hangs over goes by way of patch.
-func (s *winogradPass) storeTiles(dst, patch, src []float32, bias *[kernel.Block]float32, rows, cols int) {
-	row := s.outW * kernel.Block
-	whole := cols / s.Tile
-	if rows < s.Tile {
-		whole = 0
-	}
-	if whole > 0 {
-		s.Winograd.Output(dst, row, src, s.mPlane(), whole, bias, s.relu)
-	}
-	for i := whole; i*s.Tile < cols; i++ {
-		s.Winograd.Output(patch, s.Tile*kernel.Block, src[i*kernel.Block:], s.mPlane(), 1, bias, s.relu)
-		for r := range rows {
-			from := patch[r*s.Tile*kernel.Block:][:min(s.Tile, cols-i*s.Tile)*kernel.Block]
-			copy(dst[r*row+i*s.Tile*kernel.Block:], from)
-		}
-	}
 }

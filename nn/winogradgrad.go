@@ -26,17 +26,17 @@ func newWinogradGrad(c *conv, tile int) *winogradGrad {
 	g := &winogradGrad{tiling: tiled(c.plan.Set, &c.shape, tile), c: c}
 	g.inChunks(min(gradChunk, c.plan.Batch*g.tiles()))
 	g.inputPatches, g.gradPatches = g.tiling.inputPatches(), g.tiling.gradPatches()
-	c.plan.needShared(g.vSize() + g.mSize() + g.packedSize())
-	c.plan.needScratch(max(g.patchSize(), 9*g.inBlocks*kernel.Block*kernel.Block))
+	c.plan.needShared(2*g.planesSize() + g.packedSize())
+	c.plan.needScratch(max(g.stripSize(), 9*g.inBlocks*kernel.Block*kernel.Block))
 	g.transformJob, g.multiplyJob, g.storeJob = g.transformTask, g.multiplyTask, g.storeTask
 	return g
 }
 
 // The planes of the input and of the output's gradient, and their products: [plane][output block][input channel][16].
 
-func (g *winogradGrad) v() []float32 { return g.c.plan.shared[:g.vSize()] }
-func (g *winogradGrad) z() []float32 { return g.c.plan.shared[g.vSize():][:g.mSize()] }
-func (g *winogradGrad) d() []float32 { return g.c.plan.shared[g.vSize()+g.mSize():][:g.packedSize()] }
+func (g *winogradGrad) v() []float32 { return g.c.plan.shared[:g.planesSize()] }
+func (g *winogradGrad) z() []float32 { return g.c.plan.shared[g.planesSize():][:g.planesSize()] }
+func (g *winogradGrad) d() []float32 { return g.c.plan.shared[2*g.planesSize():][:g.packedSize()] }
 
 func (g *winogradGrad) run(n int) {
 	team := g.c.plan.team
@@ -64,8 +64,8 @@ func (g *winogradGrad) multiplyTask(_, plane int) {
 	g.set.Matmul(&kernel.Matmul{
 		Bands: g.inBlocks, M: kernel.Block, Blocks: g.outBlocks,
 		K: g.to - g.from, Runs: oneRun,
-		A: g.v()[plane*g.vPlane():], ABand: g.chunk * kernel.Block, ARow: 1, ACol: kernel.Block,
-		B: g.z()[plane*g.mPlane():], BRow: kernel.Block, BBlock: g.chunk * kernel.Block,
+		A: g.v()[plane*g.plane():], ABand: g.chunk * kernel.Block, ARow: 1, ACol: kernel.Block,
+		B: g.z()[plane*g.plane():], BRow: kernel.Block, BBlock: g.chunk * kernel.Block,
 		C: g.d()[plane*g.outBlocks*channels*kernel.Block:], CBand: kernel.Block * kernel.Block, CRow: kernel.Block, CBlock: channels * kernel.Block,
 		Accumulate: g.from > 0,
 	})
