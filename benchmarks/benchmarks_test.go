@@ -56,7 +56,7 @@ PASS
 
 // TestConvolutions: 30 GFLOP in 0.3 s, whatever is fused into the layers; the pool and the head do not count.
 func TestConvolutions(t *testing.T) {
-	out := benchOutput{Machine: bench.Machine{Peak: 200, Bandwidth: 30}}
+	out := benchOutput{Machine: bench.Machine{Set: "avx2", Peak: 200, Bandwidth: 30}}
 	text := `[{"mode": "forward", "steps": 4, "median_seconds": 0.5, "gflops": 64, "peak_bytes": 7, "layers": [
 		{"layer": "conv1_1+relu1_1", "pass": "forward", "seconds": 0.1, "gflops": 100},
 		{"layer": "conv1_2+relu1_2+pool1", "pass": "forward", "seconds": 0.2, "gflops": 100},
@@ -70,7 +70,7 @@ func TestConvolutions(t *testing.T) {
 		t.Errorf("the convolutions run at %v GFLOP/s, not 100", got.ConvGFLOPs)
 	}
 	got.ConvGFLOPs = 0
-	if want := (measurement{Steps: 4, Seconds: 0.5, GFLOPs: 64, PeakBytes: 7, FMAPeak: 200, Bandwidth: 30}); got != want {
+	if want := (measurement{Set: "avx2", Steps: 4, Seconds: 0.5, GFLOPs: 64, PeakBytes: 7, FMAPeak: 200, Bandwidth: 30}); got != want {
 		t.Errorf("%+v, not %+v", got, want)
 	}
 }
@@ -94,6 +94,9 @@ func figuresOf(name string) []figure {
 	return rows[slices.IndexFunc(rows, func(r row) bool { return r.name == name })].figures
 }
 
+// near leaves room for rounding.
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-12*math.Abs(b) }
+
 func TestRead(t *testing.T) {
 	r := twoRounds()
 	for _, c := range []struct {
@@ -108,7 +111,6 @@ func TestRead(t *testing.T) {
 	} {
 		f := figuresOf(c.row)[c.figure]
 		got, ok := f.read(r)
-		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-12*math.Abs(b) }
 		if !ok || !near(got.value, c.want.value) || !near(got.low, c.want.low) || !near(got.high, c.want.high) || got.of != c.want.of || got.to != c.want.to {
 			t.Errorf("%s: %+v, not %+v", f.what, got, c.want)
 		}
@@ -118,6 +120,37 @@ func TestRead(t *testing.T) {
 		if got, ok := f.read(r); ok {
 			t.Errorf("%s was not measured, but reads %+v", f.what, got)
 		}
+	}
+}
+
+// TestLimit: a share is held against the best peak of the sitting with the same kernel set and threads, not against one that
+// was measured while something else ran.
+func TestLimit(t *testing.T) {
+	r := &results{Measurements: []measurement{
+		{Subject: cifar.name(), Round: 1, Set: "avx512", GFLOPs: 400, FMAPeak: 120, Bandwidth: 20},
+		{Subject: cifar.name(), Round: 2, Set: "avx512", GFLOPs: 300, FMAPeak: 190, Bandwidth: 25},
+		{Subject: forward32.name(), Round: 1, Set: "avx512", GFLOPs: 500, FMAPeak: 200, Bandwidth: 30},
+		{Subject: avx2.name(), Round: 1, Set: "avx2", GFLOPs: 360, FMAPeak: 180, Bandwidth: 40},
+		{Subject: gemm, Round: 1, Set: "avx512", GFLOPs: 95, FMAPeak: 100},
+		{Subject: ort32.name(), Round: 1, Seconds: 4},
+	}}
+	for _, c := range []struct {
+		figure           figure
+		value, low, high float64
+	}{
+		{figuresOf("cifar")[1], 1.75, 1.5, 2},
+		{figuresOf("avx2")[0], 2, 2, 2},
+		{figuresOf("gemm")[0], 0.95, 0.95, 0.95},
+	} {
+		if got, ok := c.figure.read(r); !ok || !near(got.value, c.value) || !near(got.low, c.low) || !near(got.high, c.high) {
+			t.Errorf("%s: %+v, not %v (%v to %v)", c.figure.what, got, c.value, c.low, c.high)
+		}
+	}
+	if got := r.limit(cifar, bandwidth); got != 30 {
+		t.Errorf("read bandwidth %v, not 30", got)
+	}
+	if got := r.limit(forward1, fmaPeak); got != 0 {
+		t.Errorf("what was not measured has the peak %v", got)
 	}
 }
 
@@ -193,8 +226,7 @@ func TestSummary(t *testing.T) {
 		language language
 		want     []string
 	}{
-		{english, []string{"| | vggo | ONNX Runtime 1.30.0 | PyTorch |\n", "| 32 images, forward | 2.00 s | 5.00 s (2.50×) | – |\n", "| 1 image, forward | – | – | – |\n",
-			"| 32 images, forward-backward | 5.50 s | three forward: 15.00 s (2.73×) | – |\n", "| peak memory, 32 images, forward | 2.00 GB | 5.00 GB (2.50×) | – |\n"}},
+		{english, []string{"| | vggo | ONNX Runtime 1.30.0 | PyTorch |\n", "| 32 images, forward | 2.00 s | 5.00 s (2.50×) | – |\n", "| 32 images, forward-backward | 5.50 s | three forward: 15.00 s (2.73×) | – |\n", "| peak memory, 32 images, forward | 2.00 GB | 5.00 GB (2.50×) | – |\n"}},
 		{chinese, []string{"2 轮、每轮 2 步", "| 32 张图像，前向加反向 | 5.50 s | 三次前向：15.00 s (2.73×) | – |\n"}},
 	} {
 		got := c.language.summary(twoRounds())

@@ -22,7 +22,7 @@ const usage = `Usage: go run ./benchmarks [flags]
 
 Install ONNX Runtime (by npm) and PyTorch (by apt-get) where they are missing, time
 them and vggo in turn, one process after the other, round after round, and write
-results.json and the tables made of it. About 17 minutes.
+results.json and the tables made of it. About 15 minutes.
 
 `
 

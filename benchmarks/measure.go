@@ -182,7 +182,7 @@ func (o *benchOutput) measurement() measurement {
 		}
 	}
 	r := measurement{
-		Steps: result.Steps, Seconds: result.Median, Shortest: result.Shortest, Longest: result.Longest, GFLOPs: result.GFLOPs,
+		Set: o.Machine.Set, Steps: result.Steps, Seconds: result.Median, Shortest: result.Shortest, Longest: result.Longest, GFLOPs: result.GFLOPs,
 		PeakBytes: result.PeakBytes, FMAPeak: o.Machine.Peak, Bandwidth: o.Machine.Bandwidth,
 	}
 	if seconds > 0 {
@@ -204,7 +204,9 @@ func (s *sitting) measureGemm(ctx context.Context, times int) (measurement, erro
 	if err != nil {
 		return measurement{}, err
 	}
-	return parseGemm(string(text))
+	m, err := parseGemm(string(text))
+	m.Set = s.set
+	return m, err
 }
 
 // parseGemm reads the benchmark's lines: its name, how often it ran, then values each with its unit.

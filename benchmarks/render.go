@@ -89,12 +89,11 @@ func (f figure) cells(r *results) []string {
 	if f.rate.of != nil {
 		ours = f.rate
 	}
-	for _, of := range []metric{ours, fmaPeak, bandwidth} {
-		cell := ""
-		if v := medianOf(r.byRound(f.ours(), of)); v > 0 {
-			cell = of.text(v)
+	for i, v := range []float64{medianOf(r.byRound(f.ours(), ours)), r.limit(f.ours(), fmaPeak), r.limit(f.ours(), bandwidth)} {
+		cells = append(cells, "")
+		if v > 0 {
+			cells[i+5] = fmt.Sprintf("%.0f", v)
 		}
-		cells = append(cells, cell)
 	}
 	return cells
 }
@@ -146,9 +145,12 @@ func (l language) summary(r *results) string {
 	fmt.Fprintf(&b, "%s\n\n| | vggo | %s | %s |\n|---|---:|---:|---:|\n", l.before(r), header(onnxRuntime), header(pyTorch))
 	for i, line := range summaryLines {
 		ours := medianOf(r.byRound(line.ours, line.metric))
+		if ours == 0 {
+			continue
+		}
 		cell := func(s subject, times float64) string {
 			theirs := times * medianOf(r.byRound(s, line.metric))
-			if ours == 0 || theirs == 0 {
+			if theirs == 0 {
 				return "–"
 			}
 			text := fmt.Sprintf("%s (%s×)", line.metric.text(theirs), writeRatio(theirs/ours))
@@ -157,11 +159,7 @@ func (l language) summary(r *results) string {
 			}
 			return text
 		}
-		own := "–"
-		if ours > 0 {
-			own = line.metric.text(ours)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.lines[i], own, cell(line.onnx, line.times), cell(line.torch, 1))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.lines[i], line.metric.text(ours), cell(line.onnx, line.times), cell(line.torch, 1))
 	}
 	fmt.Fprintf(&b, "\n%s\n", l.after)
 	return b.String()

@@ -24,8 +24,9 @@ type results struct {
 // measurement is what one process measured; the seconds are of a step.
 type measurement struct {
 	Subject    string  `json:"subject"`
-	Round      int     `json:"round"` // from 1
-	Steps      int     `json:"steps"` // counted; of gemm, times that the benchmark ran
+	Round      int     `json:"round"`                // from 1
+	Set        string  `json:"kernel_set,omitempty"` // of vggo
+	Steps      int     `json:"steps"`                // counted; of gemm, times that the benchmark ran
 	Seconds    float64 `json:"median_seconds,omitempty"`
 	Shortest   float64 `json:"shortest_seconds,omitempty"`
 	Longest    float64 `json:"longest_seconds,omitempty"`
@@ -65,6 +66,22 @@ func (r *results) byRound(s subject, of metric) map[int]float64 {
 		}
 	}
 	return values
+}
+
+// limit is the best that the machine showed, over all measurements with a subject's kernel set and as many threads: what
+// disturbs the measuring of a limit only lowers it, and would flatter what is held against it.
+func (r *results) limit(s subject, of func(measurement) float64) float64 {
+	i := slices.IndexFunc(r.Measurements, func(m measurement) bool { return m.Subject == s.name() })
+	if i < 0 {
+		return 0
+	}
+	best := 0.0
+	for _, m := range r.Measurements {
+		if m.Set == r.Measurements[i].Set && (m.Subject == gemm) == (s.by == gemm) {
+			best = max(best, of(m))
+		}
+	}
+	return best
 }
 
 func medianOf(values map[int]float64) float64 { return median(slices.Collect(maps.Values(values))) }
