@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +248,25 @@ func TestBetween(t *testing.T) {
 	for _, text := range []string{"", "before\n" + beginMarker, endMarker + beginMarker} {
 		if _, ok := between(text, "new\n"); ok {
 			t.Errorf("%q has markers", text)
+		}
+	}
+}
+
+// TestCommittedTables: the documents show what results.json says.
+func TestCommittedTables(t *testing.T) {
+	r, err := readResults("results.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range documents {
+		text, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(d.path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, ok := between(string(text), d.render(r)); !ok {
+			t.Errorf("%s lacks the markers", d.path)
+		} else if want != string(text) {
+			t.Errorf("%s is not what results.json says: run go run ./benchmarks --render", d.path)
 		}
 	}
 }

@@ -108,7 +108,7 @@ type language struct {
 
 var english = language{
 	before: func(r *results) string {
-		return fmt.Sprintf("VGG-16 at 224×224 in float32, everything in turn on one machine: %s, %s, kernel set %s, %s. Median of %s of %s; in brackets\nhow many times vggo's.",
+		return fmt.Sprintf("VGG-16 at 224×224 in float32, everything in turn on one machine: %s, %s, kernel set %s, %s.\nMedian of %s of %s; in brackets how many times vggo's.",
 			r.Processor, counted(r.Threads, "thread"), r.Set, r.Date, counted(r.Rounds, "round"), counted(r.Steps, "step"))
 	},
 	lines:  []string{"32 images, forward", "1 image, forward", "32 images, forward-backward", "peak memory, 32 images, forward"},
