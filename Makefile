@@ -1,6 +1,6 @@
 # Short words for the usual commands. Go alone is needed; nothing here does what .ci/run does not.
 
-.PHONY: build test check lint race kernels generated cross fuzz generate images bench
+.PHONY: build test check lint race kernels generated cross fuzz generate images bench benchmarks
 
 build: ; CGO_ENABLED=0 go build -o vggo ./cmd/vggo
 
@@ -18,3 +18,6 @@ generate: ; cd internal/kernel/_asm && go run . ..
 images: ; go run ./cmd/vggo arch vgg16 --format svg -o docs/images/vgg16.svg
 
 bench: ; go run ./cmd/vggo bench
+
+# vggo beside ONNX Runtime and PyTorch, which it installs; writes benchmarks/results.json and the tables.
+benchmarks: ; go run ./benchmarks
