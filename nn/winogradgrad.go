@@ -8,74 +8,139 @@ import "github.com/vggo/vggo/internal/kernel"
 //
 //	D[p][c][o] = sum over tiles of V[p][tile][c] * Z[p][tile][o]
 //
-// The workers share each phase: both transforms of a chunk, then its matrix products, one plane a task, added to D chunk after
-// chunk, so the order of the sum is fixed.
+// Where D is small, the tiles are divided into a fixed number of groups. A worker takes a group chunk by chunk through its
+// cache and adds to the group's own D; these are added up in the end, in order. Where D is large there is one, and the workers
+// share each phase of a chunk: both transforms, then its matrix products, one plane a task. Either way the order of the sum is
+// fixed.
 type winogradGrad struct {
 	tiling
 	c                         *conv
-	from, to                  int // tiles of the running chunk
+	groups                    int // 1: shared phases
+	from, to, end             int // tiles of the running chunk; those of the batch
 	inputPatches, gradPatches patches
 
-	transformJob, multiplyJob, storeJob func(worker, task int)
+	groupJob, transformJob, multiplyJob, storeJob func(worker, task int)
 }
 
-// gradChunk is the most tiles of a chunk: a panel of Z is then 16 KiB, and D is read and written once for 256 products.
-const gradChunk = 256
+const (
+	// gradChunk is the most tiles of a chunk whose phases are shared: a panel of Z is then 16 KiB, and D is read and written
+	// once for 256 products. gradGroupChunk is that of a group, whose planes share the L2 cache.
+	gradChunk, gradGroupChunk = 256, 48
+	// gradGroups are made where D has at most gradGroupFloats.
+	gradGroups, gradGroupFloats = 8, 1 << 20
+)
 
 func newWinogradGrad(c *conv, tile int) *winogradGrad {
-	g := &winogradGrad{tiling: tiled(c.plan.Set, &c.shape, tile), c: c}
-	g.inChunks(min(gradChunk, c.plan.Batch*g.tiles()))
+	g := &winogradGrad{tiling: tiled(c.plan.Set, &c.shape, tile), c: c, groups: 1}
+	total := c.plan.Batch * g.tiles()
+	chunk := gradChunk
+	if g.packedSize() <= gradGroupFloats && total >= gradGroups*gradGroupChunk {
+		g.groups, chunk = gradGroups, gradGroupChunk
+	}
+	g.inChunks(min(chunk, total))
 	g.inputPatches, g.gradPatches = g.tiling.inputPatches(), g.tiling.gradPatches()
-	c.plan.needShared(2*g.planesSize() + g.packedSize())
-	c.plan.needScratch(max(g.stripSize(), 9*g.inBlocks*kernel.Block*kernel.Block))
-	g.transformJob, g.multiplyJob, g.storeJob = g.transformTask, g.multiplyTask, g.storeTask
+	c.plan.needScratch(9 * g.inBlocks * kernel.Block * kernel.Block)
+	if g.groups > 1 {
+		c.plan.needShared(g.groups * g.packedSize())
+		c.plan.needScratch(g.stripSize() + 2*g.planesSize())
+	} else {
+		c.plan.needShared(g.packedSize() + 2*g.planesSize())
+		c.plan.needScratch(g.stripSize())
+	}
+	g.groupJob, g.transformJob, g.multiplyJob, g.storeJob = g.groupTask, g.transformTask, g.multiplyTask, g.storeTask
 	return g
 }
 
-// The planes of the input and of the output's gradient, and their products: [plane][output block][input channel][16].
-
-func (g *winogradGrad) v() []float32 { return g.c.plan.shared[:g.planesSize()] }
-func (g *winogradGrad) z() []float32 { return g.c.plan.shared[g.planesSize():][:g.planesSize()] }
-func (g *winogradGrad) d() []float32 { return g.c.plan.shared[2*g.planesSize():][:g.packedSize()] }
+// d is the products of a group, [plane][output block][input channel][16].
+func (g *winogradGrad) d(group int) []float32 {
+	return g.c.plan.shared[group*g.packedSize():][:g.packedSize()]
+}
 
 func (g *winogradGrad) run(n int) {
 	team := g.c.plan.team
-	total := n * g.tiles()
-	for g.from = 0; g.from < total; g.from = g.to {
-		g.to = min(g.from+g.chunk, total)
-		team.run(g.inBlocks+g.outBlocks, g.transformJob)
-		team.run(g.Planes(), g.multiplyJob)
+	g.end = n * g.tiles()
+	if g.groups > 1 {
+		team.run(g.groups, g.groupJob)
+	} else {
+		for g.from = 0; g.from < g.end; g.from = g.to {
+			g.to = min(g.from+g.chunk, g.end)
+			team.run(g.inBlocks+g.outBlocks, g.transformJob)
+			team.run(g.Planes(), g.multiplyJob)
+		}
 	}
 	team.run(g.outBlocks, g.storeJob)
 }
 
+// groupTask sums over the tiles of one group.
+func (g *winogradGrad) groupTask(worker, group int) {
+	scratch := g.c.plan.scratch[worker]
+	strip, v := scratch[:g.stripSize()], scratch[g.stripSize():]
+	z := v[g.planesSize():]
+	start, end := group*g.end/g.groups, (group+1)*g.end/g.groups
+	for from := start; from < end; from += g.chunk {
+		to := min(from+g.chunk, end)
+		for block := range g.inBlocks {
+			g.gather(&g.inputPatches, v, strip, g.c.in.data, block, from, to)
+		}
+		for block := range g.outBlocks {
+			g.gather(&g.gradPatches, z, strip, g.c.out.grad, block, from, to)
+		}
+		for plane := range g.Planes() {
+			g.multiply(g.d(group), v, z, plane, to-from, from > start)
+		}
+	}
+	if start == end {
+		clear(g.d(group))
+	}
+}
+
+// The shared phases.
+
+func (g *winogradGrad) v() []float32 { return g.c.plan.shared[g.packedSize():][:g.planesSize()] }
+func (g *winogradGrad) z() []float32 {
+	return g.c.plan.shared[g.packedSize()+g.planesSize():][:g.planesSize()]
+}
+
 // transformTask takes one block of channels of the input, or of the output's gradient.
 func (g *winogradGrad) transformTask(worker, task int) {
-	patch := g.c.plan.scratch[worker]
+	strip := g.c.plan.scratch[worker]
 	if task < g.inBlocks {
-		g.gather(&g.inputPatches, g.v(), patch, g.c.in.data, task, g.from, g.to)
+		g.gather(&g.inputPatches, g.v(), strip, g.c.in.data, task, g.from, g.to)
 	} else {
-		g.gather(&g.gradPatches, g.z(), patch, g.c.out.grad, task-g.inBlocks, g.from, g.to)
+		g.gather(&g.gradPatches, g.z(), strip, g.c.out.grad, task-g.inBlocks, g.from, g.to)
 	}
 }
 
 func (g *winogradGrad) multiplyTask(_, plane int) {
+	g.multiply(g.d(0), g.v(), g.z(), plane, g.to-g.from, g.from > 0)
+}
+
+// multiply adds the products of a chunk's first tiles to one plane of d.
+func (g *winogradGrad) multiply(d, v, z []float32, plane, tiles int, accumulate bool) {
 	channels := g.inBlocks * kernel.Block
 	g.set.Matmul(&kernel.Matmul{
 		Bands: g.inBlocks, M: kernel.Block, Blocks: g.outBlocks,
-		K: g.to - g.from, Runs: oneRun,
-		A: g.v()[plane*g.plane():], ABand: g.chunk * kernel.Block, ARow: 1, ACol: kernel.Block,
-		B: g.z()[plane*g.plane():], BRow: kernel.Block, BBlock: g.chunk * kernel.Block,
-		C: g.d()[plane*g.outBlocks*channels*kernel.Block:], CBand: kernel.Block * kernel.Block, CRow: kernel.Block, CBlock: channels * kernel.Block,
-		Accumulate: g.from > 0,
+		K: tiles, Runs: oneRun,
+		A: v[plane*g.plane():], ABand: g.chunk * kernel.Block, ARow: 1, ACol: kernel.Block,
+		B: z[plane*g.plane():], BRow: kernel.Block, BBlock: g.chunk * kernel.Block,
+		C: d[plane*g.outBlocks*channels*kernel.Block:], CBand: kernel.Block * kernel.Block, CRow: kernel.Block, CBlock: channels * kernel.Block,
+		Accumulate: accumulate,
 	})
 }
 
-// storeTask transforms one output block of D and stores it in O,I,H,W order.
+// storeTask adds up one output block of the groups' products, transforms it and stores it in O,I,H,W order.
 func (g *winogradGrad) storeTask(worker, block int) {
 	channels := g.inBlocks * kernel.Block
+	plane := g.outBlocks * channels * kernel.Block
+	sums := g.d(0)[block*channels*kernel.Block:]
+	for group := 1; group < g.groups; group++ {
+		for p := range g.Planes() {
+			part := g.d(group)[p*plane+block*channels*kernel.Block:][:channels*kernel.Block]
+			g.set.Axpy(sums[p*plane:][:len(part)], part, 1)
+		}
+	}
 	taps := g.c.plan.scratch[worker][:9*channels*kernel.Block]
-	g.Winograd.WeightGrad(taps, g.d()[block*channels*kernel.Block:], g.outBlocks*channels*kernel.Block, channels)
+	g.Winograd.WeightGrad(taps, sums, plane, channels)
 	in, out := g.c.in.shape.C, g.c.out.shape.C
 	for lane := range min(kernel.Block, out-block*kernel.Block) {
 		filter := g.c.w.Grad[(block*kernel.Block+lane)*in*9:][:in*9]
