@@ -77,30 +77,44 @@ func (b *batchNorm) forwardTask(worker, cb int) {
 	})
 }
 
-// statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel.
-func (b *batchNorm) statistics(worker, cb int) {
-	var mean, variance [kernel.Block]float64
-	m := float64(b.n * b.in.shape.H * b.in.shape.W)
-	b.each(cb, func(at, length int) {
-		var sum [kernel.Block]float32
-		b.plan.Set.SumLanes(&sum, b.in.data[at:at+length])
-		for l, s := range sum {
-			mean[l] += float64(s) / m
-		}
-	})
-	var one, minus [kernel.Block]float32
-	for l := range mean {
-		one[l], minus[l] = 1, -float32(mean[l])
+// moments is the mean and the sum of squared distances from it of some pixels, by channel.
+type moments struct {
+	pixels        float64
+	mean, squares [kernel.Block]float64
+}
+
+// join adds other pixels (Chan, Golub & LeVeque 1983, equation 2.1).
+func (m *moments) join(other *moments) {
+	total := m.pixels + other.pixels
+	for l := range m.mean {
+		apart := other.mean[l] - m.mean[l]
+		m.mean[l] += apart * other.pixels / total
+		m.squares[l] += other.squares[l] + apart*apart*m.pixels*other.pixels/total
 	}
+	m.pixels = total
+}
+
+// pieceFloats bounds what the statistics go over twice: 256 KiB, which the L2 cache still holds the second time.
+const pieceFloats = 64 << 10
+
+// statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel. They go over a piece of
+// an image at a time, so that memory is read once.
+func (b *batchNorm) statistics(worker, cb int) {
+	var all moments
 	centred := b.plan.scratch[worker][:b.stretch()]
-	b.each(cb, func(at, length int) {
-		var sum [kernel.Block]float32
-		b.plan.Set.ScaleShift(centred, b.in.data[at:at+length], &one, &minus, false)
-		b.plan.Set.DotLanes(&sum, centred, centred)
-		for l, s := range sum {
-			variance[l] += float64(s) / m
+	rows := max(1, pieceFloats/b.stretch()) * b.stretch()
+	for n := range b.n {
+		image := b.in.block(b.in.data, n, cb)
+		for at := 0; at < len(image); at += rows {
+			piece := b.moments(image[at:min(at+rows, len(image))], centred)
+			all.join(&piece)
 		}
-	})
+	}
+	m, mean := all.pixels, all.mean
+	var variance [kernel.Block]float64
+	for l := range variance {
+		variance[l] = all.squares[l] / m
+	}
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
 		b.batchMean[c], b.inverse[c] = mean[l], 1/math.Sqrt(variance[l]+b.eps)
@@ -111,6 +125,31 @@ func (b *batchNorm) statistics(worker, cb int) {
 		move(&b.mean.Data[c], mean[l], b.momentum)
 		move(&b.variance.Data[c], unbiased, b.momentum)
 	}
+}
+
+// moments sums rows in float32, the piece in float64. centred is scratch for a row.
+func (b *batchNorm) moments(piece, centred []float32) moments {
+	p := moments{pixels: float64(len(piece) / kernel.Block)}
+	var one, minus [kernel.Block]float32
+	for at := 0; at < len(piece); at += len(centred) {
+		var sum [kernel.Block]float32
+		b.plan.Set.SumLanes(&sum, piece[at:at+len(centred)])
+		for l, s := range sum {
+			p.mean[l] += float64(s) / p.pixels
+		}
+	}
+	for l := range minus {
+		one[l], minus[l] = 1, -float32(p.mean[l])
+	}
+	for at := 0; at < len(piece); at += len(centred) {
+		var sum [kernel.Block]float32
+		b.plan.Set.ScaleShift(centred, piece[at:at+len(centred)], &one, &minus, false)
+		b.plan.Set.DotLanes(&sum, centred, centred)
+		for l, s := range sum {
+			p.squares[l] += float64(s)
+		}
+	}
+	return p
 }
 
 func move(running *float32, batch, momentum float64) {

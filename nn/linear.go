@@ -24,11 +24,11 @@ type linear struct {
 const (
 	linearOut  = 64  // outputs of a forward task
 	linearRows = 12  // outputs of a weight-gradient task: whole tiles of 6, few memory pages at a time
-	linearIn   = 256 // inputs of a data-gradient task
-	linearOuts = 256 // outputs of a data-gradient pass
+	linearIn   = 512 // inputs of a data-gradient task
+	linearOuts = 128 // outputs of a data-gradient pass
 
-	// panelStride keeps the panels of a data-gradient pass from sharing cache sets too.
-	panelStride = (linearOuts + 1) * kernel.Block
+	// panelRow is a row of a data-gradient pass's weights: an odd number of cache lines, so that they spread over the cache.
+	panelRow = linearIn + kernel.Block
 )
 
 func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
@@ -45,7 +45,7 @@ func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
 		if p.wantsGrad(in) {
 			l.dataJob = l.dataTask
-			p.needScratch(linearIn / kernel.Block * panelStride)
+			p.needScratch(linearOuts * panelRow)
 		}
 	}
 	return l
@@ -137,28 +137,24 @@ func (l *linear) weightTask(worker, task int) {
 	}
 }
 
-// dataTask computes columns of dx[n][i] = sum over o of dy[n][o] * w[o][i], packing the weights it needs on the way.
+// dataTask computes columns of dx[n][i] = sum over o of dy[n][o] * w[o][i]. The weights it needs are copied on the way: their
+// rows lie so far apart in memory that the processor would fetch each line alone.
 func (l *linear) dataTask(worker, task int) {
 	i0, in, out := task*linearIn, l.in.shape.C, l.out.shape.C
 	cols := min(linearIn, in-i0)
 	blocks := kernel.Blocks(cols)
-	panels := l.plan.scratch[worker][:blocks*panelStride]
+	panel := l.plan.scratch[worker][:linearOuts*panelRow]
 	for o := 0; o < out; o += linearOuts {
 		depth := min(linearOuts, out-o)
 		for k := range depth {
-			row := l.w.Data[(o+k)*in+i0:][:cols]
-			for j := range blocks {
-				panel := panels[j*panelStride+k*kernel.Block:][:kernel.Block]
-				if n := copy(panel, row[j*kernel.Block:]); n < kernel.Block {
-					clear(panel[n:])
-				}
-			}
+			row := panel[k*panelRow:][:blocks*kernel.Block]
+			clear(row[copy(row, l.w.Data[(o+k)*in+i0:][:cols]):])
 		}
 		l.plan.Set.Matmul(&kernel.Matmul{
 			Bands: 1, M: l.n, Blocks: blocks,
 			K: depth, Runs: oneRun,
 			A: l.out.grad[o:], ARow: l.out.size, ACol: 1,
-			B: panels, BRow: kernel.Block, BBlock: panelStride,
+			B: panel, BRow: panelRow, BBlock: kernel.Block,
 			C: l.in.grad[i0:], CRow: l.in.size, CBlock: kernel.Block,
 			Accumulate: o > 0,
 		})
