@@ -9,24 +9,20 @@ import "github.com/vggo/vggo/arch"
 // Output channel o belongs to group o/(O/G) and sees that group's C/G input channels, beginning with first(o).
 // w is O x C/G x kh x kw; b may be nil.
 func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
-	k, lines, s := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
+	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
 	y := New(x.N, l.Out)
 	each(y.N*y.C, func(plane int) {
 		n, o := plane/y.C, plane%y.C
+		out := y.plane(n, o)
 		if b != nil {
-			for i := range y.H {
-				for j := range y.row(n, o, i) {
-					*y.at(n, o, i, j) = b[o]
-				}
+			for i := range out {
+				out[i] = b[o]
 			}
 		}
-		for c := range k.in {
+		for c := 0; c < k.in; c += abreast {
+			in := x.planes(n, k.first(o)+c, min(abreast, k.in-c))
 			for _, t := range lines {
-				weight := w[k.index(o, c, t)]
-				out, in := y.row(n, o, t.i)[t.from:t.to], x.row(n, k.first(o)+c, t.y)[t.x:]
-				for j := range out {
-					out[j] += weight * in[j*s]
-				}
+				addRows(t.count, out[t.out:], 1, w[k.index(o, c, t):], k.h*k.w, in, t.in, stride)
 			}
 		}
 	})
@@ -39,40 +35,29 @@ func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
 //	dw[o,c,p,q]          += x[n, first(o)+c, …] · dy[n,o,i,j]
 //	db[o]                += dy[n,o,i,j]
 func ConvBackward(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, dw, db []float64) {
-	k, lines, s := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
+	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
 	dx, dw, db = New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
 	each(dx.N*dx.C, func(plane int) {
 		n, channel := plane/dx.C, plane%dx.C
-		for o := range dy.C {
-			c := channel - k.first(o)
-			if c < 0 || c >= k.in {
-				continue // of another group
-			}
+		in, group := dx.plane(n, channel), channel/k.in
+		for o := group * k.out; o < (group+1)*k.out; o += abreast {
+			out := dy.planes(n, o, min(abreast, (group+1)*k.out-o))
 			for _, t := range lines {
-				weight := w[k.index(o, c, t)]
-				in, out := dx.row(n, channel, t.y)[t.x:], dy.row(n, o, t.i)[t.from:t.to]
-				for j := range out {
-					in[j*s] += weight * out[j]
-				}
+				addRows(t.count, in[t.in:], stride, w[k.index(o, channel-k.first(o), t):], k.in*k.h*k.w, out, t.out, 1)
 			}
 		}
 	})
 	each(dy.C, func(o int) {
 		for n := range dy.N {
-			for c := range k.in {
+			out := dy.plane(n, o)
+			for c := 0; c < k.in; c += abreast {
+				in := x.planes(n, k.first(o)+c, min(abreast, k.in-c))
 				for _, t := range lines {
-					sum := 0.0
-					in, out := x.row(n, k.first(o)+c, t.y)[t.x:], dy.row(n, o, t.i)[t.from:t.to]
-					for j := range out {
-						sum += in[j*s] * out[j]
-					}
-					dw[k.index(o, c, t)] += sum
+					addDots(t.count, dw[k.index(o, c, t):], k.h*k.w, out[t.out:], in, t.in, stride)
 				}
 			}
-			for i := range dy.H {
-				for _, d := range dy.row(n, o, i) {
-					db[o] += d
-				}
+			for _, d := range out {
+				db[o] += d
 			}
 		}
 	})
@@ -92,26 +77,77 @@ func (k kernel) first(o int) int { return o / k.out * k.in }
 
 func (k kernel) index(o, c int, t line) int { return ((o*k.in+c)*k.h+t.p)*k.w + t.q }
 
-// line is what kernel element (p, q) reads for row i of an output: places from … to−1 of the row see the input pixels (y, x),
-// (y, x+stride), … The other places see padding there.
-type line struct{ p, q, i, from, to, y, x int }
+// line is what kernel element (p, q) reads for one row of an output plane: count values from out on see the input plane's
+// values in, in+stride, … The row's other values see padding there.
+type line struct{ p, q, out, in, count int }
 
-// newLines lists all of a map's.
+// newLines lists all of a plane's.
 func newLines(g arch.Geometry) (lines []line) {
 	for i := range g.Out.H {
 		for p := range g.Kernel.H {
 			for q := range g.Kernel.W {
-				t := line{p: p, q: q, i: i, y: i*g.Stride.H - g.Top + p*g.Dilation.H}
-				for j := g.Out.W - 1; j >= 0; j-- {
-					if x := j*g.Stride.W - g.Left + q*g.Dilation.W; 0 <= x && x < g.In.W {
-						t.from, t.to, t.x = j, max(t.to, j+1), x
+				t := line{p: p, q: q}
+				for j := range g.Out.W {
+					y, x := i*g.Stride.H-g.Top+p*g.Dilation.H, j*g.Stride.W-g.Left+q*g.Dilation.W
+					if 0 <= y && y < g.In.H && 0 <= x && x < g.In.W {
+						if t.count == 0 {
+							t.out, t.in = i*g.Out.W+j, y*g.In.W+x
+						}
+						t.count++
 					}
 				}
-				if 0 <= t.y && t.y < g.In.H && t.from < t.to {
+				if t.count > 0 {
 					lines = append(lines, t)
 				}
 			}
 		}
 	}
 	return lines
+}
+
+// abreast is how many planes addRows and addDots take side by side where they can, which is 3 times as fast as one by one: a
+// y is read and written once for all of them, and no sum waits for another.
+const abreast = 4
+
+// addRows is y[j·sy] += Σ_r w[r·sw]·x[r][at+j·sx] for every j below n, the terms added one by one.
+func addRows(n int, y []float64, sy int, w []float64, sw int, x [][]float64, at, sx int) {
+	if len(x) == abreast && sx == 1 && sy == 1 {
+		x0, x1, x2, x3 := x[0][at:][:n], x[1][at:][:n], x[2][at:][:n], x[3][at:][:n]
+		w0, w1, w2, w3 := w[0], w[sw], w[2*sw], w[3*sw]
+		for j, v := range y[:n] {
+			y[j] = v + w0*x0[j] + w1*x1[j] + w2*x2[j] + w3*x3[j]
+		}
+		return
+	}
+	for j := range n {
+		for r := range x {
+			y[j*sy] += w[r*sw] * x[r][at+j*sx]
+		}
+	}
+}
+
+// addDots is sum[r·ss] += Σ_j x[r][at+j·sx]·y[j] over all j below n, for every r.
+func addDots(n int, sum []float64, ss int, y []float64, x [][]float64, at, sx int) {
+	if len(x) == abreast && sx == 1 {
+		x0, x1, x2, x3 := x[0][at:][:n], x[1][at:][:n], x[2][at:][:n], x[3][at:][:n]
+		var s0, s1, s2, s3 float64
+		for j, v := range y[:n] {
+			s0 += x0[j] * v
+			s1 += x1[j] * v
+			s2 += x2[j] * v
+			s3 += x3[j] * v
+		}
+		sum[0] += s0
+		sum[ss] += s1
+		sum[2*ss] += s2
+		sum[3*ss] += s3
+		return
+	}
+	for r := range x {
+		s := 0.0
+		for j, v := range y[:n] {
+			s += x[r][at+j*sx] * v
+		}
+		sum[r*ss] += s
+	}
 }

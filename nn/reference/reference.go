@@ -33,7 +33,15 @@ func New(n int, shape arch.Shape) Tensor {
 
 func (t Tensor) at(n, c, i, j int) *float64 { return &t.Data[((n*t.C+c)*t.H+i)*t.W+j] }
 
-func (t Tensor) row(n, c, i int) []float64 { return t.Data[((n*t.C+c)*t.H+i)*t.W:][:t.W] }
+func (t Tensor) plane(n, c int) []float64 { return t.Data[(n*t.C+c)*t.H*t.W:][:t.H*t.W] }
+
+// planes are those of count channels from c on.
+func (t Tensor) planes(n, c, count int) (planes [][]float64) {
+	for i := range count {
+		planes = append(planes, t.plane(n, c+i))
+	}
+	return planes
+}
 
 func (t Tensor) image(n int) []float64 { return t.Data[n*t.C*t.H*t.W:][:t.C*t.H*t.W] }
 
