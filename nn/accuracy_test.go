@@ -31,16 +31,6 @@ type contract struct {
 	forward, gradients float64
 }
 
-// algorithms are the ways to compute a convolution, whose errors are tabled in docs/kernels.md. A tile is what one patch of
-// the input yields, so many outputs along each axis.
-var algorithms = []struct {
-	algo nn.Algo
-	tile int
-}{
-	{nn.Direct, 1},
-	{nn.Winograd, 4},
-}
-
 // offBy is ‖got − want‖/‖want‖.
 func offBy(got []float32, want []float64) float64 {
 	if len(got) != len(want) {
