@@ -105,8 +105,8 @@ func newLines(g arch.Geometry) (lines []line) {
 	return lines
 }
 
-// abreast is how many planes addRows and addDots take side by side where they can, which is 3 times as fast as one by one: a
-// y is read and written once for all of them, and no sum waits for another.
+// abreast is how many planes addRows and addDots take side by side where they can, which is two to three times as fast as one
+// by one: a y is read and written once for all of them, and no sum waits for another.
 const abreast = 4
 
 // addRows is y[j·sy] += Σ_r w[r·sw]·x[r][at+j·sx] for every j below n, the terms added one by one.

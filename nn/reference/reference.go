@@ -1,9 +1,9 @@
 // Package reference computes every layer of a network, forward and backward, the way its equation is written: one loop
-// per index, float64, no blocking. It is what package nn is measured against, and the place to read what a layer means.
-// Semantics are PyTorch's.
+// per index, float64. It is what package nn is measured against, and the place to read what a layer means. Semantics are
+// PyTorch's.
 //
 // Convolutions and linear layers, which take all the time of a network such as VGG-16, have their loops in an order that
-// runs along rows of memory, and deal out what they compute to goroutines. Each value is one sum in one order still, so the
+// runs along rows of memory, and deal out what they compute to goroutines. Each value still is one sum in one order, so the
 // bits do not depend on how many there are.
 //
 // In the equations n is an image, c an input channel, o an output channel, (i, j) a place in the output, (p, q) a place
