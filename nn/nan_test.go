@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vggo/vggo/arch"
@@ -49,6 +51,104 @@ func TestNotANumber(t *testing.T) {
 		}
 	}
 }
+
+// TestInfinity holds direct convolutions to IEEE 754: with infinities of both signs in the images, and then in the gradient, and
+// weights that are 0, every result is infinite, or NaN, or finite, as in the reference. Padding is zeros that are multiplied,
+// where the reference leaves them out: a weight's gradient is NaN if one meets an infinite gradient. As in TestNotANumber,
+// 0·∞ crosses groups.
+func TestInfinity(t *testing.T) {
+	for i, tt := range layerTests {
+		if !slices.ContainsFunc(tt.ops, isUngroupedConv) {
+			continue
+		}
+		for _, set := range kernel.Sets() {
+			for _, from := range []string{"images", "gradient"} {
+				t.Run(fmt.Sprintf("%s/set=%s/from=%s", tt.name, set, from), func(t *testing.T) {
+					tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
+					tr.set = set
+					v := tr.x
+					if from == "gradient" {
+						v = tr.dlogits
+					}
+					v[len(v)/2], v[len(v)/2+1] = float32(math.Inf(1)), float32(math.Inf(-1))
+					for name, w := range tr.params {
+						for j := 0; strings.HasSuffix(name, "/w") && j < len(w); j += 5 {
+							w[j] = 0
+						}
+					}
+					plan, params := tr.plan(t)
+					got := tr.run(t, plan, params)
+					want := tr.reference(t, got)
+					for name := range got {
+						meetsPadding := from == "gradient" && strings.HasSuffix(name, "/w")
+						wrong := 0
+						for j, v := range got[name] {
+							switch w := want[name][j]; {
+							case finite(v) && finite(w), v == w, math.IsNaN(v) && math.IsNaN(w), math.IsNaN(v) && meetsPadding:
+							default:
+								wrong++
+							}
+						}
+						if wrong > 0 {
+							t.Errorf("%s: %d of %d values are not infinite, NaN or finite as they should be", name, wrong, len(got[name]))
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func isUngroupedConv(op arch.Op) bool {
+	conv, ok := op.(arch.Conv)
+	return ok && conv.Groups <= 1
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// TestInfinityFillsTiles: by Winograd's algorithm an infinity in the input reaches, beyond the 3x3 outputs that depend on it,
+// others of the same tile, since it enters the sums that a whole tile is taken from: all of them, except that a pixel on the
+// rim of a patch enters those of the outermost outputs alone. They are NaN, or infinite where no second infinity comes
+// to cancel the first. Tiles whose patch does not hold it keep their bits.
+func TestInfinityFillsTiles(t *testing.T) {
+	conv := arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}
+	shape := arch.Shape{C: 17, H: 13, W: 18}
+	for _, a := range algorithms {
+		for _, set := range kernel.Sets() {
+			t.Run(setAndAlgo{set, a.algo}.String(), func(t *testing.T) {
+				// Pooling single pixels changes nothing; behind it a convolution reads blocks, as inside a network.
+				tr := newTrial(t, 1, shape, 1, arch.MaxPool{Window: window(1, 1, 1, 1, arch.Pad(0))}, conv)
+				tr.training, tr.set, tr.algo = false, set, a.algo
+				plan, _ := tr.plan(t)
+				clean := tr.forward(t, plan)["logits"]
+				for at := range shape.H * shape.W {
+					channel := at % shape.C * shape.H * shape.W
+					was := tr.x[channel+at]
+					tr.x[channel+at] = float32(math.Inf(1))
+					got := tr.forward(t, plan)["logits"]
+					tr.x[channel+at] = was
+					y, x := at/shape.W, at%shape.W
+					for o, v := range got {
+						i, j := o/shape.W%shape.H, o%shape.W
+						depends := abs(i-y) <= 1 && abs(j-x) <= 1
+						// The pixel's place in the patch of this output's tile, which begins one pixel before the tile.
+						row, column := y-(i/a.tile*a.tile-1), x-(j/a.tile*a.tile-1)
+						inPatch := row >= 0 && row < a.tile+2 && column >= 0 && column < a.tile+2
+						inside := row > 0 && row <= a.tile && column > 0 && column <= a.tile
+						switch {
+						case (depends || inside) && finite(v):
+							t.Fatalf("infinity at (%d, %d): the output at (%d, %d) is %v", y, x, i, j, v)
+						case !inPatch && v != clean[o]:
+							t.Fatalf("infinity at (%d, %d): the output at (%d, %d) changes from %v to %v", y, x, i, j, clean[o], v)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func abs(i int) int { return max(i, -i) }
 
 // TestMaxPoolTies: of equal values the first, row by row, gets the gradient. Few different values make many ties.
 func TestMaxPoolTies(t *testing.T) {

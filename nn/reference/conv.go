@@ -9,20 +9,23 @@ import "github.com/vggo/vggo/arch"
 // Output channel o belongs to group o/(O/G) and sees that group's C/G input channels, beginning with first(o).
 // w is O x C/G x kh x kw; b may be nil.
 func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
-	k := newKernel(l)
+	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
 	y := New(x.N, l.Out)
-	for at := range y.indices() {
-		sum := 0.0
+	each(y.N*y.C, func(plane int) {
+		n, o := plane/y.C, plane%y.C
+		out := y.plane(n, o)
 		if b != nil {
-			sum = b[at.c]
-		}
-		for t := range window(l.Geometry, at.i, at.j) {
-			for c := range k.in {
-				sum += w[k.index(at.c, c, t)] * *x.at(at.n, k.first(at.c)+c, t.y, t.x)
+			for i := range out {
+				out[i] = b[o]
 			}
 		}
-		*y.at(at.n, at.c, at.i, at.j) = sum
-	}
+		for c := 0; c < k.in; c += abreast {
+			in := x.planes(n, k.first(o)+c, min(abreast, k.in-c))
+			for _, t := range lines {
+				addRows(t.count, out[t.out:], 1, w[k.index(o, c, t):], k.h*k.w, in, t.in, stride)
+			}
+		}
+	})
 	return y
 }
 
@@ -32,18 +35,32 @@ func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
 //	dw[o,c,p,q]          += x[n, first(o)+c, …] · dy[n,o,i,j]
 //	db[o]                += dy[n,o,i,j]
 func ConvBackward(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, dw, db []float64) {
-	k := newKernel(l)
+	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
 	dx, dw, db = New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
-	for at := range dy.indices() {
-		d := *dy.at(at.n, at.c, at.i, at.j)
-		for t := range window(l.Geometry, at.i, at.j) {
-			for c := range k.in {
-				*dx.at(at.n, k.first(at.c)+c, t.y, t.x) += w[k.index(at.c, c, t)] * d
-				dw[k.index(at.c, c, t)] += *x.at(at.n, k.first(at.c)+c, t.y, t.x) * d
+	each(dx.N*dx.C, func(plane int) {
+		n, channel := plane/dx.C, plane%dx.C
+		in, group := dx.plane(n, channel), channel/k.in
+		for o := group * k.out; o < (group+1)*k.out; o += abreast {
+			out := dy.planes(n, o, min(abreast, (group+1)*k.out-o))
+			for _, t := range lines {
+				addRows(t.count, in[t.in:], stride, w[k.index(o, channel-k.first(o), t):], k.in*k.h*k.w, out, t.out, 1)
 			}
 		}
-		db[at.c] += d
-	}
+	})
+	each(dy.C, func(o int) {
+		for n := range dy.N {
+			out := dy.plane(n, o)
+			for c := 0; c < k.in; c += abreast {
+				in := x.planes(n, k.first(o)+c, min(abreast, k.in-c))
+				for _, t := range lines {
+					addDots(t.count, dw[k.index(o, c, t):], k.h*k.w, out[t.out:], in, t.in, stride)
+				}
+			}
+			for _, d := range out {
+				db[o] += d
+			}
+		}
+	})
 	return dx, dw, db
 }
 
@@ -58,4 +75,79 @@ func newKernel(l arch.Placed) kernel {
 // first is the first input channel that output channel o sees.
 func (k kernel) first(o int) int { return o / k.out * k.in }
 
-func (k kernel) index(o, c int, t tap) int { return ((o*k.in+c)*k.h+t.p)*k.w + t.q }
+func (k kernel) index(o, c int, t line) int { return ((o*k.in+c)*k.h+t.p)*k.w + t.q }
+
+// line is what kernel element (p, q) reads for one row of an output plane: count values from out on see the input plane's
+// values in, in+stride, … The row's other values see padding there.
+type line struct{ p, q, out, in, count int }
+
+// newLines lists all of a plane's.
+func newLines(g arch.Geometry) (lines []line) {
+	for i := range g.Out.H {
+		for p := range g.Kernel.H {
+			for q := range g.Kernel.W {
+				t := line{p: p, q: q}
+				for j := range g.Out.W {
+					y, x := i*g.Stride.H-g.Top+p*g.Dilation.H, j*g.Stride.W-g.Left+q*g.Dilation.W
+					if 0 <= y && y < g.In.H && 0 <= x && x < g.In.W {
+						if t.count == 0 {
+							t.out, t.in = i*g.Out.W+j, y*g.In.W+x
+						}
+						t.count++
+					}
+				}
+				if t.count > 0 {
+					lines = append(lines, t)
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// abreast is how many planes addRows and addDots take side by side where they can, which is two to three times as fast as one
+// by one: a y is read and written once for all of them, and no sum waits for another.
+const abreast = 4
+
+// addRows is y[j·sy] += Σ_r w[r·sw]·x[r][at+j·sx] for every j below n, the terms added one by one.
+func addRows(n int, y []float64, sy int, w []float64, sw int, x [][]float64, at, sx int) {
+	if len(x) == abreast && sx == 1 && sy == 1 {
+		x0, x1, x2, x3 := x[0][at:][:n], x[1][at:][:n], x[2][at:][:n], x[3][at:][:n]
+		w0, w1, w2, w3 := w[0], w[sw], w[2*sw], w[3*sw]
+		for j, v := range y[:n] {
+			y[j] = v + w0*x0[j] + w1*x1[j] + w2*x2[j] + w3*x3[j]
+		}
+		return
+	}
+	for j := range n {
+		for r := range x {
+			y[j*sy] += w[r*sw] * x[r][at+j*sx]
+		}
+	}
+}
+
+// addDots is sum[r·ss] += Σ_j x[r][at+j·sx]·y[j] over all j below n, for every r.
+func addDots(n int, sum []float64, ss int, y []float64, x [][]float64, at, sx int) {
+	if len(x) == abreast && sx == 1 {
+		x0, x1, x2, x3 := x[0][at:][:n], x[1][at:][:n], x[2][at:][:n], x[3][at:][:n]
+		var s0, s1, s2, s3 float64
+		for j, v := range y[:n] {
+			s0 += x0[j] * v
+			s1 += x1[j] * v
+			s2 += x2[j] * v
+			s3 += x3[j] * v
+		}
+		sum[0] += s0
+		sum[ss] += s1
+		sum[2*ss] += s2
+		sum[3*ss] += s3
+		return
+	}
+	for r := range x {
+		s := 0.0
+		for j, v := range y[:n] {
+			s += x[r][at+j*sx] * v
+		}
+		sum[r*ss] += s
+	}
+}

@@ -1,6 +1,10 @@
 // Package reference computes every layer of a network, forward and backward, the way its equation is written: one loop
-// per index, float64, no blocking, no threads. It is what package nn is measured against, and the place to read what a
-// layer means. Semantics are PyTorch's.
+// per index, float64. It is what package nn is measured against, and the place to read what a layer means. Semantics are
+// PyTorch's.
+//
+// Convolutions and linear layers, which take all the time of a network such as VGG-16, have their loops in an order that
+// runs along rows of memory, and deal out what they compute to goroutines. Each value still is one sum in one order, so the
+// bits do not depend on how many there are.
 //
 // In the equations n is an image, c an input channel, o an output channel, (i, j) a place in the output, (p, q) a place
 // in the kernel, (y, x) a place in the input. A gradient is written dy for ∂loss/∂y.
@@ -8,6 +12,9 @@ package reference
 
 import (
 	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/vggo/vggo/arch"
 )
@@ -25,6 +32,18 @@ func New(n int, shape arch.Shape) Tensor {
 }
 
 func (t Tensor) at(n, c, i, j int) *float64 { return &t.Data[((n*t.C+c)*t.H+i)*t.W+j] }
+
+func (t Tensor) plane(n, c int) []float64 { return t.Data[(n*t.C+c)*t.H*t.W:][:t.H*t.W] }
+
+// planes are those of count channels from c on.
+func (t Tensor) planes(n, c, count int) (planes [][]float64) {
+	for i := range count {
+		planes = append(planes, t.plane(n, c+i))
+	}
+	return planes
+}
+
+func (t Tensor) image(n int) []float64 { return t.Data[n*t.C*t.H*t.W:][:t.C*t.H*t.W] }
 
 // index is a place in an output.
 type index struct{ n, c, i, j int }
@@ -64,4 +83,19 @@ func window(g arch.Geometry, i, j int) iter.Seq[tap] {
 			}
 		}
 	}
+}
+
+// each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call may
+// touch.
+func each(n int, do func(i int)) {
+	var taken atomic.Int64
+	var running sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		running.Go(func() {
+			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	running.Wait()
 }

@@ -32,7 +32,7 @@ func TestFiniteDifferences(t *testing.T) {
 		op       arch.Op
 		training bool
 	}{
-		{"conv 3x3", odd, arch.Conv{Out: 3, Window: window(arch.Square(3), one, one, arch.Pad(1))}, false},
+		{"conv 3x3", odd, arch.Conv{Out: 6, Window: window(arch.Square(3), one, one, arch.Pad(1))}, false},
 		{"conv uneven padding", odd, arch.Conv{Out: 2, Window: window(arch.Size{H: 2, W: 3}, one, one, uneven)}, false},
 		{"conv same, even kernel", odd, arch.Conv{Out: 3, Window: window(arch.Size{H: 4, W: 2}, one, one, same)}, false},
 		{"conv same, stride", odd, arch.Conv{Out: 3, Window: window(arch.Size{H: 2, W: 3}, arch.Size{H: 3, W: 2}, one, same)}, false},
