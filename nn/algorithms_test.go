@@ -15,16 +15,6 @@ import (
 	"github.com/vggo/vggo/nn/reference"
 )
 
-// algorithms are the ways to compute a convolution. A tile is what one patch of the input yields, so many outputs along each
-// axis.
-var algorithms = []struct {
-	algo nn.Algo
-	tile int
-}{
-	{nn.Direct, 1},
-	{nn.Winograd, 4},
-}
-
 // valueKinds are what a convolution may have to work with. A trial's own values are normal.
 var valueKinds = []struct {
 	name string
@@ -71,6 +61,9 @@ func scaled(tr *trial, l arch.Placed, rng *rand.Rand) {
 		scale(filter, in)
 	}
 }
+
+// side is the side of what one patch of the input yields: a tile, or a pixel.
+func side(a nn.Algo) int { return max(1, a.Tile()) }
 
 // passes are the three results of a convolution: its output, its input's gradient and its weights' gradient.
 type passes [3][]float64
@@ -141,8 +134,8 @@ func TestConvolutionErrors(t *testing.T) {
 	contract := [len(passes{})]float64{accuracy[0].forward, accuracy[0].gradients, accuracy[0].gradients}
 	table, rule := "| layer | values |", "|---|---|"
 	for _, pass := range passNames {
-		for _, a := range algorithms {
-			table += fmt.Sprintf(" %s, %s |", pass, a.algo)
+		for _, a := range nn.Algos() {
+			table += fmt.Sprintf(" %s, %s |", pass, a)
 			rule += "---|"
 		}
 	}
@@ -180,11 +173,11 @@ func TestConvolutionErrors(t *testing.T) {
 				}
 			}
 			var cells [len(passes{})]string
-			for _, a := range algorithms {
-				output, input, params := chain(conv, 1, true, a.algo)
-				for pass, e := range errors(a.algo) {
+			for _, a := range nn.Algos() {
+				output, input, params := chain(conv, 1, true, a)
+				for pass, e := range errors(a) {
 					if most := bound([...]int{output, input, params}[pass]); !(e <= most) {
-						t.Errorf("%s, %s values, %s: %s is off by %.2g, want at most %.2g", l.Name, kind.name, passNames[pass], a.algo, e, most)
+						t.Errorf("%s, %s values, %s: %s is off by %.2g, want at most %.2g", l.Name, kind.name, passNames[pass], a, e, most)
 					}
 					cell := strings.Replace(fmt.Sprintf("%.1e", e), "e-0", "e-", 1)
 					if e > contract[pass] {

@@ -34,8 +34,13 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	switch op := l.Op.(type) {
 	case arch.Conv:
 		if m := algo.Tile(); m > 0 && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) && g.Dilation == arch.Square(1) && op.Groups <= 1 {
-			output, gradient := winogradGrowth(winograd.F(m))
-			return output*l.In.C + 1, output * l.Out.C, gradient * n * ((l.Out.H + m - 1) / m) * ((l.Out.W + m - 1) / m)
+			a := winograd.F(m)
+			output, gradient := winogradGrowth(a)
+			// Each plane's chain begins with transformed values and ends in the last transform, two passes of sums each, and
+			// the coefficients of the weights' transform, such as 1/6, are rounded themselves.
+			transforms := 2 * (a.Side + winograd.Taps + 1 + a.Side)
+			tiles := n * ((l.Out.H + m - 1) / m) * ((l.Out.W + m - 1) / m)
+			return output * (l.In.C + transforms), output * (l.Out.C + transforms), gradient * (tiles + transforms)
 		}
 		area, groups := g.Kernel.H*g.Kernel.W, max(op.Groups, 1)
 		return area*l.In.C/groups + 1, area * l.Out.C / groups, n * l.Out.H * l.Out.W
@@ -66,14 +71,15 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	}
 }
 
-// winogradGrowth is what F(m×m,3×3) has in place of the 9 products of a channel, and F(3×3,m×m) in place of the m² products of
-// a tile. A result is the sum over all planes of products of transformed values, which are larger than what they cancel to. With
-// independent inputs and weights of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
+// winogradGrowth is by how much F(m×m,3×3), and F(3×3,m×m) for the gradient, make squared errors grow. A result is the sum over
+// all planes of products of transformed values, which are larger than what they cancel to. With independent inputs and weights
+// of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
 //
 //	Aₒₚ² · Σⱼ Bₚⱼ² · Σⱼ Gₚⱼ²
 //
-// The growth along an axis is its sum over p, in the mean over o; along both axes that squared. F(4×4,3×3) has 32.3² where the
-// definition has 9: squared errors grow by 116, errors by 10.8.
+// for each channel (or tile), where the definition has 3 (or m). Its sum over p, in the mean over o, squared for both axes, is
+// the variance of what is rounded, in units of the result's own: 116 for F(4×4,3×3), whose errors grow by 10.8. A plane's chain
+// has one rounding for a channel where the definition's has 9, so against the definition they grow by 3.6.
 func winogradGrowth(a *winograd.Algorithm) (output, gradient int) {
 	growth := func(last, first [][]float64) int {
 		sum := 0.0
@@ -82,8 +88,8 @@ func winogradGrowth(a *winograd.Algorithm) (output, gradient int) {
 				sum += x * x * squares(a.Input[p]) * squares(first[p])
 			}
 		}
-		mean := sum / float64(len(last))
-		return int(math.Ceil(mean * mean))
+		terms := float64(len(last) * len(first[0])) // along one axis, of all results
+		return int(math.Ceil(sum * sum / (terms * terms)))
 	}
 	return growth(a.Output, a.Weight), growth(a.WeightGrad, a.Grad)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/nn"
 )
 
 // TestNotANumber puts one NaN into the middle of the images: it must reach every value that depends on it, and no other. A
@@ -113,12 +114,12 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 func TestInfinityFillsTiles(t *testing.T) {
 	conv := arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	shape := arch.Shape{C: 17, H: 13, W: 18}
-	for _, a := range algorithms {
+	for _, a := range nn.Algos() {
 		for _, set := range kernel.Sets() {
-			t.Run(setAndAlgo{set, a.algo}.String(), func(t *testing.T) {
+			t.Run(setAndAlgo{set, a}.String(), func(t *testing.T) {
 				// Pooling single pixels changes nothing; behind it a convolution reads blocks, as inside a network.
 				tr := newTrial(t, 1, shape, 1, arch.MaxPool{Window: window(1, 1, 1, 1, arch.Pad(0))}, conv)
-				tr.training, tr.set, tr.algo = false, set, a.algo
+				tr.training, tr.set, tr.algo = false, set, a
 				plan, _ := tr.plan(t)
 				clean := tr.forward(t, plan)["logits"]
 				for at := range shape.H * shape.W {
@@ -132,9 +133,9 @@ func TestInfinityFillsTiles(t *testing.T) {
 						i, j := o/shape.W%shape.H, o%shape.W
 						depends := abs(i-y) <= 1 && abs(j-x) <= 1
 						// The pixel's place in the patch of this output's tile, which begins one pixel before the tile.
-						row, column := y-(i/a.tile*a.tile-1), x-(j/a.tile*a.tile-1)
-						inPatch := row >= 0 && row < a.tile+2 && column >= 0 && column < a.tile+2
-						inside := row > 0 && row <= a.tile && column > 0 && column <= a.tile
+						row, column := y-(i/side(a)*side(a)-1), x-(j/side(a)*side(a)-1)
+						inPatch := row >= 0 && row < side(a)+2 && column >= 0 && column < side(a)+2
+						inside := row > 0 && row <= side(a) && column > 0 && column <= side(a)
 						switch {
 						case (depends || inside) && finite(v):
 							t.Fatalf("infinity at (%d, %d): the output at (%d, %d) is %v", y, x, i, j, v)
