@@ -151,7 +151,10 @@ func (c *conv) refresh() {
 	}
 }
 
-func (c *conv) forward(n int) { c.forwardBy.run(n, c.in.data, c.out.data) }
+func (c *conv) forward(n int) {
+	c.forwardBy.run(n, c.in.data, c.out.data)
+	c.plan.clearPadding(c.out, c.out.data, n)
+}
 
 func (c *conv) prepareBackward() {
 	p, g := c.plan, c.layer.Geometry
@@ -193,6 +196,7 @@ func (c *conv) backward(n int) {
 	c.plan.lap(WeightsPass)
 	if c.dataBy != nil {
 		c.dataBy.run(n, c.out.grad, c.in.grad)
+		c.plan.clearPadding(c.in, c.in.grad, n)
 		c.plan.lap(DataPass)
 	}
 }

@@ -37,6 +37,7 @@ var layerTests = []struct {
 	{"conv 3x2, valid, dilation", arch.Shape{C: 6, H: 9, W: 12}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 2, 1, 3, arch.Padding{Mode: arch.Valid})}}},
 	{"conv 3x3, stride and dilation on blocks", arch.Shape{C: 21, H: 12, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 19, Window: window(3, 3, 2, 2, arch.Pad(2))}}},
 	{"conv 3x3, stride beyond the kernel", arch.Shape{C: 21, H: 12, W: 13}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 5, 1, arch.Pad(0))}}},
+	{"conv of channels that fill no block", arch.Shape{C: 5, H: 9, W: 9}, []arch.Op{arch.Conv{Out: 3, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}, arch.Conv{Out: 2, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
 	{"conv without bias", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 9, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}}},
 	{"conv, groups of 5 and 7", arch.Shape{C: 15, H: 5, W: 6}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 3}}},
 	{"conv, groups of whole blocks", arch.Shape{C: 32, H: 5, W: 6}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 96, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},

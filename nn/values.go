@@ -96,7 +96,7 @@ func (v *values) offset(c, p int) int {
 	return c/kernel.Block*v.blockSize() + p*kernel.Block + c%kernel.Block
 }
 
-// clearPadding zeroes the lanes beyond the last channel of one image.
+// clearPadding zeroes the lanes beyond the last channel of one image of a buffer of the shape of v.
 func (v *values) clearPadding(image []float32) {
 	if v.shape.C%kernel.Block == 0 {
 		return
@@ -104,5 +104,12 @@ func (v *values) clearPadding(image []float32) {
 	last := image[len(image)-v.blockSize():]
 	for at := 0; at < len(last); at += kernel.Block {
 		clear(last[at+v.shape.C%kernel.Block : at+kernel.Block])
+	}
+}
+
+// clearPadding does so for n images after a convolution: it gives those lanes zero weights, and 0·Inf is NaN.
+func (p *Plan) clearPadding(v *values, buffer []float32, n int) {
+	for i := range n {
+		v.clearPadding(buffer[i*v.size : (i+1)*v.size])
 	}
 }
