@@ -32,11 +32,17 @@ const bandFloats = 96 << 10
 
 func (d *direct) prepare() {
 	d.bandCols = (d.outW-1)*d.strideW + (d.kw-1)*d.dilW + 1
-	extent := (d.kh-1)*d.dilH + 1
-	perRow := d.bandCols * d.width * d.inBlocks
-	d.rows = min(d.outH, max(1, (bandFloats/perRow-extent)/d.strideH+1))
-	d.rows = (d.outH + d.bands() - 1) / d.bands() // bands of equal height
-	d.bandRows = (d.rows-1)*d.strideH + extent
+	d.inBands(max(1, (bandFloats/(d.bandCols*d.width*d.inBlocks)-d.extent())/d.strideH+1))
+}
+
+// extent is the input rows that a window spans.
+func (d *direct) extent() int { return (d.kh-1)*d.dilH + 1 }
+
+// inBands makes bands of equal height, of at most so many output rows.
+func (d *direct) inBands(rows int) {
+	d.rows = min(d.outH, rows)
+	d.rows = (d.outH + d.bands() - 1) / d.bands()
+	d.bandRows = (d.rows-1)*d.strideH + d.extent()
 	d.runs, d.runLength = d.blockRuns(d.bandRows, d.inBlocks)
 }
 
@@ -171,10 +177,15 @@ type directPass struct {
 
 func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *directPass {
 	s := &directPass{direct: *d, plan: p, parts: parts, bias: bias}
-	// Few images: so many tasks that every thread has some. Results do not depend on it.
-	tasks := images * parts * d.bands()
-	s.split = min(d.outBlocks, max(1, (4*p.Threads+tasks-1)/tasks))
-	p.needScratch(d.scratch())
+	// Few images make lower bands, so that every thread has some, and where there are too few rows for that, share the output
+	// blocks of a band. Results do not depend on it.
+	const tasks, fewestRows = 16, 4
+	if bands := (tasks + images*parts - 1) / (images * parts); bands > d.bands() {
+		s.inBands(max(d.outH/bands, fewestRows))
+	}
+	have := images * parts * s.bands()
+	s.split = min(d.outBlocks, (tasks+have-1)/have)
+	p.needScratch(s.scratch())
 	s.job = s.task
 	return s
 }

@@ -25,9 +25,8 @@ func newDirectGrad(c *conv) *directGrad {
 	g.job = g.task
 	// Bands of about 128 KiB: the input rows and the rows of dy of one output block share the L2 cache.
 	const floats = 32 << 10
-	extent := (d.kh-1)*d.dilH + 1
-	g.rows = min(d.outH, max(1, (floats/(d.bandCols*d.width)-extent)/d.strideH+1))
-	g.bandRows = (g.rows-1)*d.strideH + extent
+	g.rows = min(d.outH, max(1, (floats/(d.bandCols*d.width)-d.extent())/d.strideH+1))
+	g.bandRows = (g.rows-1)*d.strideH + d.extent()
 	g.groupSize = min(d.outBlocks, 8)
 	if d.inBlocks*c.parts < 4 {
 		g.groupSize = min(d.outBlocks, 2) // few input blocks: more tasks along the output

@@ -91,20 +91,38 @@ func (w *tiling) gradPatches() patches {
 	return patches{w.Tile, 0, 0, w.outH, w.outW, w.outBlocks, w.plane(), w.Winograd.Grad}
 }
 
-// gather transforms one block of tiles [from, to) into planes. A stretch of tiles that hangs over the map's edge is copied
-// first, with zeros around.
+// gather transforms one block of tiles [from, to) into planes. Tiles that hang over the map's edge are copied first, with zeros
+// around: all that a row of tiles has at the top or bottom, else the outermost.
 func (w *tiling) gather(p *patches, planes, strip, src []float32, block, from, to int) {
 	mapSize := p.h * p.w * kernel.Block
 	w.spans(from, to, func(n, ty, tx, at, count int) {
 		image := src[(n*p.blocks+block)*mapSize:][:mapSize]
-		dst := planes[(block*w.chunk+at)*kernel.Block:]
-		y, x, width := ty*w.Tile-p.top, tx*w.Tile-p.left, (count-1)*w.Tile+p.side
-		if y < 0 || y+p.side > p.h || x < 0 || x+width > p.w {
-			p.cut(strip, image, y, x, width)
-			p.transform(dst, p.plane, strip, width*kernel.Block, count)
-			return
+		y, x := ty*w.Tile-p.top, tx*w.Tile-p.left
+		whole := y >= 0 && y+p.side <= p.h
+		for count > 0 {
+			dst := planes[(block*w.chunk+at)*kernel.Block:]
+			inside := 0 // tiles from here on that do not hang over
+			if whole && x >= 0 && x+p.side <= p.w {
+				inside = min(count, (p.w-p.side-x)/w.Tile+1)
+			}
+			tiles := inside
+			switch {
+			case inside > 0:
+				p.transform(dst, p.plane, image[(y*p.w+x)*kernel.Block:], p.w*kernel.Block, inside)
+			case whole:
+				tiles = 1
+			default:
+				tiles = count
+			}
+			if inside == 0 {
+				width := (tiles-1)*w.Tile + p.side
+				p.cut(strip, image, y, x, width)
+				p.transform(dst, p.plane, strip, width*kernel.Block, tiles)
+			}
+			x += tiles * w.Tile
+			at += tiles
+			count -= tiles
 		}
-		p.transform(dst, p.plane, image[(y*p.w+x)*kernel.Block:], p.w*kernel.Block, count)
 	})
 }
 
@@ -267,8 +285,8 @@ func (s *winogradPass) outputTask(worker, block int) {
 	s.transformOutput(s.m(), s.plan.scratch[worker], block, s.from, s.to)
 }
 
-// transformOutput stores one output block of tiles [from, to). A stretch of tiles that hangs over the map's edge, or is pooled,
-// goes by way of strip.
+// transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go by way of
+// strip.
 func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) {
 	bias := (*[kernel.Block]float32)(s.bias[block*kernel.Block:])
 	h, w := s.outH, s.outW
@@ -278,24 +296,31 @@ func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) 
 	s.spans(from, to, func(n, ty, tx, at, count int) {
 		src := m[(block*s.chunk+at)*kernel.Block:]
 		image := s.dst[(n*s.outBlocks+block)*h*w*kernel.Block:][:h*w*kernel.Block]
-		y, x, width := ty*s.Tile, tx*s.Tile, count*s.Tile
-		rows, cols := min(s.Tile, s.outH-y), min(width, s.outW-x)
-		switch {
-		case s.pools != nil:
-			width = stretch * s.Tile
-			s.Winograd.Output(strip, width*kernel.Block, src, s.plane(), count, bias, s.relu)
+		y, x := ty*s.Tile, tx*s.Tile
+		rows, cols := min(s.Tile, s.outH-y), min(count*s.Tile, s.outW-x)
+		if s.pools != nil {
+			row := stretch * s.Tile * kernel.Block
+			s.Winograd.Output(strip, row, src, s.plane(), count, bias, s.relu)
 			for r := range rows / 2 {
 				if cols >= 2 {
-					s.set.MaxPool(s.pools[cols/2], image[((y/2+r)*w+x/2)*kernel.Block:], strip[2*r*width*kernel.Block:])
+					s.set.MaxPool(s.pools[cols/2], image[((y/2+r)*w+x/2)*kernel.Block:], strip[2*r*row:])
 				}
 			}
-		case rows < s.Tile || cols < width:
-			s.Winograd.Output(strip, width*kernel.Block, src, s.plane(), count, bias, s.relu)
+			return
+		}
+		inside := cols / s.Tile // tiles that do not hang over
+		if rows < s.Tile {
+			inside = 0
+		}
+		if inside > 0 {
+			s.Winograd.Output(image[(y*w+x)*kernel.Block:], w*kernel.Block, src, s.plane(), inside, bias, s.relu)
+		}
+		if over := count - inside; over > 0 {
+			row := over * s.Tile * kernel.Block
+			s.Winograd.Output(strip, row, src[inside*kernel.Block:], s.plane(), over, bias, s.relu)
 			for r := range rows {
-				copy(image[((y+r)*w+x)*kernel.Block:], strip[r*width*kernel.Block:][:cols*kernel.Block])
+				copy(image[((y+r)*w+x+inside*s.Tile)*kernel.Block:], strip[r*row:][:(cols-inside*s.Tile)*kernel.Block])
 			}
-		default:
-			s.Winograd.Output(image[(y*w+x)*kernel.Block:], w*kernel.Block, src, s.plane(), count, bias, s.relu)
 		}
 	})
 }
