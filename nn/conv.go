@@ -94,7 +94,7 @@ func (c *conv) compute() {
 // pass makes the forward pass or the data gradient, the convolution d.
 func (c *conv) pass(pass Pass, d *direct, bias []float32) convPass {
 	p := c.plan
-	algo := p.choose(c.layer.Name, pass, d, c.parts, p.images, c.tileable(d))
+	algo := p.choose(c.layer.Name, pass, d, c.parts, p.images, c.tileable(pass, d))
 	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil}
 	if algo == Direct {
 		s := newDirectPass(p, d, c.parts, p.images, bias)
@@ -114,11 +114,12 @@ func (c *conv) pass(pass Pass, d *direct, bias []float32) convPass {
 	return s
 }
 
-// tileable reports whether the convolution d can go by Winograd's algorithm.
-func (c *conv) tileable(d *direct) bool {
+// tileable reports whether the convolution d, a pass of this layer, can go by Winograd's algorithm. The images of the first
+// layer are not in blocks; only their gradient is.
+func (c *conv) tileable(pass Pass, d *direct) bool {
 	square := func(h, w, n int) bool { return h == n && w == n }
 	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) && square(d.dilH, d.dilW, 1) &&
-		c.groups == 1 && d.width == kernel.Block && !c.planar
+		c.groups == 1 && (pass == DataPass || !c.planar && d.width == kernel.Block)
 }
 
 // fusePool makes the convolution store its output pooled, if its algorithm can.
@@ -160,7 +161,7 @@ func (c *conv) prepareBackward() {
 	p, g := c.plan, c.layer.Geometry
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
-	if algo := p.choose(c.layer.Name, WeightsPass, &c.shape, c.parts, p.Batch, c.tileable(&c.shape)); algo == Direct {
+	if algo := p.choose(c.layer.Name, WeightsPass, &c.shape, c.parts, p.Batch, c.tileable(WeightsPass, &c.shape)); algo == Direct {
 		c.weightsBy = newDirectGrad(c)
 	} else {
 		c.weightsBy = newWinogradGrad(c, algo.Tile())

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// FMAPeak measures, in about 50 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing else
+// FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing else
 // is in their way: the roof that a matrix product is held against. The best of several rounds counts.
 func (s *Set) FMAPeak(threads int) float64 {
 	const round = 4 * time.Millisecond
@@ -16,7 +16,7 @@ func (s *Set) FMAPeak(threads int) float64 {
 		s.peak(steps)
 		best = time.Since(start)
 	}
-	best := bestRound(threads, 10, func(int) { s.peak(steps) })
+	best := bestRound(threads, 30, func(int) { s.peak(steps) })
 	return float64(threads) * float64(steps) * float64(s.peakFLOP) / float64(best.Nanoseconds())
 }
 
