@@ -138,8 +138,8 @@ func (t CostTable) Write(w io.Writer) error {
 	return err
 }
 
-// of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
-func (t CostTable) of(set *kernel.Set) *Costs {
+// Of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
+func (t CostTable) Of(set *kernel.Set) *Costs {
 	if c := t[set.Name]; c != nil {
 		return c
 	}

@@ -163,7 +163,7 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed) (*Plan, error) {
 	forced := map[decision]Algo{}
 	for {
-		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.of(opt.Set), forced: forced,
+		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.Of(opt.Set), forced: forced,
 			byLayer: map[string]*values{}, hidden: map[string]string{}, elapsed: map[lapKey]time.Duration{}}
 		p.build(placed)
 		p.measure()
