@@ -25,8 +25,8 @@ var probes = []probe{
 // starved is conv5 of a single image, which has nine tiles of 6x6 to each 64 MB of transformed weights: it waits for memory.
 var starved = probe{14, 512, 512, 1}
 
-// genericProbes take the portable set as long as probes take assembly. It is so slow that memory plays no part.
-var genericProbes = []probe{{56, 16, 16, 1}, {28, 16, 64, 1}, {28, 32, 32, 1}, {14, 64, 64, 1}}
+// genericProbes are fewer channels for the portable set, which is so slow that memory plays no part.
+var genericProbes = []probe{{56, 16, 64, 1}, {56, 32, 32, 1}, {28, 64, 128, 1}, {28, 64, 64, 2}, {14, 128, 128, 2}}
 
 const (
 	calibrationRounds = 5
