@@ -45,7 +45,18 @@ type Config struct {
 	Seed     uint64
 	Set      *kernel.Set
 	Algo     nn.Algo // of convolutions
-	Layers   bool    // also time each layer
+	Costs    nn.CostTable
+	Budget   int64 // most bytes of a Plan; 0: any
+	Layers   bool  // also time each layer
+}
+
+// Options are a mode's Plan.
+func (c *Config) Options(mode Mode) nn.Options {
+	opt := nn.Options{Input: c.Input, Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget, Seed: c.Seed, KeepProb: 1}
+	if mode == ForwardBackward {
+		opt.Training, opt.KeepProb = true, c.KeepProb
+	}
+	return opt
 }
 
 // Result is what one mode took.
@@ -62,18 +73,9 @@ type Result struct {
 	GFLOPs          float64 `json:"gflops"`            // counted as direct convolution, 2 per multiply-accumulate
 	PercentOfPeak   float64 `json:"percent_of_peak"`
 
-	PredictedBytes int64       `json:"predicted_bytes"` // arch's and the plan's: weights, maps, gradients, packing, workspace
+	PredictedBytes int64       `json:"predicted_bytes"` // the plan's: weights, maps, gradients, packing, workspace
 	PeakBytes      int64       `json:"peak_bytes"`      // the most the process held; 0 where the system does not tell
 	Layers         []LayerTime `json:"layers,omitempty"`
-}
-
-// LayerTime is the median time of one pass of one layer, with the layers fused into it.
-type LayerTime struct {
-	Layer         string  `json:"layer"`
-	Pass          nn.Pass `json:"pass"`
-	Seconds       float64 `json:"seconds"`
-	GFLOPs        float64 `json:"gflops"` // 0 for layers without multiply-accumulates
-	PercentOfPeak float64 `json:"percent_of_peak"`
 }
 
 // Machine is what a Result is held against.
@@ -171,10 +173,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 		b.params = params
 	}
 	passes := map[passKey][]float64{}
-	opt := nn.Options{Input: b.Input, Batch: b.Batch, Threads: b.Threads, Set: b.Set, Algo: b.Algo, Seed: b.Seed, KeepProb: 1}
-	if mode == ForwardBackward {
-		opt.Training, opt.KeepProb = true, b.KeepProb
-	}
+	opt := b.Options(mode)
 	counting := false
 	if b.Layers {
 		opt.Observe = func(layer int, pass nn.Pass, took time.Duration) {
@@ -233,11 +232,6 @@ func (b *Bench) images() *tensor.Tensor {
 	return x
 }
 
-type passKey struct {
-	layer int
-	pass  nn.Pass
-}
-
 func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][]float64) *Result {
 	r := &Result{
 		Mode: mode, Steps: t.Steps(), Mean: t.Mean(), Deviation: t.Deviation(), Median: t.Median(),
@@ -249,24 +243,6 @@ func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][
 		r.GFLOPs = float64(b.FLOPs(mode)) / r.Median / 1e9
 		r.PercentOfPeak = 100 * r.GFLOPs / b.Machine.Peak
 	}
-	flops := map[string]int64{}
-	for _, l := range b.Report.Layers {
-		flops[l.Name] = l.FLOPs
-	}
-	for layer, name := range plan.Layers() {
-		first, _, _ := strings.Cut(name, "+")
-		work := flops[first] * int64(b.Batch)
-		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
-			seconds := median(passes[passKey{layer, pass}])
-			switch {
-			case seconds == 0: // there is no such pass
-				continue
-			case work > 0 && pass == nn.BackwardPass: // what a layer with weights does between its two gradients
-				continue
-			}
-			gflops := float64(work) / seconds / 1e9
-			r.Layers = append(r.Layers, LayerTime{Layer: name, Pass: pass, Seconds: seconds, GFLOPs: gflops, PercentOfPeak: 100 * gflops / b.Machine.Peak})
-		}
-	}
+	r.Layers = b.layers(plan, passes)
 	return r
 }

@@ -86,7 +86,8 @@ func (p *Plan) choose(layer string, pass Pass, d *direct, parts, images int, til
 		if algo != Direct && !tileable {
 			continue
 		}
-		candidate := Candidate{Algo: algo, Seconds: p.costs.seconds(p.Set, d, algo, pass, parts, images)}
+		runs := float64(p.Batch) / float64(images)
+		candidate := Candidate{Algo: algo, Seconds: runs * p.costs.seconds(p.Set, d, algo, pass, parts, images)}
 		if pass != WeightsPass {
 			candidate.Bytes = packedBytes(p.Set, d, algo, parts)
 		}
@@ -125,28 +126,32 @@ func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 	return 4 * int64(w.packedSize())
 }
 
-// seconds predicts how long one thread takes for a pass of the convolution d over so many images.
+// seconds predicts how long one thread takes for a pass of the convolution d over so many images. Weights come from memory while
+// products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice, after the products:
+// written by them, read by the last transform.
 func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
 	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block)
-	n := float64(images)
+	var weights, times, transforms, price float64 // packed weights, each multiplied so many times
 	if algo == Direct {
-		macs := n * float64(parts*d.outH*d.outW*d.kh*d.kw) * in * out
-		price := c.Direct
+		weights, times = float64(parts*d.kh*d.kw)*in*out, float64(images*d.outH*d.outW)
+		price = c.Direct
 		if pass == WeightsPass {
 			price = c.DirectGrad
 		}
-		return 1e-12 * (macs*price + c.Stream*float64(packedBytes(set, d, algo, parts)))
+	} else {
+		t, w := c.Tiles[algo.Tile()], tiled(set, d, algo.Tile())
+		weights, times = float64(w.Planes())*in*out, float64(images*w.tiles())
+		price = c.Product
+		last := t.Output
+		if pass == WeightsPass {
+			price, last = c.ProductGrad, t.Grad
+		}
+		// Transforms are priced by the tile of one block of channels.
+		transforms = 1e3 * times * (t.Input*in + last*out) / kernel.Block
 	}
-	t := c.Tiles[algo.Tile()]
-	w := tiled(set, d, algo.Tile())
-	tiles := n * float64(w.tiles())
-	// Transforms are priced by the tile of one block of channels.
-	price, first, last := c.Product, t.Input, t.Output
+	products, stream := price*weights*times, 4*c.Stream*weights
 	if pass == WeightsPass {
-		price, last = c.ProductGrad, t.Grad
+		return 1e-12 * (products + 2*stream + transforms)
 	}
-	planes := float64(w.Planes())
-	picos := planes*tiles*in*out*price + 1e3*tiles*(first*in+last*out)/kernel.Block
-	// Transformed weights, or their gradients, cross memory at least once.
-	return 1e-12 * (picos + c.Stream*4*planes*in*out)
+	return 1e-12 * (max(products, stream) + transforms)
 }

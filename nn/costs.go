@@ -20,12 +20,12 @@ type Costs struct {
 	Processor string `json:"processor"` // that they were measured on
 	Date      string `json:"date"`
 
-	Direct      float64           `json:"direct_ps_per_mac"`       // forward and data gradient by the definition
-	DirectGrad  float64           `json:"direct_grad_ps_per_mac"`  // weight gradient by the definition
-	Product     float64           `json:"product_ps_per_mac"`      // products of Winograd's planes
-	ProductGrad float64           `json:"product_grad_ps_per_mac"` // the same for the weight gradient
-	Stream      float64           `json:"stream_ps_per_byte"`      // packed weights read from memory
-	Tiles       map[int]TileCosts `json:"tiles"`                   // Winograd's transforms by the tile's side
+	Direct      float64            `json:"direct_ps_per_mac"`       // forward and data gradient by the definition
+	DirectGrad  float64            `json:"direct_grad_ps_per_mac"`  // weight gradient by the definition
+	Product     float64            `json:"product_ps_per_mac"`      // products of Winograd's planes
+	ProductGrad float64            `json:"product_grad_ps_per_mac"` // the same for the weight gradient
+	Stream      float64            `json:"stream_ps_per_byte"`      // packed weights that cross memory
+	Tiles       map[int]*TileCosts `json:"tiles"`                   // Winograd's transforms by the tile's side
 }
 
 // TileCosts are the prices of transforming one tile of 16 channels.
@@ -33,6 +33,36 @@ type TileCosts struct {
 	Input  float64 `json:"input_ns"`
 	Output float64 `json:"output_ns"`
 	Grad   float64 `json:"grad_ns"` // of an output's gradient
+}
+
+// Price is one of the Costs.
+type Price struct {
+	What, Unit string
+	Value      *float64
+}
+
+// NewCosts are Costs whose Prices are all zero.
+func NewCosts() *Costs {
+	c := &Costs{Tiles: map[int]*TileCosts{}}
+	for _, tile := range winograd.Tiles {
+		c.Tiles[tile] = &TileCosts{}
+	}
+	return c
+}
+
+// Prices lists all.
+func (c *Costs) Prices() []Price {
+	const mac, tile = "ps/MAC", "ns/tile"
+	prices := []Price{
+		{"direct", mac, &c.Direct}, {"direct, weight gradient", mac, &c.DirectGrad},
+		{"winograd products", mac, &c.Product}, {"winograd products, weight gradient", mac, &c.ProductGrad},
+		{"packed weights from memory", "ps/B", &c.Stream},
+	}
+	for _, side := range winograd.Tiles {
+		t, name := c.Tiles[side], Algo(slices.Index(winograd.Tiles[:], side)+int(Winograd2)).String()
+		prices = append(prices, Price{name + " input", tile, &t.Input}, Price{name + " output", tile, &t.Output}, Price{name + " output's gradient", tile, &t.Grad})
+	}
+	return prices
 }
 
 // CostTable holds Costs by the name of the kernel set.
@@ -85,17 +115,14 @@ func (c *Costs) check() error {
 	if c == nil {
 		return fmt.Errorf("it is empty")
 	}
-	prices := []float64{c.Direct, c.DirectGrad, c.Product, c.ProductGrad, c.Stream}
 	for _, tile := range winograd.Tiles {
-		t, ok := c.Tiles[tile]
-		if !ok {
+		if c.Tiles[tile] == nil {
 			return fmt.Errorf("no prices for tiles of %d", tile)
 		}
-		prices = append(prices, t.Input, t.Output, t.Grad)
 	}
-	for _, p := range prices {
-		if !(p > 0) || math.IsInf(p, 0) {
-			return fmt.Errorf("a price of %v", p)
+	for _, p := range c.Prices() {
+		if v := *p.Value; !(v > 0) || math.IsInf(v, 0) {
+			return fmt.Errorf("%s: a price of %v", p.What, v)
 		}
 	}
 	return nil
@@ -111,8 +138,8 @@ func (t CostTable) Write(w io.Writer) error {
 	return err
 }
 
-// of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
-func (t CostTable) of(set *kernel.Set) *Costs {
+// Of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
+func (t CostTable) Of(set *kernel.Set) *Costs {
 	if c := t[set.Name]; c != nil {
 		return c
 	}

@@ -15,8 +15,9 @@ type dropout struct {
 }
 
 func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
-	d := &dropout{plan: p, in: in, out: out, keep: keep, index: uint64(index), mask: make([]bool, p.Batch*in.size)}
-	p.workspace += int64(len(d.mask))
+	d := &dropout{plan: p, in: in, out: out, keep: keep, index: uint64(index)}
+	p.workspace += int64(p.Batch * in.size)
+	p.later = append(p.later, func() { d.mask = make([]bool, p.Batch*in.size) })
 	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask
 	return d
 }

@@ -133,12 +133,12 @@ func (p *Plan) measure() {
 		p.memory.Gradients = p.account(widest(grads, plainFloats), p.twoEnded(grads, func(v *values) *[]float32 { return &v.grad }))
 		for _, q := range p.params.List {
 			if q.Trainable {
-				p.memory.Gradients += 4 * int64(len(q.Data))
+				p.memory.Gradients += 4 * int64(q.Count())
 			}
 		}
 	}
 	for _, q := range p.params.List {
-		p.memory.Weights += 4 * int64(len(q.Data))
+		p.memory.Weights += 4 * int64(q.Count())
 	}
 	last := p.chain[len(p.chain)-1].shape
 	outputs := 2 * p.Batch * last.C * last.H * last.W // logits and probabilities

@@ -33,16 +33,25 @@ func NewParams(net *arch.Network, input arch.Shape) (*Params, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := unfilled(net, placed)
+	for _, q := range p.List {
+		// Fresh memory is mapped only when written: parameters that Load replaces cost nothing.
+		q.Data = kernel.Alloc(q.Count())
+	}
+	return p, nil
+}
+
+// unfilled is the parameters of the placed layers without their Data.
+func unfilled(net *arch.Network, placed []arch.Placed) *Params {
 	p := &Params{Network: net, byName: map[string]*Param{}}
 	for _, layer := range placed {
 		for _, param := range layer.Params {
-			// Fresh memory is mapped only when written: parameters that Load replaces cost nothing.
-			q := &Param{Param: param, Data: kernel.Alloc(param.Count())}
+			q := &Param{Param: param}
 			p.List = append(p.List, q)
 			p.byName[param.Name] = q
 		}
 	}
-	return p, nil
+	return p
 }
 
 // Get returns a parameter by name, nil if there is none.

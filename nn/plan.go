@@ -81,55 +81,99 @@ type step interface {
 // must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike: none of
 // them may run while another is compiled or refreshed.
 func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
-	if opt.Batch < 1 {
-		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", opt.Batch)
-	}
-	if !(opt.KeepProb >= 0 && opt.KeepProb <= 1) { // NaN too
-		return nil, fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", opt.KeepProb)
-	}
-	if opt.Input == (arch.Shape{}) {
-		opt.Input = net.Input
-	}
-	if opt.Threads <= 0 {
-		opt.Threads = runtime.GOMAXPROCS(0)
-	}
-	if opt.Threads > maxThreads {
-		return nil, fmt.Errorf("nn: %d threads, the most is %d", opt.Threads, maxThreads)
-	}
-	if opt.Set == nil {
-		set, err := kernel.Active()
-		if err != nil {
-			return nil, err
-		}
-		opt.Set = set
-	}
-	placed, err := net.Place(opt.Input)
+	placed, err := opt.complete(net)
 	if err != nil {
 		return nil, err
 	}
 	if err := params.fit(net, placed); err != nil {
 		return nil, err
 	}
-	if opt.Costs == nil {
-		opt.Costs = DefaultCosts()
+	p, err := draft(net, params, opt, placed)
+	if err != nil {
+		return nil, err
 	}
+	p.team = newTeam(p.Threads)
+	runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
+	p.allocate()
+	p.refresh()
+	return p, nil
+}
+
+// Predict tells what Compile's Plan would work with and how it would compute each convolution, and takes no memory.
+func Predict(net *arch.Network, opt Options) (Memory, []Choice, error) {
+	placed, err := opt.complete(net)
+	if err != nil {
+		return Memory{}, nil, err
+	}
+	p, err := draft(net, unfilled(net, placed), opt, placed)
+	if err != nil {
+		return Memory{}, nil, err
+	}
+	return p.memory, p.choices, nil
+}
+
+// complete checks the options, fills in what was left open, and places the network's layers.
+func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
+	if o.Batch < 1 {
+		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", o.Batch)
+	}
+	if !(o.KeepProb >= 0 && o.KeepProb <= 1) { // NaN too
+		return nil, fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", o.KeepProb)
+	}
+	if o.Input == (arch.Shape{}) {
+		o.Input = net.Input
+	}
+	if o.Threads <= 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if o.Threads > maxThreads {
+		return nil, fmt.Errorf("nn: %d threads, the most is %d", o.Threads, maxThreads)
+	}
+	if o.Set == nil {
+		set, err := kernel.Active()
+		if err != nil {
+			return nil, err
+		}
+		o.Set = set
+	}
+	if o.Costs == nil {
+		o.Costs = DefaultCosts()
+	}
+	placed, err := net.Place(o.Input)
+	if err != nil {
+		return nil, err
+	}
+	// Sizes are ints: what is beyond any memory must not wrap around and seem small.
+	floats := 0.0
+	for _, layer := range placed {
+		for _, s := range []arch.Shape{layer.In, layer.Out} {
+			floats += float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
+		}
+		for _, param := range layer.Params {
+			floats += 64 * float64(param.Count()) // more than any algorithm makes of a weight
+		}
+	}
+	if floats > math.MaxInt/64 {
+		return nil, fmt.Errorf("nn: %s: a batch of %d is beyond any memory", net.Name, o.Batch)
+	}
+	return placed, nil
+}
+
+// draft is a Plan whose memory is measured and not taken. Where it exceeds the budget another is made that takes less.
+func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed) (*Plan, error) {
 	forced := map[decision]Algo{}
 	for {
-		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.of(opt.Set), forced: forced,
+		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.Of(opt.Set), forced: forced,
 			byLayer: map[string]*values{}, hidden: map[string]string{}, elapsed: map[lapKey]time.Duration{}}
 		p.build(placed)
 		p.measure()
-		if need := p.memory.Total(); opt.Budget > 0 && need > opt.Budget {
-			if !p.economise() {
-				return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: need, Budget: opt.Budget}
-			}
-			continue
+		need := p.memory.Total()
+		if opt.Budget <= 0 || need <= opt.Budget {
+			return p, nil
 		}
-		p.team = newTeam(opt.Threads)
-		runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
-		p.allocate()
-		p.refresh()
-		return p, nil
+		if !p.economise() {
+			return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: need, Budget: opt.Budget}
+		}
 	}
 }
 

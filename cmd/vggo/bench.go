@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -34,7 +34,11 @@ type benchOptions struct {
 	keepProb float64
 	seed     uint64
 	layers   bool
+	explain  bool
+	format   string
+	output   string
 	json     bool
+	planFlags
 }
 
 func newBenchCommand() *cobra.Command {
@@ -49,10 +53,21 @@ sum(logits²)/2 with respect to every parameter, dropout on.
 
 GFLOP/s count 2 for each multiply-accumulate of a direct convolution; the peak is
 this machine's own, measured in the same run on the same threads. Winograd's
-algorithm multiplies less often, so that more than 100 % of the peak is possible.`,
+algorithm multiplies less often, so that more than 100 % of the peak is possible.
+
+--layers also holds each pass of each layer against the read bandwidth measured
+in the same run: the bytes that must cross memory at least once (weights as the
+algorithm reads them, input and output, or their gradients) over its time. Maps
+that stay in the cache between layers make more than 100 % possible here too.
+--format svg draws both as a roofline.
+
+--explain-plan times nothing: it tells how each convolution would be computed,
+what that was chosen from, and why. vggo calibrate measures this machine's prices.`,
 		Example: `  vggo bench --steps 10
   vggo bench --model vgg19 --batch 1 --mode forward
-  vggo bench --layers --steps 5 --mode forward`,
+  vggo bench --layers --steps 5 --mode forward
+  vggo bench --layers --steps 5 --format svg -o roofline.svg
+  vggo bench --explain-plan --batch 1 --memory 700MB --mode forward`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -65,12 +80,17 @@ algorithm multiplies less often, so that more than 100 % of the peak is possible
 	f.IntVar(&o.steps, "steps", 100, "steps that count")
 	f.IntVar(&o.burnIn, "burn-in", 10, "steps before them that do not")
 	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward or both")
-	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the cheapest by shape and batch), direct or winograd")
+	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the quickest by shape, batch and prices), direct, winograd2, winograd4 or winograd6")
 	f.IntVar(&o.threads, "threads", 0, "threads (default: one for each processor)")
 	f.Float64Var(&o.keepProb, "keep-prob", 0.5, "dropout's keep probability, forward-backward; forward always has 1")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
 	f.BoolVar(&o.layers, "layers", false, "also time each layer")
-	f.BoolVar(&o.json, "json", false, "print the result as JSON; the steps go to standard error")
+	f.BoolVar(&o.explain, "explain-plan", false, "time nothing: tell how each convolution would be computed, and why")
+	f.StringVar(&o.format, "format", "table", "`FORMAT`: table, json or svg (a roofline of the layers)")
+	f.BoolVar(&o.json, "json", false, "short for --format json; the steps go to standard error, as for svg")
+	f.StringVarP(&o.output, "output", "o", "", "write the result to a `FILE`, which appears only once it is whole")
+	o.add(f)
+	cmd.MarkFlagsMutuallyExclusive("format", "json")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -85,6 +105,8 @@ type benchOutput struct {
 	Machine bench.Machine   `json:"machine"`
 	Results []*bench.Result `json:"results"`
 }
+
+var benchFormats = []string{"table", "json", "svg"}
 
 func (o *benchOptions) modes() ([]bench.Mode, error) {
 	switch o.mode {
@@ -108,15 +130,32 @@ func (o *benchOptions) config() (bench.Config, error) {
 	case !(o.keepProb > 0 && o.keepProb <= 1):
 		return c, usageError{fmt.Errorf("--keep-prob must lie in (0, 1], not %v", o.keepProb)}
 	}
+	if o.json {
+		o.format = "json"
+	}
+	switch {
+	case !slices.Contains(benchFormats, o.format):
+		return c, usageError{fmt.Errorf("unknown format %q: want one of %v", o.format, benchFormats)}
+	case o.format == "svg" && o.explain:
+		return c, usageError{errors.New("--explain-plan has nothing to draw: table or json")}
+	case o.format == "svg" && !o.layers:
+		return c, usageError{hint(errors.New("svg draws layers"), "add --layers")}
+	}
 	if err := checkThreads(o.threads); err != nil {
 		return c, err
 	}
-	var err error
+	err := o.apply(&c.Costs, &c.Budget)
+	if err != nil {
+		return c, err
+	}
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
 	a := archOptions{input: o.input}
-	c.Network, c.Input, err = a.open(o.model)
+	if c.Network, c.Input, err = a.open(o.model); err != nil {
+		return c, err
+	}
+	c.Set, err = kernel.Active()
 	return c, err
 }
 
@@ -129,20 +168,32 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
+	if o.explain {
+		e, err := explain(&config, modes)
+		if err != nil {
+			return err
+		}
+		return writeTo(o.output, stdout, func(w io.Writer) error {
+			if o.format == "json" {
+				return writeJSON(w, e)
+			}
+			return e.write(w)
+		})
+	}
+	for _, mode := range modes {
+		if err := bench.CheckMemory(config.Network, config.Options(mode)); err != nil {
+			return hintSmaller(err)
+		}
+	}
 	b, err := bench.New(config)
 	if err != nil {
 		return err
 	}
 	log := stdout
-	if o.json {
+	if o.format != "table" || o.output != "" {
 		log = stderr
 	} else if err := b.Report.Write(stdout, arch.Table, false); err != nil {
 		return err
-	}
-	for _, mode := range modes {
-		if err := bench.CheckMemory(b.Report, mode); err != nil {
-			return hintSmaller(err)
-		}
 	}
 	m := b.Machine
 	threads := "1 thread"
@@ -173,29 +224,18 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 			break
 		}
 	}
-	if o.json {
-		return errors.Join(writeJSON(stdout, out), stopped)
+	if len(out.Results) == 0 && o.format != "json" {
+		return stopped
 	}
-	if len(out.Results) > 0 {
-		err = writeBenchSummary(stdout, b, out.Results)
-	}
-	return errors.Join(err, stopped)
-}
-
-// hintSmaller says what would fit where a batch does not.
-func hintSmaller(err error) error {
-	var e *bench.MemoryError
-	var fits []string
-	if errors.As(err, &e) && e.Fits > 0 {
-		fits = append(fits, fmt.Sprintf("--batch %d fits", e.Fits))
-	}
-	if e != nil && e.Mode == bench.ForwardBackward {
-		fits = append(fits, "--mode forward needs less")
-	}
-	if len(fits) == 0 {
-		return err
-	}
-	return hint(err, strings.Join(fits, "; "))
+	return errors.Join(writeTo(o.output, stdout, func(w io.Writer) error {
+		switch o.format {
+		case "json":
+			return writeJSON(w, out)
+		case "svg":
+			return b.Roofline(out.Results, time.Now()).WriteSVG(w)
+		}
+		return writeBenchSummary(w, b, out.Results)
+	}), stopped)
 }
 
 // newBenchProgress prints a line every ten counted steps, as the article does, and keeps a bar below them on a terminal
@@ -266,12 +306,12 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		if len(r.Layers) == 0 {
 			continue
 		}
-		t := newTable(3, 4, 5)
-		t.AppendHeader(table.Row{"layer", "pass", "ms", "GFLOP/s", "of peak"})
+		t := newTable(4, 5, 6, 7)
+		t.AppendHeader(table.Row{"layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth"})
 		for _, l := range r.Layers {
-			row := table.Row{l.Layer, l.Pass, fmt.Sprintf("%.2f", l.Seconds*1e3), "", ""}
+			row := table.Row{l.Layer, l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
 			if l.GFLOPs > 0 {
-				row[3], row[4] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
+				row[4], row[5] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
 			}
 			t.AppendRow(row)
 		}

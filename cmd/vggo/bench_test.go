@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/nn"
 )
 
 // tiny is a bench of milliseconds.
@@ -26,7 +31,7 @@ func TestBench(t *testing.T) {
 		`^tinyvgg: `, `\nconv1_1 +conv 3x3 pad 1, relu +28x28x10 `, `, 1 thread, kernel set \w+: \d+ GFLOP/s peak, \d+ GB/s read`,
 		stamp + `step 0, duration = 0\.\d+` + stamp + `step 10, duration = 0\.\d+` + stamp + `Forward across 11 steps, 0\.\d+ \+/- 0\.\d+ sec/batch`,
 		stamp + `Forward-backward across 11 steps, 0\.\d+ \+/- 0\.\d+ sec/batch`,
-		`\nforward-backward +0\.\d+ +[\d.]+ +\d+ +\d+ % `, `\nconv1_2\+relu1_2 +weights +[\d.]+ +\d+ +\d+ %`,
+		`\nforward-backward +0\.\d+ +[\d.]+ +\d+ +\d+ % `, `\nconv1_2\+relu1_2 +weights +\w+ +[\d.]+ +\d+ +\d+ % +\d+ %`, `\npool1 +backward +[\d.]+ +\d+ %\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
@@ -99,7 +104,19 @@ func TestBenchRefuses(t *testing.T) {
 		{"--keep-prob nan", 2, "--keep-prob must lie in (0, 1], not NaN", ""},
 		{"--mode backward", 2, `unknown mode "backward": forward, forward-backward or both`, ""},
 		{"--algo fft", 2, "--algo: ", ""},
-		{"--batch 1000000 --json", 1, "vgg16-article: forward of 1000000 images needs about 26.3 TB of memory, and ", "--batch "},
+		{"--batch 1000000 --json", 1, "vgg16-article: forward of 1000000 images needs about 812", "--batch "},
+		{"--batch 32 --model vgg16 --memory 700MB", 1, "vgg16: forward of 32 images needs at least 8", "--batch "},
+		{"--batch 1 --memory 0.5GB --mode forward-backward", 1, "and 500.0 MB are allowed", "--memory 1"},
+		{"--memory 12", 2, `--memory: "12" is no size: want a number and B, kB, MB, GB, KiB, MiB or GiB`, ""},
+		{"--memory GB", 2, `--memory: "GB" is no size`, ""},
+		{"--memory -1GB", 2, `--memory: "-1GB" is no size`, ""},
+		{"--memory 1e30GB", 2, `--memory: "1e30GB" is no size`, ""},
+		{"--costs nosuch.json", 1, "open nosuch.json: ", "vggo calibrate -o FILE measures a table"},
+		{"--costs bench_test.go", 1, "bench_test.go: nn: not a cost table: ", "vggo calibrate -o FILE measures a table"},
+		{"--format png", 2, `unknown format "png": want one of [table json svg]`, ""},
+		{"--format svg", 2, "svg draws layers", "add --layers"},
+		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
+		{"--format svg --json", 2, "if any flags in the group [format json] are set", ""},
 	} {
 		if strings.HasPrefix(c.args, "--batch 1000000 ") && runtime.GOOS != "linux" {
 			continue // only Linux tells what memory there is
@@ -112,6 +129,55 @@ func TestBenchRefuses(t *testing.T) {
 		}
 		if !strings.HasPrefix(strings.TrimPrefix(remedy, "hint: "), c.hint) || c.hint == "" && remedy != "" {
 			t.Errorf("bench %s: %q, want the hint %q", c.args, remedy, c.hint)
+		}
+	}
+}
+
+// TestBenchRoofline: the picture alone goes to the file, the steps to standard error.
+func TestBenchRoofline(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "roofline.svg")
+	code, stdout, stderr := vggo(t.Context(), tiny("--steps", "2", "--layers", "--format", "svg", "-o", path)...)
+	if code != 0 || stdout != "" || !strings.Contains(stderr, "Forward-backward across 2 steps") {
+		t.Fatalf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	svg, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(svg); !strings.HasPrefix(text, "<svg ") || !strings.Contains(text, ">Roofline of tinyvgg, batch 2</text>") || strings.Count(text, "<circle") != 3+14 { // the legend's; fc3 and four convolutions, the first without data gradient
+		t.Errorf("%s", text)
+	}
+}
+
+// TestCostsDecide: prices of a file decide, without a table of its set those that come with vggo.
+func TestCostsDecide(t *testing.T) {
+	set, err := kernel.Active()
+	if err != nil {
+		t.Fatal(err)
+	}
+	costs := nn.NewCosts()
+	for _, p := range costs.Prices() {
+		*p.Value = 1e6
+	}
+	costs.Direct = 1 // cheap
+	path := filepath.Join(t.TempDir(), "costs.json")
+	var text bytes.Buffer
+	if err := (nn.CostTable{set.Name: costs}).Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := vggo(t.Context(), tiny("--mode", "forward", "--explain-plan", "--costs", path)...)
+	if code != 0 || strings.Count(stdout, " direct ") < 4 || strings.Contains(stdout, "forward  winograd") {
+		t.Errorf("exit %d, %s\n%s", code, stderr, stdout)
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]int64{"1B": 1, "1.2GB": 12e8, "900 MiB": 900 << 20, "3kb": 3000, "2KiB": 2048, "1e3kB": 1e6, "7TB": 7e12} {
+		if got, err := parseBytes(text); got != want || err != nil {
+			t.Errorf("%s: %d, %v; want %d", text, got, err, want)
 		}
 	}
 }

@@ -32,6 +32,7 @@ type classifyOptions struct {
 	top     int
 	threads int
 	json    bool
+	planFlags
 }
 
 func newClassifyCommand() *cobra.Command {
@@ -66,6 +67,7 @@ for its VGG and AlexNet, unit scales samples to 0..1 and nothing else.`,
 	f.IntVar(&o.top, "top", 5, "how many classes to print")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -154,13 +156,14 @@ func (o *classifyOptions) check() error {
 // classifier is a network with all it needs to answer.
 type classifier struct {
 	*classifyOptions
-	net    *arch.Network
-	placed []arch.Placed
-	recipe vision.Recipe
-	labels []string // nil without a file of them
-	batch  *tensor.Tensor
-	plan   *nn.Plan      // nil until the first picture is there
-	file   *weights.File // that the plan's weights are mapped from; nil while there is none
+	net     *arch.Network
+	placed  []arch.Placed
+	recipe  vision.Recipe
+	labels  []string   // nil without a file of them
+	options nn.Options // of the plan
+	batch   *tensor.Tensor
+	plan    *nn.Plan      // nil until the first picture is there
+	file    *weights.File // that the plan's weights are mapped from; nil while there is none
 }
 
 func (o *classifyOptions) open() (*classifier, error) {
@@ -178,12 +181,12 @@ func (o *classifyOptions) open() (*classifier, error) {
 	if c.labels, err = o.openLabels(net, c.placed[len(c.placed)-1].Out.C); err != nil {
 		return nil, err
 	}
-	report, err := arch.Analyze(net, net.Input, 1)
-	if err != nil {
+	c.options = nn.Options{Batch: 1, Threads: o.threads}
+	if err := o.apply(&c.options.Costs, &c.options.Budget); err != nil {
 		return nil, err
 	}
-	if err := bench.CheckMemory(report, bench.Forward); err != nil {
-		return nil, err
+	if err := bench.CheckMemory(net, c.options); err != nil {
+		return nil, hintSmaller(err)
 	}
 	c.batch = tensor.New(1, net.Input.C, net.Input.H, net.Input.W)
 	return c, nil
@@ -265,7 +268,7 @@ func (c *classifier) compile() error {
 	} else if err := c.load(params); err != nil {
 		return err
 	}
-	c.plan, err = nn.Compile(c.net, params, nn.Options{Batch: 1, Threads: c.threads})
+	c.plan, err = nn.Compile(c.net, params, c.options)
 	return err
 }
 

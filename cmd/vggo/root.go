@@ -52,6 +52,7 @@ func newRootCommand() *cobra.Command {
 		newClassifyCommand(),
 		newFieldCommand(),
 		newBenchCommand(),
+		newCalibrateCommand(),
 		newVersionCommand(),
 	)
 	return root

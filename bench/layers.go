@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+)
+
+// LayerTime is the median time of one pass of one layer, with the layers fused into it, held against the machine's two roofs.
+type LayerTime struct {
+	Layer         string  `json:"layer"` // "conv1_2+relu1_2+pool1"
+	Pass          nn.Pass `json:"pass"`
+	Algo          string  `json:"algo,omitempty"` // of a convolution
+	Seconds       float64 `json:"seconds"`
+	GFLOPs        float64 `json:"gflops"` // counted as direct convolution; 0 for layers without multiply-accumulates
+	PercentOfPeak float64 `json:"percent_of_peak"`
+
+	// Bytes must cross memory at least once in a step, even if each cache line is read and written no more than once:
+	//
+	//	forward   the layer's weights as its algorithm reads them (packed, or plain), its input, its output
+	//	data      the weights likewise, the output's gradient, the input's
+	//	weights   the input, the output's gradient, the weights' gradient (plain)
+	//	backward  of a layer without weights: the output's gradient, the input's
+	//
+	// Fused layers count as one: what flows between them is neither. PercentOfBandwidth is how fast these bytes went by, of the
+	// measured read bandwidth; maps that stayed in the cache from one layer to the next can make it more than 100.
+	Bytes              int64   `json:"bytes"`
+	PercentOfBandwidth float64 `json:"percent_of_bandwidth"`
+}
+
+// Intensity is FLOP for each byte that must cross memory, the roofline's abscissa.
+func (l LayerTime) Intensity() float64 { return l.GFLOPs * 1e9 * l.Seconds / float64(l.Bytes) }
+
+type passKey struct {
+	layer int
+	pass  nn.Pass
+}
+
+// layers are the times of all passes that took any.
+func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []LayerTime) {
+	reports := map[string]arch.LayerReport{}
+	for _, l := range b.Report.Layers {
+		reports[l.Name] = l
+	}
+	for i, name := range plan.Layers() {
+		fused := strings.Split(name, "+")
+		first, last := reports[fused[0]], reports[fused[len(fused)-1]]
+		work := first.FLOPs * int64(b.Batch)
+		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
+			seconds := median(passes[passKey{i, pass}])
+			switch {
+			case seconds == 0: // there is no such pass
+				continue
+			case work > 0 && pass == nn.BackwardPass: // what a layer with weights does between its two gradients
+				continue
+			}
+			t := LayerTime{Layer: name, Pass: pass, Seconds: seconds, GFLOPs: float64(work) / seconds / 1e9}
+			plain := 4 * first.Weights
+			weights := plain
+			for _, c := range plan.Choices() {
+				if c.Layer != first.Name || c.Pass != pass {
+					continue
+				}
+				t.Algo = c.Algo.String()
+				for _, x := range c.Candidates {
+					if x.Algo == c.Algo {
+						weights = x.Bytes
+					}
+				}
+			}
+			switch pass {
+			case nn.WeightsPass:
+				weights = plain
+			case nn.BackwardPass:
+				weights = 0
+			}
+			t.Bytes = weights + b.mapBytes(first.In) + b.mapBytes(last.Out)
+			t.PercentOfPeak = 100 * t.GFLOPs / b.Machine.Peak
+			t.PercentOfBandwidth = 100 * float64(t.Bytes) / seconds / 1e9 / b.Machine.Bandwidth
+			times = append(times, t)
+		}
+	}
+	return times
+}
+
+// mapBytes is what a batch of maps takes.
+func (b *Bench) mapBytes(s arch.Shape) int64 {
+	return 4 * int64(b.Batch) * int64(s.C) * int64(s.H) * int64(s.W)
+}
