@@ -20,6 +20,7 @@ type trial struct {
 	network  *arch.Network
 	input    arch.Shape
 	n        int
+	capacity int  // of the Plan, if more than n
 	training bool // with a backward pass; else forward only, as batch norm and dropout are in use
 	noFuse   bool
 	set      *kernel.Set
@@ -122,7 +123,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 		copy(p.Data, tr.params[p.Name])
 	}
 	plan, err := nn.Compile(tr.network, params, nn.Options{
-		Batch: tr.n, Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2,
+		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,39 @@
+package nn
+
+// What the tests of a Plan's results have to know of how it gets them, to prove that they meet every way of dividing the work.
+
+// Stages is how many images each stage takes at a time.
+func (p *Plan) Stages() (images []int) {
+	for _, s := range p.stages {
+		images = append(images, s.images)
+	}
+	return images
+}
+
+// Chunking is how many tiles the forward pass of a step takes at a time, and of how many for a full batch; and whether the
+// workers share each of its phases. A step that does not go by Winograd's algorithm has no tiles.
+func (p *Plan) Chunking(step int) (chunk, total int, shared bool) {
+	c, ok := p.steps[step].(*conv)
+	if !ok {
+		return 0, 0, false
+	}
+	s, ok := c.forwardBy.(*winogradPass)
+	if !ok {
+		return 0, 0, false
+	}
+	return s.chunk, c.in.images * s.tiles(), s.shared
+}
+
+// Bands is how many bands of rows a direct forward pass cuts an image into, and the data gradient; 0 for other steps.
+func (p *Plan) Bands(step int) (forward, data int) {
+	bands := func(by convPass) int {
+		if s, ok := by.(*directPass); ok {
+			return s.bands()
+		}
+		return 0
+	}
+	if c, ok := p.steps[step].(*conv); ok {
+		return bands(c.forwardBy), bands(c.dataBy)
+	}
+	return 0, 0
+}
