@@ -98,3 +98,41 @@ func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.S
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N)/1e6, "ms")
 	b.ReportMetric(2*float64(macs)*float64(batch)*float64(b.N)/float64(spent.Nanoseconds()), "GFLOP/s")
 }
+
+// BenchmarkNetwork times whole steps of VGG-16, in GFLOP/s counted as direct convolution.
+func BenchmarkNetwork(b *testing.B) {
+	net, err := arch.Builtin("vgg16")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, set := range kernel.Sets() {
+		if set.Name == "generic" {
+			continue
+		}
+		for _, batch := range []int{1, 32} {
+			b.Run(fmt.Sprintf("model=vgg16/algo=auto/set=%s/batch=%d/pass=forward", set, batch), func(b *testing.B) {
+				report, err := arch.Analyze(net, net.Input, batch)
+				if err != nil {
+					b.Fatal(err)
+				}
+				params, err := nn.NewParams(net, net.Input)
+				if err != nil {
+					b.Fatal(err)
+				}
+				params.Init(nn.He, 1)
+				plan, err := nn.Compile(net, params, nn.Options{Batch: batch, Set: set})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer plan.Close()
+				x := noise(1, batch, net.Input)
+				for b.Loop() {
+					if err := plan.Forward(x); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(report.Total.FLOPs)*float64(batch)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+			})
+		}
+	}
+}
