@@ -164,11 +164,10 @@ type winogradPass struct {
 	relu   bool
 	pools  []*kernel.Pool // by pooled pixels of a row; nil: no pooling
 
-	// The phases of a chunk either run one after the other in one worker, in its cache, or are shared among the workers, so
-	// that each plane of U is read once a chunk, whoever multiplies by it.
+	// The phases of a chunk run one after the other in one worker, in its cache. Where there are few tiles they are one chunk,
+	// whose phases the workers share, so that each plane of U is read once, whoever multiplies by it.
 	shared   bool
-	n        int
-	from, to int // tiles of the running chunk
+	total    int // tiles of the running step
 	src, dst []float32
 	patches  patches
 
@@ -236,23 +235,19 @@ func (s *winogradPass) pack(f *filters) {
 
 // run convolves n images from src to dst.
 func (s *winogradPass) run(n int, src, dst []float32) {
-	s.n, s.src, s.dst = n, src, dst
-	total := n * s.tiles()
+	s.total, s.src, s.dst = n*s.tiles(), src, dst
 	if !s.shared {
-		s.plan.team.run((total+s.chunk-1)/s.chunk, s.chunkJob)
+		s.plan.team.run((s.total+s.chunk-1)/s.chunk, s.chunkJob)
 		return
 	}
-	for s.from = 0; s.from < total; s.from = s.to {
-		s.to = min(s.from+s.chunk, total)
-		s.plan.team.run(s.inBlocks, s.inputJob)
-		s.plan.team.run(s.Planes(), s.multiplyJob)
-		s.plan.team.run(s.outBlocks, s.outputJob)
-	}
+	s.plan.team.run(s.inBlocks, s.inputJob)
+	s.plan.team.run(s.Planes(), s.multiplyJob)
+	s.plan.team.run(s.outBlocks, s.outputJob)
 }
 
 func (s *winogradPass) chunkTask(worker, task int) {
 	from := task * s.chunk
-	to := min(from+s.chunk, s.n*s.tiles())
+	to := min(from+s.chunk, s.total)
 	scratch := s.plan.scratch[worker]
 	strip, planes := scratch[:s.stripSize()], scratch[s.stripSize():]
 	// M follows V through the same planes, one behind: a product overwrites what the one before it has read.
@@ -274,15 +269,15 @@ func (s *winogradPass) v() []float32 { return s.plan.shared[:s.planesSize()] }
 func (s *winogradPass) m() []float32 { return s.plan.shared[s.planesSize():][:s.planesSize()] }
 
 func (s *winogradPass) inputTask(worker, block int) {
-	s.gather(&s.patches, s.v(), s.plan.scratch[worker], s.src, block, s.from, s.to)
+	s.gather(&s.patches, s.v(), s.plan.scratch[worker], s.src, block, 0, s.total)
 }
 
 func (s *winogradPass) multiplyTask(_, plane int) {
-	s.multiply(s.m(), s.v(), s.packed.data, plane, s.to-s.from)
+	s.multiply(s.m(), s.v(), s.packed.data, plane, s.total)
 }
 
 func (s *winogradPass) outputTask(worker, block int) {
-	s.transformOutput(s.m(), s.plan.scratch[worker], block, s.from, s.to)
+	s.transformOutput(s.m(), s.plan.scratch[worker], block, 0, s.total)
 }
 
 // transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go by way of
