@@ -37,3 +37,31 @@ func (p *Plan) Bands(step int) (forward, data int) {
 	}
 	return 0, 0
 }
+
+// Packed is where the weights of each convolution lie, packed for its forward pass or for the data gradient.
+func (p *Plan) Packed(pass Pass) (first []*float32) {
+	for _, s := range p.steps {
+		c, ok := s.(*conv)
+		if !ok {
+			continue
+		}
+		by := c.forwardBy
+		if pass == DataPass {
+			by = c.dataBy
+		}
+		if by != nil {
+			first = append(first, &by.weights().data[0])
+		}
+	}
+	return first
+}
+
+// Packed is how many packed weights the Plans of these parameters hold.
+func (p *Params) Packed() (live int) {
+	for _, pack := range p.packs {
+		if pack.Value() != nil {
+			live++
+		}
+	}
+	return live
+}

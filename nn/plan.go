@@ -162,6 +162,7 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 // draft is a Plan whose memory is measured and not taken. Where it exceeds the budget another is made that takes less.
 func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed) (*Plan, error) {
 	forced := map[decision]Algo{}
+	least := int64(math.MaxInt64) // packing less may take more scratch
 	for {
 		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.Of(opt.Set), forced: forced,
 			byLayer: map[string]*values{}, hidden: map[string]string{}, elapsed: map[lapKey]time.Duration{}}
@@ -171,8 +172,8 @@ func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed)
 		if opt.Budget <= 0 || need <= opt.Budget {
 			return p, nil
 		}
-		if !p.economise() {
-			return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: need, Budget: opt.Budget}
+		if least = min(least, need); !p.economise() {
+			return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: least, Budget: opt.Budget}
 		}
 	}
 }

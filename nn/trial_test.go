@@ -25,6 +25,7 @@ type trial struct {
 	noFuse   bool
 	set      *kernel.Set
 	algo     nn.Algo
+	budget   int64
 
 	params     map[string][]float32
 	x, dlogits []float32
@@ -123,7 +124,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 		copy(p.Data, tr.params[p.Name])
 	}
 	plan, err := nn.Compile(tr.network, params, nn.Options{
-		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2,
+		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
 		t.Fatal(err)
