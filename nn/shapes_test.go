@@ -120,20 +120,19 @@ func TestWindows(t *testing.T) {
 // others.
 func TestBands(t *testing.T) {
 	for i, tt := range []struct {
-		input         arch.Shape
-		ops           []arch.Op
-		forward, data bool // which of forward pass and data gradient is cut
+		input arch.Shape
+		ops   []arch.Op
 	}{
-		{arch.Shape{C: 64, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}, true, false},
-		{arch.Shape{C: 5, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 64, Window: window(3, 3, 1, 1, arch.Pad(1))}}, false, true},
-		{arch.Shape{C: 49, H: 31, W: 211}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 50, Window: window(3, 2, 2, 1, arch.Padding{Top: 1, Right: 1})}}, true, true},
-		{arch.Shape{C: 40, H: 37, W: 160}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 3, 2, arch.Pad(2))}}, true, true},
-		{arch.Shape{C: 3, H: 157, W: 217}, []arch.Op{arch.Conv{Out: 6, Window: window(3, 3, 1, 1, arch.Pad(1))}}, true, true}, // of images
+		{arch.Shape{C: 64, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+		{arch.Shape{C: 5, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 64, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+		{arch.Shape{C: 49, H: 31, W: 211}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 50, Window: window(3, 2, 2, 1, arch.Padding{Top: 1, Right: 1})}}},
+		{arch.Shape{C: 40, H: 37, W: 160}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 3, 2, arch.Pad(2))}}},
+		{arch.Shape{C: 3, H: 157, W: 217}, []arch.Op{arch.Conv{Out: 6, Window: window(3, 3, 1, 1, arch.Pad(1))}}}, // of images
 	} {
 		t.Run(fmt.Sprint(tt.input), func(t *testing.T) {
 			tr := newTrial(t, uint64(i), tt.input, 1, tt.ops...)
 			plan, _ := tr.plan(t)
-			if forward, data := plan.Bands(len(tt.ops) - 1); forward > 1 != tt.forward || data > 1 != tt.data {
+			if forward, data := plan.Bands(len(tt.ops) - 1); forward < 2 || data < 2 {
 				t.Errorf("%d bands forward and %d for the data gradient", forward, data)
 			}
 			for _, tr.set = range kernel.Sets() {
