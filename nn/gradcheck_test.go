@@ -123,23 +123,25 @@ func TestBatchNormFarFromZero(t *testing.T) {
 	}
 }
 
-// FuzzConvShapes compares a convolution's three passes with the reference for any shape; values are normal. The bound is
-// looser than elsewhere, yet an element out of place is off by its whole size.
+// FuzzConvShapes compares a convolution's three passes with the reference for any shape, by every algorithm that can compute it;
+// values are normal. The bound is looser than elsewhere, yet an element out of place is off by its whole size.
 func FuzzConvShapes(f *testing.F) {
 	// n, c, h, w, out, kernel h and w, stride h and w, dilation h and w, padding of four sides, groups, behind a ReLU
 	f.Add(uint8(3), uint8(5), uint8(7), uint8(9), uint8(11), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), false)
 	f.Add(uint8(1), uint8(17), uint8(14), uint8(3), uint8(33), uint8(2), uint8(5), uint8(2), uint8(1), uint8(1), uint8(2), uint8(0), uint8(6), uint8(3), uint8(2), uint8(1), true)
 	f.Add(uint8(2), uint8(6), uint8(8), uint8(12), uint8(10), uint8(1), uint8(4), uint8(3), uint8(2), uint8(2), uint8(1), uint8(2), uint8(0), uint8(0), uint8(1), uint8(2), true)
 	f.Add(uint8(4), uint8(32), uint8(2), uint8(2), uint8(64), uint8(3), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(2), uint8(2), uint8(2), uint8(2), uint8(4), true)
+	f.Add(uint8(4), uint8(18), uint8(14), uint8(13), uint8(20), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), true)
+	f.Add(uint8(2), uint8(3), uint8(7), uint8(20), uint8(1), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(0), uint8(2), uint8(3), uint8(0), uint8(1), true)
 	f.Fuzz(func(t *testing.T, n, c, h, w, out, kh, kw, sh, sw, dh, dw, top, left, bottom, right, groups uint8, blocked bool) {
 		upTo := func(v uint8, most int) int { return 1 + int(v+uint8(most-1))%most }
 		conv := arch.Conv{Out: upTo(out, 70), Groups: upTo(groups, 8), Window: arch.Window{
-			Kernel:   arch.Size{H: upTo(kh, 7), W: upTo(kw, 7)},
+			Kernel:   arch.Size{H: upTo(kh, 11), W: upTo(kw, 11)},
 			Stride:   arch.Size{H: upTo(sh, 4), W: upTo(sw, 4)},
 			Dilation: arch.Size{H: upTo(dh, 3), W: upTo(dw, 3)},
 			Pad:      arch.Padding{Top: int(top % 8), Left: int(left % 8), Bottom: int(bottom % 8), Right: int(right % 8)},
 		}}
-		input := arch.Shape{C: upTo(c, 40), H: upTo(h, 16), W: upTo(w, 16)}
+		input := arch.Shape{C: upTo(c, 40), H: upTo(h, 20), W: upTo(w, 20)}
 		ops := []arch.Op{conv}
 		if blocked {
 			ops = []arch.Op{arch.ReLU{}, conv}
@@ -148,10 +150,16 @@ func FuzzConvShapes(f *testing.F) {
 		if _, err := network.Place(input); err != nil {
 			t.Skip(err)
 		}
+		algos := []nn.Algo{nn.Direct}
+		if conv.Kernel == arch.Square(3) && conv.Stride == arch.Square(1) && conv.Dilation == arch.Square(1) && conv.Groups == 1 {
+			algos = nn.Algos()
+		}
 		for _, set := range kernel.Sets() {
-			tr := newTrial(t, 1, input, upTo(n, 4), ops...)
-			tr.set = set
-			tr.checkTerms(t)
+			for _, algo := range algos {
+				tr := newTrial(t, 1, input, upTo(n, 4), ops...)
+				tr.set, tr.algo = set, algo
+				tr.checkTerms(t)
+			}
 		}
 	})
 }
