@@ -15,7 +15,9 @@ lint race kernels generated cross fuzz: ; .ci/run $@
 # Rewrites internal/kernel/*_amd64.s from the programs in internal/kernel/_asm.
 generate: ; cd internal/kernel/_asm && go run . ..
 
-images: ; go run ./cmd/vggo arch vgg16 --format svg -o docs/images/vgg16.svg
+images:
+	go run ./cmd/vggo arch vgg16 --format svg -o docs/images/vgg16.svg
+	go run ./cmd/vggo bench --model vgg16 --layers --steps 5 --burn-in 2 --mode forward-backward --format svg -o docs/images/roofline.svg
 
 bench: ; go run ./cmd/vggo bench
 
