@@ -2,7 +2,6 @@ package weights
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 
 	"github.com/vggo/vggo/internal/kernel"
@@ -27,11 +26,14 @@ var sizes = map[DType]int{
 	"U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8, "I64": 8, "C64": 8,
 }
 
-// decode turns little-endian bytes into float32, sharing their memory where it can.
-func (d DType) decode(b []byte) ([]float32, error) {
+// holdsWeights reports whether decode knows the type.
+func holdsWeights(d DType) bool { return d == F64 || d == F32 || d == F16 || d == BF16 }
+
+// decode turns little-endian bytes of a type that holdsWeights into float32, sharing their memory where it can.
+func (d DType) decode(b []byte) []float32 {
 	if d == F32 {
 		if view, ok := kernel.Float32s(b); ok {
-			return view, nil
+			return view
 		}
 	}
 	var at func(b []byte) float32
@@ -45,14 +47,14 @@ func (d DType) decode(b []byte) ([]float32, error) {
 	case BF16:
 		at = func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }
 	default:
-		return nil, fmt.Errorf("type %s holds no weights: F32, F16, BF16 and F64 do", d)
+		panic("weights: no values of type " + string(d))
 	}
 	size := sizes[d]
 	out := make([]float32, len(b)/size)
 	for i := range out {
 		out[i] = at(b[i*size:])
 	}
-	return out, nil
+	return out
 }
 
 // half widens an IEEE 754 half-precision number, exactly: 1 sign bit, 5 of exponent (bias 15), 10 of fraction.

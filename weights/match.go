@@ -10,10 +10,11 @@ import (
 
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
-	Family string // whose names the file uses: "vggo", "torchvision", "TinyVGG"
+	Family string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
+	Recipe string // the name of the vision recipe that its pictures were prepared by; empty where nothing tells
 
 	file   *File
-	tensor map[string]string // parameter → the file's name
+	source map[string]source
 }
 
 // MatchError is a file that does not hold a network's parameters, all of them and nothing else.
@@ -36,8 +37,8 @@ func (e *MatchError) Error() string {
 	case e.Family == "" && len(e.Extra) == 0:
 		return e.Path + ": the file holds no weights"
 	case e.Family == "":
-		return fmt.Sprintf("%s: another network's weights: it has %s; wanted are %s under the names of vggo, torchvision or TinyVGG",
-			e.Path, some(e.Extra), some(e.Missing))
+		return fmt.Sprintf("%s: another network's weights: it has %s; wanted are %s under the names of %s",
+			e.Path, some(e.Extra), some(e.Missing), families)
 	}
 	var faults []string
 	if len(e.Missing) > 0 {
@@ -68,15 +69,23 @@ func shapeText(shape []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
 
-// Match finds a network's parameters in a file, under vggo's own names, torchvision's or TinyVGG's. A file that lacks one,
-// holds one of another shape, or holds anything else, is a *MatchError.
+// Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names of a
+// known family. A file that lacks one, holds one of another shape, or holds anything else, is a *MatchError.
 func Match(f *File, placed []arch.Placed) (*Matched, error) {
+	candidates := namings(placed)
+	if f.described != nil {
+		candidates = append([]naming{f.described.naming}, candidates...)
+	}
 	var best *MatchError
 	most := -1
-	for _, n := range namings(placed) {
+	for _, n := range candidates {
 		found, fault := compare(f, placed, n)
 		if fault == nil {
-			return &Matched{Family: n.family, file: f, tensor: n.tensor}, nil
+			m := &Matched{Family: n.family, Recipe: n.recipe, file: f, source: n.source}
+			if note := f.Metadata[RecipeNote]; note != "" {
+				m.Recipe = note
+			}
+			return m, nil
 		}
 		if found > most {
 			best, most = fault, found
@@ -94,7 +103,14 @@ func compare(f *File, placed []arch.Placed, n naming) (found int, fault *MatchEr
 	expected := make(map[string]bool)
 	for _, layer := range placed {
 		for _, p := range layer.Params {
-			name := n.tensor[p.Name]
+			src, ok := n.source[p.Name]
+			if ok && src.name == "" {
+				continue
+			}
+			name := src.name
+			if !ok {
+				name = p.Name
+			}
 			expected[name] = true
 			t, ok := f.Info(name)
 			if !ok {
@@ -102,8 +118,8 @@ func compare(f *File, placed []arch.Placed, n naming) (found int, fault *MatchEr
 				continue
 			}
 			found++
-			if !sameValues(t.Shape, p.Shape) {
-				fault.Misshapen = append(fault.Misshapen, Misshape{name, t.Shape, p.Shape})
+			if want := src.layout.shape(p); !sameValues(t.Shape, want) {
+				fault.Misshapen = append(fault.Misshapen, Misshape{name, t.Shape, want})
 			}
 		}
 	}
@@ -128,12 +144,18 @@ func sameValues(a, b []int) bool {
 	return ranks && a[0] == b[0] && product(a) == product(b)
 }
 
-// Param returns a parameter's values, mapped or converted as Tensor does. It suits nn's Params.Load.
+// Param returns a parameter's values, mapped or converted as Tensor does, in our layout. It suits nn's Params.Load.
 func (m *Matched) Param(p arch.Param) ([]float32, error) {
-	name, ok := m.tensor[p.Name]
+	src, ok := m.source[p.Name]
 	if !ok {
 		return nil, fmt.Errorf("%s: parameter %s is not of the network this file was matched with", m.file.Path, p.Name)
 	}
-	t, err := m.file.Tensor(name)
-	return t.Data, err
+	if src.name == "" {
+		return slices.Repeat([]float32{src.fill}, p.Count()), nil
+	}
+	t, err := m.file.Tensor(src.name)
+	if err != nil {
+		return nil, err
+	}
+	return src.layout.arrange(t.Data, p), nil
 }

@@ -7,22 +7,43 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// naming is what one family of files calls a network's parameters.
+// naming is what one family of files calls a network's parameters, and how it lays them out.
 type naming struct {
 	family string
-	tensor map[string]string // our name → the file's
+	source map[string]source // our name → where the file has it
+	recipe string            // of the pictures that the family's networks were trained on; empty where it tells nothing
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
 }
 
 // namings lists every family's names for a network's parameters.
 func namings(placed []arch.Placed) []naming {
-	return []naming{
-		{"vggo", ownNames(placed), func(string) bool { return false }},
-		{"torchvision", torchvisionNames(placed), torchCounter},
-		{"TinyVGG", tinyNames(placed, "block_"), torchCounter},
-		{"TinyVGG", tinyNames(placed, "conv_block_"), torchCounter},
+	list := []naming{
+		{"vggo", plain(ownNames(placed)), "", nothing},
+		{"torchvision", plain(torchvisionNames(placed)), "imagenet", torchCounter},
+		{"TinyVGG", plain(tinyNames(placed, "block_")), "unit", torchCounter},
+		{"TinyVGG", plain(tinyNames(placed, "conv_block_")), "unit", torchCounter},
+		{"the article", articleSources(placed, ""), "", nothing},
+		{"the article", articleSources(placed, ":0"), "", nothing},
 	}
+	if names := timmNames(placed); names != nil {
+		list = append(list, naming{"timm", plain(names), "imagenet", torchCounter})
+	}
+	return list
+}
+
+// families are the names of namings for messages.
+const families = "vggo, torchvision, timm, TinyVGG or the article"
+
+func nothing(string) bool { return false }
+
+// plain is sources laid out as ours.
+func plain(names map[string]string) map[string]source {
+	sources := make(map[string]source, len(names))
+	for ours, name := range names {
+		sources[ours] = source{name: name}
+	}
+	return sources
 }
 
 func ownNames(placed []arch.Placed) map[string]string {
@@ -73,6 +94,58 @@ func tinyNames(placed []arch.Placed, prefix string) map[string]string {
 		}
 	}
 	return names
+}
+
+// timmNames are those of timm's VGG (timm/models/vgg.py): features as torchvision's, then a ConvMlp "pre_logits" whose fc1
+// is a 7x7 and fc2 a 1x1 convolution, and "head.fc". nil for a network without these three layers.
+func timmNames(placed []arch.Placed) map[string]string {
+	names := make(map[string]string)
+	modules := []string{"pre_logits.fc1", "pre_logits.fc2", "head.fc"}
+	i := 0
+	for _, layer := range placed {
+		switch layer.Op.(type) {
+		case arch.AdaptiveAvgPool, arch.Flatten:
+			continue
+		case arch.Linear:
+			if len(modules) == 0 {
+				return nil
+			}
+			torchNames(names, layer, modules[0])
+			modules = modules[1:]
+		default:
+			torchNames(names, layer, fmt.Sprintf("features.%d", i))
+		}
+		i++
+	}
+	if len(modules) > 0 {
+		return nil
+	}
+	return names
+}
+
+// articleSources are the variables of the article's TensorFlow code, conv1_1/w, as a session's values are saved under their
+// names, with the output's number or without: in TensorFlow's layout, fc6 reading its map in H,W,C order.
+func articleSources(placed []arch.Placed, suffix string) map[string]source {
+	sources := make(map[string]source)
+	var flat arch.Shape
+	for _, layer := range placed {
+		if _, ok := layer.Op.(arch.Flatten); ok {
+			flat = layer.In
+		}
+		for _, p := range layer.Params {
+			s := source{name: p.Name + suffix}
+			switch {
+			case p.Role() != "w":
+			case len(p.Shape) == 4:
+				s.layout = hwio
+			default:
+				s.layout = inOut
+				s.layout.flat, flat = flat, arch.Shape{}
+			}
+			sources[p.Name] = s
+		}
+	}
+	return sources
 }
 
 // torchNames adds a layer's parameters under a PyTorch module's name.

@@ -70,8 +70,9 @@ func readSafetensors(f *File, data []byte) error {
 		case x.end > uint64(len(values)):
 			return fail("truncated: its data ends at byte %d, the file at %d", 8+n+x.end, len(data))
 		}
-		f.index[x.name] = len(f.entries)
-		f.entries = append(f.entries, entry{x.name, x.shape, x.dtype, values[x.begin:x.end:x.end]})
+		if err := f.add(entry{name: x.name, shape: x.shape, dtype: x.dtype, raw: values[x.begin:x.end:x.end]}); err != nil {
+			return fail("%v", err)
+		}
 		at = x.end
 	}
 	if at != uint64(len(values)) {
@@ -109,7 +110,6 @@ func (h *headerReader) fail(format string, args ...any) error {
 }
 
 func (h *headerReader) read(f *File) error {
-	f.index = make(map[string]int)
 	err := h.object(func(key string) error {
 		if len(h.extents) == maxTensors {
 			return h.fail("more than %d tensors", maxTensors)

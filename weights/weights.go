@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"os"
 	"slices"
 	"strings"
@@ -26,9 +28,10 @@ type File struct {
 	Format   string            // "safetensors"
 	Metadata map[string]string // the file's own notes
 
-	entries []entry // in the order of their data
-	index   map[string]int
-	close   func() error
+	entries   []entry // in the order of their data
+	index     map[string]int
+	described *described // nil for a file of nothing but tensors
+	close     func() error
 }
 
 // entry is a tensor not yet read.
@@ -37,6 +40,39 @@ type entry struct {
 	shape []int
 	dtype DType
 	raw   []byte // little-endian values, row-major, as long as shape and dtype say
+	// fetch makes raw where the file does not hold it in one piece: compressed, in chunks, transposed. Reading the file has
+	// bounded its size already.
+	fetch func() ([]byte, error)
+}
+
+// add takes a tensor into the file's list. It refuses what no network has: a name twice, a size beyond the address space.
+func (f *File) add(e entry) error {
+	if len(f.entries) == maxTensors {
+		return fmt.Errorf("more than %d tensors", maxTensors)
+	}
+	if err := checkName(e.name); err != nil {
+		return err
+	}
+	if _, twice := f.index[e.name]; twice {
+		return fmt.Errorf("%q occurs twice", e.name)
+	}
+	if len(e.shape) > maxRank {
+		return fmt.Errorf("tensor %q has %d dimensions: the most is %d", e.name, len(e.shape), maxRank)
+	}
+	bytes := uint64(sizes[e.dtype])
+	for _, d := range e.shape {
+		hi, lo := bits.Mul64(bytes, uint64(d))
+		if d < 0 || hi != 0 || lo > math.MaxInt {
+			return fmt.Errorf("tensor %q: shape %v overflows", e.name, e.shape)
+		}
+		bytes = lo
+	}
+	if f.index == nil {
+		f.index = make(map[string]int)
+	}
+	f.index[e.name] = len(f.entries)
+	f.entries = append(f.entries, e)
+	return nil
 }
 
 // FormatError is a file that breaks the rules of its format.
@@ -133,10 +169,18 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	if !ok {
 		return Tensor{}, fmt.Errorf("%s: no tensor %q", f.Path, name)
 	}
-	var err error
-	if t.Data, err = t.DType.decode(f.entries[f.index[name]].raw); err != nil {
-		return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
+	e := f.entries[f.index[name]]
+	if !holdsWeights(t.DType) { // before the work of fetching
+		return Tensor{}, fmt.Errorf("%s: tensor %q: type %s holds no weights: F32, F16, BF16 and F64 do", f.Path, name, t.DType)
 	}
+	raw := e.raw
+	if e.fetch != nil {
+		var err error
+		if raw, err = e.fetch(); err != nil {
+			return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
+		}
+	}
+	t.Data = t.DType.decode(raw)
 	return t, nil
 }
 

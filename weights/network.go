@@ -1,0 +1,107 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// The notes under which vggo's own files keep what a list of tensors does not tell.
+const (
+	NetworkNote = "vggo.network" // the network, as arch's JSON description
+	RecipeNote  = "vggo.recipe"  // the name of the vision recipe of its pictures
+	ClassesNote = "vggo.classes" // the classes' names, a JSON array
+)
+
+// described is a network that a file itself holds, and where its parameters are.
+type described struct {
+	net    *arch.Network
+	naming naming
+}
+
+// UndescribedError is a file from which its network cannot be told.
+type UndescribedError struct{ Path string }
+
+func (e *UndescribedError) Error() string {
+	return e.Path + ": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
+}
+
+// Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its configuration,
+// vggo's own note), or the built-in whose parameters it has under a known family's names, with as many classes as it has. Any
+// other file is an *UndescribedError.
+func (f *File) Network() (*arch.Network, error) {
+	if f.described != nil {
+		return f.described.net, nil
+	}
+	if note := f.Metadata[NetworkNote]; note != "" {
+		net, err := arch.Decode(strings.NewReader(note))
+		if err != nil {
+			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
+		}
+		return net, nil
+	}
+	for _, name := range arch.Names() {
+		net, err := arch.Builtin(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range f.families(net) {
+			if candidate, ok := f.withClasses(net, n); ok {
+				return candidate, nil
+			}
+		}
+	}
+	return nil, &UndescribedError{f.Path}
+}
+
+// families lists the namings of a network.
+func (f *File) families(net *arch.Network) []naming {
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil
+	}
+	return namings(placed)
+}
+
+// withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file
+// then holds its parameters under this naming.
+func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
+	last := -1
+	for i, layer := range net.Layers {
+		if _, ok := layer.Op.(arch.Linear); ok {
+			last = i
+		}
+	}
+	if last < 0 {
+		return nil, false
+	}
+	linear := net.Layers[last].Op.(arch.Linear)
+	src := n.source[net.Layers[last].Name+"/w"]
+	t, ok := f.Info(src.name)
+	if !ok || len(t.Shape) < 2 {
+		return nil, false
+	}
+	axis := 0
+	if src.layout.axes != nil {
+		axis = src.layout.axes[0]
+	}
+	if axis >= len(t.Shape) || t.Shape[axis] < 1 {
+		return nil, false
+	}
+	classes := t.Shape[axis]
+	if classes != linear.Out {
+		changed := *net
+		changed.Layers = slices.Clone(net.Layers)
+		linear.Out = classes
+		changed.Layers[last].Op = linear
+		net = &changed
+	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, false
+	}
+	_, fault := compare(f, placed, n)
+	return net, fault == nil
+}
