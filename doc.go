@@ -1,5 +1,7 @@
 // Package vggo is VGG on an ordinary computer: understood, run and timed from one Go program, without cgo.
 //
+// Open makes a Model of a file of weights; Model.Classify says what is in a picture, Model.Features what a layer makes of it.
+//
 // Its work is done in the packages below this one: arch holds a network as data and works out what every layer produces
 // and costs, tensor holds images and feature maps, nn runs a network forward and backward, weights reads and writes files
 // of parameters, vision turns pictures into tensors, bench times it all. The command line is cmd/vggo.

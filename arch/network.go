@@ -69,6 +69,19 @@ type Layer struct {
 	Op   Op
 }
 
+// Until returns the network's beginning, up to a layer and with it. The layers are the network's own. An unknown name is an
+// error.
+func (n *Network) Until(layer string) (*Network, error) {
+	for i, l := range n.Layers {
+		if l.Name == layer {
+			beginning := *n
+			beginning.Layers = n.Layers[: i+1 : i+1]
+			return &beginning, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no layer %q", n.Name, clip(layer))
+}
+
 // canonical writes an operation's defaults out, so that operations that mean the same compare equal.
 func canonical(op Op) Op {
 	switch op := op.(type) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"strings"
 
 	"github.com/vggo/vggo/tensor"
 )
@@ -37,6 +38,36 @@ func Unit(w, h, channels int) Recipe {
 		r.Mean, r.Std = append(r.Mean, 0), append(r.Std, 1)
 	}
 	return r
+}
+
+// Caffe is the recipe of the VGG paper's own weights, which Keras publishes: scaled and cropped as ImageNet does, samples from
+// 0 to 255 less each channel's mean over ImageNet (keras.applications.imagenet_utils.preprocess_input, mode "caffe"). The
+// means are in our order, red first; the weights' first layer reads blue first there, which reading them reverses.
+func Caffe(w, h int) Recipe {
+	r := ImageNet(w, h)
+	r.Name, r.Scale = "caffe", 1
+	r.Mean, r.Std = []float32{123.68, 116.779, 103.939}, []float32{1, 1, 1}
+	return r
+}
+
+// RecipeNames are those that RecipeByName takes.
+func RecipeNames() []string { return []string{"imagenet", "caffe", "unit"} }
+
+// RecipeByName returns a recipe for a network's input: imagenet and caffe for colour, unit for colour and grey.
+func RecipeByName(name string, w, h, channels int) (Recipe, error) {
+	switch {
+	case channels != 1 && channels != 3:
+		return Recipe{}, fmt.Errorf("a network of %d input channels takes no pictures: they have 1 or 3", channels)
+	case name == "unit":
+		return Unit(w, h, channels), nil
+	case name != "imagenet" && name != "caffe":
+		return Recipe{}, fmt.Errorf("unknown recipe %q: want one of %s", name, strings.Join(RecipeNames(), ", "))
+	case channels == 1:
+		return Recipe{}, fmt.Errorf("recipe %s is for colour, and the network takes grey pictures: unit is for both", name)
+	case name == "caffe":
+		return Caffe(w, h), nil
+	}
+	return ImageNet(w, h), nil
 }
 
 // Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.

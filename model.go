@@ -1,0 +1,351 @@
+package vggo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+	"sync"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// Model is a network with its weights. Its methods may be called from several goroutines: pictures are prepared side by
+// side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
+type Model struct {
+	Network *arch.Network
+	Input   arch.Shape    // of one image
+	Recipe  vision.Recipe // how a picture becomes the network's input
+	Classes []string      // a name for each class; nil where nothing tells them
+	Origin  string        // the file of weights, or "random weights, seed 1"
+	Family  string        // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+
+	file    *weights.File // that params are mapped from; nil for random weights
+	params  *nn.Params
+	options nn.Options
+
+	turn  chan struct{} // holds one token: whoever takes it runs the network
+	plans map[string]*nn.Plan
+	once  sync.Once
+}
+
+// Options say how a Model is made and run. The zero value has a sensible meaning for every field.
+type Options struct {
+	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
+	Network string
+	Recipe  string   // a recipe's name, as vision.RecipeByName takes; empty: the file's, or what suits the input's channels
+	Classes []string // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed    uint64   // of New's random weights
+	Threads int      // 0: one for each processor that Go may use
+	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
+	// of a single image, whose roundings differ.
+	Batch  int
+	Memory int64 // most bytes that the network may take, parameters included; 0: any
+	Costs  nn.CostTable
+}
+
+// Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
+// describes or whose names it follows; a file that tells none needs Options.Network. The file must stay as it is until Close.
+func Open(path string, options Options) (*Model, error) {
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := open(file, options)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return m, nil
+}
+
+func open(file *weights.File, options Options) (*Model, error) {
+	net, err := options.network(file.Network)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(net, options)
+	if err != nil {
+		return nil, err
+	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	matched, err := weights.Match(file, placed)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.params.Load(matched.Param); err != nil {
+		return nil, err
+	}
+	m.file, m.Origin, m.Family = file, file.Path, matched.Family
+	if m.Recipe, err = options.recipe(matched.Recipe, net.Input); err != nil {
+		return nil, err
+	}
+	m.Classes = options.Classes
+	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
+		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {
+			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
+		}
+	}
+	if m.Classes == nil && m.classes() == 1000 && (matched.Recipe == "imagenet" || matched.Recipe == "caffe") {
+		m.Classes = vision.ImageNetClasses()
+	}
+	return m, m.checkClasses()
+}
+
+// New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
+// takes it, "vgg16" for one.
+func New(network string, options Options) (*Model, error) {
+	options.Network = network
+	net, err := options.network(nil)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(net, options)
+	if err != nil {
+		return nil, err
+	}
+	m.params.Init(nn.He, options.Seed)
+	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
+	m.Classes = options.Classes
+	if m.Recipe, err = options.recipe("", net.Input); err != nil {
+		return nil, err
+	}
+	return m, m.checkClasses()
+}
+
+func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
+	if o.Network == "" && told != nil {
+		return told()
+	}
+	return arch.Open(o.Network)
+}
+
+// recipe is the one asked for, else the one told by the weights where it suits the input, else the usual one.
+func (o Options) recipe(told string, input arch.Shape) (vision.Recipe, error) {
+	if o.Recipe != "" {
+		return vision.RecipeByName(o.Recipe, input.W, input.H, input.C)
+	}
+	if told == "" || told != "unit" && input.C == 1 {
+		told = "imagenet"
+		if input.C == 1 {
+			told = "unit"
+		}
+	}
+	return vision.RecipeByName(told, input.W, input.H, input.C)
+}
+
+// newModel is a Model without values in its parameters.
+func newModel(net *arch.Network, o Options) (*Model, error) {
+	params, err := nn.NewParams(net, net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{
+		Network: net, Input: net.Input, params: params,
+		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
+		turn:    make(chan struct{}, 1), plans: make(map[string]*nn.Plan),
+	}
+	m.turn <- struct{}{}
+	return m, nil
+}
+
+// classes is the number of the network's classes: the channels of its last layer.
+func (m *Model) classes() int {
+	placed, err := m.Network.Place(m.Input)
+	if err != nil || len(placed) == 0 { // newModel has placed it
+		return 0
+	}
+	return placed[len(placed)-1].Out.C
+}
+
+func (m *Model) checkClasses() error {
+	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
+		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
+	}
+	return nil
+}
+
+// Close lets the file of weights go. No method may run or be called after it.
+func (m *Model) Close() (err error) {
+	m.once.Do(func() {
+		for _, p := range m.plans {
+			p.Close()
+		}
+		if m.file != nil {
+			err = m.file.Close()
+		}
+	})
+	return err
+}
+
+// Class is one of a network's answers.
+type Class struct {
+	Index       int     `json:"class"` // from 0
+	Label       string  `json:"label,omitempty"`
+	Probability float64 `json:"probability"`
+}
+
+// Classify returns all classes of a picture, the most probable first.
+func (m *Model) Classify(ctx context.Context, picture image.Image) ([]Class, error) {
+	ranked, err := m.ClassifyAll(ctx, []*vision.Picture{vision.FromImage(picture)})
+	if err != nil {
+		return nil, err
+	}
+	return ranked[0], nil
+}
+
+// ClassifyAll is Classify for several pictures, in passes of up to Options.Batch.
+func (m *Model) ClassifyAll(ctx context.Context, pictures []*vision.Picture) ([][]Class, error) {
+	batch, err := m.Prepare(ctx, pictures)
+	if err != nil {
+		return nil, err
+	}
+	logits, err := m.Forward(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	ranked := make([][]Class, len(pictures))
+	for n := range ranked {
+		if ranked[n], err = m.Rank(logits.Images(n, n+1)); err != nil {
+			return nil, err
+		}
+	}
+	return ranked, nil
+}
+
+// Prepare makes a batch of pictures by the model's recipe.
+func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tensor.Tensor, error) {
+	batch := tensor.New(len(pictures), m.Input.C, m.Input.H, m.Input.W)
+	for n, p := range pictures {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := m.Recipe.Put(batch, n, p); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
+// fully convolutional network's map are averaged over its pixels.
+func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
+	probabilities := tensor.New(logits.N, logits.C, logits.H, logits.W)
+	nn.Softmax(probabilities, logits)
+	pixels := logits.H * logits.W
+	ranked := make([]Class, logits.C)
+	for c := range ranked {
+		sum := 0.0
+		for _, p := range probabilities.Data[c*pixels : (c+1)*pixels] {
+			sum += float64(p)
+		}
+		if sum != sum {
+			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's", m.Network.Name, m.Origin)
+		}
+		ranked[c] = Class{Index: c, Probability: sum / float64(pixels)}
+		if m.Classes != nil {
+			ranked[c].Label = m.Classes[c]
+		}
+	}
+	slices.SortStableFunc(ranked, func(a, b Class) int {
+		switch {
+		case a.Probability > b.Probability:
+			return -1
+		case a.Probability < b.Probability:
+			return 1
+		}
+		return 0
+	})
+	return ranked, nil
+}
+
+// Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
+// Options.Batch. ctx is looked at before each pass.
+func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
+	return m.forward(ctx, m.Network, "", images)
+}
+
+// Features returns the output of a layer, N x C x H x W, for a batch of prepared images. The layers after it are not computed.
+// Names are those of the network's table: "fc7" is the fully connected layer's own output, "relu7" the same without its
+// negative values.
+func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
+	net, err := m.Network.Until(layer)
+	if err != nil {
+		return nil, err
+	}
+	return m.forward(ctx, net, layer, images)
+}
+
+// forward runs the network or its beginning, up to a layer.
+func (m *Model) forward(ctx context.Context, net *arch.Network, until string, images *tensor.Tensor) (*tensor.Tensor, error) {
+	if images.N == 0 {
+		return tensor.New(0, 0, 0, 0), nil
+	}
+	select {
+	case <-m.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { m.turn <- struct{}{} }()
+	plan, err := m.plan(net, until)
+	if err != nil {
+		return nil, err
+	}
+	_, softmax := net.Layers[len(net.Layers)-1].Op.(arch.Softmax)
+	var out *tensor.Tensor
+	for from := 0; from < images.N; from += plan.Batch {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		to := min(from+plan.Batch, images.N)
+		if err := plan.Forward(images.Images(from, to)); err != nil {
+			return nil, err
+		}
+		result := plan.Logits()
+		if until != "" && softmax { // a layer like any other when it is asked for
+			result = plan.Softmax()
+		}
+		if out == nil {
+			out = tensor.New(images.N, result.C, result.H, result.W)
+		}
+		copy(out.Images(from, to).Data, result.Data)
+	}
+	return out, nil
+}
+
+// plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the turn.
+func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
+	if p, ok := m.plans[until]; ok {
+		return p, nil
+	}
+	params := m.params
+	if until != "" {
+		var err error
+		if params, err = m.beginning(net); err != nil {
+			return nil, err
+		}
+	}
+	p, err := nn.Compile(net, params, m.options)
+	if err != nil {
+		return nil, err
+	}
+	m.plans[until] = p
+	return p, nil
+}
+
+// beginning is the parameters of the network's first layers, shared with the whole.
+func (m *Model) beginning(net *arch.Network) (*nn.Params, error) {
+	params, err := nn.NewParams(net, m.Input)
+	if err != nil {
+		return nil, err
+	}
+	return params, params.Load(func(p arch.Param) ([]float32, error) { return m.params.Get(p.Name).Data, nil })
+}
