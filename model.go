@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -144,18 +145,24 @@ func (o Options) recipe(told string, input arch.Shape) (vision.Recipe, error) {
 
 // newModel is a Model without values in its parameters.
 func newModel(net *arch.Network, o Options) (*Model, error) {
-	params, err := nn.NewParams(net, net.Input)
+	m := &Model{
+		Network: net, Input: net.Input,
+		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
+		turn:    make(chan struct{}, 1), plans: make(map[string]*nn.Plan),
+	}
+	err := bench.CheckMemory(net, m.options)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{
-		Network: net, Input: net.Input, params: params,
-		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
-		turn:    make(chan struct{}, 1), plans: make(map[string]*nn.Plan),
+	if m.params, err = nn.NewParams(net, net.Input); err != nil {
+		return nil, err
 	}
 	m.turn <- struct{}{}
 	return m, nil
 }
+
+// Batch is the most images of one pass.
+func (m *Model) Batch() int { return m.options.Batch }
 
 // classes is the number of the network's classes: the channels of its last layer.
 func (m *Model) classes() int {

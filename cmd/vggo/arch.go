@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights"
 )
 
 // archOptions are the flags of `vggo arch`.
@@ -37,8 +38,9 @@ func newArchCommand() *cobra.Command {
 multiply-accumulates, memory) and sees (receptive field), each with its formula.
 
 The network is a built-in (vggo arch --list), a YAML or JSON description
-(vggo arch vgg16 --describe -o mine.yaml makes one to start from), or a compact
-string: convolution part, slash, widths of the fully connected head.
+(vggo arch vgg16 --describe -o mine.yaml makes one to start from), a file of weights
+that tells its network (ONNX, Keras, torchvision's names), or a compact string:
+convolution part, slash, widths of the fully connected head.
 
   64,64,M,128,128,M/256,10
 
@@ -144,7 +146,7 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 
 // open finds a network with the head and the input asked for.
 func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
-	n, err := openNetwork(spec)
+	n, err := o.find(spec)
 	if err != nil {
 		return nil, arch.Shape{}, err
 	}
@@ -161,6 +163,23 @@ func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
 		return nil, arch.Shape{}, usageError{fmt.Errorf("--input: %w", err)}
 	}
 	return n, input, nil
+}
+
+// weightEndings are the files that arch looks for a network in; descriptions end in .yaml, .yml and .json.
+var weightEndings = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz"}
+
+// find opens a network, or the one that a file of weights tells.
+func (o *archOptions) find(spec string) (net *arch.Network, err error) {
+	if !slices.Contains(weightEndings, strings.ToLower(filepath.Ext(spec))) {
+		return openNetwork(spec)
+	}
+	file, err := weights.Open(spec)
+	if err != nil {
+		return nil, hintModel(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	net, err = file.Network()
+	return net, hintModel(err)
 }
 
 func (o *archOptions) analyze(spec string) (*arch.Report, error) {

@@ -1,74 +1,59 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
+	"runtime"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
-	"github.com/vggo/vggo/nn"
-	"github.com/vggo/vggo/tensor"
-	"github.com/vggo/vggo/vision"
-	"github.com/vggo/vggo/weights"
+	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/kernel"
 )
 
 // classifyOptions are the flags of `vggo classify`.
 type classifyOptions struct {
-	model   string
-	weights string
-	random  bool
-	seed    uint64
-	labels  string
-	recipe  string
-	top     int
-	threads int
-	json    bool
-	planFlags
+	modelFlags
+	top  int
+	json bool
 }
 
 func newClassifyCommand() *cobra.Command {
 	var o classifyOptions
 	cmd := &cobra.Command{
-		Use:   "classify FILE...",
+		Use:   "classify FILE|DIR|-...",
 		Short: "Say what is in a picture",
-		Long: `Run a network on JPEG or PNG pictures and print its most probable classes.
+		Long: `Run a network on pictures and print their most probable classes. A folder stands for
+all pictures in and below it, - for one on standard input. A picture that cannot be
+read is reported, and the others are classified all the same.
 
-The weights are a safetensors file under vggo's own parameter names (conv1_1/w),
-torchvision's (features.0.weight) or TinyVGG's. The pictures are scaled, cropped
-and normalised as the weights' training was: the recipe imagenet is torchvision's
-for its VGG and AlexNet, unit scales samples to 0..1 and nothing else.`,
-		Example: `  vggo classify photo.jpg --model vgg16 --weights vgg16.safetensors --labels imagenet.txt
+The weights are a file of safetensors, PyTorch, ONNX, Keras or NumPy. Where it tells
+its network, as ONNX does or torchvision's names do, --model need not. Pictures are
+scaled, cropped and normalised as the weights' training was, if that can be told:
+the recipe imagenet is torchvision's for its VGG and AlexNet, caffe that of the
+paper's own weights, unit scales samples to 0..1 and nothing else.`,
+		Example: `  vggo classify photo.jpg --weights vgg16-397923af.pth
+  vggo classify holiday/ --weights vgg16.safetensors --json
   vggo classify shirt.png --model tinyvgg --weights tinyvgg.safetensors
   vggo classify photo.jpg --model vgg16 --random-weights`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return hint(errors.New("no picture named"), "vggo classify photo.jpg --model vgg16 --weights vgg16.safetensors")
+				return hint(errors.New("no picture named"), "vggo classify photo.jpg --weights vgg16.safetensors")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
+	o.add(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&o.model, "model", "m", "vgg16", "`network`: a built-in, a description or a compact string, as in vggo arch")
-	f.StringVarP(&o.weights, "weights", "w", "", "safetensors `file`")
-	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose classes mean nothing")
-	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
-	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
-	f.StringVar(&o.recipe, "recipe", "", "`imagenet` or unit (default: imagenet for colour networks, unit for grey ones)")
 	f.IntVar(&o.top, "top", 5, "how many classes to print")
-	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	o.add(f)
-	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
@@ -76,247 +61,121 @@ for its VGG and AlexNet, unit scales samples to 0..1 and nothing else.`,
 type classification struct {
 	Model    string              `json:"model"`
 	Input    string              `json:"input"`
-	Weights  string              `json:"weights"` // a path, or "random, seed 1"
+	Weights  string              `json:"weights"` // a path, or "random weights, seed 1"
 	Recipe   string              `json:"recipe"`
 	Kernel   string              `json:"kernel"`
 	Threads  int                 `json:"threads"`
+	Batch    int                 `json:"batch"`
 	Pictures []classifiedPicture `json:"pictures"`
 }
 
 type classifiedPicture struct {
-	File    string         `json:"file"`
-	Width   int            `json:"width"`
-	Height  int            `json:"height"`
-	Prepare float64        `json:"prepare_seconds"` // decode, resize, crop, normalise
-	Forward float64        `json:"forward_seconds"`
-	Classes []rankedResult `json:"classes"` // the most probable first
+	File    string       `json:"file"`
+	Error   string       `json:"error,omitempty"` // why there is nothing else
+	Width   int          `json:"width,omitempty"`
+	Height  int          `json:"height,omitempty"`
+	Prepare float64      `json:"prepare_seconds,omitempty"` // decode, resize, crop, normalise
+	Forward float64      `json:"forward_seconds,omitempty"` // of its pass, shared among the pictures in it
+	Classes []root.Class `json:"classes,omitempty"`         // the most probable first
 }
 
-type rankedResult struct {
-	Class       int     `json:"class"` // from 0
-	Label       string  `json:"label,omitempty"`
-	Probability float64 `json:"probability"`
-}
-
-func (o *classifyOptions) run(ctx context.Context, files []string, out io.Writer) (err error) {
+func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, out, faults io.Writer) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	c, err := o.open()
+	if o.top < 1 {
+		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
+	}
+	files, err := listPictures(args)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }() // nil stays nil
-	result := classification{Model: c.net.Name, Input: c.net.Input.String(), Weights: o.weights, Recipe: c.recipe.Name}
-	if o.random {
-		result.Weights = fmt.Sprintf("random, seed %d", o.seed)
+	m, err := o.open(len(files))
+	if err != nil {
+		return err
 	}
-	for i, file := range files {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("interrupted before %s", file)
+	defer func() { err = errors.Join(err, m.Close()) }() // nil stays nil
+	set, err := kernel.Active()
+	if err != nil {
+		return err
+	}
+	result := classification{
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Recipe.Name,
+		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
+	}
+	if result.Threads == 0 {
+		result.Threads = runtime.GOMAXPROCS(0)
+	}
+	failed, done := 0, 0
+	for group := range loadPictures(ctx, m, files, in) {
+		answers, err := o.classify(ctx, m, group)
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted before %s", files[done])
 		}
-		p, err := c.classify(file)
 		if err != nil {
 			return err
 		}
-		if i == 0 {
-			result.Kernel, result.Threads = c.plan.Set.Name, c.plan.Threads
+		for _, p := range answers {
+			if done++; p.Error != "" {
+				failed++
+			}
+			switch {
+			case o.json:
+				result.Pictures = append(result.Pictures, p)
+				continue
+			case p.Error != "" && len(files) == 1:
+				return errors.New(p.Error)
+			case p.Error != "":
+				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
+			default:
+				if done-failed == 1 {
+					err = result.writeHead(out)
+				}
+				err = errors.Join(err, p.write(out))
+			}
+			if err != nil {
+				return err
+			}
 		}
-		result.Pictures = append(result.Pictures, p)
-		if o.json {
-			continue
-		}
-		if i == 0 {
-			err = result.writeHead(out)
-		}
-		if err = errors.Join(err, p.write(out)); err != nil {
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted before %s", files[done])
+	}
+	if o.json {
+		if err := writeJSON(out, result); err != nil {
 			return err
 		}
 	}
-	if o.json {
-		return writeJSON(out, result)
-	}
-	return nil
+	return errSomeFailed(failed, len(files))
 }
 
-// check refuses flags that make no sense together.
-func (o *classifyOptions) check() error {
-	switch {
-	case o.weights == "" && !o.random:
-		return usageError{hint(errors.New("no weights: a network without them knows nothing"),
-			"--weights FILE.safetensors; --random-weights only tries out the way from picture to answer")}
-	case o.weights != "" && o.random:
-		return usageError{errors.New("--weights and --random-weights exclude each other")}
-	case o.top < 1:
-		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
-	}
-	return checkThreads(o.threads)
-}
-
-// classifier is a network with all it needs to answer.
-type classifier struct {
-	*classifyOptions
-	net     *arch.Network
-	placed  []arch.Placed
-	recipe  vision.Recipe
-	labels  []string   // nil without a file of them
-	options nn.Options // of the plan
-	batch   *tensor.Tensor
-	plan    *nn.Plan      // nil until the first picture is there
-	file    *weights.File // that the plan's weights are mapped from; nil while there is none
-}
-
-func (o *classifyOptions) open() (*classifier, error) {
-	net, err := openNetwork(o.model)
-	if err != nil {
-		return nil, err
-	}
-	c := &classifier{classifyOptions: o, net: net}
-	if c.placed, err = net.Place(net.Input); err != nil {
-		return nil, err
-	}
-	if c.recipe, err = o.openRecipe(net); err != nil {
-		return nil, err
-	}
-	if c.labels, err = o.openLabels(net, c.placed[len(c.placed)-1].Out.C); err != nil {
-		return nil, err
-	}
-	c.options = nn.Options{Batch: 1, Threads: o.threads}
-	if err := o.apply(&c.options.Costs, &c.options.Budget); err != nil {
-		return nil, err
-	}
-	if err := bench.CheckMemory(net, c.options); err != nil {
-		return nil, hintSmaller(err)
-	}
-	c.batch = tensor.New(1, net.Input.C, net.Input.H, net.Input.W)
-	return c, nil
-}
-
-func (o *classifyOptions) openRecipe(net *arch.Network) (vision.Recipe, error) {
-	in := net.Input
-	name := o.recipe
-	if name == "" {
-		name = "imagenet"
-		if in.C == 1 {
-			name = "unit"
+// classify answers for a group of pictures, in one pass.
+func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []loadedPicture) ([]classifiedPicture, error) {
+	answers := make([]classifiedPicture, len(group))
+	for i, p := range group {
+		answers[i] = classifiedPicture{File: p.path, Width: p.size.X, Height: p.size.Y, Prepare: p.took.Seconds()}
+		if p.err != nil {
+			answers[i] = classifiedPicture{File: p.path, Error: p.err.Error()}
 		}
 	}
-	switch {
-	case in.C != 1 && in.C != 3:
-		return vision.Recipe{}, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", net.Name, in.C)
-	case name == "imagenet" && in.C != 3:
-		return vision.Recipe{}, usageError{hint(fmt.Errorf("recipe imagenet is for colour: %s takes grey pictures", net.Name), "--recipe unit")}
-	case name == "imagenet":
-		return vision.ImageNet(in.W, in.H), nil
-	case name == "unit":
-		return vision.Unit(in.W, in.H, in.C), nil
+	batch, at := batchOf(group)
+	if batch == nil {
+		return answers, nil
 	}
-	return vision.Recipe{}, usageError{fmt.Errorf("unknown recipe %q: want imagenet or unit", name)}
-}
-
-// openLabels reads the class names, if any; there must be one for each class.
-func (o *classifyOptions) openLabels(net *arch.Network, classes int) ([]string, error) {
-	if o.labels == "" {
-		return nil, nil
-	}
-	labels, err := vision.ReadLabelsFile(o.labels)
-	if err != nil {
-		return nil, err
-	}
-	if len(labels) != classes {
-		return nil, fmt.Errorf("%s: %d labels, but %s has %d classes", o.labels, len(labels), net.Name, classes)
-	}
-	return labels, nil
-}
-
-func (c *classifier) classify(path string) (classifiedPicture, error) {
-	p := classifiedPicture{File: path}
 	start := time.Now()
-	picture, err := vision.DecodeFile(path, vision.Limits{})
+	logits, err := m.Forward(ctx, batch)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	p.Width, p.Height = picture.W, picture.H
-	if err := c.recipe.Put(c.batch, 0, picture); err != nil {
-		return p, fmt.Errorf("%s: %w", path, err)
-	}
-	p.Prepare = time.Since(start).Seconds()
-	if c.plan == nil { // only now, so that a picture that cannot be read is said before a long start
-		if err := c.compile(); err != nil {
-			return p, err
+	took := time.Since(start).Seconds() / float64(batch.N)
+	for n, i := range at {
+		classes, err := m.Rank(logits.Images(n, n+1))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", group[i].path, err)
 		}
+		answers[i].Forward, answers[i].Classes = took, classes[:min(o.top, len(classes))]
 	}
-	start = time.Now()
-	if err := c.plan.Forward(c.batch); err != nil {
-		return p, err
-	}
-	p.Forward = time.Since(start).Seconds()
-	if p.Classes, err = rank(c.plan.Softmax(), c.labels, c.top); err != nil {
-		return p, fmt.Errorf("%s: %w", path, err)
-	}
-	return p, nil
-}
-
-// compile makes the plan, for one picture at a time.
-func (c *classifier) compile() error {
-	params, err := nn.NewParams(c.net, c.net.Input)
-	if err != nil {
-		return err
-	}
-	if c.random {
-		params.Init(nn.He, c.seed)
-	} else if err := c.load(params); err != nil {
-		return err
-	}
-	c.plan, err = nn.Compile(c.net, params, c.options)
-	return err
-}
-
-// load sets parameters to those in the file of weights, which must stay open as long as they are used.
-func (c *classifier) load(params *nn.Params) (err error) {
-	if c.file, err = weights.Open(c.weights); err != nil {
-		var format *weights.FormatError
-		if errors.As(err, &format) && format.Offset == 0 {
-			return hint(err, `PyTorch writes safetensors: safetensors.torch.save_file(model.state_dict(), "weights.safetensors")`)
-		}
-		return err
-	}
-	matched, err := weights.Match(c.file, c.placed)
-	if err != nil {
-		return hint(err, "--model must name the network that these weights were trained for, not "+c.net.Name)
-	}
-	return params.Load(matched.Param)
-}
-
-func (c *classifier) close() error {
-	if c.plan != nil {
-		c.plan.Close()
-	}
-	if c.file != nil {
-		return c.file.Close()
-	}
-	return nil
-}
-
-// rank sorts the classes of one picture, of equals the first. A fully convolutional network's maps are averaged.
-func rank(probabilities *tensor.Tensor, labels []string, top int) ([]rankedResult, error) {
-	pixels := probabilities.H * probabilities.W
-	results := make([]rankedResult, probabilities.C)
-	for c := range results {
-		sum := 0.0
-		for _, p := range probabilities.Data[c*pixels : (c+1)*pixels] {
-			sum += float64(p)
-		}
-		if math.IsNaN(sum) {
-			return nil, errors.New("the network answers NaN: the weights are broken or not this network's")
-		}
-		results[c] = rankedResult{Class: c, Probability: sum / float64(pixels)}
-		if labels != nil {
-			results[c].Label = labels[c]
-		}
-	}
-	slices.SortStableFunc(results, func(a, b rankedResult) int { return cmp.Compare(b.Probability, a.Probability) })
-	return results[:min(top, len(results))], nil
+	return answers, nil
 }
 
 func (c *classification) writeHead(out io.Writer) error {
@@ -329,7 +188,7 @@ func (p *classifiedPicture) write(out io.Writer) error {
 	t.SuppressEmptyColumns() // without labels
 	t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
 	for i, r := range p.Classes {
-		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Class, r.Label})
+		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label})
 	}
 	_, err := fmt.Fprintf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
 		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, t.Render())

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -91,8 +92,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 		if p.File != files[i] || p.Width != 28 || p.Height != 28 || len(p.Classes) != 3 {
 			t.Fatalf("picture %d: %+v", i, p)
 		}
-		if p.Classes[0].Class != golden.Top1[i] {
-			t.Errorf("picture %d: class %d, PyTorch's %d", i, p.Classes[0].Class, golden.Top1[i])
+		if p.Classes[0].Index != golden.Top1[i] {
+			t.Errorf("picture %d: class %d, PyTorch's %d", i, p.Classes[0].Index, golden.Top1[i])
 		}
 		sum := 0.0
 		for _, v := range golden.Logits[i] {
@@ -100,8 +101,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 		}
 		last := 1.0
 		for _, r := range p.Classes {
-			if want := math.Exp(golden.Logits[i][r.Class]) / sum; !(math.Abs(r.Probability-want) < 1e-5) || r.Label != names[r.Class] {
-				t.Errorf("picture %d, class %d %q: probability %v, PyTorch's %v", i, r.Class, r.Label, r.Probability, want)
+			if want := math.Exp(golden.Logits[i][r.Index]) / sum; !(math.Abs(r.Probability-want) < 1e-5) || r.Label != names[r.Index] {
+				t.Errorf("picture %d, class %d %q: probability %v, PyTorch's %v", i, r.Index, r.Label, r.Probability, want)
 			}
 			if r.Probability > last {
 				t.Errorf("picture %d: classes are not sorted", i)
@@ -133,7 +134,7 @@ func TestClassifyPrints(t *testing.T) {
 
 func TestClassifyRandomWeights(t *testing.T) {
 	file := clothes(t, 1)[0]
-	answer := func(args ...string) []rankedResult {
+	answer := func(args ...string) []root.Class {
 		t.Helper()
 		code, stdout, stderr := vggo(t.Context(), append([]string{"classify", file, "-m", "tinyvgg", "--random-weights", "--json", "--top", "100"}, args...)...)
 		if code != 0 {
@@ -143,7 +144,7 @@ func TestClassifyRandomWeights(t *testing.T) {
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(got.Weights, "random, seed ") {
+		if !strings.HasPrefix(got.Weights, "random weights, seed ") {
 			t.Errorf("weights %q", got.Weights)
 		}
 		return got.Pictures[0].Classes
@@ -208,20 +209,20 @@ func TestClassifyRefuses(t *testing.T) {
 		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1", ""},
 		{"many threads", []string{good, "--random-weights", "--threads", "20000"}, 2, "not 20000", ""},
 		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`, "vggo classify --help"},
-		{"unknown recipe", []string{good, "--random-weights", "--recipe", "caffe"}, 2, `unknown recipe "caffe"`, ""},
-		{"colour recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "imagenet"}, 2, "tinyvgg takes grey pictures", "--recipe unit"},
+		{"unknown recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "cafe"}, 1, `unknown recipe "cafe": want one of imagenet, caffe, unit`, ""},
+		{"colour recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "imagenet"}, 1, "takes grey pictures: unit is for both", ""},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},
-		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "takes 2 channels", ""},
+		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "of 2 input channels takes no pictures", ""},
 		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1, "forward of one image needs about", ""},
 		{"missing picture", []string{good + "x", "-m", "tinyvgg", "--random-weights"}, 1, good + "x", ""},
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
 		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG or PNG", ""},
 		{"missing weights", []string{good, "-m", "tinyvgg", "-w", tinyWeights + "x"}, 1, tinyWeights + "x", ""},
-		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "not a safetensors file", "save_file"},
+		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "not a safetensors file", "vggo reads safetensors"},
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
 		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "--model must name"},
 		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1, "another network's weights: it has encoder.weight", "--model must name"},
-		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "2 labels, but tinyvgg has 10 classes", ""},
+		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", ""},
 		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "answers NaN", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -17,9 +17,25 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"vggo": main})
 }
 
-// TestScripts runs testdata/script/*.txtar: the command line as people use it.
+// TestScripts runs testdata/script/*.txtar: the command line as people use it. $WEIGHTS is a trained TinyVGG, $BOOT a picture.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true})
+	files := map[string]string{"WEIGHTS": tinyWeights, "BOOT": "../../docs/examples/boot.png"}
+	for name, path := range files {
+		whole, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = whole
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			for name, path := range files {
+				env.Setenv(name, path)
+			}
+			return nil
+		},
+	})
 }
 
 // TestArchErrors: one line that names the thing, a hint where there is a remedy, exit 2 for a wrong command line and 1

@@ -50,6 +50,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newArchCommand(),
 		newClassifyCommand(),
+		newConvertCommand(),
 		newFieldCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// modelFlags are the flags of commands that ask a trained network.
+type modelFlags struct {
+	model   string
+	weights string
+	random  bool
+	seed    uint64
+	recipe  string
+	labels  string
+	threads int
+	batch   int
+	planFlags
+}
+
+func (o *modelFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
+	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights: safetensors, PyTorch, ONNX, Keras or NumPy")
+	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
+	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
+	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
+	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+strings.Join(vision.RecipeNames(), ", ")+" (default: as the weights' training did)")
+	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
+	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
+	o.planFlags.add(f)
+	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
+}
+
+// check refuses flags that make no sense together.
+func (o *modelFlags) check() error {
+	switch {
+	case o.weights == "" && !o.random:
+		return usageError{hint(errors.New("no weights: a network without them knows nothing"),
+			"--weights FILE; --random-weights only tries out the way from picture to answer")}
+	case o.weights != "" && o.random:
+		return usageError{errors.New("--weights and --random-weights exclude each other")}
+	case o.batch < 0:
+		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
+	}
+	return checkThreads(o.threads)
+}
+
+// usualBatch is as many pictures as a pass takes where nothing else is asked for: beyond it VGG gains little.
+const usualBatch = 16
+
+// open makes the model, for passes of the given number of pictures where --batch does not say.
+func (o *modelFlags) open(pictures int) (*root.Model, error) {
+	options := root.Options{Network: o.model, Recipe: o.recipe, Seed: o.seed, Threads: o.threads, Batch: o.batch}
+	if options.Batch == 0 {
+		options.Batch = min(max(pictures, 1), usualBatch)
+	}
+	if err := o.apply(&options.Costs, &options.Memory); err != nil {
+		return nil, err
+	}
+	if o.labels != "" {
+		var err error
+		if options.Classes, err = vision.ReadLabelsFile(o.labels); err != nil {
+			return nil, err
+		}
+	}
+	if o.random {
+		if options.Network == "" {
+			options.Network = "vgg16"
+		}
+		m, err := root.New(options.Network, options)
+		return m, hintModel(err)
+	}
+	m, err := root.Open(o.weights, options)
+	return m, hintModel(err)
+}
+
+// hintModel adds the remedy to what root.Open and root.New complain of.
+func hintModel(err error) error {
+	var (
+		format      *weights.FormatError
+		fit         *weights.MatchError
+		undescribed *weights.UndescribedError
+		unknown     *arch.UnknownError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown) && len(unknown.Near) > 0:
+		return hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
+	case errors.As(err, &unknown):
+		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
+	case errors.As(err, &undescribed):
+		return hint(err, "--model names it: a built-in (vggo arch --list), a description, or a compact string such as 32x32x3:64,M,128,M/10")
+	case errors.As(err, &fit):
+		return hint(err, "--model must name the network that these weights were trained for")
+	case errors.As(err, &format) && format.Offset == 0:
+		return hint(err, "vggo reads safetensors, PyTorch (.pth), ONNX, Keras (.h5) and NumPy (.npz)")
+	}
+	return hintSmaller(err)
+}

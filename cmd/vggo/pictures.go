@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+)
+
+// stdin is the name of the picture that is piped in.
+const stdin = "-"
+
+// pictureEndings are what a folder is searched for. A file that is named is read whatever its ending.
+var pictureEndings = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
+
+// listPictures turns a command's arguments into files: a folder into the pictures in it and below it, sorted by name.
+func listPictures(args []string) ([]string, error) {
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if arg == stdin || err != nil || !info.IsDir() {
+			files = append(files, arg) // a missing one is said in its turn
+			continue
+		}
+		found := len(files)
+		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && slices.Contains(pictureEndings, strings.ToLower(filepath.Ext(path))) {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == found {
+			return nil, fmt.Errorf("%s: no pictures in this folder: their names end in %s", arg, strings.Join(pictureEndings, " "))
+		}
+	}
+	return files, nil
+}
+
+// loadedPicture is a file made ready for a model, or why it could not be.
+type loadedPicture struct {
+	path  string
+	size  image.Point    // of the picture
+	input *tensor.Tensor // 1 x C x H x W
+	err   error
+	took  time.Duration
+}
+
+// batchOf puts together the pictures of a group that could be read. at tells where in the group each image comes from.
+func batchOf(group []loadedPicture) (batch *tensor.Tensor, at []int) {
+	for i, p := range group {
+		if p.err == nil {
+			at = append(at, i)
+		}
+	}
+	if len(at) == 0 {
+		return nil, nil
+	}
+	one := group[at[0]].input
+	batch = tensor.New(len(at), one.C, one.H, one.W)
+	for n, i := range at {
+		copy(batch.Images(n, n+1).Data, group[i].input.Data)
+	}
+	return batch, at
+}
+
+// loadPictures makes files ready for a model in groups of its batch, each group's side by side, and the next one while a group
+// is in use.
+func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader) iter.Seq[[]loadedPicture] {
+	return func(yield func([]loadedPicture) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		groups := make(chan []loadedPicture)
+		var loading sync.WaitGroup
+		loading.Go(func() {
+			defer close(groups)
+			for group := range slices.Chunk(files, m.Batch()) {
+				select {
+				case groups <- loadGroup(ctx, m, group, in):
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		defer loading.Wait()
+		defer stop()
+		for group := range groups {
+			if !yield(group) {
+				return
+			}
+		}
+	}
+}
+
+func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader) []loadedPicture {
+	group := make([]loadedPicture, len(files))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(files)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
+				group[i] = loadPicture(ctx, m, files[i], in)
+			}
+		})
+	}
+	workers.Wait()
+	return group
+}
+
+func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader) (p loadedPicture) {
+	start := time.Now()
+	p.path = path
+	if p.err = ctx.Err(); p.err != nil {
+		return p
+	}
+	var picture *vision.Picture
+	if path == stdin {
+		p.path = "standard input"
+		picture, p.err = vision.Decode(in, vision.Limits{})
+	} else {
+		picture, p.err = vision.DecodeFile(path, vision.Limits{})
+	}
+	if p.err == nil {
+		p.size = image.Pt(picture.W, picture.H)
+		p.input, p.err = m.Prepare(ctx, []*vision.Picture{picture})
+	}
+	if p.err != nil && !strings.Contains(p.err.Error(), p.path) { // DecodeFile names it
+		p.err = fmt.Errorf("%s: %w", p.path, p.err)
+	}
+	p.took = time.Since(start)
+	return p
+}
+
+// errSomeFailed is how a command ends that went on after some pictures failed.
+func errSomeFailed(failed, all int) error {
+	if failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d pictures could not be read", failed, all)
+}
