@@ -1,0 +1,388 @@
+package hdf5
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Object is a group or a dataset.
+type Object struct {
+	f        *File
+	addr     uint64
+	messages []message
+}
+
+// message is a part of an object's header (IV.A.2).
+type message struct {
+	kind  uint16
+	flags uint8
+	pos   uint64 // of its data
+	size  uint64
+}
+
+// The kinds of messages that are read.
+const (
+	msgDataspace    = 0x01
+	msgLinkInfo     = 0x02
+	msgDatatype     = 0x03
+	msgLink         = 0x06
+	msgLayout       = 0x08
+	msgFilters      = 0x0b
+	msgAttribute    = 0x0c
+	msgContinuation = 0x10
+	msgSymbolTable  = 0x11
+	msgAttrInfo     = 0x15
+)
+
+// shared is the flag of a message that lies elsewhere.
+const shared = 2
+
+// Root opens the file's root group.
+func (f *File) Root() (*Object, error) { return f.object(f.root) }
+
+func (f *File) object(addr uint64) (*Object, error) {
+	o := &Object{f: f, addr: addr}
+	c := f.at(addr)
+	if len(c.f.data)-int(c.pos) >= 4 && string(f.data[c.pos:c.pos+4]) == "OHDR" {
+		return o, o.readV2(c)
+	}
+	return o, o.readV1(c)
+}
+
+// readV1 reads an object header of version 1 (IV.A.1.a).
+func (o *Object) readV1(c *cursor) error {
+	if version := c.u8(); c.err == nil && version != 1 {
+		return c.fail("object header version %d: 1 and 2 are known", version)
+	}
+	c.skip(1)
+	count := int(c.u16())
+	c.skip(4)
+	size := c.u32()
+	c.skip(4) // to a multiple of 8
+	blocks := []*cursor{o.f.part(c.pos, uint64(size))}
+	if c.err != nil {
+		return c.err
+	}
+	for len(blocks) > 0 {
+		b := blocks[0]
+		blocks = blocks[1:]
+		for b.err == nil && b.end-b.pos >= 8 && count > 0 {
+			if err := o.f.step(b.pos); err != nil {
+				return err
+			}
+			count--
+			m := message{kind: b.u16(), size: uint64(b.u16()), flags: b.u8()}
+			b.skip(3)
+			m.pos = b.pos
+			b.skip(int(m.size))
+			if m.kind == msgContinuation {
+				p := o.f.part(m.pos, m.size)
+				from := p.offset()
+				blocks = append(blocks, o.f.part(from, p.length()))
+				continue
+			}
+			o.messages = append(o.messages, m)
+		}
+		if b.err != nil {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// readV2 reads one of version 2 (IV.A.1.b). Its checksums are not verified: every field is checked by its reader.
+func (o *Object) readV2(c *cursor) error {
+	c.magic("OHDR")
+	if version := c.u8(); c.err == nil && version != 2 {
+		return c.fail("object header version %d: 1 and 2 are known", version)
+	}
+	flags := c.u8()
+	if flags&0x20 != 0 {
+		c.skip(16) // times
+	}
+	if flags&0x10 != 0 {
+		c.skip(4) // when attributes move to dense storage
+	}
+	size := c.number(1 << (flags & 3))
+	if c.err != nil {
+		return c.err
+	}
+	blocks := []*cursor{o.f.part(c.pos, size)}
+	head := 4
+	if flags&4 != 0 {
+		head = 6
+	}
+	for len(blocks) > 0 {
+		b := blocks[0]
+		blocks = blocks[1:]
+		for b.err == nil && b.end-b.pos >= uint64(head) { // less is a gap
+			if err := o.f.step(b.pos); err != nil {
+				return err
+			}
+			m := message{kind: uint16(b.u8()), size: uint64(b.u16()), flags: b.u8()}
+			b.skip(head - 4)
+			m.pos = b.pos
+			b.skip(int(m.size))
+			if m.kind == msgContinuation {
+				p := o.f.part(m.pos, m.size)
+				from, length := p.offset(), p.length()
+				if p.err == nil && length < 8 {
+					p.fail("a continuation of %d bytes", length)
+				}
+				if p.err != nil {
+					return p.err
+				}
+				q := o.f.part(from, length)
+				q.magic("OCHK")
+				q.end -= 4 // its checksum
+				blocks = append(blocks, q)
+				continue
+			}
+			o.messages = append(o.messages, m)
+		}
+		if b.err != nil {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// message returns the first of a kind.
+func (o *Object) message(kind uint16) (message, bool) {
+	i := slices.IndexFunc(o.messages, func(m message) bool { return m.kind == kind })
+	if i < 0 {
+		return message{}, false
+	}
+	return o.messages[i], true
+}
+
+// open reads a message's data, which must lie here.
+func (o *Object) open(m message) *cursor {
+	c := o.f.part(m.pos, m.size)
+	if m.flags&shared != 0 {
+		c.fail("a shared message is not read")
+	}
+	return c
+}
+
+// IsGroup reports whether the object can hold others.
+func (o *Object) IsGroup() bool {
+	_, table := o.message(msgSymbolTable)
+	_, info := o.message(msgLinkInfo)
+	_, link := o.message(msgLink)
+	return table || info || link
+}
+
+// Link is a name in a group. Soft and external links are left out.
+type Link struct {
+	Name string
+	addr uint64
+}
+
+// Links lists a group's members in the file's order: sorted by name in files of h5py's usual version.
+func (o *Object) Links() ([]Link, error) {
+	var links []Link
+	if m, ok := o.message(msgSymbolTable); ok {
+		c := o.open(m)
+		tree, heap := c.offset(), c.offset()
+		if c.err != nil {
+			return nil, c.err
+		}
+		names, err := o.f.localHeap(heap)
+		if err != nil {
+			return nil, err
+		}
+		return o.f.symbols(nil, tree, names, 0)
+	}
+	if m, ok := o.message(msgLinkInfo); ok { // IV.A.2.c
+		c := o.open(m)
+		c.skip(1)
+		if c.u8()&1 != 0 {
+			c.skip(8)
+		}
+		if heap := c.offset(); c.err == nil && heap != undefined {
+			return nil, c.fail("a group whose links lie in a fractal heap is not read: h5py writes plain ones without libver=\"latest\"")
+		}
+		if c.err != nil {
+			return nil, c.err
+		}
+	}
+	for _, m := range o.messages { // IV.A.2.g
+		if m.kind != msgLink {
+			continue
+		}
+		c := o.open(m)
+		c.skip(1)
+		flags := c.u8()
+		kind := uint8(0)
+		if flags&8 != 0 {
+			kind = c.u8()
+		}
+		if flags&4 != 0 {
+			c.skip(8)
+		}
+		if flags&16 != 0 {
+			c.skip(1)
+		}
+		name := c.bytes(c.number(1 << (flags & 3)))
+		if kind == 0 {
+			links = append(links, Link{string(name), c.offset()})
+		}
+		if c.err != nil {
+			return nil, c.err
+		}
+	}
+	return links, nil
+}
+
+// Open opens a member of a group.
+func (o *Object) Open(link Link) (*Object, error) { return o.f.object(link.addr) }
+
+// localHeap is the names of an old group (III.D).
+func (f *File) localHeap(addr uint64) ([]byte, error) {
+	c := f.at(addr)
+	c.magic("HEAP")
+	c.skip(4)
+	size := c.length()
+	c.skip(f.l)
+	data := c.offset()
+	if c.err != nil {
+		return nil, c.err
+	}
+	p := f.part(data, size)
+	return p.bytes(size), p.err
+}
+
+// maxDepth bounds trees: one node has at least two members, and a file fewer than 2^64 bytes.
+const maxDepth = 64
+
+// symbols walks a group's B-tree of version 1 (III.A.1) down to its symbol table nodes (III.C).
+func (f *File) symbols(links []Link, addr uint64, names []byte, depth int) ([]Link, error) {
+	if err := f.step(addr); err != nil {
+		return nil, err
+	}
+	c := f.at(addr)
+	if depth > maxDepth {
+		return nil, c.fail("a tree of more than %d levels", maxDepth)
+	}
+	if len(f.data)-int(c.pos) >= 4 && string(f.data[c.pos:c.pos+4]) == "SNOD" {
+		c.skip(6)
+		for range c.u16() {
+			if err := f.step(c.pos); err != nil {
+				return nil, err
+			}
+			at, header := c.offset(), c.offset()
+			kind := c.u32()
+			c.skip(4 + 16)
+			if c.err != nil {
+				return nil, c.err
+			}
+			name, err := cString(names, at, c)
+			if err != nil {
+				return nil, err
+			}
+			if kind != 2 { // a soft link
+				links = append(links, Link{name, header})
+			}
+		}
+		return links, c.err
+	}
+	c.magic("TREE")
+	kind := c.u8()
+	c.skip(1)
+	used := c.u16()
+	c.skip(2 * f.o)
+	if c.err == nil && kind != 0 {
+		return nil, c.fail("a tree of kind %d where a group's is expected", kind)
+	}
+	for range used {
+		c.skip(f.l) // key
+		child := c.offset()
+		if c.err != nil {
+			return nil, c.err
+		}
+		var err error
+		if links, err = f.symbols(links, child, names, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return links, c.err
+}
+
+func cString(heap []byte, at uint64, c *cursor) (string, error) {
+	if at < uint64(len(heap)) {
+		if n := bytes.IndexByte(heap[at:], 0); n >= 0 {
+			return string(heap[at : at+uint64(n)]), nil
+		}
+	}
+	return "", c.fail("a name at %d of a heap of %d bytes", at, len(heap))
+}
+
+// Attribute returns an attribute, nil if there is none of this name.
+func (o *Object) Attribute(name string) (*Dataset, error) {
+	for _, m := range o.messages {
+		if m.kind != msgAttribute {
+			continue
+		}
+		got, d, err := o.attribute(m)
+		if err != nil {
+			return nil, fmt.Errorf("attribute %q: %w", name, err)
+		}
+		if got == name {
+			return d, nil
+		}
+	}
+	if m, ok := o.message(msgAttrInfo); ok { // IV.A.2.v
+		c := o.open(m)
+		c.skip(1)
+		if c.u8()&1 != 0 {
+			c.skip(2)
+		}
+		if heap := c.offset(); c.err == nil && heap != undefined {
+			return nil, c.fail("attributes in a fractal heap are not read: h5py writes plain ones without libver=\"latest\"")
+		}
+		return nil, c.err
+	}
+	return nil, nil
+}
+
+// attribute reads an attribute message (IV.A.2.m). Its value is looked at only when asked for.
+func (o *Object) attribute(m message) (string, *Dataset, error) {
+	c := o.open(m)
+	version := c.u8()
+	if c.err == nil && (version < 1 || version > 3) {
+		return "", nil, c.fail("attribute message version %d: 1 to 3 are known", version)
+	}
+	flags := c.u8()
+	nameSize, typeSize, spaceSize := uint64(c.u16()), uint64(c.u16()), uint64(c.u16())
+	if version == 3 {
+		c.skip(1)
+	}
+	if version > 1 && flags&3 != 0 {
+		return "", nil, c.fail("an attribute with a shared type is not read")
+	}
+	padded := func(n uint64) uint64 {
+		if version == 1 {
+			return (n + 7) &^ 7
+		}
+		return n
+	}
+	name := c.bytes(padded(nameSize))
+	at := c.pos
+	c.skip(int(padded(typeSize)))
+	spaceAt := c.pos
+	c.skip(int(padded(spaceSize)))
+	if c.err != nil {
+		return "", nil, c.err
+	}
+	d := &Dataset{f: o.f}
+	if d.err = d.readType(o.f.part(at, typeSize)); d.err == nil {
+		d.err = d.readSpace(o.f.part(spaceAt, spaceSize))
+	}
+	if d.err == nil {
+		d.contiguous, d.err = d.within(c)
+	}
+	name, _, _ = bytes.Cut(name, []byte{0})
+	return string(name), d, nil
+}
