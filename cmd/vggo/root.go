@@ -51,6 +51,7 @@ func newRootCommand() *cobra.Command {
 		newArchCommand(),
 		newClassifyCommand(),
 		newConvertCommand(),
+		newFeaturesCommand(),
 		newFieldCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),

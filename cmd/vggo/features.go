@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights"
+)
+
+// featuresOptions are the flags of `vggo features`.
+type featuresOptions struct {
+	modelFlags
+	layer   string
+	l2      bool
+	output  string
+	restart bool
+}
+
+func newFeaturesCommand() *cobra.Command {
+	var o featuresOptions
+	cmd := &cobra.Command{
+		Use:   "features FILE|DIR...",
+		Short: "Write what a layer makes of pictures, as a NumPy array",
+		Long: `Run pictures through a network up to a layer and write its output, a row for each
+picture, to a NumPy file of float32: N x C for a fully connected layer, N x C x H x W
+for a map. The pictures' names stand in the same order in a text file beside it, one
+on each line. A picture that cannot be read is reported and has no row.
+
+Layers have the names of vggo arch's table: fc7 is the fully connected layer itself,
+relu7 the same with its negative values at zero, as most papers use it.
+
+An interrupted run goes on where it stopped when the same command is given again.`,
+		Example: `  vggo features --layer relu7 --weights vgg16.safetensors holiday/ -o holiday.npy
+  vggo features --layer pool5 --weights vgg16.safetensors photo.jpg -o maps.npy
+  vggo features --layer fc7 --l2 --weights vgg16.safetensors holiday/ -o unit.npy`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return hint(errors.New("no picture named"), "vggo features --layer fc7 --weights vgg16.safetensors DIR -o out.npy")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.layer, "layer", "", "`layer` whose output is written")
+	f.BoolVar(&o.l2, "l2", false, "scale each row to length 1")
+	f.StringVarP(&o.output, "output", "o", "", "NumPy `file` to write, ending in .npy")
+	f.BoolVar(&o.restart, "restart", false, "begin again instead of going on with an interrupted run")
+	return cmd
+}
+
+func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io.Writer) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	switch {
+	case o.layer == "":
+		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch lists a network's layers")}
+	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
+		return usageError{hint(fmt.Errorf("%q is no NumPy file", o.output), "-o out.npy")}
+	}
+	files, err := listPictures(args)
+	if err != nil {
+		return err
+	}
+	m, err := o.open(usualBatch)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	until, err := m.Network.Until(o.layer)
+	if err != nil {
+		return hint(err, "vggo arch lists a network's layers")
+	}
+	placed, err := until.Place(m.Input)
+	if err != nil {
+		return err
+	}
+	shape := placed[len(placed)-1].Out
+	rows := &rowFile{path: o.output, shape: []int{shape.C, shape.H, shape.W}}
+	if shape.H == 1 && shape.W == 1 {
+		rows.shape = rows.shape[:1]
+	}
+	run := featureRun{m.Network.Name, m.Origin, m.Recipe.Name, o.layer, o.l2, m.Batch(), rows.shape}
+	if err := rows.open(run, o.restart); err != nil {
+		return err
+	}
+	defer rows.close()
+	todo := files[:0:0]
+	for _, file := range files {
+		if strings.ContainsAny(file, "\n\r") {
+			return fmt.Errorf("%q cannot stand on a line of the file of names: rename it", file)
+		}
+		if !rows.has[file] {
+			todo = append(todo, file)
+		}
+	}
+	failed := 0
+	for group := range loadPictures(ctx, m, todo, nil) {
+		for _, p := range group {
+			if p.err != nil && ctx.Err() == nil {
+				failed++
+				fmt.Fprintf(faults, "vggo: %v\n", p.err)
+			}
+		}
+		if err := o.extract(ctx, m, group, rows); err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")
+	}
+	if len(rows.has) == 0 {
+		return errSomeFailed(failed, len(files))
+	}
+	names, err := rows.finish()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	return errSomeFailed(failed, len(files))
+}
+
+// extract appends the features of a group of pictures.
+func (o *featuresOptions) extract(ctx context.Context, m *root.Model, group []loadedPicture, rows *rowFile) error {
+	batch, at := batchOf(group)
+	if batch == nil {
+		return ctx.Err()
+	}
+	features, err := m.Features(ctx, o.layer, batch)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(at))
+	for n, i := range at {
+		names[n] = group[i].path
+		if o.l2 {
+			normalise(features.Images(n, n+1))
+		}
+	}
+	return rows.append(features.Data, names)
+}
+
+// normalise scales a tensor to length 1; one of zeros stays.
+func normalise(t *tensor.Tensor) {
+	sum := 0.0
+	for _, v := range t.Data {
+		sum += float64(v) * float64(v)
+	}
+	if sum == 0 {
+		return
+	}
+	for i, v := range t.Data {
+		t.Data[i] = float32(float64(v) / math.Sqrt(sum))
+	}
+}
+
+// featureRun is what must be equal for a run to go on with another's rows.
+type featureRun struct {
+	Model   string `json:"model"`
+	Weights string `json:"weights"`
+	Recipe  string `json:"recipe"`
+	Layer   string `json:"layer"`
+	L2      bool   `json:"l2"`
+	Batch   int    `json:"batch"` // a plan of another capacity may round differently
+	Shape   []int  `json:"shape"`
+}
+
+// rowFile is a NumPy array that grows by rows. Until it is finished it is called path.partial, beside a journal
+// path.partial.names: the run, then the name of each row whose values are on the disk.
+type rowFile struct {
+	path  string
+	shape []int // of a row
+	names []string
+	has   map[string]bool
+
+	data, journal *os.File
+}
+
+func (r *rowFile) rowBytes() int64 {
+	n := int64(4)
+	for _, d := range r.shape {
+		n *= int64(d)
+	}
+	return n
+}
+
+func (r *rowFile) header(rows int) []byte {
+	return weights.NPYHeader(append([]int{rows}, r.shape...)...)
+}
+
+// open begins an array, or goes on with an interrupted one of the same run.
+func (r *rowFile) open(run featureRun, restart bool) (err error) {
+	r.has = make(map[string]bool)
+	first, err := json.Marshal(run)
+	if err != nil {
+		return err
+	}
+	flags := os.O_RDWR | os.O_CREATE
+	if restart {
+		flags |= os.O_TRUNC
+	}
+	if r.data, err = os.OpenFile(r.path+".partial", flags, 0o666); err != nil {
+		return err
+	}
+	if r.journal, err = os.OpenFile(r.path+".partial.names", flags, 0o666); err != nil {
+		return errors.Join(err, r.data.Close())
+	}
+	if err := r.recover(string(first)); err != nil {
+		r.close()
+		return err
+	}
+	return nil
+}
+
+// recover reads the journal and cuts off whatever was not finished, in it and in the rows.
+func (r *rowFile) recover(first string) error {
+	info, err := r.data.Stat()
+	if err != nil {
+		return err
+	}
+	head := r.header(0)
+	lines := bufio.NewReader(r.journal)
+	line, err := lines.ReadString('\n')
+	if err != nil { // a new run, or one that did not get as far as its first line
+		if err := errors.Join(r.data.Truncate(0), r.journal.Truncate(0)); err != nil {
+			return err
+		}
+		if _, err := r.data.WriteAt(head, 0); err != nil {
+			return err
+		}
+		if _, err := r.journal.WriteAt([]byte(first+"\n"), 0); err != nil {
+			return err
+		}
+		if _, err := r.data.Seek(0, io.SeekEnd); err != nil {
+			return err
+		}
+		_, err := r.journal.Seek(0, io.SeekEnd)
+		return err
+	}
+	if line != first+"\n" {
+		return hint(fmt.Errorf("%s.partial is of another run: %s", r.path, strings.TrimSpace(line)), "give that run's flags again, or --restart")
+	}
+	end := int64(len(line))
+	for rows := (info.Size() - int64(len(head))) / r.rowBytes(); int64(len(r.names)) < rows; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break
+		}
+		end += int64(len(line))
+		r.took(strings.TrimSuffix(line, "\n"))
+	}
+	size := int64(len(head)) + int64(len(r.names))*r.rowBytes()
+	if err := errors.Join(r.data.Truncate(size), r.journal.Truncate(end)); err != nil {
+		return err
+	}
+	if _, err := r.data.Seek(size, io.SeekStart); err != nil {
+		return err
+	}
+	_, err = r.journal.Seek(end, io.SeekStart)
+	return err
+}
+
+// append adds rows: first their values, and once these are on the disk their names.
+func (r *rowFile) append(values []float32, names []string) error {
+	text, err := binary.Append(nil, binary.LittleEndian, values)
+	if err != nil {
+		return err
+	}
+	if _, err := r.data.Write(text); err != nil {
+		return err
+	}
+	if err := r.data.Sync(); err != nil {
+		return err
+	}
+	if _, err := r.journal.WriteString(strings.Join(names, "\n") + "\n"); err != nil {
+		return err
+	}
+	if err := r.journal.Sync(); err != nil {
+		return err
+	}
+	for _, name := range names {
+		r.took(name)
+	}
+	return nil
+}
+
+func (r *rowFile) took(name string) { r.names, r.has[name] = append(r.names, name), true }
+
+// finish gives the array its number of rows and its name, and writes the rows' names beside it.
+func (r *rowFile) finish() (namesPath string, err error) {
+	namesPath = strings.TrimSuffix(r.path, filepath.Ext(r.path)) + ".txt"
+	if _, err := r.data.WriteAt(r.header(len(r.names)), 0); err != nil {
+		return "", err
+	}
+	if err := r.data.Sync(); err != nil {
+		return "", err
+	}
+	err = writeTo(namesPath, nil, func(w io.Writer) error {
+		_, err := io.WriteString(w, strings.Join(r.names, "\n")+"\n")
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	r.close()
+	if err := os.Rename(r.path+".partial", r.path); err != nil {
+		return "", err
+	}
+	return namesPath, os.Remove(r.path + ".partial.names")
+}
+
+func (r *rowFile) close() {
+	r.data.Close()
+	r.journal.Close()
+}

@@ -1,0 +1,34 @@
+package weights
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// NPYHeader is the head of a NumPy file, .npy version 1.0, of float32 values in row-major order (numpy.lib.format). Its length, a
+// multiple of 64 bytes, does not depend on the shape's numbers, so that a file whose first dimension grows may be given another.
+func NPYHeader(shape ...int) []byte {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = strconv.Itoa(d)
+	}
+	tuple := strings.Join(dims, ", ")
+	if len(dims) == 1 {
+		tuple += ","
+	}
+	const digits = 19 // of the largest int
+	length := 64
+	for length < 10+len(npyDict)+len(shape)*(digits+2)+1 {
+		length += 64
+	}
+	rest := length - 10 // after magic, version and this number itself
+	head := append([]byte("\x93NUMPY\x01\x00"), byte(rest), byte(rest>>8))
+	head = fmt.Appendf(head, npyDict, tuple)
+	for len(head) < length-1 {
+		head = append(head, ' ')
+	}
+	return append(head, '\n')
+}
+
+const npyDict = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }"
