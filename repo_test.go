@@ -31,7 +31,8 @@ var rooms = []struct {
 	{"arch", nil},
 	{"nn/reference", []string{"arch"}},
 	{"nn", []string{"internal/winograd", "internal/kernel", "tensor", "arch"}},
-	{"weights", []string{"internal/kernel", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"internal/onnx", nil},
+	{"weights", []string{"internal/kernel", "internal/onnx", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},

@@ -68,7 +68,7 @@ var layerFields = map[string]string{
 	"conv":            "out kernel stride pad dilation groups bias",
 	"relu":            "",
 	"maxpool":         "kernel stride pad dilation ceil",
-	"avgpool":         "kernel stride pad ceil count_pad",
+	"avgpool":         "kernel stride pad dilation ceil count_pad",
 	"adaptiveavgpool": "to",
 	"globalavgpool":   "",
 	"lrn":             "size alpha beta k",

@@ -163,9 +163,6 @@ func place(layer Layer, in Shape) (Placed, error) {
 		}
 		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}
 	case AvgPool:
-		if op.Dilation != (Size{}) && op.Dilation != Square(1) {
-			return p, fmt.Errorf("average pooling has no dilation")
-		}
 		if p.Geometry, err = op.Window.fitPool(Size{in.H, in.W}); err != nil {
 			return p, err
 		}

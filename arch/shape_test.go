@@ -34,7 +34,7 @@ func TestImpossibleNetworks(t *testing.T) {
 		{Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Padding{Mode: 9}}}, Shape{3, 8, 8}, "unknown padding mode"},
 		{MaxPool{window(2, 2, 0)}, Shape{3, 1, 1}, "a kernel of 2 is larger than its padded input of 1"},
 		{MaxPool{window(2, 2, 2)}, Shape{3, 8, 8}, "padding must be smaller than its 2x2 kernel"},
-		{AvgPool{Window: Window{Kernel: Square(2), Dilation: Square(2)}}, Shape{3, 8, 8}, "average pooling has no dilation"},
+		{AvgPool{Window: Window{Kernel: Square(2), Dilation: Square(5)}}, Shape{3, 4, 4}, "a kernel of 6 is larger than its padded input of 4"},
 		{MaxPool{Window: Window{Kernel: Square(2), Dilation: Square(5), Pad: Pad(1)}}, Shape{3, 4, 4}, "dilation 5x5 must not exceed its input"},
 		{AdaptiveAvgPool{}, Shape{3, 8, 8}, "output size 0x0 must lie between"},
 		{LRN{}, Shape{3, 8, 8}, "size must be at least 1"},

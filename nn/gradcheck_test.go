@@ -55,6 +55,8 @@ var layerTests = []struct {
 	{"max pool 2x3, dilation, uneven padding", arch.Shape{C: 18, H: 9, W: 8}, []arch.Op{arch.MaxPool{Window: window(2, 3, 1, 2, arch.Padding{Top: 1, Bottom: 2, Left: 3})}}},
 	{"avg pool 3x2", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.AvgPool{Window: window(3, 2, 2, 1, arch.Pad(1))}}},
 	{"avg pool 3x3, padding counts, ceil", arch.Shape{C: 19, H: 10, W: 6}, []arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 1, arch.Padding{Top: 2, Right: 1})), CountPad: true}}},
+	{"avg pool 3x3, dilation 2, ceil", arch.Shape{C: 19, H: 10, W: 7}, []arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 2, arch.Padding{Top: 2, Right: 1}))}}},
+	{"avg pool 3x2, dilation 2, padding counts", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.AvgPool{Window: window(3, 2, 1, 2, arch.Pad(1)), CountPad: true}}},
 	{"avg pool 3x3, same, stride 4", arch.Shape{C: 19, H: 10, W: 7}, []arch.Op{arch.AvgPool{Window: window(3, 3, 4, 1, arch.Padding{Mode: arch.Same})}}},
 	{"adaptive avg pool", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}}}},
 	{"adaptive avg pool, upward", arch.Shape{C: 19, H: 3, W: 5}, []arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 4}}}},
@@ -181,11 +183,11 @@ func FuzzPoolShapes(f *testing.F) {
 			Ceil:   ceil,
 		}
 		input := arch.Shape{C: upTo(c, 40), H: upTo(h, 16), W: upTo(w, 16)}
+		// Gaps wider than the map could leave a window without a pixel, and what is the largest of nothing?
+		window.Dilation = arch.Size{H: min(upTo(dh, 3), input.H), W: min(upTo(dw, 3), input.W)}
 		op := arch.Op(arch.AvgPool{Window: window, CountPad: kind%4 == 1})
 		switch kind % 4 {
 		case 0:
-			// Gaps wider than the map could leave a window without a pixel, and what is the largest of nothing?
-			window.Dilation = arch.Size{H: min(upTo(dh, 3), input.H), W: min(upTo(dw, 3), input.W)}
 			op = arch.MaxPool{Window: window}
 		case 3:
 			op = arch.AdaptiveAvgPool{Out: window.Kernel}

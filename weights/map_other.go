@@ -5,18 +5,19 @@ package weights
 import (
 	"fmt"
 	"io"
+	"os"
 )
 
-// mapFile reads a whole file.
-func mapFile(path string) (data []byte, unmap func() error, err error) {
-	file, size, err := openRegular(path)
+// mapOpened reads a whole file, and closes it.
+func mapOpened(file *os.File) (data []byte, unmap func() error, err error) {
+	defer file.Close()
+	size, err := plainSize(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer file.Close()
 	data = make([]byte, size)
 	if _, err := io.ReadFull(file, data); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", file.Name(), err)
 	}
 	return data, func() error { return nil }, nil
 }

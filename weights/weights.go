@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/vggo/vggo/internal/onnx"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -99,6 +101,7 @@ var formats = []struct {
 	read  func(f *File, data []byte) error
 }{
 	{"safetensors", isSafetensors, readSafetensors},
+	{"ONNX", onnx.IsModel, readONNX},
 }
 
 // strangers are files people have that Open does not read, by their opening bytes.
@@ -194,22 +197,25 @@ func (f *File) Close() error {
 	return unmap()
 }
 
-// openRegular opens a plain file and tells its size; a directory, pipe or device is refused.
-func openRegular(path string) (*os.File, int, error) {
+// mapFile opens a file and maps or reads all of it.
+func mapFile(path string) (data []byte, unmap func() error, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
+	return mapOpened(file)
+}
+
+// plainSize is a plain file's size; a directory, pipe or device is refused.
+func plainSize(file *os.File) (int, error) {
 	info, err := file.Stat()
 	switch {
 	case err != nil:
+		return 0, err
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s: not a plain file", path)
+		return 0, fmt.Errorf("%s: not a plain file", file.Name())
 	case int64(int(info.Size())) != info.Size():
-		err = fmt.Errorf("%s: %d bytes do not fit this machine's address space", path, info.Size())
-	default:
-		return file, int(info.Size()), nil
+		return 0, fmt.Errorf("%s: %d bytes do not fit this machine's address space", file.Name(), info.Size())
 	}
-	file.Close()
-	return nil, 0, err
+	return int(info.Size()), nil
 }

@@ -24,18 +24,9 @@ func Write(path string, tensors []Tensor, notes map[string]string) error {
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
-		var block [1 << 14]byte
 		for _, t := range tensors {
-			for data := t.Data; len(data) > 0; {
-				n := min(len(data), len(block)/4)
-				bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
-				if err != nil {
-					return err
-				}
-				if _, err := w.Write(bytes); err != nil {
-					return err
-				}
-				data = data[n:]
+			if err := writeFloats(w, t.Data); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -155,6 +146,23 @@ func writeAtomic(path string, write func(io.Writer) error) (err error) {
 	if folder, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = folder.Sync()
 		folder.Close()
+	}
+	return nil
+}
+
+// writeFloats writes values as little-endian float32.
+func writeFloats(w io.Writer, data []float32) error {
+	var block [1 << 14]byte
+	for len(data) > 0 {
+		n := min(len(data), len(block)/4)
+		bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(bytes); err != nil {
+			return err
+		}
+		data = data[n:]
 	}
 	return nil
 }

@@ -133,6 +133,9 @@ var weightWriters = map[string]func(path string, net *arch.Network, placed []arc
 		}
 		return weights.Write(path, tensors, notes)
 	},
+	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.Matched, notes map[string]string) error {
+		return weights.WriteONNX(path, net, net.Input, from.Param, notes)
+	},
 }
 
 // tensorsOf reads a network's parameters under our names.

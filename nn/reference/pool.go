@@ -68,13 +68,16 @@ func AvgPoolBackward(l arch.Placed, dy Tensor) Tensor {
 // makes the last window hang over the padding never counts.
 func divisor(l arch.Placed, at index) float64 {
 	g := l.Geometry
-	top, left := at.i*g.Stride.H-g.Top, at.j*g.Stride.W-g.Left
-	bottom, right := min(top+g.Kernel.H, g.In.H+g.Bottom), min(left+g.Kernel.W, g.In.W+g.Right)
-	if !l.Op.(arch.AvgPool).CountPad {
-		top, left = max(top, 0), max(left, 0)
-		bottom, right = min(bottom, g.In.H), min(right, g.In.W)
+	if l.Op.(arch.AvgPool).CountPad { // the padding is as real as the pixels
+		g.In.H += g.Top + g.Bottom
+		g.In.W += g.Left + g.Right
+		g.Top, g.Left = 0, 0
 	}
-	return float64((bottom - top) * (right - left))
+	count := 0.0
+	for range window(g, at.i, at.j) {
+		count++
+	}
+	return count
 }
 
 // AdaptiveAvgPool averages to a fixed output: y[n,c,i,j] is the mean of rows ⌊iH/h⌋ … ⌈(i+1)H/h⌉−1 and the same of

@@ -47,6 +47,7 @@ func TestFiniteDifferences(t *testing.T) {
 		{"max pool dilated, uneven", odd, arch.MaxPool{Window: window(arch.Size{H: 2, W: 3}, one, arch.Size{H: 2, W: 1}, arch.Padding{Top: 1, Bottom: 2, Left: 2})}, false},
 		{"avg pool", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 2, W: 1}, one, arch.Pad(1))}, false},
 		{"avg pool counting padding", odd, arch.AvgPool{Window: ceil(window(arch.Square(3), arch.Square(2), one, arch.Padding{Top: 2, Right: 1})), CountPad: true}, false},
+		{"avg pool with dilation", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 1, W: 2}, arch.Size{H: 2, W: 3}, arch.Pad(1)), CountPad: true}, false},
 		{"avg pool same", odd, arch.AvgPool{Window: window(arch.Square(3), arch.Size{H: 4, W: 3}, one, same)}, false},
 		{"adaptive avg pool", odd, arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}}, false},
 		{"adaptive avg pool, upward", odd, arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 5}}, false},

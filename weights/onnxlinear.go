@@ -1,0 +1,244 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/onnx"
+)
+
+// picks says where a tensor has the values of a vector: a loop over each of sizes, the last one innermost, with its stride in
+// the tensor. A stride of 0 repeats values.
+type picks struct{ sizes, strides []int }
+
+func (p *picks) count() int { return product(p.sizes) }
+
+// gather makes the vector of the tensor's bytes, each value of width bytes.
+func (p *picks) gather(data []byte, width int) []byte {
+	out := make([]byte, 0, p.count()*width)
+	var walk func(axis, at int)
+	walk = func(axis, at int) {
+		if axis == len(p.sizes) {
+			out = append(out, data[at*width:(at+1)*width]...)
+			return
+		}
+		for i := range p.sizes[axis] {
+			walk(axis+1, at+i*p.strides[axis])
+		}
+	}
+	walk(0, 0)
+	return out
+}
+
+// maxRepeated bounds what a file's one number may become.
+const maxRepeated = 1 << 20
+
+// gemm is alpha * A' * B' + beta * C (A' being A, or transposed with transA), of which B is the weights.
+func (c *onnxChain) gemm(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	alpha, beta := a.float("alpha", 1), a.float("beta", 1)
+	transA, transB := a.int("transA", 0) != 0, a.int("transB", 0) != 0
+	weight, dims, err := weightOf(input(in, 1), 2)
+	if err != nil {
+		return err
+	}
+	if len(c.dims) != 2 {
+		a.fail("an input of %d dimensions, not 2", len(c.dims))
+	}
+	if alpha == 0 {
+		a.fail("alpha is 0")
+	}
+	if a.err != nil {
+		return a.err
+	}
+	rows, columns := c.dims[0], c.dims[1]
+	if transA {
+		rows, columns = columns, rows
+	}
+	outs := dims[1]
+	if transB {
+		outs = dims[0]
+	} else {
+		weight.layout = inOut
+	}
+	weight.layout.scale = float32(alpha)
+	bias := input(in, 2)
+	if beta == 0 {
+		bias = nil
+	}
+	if !c.bound && bias != nil && bias.tensor != nil && len(bias.tensor.Dims) == 2 && bias.tensor.Dims[0] != 1 && rows.size() != 1 {
+		return c.gemmOfOneImage(n, rows, columns, weight, outs, bias, float32(beta))
+	}
+	if err := c.linear(n, rows, columns, weight, outs); err != nil {
+		return err
+	}
+	c.dims = []axes{c.image[0], c.image[1]}
+	if bias == nil {
+		return nil
+	}
+	return c.addConstant(n, bias, float32(beta))
+}
+
+// linear adds a fully connected layer without bias. Its input has an image's values in the columns.
+func (c *onnxChain) linear(n *onnx.Node, rows, columns axes, weight *onnxParam, outs int) error {
+	if !c.bound {
+		if err := c.bind(rows, columns, nil, nil); err != nil {
+			return err
+		}
+	}
+	if !slices.Equal(rows, c.image[0]) {
+		return fmt.Errorf("its rows are not the images")
+	}
+	hwc, err := c.features(n, columns)
+	if err != nil {
+		return err
+	}
+	weight.layout.flat = hwc
+	ins := product(weight.tensor.Dims) / max(outs, 1)
+	if s := c.mapShape(); s.C != ins {
+		return fmt.Errorf("weights for %d inputs, it has %d", ins, s.C)
+	}
+	return c.push(n, arch.Linear{Out: outs, NoBias: true}, map[string]*onnxParam{"w": weight})
+}
+
+// gemmOfOneImage is a Gemm that adds another bias to each row, so that the rows cannot be images. They are the rows of one
+// image, its columns the channels: a 1x1 convolution, and a vector that is added to all of its output.
+func (c *onnxChain) gemmOfOneImage(n *onnx.Node, rows, columns axes, weight *onnxParam, outs int, bias *constant, beta float32) error {
+	if err := c.bind(nil, columns, rows, nil); err != nil {
+		return err
+	}
+	if ins := product(weight.tensor.Dims) / max(outs, 1); c.mapShape().C != ins {
+		return fmt.Errorf("weights for %d inputs, it has %d", ins, c.mapShape().C)
+	}
+	if weight.layout.axes == nil {
+		weight.layout.axes = []int{0, 1} // the convolution's weights have two axes in the file
+	}
+	op := arch.Conv{Out: outs, Window: arch.Window{Kernel: arch.Square(1)}, NoBias: true}
+	if err := c.push(n, op, map[string]*onnxParam{"w": weight}); err != nil {
+		return err
+	}
+	c.dims = []axes{c.image[2], c.image[1]}
+	return c.addConstant(n, bias, beta)
+}
+
+// matMul multiplies by a matrix of weights; a bias may follow in an Add.
+func (c *onnxChain) matMul(n *onnx.Node, in []*constant) error {
+	if in[0] != nil {
+		return fmt.Errorf("its weights are the first factor: vggo's layers take them as the second")
+	}
+	weight, dims, err := weightOf(input(in, 1), 2)
+	if err != nil {
+		return err
+	}
+	last := len(c.dims) - 1
+	if last < 1 {
+		return fmt.Errorf("an input of %d dimensions", last+1)
+	}
+	weight.layout = inOut
+	outer := c.dims[:last]
+	if err := c.linear(n, concat(outer...), c.dims[last], weight, dims[1]); err != nil {
+		return err
+	}
+	c.dims = append(slices.Clone(outer), c.image[1])
+	return nil
+}
+
+// add adds a constant: a bias.
+func (c *onnxChain) add(n *onnx.Node, in []*constant) error {
+	k := in[0]
+	if k == nil {
+		k = in[1]
+	}
+	return c.addConstant(n, k, 1)
+}
+
+// addConstant adds scale times a constant, which is broadcast to the sides of head: to the layer before if that has no bias
+// yet, else as a 1x1 convolution of each channel by itself, whose weights are 1.
+func (c *onnxChain) addConstant(n *onnx.Node, k *constant, scale float32) error {
+	if k.tensor == nil {
+		return fmt.Errorf("it adds what is no tensor of the file")
+	}
+	bias, dims, err := weightOf(k, len(k.tensor.Dims))
+	if err != nil {
+		return err
+	}
+	skip := len(c.dims) - len(dims)
+	if skip < 0 {
+		return fmt.Errorf("it adds a tensor of %d dimensions to one of %d", len(dims), len(c.dims))
+	}
+	// strides of the tensor by axis, for the sides that it does not repeat
+	strides := map[*axis]int{}
+	first, last := len(c.dims), -1
+	for i, stride := len(dims)-1, 1; i >= 0; i-- {
+		side := c.dims[skip+i]
+		if dims[i] == 1 {
+			continue
+		}
+		if dims[i] != side.size() {
+			return fmt.Errorf("it adds a tensor of shape %v to one of %v", dims, c.sizes())
+		}
+		for j := len(side) - 1; j >= 0; j-- {
+			strides[side[j]] = stride
+			stride *= side[j].size
+		}
+		first, last = skip+i, max(last, skip+i)
+	}
+	if !c.bound {
+		if err := c.bindFor(first, last); err != nil {
+			return err
+		}
+	}
+	covered := func(a axes) bool { return slices.ContainsFunc(a, func(x *axis) bool { return strides[x] != 0 }) }
+	if covered(c.image[0]) {
+		return fmt.Errorf("it adds other values to each image")
+	}
+	if covered(concat(c.image[2:]...)) {
+		c.flatten(n)
+	}
+	p := &picks{}
+	for _, x := range c.image[1] {
+		p.sizes = append(p.sizes, x.size)
+		p.strides = append(p.strides, strides[x])
+	}
+	count := c.mapShape().C
+	if values := product(dims); count != values && count > maxRepeated {
+		return fmt.Errorf("%d values are repeated to %d: the most is %d", values, count, maxRepeated)
+	}
+	if len(dims) != 1 || dims[0] != count {
+		bias.picks = p
+	}
+	bias.layout.scale = scale
+	if len(c.layers) > 0 {
+		before := c.layers[len(c.layers)-1]
+		switch op := before.op.(type) {
+		case arch.Conv:
+			if op.NoBias {
+				op.NoBias = false
+				before.op, before.params["b"] = op, bias
+				return nil
+			}
+		case arch.Linear:
+			if op.NoBias {
+				op.NoBias = false
+				before.op, before.params["b"] = op, bias
+				return nil
+			}
+		}
+	}
+	if count > maxRepeated {
+		return fmt.Errorf("it adds a tensor to %d channels: the most is %d", count, maxRepeated)
+	}
+	op := arch.Conv{Out: count, Window: arch.Window{Kernel: arch.Square(1)}, Groups: count}
+	c.pushAlike(n, op, map[string]*onnxParam{"w": {fill: 1}, "b": bias})
+	return nil
+}
+
+// bindFor makes the sides from first to last the channels, those before them the batch.
+func (c *onnxChain) bindFor(first, last int) error {
+	if last < 0 { // a number
+		return c.bindAnyhow()
+	}
+	d := slices.Concat(c.dims[last+1:], make([]axes, 2))
+	return c.bind(concat(c.dims[:first]...), concat(c.dims[first:last+1]...), d[0], concat(d[1:]...))
+}

@@ -1,0 +1,230 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/onnx"
+)
+
+// side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is true.
+func (a *arguments) side(v int64, rank int, end bool) int {
+	if v < 0 {
+		v += int64(rank)
+	}
+	if v < 0 || v > int64(rank) || v == int64(rank) && !end {
+		a.fail("axis %d of %d", v, rank)
+		return 0
+	}
+	return int(v)
+}
+
+func (c *onnxChain) flattenNode(n *onnx.Node, _ []*constant) error {
+	a := arguments{node: n}
+	axis := a.side(a.int("axis", 1), len(c.dims), true)
+	if a.err != nil {
+		return a.err
+	}
+	c.dims = []axes{concat(c.dims[:axis]...), concat(c.dims[axis:]...)}
+	c.vectorise(n)
+	return nil
+}
+
+// vectorise adds the Flatten that a network has, once the sides are N and all the rest. Where it does not, the layer that
+// needs a vector adds it.
+func (c *onnxChain) vectorise(n *onnx.Node) {
+	if !c.bound && len(c.first) == 4 && len(c.dims) == 2 && slices.Equal(c.dims[0], c.first[0]) && slices.Equal(c.dims[1], concat(c.first[1:]...)) {
+		if c.bind(c.first[0], c.first[1], c.first[2], c.first[3]) != nil {
+			return
+		}
+	}
+	if c.bound && len(c.dims) == 2 && slices.Equal(c.dims[0], c.image[0]) && slices.Equal(c.dims[1], concat(c.image[1:]...)) {
+		c.flatten(n)
+	}
+}
+
+func (c *onnxChain) reshapeNode(n *onnx.Node, in []*constant) error {
+	k := input(in, 1)
+	if k == nil {
+		return fmt.Errorf("its shape depends on the input's values")
+	}
+	target, err := k.list()
+	if err != nil {
+		return err
+	}
+	if len(target) > maxRank {
+		return fmt.Errorf("%d dimensions: the most is %d", len(target), maxRank)
+	}
+	a := arguments{node: n}
+	zeroIsZero := a.int("allowzero", 0) != 0
+	if a.err != nil {
+		return a.err
+	}
+	sizes, err := c.targetSizes(target, zeroIsZero)
+	if err != nil {
+		return err
+	}
+	if err := c.reshape(sizes); err != nil {
+		return err
+	}
+	c.vectorise(n)
+	return nil
+}
+
+// targetSizes resolves a Reshape's target: 0 is the input's side, -1 what is left over. One size may come out open.
+func (c *onnxChain) targetSizes(target []int64, zeroIsZero bool) ([]int, error) {
+	sizes := make([]int, len(target))
+	left, open, inferred := -1, -1, 1
+	known := uint64(1)
+	for i, v := range target {
+		switch {
+		case v == openSide:
+			sizes[i] = anyBatch
+		case v == 0 && !zeroIsZero:
+			if i >= len(c.dims) {
+				return nil, fmt.Errorf("a 0 for a side that its input lacks")
+			}
+			sizes[i] = c.dims[i].size()
+		case v == -1:
+			if left >= 0 {
+				return nil, fmt.Errorf("two sides of -1")
+			}
+			left = i
+			continue
+		case v < 1 || v > arch.MaxElements:
+			return nil, fmt.Errorf("a side of %d", v)
+		default:
+			sizes[i] = int(v)
+		}
+		if sizes[i] == anyBatch {
+			if open >= 0 {
+				return nil, fmt.Errorf("two sides that depend on the batch")
+			}
+			open = i
+			continue
+		}
+		if known *= uint64(sizes[i]); known > arch.MaxElements {
+			return nil, fmt.Errorf("its sides are too large")
+		}
+	}
+	all := concat(c.dims...)
+	batch := slices.ContainsFunc(all, func(x *axis) bool { return x.size == anyBatch })
+	for _, x := range all {
+		if x.size != anyBatch {
+			inferred *= x.size
+		}
+	}
+	switch {
+	case left >= 0 && batch && open < 0:
+		sizes[left] = anyBatch
+	case left >= 0:
+		if uint64(inferred)%known != 0 {
+			return nil, fmt.Errorf("its sides do not divide the %d values of its input", inferred)
+		}
+		sizes[left] = inferred / int(known)
+	case batch && open < 0:
+		return nil, fmt.Errorf("it fixes the batch, which the graph's input leaves open")
+	}
+	return sizes, nil
+}
+
+// axes reads the axes of Squeeze and Unsqueeze, nil where there are none: an attribute until opset 12, then an input.
+func (a *arguments) axes(in []*constant) []int64 {
+	k := input(in, 1)
+	if k == nil {
+		return a.ints("axes")
+	}
+	list, err := k.list()
+	if err != nil {
+		a.fail("axes: %v", err)
+	}
+	return list
+}
+
+func (c *onnxChain) squeeze(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	gone := make([]bool, len(c.dims))
+	for i, side := range c.dims {
+		gone[i] = given == nil && len(side) == 0
+	}
+	for _, v := range given {
+		if i := a.side(v, len(c.dims), false); a.err == nil {
+			gone[i] = true
+		}
+	}
+	if a.err != nil {
+		return a.err
+	}
+	var dims []axes
+	for i, side := range c.dims {
+		if !gone[i] {
+			dims = append(dims, side)
+		} else if len(side) > 0 {
+			return fmt.Errorf("axis %d has more than one value", i)
+		}
+	}
+	c.dims = dims
+	c.vectorise(n)
+	return nil
+}
+
+func (c *onnxChain) unsqueeze(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	rank := len(c.dims) + len(given)
+	if rank > maxRank {
+		return fmt.Errorf("%d dimensions: the most is %d", rank, maxRank)
+	}
+	isNew := make([]bool, rank)
+	for _, v := range given {
+		i := a.side(v, rank, false)
+		if a.err == nil && isNew[i] {
+			a.fail("axis %d twice", i)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		isNew[i] = true
+	}
+	dims := make([]axes, rank)
+	old := c.dims
+	for i := range dims {
+		if !isNew[i] {
+			dims[i], old = old[0], old[1:]
+		}
+	}
+	c.dims = dims
+	return nil
+}
+
+func (c *onnxChain) transpose(n *onnx.Node, _ []*constant) error {
+	a := arguments{node: n}
+	perm := a.ints("perm")
+	if a.err != nil {
+		return a.err
+	}
+	rank := len(c.dims)
+	if perm == nil {
+		for i := range rank {
+			perm = append(perm, int64(rank-1-i))
+		}
+	}
+	sorted := slices.Sorted(slices.Values(perm))
+	for i, v := range sorted {
+		if int64(i) != v {
+			sorted = nil
+			break
+		}
+	}
+	if len(sorted) != rank {
+		return fmt.Errorf("perm %v is no permutation of %d axes", perm, rank)
+	}
+	dims := make([]axes, rank)
+	for i, from := range perm {
+		dims[i] = c.dims[from]
+	}
+	c.dims = dims
+	return nil
+}
