@@ -72,7 +72,7 @@ func shapeText(shape []int) string {
 // Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names of a
 // known family. A file that lacks one, holds one of another shape, or holds anything else, is a *MatchError.
 func Match(f *File, placed []arch.Placed) (*Matched, error) {
-	candidates := namings(placed)
+	candidates := f.namings(placed)
 	if f.described != nil {
 		candidates = append([]naming{f.described.naming}, candidates...)
 	}

@@ -62,7 +62,16 @@ func (f *File) families(net *arch.Network) []naming {
 	if err != nil {
 		return nil
 	}
-	return namings(placed)
+	return f.namings(placed)
+}
+
+// namings are the known families' of a network, and the file's own.
+func (f *File) namings(placed []arch.Placed) []naming {
+	list := namings(placed)
+	if f.named != nil {
+		list = append(list, f.named(placed))
+	}
+	return list
 }
 
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file

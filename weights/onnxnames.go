@@ -92,16 +92,21 @@ func (c *onnxChain) weighted() []*onnxLayer {
 	return list
 }
 
-// network gives the chain's layers names: those of the network that the file says it is, or of the built-in that computes the
-// same, which then is the network; else the nodes' own. weighted are the names of the layers with parameters, in their order.
+// network is the chain as a network, and the names of its layers with parameters, in their order.
 func (c *onnxChain) network(f *File) (net *arch.Network, weighted []string, err error) {
-	plain := c.plain()
+	return f.recognise(c.plain())
+}
+
+// recognise gives the layers of a network that a file describes better names: those of the network that the file says it is, or
+// of the built-in that computes the same, which then is the network; else it stays. weighted are the names of the layers with
+// parameters, in their order.
+func (f *File) recognise(plain *arch.Network) (net *arch.Network, weighted []string, err error) {
 	placed, err := plain.Place(plain.Input)
 	if err != nil {
 		return nil, nil, err
 	}
 	does := effects(placed)
-	for _, candidate := range c.candidates(f) {
+	for _, candidate := range f.candidates(placed[len(placed)-1].Out.C) {
 		candidate.Input = plain.Input
 		names, ok := sameEffects(candidate, does)
 		if ok {
@@ -116,15 +121,14 @@ func (c *onnxChain) network(f *File) (net *arch.Network, weighted []string, err 
 	return plain, weighted, nil
 }
 
-// candidates are the network of the file's note, and the built-ins with as many classes as the chain has.
-func (c *onnxChain) candidates(f *File) []*arch.Network {
+// candidates are the network of the file's note, and the built-ins with a number of classes.
+func (f *File) candidates(classes int) []*arch.Network {
 	var list []*arch.Network
 	if note := f.Metadata[NetworkNote]; note != "" {
 		if net, err := arch.Decode(strings.NewReader(note)); err == nil {
 			list = append(list, net)
 		}
 	}
-	classes := c.mapShape().C
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
 		if err != nil {

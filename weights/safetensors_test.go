@@ -149,7 +149,6 @@ func TestOpenRefuses(t *testing.T) {
 		{"text", []byte("hello, weights"), `beginning "hello, weights"`},
 		{"zip", []byte("PK\x03\x04........"), "zip archive (PyTorch"},
 		{"pickle", []byte("\x80\x02}q\x00........"), "a pickle"},
-		{"hdf5", []byte("\x89HDF\r\n\x1a\n........"), "HDF5"},
 		{"web page", []byte("<!DOCTYPE html><html>"), "web page"},
 		{"long header", binary.LittleEndian.AppendUint64(nil, 1<<30), "not a safetensors file"},
 		{"header beyond the limit", append(binary.LittleEndian.AppendUint64(nil, 100_000_001), '{'), "longer than the format's limit of 100000000"},

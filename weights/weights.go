@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/internal/onnx"
 )
 
@@ -33,7 +35,9 @@ type File struct {
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
-	close     func() error
+	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
+	named func(placed []arch.Placed) naming
+	close func() error
 }
 
 // entry is a tensor not yet read.
@@ -102,13 +106,14 @@ var formats = []struct {
 }{
 	{"safetensors", isSafetensors, readSafetensors},
 	{"ONNX", onnx.IsModel, readONNX},
+	{"HDF5", hdf5.Is, readHDF5},
+	{"Keras", isKerasZip, readKerasZip},
 }
 
 // strangers are files people have that Open does not read, by their opening bytes.
 var strangers = []struct{ magic, name string }{
 	{"PK\x03\x04", "a zip archive (PyTorch .pth or NumPy .npz)"},
 	{"\x80\x02", "a pickle (an old PyTorch .pth)"},
-	{"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras .h5)"},
 	{"<", "a web page, perhaps a failed download"},
 	{"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"},
 }

@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+"""Writes weights/testdata/keras: one small network in each of the layouts that Keras has used, and its outputs.
+
+Needs Debian's python3-h5py and python3-numpy. Keras itself is not needed: the layouts are those of
+keras/src/legacy/saving/legacy_h5_format.py (Keras 1 and 2) and keras/src/saving/saving_lib.py (Keras 3).
+The outputs are computed here in float64, loop by loop.
+
+  VGGO_TESTDATA=... /usr/bin/python3 scripts/gen_keras.py
+
+With VGGO_TESTDATA it also sums up the arrays of the real files there, as h5py reads them.
+"""
+import io
+import json
+import os
+import zipfile
+
+import h5py
+import numpy as np
+
+OUT = os.path.join(os.path.dirname(__file__), "..", "weights", "testdata", "keras")
+H, W = 9, 8
+
+
+def conv(x, k, b, pad):  # x H,W,C; k rows,columns,in,out; pad (top, bottom), (left, right)
+    x = np.pad(x, (pad[0], pad[1], (0, 0)))
+    kh, kw, _, out = k.shape
+    y = np.zeros((x.shape[0] - kh + 1, x.shape[1] - kw + 1, out))
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] = np.tensordot(x[i : i + kh, j : j + kw], k, 3) + b
+    return y
+
+
+def pool(x):
+    h, w = x.shape[0] // 2, x.shape[1] // 2
+    return x[: 2 * h, : 2 * w].reshape(h, 2, w, 2, -1).max((1, 3))
+
+
+def forward(x, p, channels_first=False):
+    """One picture, H,W,C."""
+    x = np.maximum(conv(x, p["conv1"][0], p["conv1"][1], ((1, 1), (1, 1))), 0)
+    gamma, beta, mean, var = p["bn"]
+    x = gamma * (x - mean) / np.sqrt(var + 1e-3) + beta
+    x = np.maximum(conv(x, p["conv2"][0], p["conv2"][1], ((1, 0), (0, 1))), 0)
+    x = pool(x)
+    x = (x.transpose(2, 0, 1) if channels_first else x).reshape(-1)
+    x = np.maximum(x @ p["dense1"][0] + p["dense1"][1], 0)
+    x = x @ p["dense2"][0] + p["dense2"][1]
+    return x
+
+
+def parameters():
+    r = np.random.RandomState(4)
+    f = lambda *shape: (r.standard_normal(shape) * np.sqrt(2 / max(1, np.prod(shape[:-1])))).astype(np.float32)
+    # after conv2, whose zeros are one row above and one column to the right: 8 x 7, pooled 4 x 3
+    return {
+        "conv1": [f(3, 3, 3, 5), f(5)],
+        "bn": [1 + f(5) / 4, f(5), f(5) / 4, 1 + np.abs(f(5))],
+        "conv2": [f(3, 3, 5, 6), f(6)],
+        "dense1": [f(4 * 3 * 6, 7), f(7)],
+        "dense2": [f(7, 4), f(4)],
+    }
+
+
+LAYERS2 = [
+    ("InputLayer", {"batch_input_shape": [None, H, W, 3], "name": "input_1"}),
+    ("Conv2D", {"name": "conv1", "filters": 5, "kernel_size": [3, 3], "strides": [1, 1], "padding": "same", "data_format": "channels_last",
+                "dilation_rate": [1, 1], "groups": 1, "activation": "relu", "use_bias": True}),
+    ("BatchNormalization", {"name": "bn", "axis": [3], "momentum": 0.99, "epsilon": 0.001, "center": True, "scale": True}),
+    ("ZeroPadding2D", {"name": "zero_padding2d", "padding": [[1, 0], [0, 1]], "data_format": "channels_last"}),
+    ("Conv2D", {"name": "conv2", "filters": 6, "kernel_size": [3, 3], "strides": [1, 1], "padding": "valid", "activation": "linear", "use_bias": True}),
+    ("Activation", {"name": "activation", "activation": "relu"}),
+    ("MaxPooling2D", {"name": "pool", "pool_size": [2, 2], "strides": [2, 2], "padding": "valid"}),
+    ("Flatten", {"name": "flatten", "data_format": "channels_last"}),
+    ("Dense", {"name": "dense1", "units": 7, "activation": "relu", "use_bias": True}),
+    ("Dropout", {"name": "dropout", "rate": 0.5}),
+    ("Dense", {"name": "dense2", "units": 4, "activation": "softmax", "use_bias": True}),
+]
+
+
+def sequential(layers):
+    return {"class_name": "Sequential", "config": {"name": "sequential", "layers": [{"class_name": c, "config": s} for c, s in layers]}}
+
+
+def functional(layers):
+    out, last = [], None
+    for c, s in layers:
+        out.append({"class_name": c, "config": s, "name": s["name"], "inbound_nodes": [[[last, 0, 0, {}]]] if last else []})
+        last = s["name"]
+    return {"class_name": "Functional", "config": {"name": "model", "layers": out}}
+
+
+NAMES = {"conv1": ["kernel:0", "bias:0"], "conv2": ["kernel:0", "bias:0"], "dense1": ["kernel:0", "bias:0"], "dense2": ["kernel:0", "bias:0"],
+         "bn": ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"]}
+
+
+def texts(list):
+    return np.array([t.encode() for t in list]) if list else np.array([])
+
+
+def legacy(group, p, layers, names, split=None):
+    """Keras 1 and 2: layer_names and weight_names, split into several attributes where they are long."""
+    order = [s["name"] for _, s in layers]
+    if split:
+        for i in range(0, len(order), split):
+            group.attrs[f"layer_names{i // split}"] = texts(order[i : i + split])
+    else:
+        group.attrs["layer_names"] = texts(order)
+    for layer in order:
+        g = group.create_group(layer)
+        arrays = [n if n.startswith(layer) else layer + "/" + n for n in names.get(layer, [])]
+        g.attrs["weight_names"] = texts(arrays)
+        for n, v in zip(arrays, p.get(layer, [])):
+            g.create_dataset(n, data=v)
+
+
+def numbered(group, p, **how):
+    """Keras 3: layers/<class>_<count>/vars/<i>."""
+    for name, key in [("conv2d", "conv1"), ("conv2d_1", "conv2"), ("batch_normalization", "bn"), ("dense", "dense1"), ("dense_1", "dense2")]:
+        for i, v in enumerate(p[key]):
+            group.create_dataset(f"layers/{name}/vars/{i}", data=v, **(how if v.ndim > 1 else {}))
+    group.create_dataset("layers/dropout/seed_generator/vars/0", data=np.array([1, 2], np.uint32))
+
+
+def main():
+    os.makedirs(OUT, exist_ok=True)
+    p = parameters()
+    pictures = np.random.RandomState(5).rand(3, H, W, 3).astype(np.float32)
+    golden = {"pictures": pictures.transpose(0, 3, 1, 2).reshape(3, -1).tolist(), "logits": [forward(x, p).tolist() for x in pictures.astype(np.float64)]}
+    file = lambda name, **how: h5py.File(os.path.join(OUT, name), "w", **how)
+
+    with file("keras2.h5") as h:  # model.save
+        h.attrs["backend"], h.attrs["keras_version"], h.attrs["model_config"] = "tensorflow", "2.15.0", json.dumps(sequential(LAYERS2))
+        legacy(h.create_group("model_weights"), p, LAYERS2, NAMES)
+        h.create_dataset("optimizer_weights/Adam/m", data=np.zeros(3, np.float32))
+    with file("keras2-functional.h5") as h:
+        h.attrs["backend"], h.attrs["model_config"] = np.bytes_("tensorflow"), np.bytes_(json.dumps(functional(LAYERS2)))
+        legacy(h.create_group("model_weights"), p, LAYERS2, NAMES, split=4)
+    with file("keras2-weights.h5") as h:  # model.save_weights
+        legacy(h, p, LAYERS2, NAMES)
+    # Keras 1 with Theano: channels first, kernels out,in,rows,columns and turned, its own names
+    th = {k: list(v) for k, v in p.items()}
+    for k in ["conv1", "conv2"]:
+        th[k][0] = np.ascontiguousarray(p[k][0].transpose(3, 2, 0, 1)[:, :, ::-1, ::-1])
+    th["dense1"][0] = p["dense1"][0].reshape(4, 3, 6, 7).transpose(2, 0, 1, 3).reshape(-1, 7)
+    names1 = {k: [f"{k}_W", f"{k}_b"] for k in ["conv1", "conv2", "dense1", "dense2"]}
+    names1["bn"] = ["bn_gamma", "bn_beta", "bn_running_mean", "bn_running_std"]
+    layers1 = [
+        ("Convolution2D", {"batch_input_shape": [None, 3, H, W], "name": "conv1", "nb_filter": 5, "nb_row": 3, "nb_col": 3, "border_mode": "same",
+                           "subsample": [1, 1], "dim_ordering": "th", "activation": "relu", "bias": True}),
+        ("BatchNormalization", {"name": "bn", "axis": 1, "mode": 0, "momentum": 0.99, "epsilon": 0.001}),
+        ("ZeroPadding2D", {"name": "zero_padding2d", "padding": [[1, 0], [0, 1]], "dim_ordering": "th"}),
+        ("Convolution2D", {"name": "conv2", "nb_filter": 6, "nb_row": 3, "nb_col": 3, "border_mode": "valid", "subsample": [1, 1], "dim_ordering": "th",
+                           "activation": "linear", "bias": True}),
+        ("Activation", {"name": "activation", "activation": "relu"}),
+        ("MaxPooling2D", {"name": "pool", "pool_size": [2, 2], "strides": [2, 2], "border_mode": "valid", "dim_ordering": "th"}),
+        ("Flatten", {"name": "flatten"}),
+        ("Dense", {"name": "dense1", "output_dim": 7, "activation": "relu", "bias": True}),
+        ("Dropout", {"name": "dropout", "p": 0.5}),
+        ("Dense", {"name": "dense2", "output_dim": 4, "activation": "softmax", "bias": True}),
+    ]
+    with file("keras1-theano.h5") as h:
+        h.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [{"class_name": c, "config": s} for c, s in layers1]})
+        legacy(h.create_group("model_weights"), th, layers1, names1)
+    with file("keras3.weights.h5") as h:
+        numbered(h, p, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+    with file("keras3-latest.weights.h5", libver="latest") as h:
+        numbered(h, p)
+    inner = io.BytesIO()
+    with h5py.File(inner, "w") as h:
+        numbered(h, p)
+    layers3 = [(c, {("batch_shape" if k == "batch_input_shape" else k): v for k, v in s.items()}) for c, s in LAYERS2]
+    with zipfile.ZipFile(os.path.join(OUT, "keras3.keras"), "w") as z:
+        z.writestr(zipfile.ZipInfo("metadata.json"), json.dumps({"keras_version": "3.5.0"}))
+        z.writestr(zipfile.ZipInfo("config.json"), json.dumps(sequential(layers3)))
+        z.writestr(zipfile.ZipInfo("model.weights.h5"), inner.getvalue())
+    with open(os.path.join(OUT, "golden.json"), "w") as f:
+        json.dump(golden, f)
+
+
+def values():
+    """Shapes and weighted sums of every array of numbers, as TestKerasFiles takes them."""
+    golden = {}
+    folder = os.path.join(os.environ["VGGO_TESTDATA"], "weights", "keras")
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".h5"):
+            continue
+        arrays = golden[name] = {}
+
+        def visit(path, o):
+            if isinstance(o, h5py.Dataset) and not path.startswith("optimizer"):
+                v = o[()].astype(np.float64).reshape(-1)
+                weight = np.arange(v.size) % 7 + 1
+                arrays[path.removeprefix("model_weights/")] = {"shape": list(o.shape), "sum": float((v * weight).sum()), "abs": float((abs(v) * weight).sum())}
+
+        with h5py.File(os.path.join(folder, name), "r") as h:
+            h.visititems(visit)
+    with open(os.path.join(OUT, "values.json"), "w") as f:
+        json.dump(golden, f, indent=1)
+
+
+main()
+if "VGGO_TESTDATA" in os.environ:
+    values()
