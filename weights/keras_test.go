@@ -1,9 +1,16 @@
 package weights
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -107,6 +114,9 @@ func TestKerasVGG(t *testing.T) {
 			name := layer + "/" + layer + map[string]string{"w": "_W_1:0", "b": "_b_1:0"}[role]
 			if err := f.add(entry{name: name, shape: shapes[i], dtype: F32}); err != nil {
 				t.Fatal(err)
+			}
+			if got := kerasRole(name); got != role {
+				t.Errorf("%s is taken for %q", name, got)
 			}
 			l.array[role] = name
 		}
@@ -260,4 +270,95 @@ func FuzzHDF5(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKerasCIFAR10 runs a network that Keras trained on CIFAR-10's 10,000 test pictures, and compares with what PyTorch makes of the
+// same arrays, read by h5py.
+func TestKerasCIFAR10(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: CIFAR-10 is not classified")
+	}
+	if testing.Short() {
+		t.Skip("10,000 pictures take seconds")
+	}
+	text, err := os.ReadFile("testdata/keras/vggbn-cifar10.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.ReplaceAll(string(text), "\n", "")
+	pictures := cifarTest(t, filepath.Join(root, "cifar10-png.tar.gz"))
+	if len(pictures) != len(want) || len(want) != 10000 {
+		t.Fatalf("%d pictures, %d classes, want 10000", len(pictures), len(want))
+	}
+	net, params := fromFile(t, open(t, filepath.Join(root, "weights/keras/vggbn-cifar10.h5")))
+	plan, err := nn.Compile(net, params, nn.Options{Batch: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	batch := tensor.New(100, 3, 32, 32)
+	same := 0
+	for at := 0; at < len(pictures); at += batch.N {
+		for n := range batch.N {
+			to := batch.Images(n, n+1)
+			m := pictures[at+n]
+			for y := range 32 {
+				for x := range 32 {
+					c := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA)
+					for ch, v := range []uint8{c.R, c.G, c.B} {
+						to.Set(0, ch, y, x, float32(v)*(1.0/255))
+					}
+				}
+			}
+		}
+		if err := plan.Forward(batch); err != nil {
+			t.Fatal(err)
+		}
+		for n, class := range plan.Predictions() {
+			if class == int(want[at+n]-'0') {
+				same++
+			}
+		}
+	}
+	t.Logf("%d of 10000 classes as PyTorch's", same)
+	if same < 9990 {
+		t.Errorf("%d of 10000 classes are PyTorch's, want 9990", same)
+	}
+}
+
+// cifarTest decodes the test pictures in the order of their paths.
+func cifarTest(t *testing.T, path string) []image.Image {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]image.Image{}
+	for tar := tar.NewReader(unzipped); ; {
+		member, err := tar.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := strings.Index(member.Name, "test/"); at >= 0 && strings.HasSuffix(member.Name, ".png") {
+			m, err := png.Decode(tar)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[member.Name[at:]] = m
+		}
+	}
+	var list []image.Image
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, found[name])
+	}
+	return list
 }

@@ -1,0 +1,346 @@
+package hdf5
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+)
+
+type chunk struct {
+	at   []int // its first element's index
+	data []byte
+	mask uint32 // of filters that were left out
+}
+
+type filter struct {
+	id   uint16
+	size int // of shuffle's elements
+}
+
+const (
+	deflate    = 1
+	shuffle    = 2
+	fletcher32 = 3
+)
+
+var filterNames = map[uint16]string{4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32015: "zstd"}
+
+// readFilters reads a filter pipeline message (IV.A.2.l).
+func (d *Dataset) readFilters(c *cursor) error {
+	version, count := c.u8(), int(c.u8())
+	switch {
+	case c.err != nil:
+		return c.err
+	case version == 1:
+		c.skip(6)
+	case version != 2:
+		return c.fail("filter message version %d: 1 and 2 are known", version)
+	}
+	if count > 32 {
+		return c.fail("%d filters: the most is 32", count)
+	}
+	for range count {
+		id := c.u16()
+		name := uint16(0)
+		if version == 1 || id >= 256 {
+			name = c.u16()
+		}
+		c.skip(2)
+		values := int(c.u16())
+		start := c.pos
+		c.skip(int(name))
+		if version == 1 {
+			c.align(start)
+		}
+		f := filter{id: id}
+		for i := range values {
+			v := c.u32()
+			if i == 0 {
+				f.size = int(v)
+			}
+		}
+		if version == 1 && values%2 != 0 {
+			c.skip(4)
+		}
+		if c.err != nil {
+			return c.err
+		}
+		if id != deflate && id != shuffle && id != fletcher32 {
+			known := filterNames[id]
+			if known == "" {
+				known = fmt.Sprintf("number %d", id)
+			}
+			return c.fail("compressed by filter %s: gzip, shuffle and fletcher32 are read", known)
+		}
+		d.filters = append(d.filters, f)
+	}
+	return nil
+}
+
+// readChunks reads the shape of chunks, with the element's size as last dimension, and their tree (III.A.1).
+func (d *Dataset) readChunks(c *cursor, rank int, tree uint64) error {
+	if c.err == nil && rank != len(d.Shape)+1 {
+		return c.fail("chunks of %d dimensions in an array of %d", rank-1, len(d.Shape))
+	}
+	for range d.Shape {
+		d.chunkShape = append(d.chunkShape, int(c.u32()))
+	}
+	if size := c.u32(); c.err == nil && int(size) != d.Size {
+		return c.fail("chunks of elements of %d bytes in an array of %d", size, d.Size)
+	}
+	if c.err != nil {
+		return c.err
+	}
+	if _, err := d.chunkBytes(c); err != nil {
+		return err
+	}
+	if d.bytes == 0 {
+		return nil
+	}
+	if tree == undefined {
+		return c.fail("an array that was never written")
+	}
+	if err := d.walkChunks(tree, 0); err != nil {
+		return err
+	}
+	return d.checkChunks(c)
+}
+
+// chunkBytes is the size of a chunk as it was before compression.
+func (d *Dataset) chunkBytes(c *cursor) (int, error) {
+	size := uint64(d.Size)
+	for _, n := range d.chunkShape {
+		hi, lo := bits.Mul64(size, uint64(n))
+		if n < 1 || hi != 0 || lo > maxBytes {
+			return 0, c.fail("chunks of shape %v", d.chunkShape)
+		}
+		size = lo
+	}
+	return int(size), nil
+}
+
+func (d *Dataset) walkChunks(addr uint64, depth int) error {
+	f := d.f
+	if err := f.step(addr); err != nil {
+		return err
+	}
+	c := f.at(addr)
+	if depth > maxDepth {
+		return c.fail("a tree of more than %d levels", maxDepth)
+	}
+	c.magic("TREE")
+	kind, level := c.u8(), c.u8()
+	used := c.u16()
+	c.skip(2 * f.o)
+	if c.err == nil && kind != 1 {
+		return c.fail("a tree of kind %d where chunks' is expected", kind)
+	}
+	for range used {
+		if err := f.step(c.pos); err != nil {
+			return err
+		}
+		size, mask := c.u32(), c.u32()
+		at := make([]int, len(d.Shape))
+		for i := range at {
+			at[i] = int(c.number(8))
+		}
+		c.skip(8)
+		child := c.offset()
+		if c.err != nil {
+			return c.err
+		}
+		if level > 0 {
+			if err := d.walkChunks(child, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.addChunk(at, child, uint64(size), mask, c); err != nil {
+			return err
+		}
+	}
+	return c.err
+}
+
+func (d *Dataset) addChunk(at []int, addr, size uint64, mask uint32, c *cursor) error {
+	for i, n := range at {
+		if n < 0 || n >= d.Shape[i] || n%d.chunkShape[i] != 0 {
+			return c.fail("a chunk at %v of an array of %v", at, d.Shape)
+		}
+	}
+	p := d.f.part(addr, size)
+	d.chunks = append(d.chunks, chunk{at, p.bytes(size), mask})
+	return p.err
+}
+
+// checkChunks sees that the chunks are all there, and that their bytes can make what the array takes before it is taken.
+func (d *Dataset) checkChunks(c *cursor) error {
+	want := 1
+	for i, n := range d.Shape {
+		want *= (n + d.chunkShape[i] - 1) / d.chunkShape[i]
+	}
+	seen := make(map[int]bool, len(d.chunks))
+	size, err := d.chunkBytes(c)
+	if err != nil {
+		return err
+	}
+	for _, k := range d.chunks {
+		index := 0
+		for i, n := range k.at {
+			index = index*((d.Shape[i]+d.chunkShape[i]-1)/d.chunkShape[i]) + n/d.chunkShape[i]
+		}
+		if seen[index] {
+			return c.fail("two chunks at %v", k.at)
+		}
+		seen[index] = true
+		if size > deflateRatio*(len(k.data)+16) {
+			return c.fail("a chunk of %d bytes cannot hold %d", len(k.data), size)
+		}
+	}
+	if len(d.chunks) != want {
+		return c.fail("%d of %d chunks: the others were never written", len(d.chunks), want)
+	}
+	return nil
+}
+
+// readChunksV4 reads what HDF5 1.10 and later write when asked for their latest format.
+func (d *Dataset) readChunksV4(c *cursor) error {
+	flags, rank, width := c.u8(), int(c.u8()), int(c.u8())
+	if c.err == nil && (rank != len(d.Shape)+1 || width < 1 || width > 8) {
+		return c.fail("chunks of %d dimensions in an array of %d", rank-1, len(d.Shape))
+	}
+	for range d.Shape {
+		n := c.number(width)
+		d.chunkShape = append(d.chunkShape, int(min(n, 1<<40)))
+	}
+	if size := c.number(width); c.err == nil && int(size) != d.Size {
+		return c.fail("chunks of elements of %d bytes in an array of %d", size, d.Size)
+	}
+	if c.err != nil {
+		return c.err
+	}
+	size, err := d.chunkBytes(c)
+	if err != nil {
+		return err
+	}
+	index := c.u8()
+	if c.err == nil && index != 1 {
+		return c.fail("chunks by index kind %d are not read: h5py writes a plain tree without libver=\"latest\"", index)
+	}
+	stored, mask := uint64(size), uint32(0)
+	if flags&2 != 0 {
+		stored, mask = c.length(), c.u32()
+	}
+	at := c.offset()
+	if c.err != nil {
+		return c.err
+	}
+	if at == undefined {
+		return c.fail("an array that was never written")
+	}
+	if err := d.addChunk(make([]int, len(d.Shape)), at, stored, mask, c); err != nil {
+		return err
+	}
+	return d.checkChunks(c)
+}
+
+// place copies a chunk's rows into the array, as far as they lie in it.
+func (d *Dataset) place(out, data []byte, at []int) {
+	rank := len(d.Shape)
+	if rank == 0 {
+		copy(out, data)
+		return
+	}
+	var walk func(axis, to, from int)
+	walk = func(axis, to, from int) {
+		n := min(d.chunkShape[axis], d.Shape[axis]-at[axis])
+		if axis == rank-1 {
+			copy(out[(to*d.Shape[axis]+at[axis])*d.Size:][:n*d.Size], data[from*d.chunkShape[axis]*d.Size:])
+			return
+		}
+		for i := range n {
+			walk(axis+1, to*d.Shape[axis]+at[axis]+i, from*d.chunkShape[axis]+i)
+		}
+	}
+	walk(0, 0, 0)
+}
+
+// unfilter undoes a chunk's filters, last to first.
+func (d *Dataset) unfilter(k chunk) ([]byte, error) {
+	size := d.Size
+	for _, n := range d.chunkShape {
+		size *= n
+	}
+	data := k.data
+	for i := len(d.filters) - 1; i >= 0; i-- {
+		if k.mask>>i&1 != 0 {
+			continue
+		}
+		switch f := d.filters[i]; f.id {
+		case fletcher32:
+			if len(data) < 4 {
+				return nil, errors.New("no room for its checksum")
+			}
+			sum := binary.LittleEndian.Uint32(data[len(data)-4:])
+			if data = data[:len(data)-4]; fletcher(data) != sum {
+				return nil, errors.New("its checksum is wrong")
+			}
+		case deflate:
+			z, err := zlib.NewReader(bytes.NewReader(data))
+			if err != nil {
+				return nil, err
+			}
+			data, err = io.ReadAll(io.LimitReader(z, int64(size)+4*int64(i)+1)) // each filter before it may add a checksum
+			if err != nil {
+				return nil, err
+			}
+		case shuffle:
+			data = unshuffle(data, f.size)
+		}
+	}
+	if len(data) != size {
+		return nil, fmt.Errorf("%d bytes or more, not %d", len(data), size)
+	}
+	return data, nil
+}
+
+// unshuffle puts elements together whose first bytes stand first, then the second ones.
+func unshuffle(data []byte, size int) []byte {
+	if size < 2 || len(data) < size {
+		return data
+	}
+	n := len(data) / size
+	out := make([]byte, len(data))
+	for i := range n {
+		for b := range size {
+			out[i*size+b] = data[b*n+i]
+		}
+	}
+	copy(out[n*size:], data[n*size:])
+	return out
+}
+
+// fletcher is the library's own variant of Fletcher's checksum (H5_checksum_fletcher32), over big-endian words.
+func fletcher(data []byte) uint32 {
+	var a, b uint32
+	fold := func() { a, b = a&0xffff+a>>16, b&0xffff+b>>16 }
+	for len(data) >= 2 {
+		for n := 0; n < 360 && len(data) >= 2; n++ {
+			a += uint32(data[0])<<8 | uint32(data[1])
+			b += a
+			data = data[2:]
+		}
+		fold()
+	}
+	if len(data) > 0 {
+		a += uint32(data[0]) << 8
+		b += a
+		fold()
+	}
+	fold()
+	return b<<16 | a
+}
