@@ -33,7 +33,8 @@ var rooms = []struct {
 	{"nn", []string{"internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
-	{"weights", []string{"internal/hdf5", "internal/kernel", "internal/onnx", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"internal/pickle", nil},
+	{"weights", []string{"internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},

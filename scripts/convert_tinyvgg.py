@@ -111,4 +111,5 @@ def main():
     print(f"{right} of {IMAGES} right")
 
 
-main()
+if __name__ == "__main__":
+    main()

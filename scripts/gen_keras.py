@@ -226,9 +226,10 @@ def vgg16(path):
                 g.create_dataset(f"{layer}_b_1:0", data=np.zeros(shape[-1], np.float32))
 
 
-if sys.argv[1:2] == ["vgg16"]:
-    vgg16(sys.argv[2])
-    sys.exit()
-main()
-if "VGGO_TESTDATA" in os.environ:
-    values()
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["vgg16"]:
+        vgg16(sys.argv[2])
+        sys.exit()
+    main()
+    if "VGGO_TESTDATA" in os.environ:
+        values()

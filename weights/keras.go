@@ -1,8 +1,6 @@
 package weights
 
 import (
-	"archive/zip"
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,38 +41,21 @@ func (f *File) hdf5Error(err error) error {
 	return fmt.Errorf("%s: %w", f.Path, err)
 }
 
-// isKerasZip knows a .keras archive, whose members stand in this order.
-func isKerasZip(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("PK\x03\x04")) && len(head) > 43 && string(head[30:43]) == "metadata.json"
-}
-
-// readKerasZip reads the members of a .keras archive, which Keras stores without compression.
-func readKerasZip(f *File, data []byte) error {
-	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+// readKerasZip reads a .keras archive, whose members Keras stores without compression.
+func readKerasZip(f *File, members map[string]member) error {
+	inner := members["model.weights.h5"]
+	if inner.raw == nil {
+		return &FormatError{f.Path, 0, "model.weights.h5 is compressed: Keras stores it as it is"}
+	}
+	config, err := members["config.json"].bytes()
 	if err != nil {
-		return &FormatError{f.Path, 0, err.Error()}
+		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	members := map[string][]byte{}
-	for _, m := range archive.File {
-		if m.Name != "config.json" && m.Name != "model.weights.h5" {
-			continue
-		}
-		at, err := m.DataOffset()
-		switch {
-		case err != nil:
-			return &FormatError{f.Path, 0, err.Error()}
-		case m.Method != zip.Store:
-			return &FormatError{f.Path, at, m.Name + " is compressed: Keras stores it as it is"}
-		case m.UncompressedSize64 > uint64(len(data)) || at < 0 || uint64(at) > uint64(len(data))-m.UncompressedSize64:
-			return &FormatError{f.Path, at, m.Name + " goes beyond the file's end"}
-		}
-		members[m.Name] = data[at : uint64(at)+m.UncompressedSize64]
-	}
-	h, err := hdf5.Read(members["model.weights.h5"])
+	h, err := hdf5.Read(inner.raw)
 	if err != nil {
 		return fmt.Errorf("%s: model.weights.h5: %w", f.Path, err)
 	}
-	k := &keras{file: f, config: string(members["config.json"])}
+	k := &keras{file: f, config: string(config)}
 	if err := k.read(h); err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}

@@ -245,8 +245,8 @@ func FuzzHDF5(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file := &File{Path: "fuzz"}
 		read := readHDF5
-		if isKerasZip(data) {
-			read = readKerasZip
+		if isZip(data) {
+			read = readZip
 		} else if !hdf5.Is(data) {
 			return
 		}

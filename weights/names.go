@@ -21,6 +21,7 @@ func namings(placed []arch.Placed) []naming {
 	list := []naming{
 		{"vggo", plain(ownNames(placed)), "", nothing},
 		{"torchvision", plain(torchvisionNames(placed)), "imagenet", torchCounter},
+		{"PyTorch", plain(moduleNames(placed)), "", torchCounter},
 		{"TinyVGG", plain(tinyNames(placed, "block_")), "unit", torchCounter},
 		{"TinyVGG", plain(tinyNames(placed, "conv_block_")), "unit", torchCounter},
 		{"the article", articleSources(placed, ""), "", nothing},
@@ -33,7 +34,7 @@ func namings(placed []arch.Placed) []naming {
 }
 
 // families are the names of namings for messages.
-const families = "vggo, torchvision, timm, TinyVGG or the article"
+const families = "vggo, PyTorch, torchvision, timm, TinyVGG or the article"
 
 func nothing(string) bool { return false }
 
@@ -52,6 +53,15 @@ func ownNames(placed []arch.Placed) map[string]string {
 		for _, p := range layer.Params {
 			names[p.Name] = p.Name
 		}
+	}
+	return names
+}
+
+// moduleNames are those of PyTorch modules called as our layers: conv1_1.weight.
+func moduleNames(placed []arch.Placed) map[string]string {
+	names := make(map[string]string)
+	for _, layer := range placed {
+		torchNames(names, layer, layer.Name)
 	}
 	return names
 }

@@ -144,13 +144,13 @@ func TestOpenRefuses(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		{"empty", nil, "byte 0: not a safetensors file: 0 bytes"},
-		{"short", []byte{1, 0, 0}, "not a safetensors file: 3 bytes"},
+		{"empty", nil, "byte 0: no format that vggo reads: 0 bytes"},
+		{"short", []byte{1, 0, 0}, "no format that vggo reads: 3 bytes"},
 		{"text", []byte("hello, weights"), `beginning "hello, weights"`},
-		{"zip", []byte("PK\x03\x04........"), "zip archive (PyTorch"},
+		{"zip", []byte("PK\x03\x04........"), "a broken zip archive: not a valid zip file"},
 		{"pickle", []byte("\x80\x02}q\x00........"), "a pickle"},
 		{"web page", []byte("<!DOCTYPE html><html>"), "web page"},
-		{"long header", binary.LittleEndian.AppendUint64(nil, 1<<30), "not a safetensors file"},
+		{"long header", binary.LittleEndian.AppendUint64(nil, 1<<30), "no format that vggo reads"},
 		{"header beyond the limit", append(binary.LittleEndian.AppendUint64(nil, 100_000_001), '{'), "longer than the format's limit of 100000000"},
 		{"header cut", append(binary.LittleEndian.AppendUint64(nil, 50), `{"a":`...), "truncated: the header ends at byte 58, the file at 13"},
 		{"header unclosed", build(`{"a":{"dtype":"F32"`), "header: "},

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -107,13 +108,13 @@ var formats = []struct {
 	{"safetensors", isSafetensors, readSafetensors},
 	{"ONNX", onnx.IsModel, readONNX},
 	{"HDF5", hdf5.Is, readHDF5},
-	{"Keras", isKerasZip, readKerasZip},
+	{"zip", isZip, readZip}, // which says whose
+	{"PyTorch", isPickle, readPickle},
+	{"NumPy", isNPY, readNPY},
 }
 
 // strangers are files people have that Open does not read, by their opening bytes.
 var strangers = []struct{ magic, name string }{
-	{"PK\x03\x04", "a zip archive (PyTorch .pth or NumPy .npz)"},
-	{"\x80\x02", "a pickle (an old PyTorch .pth)"},
 	{"<", "a web page, perhaps a failed download"},
 	{"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"},
 }
@@ -134,6 +135,9 @@ func Open(path string) (*File, error) {
 }
 
 func (f *File) read(data []byte) error {
+	if name := notYet(f.Path); name != "" {
+		return &FormatError{f.Path, 0, name + " is not yet read: convert it to safetensors, ONNX or Keras' .h5"}
+	}
 	for _, format := range formats {
 		if format.knows(data) {
 			f.Format = format.name
@@ -142,10 +146,24 @@ func (f *File) read(data []byte) error {
 	}
 	for _, s := range strangers {
 		if bytes.HasPrefix(data, []byte(s.magic)) {
-			return &FormatError{f.Path, 0, "not safetensors but " + s.name}
+			return &FormatError{f.Path, 0, "no weights but " + s.name}
 		}
 	}
-	return &FormatError{f.Path, 0, fmt.Sprintf("not a safetensors file: %d bytes, beginning %q", len(data), data[:min(len(data), 16)])}
+	return &FormatError{f.Path, 0, fmt.Sprintf("no format that vggo reads: %d bytes, beginning %q", len(data), data[:min(len(data), 16)])}
+}
+
+// notYet names the formats that are known by their files' names alone, and not read.
+func notYet(path string) string {
+	name := filepath.Base(path)
+	switch {
+	case strings.HasSuffix(name, ".caffemodel"):
+		return "a model of Caffe's"
+	case name == "checkpoint", strings.HasSuffix(name, ".index"), strings.Contains(name, ".data-0"), strings.HasSuffix(name, ".ckpt"):
+		return "a TensorFlow checkpoint"
+	case strings.HasSuffix(name, ".pb"):
+		return "a TensorFlow graph"
+	}
+	return ""
 }
 
 // Names lists the tensors in the order of their data in the file.

@@ -218,7 +218,7 @@ func TestClassifyRefuses(t *testing.T) {
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
 		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG or PNG", ""},
 		{"missing weights", []string{good, "-m", "tinyvgg", "-w", tinyWeights + "x"}, 1, tinyWeights + "x", ""},
-		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "not a safetensors file", "vggo reads safetensors"},
+		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "no format that vggo reads", "vggo reads safetensors"},
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
 		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "--model must name"},
 		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1, "another network's weights: it has encoder.weight", "--model must name"},

@@ -133,6 +133,13 @@ var weightWriters = map[string]func(path string, net *arch.Network, placed []arc
 		}
 		return weights.Write(path, tensors, notes)
 	},
+	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error {
+		tensors, err := tensorsOf(placed, from)
+		if err != nil {
+			return err
+		}
+		return weights.WriteNPZ(path, tensors, notes)
+	},
 	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.Matched, notes map[string]string) error {
 		return weights.WriteONNX(path, net, net.Input, from.Param, notes)
 	},

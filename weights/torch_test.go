@@ -1,0 +1,343 @@
+package weights
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+)
+
+// TestOneNetworkInAllFormats reads a small VGG with batch norm as PyTorch, NumPy and ONNX's exporter write it. TestKeras reads the
+// same one: the outputs are its.
+func TestOneNetworkInAllFormats(t *testing.T) {
+	text, err := os.ReadFile("testdata/keras/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Pictures [][]float32
+		Logits   [][]float64
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	rewritten := filepath.Join(t.TempDir(), "again.npz")
+	for _, c := range []struct{ file, format string }{
+		{"zip.pth", "PyTorch"}, {"legacy.pth", "PyTorch"}, {"checkpoint.pth", "PyTorch"}, {"views.pth", "PyTorch"}, {"views-legacy.pth", "PyTorch"},
+		{"plain.npz", "NumPy"}, {"compressed.npz", "NumPy"}, {"plain.safetensors", "safetensors"}, {"small.onnx", "ONNX"}, {rewritten, "NumPy"},
+	} {
+		t.Run(filepath.Base(c.file), func(t *testing.T) {
+			path := c.file
+			if !filepath.IsAbs(path) {
+				path = filepath.Join("testdata/torch", c.file)
+			}
+			f := open(t, path)
+			if f.Format != c.format {
+				t.Errorf("format %s, want %s", f.Format, c.format)
+			}
+			net, err := f.Network()
+			var undescribed *UndescribedError
+			if errors.As(err, &undescribed) {
+				net, err = arch.Decode(strings.NewReader(kerasSmall))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			placed, err := net.Place(net.Input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := Match(f, placed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			params, err := nn.NewParams(net, net.Input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := params.Load(m.Param); err != nil {
+				t.Fatal(err)
+			}
+			for i, picture := range golden.Pictures {
+				in := tensor.New(1, 3, 9, 8)
+				copy(in.Data, picture)
+				got := outputOf(t, net, params, in).Data
+				for j, want := range golden.Logits[i] {
+					if !(math.Abs(float64(got[j])-want) < 1e-5) {
+						t.Fatalf("picture %d: logits %v, want %v", i, got, golden.Logits[i])
+					}
+				}
+			}
+			if c.file == "plain.npz" {
+				var tensors []Tensor
+				for _, layer := range placed {
+					for _, p := range layer.Params {
+						tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: params.Get(p.Name).Data})
+					}
+				}
+				if err := WriteNPZ(rewritten, tensors, map[string]string{NetworkNote: kerasSmall}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	if f := open(t, rewritten); f.entries[0].raw == nil || f.Metadata[NetworkNote] == "" {
+		t.Error("what WriteNPZ stores is not mapped, or lost its notes")
+	} else if _, ok := kernel.Float32s(f.entries[0].raw); !ok {
+		t.Error("what WriteNPZ stores is not aligned")
+	}
+}
+
+// TestTorchRefusesCode: a whole module is code.
+func TestTorchRefusesCode(t *testing.T) {
+	_, err := Open("testdata/torch/module.pth")
+	var broken *FormatError
+	if !errors.As(err, &broken) || !strings.Contains(err.Error(), "loading it would run code; tensors alone come from torch.save(model.state_dict(), path) in Python") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTinyVGGOnFashion classifies Fashion-MNIST's 10,000 test pictures with a file of PyTorch's, and compares with PyTorch.
+func TestTinyVGGOnFashion(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: Fashion-MNIST is not classified")
+	}
+	text, err := os.ReadFile("testdata/torch/tinyvgg-fashionmnist.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.ReplaceAll(string(text), "\n", "")
+	images, err := vision.ReadIDXFile(filepath.Join(root, "fashion-mnist/t10k-images-idx3-ubyte.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, params := fromFile(t, open(t, filepath.Join(root, "weights/pytorch/tinyvgg-fashionmnist.pth")))
+	if net.Name != "tinyvgg" {
+		t.Errorf("network %s", net.Name)
+	}
+	plan, err := nn.Compile(net, params, nn.Options{Batch: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	recipe := vision.Unit(28, 28, 1)
+	batch := tensor.New(100, 1, 28, 28)
+	same := 0
+	for at := 0; at < len(want); at += batch.N {
+		for n := range batch.N {
+			p, err := images.Picture(at + n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := recipe.Put(batch, n, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := plan.Forward(batch); err != nil {
+			t.Fatal(err)
+		}
+		for n, class := range plan.Predictions() {
+			if class == int(want[at+n]-'0') {
+				same++
+			}
+		}
+	}
+	t.Logf("%d of %d classes as PyTorch's", same, len(want))
+	if len(want) != 10000 || same < 9990 {
+		t.Errorf("%d of %d classes are PyTorch's, want 9990 of 10000", same, len(want))
+	}
+}
+
+// TestEveryRealFile opens every file of weights there is, and reads every tensor of those that open.
+func TestEveryRealFile(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: no real files are read")
+	}
+	refused := map[string]string{ // the end of the path → of the reason
+		"caffe/mnist_lenet5_96.13.caffemodel":                     "Caffe",
+		"tensorflow/vggbn-trial_0/checkpoint":                     "TensorFlow",
+		"tensorflow/vggbn-trial_0/checkpoint.index":               "TensorFlow",
+		"tensorflow/vggbn-trial_0/checkpoint.data-00000-of-00001": "TensorFlow",
+	}
+	count := map[string]int{}
+	err := filepath.WalkDir(filepath.Join(root, "weights"), func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "LICENSE") || strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".md") {
+			return err
+		}
+		for end, reason := range refused {
+			if strings.HasSuffix(path, end) {
+				delete(refused, end)
+				if _, err := Open(path); err == nil || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), "not yet") {
+					t.Errorf("%s: %v, want a refusal that speaks of %s and says not yet", path, err, reason)
+				}
+				return nil
+			}
+		}
+		f, err := Open(path)
+		if err != nil {
+			t.Errorf("%v", err)
+			return nil
+		}
+		defer f.Close()
+		for _, name := range f.Names() {
+			info, _ := f.Info(name)
+			v, err := f.Tensor(name)
+			if holdsWeights(info.DType) && (err != nil || len(v.Data) != product(info.Shape)) {
+				t.Errorf("%s: %s: %d values of %v (%v)", path, name, len(v.Data), info.Shape, err)
+			}
+			count[f.Format]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(refused) > 0 {
+		t.Errorf("not found: %v", slices.Sorted(maps.Keys(refused)))
+	}
+	t.Logf("tensors by format: %v", count)
+}
+
+// TestTorchTensors reads tensors of each type and format: 2 x 3 of 1 to 6 in Fortran's order, and others.
+func TestTorchTensors(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: no tensors of PyTorch's are read")
+	}
+	text, err := os.ReadFile("testdata/torch/tensors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden map[string]map[string]struct {
+		Shape  []int
+		Values []float32
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	for file, tensors := range golden {
+		f := open(t, filepath.Join(root, "weights/pytorch/tensors", file))
+		for name, want := range tensors {
+			info, ok := f.Info(name)
+			if !ok || !slices.Equal(info.Shape, want.Shape) {
+				t.Errorf("%s: %v is not %s of %v", file, f.Names(), name, want.Shape)
+				continue
+			}
+			if info.DType == "I64" {
+				continue
+			}
+			if got, err := f.Tensor(name); err != nil || !slices.Equal(got.Data, want.Values) {
+				t.Errorf("%s: %s is %v, want %v (%v)", file, name, got.Data, want.Values, err)
+			}
+		}
+	}
+}
+
+// TestHostileFiles: pickles and archives made to run code or to break parsers end in an error or hold no surprise, and take no memory.
+func TestHostileFiles(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: no hostile files are opened")
+	}
+	paths, err := filepath.Glob(filepath.Join(root, "hostile", "*"))
+	if err != nil || len(paths) < 50 {
+		t.Fatalf("%d files (%v)", len(paths), err)
+	}
+	opens := []string{"pytorch_model.bin", "int_arrays.npz"} // a real transformer's weights, and numbers alone
+	unpickled := 0
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if name == "LICENSE" {
+			continue
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f, err := Open(path)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+			t.Errorf("%s takes %d bytes", name, took)
+		}
+		if err == nil {
+			if !slices.Contains(opens, name) {
+				t.Errorf("%s opens, with %v", name, f.Names())
+			}
+			f.Close()
+			continue
+		}
+		var broken *FormatError
+		if !errors.As(err, &broken) {
+			t.Errorf("%s: %T %v", name, err, err)
+		}
+		// Most are refused by their opening bytes. The machine behind would refuse them too.
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loader := torchLoader(func(dtype DType, _ string, count int) (*storage, error) {
+			return &storage{dtype: dtype, count: count}, nil
+		})
+		if _, _, err := loader.Load(data); err == nil && name != "benign0_v3.pkl" {
+			t.Errorf("%s is unpickled", name)
+		} else if errors.As(err, new(*pickle.RefusedError)) {
+			unpickled++
+		}
+	}
+	if unpickled < 30 {
+		t.Errorf("%d of the hostile pickles are refused for what they call, want 30", unpickled)
+	}
+}
+
+// FuzzPickle opens damaged pickles and archives.
+func FuzzPickle(f *testing.F) {
+	for _, name := range []string{"zip.pth", "legacy.pth", "checkpoint.pth", "views.pth", "views-legacy.pth", "plain.npz", "compressed.npz", "module.pth"} {
+		data, err := os.ReadFile(filepath.Join("testdata/torch", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add(append([]byte(npyMagic+"\x01\x00\x76\x00"), []byte("{'descr': '>f4', 'fortran_order': True, 'shape': (1, 2), }"+strings.Repeat(" ", 59)+"\n12345678")...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file := &File{Path: "fuzz"}
+		var err error
+		switch {
+		case isZip(data):
+			err = readZip(file, data)
+		case isPickle(data):
+			err = readPickle(file, data)
+		case isNPY(data):
+			err = readNPY(file, data)
+		default:
+			return
+		}
+		if err != nil {
+			return
+		}
+		file.close = func() error { return nil }
+		total := 0
+		for _, name := range file.Names() {
+			info, _ := file.Info(name)
+			if total += product(info.Shape) * sizes[info.DType]; total > 1<<26 {
+				return
+			}
+			if v, err := file.Tensor(name); err == nil && len(v.Data) != product(info.Shape) {
+				t.Fatalf("%s: %d values of shape %v", name, len(v.Data), info.Shape)
+			}
+		}
+	})
+}
