@@ -8,7 +8,8 @@ Run with Debian's python3, python3-pil and python3-torchvision (the versions use
 Pictures are random noise over a gradient, so that every weight of the filter shows. Each case has the input pixels and,
 as base64,
 
-  resize   Image.resize((w, h), BILINEAR)
+  resize   Image.resize((w, h), BILINEAR) and BICUBIC
+  files    a file of each format, opened and converted
   grey     Image.convert("L")
   orient   a JPEG with an EXIF orientation, opened and turned by ImageOps.exif_transpose
   recipe   torchvision's Resize, CenterCrop, ToTensor and Normalize, float32
@@ -54,6 +55,39 @@ def recipe(size, crop):
     ])
 
 
+def files(rng):
+    """Files by Pillow's writers, and what Pillow reads of them. off is how many levels another decoder of JPEG may be away."""
+    smooth = Image.fromarray(picture(rng, 9, 7, 3)).resize((45, 35), Image.BICUBIC)  # JPEG is for pictures without noise
+    smooth = smooth.crop((0, 0, 43, 29))
+    odd, list = Image.fromarray(picture(rng, 19, 13, 3)), []
+
+    def add(name, made, off=0, **how):
+        file = io.BytesIO()
+        made.save(file, how.pop("format", name.split()[0].upper()), **how)
+        read = Image.open(io.BytesIO(file.getvalue()))
+        read = read.convert("L" if read.mode == "L" else "RGB")
+        pixels = np.asarray(read)
+        list.append({"name": name, "file": base64.b64encode(file.getvalue()).decode(), "off": off,
+                     "out": samples(pixels.reshape(pixels.shape[0], pixels.shape[1], -1))})
+
+    for sampling, name in enumerate(["4:4:4", "4:2:2", "4:2:0"]):
+        add(f"jpeg {name}", smooth, 2, quality=90, subsampling=sampling)
+        add(f"jpeg {name} progressive", smooth, 2, quality=90, subsampling=sampling, progressive=True)
+        add(f"jpeg {name} narrow", smooth.crop((0, 0, 3, 29)), 2, quality=90, subsampling=sampling)
+    add("jpeg grey", smooth.convert("L"), 1, quality=90)
+    add("jpeg cmyk", smooth.convert("CMYK"), 2, quality=90)
+    add("png colour", odd)
+    add("png palette", odd.convert("P"))
+    add("png alpha", Image.fromarray(np.dstack([np.asarray(odd), picture(rng, 19, 13, 1)])))
+    add("gif", odd.convert("P", palette=Image.ADAPTIVE))
+    add("bmp", odd)
+    add("bmp palette", odd.convert("P"))
+    for compression in ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"]:
+        add(f"tiff {compression}", odd, compression=compression)
+    add("webp lossless", odd, lossless=True)
+    return list
+
+
 def main():
     rng = np.random.default_rng(20261123)
     golden = {
@@ -73,11 +107,14 @@ def main():
         (1, 1, 3, [(6, 5)]),
     ]:
         pixels = picture(rng, w, h, channels)
-        out = []
-        for size in sizes:
-            made = np.asarray(image(pixels).resize(size, Image.BILINEAR)).reshape(size[1], size[0], channels)
-            out.append(samples(made))
-        golden["resize"].append({"in": samples(pixels), "out": out})
+        for name, filter in [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)]:
+            out = []
+            for size in sizes:
+                made = np.asarray(image(pixels).resize(size, filter)).reshape(size[1], size[0], channels)
+                out.append(samples(made))
+            golden["resize"].append({"in": samples(pixels), "filter": name, "out": out})
+
+    golden["files"] = files(np.random.default_rng(20261126))
 
     pixels = picture(rng, 31, 17, 3)
     golden["grey"].append({"in": samples(pixels), "out": samples(np.asarray(image(pixels).convert("L"))[:, :, None])})

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
 )
 
 // Limits bounds what decoding may take from an untrusted file. A zero field counts as its default.
@@ -35,8 +41,40 @@ var imageFormats = []struct {
 	orient func(file []byte) orientation
 }{
 	{"JPEG", "\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode, jpegOrientation},
-	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, func([]byte) orientation { return upright }},
+	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, always},
+	{"GIF", "GIF8", gif.DecodeConfig, firstFrame, always},
+	{"BMP", "BM", bmp.DecodeConfig, bmp.Decode, always},
+	{"TIFF", "II*\x00", tiff.DecodeConfig, tiff.Decode, tiffOrientation},
+	{"TIFF", "MM\x00*", tiff.DecodeConfig, tiff.Decode, tiffOrientation},
+	{"WebP", "RIFF", webp.DecodeConfig, webp.Decode, always},
 }
+
+// always is the orientation of formats without EXIF, or whose EXIF is not looked at.
+func always([]byte) orientation { return upright }
+
+// firstFrame decodes a GIF's first picture alone, in its place on the screen: the others take no memory.
+func firstFrame(r io.Reader) (image.Image, error) {
+	file, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	screen, err := gif.DecodeConfig(bytes.NewReader(file))
+	if err != nil {
+		return nil, err
+	}
+	frame, err := gif.Decode(bytes.NewReader(file))
+	whole := image.Rect(0, 0, screen.Width, screen.Height)
+	if err != nil || frame.Bounds() == whole {
+		return frame, err
+	}
+	m := image.NewRGBA(whole)
+	draw.Draw(m, whole, image.Black, image.Point{}, draw.Src)
+	draw.Draw(m, frame.Bounds(), frame, frame.Bounds().Min, draw.Over)
+	return m, nil
+}
+
+// formatNames are those of imageFormats for messages.
+const formatNames = "JPEG, PNG, GIF, BMP, TIFF or WebP"
 
 // DecodeFile decodes an image file; its errors name it.
 func DecodeFile(path string, limits Limits) (*Picture, error) {
@@ -58,7 +96,8 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 	return result, err
 }
 
-// Decode decodes a JPEG or PNG and turns it upright as its EXIF orientation says.
+// Decode decodes a JPEG, PNG, GIF (its first frame), BMP, TIFF (its first page) or WebP, and turns a JPEG or TIFF upright as its
+// EXIF orientation says. A JPEG comes out as libjpeg makes it by default but for its rounding in the cosine transform.
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultBytes
@@ -96,7 +135,7 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	if len(file) == 0 {
 		return nil, errors.New("not an image: the file is empty")
 	}
-	return nil, fmt.Errorf("not a JPEG or PNG image: it begins %q", file[:min(len(file), 8)])
+	return nil, fmt.Errorf("not a %s image: it begins %q", formatNames, file[:min(len(file), 8)])
 }
 
 // endings are what the decoders make of the end of a file before its time.

@@ -22,10 +22,17 @@ type samples struct {
 func (s samples) picture() *Picture { return &Picture{s.W, s.H, s.Channels, s.Pix} }
 
 // golden holds what Pillow and torchvision made of small pictures; scripts/gen_vision_golden.py wrote it.
-func golden(t *testing.T) (g struct {
+func golden(t testing.TB) (g struct {
 	Resize []struct {
-		In  samples
-		Out []samples
+		In     samples
+		Filter string
+		Out    []samples
+	}
+	Files []struct {
+		Name string
+		File []byte
+		Out  samples
+		Off  int // levels that Pillow's may be away
 	}
 	Grey   []struct{ In, Out samples }
 	Orient []struct {
@@ -56,8 +63,9 @@ func golden(t *testing.T) (g struct {
 func TestResizeIsPillows(t *testing.T) {
 	for _, c := range golden(t).Resize {
 		for _, want := range c.Out {
-			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d", c.In.W, c.In.H, c.In.Channels, want.W, want.H), func(t *testing.T) {
-				got := c.In.picture().Resize(want.W, want.H)
+			filter := map[string]*Filter{Bilinear.Name: Bilinear, Bicubic.Name: Bicubic}[c.Filter]
+			t.Run(fmt.Sprintf("%s/%dx%dx%d to %dx%d", c.Filter, c.In.W, c.In.H, c.In.Channels, want.W, want.H), func(t *testing.T) {
+				got := c.In.picture().Resize(want.W, want.H, filter)
 				if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
 					t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
 				}
@@ -67,7 +75,7 @@ func TestResizeIsPillows(t *testing.T) {
 					}
 				}
 				window := image.Rect(want.W/3, want.H/4, want.W, want.H-want.H/5)
-				part := c.In.picture().resize(want.W, want.H, window)
+				part := c.In.picture().resize(want.W, want.H, filter, window)
 				for y := range part.H {
 					from := ((y+window.Min.Y)*want.W + window.Min.X) * want.Channels
 					row := part.Pix[y*part.W*part.Channels:][:part.W*part.Channels]
@@ -203,5 +211,36 @@ func TestNarrowPicture(t *testing.T) {
 		if v != float32(77)/255 {
 			t.Fatalf("value %d is %v", i, v)
 		}
+	}
+}
+
+// TestFilesArePillows decodes a file of each format. All but JPEGs are equal; these differ by the rounding of their cosine transform.
+func TestFilesArePillows(t *testing.T) {
+	g := golden(t)
+	if len(g.Files) < 15 {
+		t.Fatalf("%d files", len(g.Files))
+	}
+	for _, c := range g.Files {
+		t.Run(c.Name, func(t *testing.T) {
+			got, err := Decode(bytes.NewReader(c.File), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Channels != c.Out.Channels {
+				got = got.RGB()
+			}
+			if got.W != c.Out.W || got.H != c.Out.H || len(got.Pix) != len(c.Out.Pix) {
+				t.Fatalf("%dx%dx%d, Pillow's %dx%dx%d", got.W, got.H, got.Channels, c.Out.W, c.Out.H, c.Out.Channels)
+			}
+			most, sum := 0, 0
+			for i, v := range got.Pix {
+				d := max(int(v)-int(c.Out.Pix[i]), int(c.Out.Pix[i])-int(v))
+				most, sum = max(most, d), sum+d
+			}
+			t.Logf("at most %d levels off, on average %.4f", most, float64(sum)/float64(len(got.Pix)))
+			if most > c.Off {
+				t.Errorf("%d levels off, want at most %d", most, c.Off)
+			}
+		})
 	}
 }

@@ -29,10 +29,13 @@ func FromImage(m image.Image) *Picture {
 	case *image.Gray16:
 		return fill(b, 1, func(x, y int, to []uint8) { to[0] = m.Pix[m.PixOffset(x, y)] })
 	case *image.YCbCr:
-		return fill(b, 3, func(x, y int, to []uint8) {
-			i, j := m.YOffset(x, y), m.COffset(x, y)
-			to[0], to[1], to[2] = color.YCbCrToRGB(m.Y[i], m.Cb[j], m.Cr[j])
-		})
+		p := NewPicture(b.Dx(), b.Dy(), 3)
+		chroma := newChromaRows(m)
+		for y := range p.H {
+			cb, cr := chroma.row(y)
+			yccToRGB(p.Pix[3*y*p.W:], m.Y[m.YOffset(b.Min.X, b.Min.Y+y):][:p.W], cb, cr)
+		}
+		return p
 	case *image.NRGBA:
 		return fill(b, 3, func(x, y int, to []uint8) { copy(to, m.Pix[m.PixOffset(x, y):]) })
 	case *image.RGBA:

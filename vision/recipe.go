@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"math"
@@ -17,6 +18,7 @@ type Recipe struct {
 	Channels  int         // 1 or 3; a picture of the other kind is converted
 	Resize    image.Point // X wide, Y high; at least Crop
 	Crop      image.Point
+	Filter    *Filter // nil: Bilinear
 	Scale     float32
 	Mean, Std []float32 // one for each channel
 }
@@ -94,7 +96,7 @@ func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
 		return err
 	}
 	corner := image.Pt(centre(size.X, r.Crop.X), centre(size.Y, r.Crop.Y))
-	p = p.resize(size.X, size.Y, image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
+	p = p.resize(size.X, size.Y, cmp.Or(r.Filter, Bilinear), image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
 
 	to := batch.Images(n, n+1).Data
 	for c := range r.Channels {

@@ -216,7 +216,7 @@ func TestClassifyRefuses(t *testing.T) {
 		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1, "forward of one image needs about", ""},
 		{"missing picture", []string{good + "x", "-m", "tinyvgg", "--random-weights"}, 1, good + "x", ""},
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
-		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG or PNG", ""},
+		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG, PNG, GIF, BMP, TIFF or WebP", ""},
 		{"missing weights", []string{good, "-m", "tinyvgg", "-w", tinyWeights + "x"}, 1, tinyWeights + "x", ""},
 		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "no format that vggo reads", "vggo reads safetensors"},
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
