@@ -10,6 +10,15 @@ import (
 // CrossEntropy is the mean over the batch of -log softmax(logits)[label]. It stores the gradient, (softmax - onehot)/N, in
 // grad, which may be nil. A label outside the classes is an error.
 func CrossEntropy(logits *tensor.Tensor, labels []int, grad *tensor.Tensor) (float64, error) {
+	return SmoothedCrossEntropy(logits, labels, 0, grad)
+}
+
+// SmoothedCrossEntropy is CrossEntropy against targets that give the label 1-smoothing and share smoothing, 0 to 1, among all
+// classes, the label too (Szegedy et al. 2016, section 7; PyTorch's label_smoothing).
+func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64, grad *tensor.Tensor) (float64, error) {
+	if !(smoothing >= 0 && smoothing <= 1) { // NaN too
+		return 0, fmt.Errorf("nn: label smoothing must lie in [0, 1], not %v", smoothing)
+	}
 	if len(labels) != logits.N || logits.H != 1 || logits.W != 1 {
 		return 0, fmt.Errorf("nn: cross-entropy of %d labels and logits %s", len(labels), logits.Shape())
 	}
@@ -23,21 +32,25 @@ func CrossEntropy(logits *tensor.Tensor, labels []int, grad *tensor.Tensor) (flo
 			row[c] = float64(logits.Data[n*logits.C+c])
 		}
 		x := row[label]
-		top, sum := math.Inf(-1), 0.0
+		top, sum, mean := math.Inf(-1), 0.0, 0.0
 		for _, v := range row {
 			top = math.Max(top, v)
 		}
 		for _, v := range row {
 			sum += math.Exp(v - top)
+			mean += v / float64(len(row))
+		}
+		if smoothing > 0 { // without it, a logit of -Inf elsewhere is no business of the loss
+			x = (1-smoothing)*x + smoothing*mean
 		}
 		loss += top + math.Log(sum) - x
 		if grad == nil {
 			continue
 		}
 		softmaxRow(row)
-		row[label]--
+		row[label] -= 1 - smoothing
 		for c, g := range row {
-			grad.Data[n*logits.C+c] = float32(g / float64(logits.N))
+			grad.Data[n*logits.C+c] = float32((g - smoothing/float64(len(row))) / float64(logits.N))
 		}
 	}
 	return loss / float64(logits.N), nil

@@ -412,6 +412,9 @@ func (p *Plan) refresh() {
 	}
 }
 
+// SkipForwards counts n passes as done, so that dropout goes on with the masks that another Plan would draw after as many.
+func (p *Plan) SkipForwards(n uint64) { p.count += n }
+
 // Forward runs 1 to Batch images. A training Plan reads them again in Backward.
 func (p *Plan) Forward(x *tensor.Tensor) error {
 	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {

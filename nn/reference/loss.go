@@ -6,20 +6,34 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// CrossEntropy is the mean over the batch of −log softmax(logits)[label], and its gradient
-//
-//	dlogits[n,c] = (softmax(logits[n])[c] − [c = labels[n]]) / N
-//
-// for logits N x classes.
+// CrossEntropy is the mean over the batch of −log softmax(logits)[label], and its gradient, for logits N x classes.
 func CrossEntropy(logits []float64, labels []int) (loss float64, dlogits []float64) {
+	return SmoothedCrossEntropy(logits, labels, 0)
+}
+
+// SmoothedCrossEntropy is the mean over the batch of −Σ t[n,c] log softmax(logits[n])[c] with the targets
+//
+//	t[n,c] = (1−s) [c = labels[n]] + s/classes
+//
+// for smoothing s and logits N x classes, and its gradient
+//
+//	dlogits[n,c] = (softmax(logits[n])[c] − t[n,c]) / N
+func SmoothedCrossEntropy(logits []float64, labels []int, smoothing float64) (loss float64, dlogits []float64) {
 	n := len(labels)
-	p := Softmax(Tensor{n, arch.Shape{C: len(logits) / n, H: 1, W: 1}, logits})
+	classes := len(logits) / n
+	p := Softmax(Tensor{n, arch.Shape{C: classes, H: 1, W: 1}, logits})
 	for i, label := range labels {
-		loss -= math.Log(*p.at(i, label, 0, 0)) / float64(n)
-		*p.at(i, label, 0, 0)--
-	}
-	for i := range p.Data {
-		p.Data[i] /= float64(n)
+		for c := range classes {
+			target := smoothing / float64(classes)
+			if c == label {
+				target += 1 - smoothing
+			}
+			at := p.at(i, c, 0, 0)
+			if target > 0 { // 0·log 0 is 0
+				loss -= target * math.Log(*at) / float64(n)
+			}
+			*at = (*at - target) / float64(n)
+		}
 	}
 	return loss, p.Data
 }

@@ -139,7 +139,10 @@ func TestLossFiniteDifferences(t *testing.T) {
 	const h = 1e-5
 	for name, loss := range map[string]func([]float64) (float64, []float64){
 		"cross-entropy": func(x []float64) (float64, []float64) { return reference.CrossEntropy(x, []int{3, 0, 2}) },
-		"L2":            reference.L2,
+		"smoothed cross-entropy": func(x []float64) (float64, []float64) {
+			return reference.SmoothedCrossEntropy(x, []int{3, 0, 2}, 0.3)
+		},
+		"L2": reference.L2,
 	} {
 		x := spread(rand.New(rand.NewPCG(3, 4)), 3*5)
 		_, dx := loss(x)
