@@ -1,0 +1,227 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/weights"
+)
+
+// Optimise says by which rule parameters follow their gradients, in PyTorch's conventions.
+type Optimise struct {
+	Kind string  `yaml:"kind"` // sgd or adamw
+	Rate float64 `yaml:"rate"` // the learning rate that the schedule scales
+	// Decay is the weight decay: for sgd added to the gradient, times the weight, unless Decoupled.
+	Decay float64 `yaml:"decay"`
+	// Decoupled decay shrinks the weight by rate times Decay and leaves the gradient alone, as adamw's always does (Loshchilov
+	// & Hutter 2019).
+	Decoupled bool    `yaml:"decoupled,omitempty"`
+	Momentum  float64 `yaml:"momentum"` // of sgd; adamw's beta1
+	Nesterov  bool    `yaml:"nesterov,omitempty"`
+	Beta2     float64 `yaml:"beta2,omitempty"` // of adamw; 0 counts as 0.999
+	Epsilon   float64 `yaml:"epsilon,omitempty"`
+}
+
+func (o *Optimise) check() error {
+	switch {
+	case o.Kind != "sgd" && o.Kind != "adamw":
+		return fmt.Errorf("kind: %q is neither sgd nor adamw", o.Kind)
+	case !(o.Rate > 0 && o.Rate < math.Inf(1)):
+		return fmt.Errorf("rate must be above 0, not %v", o.Rate)
+	case !(o.Decay >= 0 && o.Decay < math.Inf(1)):
+		return fmt.Errorf("decay must be at least 0, not %v", o.Decay)
+	case !(o.Momentum >= 0 && o.Momentum < 1):
+		return fmt.Errorf("momentum must lie in [0, 1), not %v", o.Momentum)
+	case !(o.Beta2 >= 0 && o.Beta2 < 1):
+		return fmt.Errorf("beta2 must lie in [0, 1), not %v", o.Beta2)
+	case !(o.Epsilon >= 0 && o.Epsilon < math.Inf(1)):
+		return fmt.Errorf("epsilon must be at least 0, not %v", o.Epsilon)
+	case o.Kind == "adamw" && (o.Nesterov || o.Decoupled):
+		return fmt.Errorf("adamw has no nesterov, and its decay is always decoupled")
+	case o.Kind == "sgd" && (o.Beta2 > 0 || o.Epsilon > 0):
+		return fmt.Errorf("beta2 and epsilon are for adamw")
+	case o.Nesterov && o.Momentum == 0:
+		return fmt.Errorf("nesterov needs a momentum")
+	}
+	return nil
+}
+
+// Optimiser moves parameters along their gradients.
+type Optimiser struct {
+	Optimise
+	threads int
+	slots   []*slot
+	pieces  []piece
+	steps   int // taken so far
+	norms   []float64
+}
+
+// slot is a parameter that trains.
+type slot struct {
+	*nn.Param
+	manner
+	first, second []float32 // velocity, or adamw's two moments; nil where there is none
+}
+
+// piece is a part of a slot, the share of one task.
+type piece struct {
+	*slot
+	from, to int
+}
+
+// pieceFloats is 256 KiB of each array.
+const pieceFloats = 64 << 10
+
+// NewOptimiser prepares the parameters' moments, all zero. The rules' patterns must name something. Parameters without a
+// gradient, which a training Plan makes, do not train until there is one.
+func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Optimiser, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("train: optimiser: %w", err)
+	}
+	for i, r := range rules {
+		if err := checkPattern(r.Params, params); err != nil {
+			return nil, fmt.Errorf("train: rule %d: %w", i+1, err)
+		}
+	}
+	if o.Kind == "adamw" {
+		if o.Beta2 == 0 {
+			o.Beta2 = 0.999
+		}
+		if o.Epsilon == 0 {
+			o.Epsilon = 1e-8
+		}
+	}
+	opt := &Optimiser{Optimise: o, threads: max(threads, 1)}
+	for _, p := range params.List {
+		m := mannerOf(p.Param, o.Decay, rules)
+		if !p.Trainable || m.freeze {
+			continue
+		}
+		s := &slot{Param: p, manner: m}
+		if o.Kind == "adamw" || o.Momentum > 0 {
+			s.first = make([]float32, p.Count())
+		}
+		if o.Kind == "adamw" {
+			s.second = make([]float32, p.Count())
+		}
+		opt.slots = append(opt.slots, s)
+		for at := 0; at < p.Count(); at += pieceFloats {
+			opt.pieces = append(opt.pieces, piece{s, at, min(at+pieceFloats, p.Count())})
+		}
+	}
+	opt.norms = make([]float64, len(opt.pieces))
+	return opt, nil
+}
+
+// Clip scales all gradients together so that their norm is at most the given one, as PyTorch's clip_grad_norm_ does, and
+// returns what it was.
+func (o *Optimiser) Clip(most float64) float64 {
+	each(o.threads, len(o.pieces), func(i int) {
+		p := o.pieces[i]
+		sum := 0.0
+		for _, g := range p.Grad[p.from:p.to] {
+			sum += float64(g) * float64(g)
+		}
+		o.norms[i] = sum
+	})
+	sum := 0.0
+	for _, s := range o.norms { // in order, whoever has computed them
+		sum += s
+	}
+	norm := math.Sqrt(sum)
+	if scale := float32(most / (norm + 1e-6)); scale < 1 {
+		each(o.threads, len(o.pieces), func(i int) {
+			p := o.pieces[i]
+			for j := range p.Grad[p.from:p.to] {
+				p.Grad[p.from+j] *= scale
+			}
+		})
+	}
+	return norm
+}
+
+// Step moves the parameters once, at a learning rate and after so many epochs. The Plan must be refreshed afterwards.
+func (o *Optimiser) Step(rate, epochs float64) {
+	o.steps++
+	each(o.threads, len(o.pieces), func(i int) {
+		p := o.pieces[i]
+		if p.until > 0 && epochs >= p.until {
+			return
+		}
+		if o.Kind == "adamw" {
+			o.adamw(p, rate*p.rate)
+		} else {
+			o.sgd(p, rate*p.rate)
+		}
+	})
+}
+
+// sgd is torch.optim.SGD with dampening 0: g += decay·w; v = momentum·v + g; w −= rate·v, or rate·(g + momentum·v) after
+// Nesterov. Products are converted so that no machine fuses them with the next addition.
+func (o *Optimiser) sgd(p piece, rate float64) {
+	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
+	step, momentum := float32(rate), float32(o.Momentum)
+	decay, keep := float32(p.decay), float32(1)
+	if o.Decoupled {
+		decay, keep = 0, float32(1-rate*p.decay)
+	}
+	if p.first == nil {
+		for i, x := range w {
+			w[i] = float32(x*keep) - float32(step*(g[i]+float32(decay*x)))
+		}
+		return
+	}
+	v := p.first[p.from:p.to]
+	g, v = g[:len(w)], v[:len(w)]
+	if o.Nesterov {
+		for i, x := range w {
+			d := g[i] + float32(decay*x)
+			v[i] = float32(momentum*v[i]) + d
+			w[i] = float32(x*keep) - float32(step*(d+float32(momentum*v[i])))
+		}
+		return
+	}
+	for i, x := range w {
+		v[i] = float32(momentum*v[i]) + (g[i] + float32(decay*x))
+		w[i] = float32(x*keep) - float32(step*v[i])
+	}
+}
+
+// adamw is torch.optim.AdamW, both moments freed of their bias towards zero.
+func (o *Optimiser) adamw(p piece, rate float64) {
+	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
+	m, v := p.first[p.from:p.to], p.second[p.from:p.to]
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
+	beta1, beta2 := float32(o.Momentum), float32(o.Beta2)
+	rest1, rest2 := float32(1-o.Momentum), float32(1-o.Beta2)
+	step := float32(rate / (1 - math.Pow(o.Momentum, float64(o.steps))))
+	scale := float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.steps))))
+	keep, epsilon := float32(1-rate*p.decay), float32(o.Epsilon)
+	for i, x := range w {
+		d := g[i]
+		m[i] = float32(beta1*m[i]) + float32(rest1*d)
+		v[i] = float32(beta2*v[i]) + float32(rest2*float32(d*d))
+		size := float32(scale*float32(math.Sqrt(float64(v[i])))) + epsilon
+		w[i] = float32(x*keep) - float32(step*(m[i]/size))
+	}
+}
+
+// momentNames are what a checkpoint calls the moments of a parameter.
+var momentNames = [...]string{"first", "second"}
+
+func (s *slot) moments() [2]*[]float32 { return [...]*[]float32{&s.first, &s.second} }
+
+// tensors lists the moments for a checkpoint.
+func (o *Optimiser) tensors() []weights.Tensor {
+	var list []weights.Tensor
+	for i, name := range momentNames {
+		for _, s := range o.slots {
+			if data := *s.moments()[i]; data != nil {
+				list = append(list, weights.Tensor{Name: "optimiser/" + name + "/" + s.Name, Shape: slices.Clone(s.Shape), Data: data})
+			}
+		}
+	}
+	return list
+}
