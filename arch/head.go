@@ -90,3 +90,17 @@ func dense(head []Layer, kernel Size) []Layer {
 	}
 	return layers
 }
+
+// WithClasses returns a copy of a network whose last fully connected layer has so many outputs, and that layer's name.
+func WithClasses(n *Network, classes int) (net *Network, layer string, err error) {
+	for i := len(n.Layers) - 1; i >= 0; i-- {
+		if op, ok := n.Layers[i].Op.(Linear); ok {
+			clone := *n
+			clone.Layers = slices.Clone(n.Layers)
+			op.Out = classes
+			clone.Layers[i].Op = op
+			return &clone, n.Layers[i].Name, nil
+		}
+	}
+	return nil, "", fmt.Errorf("%s has no fully connected layer to give %d classes", n.Name, classes)
+}

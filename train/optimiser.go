@@ -62,6 +62,7 @@ type Optimiser struct {
 type slot struct {
 	*nn.Param
 	manner
+	index         int       // among the optimiser's
 	first, second []float32 // velocity, or adamw's two moments; nil where there is none
 }
 
@@ -99,7 +100,7 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 		if !p.Trainable || m.freeze {
 			continue
 		}
-		s := &slot{Param: p, manner: m}
+		s := &slot{Param: p, manner: m, index: len(opt.slots)}
 		if o.Kind == "adamw" || o.Momentum > 0 {
 			s.first = make([]float32, p.Count())
 		}

@@ -72,19 +72,15 @@ func RecipeByName(name string, w, h, channels int) (Recipe, error) {
 	return ImageNet(w, h), nil
 }
 
-// Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
-func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
+// Fit returns a picture as Put sees it before it normalises: Channels channels, scaled and cropped to Crop. It may be p itself.
+func (r Recipe) Fit(p *Picture) (*Picture, error) {
 	switch {
 	case r.Channels != 1 && r.Channels != 3:
-		return fmt.Errorf("recipe %s: a picture has 1 channel or 3, not %d", r.Name, r.Channels)
-	case len(r.Mean) != r.Channels || len(r.Std) != r.Channels:
-		return fmt.Errorf("recipe %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std), r.Channels)
+		return nil, fmt.Errorf("recipe %s: a picture has 1 channel or 3, not %d", r.Name, r.Channels)
 	case r.Crop.X < 1 || r.Crop.Y < 1 || r.Resize.X < r.Crop.X || r.Resize.Y < r.Crop.Y:
-		return fmt.Errorf("recipe %s: cannot cut %v out of %v", r.Name, r.Crop, r.Resize)
+		return nil, fmt.Errorf("recipe %s: cannot cut %v out of %v", r.Name, r.Crop, r.Resize)
 	case p.W < 1 || p.H < 1:
-		return fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
-	case batch.C != r.Channels || batch.H != r.Crop.Y || batch.W != r.Crop.X || n < 0 || n >= batch.N:
-		return fmt.Errorf("recipe %s makes %dx%dx%d: it does not fit image %d of %s", r.Name, r.Channels, r.Crop.Y, r.Crop.X, n, batch.Shape())
+		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
 	}
 	if r.Channels == 1 {
 		p = p.Grey()
@@ -93,17 +89,38 @@ func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
 	}
 	size, err := cover(image.Pt(p.W, p.H), r.Resize)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if size == r.Crop && size == image.Pt(p.W, p.H) {
+		return p, nil
 	}
 	corner := image.Pt(centre(size.X, r.Crop.X), centre(size.Y, r.Crop.Y))
-	p = p.resize(size.X, size.Y, cmp.Or(r.Filter, Bilinear), image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
+	return p.resize(size.X, size.Y, cmp.Or(r.Filter, Bilinear), image.Rectangle{Min: corner, Max: corner.Add(r.Crop)}), nil
+}
 
+// Values are what a recipe makes of each value of a sample of channel c.
+func (r Recipe) Values(c int) (values [256]float32) {
+	for v := range values {
+		values[v] = (float32(v)/r.Scale - r.Mean[c]) / r.Std[c]
+	}
+	return values
+}
+
+// Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
+func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
+	switch {
+	case len(r.Mean) != r.Channels || len(r.Std) != r.Channels:
+		return fmt.Errorf("recipe %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std), r.Channels)
+	case batch.C != r.Channels || batch.H != r.Crop.Y || batch.W != r.Crop.X || n < 0 || n >= batch.N:
+		return fmt.Errorf("recipe %s makes %dx%dx%d: it does not fit image %d of %s", r.Name, r.Channels, r.Crop.Y, r.Crop.X, n, batch.Shape())
+	}
+	p, err := r.Fit(p)
+	if err != nil {
+		return err
+	}
 	to := batch.Images(n, n+1).Data
 	for c := range r.Channels {
-		var value [256]float32
-		for v := range value {
-			value[v] = (float32(v)/r.Scale - r.Mean[c]) / r.Std[c]
-		}
+		value := r.Values(c)
 		plane := to[c*p.W*p.H:][:p.W*p.H]
 		for i := range plane {
 			plane[i] = value[p.Pix[i*r.Channels+c]]

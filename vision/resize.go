@@ -35,6 +35,11 @@ func (p *Picture) Resize(w, h int, f *Filter) *Picture {
 	return p.resize(w, h, f, image.Rect(0, 0, w, h))
 }
 
+// ResizeWindow is the given window of the picture scaled to w by h, bilinearly: what lies outside is not computed.
+func (p *Picture) ResizeWindow(w, h int, window image.Rectangle) *Picture {
+	return p.resize(w, h, Bilinear, window)
+}
+
 // resize computes only a window of the picture scaled to w by h. A crop of a picture 1 pixel wide and 60,000 high, scaled
 // to 256 wide, so never takes the 4 gigapixels in between.
 func (p *Picture) resize(w, h int, f *Filter, window image.Rectangle) *Picture {

@@ -1,0 +1,331 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/weights"
+)
+
+// The files of a run's folder, beside its checkpoints step-00001234.safetensors.
+const (
+	RecipeFile  = "recipe.yaml"
+	MetricsFile = "metrics.jsonl"
+	BestFile    = "best.safetensors"  // the weights that validated best
+	ModelFile   = "model.safetensors" // those at the end
+)
+
+const (
+	stateNote    = "vggo.train.state"
+	recipeNote   = "vggo.train.recipe"
+	stateVersion = 1
+)
+
+// state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow from the
+// recipe's seed, the step and the sample.
+type state struct {
+	Version   int     `json:"version"`
+	Step      int     `json:"step"`      // steps taken, which is the position in the data too
+	Validated int     `json:"validated"` // the step of the last validation
+	Plateau   plateau `json:"plateau"`
+	Best      float64 `json:"best"` // accuracy of BestFile; -1 before there is one
+	BestStep  int     `json:"best_step"`
+	Since     tally   `json:"since"` // the last line of metrics
+	Seconds   float64 `json:"seconds"`
+	Data      string  `json:"data"` // its fingerprint
+	Machine   machine `json:"machine"`
+}
+
+// tally sums up steps.
+type tally struct {
+	Loss    float64 `json:"loss"` // times samples
+	Right   int     `json:"right"`
+	Samples int     `json:"samples"`
+}
+
+// machine is what the bits of a step depend on beside the recipe.
+type machine struct {
+	Kernel  string            `json:"kernel"`
+	Choices map[string]string `json:"choices"` // by layer and pass
+}
+
+func machineOf(p *nn.Plan) machine {
+	m := machine{p.Set.Name, map[string]string{}}
+	for _, c := range p.Choices() {
+		m.Choices[c.Layer+"/"+string(c.Pass)] = c.Algo.String()
+	}
+	return m
+}
+
+// MachineError is a run that began where steps are computed otherwise, so that it would not go on with the same bits.
+type MachineError struct{ Was, Is string }
+
+func (e *MachineError) Error() string {
+	return fmt.Sprintf("the run began with %s, this machine computes with %s: it would go on with other roundings", e.Was, e.Is)
+}
+
+// differs is a *MachineError if there is a difference.
+func (m machine) differs(now machine) error {
+	if m.Kernel != now.Kernel {
+		return &MachineError{m.Kernel + " kernels", now.Kernel + " kernels"}
+	}
+	for what, was := range m.Choices {
+		if is := now.Choices[what]; is != was {
+			return &MachineError{was + " for " + what, is}
+		}
+	}
+	return nil
+}
+
+// fingerprint tells data sets apart by their labels in order.
+func fingerprint(d Dataset) string {
+	h := fnv.New64a()
+	for i := range d.Len() {
+		label := d.Label(i)
+		h.Write([]byte{byte(label), byte(label >> 8), byte(label >> 16)})
+	}
+	return fmt.Sprintf("%d samples, labels %016x", d.Len(), h.Sum64())
+}
+
+// checkpointName is zero-padded so that names sort as steps do.
+func checkpointName(step int) string { return fmt.Sprintf("step-%09d.safetensors", step) }
+
+// checkpoints lists those in a folder, the newest first.
+func checkpoints(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".safetensors"), "step-")
+		if n, err := strconv.Atoi(digits); ok && err == nil && e.Name() == checkpointName(n) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names, nil
+}
+
+// saveError is a state that could not be saved.
+func (t *Trainer) saveError(what string, err error) error {
+	kept := "nothing was saved before"
+	if t.saved != "" {
+		kept = "saved is " + t.saved
+	}
+	return fmt.Errorf("cannot save %s: %w; %s", what, err, kept)
+}
+
+// save writes a checkpoint, whole or not at all, and then deletes those that are too many.
+func (t *Trainer) save() error {
+	if t.options.Folder == "" {
+		return nil
+	}
+	path := filepath.Join(t.options.Folder, checkpointName(t.state.Step))
+	if path == t.saved {
+		return nil
+	}
+	if err := t.finite(); err != nil {
+		return err
+	}
+	state := t.state
+	state.Seconds = t.seconds()
+	stateText, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	notes, err := t.notes()
+	if err != nil {
+		return err
+	}
+	var recipe bytes.Buffer
+	if err := t.recipe.Write(&recipe); err != nil {
+		return err
+	}
+	notes[stateNote], notes[recipeNote] = string(stateText), recipe.String()
+	tensors := slices.Concat(paramTensors(t.params), t.optimiser.tensors(), t.average.tensors())
+	if err := t.options.write(path, tensors, notes); err != nil {
+		return t.saveError(fmt.Sprintf("step %d", t.state.Step), err)
+	}
+	t.saved = path
+	t.report(Report{Saved: path})
+	names, err := checkpoints(t.options.Folder)
+	if err != nil {
+		return err
+	}
+	for _, name := range names[min(t.recipe.keep(), len(names)):] {
+		if err := os.Remove(filepath.Join(t.options.Folder, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notes describe the network for whoever opens the file.
+func (t *Trainer) notes() (map[string]string, error) {
+	var net bytes.Buffer
+	if err := t.net.EncodeJSON(&net); err != nil {
+		return nil, err
+	}
+	notes := map[string]string{weights.NetworkNote: net.String(), weights.RecipeNote: t.recipe.Prepare}
+	if t.options.Classes != nil {
+		classes, err := json.Marshal(t.options.Classes)
+		if err != nil {
+			return nil, err
+		}
+		notes[weights.ClassesNote] = string(classes)
+	}
+	return notes, nil
+}
+
+// saveWeights writes the parameters alone, as other commands read them.
+func (t *Trainer) saveWeights(name string) error {
+	if t.options.Folder == "" {
+		return nil
+	}
+	notes, err := t.notes()
+	if err != nil {
+		return err
+	}
+	if err := t.options.write(filepath.Join(t.options.Folder, name), paramTensors(t.params), notes); err != nil {
+		return t.saveError(name, err)
+	}
+	return nil
+}
+
+func paramTensors(params *nn.Params) []weights.Tensor {
+	var list []weights.Tensor
+	for _, p := range params.List {
+		list = append(list, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
+	}
+	return list
+}
+
+// Saved is what a run's folder tells of it.
+type Saved struct {
+	Recipe  Recipe
+	Network *arch.Network
+	Step    int
+
+	path  string
+	state state
+}
+
+// NoCheckpointError is a folder in which no run has saved its state.
+type NoCheckpointError struct {
+	Folder string
+	Err    error // of the newest checkpoint that cannot be read, nil where there is none
+}
+
+func (e *NoCheckpointError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: no checkpoint can be read: %v", e.Folder, e.Err)
+	}
+	return e.Folder + ": there is no checkpoint"
+}
+
+func (e *NoCheckpointError) Unwrap() error { return e.Err }
+
+// ReadSaved finds the newest checkpoint in a folder that can be read; without one it is a *NoCheckpointError.
+func ReadSaved(folder string) (*Saved, error) {
+	names, err := checkpoints(folder)
+	if err != nil {
+		return nil, err
+	}
+	missing := &NoCheckpointError{Folder: folder}
+	for _, name := range names {
+		s, err := readSaved(filepath.Join(folder, name))
+		if err == nil {
+			return s, nil
+		}
+		if missing.Err == nil {
+			missing.Err = err
+		}
+	}
+	return nil, missing
+}
+
+func readSaved(path string) (s *Saved, err error) {
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	s = &Saved{path: path}
+	fail := func(err error) (*Saved, error) { return nil, fmt.Errorf("%s: not a checkpoint: %w", path, err) }
+	if err := json.Unmarshal([]byte(file.Metadata[stateNote]), &s.state); err != nil {
+		return fail(err)
+	}
+	if s.state.Version != stateVersion {
+		return fail(fmt.Errorf("its version is %d, this program's %d", s.state.Version, stateVersion))
+	}
+	if s.Recipe, err = DecodeRecipe(strings.NewReader(file.Metadata[recipeNote])); err != nil {
+		return fail(err)
+	}
+	if s.Network, err = file.Network(); err != nil {
+		return fail(err)
+	}
+	s.Step = s.state.Step
+	return s, nil
+}
+
+// restore takes over a checkpoint.
+func (t *Trainer) restore(s *Saved) (err error) {
+	file, err := weights.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	for _, want := range slices.Concat(paramTensors(t.params), t.optimiser.tensors(), t.average.tensors()) {
+		got, err := file.Tensor(want.Name)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(got.Shape, want.Shape) {
+			return fmt.Errorf("%s: tensor %s has shape %v, the run needs %v", s.path, want.Name, got.Shape, want.Shape)
+		}
+		copy(want.Data, got.Data)
+	}
+	if now := fingerprint(t.train); s.state.Data != now {
+		return fmt.Errorf("%s: the run's training set was another: %s, now %s", s.path, s.state.Data, now)
+	}
+	if s.state.Step < 0 || s.state.Step > t.steps {
+		return fmt.Errorf("%s: step %d of %d", s.path, s.state.Step, t.steps)
+	}
+	if err := s.state.Machine.differs(machineOf(t.plan)); err != nil && !t.options.Elsewhere {
+		return err
+	}
+	t.state, t.saved = s.state, s.path
+	t.state.Machine = machineOf(t.plan)
+	t.optimiser.steps = t.state.Step
+	t.plan.SkipForwards(uint64(t.state.Step) * uint64(t.recipe.accumulate()))
+	return nil
+}
+
+// clean removes what a killed process has left half written.
+func clean(folder string) error {
+	for _, pattern := range []string{"step-*.safetensors.partial-*", BestFile + ".partial-*", ModelFile + ".partial-*"} {
+		left, err := filepath.Glob(filepath.Join(folder, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range left {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync/atomic"
+
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+)
+
+// Views are the names of the ways to look at a picture for an answer, each the mean of its views' logits.
+func Views() []string { return []string{"none", "flip", "flip+shift"} }
+
+// view is a picture as the network is shown it, and its weight in the answer.
+type view struct {
+	flip   bool
+	x, y   int // shift
+	weight float32
+}
+
+// viewsOf are airbench's: mirrored; mirrored and, with half the weight, moved by a pixel up left and down right, the edge
+// reflected.
+func viewsOf(name string) ([]view, error) {
+	switch name {
+	case "", "none":
+		return []view{{weight: 1}}, nil
+	case "flip":
+		return []view{{weight: 0.5}, {flip: true, weight: 0.5}}, nil
+	case "flip+shift":
+		return []view{
+			{weight: 0.25}, {flip: true, weight: 0.25},
+			{x: -1, y: -1, weight: 0.125}, {flip: true, x: -1, y: -1, weight: 0.125},
+			{x: 1, y: 1, weight: 0.125}, {flip: true, x: 1, y: 1, weight: 0.125},
+		}, nil
+	}
+	return nil, fmt.Errorf("recipe: views: %q is none of %v", name, Views())
+}
+
+// Score is how well a network answers.
+type Score struct {
+	Views    string  `json:"views"`
+	Pictures int     `json:"pictures"`
+	Broken   int     `json:"broken,omitempty"` // pictures that cannot be read, not counted
+	Loss     float64 `json:"loss"`             // cross-entropy, without smoothing
+	Accuracy float64 `json:"accuracy"`         // share of right answers
+	Top5     float64 `json:"top5"`             // share of pictures whose class is among the five likeliest
+}
+
+// judge answers for data sets.
+type judge struct {
+	plan    *nn.Plan
+	painter *painter
+	threads int
+}
+
+// Evaluate scores a network on a data set, by pictures prepared as the recipe says. The Plan is not for training, its
+// parameters are up to date, and its logits are of one pixel. views is one of Views.
+func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Recipe, views string) (Score, error) {
+	p := newPainter(Augment{}, pictures, 0)
+	j := &judge{plan, p, plan.Threads}
+	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views)
+}
+
+func (j *judge) score(ctx context.Context, d *memory, name string) (Score, error) {
+	views, err := viewsOf(name)
+	if err != nil {
+		return Score{}, err
+	}
+	s := Score{Views: name}
+	if name == "" {
+		s.Views = "none"
+	}
+	images := tensor.New(j.plan.Batch, j.painter.channels, j.painter.h, j.painter.w)
+	size := len(images.Data) / images.N
+	pictures := make([]*vision.Picture, images.N)
+	var logits *tensor.Tensor
+	right, top := 0, 0
+	for from := 0; from < d.Len(); from += images.N {
+		n := min(images.N, d.Len()-from)
+		each(j.threads, n, func(i int) {
+			var err error
+			if pictures[i], err = d.Picture(from + i); err != nil {
+				pictures[i] = nil
+			}
+		})
+		var labels []int
+		good := pictures[:0:0]
+		for i, p := range pictures[:n] {
+			if p == nil {
+				s.Broken++
+				continue
+			}
+			good, labels = append(good, p), append(labels, d.Label(from+i))
+		}
+		if len(good) == 0 {
+			continue
+		}
+		for k, v := range views {
+			if err := ctx.Err(); err != nil {
+				return Score{}, err
+			}
+			each(j.threads, len(good), func(i int) {
+				j.painter.write(images.Data[i*size:][:size], good[i], v.x, v.y, v.flip, true)
+			})
+			if err := j.plan.Forward(images.Images(0, len(good))); err != nil {
+				return Score{}, err
+			}
+			out := j.plan.Logits()
+			if k == 0 {
+				logits = tensor.New(out.N, out.C, out.H, out.W)
+			}
+			for i, x := range out.Data {
+				logits.Data[i] += v.weight * x
+			}
+		}
+		loss, err := nn.CrossEntropy(logits, labels, nil)
+		if err != nil {
+			return Score{}, err
+		}
+		s.Loss += loss * float64(len(labels))
+		s.Pictures += len(labels)
+		for i, label := range labels {
+			above := rank(logits.Data[i*logits.C:][:logits.C], label)
+			if above == 0 {
+				right++
+			}
+			if above < 5 {
+				top++
+			}
+		}
+	}
+	if s.Pictures == 0 {
+		return Score{}, errEmpty
+	}
+	s.Loss /= float64(s.Pictures)
+	s.Accuracy, s.Top5 = float64(right)/float64(s.Pictures), float64(top)/float64(s.Pictures)
+	return s, nil
+}
+
+// rank is how many classes come before one: those with larger logits, and the earlier of equals. NaN comes before everything.
+func rank(logits []float32, class int) (above int) {
+	x := logits[class]
+	for c, v := range logits {
+		if c != class && !(v < x) && (v > x || v != x || c < class) {
+			above++
+		}
+	}
+	if math.IsNaN(float64(x)) {
+		return len(logits)
+	}
+	return above
+}

@@ -1,0 +1,121 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/vggo/vggo/tensor"
+)
+
+// batch is samples ready for the network.
+type batch struct {
+	images *tensor.Tensor
+	labels []int
+	faults []fault // samples found broken on the way, replaced by the ones after them
+	err    error   // why there is no batch
+}
+
+type fault struct {
+	sample int
+	err    error
+}
+
+// ahead is how many batches wait for the trainer at most.
+const ahead = 2
+
+// feed makes batches beside the trainer, in order, few ahead of it: memory holds ahead and two more.
+type feed struct {
+	source   *memory
+	painter  *painter
+	broken   *broken
+	seed     uint64
+	threads  int
+	batch    int // samples of one batch
+	perEpoch int // batches of an epoch
+
+	ready, free chan *batch
+	stop        context.CancelFunc
+	done        sync.WaitGroup
+}
+
+// start makes batches from one on, counted from the beginning of the run.
+func (f *feed) start(from int) {
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	f.ready, f.free = make(chan *batch, ahead), make(chan *batch, ahead+2)
+	for range ahead + 2 {
+		f.free <- &batch{images: tensor.New(f.batch, f.painter.channels, f.painter.h, f.painter.w), labels: make([]int, f.batch)}
+	}
+	f.done.Go(func() {
+		defer close(f.ready)
+		epoch, samples := -1, []int(nil)
+		for n := from; ; n++ {
+			if e := n / f.perEpoch; e != epoch {
+				epoch, samples = e, order(f.source.Len(), f.seed, e)
+			}
+			var b *batch
+			select {
+			case b = <-f.free:
+			case <-ctx.Done():
+				return
+			}
+			at := n % f.perEpoch * f.batch
+			f.fill(b, samples[at:at+f.batch], epoch)
+			select {
+			case f.ready <- b:
+			case <-ctx.Done():
+				return
+			}
+			if b.err != nil {
+				return
+			}
+		}
+	})
+}
+
+func (f *feed) close() {
+	if f.stop != nil {
+		f.stop()
+		f.done.Wait()
+	}
+}
+
+func (f *feed) fill(b *batch, samples []int, epoch int) {
+	b.faults, b.err = b.faults[:0], nil
+	var mu sync.Mutex
+	size := len(b.images.Data) / len(samples)
+	each(f.threads, len(samples), func(n int) {
+		// A broken sample's place goes to the next one that can be read, whoever finds out first.
+		for try := range f.source.Len() {
+			sample := (samples[n] + try) % f.source.Len()
+			if f.broken.has(sample) {
+				continue
+			}
+			p, err := f.source.Picture(sample)
+			if err == nil {
+				f.painter.put(b.images.Data[n*size:][:size], p, epoch, sample)
+				b.labels[n] = f.source.Label(sample)
+				// The network's own goroutines must not wait behind a batch of these.
+				runtime.Gosched()
+				return
+			}
+			fresh, tooMany := f.broken.add(sample, err)
+			mu.Lock()
+			if fresh {
+				b.faults = append(b.faults, fault{sample, err})
+			}
+			b.err = cmp.Or(b.err, tooMany)
+			mu.Unlock()
+			if tooMany != nil {
+				return
+			}
+		}
+		mu.Lock()
+		b.err = cmp.Or(b.err, errEmpty)
+		mu.Unlock()
+	})
+	slices.SortFunc(b.faults, func(a, b fault) int { return cmp.Compare(a.sample, b.sample) })
+}

@@ -1,0 +1,77 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Metrics is one line of MetricsFile.
+type Metrics struct {
+	Step     int     `json:"step"` // steps taken
+	Epoch    float64 `json:"epoch"`
+	Rate     float64 `json:"rate"`     // of the last step
+	Loss     float64 `json:"loss"`     // of training, mean since the line before, smoothed as the recipe says
+	Accuracy float64 `json:"accuracy"` // the same, of augmented pictures before each step
+	Seconds  float64 `json:"seconds"`  // of the run, interruptions left out
+
+	Validation *Score  `json:"validation,omitempty"`
+	Test       []Score `json:"test,omitempty"` // of the finished network
+}
+
+// journal appends metrics. Lines are not brought to the disk one by one: a checkpoint says which count.
+type journal struct{ file *os.File }
+
+// openJournal goes on after a step: lines of later steps, and what a crash has left of one, are dropped.
+func openJournal(folder string, step int) (*journal, error) {
+	if folder == "" {
+		return &journal{}, nil
+	}
+	path := filepath.Join(folder, MetricsFile)
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	end := 0
+	for end < len(text) {
+		length := bytes.IndexByte(text[end:], '\n') + 1
+		var m Metrics
+		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step {
+			break
+		}
+		end += length
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Truncate(int64(end)); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if _, err := file.Seek(int64(end), 0); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &journal{file}, nil
+}
+
+func (j *journal) write(m Metrics) error {
+	if j.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = j.file.Write(append(line, '\n'))
+	return err
+}
+
+func (j *journal) close() error {
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
+}

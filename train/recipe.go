@@ -1,0 +1,312 @@
+package train
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/vision"
+)
+
+// Recipe is everything that a run depends on but its data, and the kernels that round.
+type Recipe struct {
+	Name    string `yaml:"name"`
+	Model   string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
+	Prepare string `yaml:"prepare"`         // how pictures become inputs: the name of a vision.Recipe
+
+	Epochs     float64 `yaml:"epochs"`
+	Batch      int     `yaml:"batch"`                // samples of one step
+	Accumulate int     `yaml:"accumulate,omitempty"` // passes that share them, for less memory; batch norm sees one at a time; 0 counts as 1
+	Seed       uint64  `yaml:"seed"`
+	Keep       float64 `yaml:"keep,omitempty"` // of dropout; 0: as the network says, 1: no dropout
+
+	Init      Init     `yaml:"init"`
+	Optimiser Optimise `yaml:"optimiser"`
+	Rules     []Rule   `yaml:"rules,omitempty"`
+	Schedule  Schedule `yaml:"schedule"`
+	Smoothing float64  `yaml:"label_smoothing,omitempty"`
+	Clip      float64  `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
+	Average   Average  `yaml:"average,omitempty"`
+	Augment   Augment  `yaml:"augment"`
+
+	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
+	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
+	Views    string  `yaml:"views,omitempty"`    // how an answer is found: of the picture, of it and its mirror image (flip), or of these shifted too (flip+shift)
+
+	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
+	Broken     int        `yaml:"broken,omitempty"` // pictures that may be unreadable; 0 counts as 100, -1 allows none
+}
+
+// Checkpoint says which states of a run are kept.
+type Checkpoint struct {
+	Every float64 `yaml:"every,omitempty"` // epochs; 0 counts as 1
+	Keep  int     `yaml:"keep,omitempty"`  // the last ones; 0 counts as 3
+}
+
+// Init says how parameters begin that no file gives.
+type Init struct {
+	Kind string `yaml:"kind"` // he, xavier or paper
+	// Identity lets each 3x3 convolution begin as the identity of as many channels as it has in (Zagoruyko & Komodakis 2017).
+	Identity bool `yaml:"identity,omitempty"`
+	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled to
+	// the same variance, and their negatives; its weights are not trained (airbench).
+	Whiten bool `yaml:"whiten,omitempty"`
+}
+
+// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures.
+func Default() Recipe {
+	return Recipe{
+		Name: "plain", Prepare: "unit", Epochs: 30, Batch: 128, Seed: 1,
+		Init:      Init{Kind: "he"},
+		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
+		Schedule:  Schedule{Kind: "cosine", WarmUp: 1},
+		Augment:   Augment{Flip: "random"},
+	}
+}
+
+//go:embed recipes/*.yaml
+var recipes embed.FS
+
+// RecipeNames are those that OpenRecipe knows, beside files.
+func RecipeNames() []string { return []string{"plain", "paper", "cifar10", "fashion-mnist"} }
+
+// maxRecipe bounds a recipe's size in bytes.
+const maxRecipe = 1 << 20
+
+// OpenRecipe returns a recipe by name, or reads it from a file, whose name ends in .yaml, .yml or .json.
+func OpenRecipe(name string) (Recipe, error) {
+	if name == "plain" {
+		return Default(), nil
+	}
+	if text, err := recipes.ReadFile("recipes/" + name + ".yaml"); err == nil {
+		return DecodeRecipe(bytes.NewReader(text))
+	}
+	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".json") {
+		return Recipe{}, fmt.Errorf("no recipe is called %q: want one of %s, or a file ending in .yaml", name, strings.Join(RecipeNames(), ", "))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return Recipe{}, err
+	}
+	defer f.Close()
+	r, err := DecodeRecipe(f)
+	if err != nil {
+		return Recipe{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. What it leaves out is as in Default, which flips pictures and
+// nothing else; a key that is not a recipe's is an error.
+func DecodeRecipe(in io.Reader) (Recipe, error) {
+	r := Default()
+	r.Name, r.Augment, r.Schedule = "", Augment{}, Schedule{Kind: "constant"}
+	return r, r.decode(in)
+}
+
+func (r *Recipe) decode(in io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(in, maxRecipe+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxRecipe {
+		return fmt.Errorf("a recipe is at most %d bytes", maxRecipe)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(r); errors.Is(err, io.EOF) {
+		return errors.New("the recipe is empty")
+	} else if err != nil {
+		return recipeError(err)
+	}
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return errors.New("more than one document")
+	}
+	return nil
+}
+
+// recipeError puts the first of yaml's complaints in a recipe's words.
+func recipeError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) && len(wrong.Errors) > 0 {
+		text = wrong.Errors[0]
+	}
+	text, _, _ = strings.Cut(text, " in type ")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "cannot unmarshal !!", "cannot read "), " into ", " as ")
+	if line, field, ok := strings.Cut(text, ": field "); ok {
+		field, _, _ = strings.Cut(field, " not found")
+		text = fmt.Sprintf("%s: unknown key %q", line, field)
+	}
+	return errors.New(text)
+}
+
+// Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}".
+func (r *Recipe) Set(assignment string) error {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("%q: want key=value, such as optimiser.rate=0.1", assignment)
+	}
+	text := value
+	parts := strings.Split(key, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		text = "{" + parts[i] + ": " + text + "}"
+	}
+	// The value may not add keys of its own beside the one named.
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
+		return fmt.Errorf("%q: %w", assignment, recipeError(err))
+	}
+	for at := node.Content[0]; len(parts) > 0; parts, at = parts[1:], at.Content[1] {
+		if at.Kind != yaml.MappingNode || len(at.Content) != 2 || at.Content[0].Value != parts[0] {
+			return fmt.Errorf("%q: want key=value, such as optimiser.rate=0.1", assignment)
+		}
+	}
+	if err := r.decode(strings.NewReader(text)); err != nil {
+		return fmt.Errorf("%q: %s", assignment, strings.TrimPrefix(err.Error(), "line 1: "))
+	}
+	return nil
+}
+
+// Write writes the recipe as DecodeRecipe reads it.
+func (r Recipe) Write(w io.Writer) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	if err := enc.Encode(r); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// Network is the recipe's model.
+func (r Recipe) Network() (*arch.Network, error) {
+	switch {
+	case r.Model == "":
+		return nil, errors.New("the recipe names no model")
+	case strings.Contains(r.Model, "\n"):
+		net, err := arch.Decode(strings.NewReader(r.Model))
+		if err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if net.Name == "" {
+			net.Name = r.Name
+		}
+		return net, nil
+	}
+	return arch.Open(r.Model)
+}
+
+func (r Recipe) accumulate() int { return max(r.Accumulate, 1) }
+
+func (r Recipe) validateEvery() float64 {
+	if r.Validate == 0 {
+		return 1
+	}
+	return r.Validate
+}
+
+func (r Recipe) checkpointEvery() float64 {
+	if r.Checkpoint.Every == 0 {
+		return 1
+	}
+	return r.Checkpoint.Every
+}
+
+func (r Recipe) keep() int {
+	if r.Checkpoint.Keep == 0 {
+		return 3
+	}
+	return r.Checkpoint.Keep
+}
+
+func (r Recipe) mayBreak() int {
+	switch r.Broken {
+	case 0:
+		return 100
+	case -1:
+		return 0
+	}
+	return r.Broken
+}
+
+// initialiser is the one named.
+func (i Init) initialiser() (nn.Initialiser, error) {
+	var names []string
+	for _, known := range nn.Initialisers() {
+		if known.Name == i.Kind {
+			return known, nil
+		}
+		names = append(names, known.Name)
+	}
+	return nn.Initialiser{}, fmt.Errorf("kind: %q is none of %s", i.Kind, strings.Join(names, ", "))
+}
+
+// most is the greatest number of epochs and of samples in a batch: beyond them counts could overflow.
+const most = 1 << 20
+
+// check refuses what cannot be meant, for an input of this shape. Its errors begin with the key.
+func (r Recipe) check(input arch.Shape) error {
+	_, initError := r.Init.initialiser()
+	for _, part := range []struct {
+		key string
+		err error
+	}{
+		{"init", initError},
+		{"optimiser", r.Optimiser.check()},
+		{"schedule", r.Schedule.check()},
+		{"average", r.Average.check()},
+		{"augment", r.Augment.check(image.Pt(input.W, input.H), input.C)},
+	} {
+		if part.err != nil {
+			return fmt.Errorf("recipe: %s: %w", part.key, part.err)
+		}
+	}
+	positive := func(v float64) bool { return v > 0 && v <= most }
+	switch {
+	case !positive(r.Epochs):
+		return fmt.Errorf("recipe: epochs must be above 0 and at most %d, not %v", most, r.Epochs)
+	case r.Batch < 1 || r.Batch > most:
+		return fmt.Errorf("recipe: batch must lie between 1 and %d, not %d", most, r.Batch)
+	case r.Accumulate < 0 || r.Batch%r.accumulate() != 0:
+		return fmt.Errorf("recipe: accumulate: %d passes cannot share a batch of %d", r.Accumulate, r.Batch)
+	case !(r.Keep >= 0 && r.Keep <= 1):
+		return fmt.Errorf("recipe: keep must lie in (0, 1], not %v", r.Keep)
+	case !(r.Smoothing >= 0 && r.Smoothing <= 1):
+		return fmt.Errorf("recipe: label_smoothing must lie in [0, 1], not %v", r.Smoothing)
+	case !(r.Clip >= 0 && r.Clip < math.Inf(1)):
+		return fmt.Errorf("recipe: clip must be at least 0, not %v", r.Clip)
+	case r.HoldOut < 0:
+		return fmt.Errorf("recipe: hold_out must be at least 0, not %d", r.HoldOut)
+	case !positive(r.validateEvery()) || !positive(r.checkpointEvery()):
+		return fmt.Errorf("recipe: validate and checkpoint.every are epochs, above 0")
+	case r.keep() < 1:
+		return fmt.Errorf("recipe: checkpoint.keep must be at least 1, not %d", r.Checkpoint.Keep)
+	case r.Broken < -1:
+		return fmt.Errorf("recipe: broken must be at least -1, not %d", r.Broken)
+	}
+	for i, rule := range r.Rules {
+		for key, v := range map[string]*float64{"rate": rule.Rate, "decay": rule.Decay, "scale": rule.Scale, "until": rule.Until} {
+			if v != nil && !(*v >= 0 && *v < math.Inf(1)) {
+				return fmt.Errorf("recipe: rules: %s of rule %d must be at least 0, not %v", key, i+1, *v)
+			}
+		}
+	}
+	_, err := viewsOf(r.Views)
+	return err
+}
+
+// pictures is the recipe of pictures for an input.
+func (r Recipe) pictures(input arch.Shape) (vision.Recipe, error) {
+	return vision.RecipeByName(r.Prepare, input.W, input.H, input.C)
+}

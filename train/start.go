@@ -1,0 +1,252 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+)
+
+// begin gives every parameter its first value.
+func (t *Trainer) begin() error {
+	initialiser, err := t.recipe.Init.initialiser()
+	if err != nil {
+		return err
+	}
+	t.params.Init(initialiser, t.recipe.Seed)
+	for _, p := range t.params.List {
+		scale := float32(mannerOf(p.Param, 0, t.recipe.Rules).scale)
+		if scale != 1 {
+			for i := range p.Data {
+				p.Data[i] *= scale
+			}
+		}
+	}
+	for _, layer := range t.placed {
+		if conv, ok := layer.Op.(arch.Conv); ok && t.recipe.Init.Identity && conv.Groups <= 1 {
+			identity(t.params.Get(layer.Name + "/w"))
+		}
+	}
+	if t.recipe.Init.Whiten {
+		if err := t.whiten(); err != nil {
+			return err
+		}
+	}
+	if t.options.Start == nil {
+		return nil
+	}
+	for _, p := range t.params.List {
+		data, err := t.options.Start(p.Param)
+		if err != nil {
+			return err
+		}
+		if data != nil && len(data) != len(p.Data) {
+			return fmt.Errorf("train: %d values to start %s with, it has %d", len(data), p.Name, len(p.Data))
+		}
+		copy(p.Data, data)
+	}
+	return nil
+}
+
+// identity makes output channel i, as far as there is an input channel i, that channel: the middle of its kernel is 1.
+// Kernels without a middle stay as they are.
+func identity(w *nn.Param) {
+	out, in, kh, kw := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
+	if kh%2 == 0 || kw%2 == 0 {
+		return
+	}
+	filter := in * kh * kw
+	for i := range min(in, out) {
+		row := w.Data[i*filter:][:filter]
+		clear(row)
+		row[i*kh*kw+kh/2*kw+kw/2] = 1
+	}
+}
+
+// whitened is how many pictures tell the patches' covariance: of CIFAR-10's 31x31 patches of each, two million.
+const whitened = 2000
+
+// whitenedShare bounds what an eigenvalue is divided by, in shares of their mean: airbench's 5e-4 for pictures of variance 1.
+const whitenedShare = 5e-4
+
+// firstConv is the layer that whiten fills.
+func (t *Trainer) firstConv() (arch.Placed, error) {
+	for _, layer := range t.placed {
+		if conv, ok := layer.Op.(arch.Conv); ok {
+			w := t.params.Get(layer.Name + "/w")
+			size := w.Count() / layer.Out.C
+			if layer.Index > 0 || conv.Groups > 1 || layer.Out.C%2 != 0 || layer.Out.C/2 > size {
+				return arch.Placed{}, fmt.Errorf("train: init.whiten: %s cannot whiten: want the first layer, an even number of filters, at most twice its kernel's %d values", layer.Name, size)
+			}
+			return layer, nil
+		}
+	}
+	return arch.Placed{}, fmt.Errorf("train: init.whiten: %s has no convolution", t.net.Name)
+}
+
+// whiten makes the first convolution's filters the directions in which the training pictures' patches vary most, divided by
+// how much, and their negatives; biases take the mean away.
+func (t *Trainer) whiten() error {
+	layer, err := t.firstConv()
+	if err != nil {
+		return err
+	}
+	w := t.params.Get(layer.Name + "/w")
+	kh, kw := w.Shape[2], w.Shape[3]
+	mean, covariance, err := t.patches(kh, kw)
+	if err != nil {
+		return err
+	}
+	size := len(mean)
+	values, vectors := eigen(covariance)
+	trace := 0.0
+	for _, v := range values {
+		trace += v
+	}
+	half := layer.Out.C / 2
+	bias := t.params.Get(layer.Name + "/b")
+	for k := range half {
+		scale := 1 / math.Sqrt(values[k]+whitenedShare*trace/float64(size))
+		dot := 0.0
+		for i, v := range vectors[k] {
+			w.Data[k*size+i], w.Data[(k+half)*size+i] = float32(v*scale), float32(-v*scale)
+			dot += v * scale * mean[i]
+		}
+		if bias != nil {
+			bias.Data[k], bias.Data[k+half] = float32(-dot), float32(dot)
+		}
+	}
+	return nil
+}
+
+// patches is the mean and the covariance of the patches of the first training pictures, in C,H,W order.
+func (t *Trainer) patches(kh, kw int) (mean []float64, covariance [][]float64, err error) {
+	const group = 50 // pictures that one task sums
+	plain := newPainter(Augment{}, t.painter.recipe, 0)
+	plain.fit = true
+	in := t.net.Input
+	size := in.C * kh * kw
+	samples := order(t.train.Len(), t.recipe.Seed, 0)
+	samples = samples[:min(len(samples), whitened)]
+	groups := (len(samples) + group - 1) / group
+	sums, counts := make([][]float64, groups), make([]int, groups)
+	each(t.threads, groups, func(g int) {
+		sum := make([]float64, size+size*size) // of values, then of products
+		image := make([]float32, in.C*in.H*in.W)
+		patch := make([]float64, size)
+		for _, sample := range samples[g*group : min((g+1)*group, len(samples))] {
+			p, err := t.train.Picture(sample)
+			if err != nil {
+				continue // the feed will name it
+			}
+			if p, err = plain.prepare(p); err != nil {
+				continue
+			}
+			plain.put(image, p, 0, sample)
+			for y := range in.H - kh + 1 {
+				for x := range in.W - kw + 1 {
+					i := 0
+					for c := range in.C {
+						for dy := range kh {
+							for dx := range kw {
+								patch[i] = float64(image[(c*in.H+y+dy)*in.W+x+dx])
+								i++
+							}
+						}
+					}
+					for i, v := range patch {
+						sum[i] += v
+						row := sum[size+i*size:][:size]
+						for j, u := range patch[:i+1] {
+							row[j] += v * u
+						}
+					}
+					counts[g]++
+				}
+			}
+		}
+		sums[g] = sum
+	})
+	total, count := make([]float64, size+size*size), 0
+	for g, sum := range sums { // in order
+		for i, v := range sum {
+			total[i] += v
+		}
+		count += counts[g]
+	}
+	if count == 0 {
+		return nil, nil, errEmpty
+	}
+	mean = total[:size]
+	for i := range mean {
+		mean[i] /= float64(count)
+	}
+	covariance = make([][]float64, size)
+	for i := range covariance {
+		covariance[i] = make([]float64, size)
+		for j := range i + 1 {
+			c := total[size+i*size+j]/float64(count) - mean[i]*mean[j]
+			covariance[i][j], covariance[j][i] = c, c
+		}
+	}
+	return mean, covariance, nil
+}
+
+// eigen returns the eigenvalues of a symmetric matrix, the largest first, and their eigenvectors, by Jacobi's rotations. It
+// overwrites the matrix.
+func eigen(a [][]float64) (values []float64, vectors [][]float64) {
+	n := len(a)
+	v := make([][]float64, n) // eigenvectors in columns
+	for i := range v {
+		v[i] = make([]float64, n)
+		v[i][i] = 1
+	}
+	for range 100 { // a sweep about squares what is off the diagonal: ten would do
+		off, on := 0.0, 0.0
+		for i := range n {
+			on += a[i][i] * a[i][i]
+			for j := range i {
+				off += a[i][j] * a[i][j]
+			}
+		}
+		if off <= 1e-30*on {
+			break
+		}
+		for p := range n {
+			for q := p + 1; q < n; q++ {
+				if a[p][q] == 0 {
+					continue
+				}
+				theta := (a[q][q] - a[p][p]) / (2 * a[p][q])
+				tangent := 1 / (math.Abs(theta) + math.Sqrt(theta*theta+1))
+				if theta < 0 {
+					tangent = -tangent
+				}
+				c := 1 / math.Sqrt(tangent*tangent+1)
+				s := tangent * c
+				for k := range n {
+					a[k][p], a[k][q] = c*a[k][p]-s*a[k][q], s*a[k][p]+c*a[k][q]
+				}
+				for k := range n {
+					a[p][k], a[q][k] = c*a[p][k]-s*a[q][k], s*a[p][k]+c*a[q][k]
+					v[k][p], v[k][q] = c*v[k][p]-s*v[k][q], s*v[k][p]+c*v[k][q]
+				}
+			}
+		}
+	}
+	places := make([]int, n)
+	for i := range places {
+		places[i] = i
+	}
+	sort.SliceStable(places, func(i, j int) bool { return a[places[i]][places[i]] > a[places[j]][places[j]] })
+	for _, at := range places {
+		vector := make([]float64, n)
+		for k := range n {
+			vector[k] = v[k][at]
+		}
+		values, vectors = append(values, a[at][at]), append(vectors, vector)
+	}
+	return values, vectors
+}

@@ -1,0 +1,603 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights"
+)
+
+// Options say what a Trainer works on.
+type Options struct {
+	Recipe     Recipe
+	Network    *arch.Network // nil: the recipe's
+	Train      Dataset
+	Validation Dataset  // nil: what the recipe holds out, if anything
+	Test       Dataset  // nil: none; scored once, when all is done, by all Views
+	Classes    []string // names, kept in the files of weights; may be nil
+	// Start tells first values of parameters instead of the recipe; for a parameter that it leaves to the recipe it returns nil.
+	Start func(arch.Param) ([]float32, error)
+
+	Folder  string // of checkpoints, metrics and the result; empty: nothing is kept
+	Threads int    // 0: one for each processor that Go may use
+	Costs   nn.CostTable
+	Memory  int64 // bytes of decoded pictures that may be kept; 0: 1 GiB
+	// Elsewhere lets Resume go on where steps round otherwise than where the run began.
+	Elsewhere bool
+	Report    func(Report) // news, told by the goroutine that runs; may be nil
+
+	write func(path string, tensors []weights.Tensor, notes map[string]string) error // a test's; nil: weights.Write
+}
+
+const defaultMemory = 1 << 30
+
+// Report is news of a run.
+type Report struct {
+	Step, Steps int // taken, of all
+	Epoch       float64
+	Images      int           // learned from since Run began
+	Elapsed     time.Duration // since Run began
+	Rate, Loss  float64       // of the last step
+
+	// One of these, or none after an ordinary step.
+	Validation *Score
+	Saved      string // a checkpoint's path
+	Fault      error  // a picture that cannot be read and is left out
+}
+
+// Result is a finished run.
+type Result struct {
+	Steps      int
+	Validation *Score // of the last validation; nil without one
+	Best       float64
+	BestStep   int
+	Test       []Score
+}
+
+// Trainer is one run.
+type Trainer struct {
+	options Options
+	recipe  Recipe
+	net     *arch.Network
+	placed  []arch.Placed
+	threads int
+
+	train            Dataset // as given, less what is held out
+	validation, test *memory
+	painter          *painter
+	judge            *judge
+	feed             *feed
+
+	params    *nn.Params
+	plan      *nn.Plan
+	optimiser *Optimiser
+	average   *averager
+	grad      *tensor.Tensor
+	sums      [][]float32 // gradients of several passes, as optimiser.slots
+
+	perEpoch, steps int
+	state           state
+	saved           string // path of the last checkpoint
+	journal         *journal
+	last            *Score
+	began           time.Time
+	images          int
+	rate, loss      float64
+}
+
+// New prepares a run from its beginning. A folder that holds a run already is refused.
+func New(o Options) (*Trainer, error) {
+	if o.Folder != "" {
+		names, err := checkpoints(o.Folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if len(names) > 0 {
+			return nil, &OccupiedError{o.Folder}
+		}
+		if err := os.MkdirAll(o.Folder, 0o777); err != nil {
+			return nil, err
+		}
+	}
+	t, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.start(); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// OccupiedError is a folder that holds another run.
+type OccupiedError struct{ Folder string }
+
+func (e *OccupiedError) Error() string { return e.Folder + " holds a run already" }
+
+// start gives a new run its first state, which is saved at once: what comes later can be gone back from.
+func (t *Trainer) start() error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.average = newAverager(t.recipe.Average, t.params, t.threads)
+	t.plan.Refresh()
+	t.state = state{Version: stateVersion, Best: -1, Data: fingerprint(t.train), Machine: machineOf(t.plan)}
+	if t.options.Folder != "" {
+		if err := t.writeRecipe(); err != nil {
+			return err
+		}
+	}
+	var err error
+	if t.journal, err = openJournal(t.options.Folder, -1); err != nil {
+		return err
+	}
+	return t.save()
+}
+
+// writeRecipe leaves the recipe, with everything that has changed it, beside the result.
+func (t *Trainer) writeRecipe() error {
+	f, err := os.Create(filepath.Join(t.options.Folder, RecipeFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.recipe.Write(f), f.Close())
+}
+
+// Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's, the data must be
+// what it was.
+func Resume(o Options, s *Saved) (*Trainer, error) {
+	o.Recipe, o.Network = s.Recipe, s.Network
+	if err := clean(o.Folder); err != nil {
+		return nil, err
+	}
+	t, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	t.average = newAverager(t.recipe.Average, t.params, t.threads)
+	if err := t.restore(s); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	t.plan.Refresh()
+	if t.journal, err = openJournal(o.Folder, t.state.Step); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// prepare does what beginning and resuming have in common: everything but the parameters' values.
+func prepare(o Options) (*Trainer, error) {
+	t := &Trainer{options: o, recipe: o.Recipe, net: o.Network, threads: o.Threads, train: o.Train}
+	if t.threads <= 0 {
+		t.threads = runtime.GOMAXPROCS(0)
+	}
+	if t.options.write == nil {
+		t.options.write = weights.Write
+	}
+	var err error
+	if t.net == nil {
+		if t.net, err = t.recipe.Network(); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.recipe.check(t.net.Input); err != nil {
+		return nil, err
+	}
+	if t.placed, err = t.net.Place(t.net.Input); err != nil {
+		return nil, err
+	}
+	validation := o.Validation
+	if validation == nil && t.recipe.HoldOut > 0 {
+		if t.train, validation, err = HoldOut(t.train, t.recipe.HoldOut, t.recipe.Seed); err != nil {
+			return nil, err
+		}
+	}
+	if t.recipe.Schedule.Kind == "plateau" && validation == nil {
+		return nil, errors.New("train: schedule: plateau needs validation: give a set for it, or hold_out")
+	}
+	if err := t.checkData(t.train, validation, o.Test); err != nil {
+		return nil, err
+	}
+	pictures, err := t.recipe.pictures(t.net.Input)
+	if err != nil {
+		return nil, err
+	}
+	left := new(atomic.Int64)
+	left.Store(o.Memory)
+	if o.Memory == 0 {
+		left.Store(defaultMemory)
+	}
+	t.painter = newPainter(t.recipe.Augment, pictures, t.recipe.Seed)
+	t.judge = &judge{painter: newPainter(Augment{}, pictures, 0), threads: t.threads}
+	if validation != nil {
+		t.validation = newMemory(validation, t.judge.painter.prepare, left)
+	}
+	if o.Test != nil {
+		t.test = newMemory(o.Test, t.judge.painter.prepare, left)
+	}
+	if t.params, err = nn.NewParams(t.net, t.net.Input); err != nil {
+		return nil, err
+	}
+	passes := t.recipe.accumulate()
+	t.perEpoch = t.train.Len() / t.recipe.Batch
+	t.steps = int(math.Ceil(t.recipe.Epochs * float64(t.perEpoch)))
+	t.feed = &feed{
+		source: newMemory(t.train, t.painter.prepare, left), painter: t.painter,
+		broken: &broken{limit: t.recipe.mayBreak()}, seed: t.recipe.Seed, threads: t.threads,
+		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes,
+	}
+	t.plan, err = nn.Compile(t.net, t.params, nn.Options{
+		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rules := t.recipe.Rules
+	if t.recipe.Init.Whiten {
+		first, err := t.firstConv()
+		if err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+		freeze := true
+		rules = append(rules[:len(rules):len(rules)], Rule{Params: first.Name + "/w", Freeze: &freeze})
+	}
+	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, rules, t.params, t.threads); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	if passes > 1 {
+		for _, s := range t.optimiser.slots {
+			t.sums = append(t.sums, make([]float32, s.Count()))
+		}
+	}
+	return t, nil
+}
+
+// checkData refuses data sets that the network has no class for, and one too small for a step.
+func (t *Trainer) checkData(sets ...Dataset) error {
+	out := t.placed[len(t.placed)-1].Out
+	if out.H != 1 || out.W != 1 {
+		return fmt.Errorf("train: %s answers with maps of %v, not with a class", t.net.Name, out)
+	}
+	if t.train == nil {
+		return errors.New("train: there is no training set")
+	}
+	if t.train.Len() < t.recipe.Batch {
+		return fmt.Errorf("train: a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
+	}
+	for _, d := range sets {
+		if d == nil {
+			continue
+		}
+		for i := range d.Len() {
+			if label := d.Label(i); label < 0 || label >= out.C {
+				return fmt.Errorf("train: sample %d is of class %d, %s has %d classes: give it as many as the data", i, label, t.net.Name, out.C)
+			}
+		}
+	}
+	return nil
+}
+
+// Close lets the run's memory and files go.
+func (t *Trainer) Close() error {
+	t.feed.close()
+	t.plan.Close()
+	if t.judge.plan != nil {
+		t.judge.plan.Close()
+	}
+	if t.journal != nil {
+		return t.journal.close()
+	}
+	return nil
+}
+
+// InterruptedError is a run that was told to stop, and has saved its state.
+type InterruptedError struct {
+	Step, Steps int
+	Saved       string // path; empty where nothing is kept
+	Err         error  // the context's
+}
+
+func (e *InterruptedError) Error() string {
+	return fmt.Sprintf("interrupted after step %d of %d", e.Step, e.Steps)
+}
+
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// DivergedError is a run whose numbers are no numbers any more.
+type DivergedError struct {
+	Step  int
+	What  string // "the loss is NaN"
+	Saved string // the last checkpoint from before; empty where there is none
+}
+
+func (e *DivergedError) Error() string {
+	kept := "no checkpoint was kept"
+	if e.Saved != "" {
+		kept = "the last good checkpoint is " + e.Saved
+	}
+	return fmt.Sprintf("step %d: %s: training has diverged; %s", e.Step, e.What, kept)
+}
+
+func (t *Trainer) diverged(what string, args ...any) error {
+	return &DivergedError{t.state.Step, fmt.Sprintf(what, args...), t.saved}
+}
+
+// finite is a *DivergedError if a parameter is not a finite number.
+func (t *Trainer) finite() error {
+	for _, p := range t.params.List {
+		for _, v := range p.Data {
+			if v-v != 0 {
+				return t.diverged("%s holds %v", p.Name, v)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *Trainer) seconds() float64 {
+	if t.began.IsZero() {
+		return t.state.Seconds
+	}
+	return t.state.Seconds + time.Since(t.began).Seconds()
+}
+
+func (t *Trainer) epoch() float64 { return float64(t.state.Step) / float64(t.perEpoch) }
+
+func (t *Trainer) report(r Report) {
+	if t.options.Report == nil {
+		return
+	}
+	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.rate, t.loss
+	if !t.began.IsZero() {
+		r.Elapsed = time.Since(t.began)
+	}
+	t.options.Report(r)
+}
+
+// due reports whether something that happens every so many epochs happens after a step.
+func (t *Trainer) due(every float64) bool {
+	period := every * float64(t.perEpoch)
+	return t.state.Step == t.steps || t.state.Step > 0 && math.Floor(float64(t.state.Step)/period) > math.Floor(float64(t.state.Step-1)/period)
+}
+
+// Run trains to the end. When ctx is done it saves the state and returns an *InterruptedError; a run whose loss or parameters
+// are no longer finite is a *DivergedError. Run may be called once.
+func (t *Trainer) Run(ctx context.Context) (Result, error) {
+	t.began = time.Now()
+	interrupted := func() (Result, error) {
+		if err := t.save(); err != nil {
+			return Result{}, err
+		}
+		return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
+	}
+	if t.state.Step < t.steps {
+		t.feed.start(t.state.Step * t.recipe.accumulate())
+	}
+	for {
+		// A validation that an interruption cut short is made up for before the next step.
+		if t.state.Step > t.state.Validated && t.due(t.recipe.validateEvery()) {
+			if err := t.validate(ctx); err != nil {
+				if ctx.Err() != nil {
+					return interrupted()
+				}
+				return Result{}, err
+			}
+		}
+		if t.state.Step > 0 && t.due(t.recipe.checkpointEvery()) {
+			if err := t.save(); err != nil {
+				return Result{}, err
+			}
+		}
+		if t.state.Step == t.steps {
+			break
+		}
+		if ctx.Err() != nil {
+			return interrupted()
+		}
+		if err := t.step(); err != nil {
+			return Result{}, err
+		}
+	}
+	t.feed.close()
+	return t.finish(ctx)
+}
+
+// step learns from one batch.
+func (t *Trainer) step() error {
+	passes := t.recipe.accumulate()
+	t.loss = 0
+	for pass := range passes {
+		b := <-t.feed.ready
+		for _, f := range b.faults {
+			t.report(Report{Fault: f.err})
+		}
+		if b.err != nil {
+			return b.err
+		}
+		err := t.learn(b, pass)
+		t.feed.free <- b
+		if err != nil {
+			return err
+		}
+	}
+	if t.recipe.Clip > 0 {
+		t.optimiser.Clip(t.recipe.Clip)
+	}
+	t.rate = t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
+	t.optimiser.Step(t.rate, t.epoch())
+	t.state.Step++
+	t.average.after(t.state.Step, t.steps)
+	t.plan.Refresh()
+	t.images += t.recipe.Batch
+	t.report(Report{})
+	if line := max(1, t.perEpoch/20); t.state.Step%line == 0 && !t.due(t.recipe.validateEvery()) {
+		return t.note(Metrics{})
+	}
+	return nil
+}
+
+// learn computes the gradients of one pass, and their mean after the last.
+func (t *Trainer) learn(b *batch, pass int) error {
+	passes := t.recipe.accumulate()
+	if err := t.plan.Forward(b.images); err != nil {
+		return err
+	}
+	logits := t.plan.Logits()
+	if t.grad == nil {
+		t.grad = tensor.New(logits.N, logits.C, logits.H, logits.W)
+	}
+	loss, err := nn.SmoothedCrossEntropy(logits, b.labels, t.recipe.Smoothing, t.grad)
+	if err != nil {
+		return err
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return t.diverged("the loss is %v", loss)
+	}
+	t.loss += loss / float64(passes)
+	t.state.Since.Loss += loss * float64(len(b.labels))
+	t.state.Since.Samples += len(b.labels)
+	for n, label := range b.labels {
+		if rank(logits.Data[n*logits.C:][:logits.C], label) == 0 {
+			t.state.Since.Right++
+		}
+	}
+	if err := t.plan.Backward(t.grad); err != nil {
+		return err
+	}
+	if passes == 1 {
+		return nil
+	}
+	each(t.threads, len(t.optimiser.pieces), func(i int) { t.accumulate(t.optimiser.pieces[i], pass, passes) })
+	return nil
+}
+
+// accumulate adds a piece of the gradients to the sum of the passes before, which becomes the gradient with the last.
+func (t *Trainer) accumulate(p piece, pass, passes int) {
+	grad, sum := p.Grad[p.from:p.to], t.sums[p.index][p.from:p.to]
+	share := float32(1 / float64(passes))
+	for i, g := range grad {
+		if pass == 0 {
+			sum[i] = g * share
+		} else {
+			sum[i] += float32(g * share)
+		}
+	}
+	if pass == passes-1 {
+		copy(grad, sum)
+	}
+}
+
+// note writes a line of metrics.
+func (t *Trainer) note(m Metrics) error {
+	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.rate, t.seconds()
+	if n := float64(t.state.Since.Samples); n > 0 {
+		m.Loss, m.Accuracy = t.state.Since.Loss/n, float64(t.state.Since.Right)/n
+	}
+	t.state.Since = tally{}
+	if err := t.journal.write(m); err != nil {
+		return t.saveError(MetricsFile, err)
+	}
+	return nil
+}
+
+// validate scores the network, or the mean of its weights, and keeps it if it is the best so far.
+func (t *Trainer) validate(ctx context.Context) error {
+	if t.validation == nil {
+		t.state.Validated = t.state.Step
+		return t.note(Metrics{})
+	}
+	score, err := t.averaged(func() (Score, error) {
+		score, err := t.score(ctx, t.validation, t.recipe.Views)
+		if err != nil {
+			return score, err
+		}
+		if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+			return score, t.diverged("the validation's loss is %v", score.Loss)
+		}
+		if score.Accuracy > t.state.Best {
+			t.state.Best, t.state.BestStep = score.Accuracy, t.state.Step
+			return score, t.saveWeights(BestFile)
+		}
+		return score, nil
+	})
+	if err != nil {
+		return err
+	}
+	t.state.Plateau.see(&t.recipe.Schedule, score.Accuracy)
+	t.state.Validated = t.state.Step
+	t.last = &score
+	if err := t.note(Metrics{Validation: &score}); err != nil {
+		return err
+	}
+	t.report(Report{Validation: &score})
+	return nil
+}
+
+// averaged calls do while the parameters are those that count: the mean, where there is one beside them.
+func (t *Trainer) averaged(do func() (Score, error)) (Score, error) {
+	if t.average.beside() {
+		t.average.swap()
+		defer func() {
+			t.average.swap()
+			t.plan.Refresh() // the plans share what they pack
+		}()
+	}
+	return do()
+}
+
+// score runs the network as it is on a data set.
+func (t *Trainer) score(ctx context.Context, d *memory, views string) (Score, error) {
+	if t.judge.plan == nil {
+		plan, err := nn.Compile(t.net, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
+		if err != nil {
+			return Score{}, err
+		}
+		t.judge.plan = plan
+	}
+	t.judge.plan.Refresh()
+	return t.judge.score(ctx, d, views)
+}
+
+// finish makes the result of the last state, which has been saved: an interrupted finish can be repeated.
+func (t *Trainer) finish(ctx context.Context) (Result, error) {
+	if t.average != nil { // the weights end as their mean, lookahead's as the slow ones
+		t.average.swap()
+	}
+	if err := t.finite(); err != nil {
+		return Result{}, err
+	}
+	result := Result{Steps: t.steps, Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
+	if t.test != nil {
+		for _, views := range Views() {
+			score, err := t.score(ctx, t.test, views)
+			if err != nil {
+				if ctx.Err() != nil {
+					return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
+				}
+				return Result{}, err
+			}
+			result.Test = append(result.Test, score)
+		}
+		if err := t.note(Metrics{Test: result.Test}); err != nil {
+			return Result{}, err
+		}
+	}
+	return result, t.saveWeights(ModelFile)
+}
+
+// Params are the network's parameters: the result once Run has returned without an error.
+func (t *Trainer) Params() *nn.Params { return t.params }
+
+// Network is what is trained.
+func (t *Trainer) Network() *arch.Network { return t.net }
