@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -52,7 +53,7 @@ type Options struct {
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
-// describes or whose names it follows; a file that tells none needs Options.Network. The file must stay as it is until Close.
+// describes or whose names it follows; a file that tells none needs Options.Network. A file that is shortened before Close makes errors, not crashes.
 func Open(path string, options Options) (*Model, error) {
 	file, err := weights.Open(path)
 	if err != nil {
@@ -314,7 +315,7 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 		}
 		to := min(from+plan.Batch, images.N)
 		if err := plan.Forward(images.Images(from, to)); err != nil {
-			return nil, err
+			return nil, m.named(err)
 		}
 		result := plan.Logits()
 		if until != "" && softmax { // a layer like any other when it is asked for
@@ -342,10 +343,18 @@ func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
 	}
 	p, err := nn.Compile(net, params, m.options)
 	if err != nil {
-		return nil, err
+		return nil, m.named(err)
 	}
 	m.plans[until] = p
 	return p, nil
+}
+
+// named says which file was shortened.
+func (m *Model) named(err error) error {
+	if errors.As(err, new(*fault.Error)) {
+		return fmt.Errorf("%s: %w", m.Origin, err)
+	}
+	return err
 }
 
 // beginning is the parameters of the network's first layers, shared with the whole.
