@@ -113,7 +113,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
 		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},
 		{"empty", nil, Limits{}, "the file is empty"},
-		{"text", []byte("hello"), Limits{}, `not a JPEG or PNG image: it begins "hello"`},
+		{"text", []byte("hello"), Limits{}, `not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins "hello"`},
 	} {
 		p, err := Decode(bytes.NewReader(c.file), c.limits)
 		switch {
@@ -267,6 +267,6 @@ func FuzzDecode(f *testing.F) {
 		if p.W < 1 || p.H < 1 || p.W*p.H > pixels || len(p.Pix) != p.W*p.H*p.Channels {
 			t.Fatalf("%dx%dx%d with %d samples", p.W, p.H, p.Channels, len(p.Pix))
 		}
-		p.Resize(5, 3)
+		p.Resize(5, 3, Bicubic)
 	})
 }

@@ -57,7 +57,7 @@ func TestResizeIsPillows(t *testing.T) {
 	for _, c := range golden(t).Resize {
 		for _, want := range c.Out {
 			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d", c.In.W, c.In.H, c.In.Channels, want.W, want.H), func(t *testing.T) {
-				got := c.In.picture().Resize(want.W, want.H)
+				got := c.In.picture().Resize(want.W, want.H, Bilinear)
 				if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
 					t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
 				}
@@ -67,7 +67,7 @@ func TestResizeIsPillows(t *testing.T) {
 					}
 				}
 				window := image.Rect(want.W/3, want.H/4, want.W, want.H-want.H/5)
-				part := c.In.picture().resize(want.W, want.H, window)
+				part := c.In.picture().resize(want.W, want.H, Bilinear, window)
 				for y := range part.H {
 					from := ((y+window.Min.Y)*want.W + window.Min.X) * want.Channels
 					row := part.Pix[y*part.W*part.Channels:][:part.W*part.Channels]

@@ -1,0 +1,121 @@
+package vision
+
+import "image"
+
+// libjpeg's conversion of Y'CbCr to RGB in 16 bits of fraction (jdcolor.c): what a Cb or Cr adds to each colour. The two
+// additions to green are summed before they are rounded.
+var fromCr, fromCb [256]struct{ direct, green int32 }
+
+func init() {
+	const up = 1 << 15
+	fix := func(x float64) int32 { return int32(x*(1<<16) + 0.5) }
+	for i := range fromCr {
+		x := int32(i) - 128
+		fromCr[i].direct = (fix(1.40200)*x + up) >> 16
+		fromCb[i].direct = (fix(1.77200)*x + up) >> 16
+		fromCr[i].green = -fix(0.71414) * x
+		fromCb[i].green = -fix(0.34414)*x + up
+	}
+}
+
+// yccToRGB converts a row of samples, each of its own chroma, to red, green and blue.
+func yccToRGB(to, luma, cb, cr []uint8) {
+	cb, cr = cb[:len(luma)], cr[:len(luma)]
+	to = to[:3*len(luma)]
+	for i, y := range luma {
+		b, r := &fromCb[cb[i]], &fromCr[cr[i]]
+		pixel := to[3*i : 3*i+3 : 3*i+3]
+		pixel[0] = clamp(int32(y) + r.direct)
+		pixel[1] = clamp(int32(y) + (b.green+r.green)>>16)
+		pixel[2] = clamp(int32(y) + b.direct)
+	}
+}
+
+func clamp(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
+
+// chromaRows gives an image's chroma a sample for each pixel, row by row, as libjpeg does by default ("fancy upsampling",
+// jdsample.c of libjpeg-turbo): halved chroma by a triangle filter, three quarters of the nearer sample and one of the
+// farther; chroma of a quarter, and of 2 samples in a row or fewer, repeated.
+type chromaRows struct {
+	m           *image.YCbCr
+	w, h        int // chroma samples that the image has; what pads a JPEG's last block is not among them
+	sx, sy      int // pixels to a chroma sample
+	left, above int // pixels of the first chroma sample that lie outside, of an image cut out of another
+	cb, cr      []uint8
+	sums        []int32
+}
+
+func newChromaRows(m *image.YCbCr) *chromaRows {
+	c := &chromaRows{m: m, sx: 1, sy: 1}
+	switch m.SubsampleRatio {
+	case image.YCbCrSubsampleRatio422:
+		c.sx = 2
+	case image.YCbCrSubsampleRatio420:
+		c.sx, c.sy = 2, 2
+	case image.YCbCrSubsampleRatio440:
+		c.sy = 2
+	case image.YCbCrSubsampleRatio411:
+		c.sx = 4
+	case image.YCbCrSubsampleRatio410:
+		c.sx, c.sy = 4, 2
+	}
+	r := m.Rect
+	// COffset's own rounding, so that the first sample is the one it finds.
+	c.left, c.above = r.Min.X-r.Min.X/c.sx*c.sx, r.Min.Y-r.Min.Y/c.sy*c.sy
+	c.w, c.h = (c.left+r.Dx()+c.sx-1)/c.sx, (c.above+r.Dy()+c.sy-1)/c.sy
+	if c.sx > 1 || c.sy > 1 {
+		c.cb, c.cr = make([]uint8, c.w*c.sx), make([]uint8, c.w*c.sx)
+	}
+	c.sums = make([]int32, c.w)
+	return c
+}
+
+// row returns the chroma of row y, counted from the image's first; the next call may overwrite it.
+func (c *chromaRows) row(y int) (cb, cr []uint8) {
+	w := c.m.Rect.Dx()
+	cb, cr = c.upsample(c.cb, c.m.Cb, c.above+y), c.upsample(c.cr, c.m.Cr, c.above+y)
+	return cb[c.left:][:w], cr[c.left:][:w]
+}
+
+func (c *chromaRows) upsample(to, plane []uint8, y int) []uint8 {
+	line := func(i int) []uint8 { // row i of the samples; beyond the first and last they are repeated
+		return plane[min(max(i, 0), c.h-1)*c.m.CStride:][:c.w]
+	}
+	near, far := line(y/c.sy), line(y/c.sy-1+y%c.sy*2) // of two rows of pixels, the lower is near the next samples
+	switch {
+	case c.sx == 1 && c.sy == 1:
+		return near
+	case c.sx == 1:
+		bias := int32(1 + y%2)
+		for i, v := range near {
+			to[i] = uint8((3*int32(v) + int32(far[i]) + bias) >> 2)
+		}
+	case c.sx == 2 && c.w > 2 && c.sy == 1:
+		for i, v := range near {
+			c.sums[i] = int32(v)
+		}
+		spread(to, c.sums, 1, 2, 2)
+	case c.sx == 2 && c.w > 2:
+		for i, v := range near {
+			c.sums[i] = 3*int32(v) + int32(far[i])
+		}
+		spread(to, c.sums, 8, 7, 4)
+	default:
+		for i := range to {
+			to[i] = near[i/c.sx]
+		}
+	}
+	return to
+}
+
+// spread makes two samples of each along a row, weighing the nearer three times and dropping bits of fraction. Its two
+// roundings take turns, so that halves go up and down alike.
+func spread(to []uint8, from []int32, left, right int32, bits int) {
+	last := len(from) - 1
+	to = to[:2*len(from)]
+	for i, v := range from {
+		before, after := from[max(i-1, 0)], from[min(i+1, last)]
+		to[2*i] = uint8((3*v + before + left) >> bits)
+		to[2*i+1] = uint8((3*v + after + right) >> bits)
+	}
+}
