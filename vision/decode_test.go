@@ -67,6 +67,7 @@ func TestFromImage(t *testing.T) {
 			t.Errorf("%T: a transparent pixel became %v: its colour must stay", m, p.Pix[:3])
 		}
 	}
+	// Of 2 chroma samples in a row libjpeg makes more by repeating them. Its colours may be a level from image/color's.
 	ycc := image.NewYCbCr(image.Rect(0, 0, 4, 2), image.YCbCrSubsampleRatio420)
 	copy(ycc.Y, []uint8{10, 20, 30, 40, 50, 60, 70, 80})
 	copy(ycc.Cb, []uint8{128, 90})
@@ -74,9 +75,41 @@ func TestFromImage(t *testing.T) {
 	p := FromImage(ycc)
 	for i := range 8 {
 		c := color.NRGBAModel.Convert(ycc.At(i%4, i/4)).(color.NRGBA)
-		if got := p.Pix[3*i : 3*i+3]; !bytes.Equal(got, []byte{c.R, c.G, c.B}) {
-			t.Errorf("YCbCr pixel %d is %v, want %v", i, got, c)
+		if worst, _ := difference(p.Pix[3*i:3*i+3], []uint8{c.R, c.G, c.B}); worst > 1 {
+			t.Errorf("YCbCr pixel %d is %v, want %v", i, p.Pix[3*i:3*i+3], c)
 		}
+	}
+}
+
+// TestFromPartOfYCbCr cuts parts out of images of every sampling, wherever they begin and end: inside, where the chroma's
+// neighbours are there, they are as in the whole.
+func TestFromPartOfYCbCr(t *testing.T) {
+	for ratio := image.YCbCrSubsampleRatio444; ratio <= image.YCbCrSubsampleRatio410; ratio++ {
+		m := image.NewYCbCr(image.Rect(0, 0, 40, 30), ratio)
+		for i, plane := range [][]uint8{m.Y, m.Cb, m.Cr} {
+			for j := range plane {
+				plane[j] = uint8(j * (37 + i) / 3)
+			}
+		}
+		whole := FromImage(m)
+		for _, r := range []image.Rectangle{m.Rect, image.Rect(1, 1, 39, 29), image.Rect(3, 2, 40, 30), image.Rect(2, 5, 31, 28), image.Rect(7, 7, 8, 8)} {
+			part := FromImage(m.SubImage(r))
+			if part.W != r.Dx() || part.H != r.Dy() || part.Channels != 3 {
+				t.Fatalf("%v %v: %dx%d", ratio, r, part.W, part.H)
+			}
+			const edge = 4 // pixels of the widest chroma sample
+			for y := edge; y < part.H-edge; y++ {
+				for x := edge; x < part.W-edge; x++ {
+					i, j := 3*(y*part.W+x), 3*((r.Min.Y+y)*whole.W+r.Min.X+x)
+					if !bytes.Equal(part.Pix[i:i+3], whole.Pix[j:j+3]) {
+						t.Fatalf("%v %v: pixel (%d,%d) is %v, in the whole %v", ratio, r, x, y, part.Pix[i:i+3], whole.Pix[j:j+3])
+					}
+				}
+			}
+		}
+	}
+	if p := FromImage(image.NewYCbCr(image.Rect(-3, -1, 5, 5), image.YCbCrSubsampleRatio420)); p.W != 8 || p.H != 6 {
+		t.Errorf("an image left of 0: %dx%d", p.W, p.H)
 	}
 }
 

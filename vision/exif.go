@@ -91,7 +91,7 @@ func tiffOrientation(tiff []byte) orientation {
 	return upright
 }
 
-// tiffEntry is an entry of a TIFF directory. Its value is of use where it is one 16-bit or 32-bit number.
+// tiffEntry is an entry of a TIFF directory. Its value is of use where it is one number of 8, 16 or 32 bits.
 type tiffEntry struct {
 	tag, kind    uint16
 	count, value uint32
@@ -122,7 +122,10 @@ func tiffEntries(tiff []byte) iter.Seq[tiffEntry] {
 				return
 			}
 			e := tiffEntry{order.Uint16(rest), order.Uint16(rest[2:]), order.Uint32(rest[4:]), order.Uint32(rest[8:])}
-			if e.kind == 3 { // 16 bits, at the value's beginning
+			switch e.kind { // 8 and 16 bits lie at the value's beginning
+			case 1:
+				e.value = uint32(rest[8])
+			case 3:
 				e.value = uint32(order.Uint16(rest[8:]))
 			}
 			if !yield(e) {

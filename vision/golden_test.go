@@ -3,11 +3,10 @@ package vision
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"image"
 	"math"
-	"os"
+	"strings"
 	"testing"
 
 	"github.com/vggo/vggo/tensor"
@@ -21,32 +20,31 @@ type samples struct {
 
 func (s samples) picture() *Picture { return &Picture{s.W, s.H, s.Channels, s.Pix} }
 
+type recipeCases []struct {
+	In           samples
+	Crop, Resize int
+	Out          []byte // float32, little-endian, CHW
+}
+
 // golden holds what Pillow and torchvision made of small pictures; scripts/gen_vision_golden.py wrote it.
 func golden(t *testing.T) (g struct {
 	Resize []struct {
 		In  samples
-		Out []samples
+		Out []struct {
+			Filter string
+			samples
+		}
 	}
 	Grey   []struct{ In, Out samples }
 	Orient []struct {
 		File []byte
 		Out  samples
 	}
-	Recipe []struct {
-		In           samples
-		Crop, Resize int
-		Out          []byte // float32, little-endian, CHW
-	}
+	Recipe, Caffe recipeCases
 }) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &g); err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 {
+	load(t, "golden.json", &g)
+	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 || len(g.Caffe) == 0 {
 		t.Fatal("testdata/golden.json holds no cases")
 	}
 	return g
@@ -56,8 +54,12 @@ func golden(t *testing.T) (g struct {
 func TestResizeIsPillows(t *testing.T) {
 	for _, c := range golden(t).Resize {
 		for _, want := range c.Out {
-			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d", c.In.W, c.In.H, c.In.Channels, want.W, want.H), func(t *testing.T) {
-				got := c.In.picture().Resize(want.W, want.H, Bilinear)
+			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d %s", c.In.W, c.In.H, c.In.Channels, want.W, want.H, want.Filter), func(t *testing.T) {
+				filter := map[string]Filter{"bilinear": Bilinear, "bicubic": Bicubic}[want.Filter]
+				if filter.String() != want.Filter {
+					t.Fatalf("filter %v", filter)
+				}
+				got := c.In.picture().Resize(want.W, want.H, filter)
 				if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
 					t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
 				}
@@ -67,7 +69,7 @@ func TestResizeIsPillows(t *testing.T) {
 					}
 				}
 				window := image.Rect(want.W/3, want.H/4, want.W, want.H-want.H/5)
-				part := c.In.picture().resize(want.W, want.H, Bilinear, window)
+				part := c.In.picture().resize(want.W, want.H, filter, window)
 				for y := range part.H {
 					from := ((y+window.Min.Y)*want.W + window.Min.X) * want.Channels
 					row := part.Pix[y*part.W*part.Channels:][:part.W*part.Channels]
@@ -93,8 +95,18 @@ func TestGreyIsPillows(t *testing.T) {
 }
 
 func TestRecipeIsTorchvisions(t *testing.T) {
-	for _, c := range golden(t).Recipe {
-		r := ImageNet(c.Crop, c.Crop)
+	g := golden(t)
+	for name, cases := range map[string]recipeCases{"imagenet": g.Recipe, "caffe": g.Caffe} {
+		t.Run(name, func(t *testing.T) { testRecipe(t, name, cases) })
+	}
+}
+
+func testRecipe(t *testing.T, name string, cases recipeCases) {
+	for _, c := range cases {
+		r, err := RecipeByName(name, c.Crop, c.Crop, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if r.Resize != image.Pt(c.Resize, c.Resize) {
 			t.Errorf("input %d resizes to %v, want %d", c.Crop, r.Resize, c.Resize)
 		}
@@ -116,6 +128,37 @@ func TestRecipeIsTorchvisions(t *testing.T) {
 				t.Fatal("another image of the batch was written to")
 			}
 		}
+	}
+}
+
+func TestRecipeByName(t *testing.T) {
+	n := 0
+	for name, about := range Recipes() {
+		n++
+		r, err := RecipeByName(name, 20, 10, 3)
+		if err != nil || r.Name != name || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
+			t.Errorf("%s: %+v (%v)", name, r, err)
+		}
+	}
+	if n != len(recipes) {
+		t.Errorf("%d recipes", n)
+	}
+	for name := range Recipes() {
+		if name == "unit" {
+			break
+		}
+		if r, err := RecipeByName(name, 20, 10, 1); err == nil {
+			t.Errorf("grey pictures by %v", r)
+		}
+	}
+	if r, err := RecipeByName("unit", 20, 10, 1); err != nil || r.Channels != 1 {
+		t.Errorf("unit: %+v (%v)", r, err)
+	}
+	if _, err := RecipeByName("unit", 20, 10, 4); err == nil {
+		t.Error("a picture of 4 channels")
+	}
+	if _, err := RecipeByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, unit") {
+		t.Errorf("an unknown name: %v", err)
 	}
 }
 
