@@ -110,7 +110,7 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 //   - Of a GIF or an animated WebP the first frame is shown on its whole canvas.
 //
 // PNG, GIF, BMP, TIFF and WebP come out equal to the bit. A JPEG's samples may differ by the rounding of the inverse cosine
-// transform, which the standard leaves to decoders: on photographs by 0.1 levels of 255 in the mean and 4 at most
+// transform, which the standard leaves to decoders: on photographs by up to 0.05 levels of 255 in the mean and 3 at most
 // (TestPhotosArePillows).
 //
 // JPEGs of 12 bits or with arithmetic coding, TIFFs in CMYK, Y'CbCr, floating point, of 2 or 4 bits or with colours in separate

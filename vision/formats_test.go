@@ -104,9 +104,19 @@ func TestPNGSuiteIsPillows(t *testing.T) {
 // TestPhotosArePillows compares some 2,000 pixels of each photograph. Over all pixels the differences were, in levels of 255
 // (2026-11-26, Go 1.26.8, Pillow 9.4 with libjpeg-turbo 2.1.5):
 //
-//	TABLE
+//	photograph          pixels     chroma   max   mean   equal samples   max and mean with chroma repeated
+//	caffe-cat-gray.jpg  480x360    none     1     0.019  98.1 %          1    0.019
+//	caffe-cat.jpg       480x360    4:4:4    3     0.044  96.2 %          3    0.201
+//	caffe-fish-bike.jpg 481x323    4:2:0    3     0.030  97.4 %          60   0.513
+//	cat_720p.jpg        1280x720   4:2:0    3     0.020  98.2 %          26   0.450
+//	grace_hopper.bmp    512x600    BMP      0     0      100 %
+//	hot_dog.jpg         512x384    4:4:4    3     0.042  96.5 %          4    0.305
+//	kite_and_cold.jpg   1352x900   4:4:4    3     0.043  96.4 %          4    0.312
+//	owl.jpg             512x384    4:4:4    3     0.040  96.6 %          3    0.186
+//	parrot.jpg          512x929    4:4:4    3     0.050  95.8 %          4    0.201
+//	pets.jpg            512x430    4:4:4    3     0.043  96.3 %          4    0.177
 //
-// image/jpeg's own conversion, which repeats chroma, is up to REPEATED levels away.
+// The last columns are image/color's conversion of the same samples. Scaled to 256 wide, pictures differ by 2 levels at most.
 func TestPhotosArePillows(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -137,7 +147,7 @@ func TestPhotosArePillows(t *testing.T) {
 		}
 		worst, mean := difference(got, want.Pix)
 		t.Logf("%s: %d levels at most, %.3f in the mean, of %d pixels", name, worst, mean, len(got)/3)
-		if worst > 4 || mean > 0.1 || strings.HasSuffix(name, ".bmp") && worst > 0 {
+		if worst > 3 || mean > 0.06 || strings.HasSuffix(name, ".bmp") && worst > 0 {
 			t.Errorf("%s differs from Pillow by %d levels at most, %.3f in the mean", name, worst, mean)
 		}
 	}
