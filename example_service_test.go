@@ -67,5 +67,5 @@ func ExampleModel_service() {
 	}
 	// Output:
 	// 200 Ankle boot
-	// 422 not an image: it begins "hello"
+	// 422 not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins "hello"
 }
