@@ -149,7 +149,14 @@ func (o *evalOptions) run(ctx context.Context, path string, out, faults io.Write
 		}
 	}
 	e.Seconds = time.Since(start).Seconds()
-	e.count(top5, of, data.Classes)
+	labels := data.Classes
+	if m.Classes != nil {
+		labels = make([]string, len(of))
+		for i, class := range of {
+			labels[i] = m.Classes[class]
+		}
+	}
+	e.count(top5, of, labels)
 	if o.json {
 		err = writeJSON(out, e)
 	} else {
