@@ -26,19 +26,20 @@ var rooms = []struct {
 	imports []string
 }{
 	{"internal/winograd", nil},
+	{"internal/fault", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
 	{"arch", nil},
 	{"nn/reference", []string{"arch"}},
-	{"nn", []string{"internal/winograd", "internal/kernel", "tensor", "arch"}},
+	{"nn", []string{"internal/fault", "internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
 	{"internal/pickle", nil},
-	{"weights", []string{"internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"weights", []string{"internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},
-	{"", []string{"tensor", "arch", "nn", "weights", "vision", "bench"}},
+	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
 	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "bench", ""}},
 	{"benchmarks", []string{"arch", "bench"}},
 }

@@ -103,7 +103,9 @@ func TestOneTileOffIsCaught(t *testing.T) {
 			for j := range w.Data[:min(l.Out.C, kernel.Block)*w.Count()/l.Out.C] {
 				w.Data[j] *= 1.01
 			}
-			plan.Refresh()
+			if err := plan.Refresh(); err != nil {
+				t.Fatal(err)
+			}
 			got := tr.forward(t, plan)
 			for got["act/"+layers[i].Name] == nil {
 				i++ // fused into the next
@@ -215,7 +217,9 @@ func planStepper(t testing.TB, tr *trial) stepper {
 		for _, p := range params.List {
 			copy(p.Data, narrow(at[p.Name]))
 		}
-		plan.Refresh()
+		if err := plan.Refresh(); err != nil {
+			t.Fatal(err)
+		}
 		if err := plan.Forward(x); err != nil {
 			t.Fatal(err)
 		}

@@ -227,7 +227,9 @@ func TestFiniteDifferences(t *testing.T) {
 			x := &tensor.Tensor{N: tr.n, C: tr.input.C, H: tr.input.H, W: tr.input.W, Data: tr.x}
 			var rounding float64
 			loss := func() float64 {
-				plan.Refresh()
+				if err := plan.Refresh(); err != nil {
+					t.Fatal(err)
+				}
 				if err := plan.Forward(x); err != nil {
 					t.Fatal(err)
 				}

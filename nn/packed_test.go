@@ -70,7 +70,9 @@ func TestPlansSharePackedWeights(t *testing.T) {
 					}
 					right(fmt.Sprintf("compiled after change %d", seed), seed, add(nn.Options{Batch: 3, Keep: true}))
 					for _, plan := range plans {
-						plan.Refresh()
+						if err := plan.Refresh(); err != nil {
+							t.Fatal(err)
+						}
 					}
 					right(fmt.Sprintf("refreshed after change %d", seed), seed, plans...)
 				}

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/tensor"
 )
@@ -95,7 +97,10 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	p.team = newTeam(p.Threads)
 	runtime.AddCleanup(p, func(t *team) { t.stop() }, p.team)
 	p.allocate()
-	p.refresh()
+	if err := p.refresh(); err != nil {
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -400,15 +405,29 @@ func (p *Plan) Choices() []Choice { return p.choices }
 // Layers names the steps: each layer with those fused into it, "conv1_1+relu1_1".
 func (p *Plan) Layers() []string { return p.names }
 
-// Refresh takes over changed parameters.
-func (p *Plan) Refresh() {
+// Refresh takes over changed parameters. Its error is a *fault.Error, as Forward's may be: weights whose file was shortened.
+func (p *Plan) Refresh() error {
 	p.params.changed()
-	p.refresh()
+	return p.refresh()
 }
 
-func (p *Plan) refresh() {
+func (p *Plan) refresh() (err error) {
+	defer p.caught(&err, debug.SetPanicOnFault(true))
 	for _, s := range p.steps {
 		s.refresh()
+	}
+	return nil
+}
+
+// caught ends a step: a fault in reading weights that are mapped from a file becomes the step's error.
+func (p *Plan) caught(err *error, before bool) {
+	debug.SetPanicOnFault(before)
+	if r := recover(); r != nil {
+		f := fault.Of(r)
+		if f == nil {
+			panic(r)
+		}
+		*err = fmt.Errorf("nn: %s: weights: %w", p.net.Name, f)
 	}
 }
 
@@ -416,7 +435,7 @@ func (p *Plan) refresh() {
 func (p *Plan) SkipForwards(n uint64) { p.count += n }
 
 // Forward runs 1 to Batch images. A training Plan reads them again in Backward.
-func (p *Plan) Forward(x *tensor.Tensor) error {
+func (p *Plan) Forward(x *tensor.Tensor) (err error) {
 	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {
 		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.net.Name, x.H, x.W, x.C, p.Input)
 	}
@@ -426,6 +445,7 @@ func (p *Plan) Forward(x *tensor.Tensor) error {
 	if len(x.Data) != x.N*x.C*x.H*x.W {
 		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.net.Name, x.Shape(), len(x.Data))
 	}
+	defer p.caught(&err, debug.SetPanicOnFault(true))
 	p.input = x
 	p.count++
 	p.startLap()
@@ -436,7 +456,7 @@ func (p *Plan) Forward(x *tensor.Tensor) error {
 
 // Backward computes every parameter's gradient, and the images' if asked for, from the gradient of the logits of the last
 // Forward. Gradients replace the previous ones.
-func (p *Plan) Backward(grad *tensor.Tensor) error {
+func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	last := p.chain[len(p.chain)-1]
 	switch {
 	case !p.Training:
@@ -449,6 +469,7 @@ func (p *Plan) Backward(grad *tensor.Tensor) error {
 	if last.grad == nil { // a network without layers that compute
 		return nil
 	}
+	defer p.caught(&err, debug.SetPanicOnFault(true))
 	last.load(last.grad, grad, 0, grad.N)
 	p.startLap()
 	for i := len(p.steps) - 1; i >= 0; i-- {

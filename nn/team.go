@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -15,6 +16,7 @@ type team struct {
 	start   []chan struct{} // one for each worker but the caller
 	done    sync.WaitGroup
 	once    sync.Once
+	failure atomic.Pointer[any] // the first panic of a job, which run passes on
 }
 
 func newTeam(threads int) *team {
@@ -23,8 +25,9 @@ func newTeam(threads int) *team {
 		start := make(chan struct{}, 1)
 		t.start = append(t.start, start)
 		go func() {
+			debug.SetPanicOnFault(true) // as Plan does in the caller's goroutine
 			for range start {
-				t.work(w)
+				t.guarded(w)
 				t.done.Done()
 			}
 		}()
@@ -47,9 +50,24 @@ func (t *team) run(n int, job func(worker, task int)) {
 	for _, start := range t.start[:helpers] {
 		start <- struct{}{}
 	}
-	t.work(0)
+	t.guarded(0)
 	t.done.Wait()
 	t.job = nil // lets go of the Plan, so that an unused one can be collected
+	if failure := t.failure.Swap(nil); failure != nil {
+		panic(*failure)
+	}
+}
+
+// guarded works, and on a panic lets the others come to an end.
+func (t *team) guarded(worker int) {
+	defer func() {
+		if r := recover(); r != nil {
+			failure := r // a variable of its own: r would be on the heap whether there is a panic or not
+			t.failure.CompareAndSwap(nil, &failure)
+			t.next.Store(t.tasks)
+		}
+	}()
+	t.work(worker)
 }
 
 func (t *team) work(worker int) {

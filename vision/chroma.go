@@ -7,14 +7,14 @@ import "image"
 var fromCr, fromCb [256]struct{ direct, green int32 }
 
 func init() {
-	const half = 1 << 15
+	const up = 1 << 15
 	fix := func(x float64) int32 { return int32(x*(1<<16) + 0.5) }
 	for i := range fromCr {
 		x := int32(i) - 128
-		fromCr[i].direct = (fix(1.40200)*x + half) >> 16
-		fromCb[i].direct = (fix(1.77200)*x + half) >> 16
+		fromCr[i].direct = (fix(1.40200)*x + up) >> 16
+		fromCb[i].direct = (fix(1.77200)*x + up) >> 16
 		fromCr[i].green = -fix(0.71414) * x
-		fromCb[i].green = -fix(0.34414)*x + half
+		fromCb[i].green = -fix(0.34414)*x + up
 	}
 }
 

@@ -1,11 +1,14 @@
 package weights
 
 import (
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
 )
 
 // source says where a parameter's values are in a file and how they lie there.
@@ -54,11 +57,11 @@ func (l layout) shape(p arch.Param) []int {
 }
 
 // arrange puts a parameter's values in our order. Where the file has them so already, data itself is returned.
-func (l layout) arrange(data []float32, p arch.Param) []float32 {
+func (l layout) arrange(data []float32, p arch.Param) ([]float32, error) {
 	ours := l.ours(p)
 	inOrder := l.axes == nil || slices.IsSorted(l.axes)
 	if inOrder && l.flat == (arch.Shape{}) && !l.reverse && !l.flip && (l.scale == 0 || l.scale == 1) {
-		return data
+		return data, nil
 	}
 	// strides of the file's axes, in our order of axes
 	file := l.shape(p)
@@ -83,8 +86,7 @@ func (l layout) arrange(data []float32, p arch.Param) []float32 {
 		scale = 1
 	}
 	out := make([]float32, len(data))
-	gather(out, data, rows, strides[0], at, scale)
-	return out
+	return out, gather(out, data, rows, strides[0], at, scale)
 }
 
 // inputs lists where the values that one output unit reads lie in the file, in our order, from the unit's first.
@@ -119,29 +121,30 @@ func (l layout) inputs(ours, strides []int, n int) []int {
 
 // gather is out[r][i] = scale*data[r*stride + at[i]] for r < rows. It goes by tiles, each of which reads and writes few
 // enough cache lines: VGG-16's fc6 is a transposition of 411 MB.
-func gather(out, data []float32, rows, stride int, at []int, scale float32) {
+func gather(out, data []float32, rows, stride int, at []int, scale float32) error {
 	const tile = 64
 	var tasks sync.WaitGroup
-	bands := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
+	var next atomic.Int64
+	faults := make([]error, runtime.GOMAXPROCS(0))
+	for worker := range faults {
 		tasks.Go(func() {
-			for top := range bands {
-				for left := 0; left < len(at); left += tile {
-					part := at[left:min(left+tile, len(at))]
-					for r := top; r < min(top+tile, rows); r++ {
-						to := out[r*len(at)+left:][:len(part)]
-						from := data[r*stride:]
-						for i, p := range part {
-							to[i] = scale * from[p]
+			faults[worker] = fault.Catch(func() error {
+				for top := int(next.Add(tile)) - tile; top < rows; top = int(next.Add(tile)) - tile {
+					for left := 0; left < len(at); left += tile {
+						part := at[left:min(left+tile, len(at))]
+						for r := top; r < min(top+tile, rows); r++ {
+							to := out[r*len(at)+left:][:len(part)]
+							from := data[r*stride:]
+							for i, p := range part {
+								to[i] = scale * from[p]
+							}
 						}
 					}
 				}
-			}
+				return nil
+			})
 		})
 	}
-	for top := 0; top < rows; top += tile {
-		bands <- top
-	}
-	close(bands)
 	tasks.Wait()
+	return errors.Join(faults...)
 }

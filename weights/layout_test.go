@@ -65,7 +65,7 @@ func TestLayouts(t *testing.T) {
 					}
 				}
 			}
-			if got := c.layout.arrange(file, c.param); !slices.Equal(got, want) {
+			if got, err := c.layout.arrange(file, c.param); err != nil || !slices.Equal(got, want) {
 				t.Errorf("got %v…, want %v…", got[:8], want[:8])
 			}
 		})

@@ -157,5 +157,9 @@ func (m *Matched) Param(p arch.Param) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return src.layout.arrange(t.Data, p), nil
+	data, err := src.layout.arrange(t.Data, p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: tensor %q: %w", m.file.Path, src.name, err)
+	}
+	return data, nil
 }

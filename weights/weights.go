@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/internal/onnx"
 )
@@ -120,7 +121,7 @@ var strangers = []struct{ magic, name string }{
 }
 
 // Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its
-// header costs; it must not be shortened while it is open (replacing it by a rename, as Write does, is harmless).
+// header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is harmless).
 // Errors are *FormatError or of package os.
 func Open(path string) (*File, error) {
 	data, unmap, err := mapFile(path)
@@ -128,7 +129,7 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	f := &File{Path: path, close: unmap}
-	if err := f.read(data); err != nil {
+	if err := fault.Catch(func() error { return f.read(data) }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -199,14 +200,19 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	if !holdsWeights(t.DType) { // before the work of fetching
 		return Tensor{}, fmt.Errorf("%s: tensor %q: type %s holds no weights: F32, F16, BF16 and F64 do", f.Path, name, t.DType)
 	}
-	raw := e.raw
-	if e.fetch != nil {
-		var err error
-		if raw, err = e.fetch(); err != nil {
-			return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
+	err := fault.Catch(func() (err error) {
+		raw := e.raw
+		if e.fetch != nil {
+			raw, err = e.fetch()
 		}
+		if err == nil {
+			t.Data = t.DType.decode(raw)
+		}
+		return err
+	})
+	if err != nil {
+		return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
 	}
-	t.Data = t.DType.decode(raw)
 	return t, nil
 }
 

@@ -51,6 +51,7 @@ func newRootCommand() *cobra.Command {
 		newArchCommand(),
 		newClassifyCommand(),
 		newConvertCommand(),
+		newEvalCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
 		newBenchCommand(),

@@ -1,0 +1,145 @@
+package vggo
+
+import (
+	"context"
+	"fmt"
+	"image"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+)
+
+// maxElongation bounds the longer side of a picture that is looked at whole, in shorter sides.
+const maxElongation = 8
+
+// densePlans are kept at once, each for one size of pictures.
+const densePlans = 4
+
+// dense is the model's network with its fully connected layers as convolutions.
+type dense struct {
+	net    *arch.Network
+	params *nn.Params
+	plans  []*densePlan // the last used last
+}
+
+type densePlan struct {
+	input arch.Shape
+	*nn.Plan
+}
+
+// ClassifyDense is the VGG paper's dense evaluation (Simonyan & Zisserman 2015, section 3.2): the picture, its shorter side scaled to
+// each of the given lengths, goes whole through the network as a fully convolutional one, whose class scores are averaged over
+// the map; the probabilities are averaged over the scales and, with flip, over the picture and its mirror image.
+func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scales []int, flip bool) ([]Class, error) {
+	if len(scales) == 0 {
+		return nil, fmt.Errorf("dense evaluation without a scale")
+	}
+	inputs := make([]*tensor.Tensor, len(scales))
+	for i, scale := range scales {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var err error
+		if inputs[i], err = m.prepareDense(picture, scale, flip); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case <-m.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { m.turn <- struct{}{} }()
+	var sum *tensor.Tensor
+	for _, input := range inputs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		plan, err := m.densePlan(arch.Shape{C: input.C, H: input.H, W: input.W}, input.N)
+		if err != nil {
+			return nil, err
+		}
+		if err := plan.Forward(input); err != nil {
+			return nil, m.named(err)
+		}
+		p := plan.Softmax()
+		if sum == nil {
+			sum = tensor.New(1, p.C, 1, 1)
+		}
+		for i, v := range p.Data {
+			sum.Data[i%p.C] += v / float32(input.N*len(inputs))
+		}
+	}
+	return m.rank(sum)
+}
+
+// prepareDense scales a picture's shorter side, and puts its mirror image beside it.
+func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*tensor.Tensor, error) {
+	if shortest := min(m.Input.H, m.Input.W); scale < shortest {
+		return nil, fmt.Errorf("a shorter side of %d pixels is less than the %d that %s takes", scale, shortest, m.Network.Name)
+	}
+	w, h := picture.W, picture.H
+	if w < 1 || h < 1 || max(w, h) > maxElongation*min(w, h) {
+		return nil, fmt.Errorf("a picture of %dx%d pixels is too narrow to be looked at whole", w, h)
+	}
+	size := image.Pt(scale, scale*h/w)
+	if w > h {
+		size = image.Pt(scale*w/h, scale)
+	}
+	recipe := m.Recipe
+	recipe.Resize, recipe.Crop = size, size
+	n := 1
+	if flip {
+		n = 2
+	}
+	batch := tensor.New(n, m.Input.C, size.Y, size.X)
+	if err := recipe.Put(batch, 0, picture); err != nil {
+		return nil, err
+	}
+	if flip {
+		from, to := batch.Images(0, 1).Data, batch.Images(1, 2).Data
+		for row := 0; row < len(from); row += size.X {
+			for x := range size.X {
+				to[row+x] = from[row+size.X-1-x]
+			}
+		}
+	}
+	return batch, nil
+}
+
+// densePlan returns the plan for pictures of a size. The caller has the turn.
+func (m *Model) densePlan(input arch.Shape, batch int) (*densePlan, error) {
+	if m.dense == nil {
+		net, err := arch.WithHead(m.Network, arch.HeadDense)
+		if err != nil {
+			return nil, err
+		}
+		params, err := m.parameters(net)
+		if err != nil {
+			return nil, err
+		}
+		m.dense = &dense{net: net, params: params}
+	}
+	d := m.dense
+	for i, p := range d.plans {
+		if p.input == input && p.Batch == batch {
+			d.plans = append(append(d.plans[:i:i], d.plans[i+1:]...), p)
+			return p, nil
+		}
+	}
+	if len(d.plans) == densePlans {
+		d.plans[0].Close()
+		d.plans = d.plans[1:]
+	}
+	options := m.options
+	options.Input, options.Batch = input, batch
+	plan, err := nn.Compile(d.net, d.params, options)
+	if err != nil {
+		return nil, m.named(err)
+	}
+	p := &densePlan{input, plan}
+	d.plans = append(d.plans, p)
+	return p, nil
+}
