@@ -42,6 +42,7 @@ type state struct {
 	Best      float64 `json:"best"` // accuracy of BestFile; -1 before there is one
 	BestStep  int     `json:"best_step"`
 	Since     tally   `json:"since"` // the last line of metrics
+	Rate      float64 `json:"rate"`  // of the last step
 	Seconds   float64 `json:"seconds"`
 	Data      string  `json:"data"` // its fingerprint
 	Machine   machine `json:"machine"`
@@ -316,7 +317,7 @@ func (t *Trainer) restore(s *Saved) (err error) {
 
 // clean removes what a killed process has left half written.
 func clean(folder string) error {
-	for _, pattern := range []string{"step-*.safetensors.partial-*", BestFile + ".partial-*", ModelFile + ".partial-*"} {
+	for _, pattern := range []string{"step-*.safetensors.partial-*", BestFile + ".partial-*", ModelFile + ".partial-*", RecipeFile + ".partial-*"} {
 		left, err := filepath.Glob(filepath.Join(folder, pattern))
 		if err != nil {
 			return err

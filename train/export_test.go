@@ -1,6 +1,14 @@
 package train
 
-import "github.com/vggo/vggo/nn"
+import (
+	"image"
+	"math"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
 
 // For tests: what a run does from step to step.
 
@@ -30,3 +38,46 @@ func Averaged(a Average, params *nn.Params, steps int, move func(step int)) (val
 // CheckSchedule and CheckAverage are what a recipe's parts must pass.
 func CheckSchedule(s Schedule) error { return s.check() }
 func CheckAverage(a Average) error   { return a.check() }
+
+// WithWriter lets a test write a run's files.
+func WithWriter(o Options, write func(string, []weights.Tensor, map[string]string) error) Options {
+	o.write = write
+	return o
+}
+
+// Painted is a picture as a network sees it in an epoch.
+func Painted(a Augment, recipe vision.Recipe, p *vision.Picture, epoch, sample int) ([]float32, error) {
+	if err := a.check(image.Pt(recipe.Crop.X, recipe.Crop.Y), recipe.Channels); err != nil {
+		return nil, err
+	}
+	painter := newPainter(a, recipe, 9)
+	p, err := painter.prepare(p)
+	if err != nil {
+		return nil, err
+	}
+	dst := make([]float32, recipe.Channels*recipe.Crop.X*recipe.Crop.Y)
+	for i := range dst {
+		dst[i] = float32(math.NaN()) // every value must be written
+	}
+	painter.put(dst, p, epoch, sample)
+	return dst, nil
+}
+
+// Eigen is the eigenvalues and eigenvectors of a symmetric matrix.
+func Eigen(a [][]float64) ([]float64, [][]float64) { return eigen(a) }
+
+// CheckRecipe says whether a recipe can train a network.
+func CheckRecipe(r Recipe, net *arch.Network) error {
+	if err := r.check(net.Input); err != nil {
+		return err
+	}
+	params, err := nn.NewParams(net, net.Input)
+	if err != nil {
+		return err
+	}
+	if _, err := r.pictures(net.Input); err != nil {
+		return err
+	}
+	_, err = NewOptimiser(r.Optimiser, r.Rules, params, 1)
+	return err
+}

@@ -106,12 +106,16 @@ func OpenRecipe(name string) (Recipe, error) {
 	return r, nil
 }
 
-// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. What it leaves out is as in Default, which flips pictures and
-// nothing else; a key that is not a recipe's is an error.
+// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. It leaves out what it does not want: seed is then 1, prepare unit,
+// init.kind he, and the optimiser SGD with a momentum of 0.9 at a constant rate. A key that is not a recipe's is an error.
 func DecodeRecipe(in io.Reader) (Recipe, error) {
-	r := Default()
-	r.Name, r.Augment, r.Schedule = "", Augment{}, Schedule{Kind: "constant"}
-	return r, r.decode(in)
+	// Nothing but what Write always writes may be set here, or a recipe could not turn it off.
+	r := Recipe{
+		Prepare: "unit", Seed: 1, Init: Init{Kind: "he"},
+		Optimiser: Optimise{Kind: "sgd", Momentum: 0.9}, Schedule: Schedule{Kind: "constant"},
+	}
+	err := r.decode(in)
+	return r, err
 }
 
 func (r *Recipe) decode(in io.Reader) error {
@@ -152,30 +156,36 @@ func recipeError(err error) error {
 	return errors.New(text)
 }
 
-// Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}".
+// Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}". After an error
+// nothing has changed.
 func (r *Recipe) Set(assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
+	key = strings.TrimSpace(key)
 	if !ok || key == "" {
 		return fmt.Errorf("%q: want key=value, such as optimiser.rate=0.1", assignment)
 	}
-	text := value
-	parts := strings.Split(key, ".")
-	for i := len(parts) - 1; i >= 0; i-- {
-		text = "{" + parts[i] + ": " + text + "}"
-	}
-	// The value may not add keys of its own beside the one named.
 	var node yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
+	if err := yaml.Unmarshal([]byte(value), &node); err != nil {
 		return fmt.Errorf("%q: %w", assignment, recipeError(err))
 	}
-	for at := node.Content[0]; len(parts) > 0; parts, at = parts[1:], at.Content[1] {
-		if at.Kind != yaml.MappingNode || len(at.Content) != 2 || at.Content[0].Value != parts[0] {
-			return fmt.Errorf("%q: want key=value, such as optimiser.rate=0.1", assignment)
-		}
+	if node.Kind != yaml.DocumentNode { // nothing but spaces and comments
+		return fmt.Errorf("%q: there is no value", assignment)
 	}
-	if err := r.decode(strings.NewReader(text)); err != nil {
+	at := node.Content[0]
+	parts := strings.Split(key, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		name := &yaml.Node{Kind: yaml.ScalarNode, Value: parts[i]}
+		at = &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle, Content: []*yaml.Node{name, at}}
+	}
+	text, err := yaml.Marshal(at)
+	if err != nil {
+		return fmt.Errorf("%q: %w", assignment, recipeError(err))
+	}
+	changed := *r
+	if err := changed.decode(bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("%q: %s", assignment, strings.TrimPrefix(err.Error(), "line 1: "))
 	}
+	*r = changed
 	return nil
 }
 

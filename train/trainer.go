@@ -93,7 +93,7 @@ type Trainer struct {
 	last            *Score
 	began           time.Time
 	images          int
-	rate, loss      float64
+	loss            float64
 }
 
 // New prepares a run from its beginning. A folder that holds a run already is refused.
@@ -107,6 +107,9 @@ func New(o Options) (*Trainer, error) {
 			return nil, &OccupiedError{o.Folder}
 		}
 		if err := os.MkdirAll(o.Folder, 0o777); err != nil {
+			return nil, err
+		}
+		if err := clean(o.Folder); err != nil {
 			return nil, err
 		}
 	}
@@ -147,11 +150,19 @@ func (t *Trainer) start() error {
 
 // writeRecipe leaves the recipe, with everything that has changed it, beside the result.
 func (t *Trainer) writeRecipe() error {
-	f, err := os.Create(filepath.Join(t.options.Folder, RecipeFile))
+	path := filepath.Join(t.options.Folder, RecipeFile)
+	f, err := os.Create(path + ".partial-")
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.recipe.Write(f), f.Close())
+	err = errors.Join(t.recipe.Write(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's, the data must be
@@ -197,6 +208,9 @@ func prepare(o Options) (*Trainer, error) {
 	if t.placed, err = t.net.Place(t.net.Input); err != nil {
 		return nil, err
 	}
+	if t.train == nil {
+		return nil, errors.New("train: there is no training set")
+	}
 	validation := o.Validation
 	if validation == nil && t.recipe.HoldOut > 0 {
 		if t.train, validation, err = HoldOut(t.train, t.recipe.HoldOut, t.recipe.Seed); err != nil {
@@ -206,7 +220,7 @@ func prepare(o Options) (*Trainer, error) {
 	if t.recipe.Schedule.Kind == "plateau" && validation == nil {
 		return nil, errors.New("train: schedule: plateau needs validation: give a set for it, or hold_out")
 	}
-	if err := t.checkData(t.train, validation, o.Test); err != nil {
+	if err := t.checkData(validation, o.Test); err != nil {
 		return nil, err
 	}
 	pictures, err := t.recipe.pictures(t.net.Input)
@@ -264,18 +278,15 @@ func prepare(o Options) (*Trainer, error) {
 }
 
 // checkData refuses data sets that the network has no class for, and one too small for a step.
-func (t *Trainer) checkData(sets ...Dataset) error {
+func (t *Trainer) checkData(others ...Dataset) error {
 	out := t.placed[len(t.placed)-1].Out
 	if out.H != 1 || out.W != 1 {
 		return fmt.Errorf("train: %s answers with maps of %v, not with a class", t.net.Name, out)
 	}
-	if t.train == nil {
-		return errors.New("train: there is no training set")
-	}
 	if t.train.Len() < t.recipe.Batch {
 		return fmt.Errorf("train: a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
 	}
-	for _, d := range sets {
+	for _, d := range append(others, t.train) {
 		if d == nil {
 			continue
 		}
@@ -358,7 +369,7 @@ func (t *Trainer) report(r Report) {
 	if t.options.Report == nil {
 		return
 	}
-	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.rate, t.loss
+	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate, t.loss
 	if !t.began.IsZero() {
 		r.Elapsed = time.Since(t.began)
 	}
@@ -434,8 +445,8 @@ func (t *Trainer) step() error {
 	if t.recipe.Clip > 0 {
 		t.optimiser.Clip(t.recipe.Clip)
 	}
-	t.rate = t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
-	t.optimiser.Step(t.rate, t.epoch())
+	t.state.Rate = t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
+	t.optimiser.Step(t.state.Rate, t.epoch())
 	t.state.Step++
 	t.average.after(t.state.Step, t.steps)
 	t.plan.Refresh()
@@ -500,7 +511,7 @@ func (t *Trainer) accumulate(p piece, pass, passes int) {
 
 // note writes a line of metrics.
 func (t *Trainer) note(m Metrics) error {
-	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.rate, t.seconds()
+	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.state.Rate, t.seconds()
 	if n := float64(t.state.Since.Samples); n > 0 {
 		m.Loss, m.Accuracy = t.state.Since.Loss/n, float64(t.state.Since.Right)/n
 	}
