@@ -19,10 +19,10 @@ type Augment struct {
 	Pad  int    `yaml:"pad,omitempty"`  // pad: pixels on each side
 	Edge string `yaml:"edge,omitempty"` // of padding: zero, which is black, or reflect, without repeating the edge
 
-	Side [2]int `yaml:"side,flow,omitempty"` // jitter: the least and the greatest length of the shorter side; 0: 256/224 and 512/224 of the input's
+	Side Lengths `yaml:"side,flow,omitempty"` // jitter: the least and the greatest length of the shorter side; 0: 256/224 and 512/224 of the input's
 
-	Area  [2]float64 `yaml:"area,flow,omitempty"`  // resized: the part's share of the area; 0: 0.08 to 1
-	Ratio [2]float64 `yaml:"ratio,flow,omitempty"` // and width to height; 0: 3/4 to 4/3
+	Area  Span `yaml:"area,flow,omitempty"`  // resized: the part's share of the area; 0: 0.08 to 1
+	Ratio Span `yaml:"ratio,flow,omitempty"` // and width to height; 0: 3/4 to 4/3
 
 	// Flip is empty, random, or alternating: at random in the first epoch, then the other way round in each (airbench).
 	Flip   string  `yaml:"flip"`
@@ -30,10 +30,20 @@ type Augment struct {
 	Cutout int     `yaml:"cutout,omitempty"` // side of a square at a random place that is made the mean colour (DeVries & Taylor 2017)
 }
 
+// Lengths are a least and a greatest one, in pixels.
+type Lengths [2]int
+
+// Span is a least and a greatest value.
+type Span [2]float64
+
+// IsZero lets yaml leave out what is not set.
+func (l Lengths) IsZero() bool { return l == Lengths{} }
+
+// IsZero lets yaml leave out what is not set.
+func (s Span) IsZero() bool { return s == Span{} }
+
 func (a *Augment) check(input image.Point, channels int) error {
-	within := func(pair [2]float64) bool {
-		return pair == [2]float64{} || pair[0] > 0 && pair[0] <= pair[1] && pair[1] < math.Inf(1)
-	}
+	within := func(s Span) bool { return s.IsZero() || s[0] > 0 && s[0] <= s[1] && s[1] < math.Inf(1) }
 	side := a.sides(input)
 	switch {
 	case a.Crop != "" && a.Crop != "pad" && a.Crop != "jitter" && a.Crop != "resized":
@@ -44,11 +54,11 @@ func (a *Augment) check(input image.Point, channels int) error {
 		return fmt.Errorf("edge: %q is neither zero nor reflect", a.Edge)
 	case a.Pad >= min(input.X, input.Y):
 		return fmt.Errorf("a pad of %d needs an input larger than %dx%d", a.Pad, input.Y, input.X)
-	case a.Crop != "jitter" && a.Side != [2]int{}:
+	case a.Crop != "jitter" && !a.Side.IsZero():
 		return fmt.Errorf("side is for crop: jitter")
 	case a.Crop == "jitter" && (side[0] < max(input.X, input.Y) || side[1] < side[0] || side[1] > maxSide):
 		return fmt.Errorf("side: %v: want the least and the greatest length of the shorter side, at least the input's %d", side, max(input.X, input.Y))
-	case a.Crop != "resized" && (a.Area != [2]float64{} || a.Ratio != [2]float64{}):
+	case a.Crop != "resized" && (!a.Area.IsZero() || !a.Ratio.IsZero()):
 		return fmt.Errorf("area and ratio are for crop: resized")
 	case !within(a.Area) || a.Area[1] > 1 || !within(a.Ratio):
 		return fmt.Errorf("area and ratio are a least and a greatest value above 0, area's at most 1")
@@ -67,12 +77,12 @@ func (a *Augment) check(input image.Point, channels int) error {
 // maxSide bounds the scaled pictures, of which only the cut is computed.
 const maxSide = 1 << 14
 
-func (a *Augment) sides(input image.Point) [2]int {
-	if a.Side != [2]int{} {
+func (a *Augment) sides(input image.Point) Lengths {
+	if !a.Side.IsZero() {
 		return a.Side
 	}
 	long := max(input.X, input.Y)
-	return [2]int{int(math.Round(float64(long) * 256 / 224)), int(math.Round(float64(long) * 512 / 224))}
+	return Lengths{int(math.Round(float64(long) * 256 / 224)), int(math.Round(float64(long) * 512 / 224))}
 }
 
 // components are the principal components of the colours of ImageNet's pictures, from 0 to 1: the eigenvectors of their
@@ -171,11 +181,11 @@ func (a *painter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
 // resized scales a random part to the input's size. After ten parts that do not fit it takes the centre, as torchvision does.
 func (a *painter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	area, ratio := a.Area, a.Ratio
-	if area == [2]float64{} {
-		area = [2]float64{0.08, 1}
+	if area.IsZero() {
+		area = Span{0.08, 1}
 	}
-	if ratio == [2]float64{} {
-		ratio = [2]float64{3. / 4, 4. / 3}
+	if ratio.IsZero() {
+		ratio = Span{3. / 4, 4. / 3}
 	}
 	uniform := func(from, to float64) float64 { return from + r.Float64()*(to-from) }
 	scale := func(at image.Point, w, h int) *vision.Picture {

@@ -11,21 +11,26 @@ import (
 
 // Metrics is one line of MetricsFile.
 type Metrics struct {
-	Step     int     `json:"step"` // steps taken
-	Epoch    float64 `json:"epoch"`
-	Rate     float64 `json:"rate"`     // of the last step
-	Loss     float64 `json:"loss"`     // of training, mean since the line before, smoothed as the recipe says
-	Accuracy float64 `json:"accuracy"` // the same, of augmented pictures before each step
-	Seconds  float64 `json:"seconds"`  // of the run, interruptions left out
+	Step    int     `json:"step"` // steps taken
+	Epoch   float64 `json:"epoch"`
+	Rate    float64 `json:"rate"`    // of the last step
+	Seconds float64 `json:"seconds"` // of the run, interruptions left out
 
-	Validation *Score  `json:"validation,omitempty"`
-	Test       []Score `json:"test,omitempty"` // of the finished network
+	Training   *Stretch `json:"training,omitempty"` // since the line before
+	Validation *Score   `json:"validation,omitempty"`
+	Test       []Score  `json:"test,omitempty"` // of the finished network
+}
+
+// Stretch is the means of some steps, each before it was taken and of augmented pictures.
+type Stretch struct {
+	Loss     float64 `json:"loss"` // smoothed as the recipe says
+	Accuracy float64 `json:"accuracy"`
 }
 
 // journal appends metrics. Lines are not brought to the disk one by one: a checkpoint says which count.
 type journal struct{ file *os.File }
 
-// openJournal goes on after a step: lines of later steps, and what a crash has left of one, are dropped.
+// openJournal goes on after a step: lines of later steps, of a finished network, and what a crash has left of one, are dropped.
 func openJournal(folder string, step int) (*journal, error) {
 	if folder == "" {
 		return &journal{}, nil
@@ -39,7 +44,7 @@ func openJournal(folder string, step int) (*journal, error) {
 	for end < len(text) {
 		length := bytes.IndexByte(text[end:], '\n') + 1
 		var m Metrics
-		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step {
+		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil {
 			break
 		}
 		end += length

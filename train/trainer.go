@@ -32,7 +32,8 @@ type Options struct {
 	Folder  string // of checkpoints, metrics and the result; empty: nothing is kept
 	Threads int    // 0: one for each processor that Go may use
 	Costs   nn.CostTable
-	Memory  int64 // bytes of decoded pictures that may be kept; 0: 1 GiB
+	Budget  int64 // most bytes that the network may take while it trains, as of nn.Options; 0: any
+	Cache   int64 // bytes of decoded pictures that are kept; 0: 1 GiB
 	// Elsewhere lets Resume go on where steps round otherwise than where the run began.
 	Elsewhere bool
 	Report    func(Report) // news, told by the goroutine that runs; may be nil
@@ -40,7 +41,7 @@ type Options struct {
 	write func(path string, tensors []weights.Tensor, notes map[string]string) error // a test's; nil: weights.Write
 }
 
-const defaultMemory = 1 << 30
+const defaultCache = 1 << 30
 
 // Report is news of a run.
 type Report struct {
@@ -48,6 +49,7 @@ type Report struct {
 	Epoch       float64
 	Images      int           // learned from since Run began
 	Elapsed     time.Duration // since Run began
+	Left        time.Duration // at the pace since then; 0 before there is one
 	Rate, Loss  float64       // of the last step
 
 	// One of these, or none after an ordinary step.
@@ -59,7 +61,8 @@ type Report struct {
 // Result is a finished run.
 type Result struct {
 	Steps      int
-	Validation *Score // of the last validation; nil without one
+	Loss       float64 // of the last step; 0 where none was left to take
+	Validation *Score  // of the last validation of this process; nil without one
 	Best       float64
 	BestStep   int
 	Test       []Score
@@ -228,9 +231,9 @@ func prepare(o Options) (*Trainer, error) {
 		return nil, err
 	}
 	left := new(atomic.Int64)
-	left.Store(o.Memory)
-	if o.Memory == 0 {
-		left.Store(defaultMemory)
+	left.Store(o.Cache)
+	if o.Cache == 0 {
+		left.Store(defaultCache)
 	}
 	t.painter = newPainter(t.recipe.Augment, pictures, t.recipe.Seed)
 	t.judge = &judge{painter: newPainter(Augment{}, pictures, 0), threads: t.threads}
@@ -252,7 +255,7 @@ func prepare(o Options) (*Trainer, error) {
 		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes,
 	}
 	t.plan, err = nn.Compile(t.net, t.params, nn.Options{
-		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs,
+		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs, Budget: o.Budget,
 	})
 	if err != nil {
 		return nil, err
@@ -372,6 +375,9 @@ func (t *Trainer) report(r Report) {
 	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate, t.loss
 	if !t.began.IsZero() {
 		r.Elapsed = time.Since(t.began)
+	}
+	if t.images > 0 {
+		r.Left = time.Duration(float64(r.Elapsed) * float64((t.steps-t.state.Step)*t.recipe.Batch) / float64(t.images))
 	}
 	t.options.Report(r)
 }
@@ -513,7 +519,7 @@ func (t *Trainer) accumulate(p piece, pass, passes int) {
 func (t *Trainer) note(m Metrics) error {
 	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.state.Rate, t.seconds()
 	if n := float64(t.state.Since.Samples); n > 0 {
-		m.Loss, m.Accuracy = t.state.Since.Loss/n, float64(t.state.Since.Right)/n
+		m.Training = &Stretch{t.state.Since.Loss / n, float64(t.state.Since.Right) / n}
 	}
 	t.state.Since = tally{}
 	if err := t.journal.write(m); err != nil {
@@ -588,7 +594,7 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if err := t.finite(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Steps: t.steps, Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
+	result := Result{Steps: t.steps, Loss: t.loss, Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
 	if t.test != nil {
 		for _, views := range Views() {
 			score, err := t.score(ctx, t.test, views)

@@ -54,6 +54,7 @@ func newRootCommand() *cobra.Command {
 		newEvalCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
+		newTrainCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),

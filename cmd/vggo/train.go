@@ -1,0 +1,453 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/train"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// trainOptions are the flags of `vggo train`.
+type trainOptions struct {
+	recipe  string
+	model   string
+	set     []string
+	epochs  float64
+	batch   int
+	rate    float64
+	seed    uint64
+	output  string
+	resume  string
+	from    string
+	take    []string
+	freeze  []string
+	classes int
+
+	validation string
+	test       bool
+	threads    int
+	elsewhere  bool
+	planFlags
+}
+
+func newTrainCommand() *cobra.Command {
+	var o trainOptions
+	cmd := &cobra.Command{
+		Use:   "train DATA",
+		Short: "Train a network on pictures whose classes are known",
+		Long: `Train a network and keep it in a folder, with its recipe, its metrics as JSON lines,
+its best weights (best.safetensors), its last (model.safetensors) and checkpoints.
+DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary
+version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
+
+A recipe says everything else: optimiser, schedule, augmentation, for how long. Those
+that come along are ` + strings.Join(train.RecipeNames(), ", ") + `; a file's name ends in .yaml.
+Single values are overridden by --set key=value.
+
+An interrupted or killed run goes on with --resume FOLDER and ends with the same bits as
+if nothing had happened.
+
+--from begins with a file's weights. The last layer is made anew where its number of
+classes is another; --freeze keeps layers as they are, --take names the only ones that
+are taken from the file.`,
+		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
+  vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
+  vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
+  vggo train imagenet/ --recipe paper --model vgg11 --validation imagenet/val
+  vggo train --resume cifar10-run`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 0 && o.resume == "" {
+				return hint(fmt.Errorf("%d data sets named, not one", len(args)), "vggo train DIR --model tinyvgg; vggo train --resume DIR")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd, args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.recipe, "recipe", "r", "plain", "`recipe`: one that comes along, or a file")
+	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: the recipe's, or what --from tells)")
+	f.StringArrayVar(&o.set, "set", nil, "change a value of the recipe, as in `optimiser.rate=0.1`; may be given again")
+	f.Float64Var(&o.epochs, "epochs", 0, "for how long (default: the recipe's)")
+	f.IntVar(&o.batch, "batch", 0, "pictures of one step (default: the recipe's)")
+	f.Float64Var(&o.rate, "rate", 0, "learning rate (default: the recipe's)")
+	f.Uint64Var(&o.seed, "seed", 0, "of everything random (default: the recipe's)")
+	f.StringVarP(&o.output, "output", "o", "vggo-run", "`folder` of the result")
+	f.StringVar(&o.resume, "resume", "", "`folder` of a run to go on with")
+	f.StringVar(&o.from, "from", "", "`file` of weights to begin with")
+	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
+	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
+	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
+	f.StringVar(&o.validation, "validation", "", "data `set` to validate on (default: what the recipe's hold_out takes from DATA)")
+	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
+	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
+	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
+	o.planFlags.add(f)
+	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
+	return cmd
+}
+
+// runFile keeps what a run's folder does not tell otherwise.
+const runFile = "run.json"
+
+// runNote is what runFile holds: how to find the data again, and where the first weights came from.
+type runNote struct {
+	Data       string   `json:"data"`
+	Validation string   `json:"validation,omitempty"`
+	Test       bool     `json:"test,omitempty"`
+	From       string   `json:"from,omitempty"`
+	Take       []string `json:"take,omitempty"`
+}
+
+func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if o.resume != "" {
+		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "take", "freeze", "classes"} {
+			if cmd.Flags().Changed(name) {
+				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
+			}
+		}
+	}
+	if o.from == "" && o.take != nil {
+		return usageError{errors.New("--take says what to take --from a file, which is missing")}
+	}
+	ctx, out, faults := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere}
+	if err := o.apply(&options.Costs, &options.Budget); err != nil {
+		return err
+	}
+	if o.resume != "" {
+		return o.goOn(ctx, args, options, out, faults)
+	}
+	return o.begin(ctx, cmd, args[0], options, out, faults)
+}
+
+// begin trains from the start.
+func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path string, options train.Options, out, faults io.Writer) (err error) {
+	if options.Recipe, err = o.readRecipe(cmd); err != nil {
+		return err
+	}
+	note := runNote{Test: o.test, From: o.from, Take: o.take}
+	if note.Data, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if o.validation != "" {
+		if note.Validation, err = filepath.Abs(o.validation); err != nil {
+			return err
+		}
+	}
+	if err := note.open(&options); err != nil {
+		return err
+	}
+	close, err := o.network(&options)
+	if err != nil {
+		return hintModel(err)
+	}
+	defer func() { err = errors.Join(err, close()) }()
+	if err := fitsMemory(options); err != nil {
+		return err
+	}
+	options.Folder = o.output
+	view := newTrainView(out, faults)
+	options.Report = view.report
+	trainer, err := train.New(options)
+	var occupied *train.OccupiedError
+	if errors.As(err, &occupied) {
+		return hint(err, "--resume "+occupied.Folder+" goes on with it; -o names another folder")
+	}
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(note, "", "  ")
+	if err != nil {
+		return errors.Join(err, trainer.Close())
+	}
+	err = writeTo(filepath.Join(o.output, runFile), nil, func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, trainer.Close())
+	}
+	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
+	return finishRun(ctx, trainer, options.Folder, view)
+}
+
+// goOn resumes the run of a folder.
+func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Options, out, faults io.Writer) error {
+	options.Folder = o.resume
+	saved, err := train.ReadSaved(o.resume)
+	var none *train.NoCheckpointError
+	if errors.As(err, &none) {
+		return hint(err, "begin the run again, without --resume")
+	}
+	if err != nil {
+		return err
+	}
+	var note runNote
+	text, err := os.ReadFile(filepath.Join(o.resume, runFile))
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(text, &note); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(o.resume, runFile), err)
+		}
+	case len(args) == 0:
+		return hint(err, "name the data: vggo train DATA --resume "+o.resume)
+	}
+	if len(args) > 0 {
+		note.Data = args[0]
+	}
+	if o.validation != "" {
+		note.Validation = o.validation
+	}
+	note.Test = note.Test || o.test
+	if err := note.open(&options); err != nil {
+		return err
+	}
+	view := newTrainView(out, faults)
+	options.Report = view.report
+	trainer, err := train.Resume(options, saved)
+	var machine *train.MachineError
+	if errors.As(err, &machine) {
+		return hint(err, "--elsewhere goes on all the same; VGGO_KERNEL chooses the kernels")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+	return finishRun(ctx, trainer, o.resume, view)
+}
+
+// finishRun runs to the end and says what has come of it.
+func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view *trainView) error {
+	result, err := trainer.Run(ctx)
+	view.hide()
+	err = errors.Join(err, trainer.Close())
+	var interrupted *train.InterruptedError
+	var broken *train.BrokenError
+	var diverged *train.DivergedError
+	switch {
+	case errors.As(err, &interrupted):
+		return hint(err, "vggo train --resume "+folder+" goes on from there")
+	case errors.As(err, &broken):
+		return hint(err, "--set broken=N lets more be left out")
+	case errors.As(err, &diverged):
+		return hint(err, "a lower --rate, a longer schedule.warm_up or a clip keeps it together")
+	case err != nil:
+		return err
+	}
+	return view.finish(result, folder)
+}
+
+// readRecipe is the recipe with what the flags change.
+func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
+	r, err := train.OpenRecipe(o.recipe)
+	if err != nil {
+		return r, err
+	}
+	for _, s := range o.set {
+		if err := r.Set(s); err != nil {
+			return r, usageError{fmt.Errorf("--set %w", err)}
+		}
+	}
+	if o.model != "" {
+		r.Model = o.model
+	}
+	changed := cmd.Flags().Changed
+	if changed("epochs") {
+		r.Epochs = o.epochs
+	}
+	if changed("batch") {
+		r.Batch = o.batch
+	}
+	if changed("rate") {
+		r.Optimiser.Rate = o.rate
+	}
+	if changed("seed") {
+		r.Seed = o.seed
+	}
+	for _, pattern := range o.freeze {
+		freeze := true
+		r.Rules = append(r.Rules[:len(r.Rules):len(r.Rules)], train.Rule{Params: pattern, Freeze: &freeze})
+	}
+	return r, nil
+}
+
+// open opens the data of a run.
+func (n runNote) open(options *train.Options) error {
+	learn, err := vision.OpenDataset(n.Data, vision.Train)
+	if err != nil {
+		return err
+	}
+	options.Train, options.Classes = learn, learn.Classes
+	same := func(d *vision.Dataset, path string) error {
+		if len(d.Classes) != len(learn.Classes) {
+			return fmt.Errorf("%s has %d classes, %s has %d", path, len(d.Classes), n.Data, len(learn.Classes))
+		}
+		for i, name := range d.Classes {
+			if name != learn.Classes[i] {
+				return fmt.Errorf("%s: class %d is %q, in %s it is %q", path, i, name, n.Data, learn.Classes[i])
+			}
+		}
+		return nil
+	}
+	if n.Validation != "" {
+		d, err := vision.OpenDataset(n.Validation, vision.Test)
+		if err != nil {
+			return err
+		}
+		if err := same(d, n.Validation); err != nil {
+			return err
+		}
+		options.Validation = d
+	}
+	if n.Test {
+		d, err := vision.OpenDataset(n.Data, vision.Test)
+		if err != nil {
+			return err
+		}
+		if err := same(d, n.Data); err != nil {
+			return err
+		}
+		options.Test = d
+	}
+	return nil
+}
+
+// network finds the network and the values it begins with. close lets the file of these go.
+func (o *trainOptions) network(options *train.Options) (close func() error, err error) {
+	close = func() error { return nil }
+	var file *weights.File
+	if o.from != "" {
+		if file, err = weights.Open(o.from); err != nil {
+			return close, err
+		}
+		close = file.Close
+	}
+	var net *arch.Network
+	switch {
+	case options.Recipe.Model != "":
+		net, err = options.Recipe.Network()
+	case file != nil:
+		if net, err = file.Network(); err == nil {
+			options.Recipe.Model = net.Name
+		}
+	default:
+		err = hint(errors.New("no network named"), "--model tinyvgg; vggo arch --list lists all")
+	}
+	if err != nil {
+		return close, err
+	}
+	classes := o.classes
+	if classes == 0 {
+		classes = len(options.Classes)
+	}
+	if classes != len(options.Classes) {
+		options.Classes = nil // names for some of them would be none
+	}
+	whole := net
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return close, err
+	}
+	head := ""
+	if placed[len(placed)-1].Out.C != classes {
+		if net, head, err = arch.WithClasses(net, classes); err != nil {
+			return close, err
+		}
+	}
+	options.Network = net
+	if file == nil {
+		return close, nil
+	}
+	options.Start, err = o.values(file, whole, head)
+	return close, err
+}
+
+// values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
+// of the same names. The head's are left to the recipe where it has another number of classes.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string) (func(arch.Param) ([]float32, error), error) {
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	matched, err := weights.Match(file, placed)
+	if err != nil {
+		other, unknown := file.Network()
+		if unknown != nil {
+			return nil, err
+		}
+		if placed, err = other.Place(other.Input); err != nil {
+			return nil, err
+		}
+		if matched, err = weights.Match(file, placed); err != nil {
+			return nil, err
+		}
+	}
+	has := map[string]arch.Param{}
+	for _, layer := range placed {
+		for _, p := range layer.Params {
+			has[p.Name] = p
+		}
+	}
+	for _, pattern := range o.take {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
+		}
+	}
+	return func(p arch.Param) ([]float32, error) {
+		taken := o.take == nil
+		for _, pattern := range o.take {
+			matches, _ := path.Match(pattern, p.Layer())
+			taken = taken || matches
+		}
+		source, ok := has[p.Name]
+		switch {
+		case !taken:
+			return nil, nil
+		case !ok:
+			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
+		case source.Count() != p.Count() && p.Layer() == head:
+			return nil, nil
+		case source.Count() != p.Count():
+			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
+		}
+		return matched.Param(source)
+	}, nil
+}
+
+// fitsMemory says before a run starts that it is too large, and what would do.
+func fitsMemory(options train.Options) error {
+	passes := max(options.Recipe.Accumulate, 1)
+	if options.Recipe.Batch < passes {
+		return nil // the recipe's check will say so
+	}
+	err := bench.CheckMemory(options.Network, nn.Options{
+		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
+	})
+	var e *bench.MemoryError
+	if !errors.As(err, &e) || e.Fits == 0 {
+		return err
+	}
+	for passes++; passes < options.Recipe.Batch && (options.Recipe.Batch%passes != 0 || options.Recipe.Batch/passes > e.Fits); passes++ {
+	}
+	return hint(err, "--set accumulate="+strconv.Itoa(passes)+" shares a batch among so many passes; a smaller --batch needs less too")
+}

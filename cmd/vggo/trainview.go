@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/vggo/vggo/train"
+)
+
+// trainView shows a run: on a terminal a bar below a line for each validation, elsewhere such lines, and now and then one of
+// the steps between.
+type trainView struct {
+	out, faults io.Writer
+	terminal    *os.File // nil: no bar
+	bar         *progressbar.ProgressBar
+	told        time.Duration // of the last plain line
+}
+
+// plainEvery is how often a pipe is told of steps.
+const plainEvery = 10 * time.Second
+
+func newTrainView(out, faults io.Writer) *trainView {
+	v := &trainView{out: out, faults: faults}
+	if f, ok := faults.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		v.terminal = f
+	}
+	return v
+}
+
+func (v *trainView) report(r train.Report) {
+	switch {
+	case r.Fault != nil:
+		v.hide()
+		fmt.Fprintf(v.faults, "vggo: left out: %v\n", r.Fault)
+	case r.Saved != "":
+	case r.Validation != nil:
+		v.hide()
+		fmt.Fprintf(v.out, "%s, validation: loss %.4f, accuracy %.2f %%\n", v.line(r), r.Validation.Loss, 100*r.Validation.Accuracy)
+		v.told = r.Elapsed
+	case v.terminal != nil:
+		v.draw(r)
+	case r.Elapsed-v.told >= plainEvery:
+		fmt.Fprintln(v.out, v.line(r))
+		v.told = r.Elapsed
+	}
+}
+
+// line is where a run is.
+func (v *trainView) line(r train.Report) string {
+	line := fmt.Sprintf("epoch %.2f, step %d of %d: loss %.4f, rate %.3g", r.Epoch, r.Step, r.Steps, r.Loss, r.Rate)
+	if r.Images > 0 {
+		line += fmt.Sprintf(", %.0f images/s", pace(r))
+	}
+	if r.Step < r.Steps {
+		line += ", " + soon(r.Left) + " left"
+	}
+	return line
+}
+
+// soon is a duration as one says it, seconds too.
+func soon(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%d s", int(d.Seconds()+0.5))
+	}
+	return roughly(d)
+}
+
+func pace(r train.Report) float64 { return float64(r.Images) / max(r.Elapsed.Seconds(), 1e-3) }
+
+func (v *trainView) draw(r train.Report) {
+	if v.bar == nil {
+		v.bar = progressbar.NewOptions(r.Steps, progressbar.OptionSetWriter(v.terminal), progressbar.OptionShowCount(),
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	v.bar.Describe(fmt.Sprintf("epoch %.1f, loss %.3f, %.0f images/s, %s left", r.Epoch, r.Loss, pace(r), soon(r.Left)))
+	_ = v.bar.Set(r.Step)
+}
+
+func (v *trainView) hide() {
+	if v.bar != nil {
+		_ = v.bar.Clear()
+	}
+}
+
+// finish says what a run has come to.
+func (v *trainView) finish(result train.Result, folder string) error {
+	if result.BestStep == 0 {
+		fmt.Fprintf(v.out, "the last step's loss was %.4f\n", result.Loss)
+	} else {
+		fmt.Fprintf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
+	}
+	for _, score := range result.Test {
+		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy, score.Loss, score.Pictures)
+	}
+	_, err := fmt.Fprintf(v.out, "the network is %s/%s\n", folder, train.ModelFile)
+	return err
+}
