@@ -21,7 +21,7 @@ type Dataset interface {
 // HoldOut takes n samples, drawn by the seed, from a data set. The rest keeps its order.
 func HoldOut(d Dataset, n int, seed uint64) (rest, held Dataset, err error) {
 	if n < 1 || n >= d.Len() {
-		return nil, nil, fmt.Errorf("train: %d of %d samples cannot be held out: some must be, and some left", n, d.Len())
+		return nil, nil, fmt.Errorf("%d of %d samples cannot be held out: some must be, and some left", n, d.Len())
 	}
 	order := rand.New(rand.NewPCG(seed, 1)).Perm(d.Len())
 	out, in := order[:n], order[n:]
@@ -118,4 +118,4 @@ func (b *broken) add(sample int, err error) (fresh bool, tooMany error) {
 }
 
 // errEmpty is a data set of which no picture can be read.
-var errEmpty = errors.New("train: no picture can be read")
+var errEmpty = errors.New("no picture can be read")

@@ -79,11 +79,11 @@ const pieceFloats = 64 << 10
 // gradient, which a training Plan makes, do not train until there is one.
 func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Optimiser, error) {
 	if err := o.check(); err != nil {
-		return nil, fmt.Errorf("train: optimiser: %w", err)
+		return nil, fmt.Errorf("optimiser: %w", err)
 	}
 	for i, r := range rules {
 		if err := checkPattern(r.Params, params); err != nil {
-			return nil, fmt.Errorf("train: rule %d: %w", i+1, err)
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
 	if o.Kind == "adamw" {

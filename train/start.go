@@ -43,7 +43,7 @@ func (t *Trainer) begin() error {
 			return err
 		}
 		if data != nil && len(data) != len(p.Data) {
-			return fmt.Errorf("train: %d values to start %s with, it has %d", len(data), p.Name, len(p.Data))
+			return fmt.Errorf("%d values to start %s with, it has %d", len(data), p.Name, len(p.Data))
 		}
 		copy(p.Data, data)
 	}
@@ -78,12 +78,12 @@ func (t *Trainer) firstConv() (arch.Placed, error) {
 			w := t.params.Get(layer.Name + "/w")
 			size := w.Count() / layer.Out.C
 			if layer.Index > 0 || conv.Groups > 1 || layer.Out.C%2 != 0 || layer.Out.C/2 > size {
-				return arch.Placed{}, fmt.Errorf("train: init.whiten: %s cannot whiten: want the first layer, an even number of filters, at most twice its kernel's %d values", layer.Name, size)
+				return arch.Placed{}, fmt.Errorf("init.whiten: %s cannot whiten: want the first layer, an even number of filters, at most twice its kernel's %d values", layer.Name, size)
 			}
 			return layer, nil
 		}
 	}
-	return arch.Placed{}, fmt.Errorf("train: init.whiten: %s has no convolution", t.net.Name)
+	return arch.Placed{}, fmt.Errorf("init.whiten: %s has no convolution", t.net.Name)
 }
 
 // whiten makes the first convolution's filters the directions in which the training pictures' patches vary most, divided by

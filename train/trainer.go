@@ -212,7 +212,7 @@ func prepare(o Options) (*Trainer, error) {
 		return nil, err
 	}
 	if t.train == nil {
-		return nil, errors.New("train: there is no training set")
+		return nil, errors.New("there is no training set")
 	}
 	validation := o.Validation
 	if validation == nil && t.recipe.HoldOut > 0 {
@@ -221,7 +221,7 @@ func prepare(o Options) (*Trainer, error) {
 		}
 	}
 	if t.recipe.Schedule.Kind == "plateau" && validation == nil {
-		return nil, errors.New("train: schedule: plateau needs validation: give a set for it, or hold_out")
+		return nil, errors.New("schedule: plateau needs validation: give a set for it, or hold_out")
 	}
 	if err := t.checkData(validation, o.Test); err != nil {
 		return nil, err
@@ -284,10 +284,10 @@ func prepare(o Options) (*Trainer, error) {
 func (t *Trainer) checkData(others ...Dataset) error {
 	out := t.placed[len(t.placed)-1].Out
 	if out.H != 1 || out.W != 1 {
-		return fmt.Errorf("train: %s answers with maps of %v, not with a class", t.net.Name, out)
+		return fmt.Errorf("%s answers with maps of %v, not with a class", t.net.Name, out)
 	}
 	if t.train.Len() < t.recipe.Batch {
-		return fmt.Errorf("train: a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
+		return fmt.Errorf("a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
 	}
 	for _, d := range append(others, t.train) {
 		if d == nil {
@@ -295,7 +295,7 @@ func (t *Trainer) checkData(others ...Dataset) error {
 		}
 		for i := range d.Len() {
 			if label := d.Label(i); label < 0 || label >= out.C {
-				return fmt.Errorf("train: sample %d is of class %d, %s has %d classes: give it as many as the data", i, label, t.net.Name, out.C)
+				return fmt.Errorf("sample %d is of class %d, %s has %d classes: give it as many as the data", i, label, t.net.Name, out.C)
 			}
 		}
 	}
