@@ -54,6 +54,8 @@ func newRootCommand() *cobra.Command {
 		newEvalCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
+		newModelsCommand(),
+		newPullCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),

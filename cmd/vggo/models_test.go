@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/vision"
+)
+
+// TestModelsPage: docs/models.md is what the table says.
+func TestModelsPage(t *testing.T) {
+	code, page, stderr := vggo(t.Context(), "models", "--markdown")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	committed, err := os.ReadFile("../../docs/models.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page != string(committed) {
+		t.Error("docs/models.md is not what vggo models --markdown prints today")
+	}
+}
+
+// TestModelsHaveRecipes: a published file's recipe is one that vision knows.
+func TestModelsHaveRecipes(t *testing.T) {
+	for _, e := range hub.All() {
+		if e.Recipe.Value != "" {
+			if _, err := vision.RecipeByName(e.Recipe.Value, 224, 224, 3); err != nil {
+				t.Errorf("%s: %v", e.Name, err)
+			}
+		}
+	}
+}
+
+// TestWeightsByName finds pulled weights in the cache, and says how to get them there.
+func TestWeightsByName(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("VGGO_CACHE", "")
+	dir, err := hub.CacheDir()
+	if err != nil || !strings.HasPrefix(dir, cache) {
+		t.Skipf("the cache is elsewhere on this system: %s (%v)", dir, err)
+	}
+	e, ok := hub.Find("vgg16-keras") // whose size nobody tells
+	if !ok {
+		t.Fatal("no vgg16-keras")
+	}
+	if path, err := weightsPath("vgg16-keras"); err == nil || !strings.Contains(err.Error(), "vgg16-keras is not in the cache") {
+		t.Errorf("%s, %v", path, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Join(dir, e.File)
+	if err := os.WriteFile(want, []byte("weights"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := weightsPath("vgg16-keras"); err != nil || path != want {
+		t.Errorf("%s, %v, want %s", path, err, want)
+	}
+	for _, name := range []string{"./vgg16", "vgg16.pth", "nothing"} {
+		if path, err := weightsPath(name); err != nil || path != name {
+			t.Errorf("%s became %s, %v", name, path, err)
+		}
+	}
+}
