@@ -115,7 +115,7 @@ func hintModel(err error) error {
 	case errors.As(err, &unknown):
 		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
 	case errors.As(err, &undescribed):
-		return hint(err, "--model names it: a built-in (vggo arch --list), a description, or a compact string such as 32x32x3:64,M,128,M/10")
+		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && format.Offset == 0:
