@@ -6,9 +6,9 @@ const (
 	torchvisionAlexNet = "github.com/pytorch/vision, v0.14.1, torchvision/models/alexnet.py"
 	// torchvision tells sizes from 0.15 on, in its weights' _file_size; its documentation rounds the same to one digit. 527.796
 	// for vgg16, in units of 2^20 bytes, is the 553,433,881 bytes that torch.hub reports while it downloads.
-	torchvisionSize    = "github.com/pytorch/vision, torchvision/models, _file_size of the weights (since 0.15)"
+	torchvisionSize    = "torchvision's _file_size (since 0.15), as copies of its source keep it (github.com/Ace1928/eidosian_forge, archive_forge/code, among them)"
 	torchvisionHash    = "the file's name (torch.hub, check_hash: the first digits of its SHA-256)"
-	torchvisionLicence = "github.com/pytorch/vision, v0.14.1, LICENSE"
+	torchvisionLicence = "the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms of their own (github.com/pytorch/vision, pull request 5714)"
 	torchvisionCredit  = "Soumith Chintala and the torchvision contributors"
 
 	timmLicence = "the model card, front matter"
