@@ -36,6 +36,29 @@ func TestModelsHaveRecipes(t *testing.T) {
 	}
 }
 
+// TestPlainProgress: a line for each tenth, and none for what was there before.
+func TestPlainProgress(t *testing.T) {
+	for _, c := range []struct {
+		total       int64
+		first, last int64
+		want        string
+	}{
+		{553_437_752, 400_000_000, 553_437_752, " 80 % of 553.4 MB\n 90 % of 553.4 MB\n100 % of 553.4 MB\n"},
+		{0, 50_000_000, 250_000_000, "100 MB\n200 MB\n"},
+		{5, 5, 5, ""},
+	} {
+		var out strings.Builder
+		report := plainProgress(&out)
+		for done := c.first; done < c.last; done += 50_000 {
+			report(done, c.total)
+		}
+		report(c.last, c.total)
+		if out.String() != c.want {
+			t.Errorf("%d bytes: %q, want %q", c.total, out.String(), c.want)
+		}
+	}
+}
+
 // TestWeightsByName finds pulled weights in the cache, and says how to get them there.
 func TestWeightsByName(t *testing.T) {
 	cache := t.TempDir()

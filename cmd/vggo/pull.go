@@ -85,6 +85,8 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 			}
 			_ = bar.Set64(done)
 		}
+	} else {
+		options.Progress = plainProgress(notes)
 	}
 	path, err := hub.Pull(ctx, e, options)
 	var interrupted *hub.InterruptedError
@@ -94,8 +96,29 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if sum := hub.Recorded(path); sum != "" {
+		fmt.Fprintf(notes, "SHA-256 %s\n", sum)
+	}
 	_, err = fmt.Fprintln(out, path)
 	return err
+}
+
+// plainProgress prints a line for each tenth of a download, for logs; each 100 MB where its length is not told.
+func plainProgress(notes io.Writer) func(done, total int64) {
+	last := int64(-1)
+	return func(done, total int64) {
+		step, line := done/100e6, fmt.Sprintf("%d MB\n", done/1e6)
+		if total > 0 {
+			step = done * 10 / total
+			line = fmt.Sprintf("%3d %% of %.1f MB\n", done*100/total, float64(total)/1e6)
+		}
+		if step > last {
+			if last >= 0 { // not at the first bytes, of a download or of what is left of it
+				io.WriteString(notes, line)
+			}
+			last = step
+		}
+	}
 }
 
 // weightsPath is a file of weights that a flag names: a path, or the name of published weights in the cache.
