@@ -29,13 +29,18 @@ type site struct {
 	ranges []string // of the requests so far
 }
 
-func newSite(t *testing.T) *site {
-	content := make([]byte, 3<<20+17)
+// content is the file, drawn once: a site only reads it.
+var content = sync.OnceValue(func() []byte {
+	data := make([]byte, 3<<20+17)
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range content {
-		content[i] = byte(random.Uint32())
+	for i := range data {
+		data[i] = byte(random.Uint32())
 	}
-	s := &site{content: content, tag: `"one"`}
+	return data
+})
+
+func newSite(t *testing.T) *site {
+	s := &site{content: content(), tag: `"one"`}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
