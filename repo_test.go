@@ -39,9 +39,10 @@ var rooms = []struct {
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
 	{"train", []string{"tensor", "arch", "nn", "weights", "vision"}},
+	{"hub", nil},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
-	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "bench", ""}},
+	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", ""}},
 	{"benchmarks", []string{"arch", "bench"}},
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path"
@@ -110,11 +111,15 @@ func openFolder(dir string, split Split) (*Dataset, error) {
 	for _, e := range entries {
 		files = append(files, e.Name())
 	}
-	if cifar := cifarFiles(files, split); cifar != nil {
+	parts := map[Split][]string{Test: cifarFiles(files, Test), Train: cifarFiles(files, Train)}
+	if cifar := parts[split]; cifar != nil {
 		for i := range cifar {
 			cifar[i] = filepath.Join(dir, cifar[i])
 		}
 		return openCIFAR(cifar...)
+	}
+	if parts[Test] != nil || parts[Train] != nil {
+		return nil, fmt.Errorf("%s: CIFAR without its files to %s on", dir, split)
 	}
 	if slices.ContainsFunc(files, isIDXImages) {
 		images := slices.DeleteFunc(files, func(name string) bool {
@@ -258,16 +263,16 @@ func isArchive(name string) bool {
 	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz")
 }
 
-// readArchive unpacks the pictures of a tar archive, gzipped or not, of at most so many bytes in all. Folders that hold
-// everything are not classes.
+// readArchive unpacks the pictures of a tar archive, gzipped or not, into at most so many bytes, names and a block of 512 for
+// each counted.
 func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 	in, err := gunzip(r)
 	if err != nil {
 		return nil, err
 	}
 	content := map[string][]byte{}
-	rest := most
-	for archive := tar.NewReader(io.LimitReader(in, 2*most)); ; { // headers and what is passed over have a bound, too
+	var file bytes.Buffer // which grows with what is there: a header that promises much costs nothing
+	for archive := tar.NewReader(in); ; {
 		header, err := archive.Next()
 		if err == io.EOF {
 			break
@@ -279,47 +284,27 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 		if header.Typeflag != tar.TypeReg || !isPicture(name) || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
 			continue
 		}
-		if rest -= header.Size; rest < 0 {
-			return nil, fmt.Errorf("tar: pictures of more than %d bytes: unpack it and name its folder", most)
+		if cost := int64(len(name)) + 512; most < cost || header.Size > most-cost {
+			return nil, errors.New("tar: its pictures are too large to be kept in memory: unpack it and name its folder")
+		} else {
+			most -= cost + header.Size
 		}
-		// The buffer grows with what is there, so a header that promises much costs nothing.
-		var file bytes.Buffer
+		file.Reset()
 		if _, err := io.Copy(&file, archive); err != nil {
 			return nil, fmt.Errorf("tar: %s: %w", name, err)
 		}
-		content[name] = slices.Clip(file.Bytes())
+		content[name] = bytes.Clone(file.Bytes())
 	}
-	if len(content) == 0 {
-		return nil, errors.New("tar: no pictures in it")
-	}
-	root := ""
-	for {
-		folders := map[string]bool{}
-		for name := range content {
-			first, _, deeper := strings.Cut(strings.TrimPrefix(name, root), "/")
-			if !deeper {
-				return nil, fmt.Errorf("tar: %s lies beside folders: pictures must lie in folders of their class", name)
-			}
-			folders[first] = true
-		}
-		names := slices.Sorted(maps.Keys(folders))
-		part, isSplit, err := chooseSplit(names, split)
-		if err != nil {
-			return nil, fmt.Errorf("tar: %w", err)
-		}
-		if isSplit {
-			root += part + "/"
-			break
-		}
-		if len(names) > 1 {
-			break
-		}
-		root += names[0] + "/"
+	root, err := archiveRoot(maps.Keys(content), split)
+	if err != nil {
+		return nil, fmt.Errorf("tar: %w", err)
 	}
 	var files []string
 	for name := range content {
 		if below, ok := strings.CutPrefix(name, root); ok && strings.Contains(below, "/") {
 			files = append(files, below)
+		} else {
+			delete(content, name)
 		}
 	}
 	d := classFolders(files)
@@ -332,6 +317,40 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 		return p, nil
 	}
 	return d, nil
+}
+
+// archiveRoot finds the folder of class folders: below folders that hold all others, and the part that split chooses.
+func archiveRoot(names iter.Seq[string], split Split) (root string, err error) {
+	for {
+		folders := map[string]bool{}
+		wrapped := true // all pictures lie at least two folders down
+		for name := range names {
+			below, ok := strings.CutPrefix(name, root)
+			if !ok {
+				continue
+			}
+			first, rest, inFolder := strings.Cut(below, "/")
+			if inFolder {
+				folders[first] = true
+			}
+			wrapped = wrapped && strings.Contains(rest, "/")
+		}
+		sorted := slices.Sorted(maps.Keys(folders))
+		if len(sorted) == 0 {
+			return "", errors.New("no pictures in folders of their classes")
+		}
+		part, isSplit, err := chooseSplit(sorted, split)
+		if err != nil {
+			return "", err
+		}
+		if isSplit {
+			return root + part + "/", nil
+		}
+		if len(sorted) > 1 || !wrapped {
+			return root, nil
+		}
+		root += sorted[0] + "/"
+	}
 }
 
 // gunzip unpacks a stream that is gzipped, and passes on one that is not.

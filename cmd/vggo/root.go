@@ -55,6 +55,8 @@ func newRootCommand() *cobra.Command {
 		newFeaturesCommand(),
 		newFieldCommand(),
 		newTrainCommand(),
+		newModelsCommand(),
+		newPullCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),
