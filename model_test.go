@@ -140,7 +140,7 @@ func TestModelErrors(t *testing.T) {
 		want    string
 	}{
 		{vggo.Options{Classes: []string{"a"}}, "tinyvgg has 10 classes, not the 1 that are named"},
-		{vggo.Options{Recipe: "imagenet"}, "recipe imagenet is for colour, and the network takes grey pictures: unit is for both"},
+		{vggo.Options{Recipe: "imagenet"}, "recipe imagenet is for colour, not for grey pictures: take unit"},
 		{vggo.Options{Recipe: "best"}, `unknown recipe "best": want one of imagenet, caffe, unit`},
 		{vggo.Options{Network: "vgg17"}, `no network is called "vgg17"`},
 	} {

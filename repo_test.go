@@ -38,9 +38,10 @@ var rooms = []struct {
 	{"weights", []string{"internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"tensor"}},
+	{"hub", nil},
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
-	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "bench", ""}},
+	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "hub", "bench", ""}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/coldstart", []string{"arch", "nn", "weights"}},
 }

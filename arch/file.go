@@ -79,7 +79,8 @@ var layerFields = map[string]string{
 	"softmax":         "",
 }
 
-// ReadFile reads a network's description, YAML or JSON, of at most 1 MiB. A network without a name gets the file's.
+// ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network without a name
+// gets the file's.
 func ReadFile(path string) (*Network, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -100,7 +101,7 @@ func ReadFile(path string) (*Network, error) {
 	return n, nil
 }
 
-// Decode reads a network's description, YAML or JSON, of at most 1 MiB. A field it does not know is an error, as is a
+// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A field it does not know is an error, as is a
 // network that is not possible for its own input; errors name the line.
 func Decode(r io.Reader) (*Network, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
@@ -109,6 +110,13 @@ func Decode(r io.Reader) (*Network, error) {
 	}
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxFile)
+	}
+	if isKeras(data) {
+		model, err := DecodeKeras(data)
+		if err != nil {
+			return nil, err
+		}
+		return model.Network, nil
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
 	dec.KnownFields(true)

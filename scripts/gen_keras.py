@@ -41,14 +41,18 @@ def pool(x):
     return x[: 2 * h, : 2 * w].reshape(h, 2, w, 2, -1).max((1, 3))
 
 
-def forward(x, p, channels_first=False):
-    """One picture, H,W,C."""
+def forward(x, p, without=""):
+    """One picture, H,W,C. Without batch norm's scale or center, if so asked."""
     x = np.maximum(conv(x, p["conv1"][0], p["conv1"][1], ((1, 1), (1, 1))), 0)
     gamma, beta, mean, var = p["bn"]
+    if "scale" in without:
+        gamma = 1
+    if "center" in without:
+        beta = 0
     x = gamma * (x - mean) / np.sqrt(var + 1e-3) + beta
     x = np.maximum(conv(x, p["conv2"][0], p["conv2"][1], ((1, 0), (0, 1))), 0)
     x = pool(x)
-    x = (x.transpose(2, 0, 1) if channels_first else x).reshape(-1)
+    x = x.reshape(-1)
     x = np.maximum(x @ p["dense1"][0] + p["dense1"][1], 0)
     x = x @ p["dense2"][0] + p["dense2"][1]
     return x
@@ -119,12 +123,31 @@ def legacy(group, p, layers, names, split=None):
             g.create_dataset(n, data=v)
 
 
-def numbered(group, p, **how):
+NUMBERED = {"conv1": "conv2d", "conv2": "conv2d_1", "bn": "batch_normalization", "dense1": "dense", "dense2": "dense_1"}
+
+
+def numbered(group, p, names=NUMBERED, layers="layers", **how):
     """Keras 3: layers/<class>_<count>/vars/<i>."""
-    for name, key in [("conv2d", "conv1"), ("conv2d_1", "conv2"), ("batch_normalization", "bn"), ("dense", "dense1"), ("dense_1", "dense2")]:
+    for key, name in names.items():
         for i, v in enumerate(p[key]):
-            group.create_dataset(f"layers/{name}/vars/{i}", data=v, **(how if v.ndim > 1 else {}))
-    group.create_dataset("layers/dropout/seed_generator/vars/0", data=np.array([1, 2], np.uint32))
+            group.create_dataset(f"{layers}/{name}/vars/{i}", data=v, **(how if v.ndim > 1 else {}))
+    group.create_dataset(f"{layers}/dropout/seed_generator/vars/0", data=np.array([1, 2], np.uint32))
+
+
+def archive(name, config, p, **how):
+    """A .keras file."""
+    inner = io.BytesIO()
+    with h5py.File(inner, "w") as h:
+        numbered(h, p, **how)
+    with zipfile.ZipFile(os.path.join(OUT, name), "w") as z:
+        z.writestr(zipfile.ZipInfo("metadata.json"), json.dumps({"keras_version": "3.5.0"}))
+        z.writestr(zipfile.ZipInfo("config.json"), json.dumps(config))
+        z.writestr(zipfile.ZipInfo("model.weights.h5"), inner.getvalue())
+
+
+def changed(layers, classes, **settings):
+    """Layers with other settings in those of some classes."""
+    return [(c, {**s, **settings} if c in classes else s) for c, s in layers]
 
 
 def main():
@@ -171,14 +194,57 @@ def main():
         numbered(h, p, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
     with file("keras3-latest.weights.h5", libver="latest") as h:
         numbered(h, p)
-    inner = io.BytesIO()
-    with h5py.File(inner, "w") as h:
-        numbered(h, p)
     layers3 = [(c, {("batch_shape" if k == "batch_input_shape" else k): v for k, v in s.items()}) for c, s in LAYERS2]
-    with zipfile.ZipFile(os.path.join(OUT, "keras3.keras"), "w") as z:
-        z.writestr(zipfile.ZipInfo("metadata.json"), json.dumps({"keras_version": "3.5.0"}))
-        z.writestr(zipfile.ZipInfo("config.json"), json.dumps(sequential(layers3)))
-        z.writestr(zipfile.ZipInfo("model.weights.h5"), inner.getvalue())
+    archive("keras3.keras", sequential(layers3), p)
+    archive("keras3-tf213.keras", sequential(layers3), p, layers="_layer_checkpoint_dependencies")
+    for without, left in [("scale", [1, 2, 3]), ("center", [0, 2, 3])]:
+        golden[without] = [forward(x, p, without).tolist() for x in pictures.astype(np.float64)]
+        some = {**p, "bn": [p["bn"][i] for i in left]}
+        archive(f"keras3-no-{without}.keras", sequential(changed(layers3, ["BatchNormalization"], **{without: False})), some)
+    # a model in a model: the convolutions are a Functional one of their own
+    base, head = layers3[:7], layers3[7:]
+    inside = functional(base)["config"]
+    inside["name"] = "base"
+    nested = sequential([layers3[0], ("Functional", inside)] + head)
+    archive("keras3-nested.keras", nested, p, names={**NUMBERED, **{k: "functional/layers/" + NUMBERED[k] for k in ["conv1", "conv2", "bn"]}})
+    with file("keras2-nested.h5") as h:  # in Keras 2 all arrays of the inner model lie in its group, those that are trained first
+        h.attrs["backend"], h.attrs["model_config"] = "tensorflow", json.dumps(nested)
+        g = h.create_group("model_weights")
+        legacy(g, p, [("Functional", {"name": "base"})] + head, NAMES)
+        inner = [f"{k}/{n}" for part in (slice(0, 2), slice(2, 4)) for k in ["conv1", "bn", "conv2"] for n in NAMES[k][part]]
+        for i in range(0, len(inner), 3):
+            g["base"].attrs[f"weight_names{i // 3}"] = texts(inner[i : i + 3])
+        del g["base"].attrs["weight_names"]
+        for n in inner:
+            layer, array = n.split("/")
+            g["base"].create_dataset(n, data=p[layer][NAMES[layer].index(array)])
+    # channels first: kernels lie as ever, and Flatten moves the channels to the end
+    first = [(c, {**s, **({"data_format": "channels_first"} if c in ("Conv2D", "ZeroPadding2D", "MaxPooling2D", "Flatten") else {})}) for c, s in LAYERS2]
+    first = changed(changed(first, ["BatchNormalization"], axis=[1]), ["InputLayer"], batch_input_shape=[None, 3, H, W])
+    with file("keras2-first.h5") as h:
+        h.attrs["backend"], h.attrs["model_config"] = "tensorflow", json.dumps(sequential(first))
+        legacy(h.create_group("model_weights"), p, first, NAMES)
+    # Keras 2 on Theano: kernels lie as TensorFlow's do and are turned
+    with file("keras2-theano.h5") as h:
+        h.attrs["backend"], h.attrs["model_config"] = "theano", json.dumps(sequential(LAYERS2))
+        turned = {k: [v[0][::-1, ::-1], v[1]] if k.startswith("conv") else v for k, v in p.items()}
+        legacy(h.create_group("model_weights"), turned, LAYERS2, NAMES)
+    # Keras 3's own .h5: paths as names, its way to say what a layer reads
+    with file("keras3.h5") as h:
+        config = functional(layers3)
+        for before, layer in zip(layers3, config["config"]["layers"][1:]):
+            history = {"class_name": "__keras_tensor__", "config": {"shape": [None], "dtype": "float32", "keras_history": [before[1]["name"], 0, 0]}}
+            layer["inbound_nodes"] = [{"args": [history], "kwargs": {}}]
+        config["config"]["input_layers"], config["config"]["output_layers"] = ["input_1", 0, 0], ["dense2", 0, 0]
+        h.attrs["backend"], h.attrs["model_config"] = "tensorflow", json.dumps(config)
+        g = h.create_group("model_weights")
+        g.attrs["layer_names"] = texts([s["name"] for _, s in layers3])
+        for _, s in layers3:
+            arrays = [f"model/{s['name']}/{n[:-2]}" for n in NAMES.get(s["name"], [])]
+            g.create_group(s["name"]).attrs["weight_names"] = texts(arrays)
+            for n, v in zip(arrays, p.get(s["name"], [])):
+                g[s["name"]].create_dataset(n, data=v)
+    golden["vgg"] = small_vgg()
     with open(os.path.join(OUT, "golden.json"), "w") as f:
         json.dump(golden, f)
 
@@ -201,7 +267,62 @@ def values():
         with h5py.File(os.path.join(folder, name), "r") as h:
             h.visititems(visit)
     with open(os.path.join(OUT, "values.json"), "w") as f:
-        json.dump(golden, f, indent=1)
+        json.dump({"arrays": golden, "mnist": mnist(folder)}, f, indent=1)
+
+
+def small_vgg():
+    """VGG-16 as Keras publishes it, with few channels: names, layouts, BGR. Its picture is a formula's, RGB, for the caller to make too."""
+    r = np.random.RandomState(6)
+    f = lambda *shape: (r.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))).astype(np.float32)
+    side, channels = 64, [4, 6, 8, 8, 8]
+    row, column, rgb = np.indices((side, side, 3))
+    x = ((7 * rgb + 3 * row + 5 * column) % 11 / 11 - 0.5)[:, :, ::-1]  # the network reads BGR
+    with h5py.File(os.path.join(OUT, "vgg16-small.h5"), "w") as h:
+        names = []
+
+        def add(layer, *arrays):
+            names.append(layer)
+            g = h.create_group(layer)
+            g.attrs["weight_names"] = texts([f"{layer}_{'Wb'[i]}_1:0" for i in range(len(arrays))])
+            for i, v in enumerate(arrays):
+                g.create_dataset(f"{layer}_{'Wb'[i]}_1:0", data=v)
+
+        for block, (convs, out) in enumerate(zip([2, 2, 3, 3, 3], channels), 1):
+            for i in range(1, convs + 1):
+                k, b = f(3, 3, x.shape[2], out), f(out) / 4
+                add(f"block{block}_conv{i}", k, b)
+                x = np.maximum(conv(x, k, b, ((1, 1), (1, 1))), 0)
+            add(f"block{block}_pool")
+            x = pool(x)
+        add("flatten")
+        x = x.reshape(-1)
+        for layer, out in [("fc1", 10), ("fc2", 9), ("predictions", 7)]:
+            k, b = f(len(x), out), f(out) / 4
+            add(layer, k, b)
+            x = x @ k + b
+            if layer != "predictions":
+                x = np.maximum(x, 0)
+        h.attrs["layer_names"] = texts(names)
+    return x.tolist()
+
+
+def mnist(folder):
+    """What mnist_cnn_99.20 makes of three pictures by formula. Keras 1 on Theano: kernels out,in,rows,columns and turned; maps C,H,W."""
+    with h5py.File(os.path.join(folder, "mnist_cnn_99.20.h5"), "r") as h:
+        get = lambda layer: (h[layer][layer + "_W"][()].astype(np.float64), h[layer][layer + "_b"][()])
+        logits = []
+        for n in range(3):
+            row, column = np.indices((28, 28))
+            x = ((row * (n + 3) + column * (n + 5)) % 17 / 16)[:, :, None]
+            for layer in ["convolution2d_1", "convolution2d_2"]:
+                k, b = get(layer)
+                x = np.maximum(conv(x, k.transpose(2, 3, 1, 0)[::-1, ::-1], b, ((0, 0), (0, 0))), 0)
+            x = x.reshape(12, 2, 12, 2, 32).mean((1, 3)).transpose(2, 0, 1).reshape(-1)
+            k, b = get("dense_1")
+            x = np.maximum(x @ k + b, 0)
+            k, b = get("dense_2")
+            logits.append((x @ k + b).tolist())
+    return logits
 
 
 def vgg16(path):

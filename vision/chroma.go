@@ -7,31 +7,37 @@ import "image"
 var fromCr, fromCb [256]struct{ direct, green int32 }
 
 func init() {
-	const half = 1 << 15
+	const up = 1 << 15
 	fix := func(x float64) int32 { return int32(x*(1<<16) + 0.5) }
 	for i := range fromCr {
 		x := int32(i) - 128
-		fromCr[i].direct = (fix(1.40200)*x + half) >> 16
-		fromCb[i].direct = (fix(1.77200)*x + half) >> 16
+		fromCr[i].direct = (fix(1.40200)*x + up) >> 16
+		fromCb[i].direct = (fix(1.77200)*x + up) >> 16
 		fromCr[i].green = -fix(0.71414) * x
-		fromCb[i].green = -fix(0.34414)*x + half
+		fromCb[i].green = -fix(0.34414)*x + up
 	}
 }
 
 // yccToRGB converts a row of samples, each of its own chroma, to red, green and blue.
 func yccToRGB(to, luma, cb, cr []uint8) {
 	cb, cr = cb[:len(luma)], cr[:len(luma)]
-	to = to[:3*len(luma)]
 	for i, y := range luma {
 		b, r := &fromCb[cb[i]], &fromCr[cr[i]]
-		pixel := to[3*i : 3*i+3 : 3*i+3]
+		pixel := to[:3:3]
+		to = to[3:]
 		pixel[0] = clamp(int32(y) + r.direct)
 		pixel[1] = clamp(int32(y) + (b.green+r.green)>>16)
 		pixel[2] = clamp(int32(y) + b.direct)
 	}
 }
 
-func clamp(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
+// clamp cuts a value off at 0 and 255.
+func clamp(v int32) uint8 {
+	if uint32(v) > 255 { // seldom, so a branch is faster than min and max
+		v = ^v >> 31
+	}
+	return uint8(v)
+}
 
 // chromaRows gives an image's chroma a sample for each pixel, row by row, as libjpeg does by default ("fancy upsampling",
 // jdsample.c of libjpeg-turbo): halved chroma by a triangle filter, three quarters of the nearer sample and one of the
@@ -111,11 +117,12 @@ func (c *chromaRows) upsample(to, plane []uint8, y int) []uint8 {
 // spread makes two samples of each along a row, weighing the nearer three times and dropping bits of fraction. Its two
 // roundings take turns, so that halves go up and down alike.
 func spread(to []uint8, from []int32, left, right int32, bits int) {
-	last := len(from) - 1
-	to = to[:2*len(from)]
-	for i, v := range from {
-		before, after := from[max(i-1, 0)], from[min(i+1, last)]
-		to[2*i] = uint8((3*v + before + left) >> bits)
-		to[2*i+1] = uint8((3*v + after + right) >> bits)
+	before, v := from[0], from[0]
+	for _, after := range from[1:] {
+		pair := to[:2:2]
+		to = to[2:]
+		pair[0], pair[1] = uint8((3*v+before+left)>>bits), uint8((3*v+after+right)>>bits)
+		before, v = v, after
 	}
+	to[0], to[1] = uint8((3*v+before+left)>>bits), uint8((4*v+right)>>bits)
 }

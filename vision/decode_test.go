@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -14,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -67,6 +69,7 @@ func TestFromImage(t *testing.T) {
 			t.Errorf("%T: a transparent pixel became %v: its colour must stay", m, p.Pix[:3])
 		}
 	}
+	// Of 2 chroma samples in a row libjpeg makes more by repeating them. Its colours may be a level from image/color's.
 	ycc := image.NewYCbCr(image.Rect(0, 0, 4, 2), image.YCbCrSubsampleRatio420)
 	copy(ycc.Y, []uint8{10, 20, 30, 40, 50, 60, 70, 80})
 	copy(ycc.Cb, []uint8{128, 90})
@@ -74,11 +77,41 @@ func TestFromImage(t *testing.T) {
 	p := FromImage(ycc)
 	for i := range 8 {
 		c := color.NRGBAModel.Convert(ycc.At(i%4, i/4)).(color.NRGBA)
-		for ch, want := range []uint8{c.R, c.G, c.B} { // image/color rounds otherwise than libjpeg
-			if got := p.Pix[3*i+ch]; got > want+1 || want > got+1 {
-				t.Errorf("YCbCr pixel %d is %v, want %v", i, p.Pix[3*i:3*i+3], c)
+		if worst, _ := difference(p.Pix[3*i:3*i+3], []uint8{c.R, c.G, c.B}); worst > 1 {
+			t.Errorf("YCbCr pixel %d is %v, want %v", i, p.Pix[3*i:3*i+3], c)
+		}
+	}
+}
+
+// TestFromPartOfYCbCr cuts parts out of images of every sampling, wherever they begin and end: inside, where the chroma's
+// neighbours are there, they are as in the whole.
+func TestFromPartOfYCbCr(t *testing.T) {
+	for ratio := image.YCbCrSubsampleRatio444; ratio <= image.YCbCrSubsampleRatio410; ratio++ {
+		m := image.NewYCbCr(image.Rect(0, 0, 40, 30), ratio)
+		for i, plane := range [][]uint8{m.Y, m.Cb, m.Cr} {
+			for j := range plane {
+				plane[j] = uint8(j * (37 + i) / 3)
 			}
 		}
+		whole := FromImage(m)
+		for _, r := range []image.Rectangle{m.Rect, image.Rect(1, 1, 39, 29), image.Rect(3, 2, 40, 30), image.Rect(2, 5, 31, 28), image.Rect(7, 7, 8, 8)} {
+			part := FromImage(m.SubImage(r))
+			if part.W != r.Dx() || part.H != r.Dy() || part.Channels != 3 {
+				t.Fatalf("%v %v: %dx%d", ratio, r, part.W, part.H)
+			}
+			const edge = 4 // pixels of the widest chroma sample
+			for y := edge; y < part.H-edge; y++ {
+				for x := edge; x < part.W-edge; x++ {
+					i, j := 3*(y*part.W+x), 3*((r.Min.Y+y)*whole.W+r.Min.X+x)
+					if !bytes.Equal(part.Pix[i:i+3], whole.Pix[j:j+3]) {
+						t.Fatalf("%v %v: pixel (%d,%d) is %v, in the whole %v", ratio, r, x, y, part.Pix[i:i+3], whole.Pix[j:j+3])
+					}
+				}
+			}
+		}
+	}
+	if p := FromImage(image.NewYCbCr(image.Rect(-3, -1, 5, 5), image.YCbCrSubsampleRatio420)); p.W != 8 || p.H != 6 {
+		t.Errorf("an image left of 0: %dx%d", p.W, p.H)
 	}
 }
 
@@ -115,7 +148,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
 		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},
 		{"empty", nil, Limits{}, "the file is empty"},
-		{"text", []byte("hello"), Limits{}, `not a JPEG, PNG, GIF, BMP, TIFF or WebP image: it begins "hello"`},
+		{"text", []byte("hello"), Limits{}, `not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins "hello"`},
 	} {
 		p, err := Decode(bytes.NewReader(c.file), c.limits)
 		switch {
@@ -203,6 +236,83 @@ func TestTIFFOrientation(t *testing.T) {
 	}
 }
 
+// taken is how much memory do takes in all, freed or not, which is more than it ever holds.
+func taken(do func()) int64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return int64(after.TotalAlloc - before.TotalAlloc)
+}
+
+// TestDecodeMemory holds decoding to the bound that decode.go states, by files that unpack to far more than their picture or
+// whose headers promise what is not there.
+func TestDecodeMemory(t *testing.T) {
+	const w, h = 1 << 10, 1 << 10
+	zeros := make([]byte, 64<<20)
+	deflated := encoded(t, func(out io.Writer) error {
+		z := zlib.NewWriter(out)
+		if _, err := z.Write(zeros); err != nil {
+			return err
+		}
+		return z.Close()
+	})
+	type tag struct{ tag, kind, value int }
+	tiff := func(data []byte, tags ...tag) []byte {
+		file := append([]byte("II*\x00"), binary.LittleEndian.AppendUint32(nil, uint32(8+len(data)))...)
+		file = binary.LittleEndian.AppendUint16(append(file, data...), uint16(len(tags)))
+		for _, e := range tags {
+			file = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(file, uint16(e.tag)), uint16(e.kind))
+			file = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(file, 1), uint32(e.value))
+		}
+		return file
+	}
+	const short, long = 3, 4
+	bombPNG := pngHeader(w, h)
+	chunk := append([]byte("IDAT"), deflated...)
+	bombPNG = append(binary.BigEndian.AppendUint32(bombPNG, uint32(len(deflated))), chunk...)
+	bombPNG = binary.BigEndian.AppendUint32(bombPNG, crc32.ChecksumIEEE(chunk))
+	scans := encoded(t, func(out io.Writer) error { return jpeg.Encode(out, image.NewGray(image.Rect(0, 0, 8, 8)), nil) })
+	sos := scans[bytes.Index(scans, []byte("\xff\xda")) : len(scans)-2]
+	for range maxScans {
+		scans = append(scans[:len(scans)-2:len(scans)-2], append(sos, "\xff\xd9"...)...)
+	}
+	for _, c := range []struct {
+		what string
+		file []byte
+		want string // of the error; empty for a picture
+	}{
+		{"a PNG of 64 MiB more than its picture", bombPNG, "too much pixel data"},
+		{"a strip of 64 MiB more than its picture", tiff(deflated, tag{256, short, w}, tag{257, short, h}, tag{258, short, 8}, tag{259, short, 8},
+			tag{262, short, 1}, tag{273, long, 8}, tag{279, long, len(deflated)}), ""},
+		{"a tile of 64 MiB for a picture of 1 MiB", tiff(deflated, tag{256, short, w}, tag{257, short, h}, tag{258, short, 8}, tag{259, short, 8},
+			tag{262, short, 1}, tag{322, short, 1 << 13}, tag{323, short, 1 << 13}, tag{324, long, 8}, tag{325, long, len(deflated)}), "mostly padding"},
+		{"tiles beside the picture", tiff(nil, tag{256, short, 1}, tag{257, long, w * h}, tag{258, short, 8}, tag{262, short, 1},
+			tag{322, short, 1024}, tag{323, short, 8}, tag{324, long, 0}, tag{325, long, 0}), "mostly padding"},
+		{"colours in planes", tiff(nil, tag{256, short, 1}, tag{257, short, 1}, tag{258, short, 8}, tag{262, short, 1}, tag{277, short, 3}, tag{284, short, 2}), "plane of its own"},
+		{"a BMP without pixels", append([]byte("BM\x00\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x01\x00\x18\x00"),
+			make([]byte, 24)...), "BMP truncated"},
+		{"a GIF of a frame beside its screen", []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "larger than image"},
+		{"a GIF of a large screen", []byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff"), "the limit is 1048576"},
+		{"a WebP of a large canvas", []byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\xff\xff\x00\xff\x00\x00"), "the limit is 1048576"},
+		{"a WebP of a large frame", []byte("RIFF\x2e\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+			"ANMF\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\xff\xff\x00\x00\x00\x00\x00"), "outside its canvas"},
+		{"a JPEG of many scans", scans, "201 scans is refused"},
+	} {
+		var err error
+		n := taken(func() { _, err = Decode(bytes.NewReader(c.file), Limits{Pixels: w * h}) })
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: error %v, want %q", c.what, err, c.want)
+		}
+		if most := memoryBound(len(c.file), w*h); n > most {
+			t.Errorf("%s takes %d bytes, more than %d", c.what, n, most)
+		}
+	}
+}
+
+// memoryBound is what decoding may take where no Huffman trees of WebP are, the buffers that reading the file grew through included.
+func memoryBound(file, pixels int) int64 { return int64(6*file) + 36*int64(pixels) + 32<<20 }
+
 // TestBadImages feeds Decode pictures that crashed decoders, and odd but valid ones: each is an error or a picture, and
 // PngSuite says which by its names.
 func TestBadImages(t *testing.T) {
@@ -217,7 +327,16 @@ func TestBadImages(t *testing.T) {
 			return err
 		}
 		files++
-		p, err := DecodeFile(path, Limits{Pixels: 1 << 24})
+		const pixels = 1 << 20
+		var p *Picture
+		n := taken(func() { p, err = DecodeFile(path, Limits{Pixels: pixels}) })
+		info, statErr := d.Info()
+		if statErr != nil {
+			return statErr
+		}
+		if most := memoryBound(int(info.Size()), pixels); n > most {
+			t.Errorf("%s takes %d bytes, more than %d", path, n, most)
+		}
 		if err == nil && (p.W < 1 || p.H < 1 || len(p.Pix) != p.W*p.H*p.Channels) {
 			t.Errorf("%s: %dx%dx%d with %d samples", path, p.W, p.H, p.Channels, len(p.Pix))
 		}
@@ -255,13 +374,12 @@ func TestPhotos(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	m := paint(image.NewNRGBA(image.Rect(0, 0, 9, 9)))
-	f.Add(encoded(f, func(w io.Writer) error { return jpeg.Encode(w, m, nil) }))
-	f.Add(encoded(f, func(w io.Writer) error { return png.Encode(w, m) }))
-	f.Add([]byte("\xff\xd8\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"))
-	for _, c := range golden(f).Files {
-		f.Add(c.File)
+// fuzzDecode decodes what becomes of the small files of one format.
+func fuzzDecode(f *testing.F, format string) {
+	for _, c := range formatCases(f) {
+		if strings.HasPrefix(c.Name, format) {
+			f.Add(c.File)
+		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		const pixels = 1 << 14
@@ -275,3 +393,13 @@ func FuzzDecode(f *testing.F) {
 		p.Resize(5, 3, Bicubic)
 	})
 }
+
+func FuzzJPEG(f *testing.F) {
+	f.Add([]byte("\xff\xd8\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"))
+	fuzzDecode(f, "jpeg")
+}
+func FuzzPNG(f *testing.F)  { fuzzDecode(f, "png") }
+func FuzzGIF(f *testing.F)  { fuzzDecode(f, "gif") }
+func FuzzWebP(f *testing.F) { fuzzDecode(f, "webp") }
+func FuzzBMP(f *testing.F)  { fuzzDecode(f, "bmp") }
+func FuzzTIFF(f *testing.F) { fuzzDecode(f, "tiff") }

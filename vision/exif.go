@@ -1,8 +1,8 @@
 package vision
 
 import (
-	"bytes"
 	"encoding/binary"
+	"iter"
 )
 
 // orientation is how a camera was held, in EXIF's numbers: what was stored as row and column 0 is, in the scene, …
@@ -56,62 +56,82 @@ func (p *Picture) turn(o orientation) *Picture {
 	return out
 }
 
-// jpegOrientation finds the orientation in a JPEG's EXIF segment; without one, or with a broken one, the picture is upright.
-func jpegOrientation(file []byte) orientation {
-	const (
-		app1        = 0xe1
-		startOfScan = 0xda
-	)
-	at := 2 // after the start-of-image marker; then segments: 0xff, kind, 2 bytes of length (itself included), content
-	for at+4 <= len(file) && file[at] == 0xff {
-		kind, length := file[at+1], int(binary.BigEndian.Uint16(file[at+2:]))
-		if kind == 0xff { // a fill byte
-			at++
-			continue
-		}
-		if kind == startOfScan || length < 2 || at+2+length > len(file) {
+// exifHeader stands before the TIFF block in a JPEG, and in some WebP files.
+const exifHeader = "Exif\x00\x00"
+
+// pngOrientation finds the orientation in a PNG's eXIf chunk, wherever it lies: chunks are a length, a name, content and a
+// checksum.
+func pngOrientation(file []byte) orientation {
+	rest := file[min(8, len(file)):]
+	for len(rest) >= 12 {
+		length := uint64(binary.BigEndian.Uint32(rest))
+		if length+12 > uint64(len(rest)) {
 			break
 		}
-		content := file[at+4 : at+2+length]
-		if tiff, ok := bytes.CutPrefix(content, []byte("Exif\x00\x00")); ok && kind == app1 {
-			return tiffOrientation(tiff)
+		if string(rest[4:8]) == "eXIf" {
+			return tiffOrientation(rest[8 : 8+length])
 		}
-		at += 2 + length
+		rest = rest[12+length:]
 	}
 	return upright
 }
 
 // tiffOrientation reads tag 0x0112, one 16-bit number, from the first directory of a TIFF block (EXIF 2.3, section 4.5).
+// Where there is none, or a broken one, the picture is upright.
 func tiffOrientation(tiff []byte) orientation {
-	if len(tiff) < 8 {
-		return upright
-	}
-	var order binary.ByteOrder
-	switch string(tiff[:4]) {
-	case "II*\x00":
-		order = binary.LittleEndian
-	case "MM\x00*":
-		order = binary.BigEndian
-	default:
-		return upright
-	}
-	directory := uint64(order.Uint32(tiff[4:]))
-	if directory+2 > uint64(len(tiff)) {
-		return upright
-	}
-	entries := tiff[directory+2:]
-	for range order.Uint16(tiff[directory:]) {
-		if len(entries) < 12 { // tag, type, count, value
-			break
-		}
-		const tag, short = 0x0112, 3
-		if order.Uint16(entries) == tag && order.Uint16(entries[2:]) == short && order.Uint32(entries[4:]) == 1 {
-			if o := orientation(order.Uint16(entries[8:])); o >= upright && o <= turnedRight {
+	const tag, short = 0x0112, 3
+	for e := range tiffEntries(tiff) {
+		if e.tag == tag {
+			if o := orientation(e.value); e.kind == short && e.count == 1 && o >= upright && o <= turnedRight {
 				return o
 			}
 			break
 		}
-		entries = entries[12:]
 	}
 	return upright
+}
+
+// tiffEntry is an entry of a TIFF directory. Its value is of use where it is one number of 8, 16 or 32 bits.
+type tiffEntry struct {
+	tag, kind    uint16
+	count, value uint32
+}
+
+// tiffEntries yields the entries of the first directory, as many as there are.
+func tiffEntries(tiff []byte) iter.Seq[tiffEntry] {
+	return func(yield func(tiffEntry) bool) {
+		if len(tiff) < 8 {
+			return
+		}
+		var order binary.ByteOrder
+		switch string(tiff[:4]) {
+		case "II*\x00":
+			order = binary.LittleEndian
+		case "MM\x00*":
+			order = binary.BigEndian
+		default:
+			return
+		}
+		directory := uint64(order.Uint32(tiff[4:]))
+		if directory+2 > uint64(len(tiff)) {
+			return
+		}
+		rest := tiff[directory+2:]
+		for range order.Uint16(tiff[directory:]) {
+			if len(rest) < 12 { // tag, type, count, value
+				return
+			}
+			e := tiffEntry{order.Uint16(rest), order.Uint16(rest[2:]), order.Uint32(rest[4:]), order.Uint32(rest[8:])}
+			switch e.kind { // 8 and 16 bits lie at the value's beginning
+			case 1:
+				e.value = uint32(rest[8])
+			case 3:
+				e.value = uint32(order.Uint16(rest[8:]))
+			}
+			if !yield(e) {
+				return
+			}
+			rest = rest[12:]
+		}
+	}
 }

@@ -3,11 +3,10 @@ package vision
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"image"
 	"math"
-	"os"
+	"strings"
 	"testing"
 
 	"github.com/vggo/vggo/tensor"
@@ -21,39 +20,31 @@ type samples struct {
 
 func (s samples) picture() *Picture { return &Picture{s.W, s.H, s.Channels, s.Pix} }
 
+type recipeCases []struct {
+	In           samples
+	Crop, Resize int
+	Out          []byte // float32, little-endian, CHW
+}
+
 // golden holds what Pillow and torchvision made of small pictures; scripts/gen_vision_golden.py wrote it.
-func golden(t testing.TB) (g struct {
+func golden(t *testing.T) (g struct {
 	Resize []struct {
-		In     samples
-		Filter string
-		Out    []samples
-	}
-	Files []struct {
-		Name string
-		File []byte
-		Out  samples
-		Off  int // levels that Pillow's may be away
+		In  samples
+		Out []struct {
+			Filter string
+			samples
+		}
 	}
 	Grey   []struct{ In, Out samples }
 	Orient []struct {
 		File []byte
 		Out  samples
 	}
-	Recipe []struct {
-		In           samples
-		Crop, Resize int
-		Out          []byte // float32, little-endian, CHW
-	}
+	Recipe, Caffe recipeCases
 }) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &g); err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 {
+	load(t, "golden.json", &g)
+	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 || len(g.Caffe) == 0 {
 		t.Fatal("testdata/golden.json holds no cases")
 	}
 	return g
@@ -63,8 +54,11 @@ func golden(t testing.TB) (g struct {
 func TestResizeIsPillows(t *testing.T) {
 	for _, c := range golden(t).Resize {
 		for _, want := range c.Out {
-			filter := map[string]*Filter{Bilinear.Name: Bilinear, Bicubic.Name: Bicubic}[c.Filter]
-			t.Run(fmt.Sprintf("%s/%dx%dx%d to %dx%d", c.Filter, c.In.W, c.In.H, c.In.Channels, want.W, want.H), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d %s", c.In.W, c.In.H, c.In.Channels, want.W, want.H, want.Filter), func(t *testing.T) {
+				filter := map[string]Filter{"bilinear": Bilinear, "bicubic": Bicubic}[want.Filter]
+				if filter.String() != want.Filter {
+					t.Fatalf("filter %v", filter)
+				}
 				got := c.In.picture().Resize(want.W, want.H, filter)
 				if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
 					t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
@@ -101,8 +95,18 @@ func TestGreyIsPillows(t *testing.T) {
 }
 
 func TestRecipeIsTorchvisions(t *testing.T) {
-	for _, c := range golden(t).Recipe {
-		r := ImageNet(c.Crop, c.Crop)
+	g := golden(t)
+	for name, cases := range map[string]recipeCases{"imagenet": g.Recipe, "caffe": g.Caffe} {
+		t.Run(name, func(t *testing.T) { testRecipe(t, name, cases) })
+	}
+}
+
+func testRecipe(t *testing.T, name string, cases recipeCases) {
+	for _, c := range cases {
+		r, err := RecipeByName(name, c.Crop, c.Crop, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if r.Resize != image.Pt(c.Resize, c.Resize) {
 			t.Errorf("input %d resizes to %v, want %d", c.Crop, r.Resize, c.Resize)
 		}
@@ -124,6 +128,37 @@ func TestRecipeIsTorchvisions(t *testing.T) {
 				t.Fatal("another image of the batch was written to")
 			}
 		}
+	}
+}
+
+func TestRecipeByName(t *testing.T) {
+	n := 0
+	for name, about := range Recipes() {
+		n++
+		r, err := RecipeByName(name, 20, 10, 3)
+		if err != nil || r.Name != name || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
+			t.Errorf("%s: %+v (%v)", name, r, err)
+		}
+	}
+	if n != len(recipes) {
+		t.Errorf("%d recipes", n)
+	}
+	for name := range Recipes() {
+		if name == "unit" {
+			break
+		}
+		if r, err := RecipeByName(name, 20, 10, 1); err == nil {
+			t.Errorf("grey pictures by %v", r)
+		}
+	}
+	if r, err := RecipeByName("unit", 20, 10, 1); err != nil || r.Channels != 1 {
+		t.Errorf("unit: %+v (%v)", r, err)
+	}
+	if _, err := RecipeByName("unit", 20, 10, 4); err == nil {
+		t.Error("a picture of 4 channels")
+	}
+	if _, err := RecipeByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, unit") {
+		t.Errorf("an unknown name: %v", err)
 	}
 }
 
@@ -211,36 +246,5 @@ func TestNarrowPicture(t *testing.T) {
 		if v != float32(77)/255 {
 			t.Fatalf("value %d is %v", i, v)
 		}
-	}
-}
-
-// TestFilesArePillows decodes a file of each format. All but JPEGs are equal; these differ by the rounding of their cosine transform.
-func TestFilesArePillows(t *testing.T) {
-	g := golden(t)
-	if len(g.Files) < 15 {
-		t.Fatalf("%d files", len(g.Files))
-	}
-	for _, c := range g.Files {
-		t.Run(c.Name, func(t *testing.T) {
-			got, err := Decode(bytes.NewReader(c.File), Limits{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Channels != c.Out.Channels {
-				got = got.RGB()
-			}
-			if got.W != c.Out.W || got.H != c.Out.H || len(got.Pix) != len(c.Out.Pix) {
-				t.Fatalf("%dx%dx%d, Pillow's %dx%dx%d", got.W, got.H, got.Channels, c.Out.W, c.Out.H, c.Out.Channels)
-			}
-			most, sum := 0, 0
-			for i, v := range got.Pix {
-				d := max(int(v)-int(c.Out.Pix[i]), int(c.Out.Pix[i])-int(v))
-				most, sum = max(most, d), sum+d
-			}
-			t.Logf("at most %d levels off, on average %.4f", most, float64(sum)/float64(len(got.Pix)))
-			if most > c.Off {
-				t.Errorf("%d levels off, want at most %d", most, c.Off)
-			}
-		})
 	}
 }

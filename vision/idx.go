@@ -1,13 +1,16 @@
 package vision
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // IDX is an array of bytes from an IDX file, the format of MNIST and its descendants: images as N x H x W, labels as N.
@@ -28,13 +31,9 @@ func ReadIDXFile(path string) (*IDX, error) { return readFile(path, ReadIDX) }
 //	each dimension, 4 bytes, big-endian
 //	the values, the last dimension fastest
 func ReadIDX(r io.Reader) (*IDX, error) {
-	in := bufio.NewReader(r)
-	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
-		unzipped, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("IDX: %w", err)
-		}
-		in = bufio.NewReader(unzipped)
+	in, err := gunzip(r)
+	if err != nil {
+		return nil, fmt.Errorf("IDX: %w", err)
 	}
 	var head [4]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
@@ -87,4 +86,47 @@ func (x *IDX) Picture(i int) (*Picture, error) {
 	}
 	h, w := x.Dims[1], x.Dims[2]
 	return &Picture{W: w, H: h, Channels: 1, Pix: x.Data[i*h*w : (i+1)*h*w : (i+1)*h*w]}, nil
+}
+
+// isIDXImages reports whether a file is called as MNIST's images are: train-images-idx3-ubyte, t10k-images.idx3-ubyte.gz.
+func isIDXImages(name string) bool {
+	return strings.Contains(name, "images") && strings.Contains(name, "idx3")
+}
+
+// openIDX reads a file of images and the labels that lie beside it, both into memory.
+func openIDX(path string) (*Dataset, error) {
+	images, err := ReadIDXFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(images.Dims) != 3 {
+		return nil, fmt.Errorf("%s: an IDX array of %v is not images: want number, height and width", path, images.Dims)
+	}
+	dir, name := filepath.Split(path)
+	plain := strings.TrimSuffix(strings.NewReplacer("images", "labels", "idx3", "idx1").Replace(name), ".gz")
+	labelPath := dir + plain
+	labels, err := ReadIDXFile(labelPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		labelPath += ".gz"
+		labels, err = ReadIDXFile(labelPath)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: its labels, %s or %[2]s.gz, are not there", path, dir+plain)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(labels.Dims) != 1 || labels.Len() != images.Len() {
+		return nil, fmt.Errorf("%s: an IDX array of %v is not the labels of %d images", labelPath, labels.Dims, images.Len())
+	}
+	d := &Dataset{
+		Classes: classNumbers(int(slices.Max(labels.Data)) + 1),
+		labels:  make([]int, labels.Len()),
+		name:    func(i int) string { return name + "[" + strconv.Itoa(i) + "]" },
+		picture: images.Picture,
+	}
+	for i, label := range labels.Data {
+		d.labels[i] = int(label)
+	}
+	return d, nil
 }

@@ -20,47 +20,79 @@ func NewPicture(w, h, channels int) *Picture {
 }
 
 // FromImage copies an image: grey ones to 1 channel, all others to 3. Transparency is dropped, not blended with a
-// background, and of 16 bits the upper 8 are kept, as Pillow's convert("RGB") does.
+// background; of 16 bits the upper 8 are kept; of an *image.YCbCr the chroma is interpolated and turned to colours as libjpeg does,
+// and ink (*image.CMYK) is as Pillow's convert("RGB") does.
 func FromImage(m image.Image) *Picture {
 	b := m.Bounds()
 	switch m := m.(type) {
 	case *image.Gray:
-		return fill(b, 1, func(x, y int, to []uint8) { to[0] = m.Pix[m.PixOffset(x, y)] })
-	case *image.Gray16:
-		return fill(b, 1, func(x, y int, to []uint8) { to[0] = m.Pix[m.PixOffset(x, y)] })
+		return fill(b, 1, func(y int, to []uint8) { copy(to, m.Pix[m.PixOffset(b.Min.X, y):]) })
+	case *image.Gray16: // big-endian
+		return fill(b, 1, func(y int, to []uint8) {
+			from := m.Pix[m.PixOffset(b.Min.X, y):]
+			for i := range to {
+				to[i] = from[2*i]
+			}
+		})
 	case *image.YCbCr:
-		p := NewPicture(b.Dx(), b.Dy(), 3)
+		if b.Min.X < 0 || b.Min.Y < 0 || b.Empty() { // where image.YCbCr's own indices are uneven
+			break
+		}
 		chroma := newChromaRows(m)
-		for y := range p.H {
-			cb, cr := chroma.row(y)
-			yccToRGB(p.Pix[3*y*p.W:], m.Y[m.YOffset(b.Min.X, b.Min.Y+y):][:p.W], cb, cr)
-		}
-		return p
+		return fill(b, 3, func(y int, to []uint8) {
+			cb, cr := chroma.row(y - b.Min.Y)
+			yccToRGB(to, m.Y[m.YOffset(b.Min.X, y):][:b.Dx()], cb, cr)
+		})
+	case *image.CMYK:
+		return fill(b, 3, func(y int, to []uint8) {
+			for from := m.Pix[m.PixOffset(b.Min.X, y):]; len(to) > 0; from, to = from[4:], to[3:] {
+				light := 255 - uint32(from[3])
+				for c := range 3 {
+					covered := uint32(from[c])*light + 128
+					to[c] = uint8(light - (covered+covered>>8)>>8) // covered/255, rounded
+				}
+			}
+		})
 	case *image.NRGBA:
-		return fill(b, 3, func(x, y int, to []uint8) { copy(to, m.Pix[m.PixOffset(x, y):]) })
+		return fill(b, 3, func(y int, to []uint8) {
+			for from := m.Pix[m.PixOffset(b.Min.X, y):]; len(to) > 0; from, to = from[4:], to[3:] {
+				to[0], to[1], to[2] = from[0], from[1], from[2]
+			}
+		})
 	case *image.RGBA:
-		if m.Opaque() { // nothing to divide out again
-			return fill(b, 3, func(x, y int, to []uint8) { copy(to, m.Pix[m.PixOffset(x, y):]) })
-		}
+		return fill(b, 3, func(y int, to []uint8) {
+			for from := m.Pix[m.PixOffset(b.Min.X, y):]; len(to) > 0; from, to = from[4:], to[3:] {
+				to[0], to[1], to[2] = from[0], from[1], from[2]
+				if a := uint32(from[3]); a != 0 && a != 255 { // divided out again as Pillow does
+					for c := range 3 {
+						to[c] = uint8(min(255*uint32(from[c])/a, 255))
+					}
+				}
+			}
+		})
 	case *image.NRGBA64: // big-endian
-		return fill(b, 3, func(x, y int, to []uint8) {
-			p := m.Pix[m.PixOffset(x, y):]
-			to[0], to[1], to[2] = p[0], p[2], p[4]
+		return fill(b, 3, func(y int, to []uint8) {
+			for from := m.Pix[m.PixOffset(b.Min.X, y):]; len(to) > 0; from, to = from[8:], to[3:] {
+				to[0], to[1], to[2] = from[0], from[2], from[4]
+			}
 		})
 	case *image.Paletted:
-		table := make([][3]uint8, len(m.Palette))
-		for i, c := range m.Palette {
+		var table [256][3]uint8 // a broken file may point beyond its palette: black
+		for i, c := range m.Palette[:min(len(m.Palette), len(table))] {
 			table[i] = straight(c)
 		}
-		return fill(b, 3, func(x, y int, to []uint8) {
-			if i := int(m.Pix[m.PixOffset(x, y)]); i < len(table) { // a broken file may point beyond its palette: black
-				copy(to, table[i][:])
+		return fill(b, 3, func(y int, to []uint8) {
+			for _, i := range m.Pix[m.PixOffset(b.Min.X, y):][:b.Dx()] {
+				to[0], to[1], to[2] = table[i][0], table[i][1], table[i][2]
+				to = to[3:]
 			}
 		})
 	}
-	return fill(b, 3, func(x, y int, to []uint8) {
-		c := straight(m.At(x, y))
-		copy(to, c[:])
+	return fill(b, 3, func(y int, to []uint8) {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := straight(m.At(x, y))
+			copy(to[3*(x-b.Min.X):], c[:])
+		}
 	})
 }
 
@@ -70,15 +102,12 @@ func straight(c color.Color) [3]uint8 {
 	return [3]uint8{n.R, n.G, n.B}
 }
 
-// fill makes a picture of b's size, set writing the samples of pixel (x,y) of b to a slice of channels values.
-func fill(b image.Rectangle, channels int, set func(x, y int, to []uint8)) *Picture {
+// fill makes a picture of b's size, set writing the samples of row y of b.
+func fill(b image.Rectangle, channels int, set func(y int, to []uint8)) *Picture {
 	p := NewPicture(b.Dx(), b.Dy(), channels)
-	to := p.Pix
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			set(x, y, to[:channels:channels])
-			to = to[channels:]
-		}
+	stride := p.W * channels
+	for y := range p.H {
+		set(b.Min.Y+y, p.Pix[y*stride:(y+1)*stride:(y+1)*stride])
 	}
 	return p
 }

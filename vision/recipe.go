@@ -1,9 +1,9 @@
 package vision
 
 import (
-	"cmp"
 	"fmt"
 	"image"
+	"iter"
 	"math"
 	"strings"
 
@@ -15,23 +15,39 @@ import (
 // made (v/Scale - Mean[c]) / Std[c].
 type Recipe struct {
 	Name      string
-	Channels  int         // 1 or 3; a picture of the other kind is converted
+	Channels  int // 1 or 3; a picture of the other kind is converted
+	Filter    Filter
 	Resize    image.Point // X wide, Y high; at least Crop
 	Crop      image.Point
-	Filter    *Filter // nil: Bilinear
 	Scale     float32
 	Mean, Std []float32 // one for each channel
 }
 
 // ImageNet is torchvision's recipe for its VGG and AlexNet weights (torchvision.transforms.Resize(256), bilinear, then
-// CenterCrop(224) and Normalize). For an input of another size the margin of 256 to 224 is kept.
+// CenterCrop(224) and Normalize), and timm's for the same. For an input of another size the margin of 256 to 224 is kept.
 func ImageNet(w, h int) Recipe {
-	margin := func(crop int) int { return int(math.Round(float64(crop) * 256 / 224)) }
 	return Recipe{
 		Name: "imagenet", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 255,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
 	}
 }
+
+// Caffe is for the article's own VGG weights and what was converted from them, Keras' among them: samples from 0 to 255 less
+// the mean of ImageNet's, not scaled (Keras' preprocess_input in mode "caffe"). The channels stay red, green and blue, since
+// reading such weights turns the first layer's around.
+//
+// preprocess_input says nothing of size. The picture is scaled until its shorter side is 256 and its centre of 224 cut out: the
+// article's test at one scale (section 3.2, with Q = 256). Keras' own examples squeeze the whole picture into 224 by 224 by
+// taking the nearest pixels (load_img's default), which is not followed: it distorts and aliases.
+func Caffe(w, h int) Recipe {
+	return Recipe{
+		Name: "caffe", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 1,
+		Mean: []float32{123.68, 116.779, 103.939}, Std: []float32{1, 1, 1},
+	}
+}
+
+// margin is what 256 is to a crop of 224.
+func margin(crop int) int { return int(math.Round(float64(crop) * 256 / 224)) }
 
 // Unit is the plain recipe: the whole shorter side, samples from 0 to 1 (torchvision's ToTensor).
 func Unit(w, h, channels int) Recipe {
@@ -42,34 +58,44 @@ func Unit(w, h, channels int) Recipe {
 	return r
 }
 
-// Caffe is the recipe of the VGG paper's own weights, which Keras publishes: scaled and cropped as ImageNet does, samples from
-// 0 to 255 less each channel's mean over ImageNet (keras.applications.imagenet_utils.preprocess_input, mode "caffe"). The
-// means are in our order, red first; the weights' first layer reads blue first there, which reading them reverses.
-func Caffe(w, h int) Recipe {
-	r := ImageNet(w, h)
-	r.Name, r.Scale = "caffe", 1
-	r.Mean, r.Std = []float32{123.68, 116.779, 103.939}, []float32{1, 1, 1}
-	return r
+// recipes are those that have a name.
+var recipes = []struct {
+	name, about string
+	channels    int // that it is for; 0 for any
+	make        func(w, h, channels int) Recipe
+}{
+	{"imagenet", "torchvision's: shorter side 256, centre 224, ImageNet's mean and deviation", 3, func(w, h, _ int) Recipe { return ImageNet(w, h) }},
+	{"caffe", "the article's and Keras': shorter side 256, centre 224, less ImageNet's mean", 3, func(w, h, _ int) Recipe { return Caffe(w, h) }},
+	{"unit", "shorter side and centre of the input's size, samples from 0 to 1", 0, Unit},
 }
 
-// RecipeNames are those that RecipeByName takes.
-func RecipeNames() []string { return []string{"imagenet", "caffe", "unit"} }
-
-// RecipeByName returns a recipe for a network's input: imagenet and caffe for colour, unit for colour and grey.
-func RecipeByName(name string, w, h, channels int) (Recipe, error) {
-	switch {
-	case channels != 1 && channels != 3:
-		return Recipe{}, fmt.Errorf("a network of %d input channels takes no pictures: they have 1 or 3", channels)
-	case name == "unit":
-		return Unit(w, h, channels), nil
-	case name != "imagenet" && name != "caffe":
-		return Recipe{}, fmt.Errorf("unknown recipe %q: want one of %s", name, strings.Join(RecipeNames(), ", "))
-	case channels == 1:
-		return Recipe{}, fmt.Errorf("recipe %s is for colour, and the network takes grey pictures: unit is for both", name)
-	case name == "caffe":
-		return Caffe(w, h), nil
+// Recipes yields the names that RecipeByName knows, and what each does.
+func Recipes() iter.Seq2[string, string] {
+	return func(yield func(name, about string) bool) {
+		for _, r := range recipes {
+			if !yield(r.name, r.about) {
+				return
+			}
+		}
 	}
-	return ImageNet(w, h), nil
+}
+
+// RecipeByName makes a recipe for a network's input of w by h pixels and 1 or 3 channels.
+func RecipeByName(name string, w, h, channels int) (Recipe, error) {
+	if channels != 1 && channels != 3 {
+		return Recipe{}, fmt.Errorf("a picture has 1 channel or 3, not %d", channels)
+	}
+	var names []string
+	for _, r := range recipes {
+		if r.name == name {
+			if r.channels != 0 && r.channels != channels {
+				return Recipe{}, fmt.Errorf("recipe %s is for colour, not for grey pictures: take unit", name)
+			}
+			return r.make(w, h, channels), nil
+		}
+		names = append(names, r.name)
+	}
+	return Recipe{}, fmt.Errorf("unknown recipe %q: want one of %s", name, strings.Join(names, ", "))
 }
 
 // Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
@@ -96,7 +122,7 @@ func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
 		return err
 	}
 	corner := image.Pt(centre(size.X, r.Crop.X), centre(size.Y, r.Crop.Y))
-	p = p.resize(size.X, size.Y, cmp.Or(r.Filter, Bilinear), image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
+	p = p.resize(size.X, size.Y, r.Filter, image.Rectangle{Min: corner, Max: corner.Add(r.Crop)})
 
 	to := batch.Images(n, n+1).Data
 	for c := range r.Channels {

@@ -3,6 +3,8 @@ package weights
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,16 +18,22 @@ import (
 // attribute model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
 // layers/conv2d_1/vars/0, a number for each of a layer's arrays, the layer called by its class and the count of those before it; a
 // .keras file is a zip of config.json and such a file. A file of neither kind is its arrays by their paths.
+//
+// A network that the file describes gives each layer its arrays by name. Where it describes none, layers take them in order. Keras
+// leaves out what is constant: a bias of zeros, a scale of ones.
 
 // maxGroups is how deep groups may lie in each other.
 const maxGroups = 16
+
+// maxConfig bounds a .keras archive's description before it is uncompressed.
+const maxConfig = 1 << 20
 
 func readHDF5(f *File, data []byte) error {
 	h, err := hdf5.Read(data)
 	if err != nil {
 		return f.hdf5Error(err)
 	}
-	k := &keras{file: f}
+	k := &keras{file: f, held: map[string]bool{}}
 	if err := k.read(h); err != nil {
 		return f.hdf5Error(err)
 	}
@@ -47,6 +55,9 @@ func readKerasZip(f *File, members map[string]member) error {
 	if inner.raw == nil {
 		return &FormatError{f.Path, 0, "model.weights.h5 is compressed: Keras stores it as it is"}
 	}
+	if members["config.json"].size > maxConfig {
+		return &FormatError{f.Path, 0, fmt.Sprintf("config.json of more than %d bytes", maxConfig)}
+	}
 	config, err := members["config.json"].bytes()
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
@@ -55,7 +66,7 @@ func readKerasZip(f *File, members map[string]member) error {
 	if err != nil {
 		return fmt.Errorf("%s: model.weights.h5: %w", f.Path, err)
 	}
-	k := &keras{file: f, config: string(config)}
+	k := &keras{file: f, held: map[string]bool{}, config: string(config)}
 	if err := k.read(h); err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
@@ -65,16 +76,19 @@ func readKerasZip(f *File, members map[string]member) error {
 // keras is a file of Keras' as it is read.
 type keras struct {
 	file    *File
-	layers  []kerasLayer // those with arrays
-	ordered bool         // layers stand in the network's order, not only those of each kind
-	config  string       // the network as JSON; empty where the file has none
+	layers  []kerasLayer    // those with arrays, in the file's order
+	ordered bool            // which is the network's, and not only that of each kind
+	held    map[string]bool // arrays that belong to layers
+	config  string          // the network as JSON; empty where the file has none
+	model   *arch.KerasModel
 }
 
-// kerasLayer is a layer's arrays by the roles of our parameters.
+// kerasLayer is a layer's arrays.
 type kerasLayer struct {
-	name  string
-	kind  string // arch's
-	array map[string]string
+	name  string            // in files of Keras 1 and 2 the layer's, in those of Keras 3 its group's path
+	kind  string            // arch's, as far as the arrays' shapes tell; else empty
+	array map[string]string // by the roles of our parameters
+	vars  []string          // Keras 3's, by number; their roles are the network's to say
 }
 
 func (k *keras) read(h *hdf5.File) error {
@@ -113,26 +127,43 @@ func (k *keras) read(h *hdf5.File) error {
 	}
 	k.file.named = k.naming
 	if k.config == "" {
+		k.file.unknown = k.headless()
 		return nil
 	}
-	net, recipe, err := kerasNetwork(k.config)
+	if k.model, err = arch.DecodeKeras([]byte(k.config)); err != nil {
+		k.file.unknown = err.Error() // its arrays may still suit another network
+		return nil
+	}
+	k.model.Network.Name = "keras"
+	net, _, err := k.file.recognise(k.model.Network)
 	if err != nil {
 		return err
 	}
-	named, _, err := k.file.recognise(net)
+	placed, err := net.Place(net.Input)
 	if err != nil {
 		return err
 	}
-	placed, err := named.Place(named.Input)
-	if err != nil {
-		return err
-	}
-	d := &described{net: named, naming: k.naming(placed)}
-	if recipe != "" {
-		d.naming.recipe = recipe
-	}
-	k.file.described = d
+	k.file.described = &described{net: net, naming: k.naming(placed)}
 	return nil
+}
+
+// headless says so where a file has the convolutions of a published VGG alone.
+func (k *keras) headless() string {
+	convs := 0
+	for _, l := range k.layers {
+		if l.kind != (arch.Conv{}).Kind() {
+			return ""
+		}
+		convs++
+	}
+	if !k.published() {
+		return ""
+	}
+	name, blocks := "VGG16", "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M"
+	if convs == 16 {
+		name, blocks = "VGG19", "64,64,M,128,128,M,256,256,256,256,M,512,512,512,512,M,512,512,512,512,M"
+	}
+	return fmt.Sprintf("%s without its classifier (Keras' \"notop\"): to classify take the file without notop in its name; for features alone name its network: %s", name, blocks)
 }
 
 // trainingGroups hold an optimiser's state.
@@ -154,6 +185,9 @@ func (k *keras) walk(group *hdf5.Object, path string, depth int) error {
 		member, err := group.Open(link)
 		if err != nil {
 			return err
+		}
+		if len(path)+len(link.Name) > maxName {
+			return fmt.Errorf("a path of more than %d bytes", maxName)
 		}
 		name := path + link.Name
 		if depth == 0 && link.Name == "model_weights" {
@@ -241,16 +275,36 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 		if err != nil {
 			return err
 		}
-		layer := kerasLayer{name: name, array: map[string]string{}}
-		for _, array := range arrays {
-			full := name + "/" + array
-			if role := kerasRole(array); role != "" {
-				layer.array[role] = full
-			}
-		}
-		k.take(layer)
+		k.takeGroup(name, arrays)
 	}
 	return nil
+}
+
+// takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's name.
+func (k *keras) takeGroup(group string, arrays []string) {
+	var layers []kerasLayer
+	index := map[string]int{}
+	for _, array := range arrays {
+		k.hold(group + "/" + array)
+		role := kerasRole(array)
+		if role == "" {
+			continue
+		}
+		within := path.Dir(array)
+		i, ok := index[within]
+		if !ok {
+			i = len(layers)
+			index[within] = i
+			layers = append(layers, kerasLayer{name: path.Base(within), array: map[string]string{}})
+		}
+		layers[i].array[role] = group + "/" + array
+	}
+	if len(layers) == 1 { // arrays keep the name that their layer had first
+		layers[0].name = group
+	}
+	for _, l := range layers {
+		k.take(l)
+	}
 }
 
 // listAttribute reads a list of names, which Keras splits into name0, name1 … where it is longer than an attribute may be.
@@ -288,22 +342,28 @@ func kerasRole(array string) string {
 	if unnumbered := strings.TrimRight(name, "0123456789"); strings.HasSuffix(unnumbered, "_") && unnumbered != name {
 		name = strings.TrimSuffix(unnumbered, "_")
 	}
-	for _, r := range []struct{ ending, role string }{
-		{"kernel", "w"}, {"_W", "w"}, {"bias", "b"}, {"_b", "b"}, {"gamma", "gamma"}, {"beta", "beta"},
-		{"moving_mean", "mean"}, {"running_mean", "mean"}, {"moving_variance", "var"}, {"running_std", "var"},
+	for _, r := range []struct{ word, ending, role string }{
+		{"kernel", "_W", "w"}, {"bias", "_b", "b"}, {"gamma", "_gamma", "gamma"}, {"beta", "_beta", "beta"},
+		{"moving_mean", "_running_mean", "mean"}, {"moving_variance", "_running_std", "var"},
 	} {
-		if strings.HasSuffix(name, r.ending) {
+		if name == r.word || strings.HasSuffix(name, r.ending) {
 			return r.role
 		}
 	}
 	return ""
 }
 
+// hold notes an array that belongs to a layer. Those that are no weights, such as a dropout's seed, the network does without.
+func (k *keras) hold(array string) bool {
+	t, ok := k.file.Info(array)
+	if ok = ok && holdsWeights(t.DType); ok {
+		k.held[array] = true
+	}
+	return ok
+}
+
 // take adds a layer, and finds out its kind by the shapes of its arrays.
 func (k *keras) take(layer kerasLayer) {
-	if len(layer.array) == 0 {
-		return
-	}
 	w, _ := k.file.Info(layer.array["w"])
 	switch {
 	case len(w.Shape) == 4:
@@ -312,8 +372,6 @@ func (k *keras) take(layer kerasLayer) {
 		layer.kind = arch.Linear{}.Kind()
 	case layer.array["mean"] != "":
 		layer.kind = arch.BatchNorm{}.Kind()
-	default:
-		return
 	}
 	k.layers = append(k.layers, layer)
 }
@@ -321,38 +379,39 @@ func (k *keras) take(layer kerasLayer) {
 // listNumbered lists the layers of Keras 3's way. Layers of one kind come in the order of their numbers; the order of kinds is not
 // in the file.
 func (k *keras) listNumbered() {
-	arrays := map[string][]Tensor{}
-	var layers []string
+	arrays := map[string][]string{}
 	for _, name := range k.file.Names() {
-		rest, ok := strings.CutPrefix(name, "layers/")
-		layer, number, vars := strings.Cut(rest, "/vars/")
-		if _, err := strconv.Atoi(number); !ok || !vars || err != nil || strings.Contains(layer, "/") {
+		layer, number, ok := strings.Cut(name, "/vars/")
+		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layers/") && !strings.HasPrefix(layer, oldLayers) {
 			continue
 		}
-		if arrays[layer] == nil {
-			layers = append(layers, layer)
+		if k.hold(name) {
+			arrays[layer] = append(arrays[layer], name)
 		}
-		t, _ := k.file.Info(name)
-		arrays[layer] = append(arrays[layer], t)
 	}
-	slices.SortFunc(layers, compareNumbered)
-	for _, name := range layers {
+	for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
 		list := arrays[name]
-		slices.SortFunc(list, func(a, b Tensor) int { return compareNumbered(a.Name, b.Name) })
+		slices.SortFunc(list, compareNumbered)
+		layer := kerasLayer{name: strings.ReplaceAll(name, oldLayers, "layers/"), array: map[string]string{}, vars: list}
 		roles := []string{"w", "b"}
-		if len(list[0].Shape) == 1 { // batch norm without scale or centre is told by its network alone
+		if t, _ := k.file.Info(list[0]); len(t.Shape) == 1 {
 			roles = []string{"gamma", "beta", "mean", "var"}
-			if len(list) < 4 {
-				roles = roles[4-len(list):]
+			if len(list) == 2 {
+				roles = roles[2:]
 			}
 		}
-		layer := kerasLayer{name: name, array: map[string]string{}}
-		for i, t := range list[:min(len(list), len(roles))] {
-			layer.array[roles[i]] = t.Name
+		// three arrays of a batch norm lack scale or centre: which one, its network alone tells
+		if len(list) == len(roles) || roles[0] == "w" && len(list) == 1 {
+			for i, array := range list {
+				layer.array[roles[i]] = array
+			}
 		}
 		k.take(layer)
 	}
 }
+
+// oldLayers is what TensorFlow 2.12 and 2.13 called the group layers.
+const oldLayers = "_layer_checkpoint_dependencies/"
 
 // compareNumbered sorts names with numbers in them: conv2d, conv2d_1, conv2d_2, conv2d_10.
 func compareNumbered(a, b string) int {
@@ -383,101 +442,4 @@ func digits(s string) int {
 		n++
 	}
 	return n
-}
-
-// naming gives a network's layers with parameters the file's, one after another. Keras leaves out what is constant: a bias of
-// zeros, a scale of ones.
-func (k *keras) naming(placed []arch.Placed) naming {
-	n := naming{family: "Keras", source: map[string]source{}, recipe: "unit"}
-	published := k.published()
-	if published {
-		n.recipe = "caffe"
-	}
-	var (
-		flat   arch.Shape
-		plain  bool // kernels are O,I,H,W, and maps C,H,W
-		first  = true
-		next   = map[string]int{} // of the kind's layers, or of all
-		layers = map[string][]kerasLayer{}
-	)
-	for _, layer := range k.layers {
-		layers[layer.kind] = append(layers[layer.kind], layer)
-	}
-	for _, layer := range placed {
-		if _, ok := layer.Op.(arch.Flatten); ok {
-			flat = layer.In
-		}
-		if len(layer.Params) == 0 {
-			continue
-		}
-		kind := layer.Op.Kind()
-		from, list := kind, layers[kind]
-		if k.ordered {
-			from, list = "", k.layers
-		}
-		var arrays map[string]string
-		if i := next[from]; i < len(list) && list[i].kind == kind {
-			arrays = list[i].array
-			next[from]++
-		}
-		for _, p := range layer.Params {
-			s := source{name: arrays[p.Role()]}
-			switch role := p.Role(); {
-			case s.name == "":
-				if arrays == nil || role == "w" || role == "mean" || role == "var" {
-					continue // missing
-				}
-				if role == "gamma" {
-					s.fill = 1
-				}
-			case role == "w" && kind == "conv":
-				s.layout = hwio
-				if t, ok := k.file.Info(s.name); ok && first && !slices.Equal(t.Shape, hwio.shape(p)) && slices.Equal(t.Shape, p.Shape) {
-					plain = true
-				}
-				if plain {
-					s.layout = layout{flip: k.theano()}
-				}
-				s.layout.reverse = first && published
-				first = false
-			case role == "w":
-				s.layout = inOut
-				if !plain {
-					s.layout.flat = flat
-				}
-			}
-			n.source[p.Name] = s
-		}
-		flat = arch.Shape{}
-	}
-	n.bookkeeping = func(name string) bool { return !k.holds(name) }
-	return n
-}
-
-// holds reports whether an array is one of a layer's.
-func (k *keras) holds(name string) bool {
-	return slices.ContainsFunc(k.layers, func(l kerasLayer) bool {
-		for _, array := range l.array {
-			if array == name {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-// published reports whether the layers are those of Keras' VGG16 and VGG19, whose weights are the paper's authors' own, made with
-// Caffe on pictures in the order blue, green, red (keras/src/applications/vgg16.py).
-func (k *keras) published() bool {
-	has := func(name string) bool {
-		return slices.ContainsFunc(k.layers, func(l kerasLayer) bool { return l.name == name })
-	}
-	return k.ordered && has("block1_conv1") && has("fc1") && has("fc2") && has("predictions")
-}
-
-// theano reports whether kernels of Keras 1 in Theano's order are turned by half a circle, as Theano's convolution wants them. It was
-// the backend where the file names none: a network for digits of 2016 reads 77 of 80 printed ones so, and 70 the other way.
-func (k *keras) theano() bool {
-	backend := k.file.Metadata["backend"]
-	return backend == "" || backend == "theano"
 }

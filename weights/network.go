@@ -22,9 +22,15 @@ type described struct {
 }
 
 // UndescribedError is a file from which its network cannot be told.
-type UndescribedError struct{ Path string }
+type UndescribedError struct {
+	Path   string
+	Reason string // why, where more is known than that there is nothing; else empty
+}
 
 func (e *UndescribedError) Error() string {
+	if e.Reason != "" {
+		return e.Path + ": " + e.Reason
+	}
 	return e.Path + ": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
 }
 
@@ -34,6 +40,9 @@ func (e *UndescribedError) Error() string {
 func (f *File) Network() (*arch.Network, error) {
 	if f.described != nil {
 		return f.described.net, nil
+	}
+	if f.unknown != "" {
+		return nil, &UndescribedError{f.Path, f.unknown}
 	}
 	if note := f.Metadata[NetworkNote]; note != "" {
 		net, err := arch.Decode(strings.NewReader(note))
@@ -53,7 +62,7 @@ func (f *File) Network() (*arch.Network, error) {
 			}
 		}
 	}
-	return nil, &UndescribedError{f.Path}
+	return nil, &UndescribedError{Path: f.Path}
 }
 
 // families lists the namings of a network.

@@ -37,6 +37,7 @@ type File struct {
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
+	unknown   string     // why the network that the file describes or belongs to cannot be told; else empty
 	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
 	named  func(placed []arch.Placed) naming
 	mapped []*mapping

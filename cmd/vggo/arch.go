@@ -38,9 +38,10 @@ func newArchCommand() *cobra.Command {
 multiply-accumulates, memory) and sees (receptive field), each with its formula.
 
 The network is a built-in (vggo arch --list), a YAML or JSON description
-(vggo arch vgg16 --describe -o mine.yaml makes one to start from), a file of weights
-that tells its network (ONNX, Keras, torchvision's names), or a compact string:
-convolution part, slash, widths of the fully connected head.
+(vggo arch vgg16 --describe -o mine.yaml makes one to start from; what Keras' to_json
+writes is one too), a file of weights that tells its network (ONNX, Keras,
+torchvision's names), or a compact string: convolution part, slash, widths of the
+fully connected head.
 
   64,64,M,128,128,M/256,10
 

@@ -46,7 +46,7 @@ notes, so that vggo needs no --model for them.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+strings.Join(vision.RecipeNames(), ", ")+" (default: what the weights tell)")
+	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+recipeNames()+" (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd

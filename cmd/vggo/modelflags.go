@@ -30,11 +30,11 @@ type modelFlags struct {
 func (o *modelFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights: safetensors, PyTorch, ONNX, Keras or NumPy")
+	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones")
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
-	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+strings.Join(vision.RecipeNames(), ", ")+" (default: as the weights' training did)")
+	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+recipeNames()+" (default: as the weights' training did)")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
@@ -43,12 +43,21 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 }
 
+// recipeNames lists the recipes for help texts.
+func recipeNames() string {
+	var names []string
+	for name := range vision.Recipes() {
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
 	switch {
 	case o.weights == "" && !o.random:
 		return usageError{hint(errors.New("no weights: a network without them knows nothing"),
-			"--weights FILE; --random-weights only tries out the way from picture to answer")}
+			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.batch < 0:
@@ -82,7 +91,11 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		m, err := root.New(options.Network, options)
 		return m, hintModel(err)
 	}
-	m, err := root.Open(o.weights, options)
+	path, err := weightsPath(o.weights)
+	if err != nil {
+		return nil, err
+	}
+	m, err := root.Open(path, options)
 	return m, hintModel(err)
 }
 
@@ -102,7 +115,7 @@ func hintModel(err error) error {
 	case errors.As(err, &unknown):
 		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
 	case errors.As(err, &undescribed):
-		return hint(err, "--model names it: a built-in (vggo arch --list), a description, or a compact string such as 32x32x3:64,M,128,M/10")
+		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && format.Offset == 0:

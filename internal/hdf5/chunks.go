@@ -27,6 +27,13 @@ const (
 	fletcher32 = 3
 )
 
+// All chunks together are at most chunkExcess times the array and maxSlack: chunks reach beyond its edges, by less than themselves
+// along each of a kernel's four axes, and a small array that can grow has a chunk of its later size.
+const (
+	chunkExcess = 16
+	maxSlack    = 16 << 20
+)
+
 var filterNames = map[uint16]string{4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32015: "zstd"}
 
 // readFilters reads a filter pipeline message (IV.A.2.l).
@@ -183,11 +190,14 @@ func (d *Dataset) checkChunks(c *cursor) error {
 	for i, n := range d.Shape {
 		want *= (n + d.chunkShape[i] - 1) / d.chunkShape[i]
 	}
-	seen := make(map[int]bool, len(d.chunks))
 	size, err := d.chunkBytes(c)
 	if err != nil {
 		return err
 	}
+	if hi, all := bits.Mul64(uint64(want), uint64(size)); hi != 0 || all > chunkExcess*uint64(d.bytes)+maxSlack {
+		return c.fail("chunks of shape %v for an array of %v", d.chunkShape, d.Shape)
+	}
+	seen := make(map[int]bool, len(d.chunks))
 	for _, k := range d.chunks {
 		index := 0
 		for i, n := range k.at {
@@ -207,6 +217,15 @@ func (d *Dataset) checkChunks(c *cursor) error {
 	return nil
 }
 
+// The kinds of index that layout version 4 has for chunks (IV.A.2.i).
+const (
+	indexSingle     = 1
+	indexImplicit   = 2
+	indexFixedArray = 3
+	indexExtensible = 4
+	indexTree       = 5
+)
+
 // readChunksV4 reads what HDF5 1.10 and later write when asked for their latest format.
 func (d *Dataset) readChunksV4(c *cursor) error {
 	flags, rank, width := c.u8(), int(c.u8()), int(c.u8())
@@ -217,7 +236,7 @@ func (d *Dataset) readChunksV4(c *cursor) error {
 		n := c.number(width)
 		d.chunkShape = append(d.chunkShape, int(min(n, 1<<40)))
 	}
-	if size := c.number(width); c.err == nil && int(size) != d.Size {
+	if size := c.number(width); c.err == nil && size != uint64(d.Size) {
 		return c.fail("chunks of elements of %d bytes in an array of %d", size, d.Size)
 	}
 	if c.err != nil {
@@ -227,25 +246,172 @@ func (d *Dataset) readChunksV4(c *cursor) error {
 	if err != nil {
 		return err
 	}
-	index := c.u8()
-	if c.err == nil && index != 1 {
-		return c.fail("chunks by index kind %d are not read: h5py writes a plain tree without libver=\"latest\"", index)
+	if flags&1 != 0 {
+		return c.fail("chunks at the edge without filters are not read")
 	}
+	index := c.u8()
 	stored, mask := uint64(size), uint32(0)
-	if flags&2 != 0 {
-		stored, mask = c.length(), c.u32()
+	switch index {
+	case indexSingle:
+		if flags&2 != 0 {
+			stored, mask = c.length(), c.u32()
+		}
+	case indexImplicit:
+	case indexFixedArray:
+		c.skip(1)
+	case indexTree:
+		c.skip(4 + 1 + 1)
+	case indexExtensible:
+		c.skip(5)
+	default:
+		return c.fail("chunks by index of kind %d: 1 to 5 are known", index)
 	}
 	at := c.offset()
-	if c.err != nil {
+	switch {
+	case c.err != nil:
 		return c.err
-	}
-	if at == undefined {
+	case d.bytes == 0:
+		return nil
+	case at == undefined:
 		return c.fail("an array that was never written")
 	}
-	if err := d.addChunk(make([]int, len(d.Shape)), at, stored, mask, c); err != nil {
+	switch index {
+	case indexSingle:
+		err = d.addChunk(make([]int, len(d.Shape)), at, stored, mask, c)
+	case indexImplicit:
+		err = d.numberChunks(c, func(n uint64) error {
+			return d.addNumbered(n, at+n*stored, stored, 0, c)
+		})
+	case indexFixedArray:
+		err = d.fixedArray(at, uint64(size))
+	case indexExtensible:
+		err = d.extensibleArray(at, uint64(size))
+	case indexTree:
+		kind := uint8(recordChunk)
+		if len(d.filters) > 0 {
+			kind = recordFilteredChunk
+		}
+		err = d.f.records(at, kind, func(r *cursor) error { return d.treeChunk(r, uint64(size)) })
+	}
+	if err != nil {
 		return err
 	}
 	return d.checkChunks(c)
+}
+
+// chunkCounts is how many chunks lie along each axis, of the largest shape, by which they are numbered in row-major order.
+func (d *Dataset) chunkCounts() []uint64 {
+	counts := make([]uint64, len(d.Shape))
+	for i, n := range d.maxShape {
+		counts[i] = (n-1)/uint64(d.chunkShape[i]) + 1
+	}
+	return counts
+}
+
+// numberChunks calls visit for each number of a chunk.
+func (d *Dataset) numberChunks(c *cursor, visit func(n uint64) error) error {
+	total := uint64(1)
+	for _, n := range d.chunkCounts() {
+		if total *= n; n > maxSteps || total > maxSteps {
+			return c.fail("more than %d chunks", maxSteps)
+		}
+	}
+	for n := range total {
+		if err := d.f.step(c.pos); err != nil {
+			return err
+		}
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addNumbered adds the chunk of a number. Those beyond the shape hold nothing.
+func (d *Dataset) addNumbered(n, addr, size uint64, mask uint32, c *cursor) error {
+	counts := d.chunkCounts()
+	at := make([]int, len(counts))
+	for i := len(counts) - 1; i >= 0; i-- {
+		at[i] = int(n%counts[i]) * d.chunkShape[i]
+		n /= counts[i]
+		if at[i] >= d.Shape[i] {
+			return nil
+		}
+	}
+	return d.addChunk(at, addr, size, mask, c)
+}
+
+// sizeBytes is the width of a filtered chunk's size in an index: a byte more than its unfiltered size takes.
+func sizeBytes(chunk uint64) int { return min(1+(bits.Len64(chunk)+7)/8, 8) }
+
+// fixedArray reads an index of chunks by their numbers (III.H), in pages where it is long.
+func (d *Dataset) fixedArray(addr, chunk uint64) error {
+	f := d.f
+	c := f.at(addr)
+	c.magic("FAHD")
+	c.skip(1)
+	client, width, pageBits := c.u8(), uint64(c.u8()), c.u8()
+	count, block := c.length(), c.offset()
+	want := uint64(f.o)
+	if client == 1 {
+		want += uint64(sizeBytes(chunk)) + 4
+	}
+	switch {
+	case c.err != nil:
+		return c.err
+	case client > 1 || (client == 1) != (len(d.filters) > 0) || width != want || pageBits > 32:
+		return c.fail("an index of chunks of entries of %d bytes", width)
+	case block == undefined:
+		return nil // no chunk was written
+	}
+	b := f.at(block)
+	b.magic("FADB")
+	b.skip(1 + 1 + f.o)
+	page := uint64(1) << pageBits
+	var written []byte // one bit for each page
+	if count > page {
+		written = b.bytes((count-1)/page/8 + 1)
+		b.skip(4)
+	}
+	return d.numberChunks(c, func(n uint64) error {
+		if n >= count {
+			return b.fail("%d chunks in an index of %d", n+1, count)
+		}
+		if written != nil && n%page == 0 && n > 0 {
+			b.skip(4) // the last page's checksum
+		}
+		at, size, mask := b.offset(), chunk, uint32(0)
+		if client == 1 {
+			size, mask = b.number(sizeBytes(chunk)), b.u32()
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if at == undefined || written != nil && written[n/page/8]&(0x80>>(n/page%8)) == 0 {
+			return nil
+		}
+		return d.addNumbered(n, at, size, mask, b)
+	})
+}
+
+// treeChunk reads a chunk's record in a B-tree of version 2.
+func (d *Dataset) treeChunk(r *cursor, chunk uint64) error {
+	addr, size, mask := r.offset(), chunk, uint32(0)
+	if len(d.filters) > 0 {
+		size, mask = r.number(sizeBytes(chunk)), r.u32()
+	}
+	at := make([]int, len(d.Shape))
+	for i := range at {
+		n := r.number(8)
+		if r.err == nil && n > uint64(d.Shape[i]/d.chunkShape[i]) {
+			return r.fail("chunk %d of an array of %v", n, d.Shape)
+		}
+		at[i] = int(n) * d.chunkShape[i]
+	}
+	if r.err != nil {
+		return r.err
+	}
+	return d.addChunk(at, addr, size, mask, r)
 }
 
 // place copies a chunk's rows into the array, as far as they lie in it.

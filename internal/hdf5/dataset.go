@@ -13,7 +13,7 @@ const (
 	Float              // IEEE 754
 	Int                // two's complement
 	Uint
-	String // fixed size, or variable where Size is 0
+	String
 )
 
 // maxBytes bounds an array: twice VGG-16 in float64.
@@ -30,7 +30,8 @@ type Dataset struct {
 	Shape     []int
 
 	f          *File
-	name       string // of the type, for refusing it
+	maxShape   []uint64 // what the shape may grow to; chunks are numbered by it
+	name       string   // of the type, for refusing it
 	vlen       bool
 	bytes      int // of all elements as stored
 	contiguous []byte
@@ -128,7 +129,6 @@ func (d *Dataset) readSpace(c *cursor) error {
 	default:
 		return c.fail("dataspace message version %d: 1 and 2 are known", version)
 	}
-	_ = flags // whether the largest shape follows, which nobody needs
 	if rank > maxRank {
 		return c.fail("%d dimensions: the most is %d", rank, maxRank)
 	}
@@ -142,6 +142,15 @@ func (d *Dataset) readSpace(c *cursor) error {
 		}
 		size = lo
 		d.Shape[i] = int(n)
+		d.maxShape = append(d.maxShape, n)
+	}
+	if flags&1 != 0 {
+		for i := range d.Shape {
+			d.maxShape[i] = max(d.maxShape[i], c.length())
+			if c.f.l < 8 && d.maxShape[i] == 1<<(8*c.f.l)-1 {
+				d.maxShape[i] = undefined
+			}
+		}
 	}
 	d.bytes = d.Size
 	for _, n := range d.Shape {
@@ -238,7 +247,7 @@ func (d *Dataset) Raw() ([]byte, error) {
 	case d.err != nil:
 		return nil, d.err
 	case d.Class == Other:
-		return nil, fmt.Errorf("elements of type %s are not read", d.name)
+		return nil, fmt.Errorf("elements of %d bytes of type %s are not read", d.Size, d.name)
 	case d.chunkShape == nil || d.bytes == 0:
 		return d.contiguous, nil
 	}

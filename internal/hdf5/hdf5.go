@@ -2,7 +2,9 @@
 // the HDF5 File Format Specification, version 3.0, whose sections the comments name. What it does not know it refuses by name.
 //
 // A file is hostile until read. Every address, count and size is checked against the file before it is followed or taken; all
-// structures together are at most maxSteps, so that a file whose parts point at each other comes to an end.
+// structures together are at most maxSteps, so that a file whose parts point at each other comes to an end, and all names and texts
+// together at most maxText. An array is made only when it is asked for; it and one of its chunks are at most maxBytes each, and no
+// more than deflate can have made of the file's bytes.
 package hdf5
 
 import (
@@ -15,7 +17,8 @@ const (
 	undefined = ^uint64(0)
 
 	maxSteps = 1 << 18 // nodes, entries and messages read in all; VGG-19 by Keras has about 700
-	maxRank  = 32      // the library's own limit
+	maxText  = 64 << 20
+	maxRank  = 32 // the library's own limit
 )
 
 // Error is a file that breaks the format or uses a part of it that is not read.
@@ -31,6 +34,7 @@ type File struct {
 	data  []byte
 	base  uint64
 	steps int
+	taken int // bytes of names and texts
 	o, l  int // bytes of an offset and of a length
 	root  uint64
 }
@@ -41,8 +45,8 @@ func Is(head []byte) bool {
 }
 
 // Read opens a file that lies in memory, which it keeps.
-func Read(data []byte) (f *File, err error) {
-	f = &File{data: data, o: 8, l: 8}
+func Read(data []byte) (*File, error) {
+	f := &File{data: data, o: 8, l: 8}
 	if !Is(data) {
 		return nil, &Error{0, "no HDF5 signature"}
 	}
@@ -56,7 +60,7 @@ func Read(data []byte) (f *File, err error) {
 		if version == 1 {
 			c.skip(4)
 		}
-		if err := f.checkSizes(); err != nil {
+		if err := f.checkSizes(c); err != nil {
 			return nil, err
 		}
 		f.base = c.offset()
@@ -66,7 +70,7 @@ func Read(data []byte) (f *File, err error) {
 	case 2, 3:
 		f.o, f.l = int(c.u8()), int(c.u8())
 		c.skip(1)
-		if err := f.checkSizes(); err != nil {
+		if err := f.checkSizes(c); err != nil {
 			return nil, err
 		}
 		f.base = c.offset()
@@ -75,19 +79,22 @@ func Read(data []byte) (f *File, err error) {
 	default:
 		return nil, c.fail("superblock version %d: 0 to 3 are known", version)
 	}
-	if c.err == nil && f.base != 0 {
+	if c.err != nil {
+		return nil, c.err
+	}
+	if f.base != 0 {
 		return nil, c.fail("base address %d: files behind a user block are not read", f.base)
 	}
-	return f, c.err
+	return f, nil
 }
 
-func (f *File) checkSizes() error {
+func (f *File) checkSizes(c *cursor) error {
 	for _, n := range []int{f.o, f.l} {
-		if n != 2 && n != 4 && n != 8 {
-			return &Error{13, fmt.Sprintf("offsets of %d and lengths of %d bytes: 2, 4 and 8 are known", f.o, f.l)}
+		if c.err == nil && n != 2 && n != 4 && n != 8 {
+			return c.fail("offsets of %d and lengths of %d bytes: 2, 4 and 8 are known", f.o, f.l)
 		}
 	}
-	return nil
+	return c.err
 }
 
 // step counts a structure that is about to be read.
@@ -96,6 +103,14 @@ func (f *File) step(at uint64) error {
 		return &Error{int64(at), fmt.Sprintf("more than %d structures: the file is larger than any network's, or runs in circles", maxSteps)}
 	}
 	return nil
+}
+
+// text copies bytes as a string. A file may refer to one place many times.
+func (f *File) text(b []byte, at uint64) (string, error) {
+	if f.taken += len(b); f.taken > maxText {
+		return "", &Error{int64(at), fmt.Sprintf("names and texts of more than %d bytes", maxText)}
+	}
+	return string(b), nil
 }
 
 // cursor reads numbers one after another. After the first failure it returns zeros and keeps the error.

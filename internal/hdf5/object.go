@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Object is a group or a dataset.
@@ -78,8 +79,11 @@ func (o *Object) readV1(c *cursor) error {
 			b.skip(int(m.size))
 			if m.kind == msgContinuation {
 				p := o.f.part(m.pos, m.size)
-				from := p.offset()
-				blocks = append(blocks, o.f.part(from, p.length()))
+				from, length := p.offset(), p.length()
+				if p.err != nil {
+					return p.err
+				}
+				blocks = append(blocks, o.f.part(from, length))
 				continue
 			}
 			o.messages = append(o.messages, m)
@@ -180,9 +184,22 @@ type Link struct {
 	addr uint64
 }
 
-// Links lists a group's members in the file's order: sorted by name in files of h5py's usual version.
+// Links lists a group's members, sorted by name.
 func (o *Object) Links() ([]Link, error) {
+	links, err := o.links()
+	slices.SortStableFunc(links, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
+	return links, err
+}
+
+func (o *Object) links() ([]Link, error) {
 	var links []Link
+	take := func(c *cursor) error {
+		link, ok, err := o.f.link(c)
+		if ok {
+			links = append(links, link)
+		}
+		return err
+	}
 	if m, ok := o.message(msgSymbolTable); ok {
 		c := o.open(m)
 		tree, heap := c.offset(), c.offset()
@@ -201,39 +218,70 @@ func (o *Object) Links() ([]Link, error) {
 		if c.u8()&1 != 0 {
 			c.skip(8)
 		}
-		if heap := c.offset(); c.err == nil && heap != undefined {
-			return nil, c.fail("a group whose links lie in a fractal heap is not read: h5py writes plain ones without libver=\"latest\"")
-		}
+		heap, tree := c.offset(), c.offset()
 		if c.err != nil {
 			return nil, c.err
 		}
+		if heap != undefined {
+			return links, o.f.dense(heap, tree, recordLinkName, take)
+		}
 	}
-	for _, m := range o.messages { // IV.A.2.g
+	for _, m := range o.messages {
 		if m.kind != msgLink {
 			continue
 		}
-		c := o.open(m)
-		c.skip(1)
-		flags := c.u8()
-		kind := uint8(0)
-		if flags&8 != 0 {
-			kind = c.u8()
-		}
-		if flags&4 != 0 {
-			c.skip(8)
-		}
-		if flags&16 != 0 {
-			c.skip(1)
-		}
-		name := c.bytes(c.number(1 << (flags & 3)))
-		if kind == 0 {
-			links = append(links, Link{string(name), c.offset()})
-		}
-		if c.err != nil {
-			return nil, c.err
+		if err := take(o.open(m)); err != nil {
+			return nil, err
 		}
 	}
 	return links, nil
+}
+
+// link reads a link message (IV.A.2.g); ok says that it leads to an object of this file.
+func (f *File) link(c *cursor) (link Link, ok bool, err error) {
+	at := c.pos
+	c.skip(1)
+	flags := c.u8()
+	kind := uint8(0)
+	if flags&8 != 0 {
+		kind = c.u8()
+	}
+	if flags&4 != 0 {
+		c.skip(8)
+	}
+	if flags&16 != 0 {
+		c.skip(1)
+	}
+	name := c.bytes(c.number(1 << (flags & 3)))
+	if c.err != nil || kind != 0 {
+		return Link{}, false, c.err
+	}
+	if link.Name, err = f.text(name, at); err != nil {
+		return Link{}, false, err
+	}
+	link.addr = c.offset()
+	return link, c.err == nil, c.err
+}
+
+// dense calls visit with each object of a fractal heap that a tree's records name.
+func (f *File) dense(heap, tree uint64, kind uint8, visit func(c *cursor) error) error {
+	h, err := f.fractalHeap(heap)
+	if err != nil {
+		return err
+	}
+	return f.records(tree, kind, func(r *cursor) error {
+		if kind == recordLinkName {
+			r.skip(4) // hash
+		}
+		c, err := h.object(r)
+		if err != nil {
+			return err
+		}
+		if kind == recordAttributeName && r.u8()&shared != 0 {
+			return r.fail("a shared message is not read")
+		}
+		return visit(c)
+	})
 }
 
 // Open opens a member of a group.
@@ -278,7 +326,7 @@ func (f *File) symbols(links []Link, addr uint64, names []byte, depth int) ([]Li
 			if c.err != nil {
 				return nil, c.err
 			}
-			name, err := cString(names, at, c)
+			name, err := f.heapName(names, at, c)
 			if err != nil {
 				return nil, err
 			}
@@ -310,10 +358,11 @@ func (f *File) symbols(links []Link, addr uint64, names []byte, depth int) ([]Li
 	return links, c.err
 }
 
-func cString(heap []byte, at uint64, c *cursor) (string, error) {
+// heapName is a name of a local heap, up to a zero.
+func (f *File) heapName(heap []byte, at uint64, c *cursor) (string, error) {
 	if at < uint64(len(heap)) {
 		if n := bytes.IndexByte(heap[at:], 0); n >= 0 {
-			return string(heap[at : at+uint64(n)]), nil
+			return f.text(heap[at:at+uint64(n)], c.pos)
 		}
 	}
 	return "", c.fail("a name at %d of a heap of %d bytes", at, len(heap))
@@ -321,16 +370,26 @@ func cString(heap []byte, at uint64, c *cursor) (string, error) {
 
 // Attribute returns an attribute, nil if there is none of this name.
 func (o *Object) Attribute(name string) (*Dataset, error) {
+	var found *Dataset
+	take := func(c *cursor) error {
+		if err := o.f.step(c.pos); err != nil { // callers ask for many names
+			return err
+		}
+		got, d, err := o.f.attribute(c)
+		if err != nil {
+			return fmt.Errorf("attribute %q: %w", name, err)
+		}
+		if found == nil && string(got) == name {
+			found = d
+		}
+		return nil
+	}
 	for _, m := range o.messages {
 		if m.kind != msgAttribute {
 			continue
 		}
-		got, d, err := o.attribute(m)
-		if err != nil {
-			return nil, fmt.Errorf("attribute %q: %w", name, err)
-		}
-		if got == name {
-			return d, nil
+		if err := take(o.open(m)); err != nil || found != nil {
+			return found, err
 		}
 	}
 	if m, ok := o.message(msgAttrInfo); ok { // IV.A.2.v
@@ -339,20 +398,23 @@ func (o *Object) Attribute(name string) (*Dataset, error) {
 		if c.u8()&1 != 0 {
 			c.skip(2)
 		}
-		if heap := c.offset(); c.err == nil && heap != undefined {
-			return nil, c.fail("attributes in a fractal heap are not read: h5py writes plain ones without libver=\"latest\"")
+		heap, tree := c.offset(), c.offset()
+		if c.err != nil {
+			return nil, c.err
 		}
-		return nil, c.err
+		if heap != undefined {
+			err := o.f.dense(heap, tree, recordAttributeName, take)
+			return found, err
+		}
 	}
 	return nil, nil
 }
 
 // attribute reads an attribute message (IV.A.2.m). Its value is looked at only when asked for.
-func (o *Object) attribute(m message) (string, *Dataset, error) {
-	c := o.open(m)
+func (f *File) attribute(c *cursor) ([]byte, *Dataset, error) {
 	version := c.u8()
 	if c.err == nil && (version < 1 || version > 3) {
-		return "", nil, c.fail("attribute message version %d: 1 to 3 are known", version)
+		return nil, nil, c.fail("attribute message version %d: 1 to 3 are known", version)
 	}
 	flags := c.u8()
 	nameSize, typeSize, spaceSize := uint64(c.u16()), uint64(c.u16()), uint64(c.u16())
@@ -360,7 +422,7 @@ func (o *Object) attribute(m message) (string, *Dataset, error) {
 		c.skip(1)
 	}
 	if version > 1 && flags&3 != 0 {
-		return "", nil, c.fail("an attribute with a shared type is not read")
+		return nil, nil, c.fail("an attribute with a shared type is not read")
 	}
 	padded := func(n uint64) uint64 {
 		if version == 1 {
@@ -374,15 +436,15 @@ func (o *Object) attribute(m message) (string, *Dataset, error) {
 	spaceAt := c.pos
 	c.skip(int(padded(spaceSize)))
 	if c.err != nil {
-		return "", nil, c.err
+		return nil, nil, c.err
 	}
-	d := &Dataset{f: o.f}
-	if d.err = d.readType(o.f.part(at, typeSize)); d.err == nil {
-		d.err = d.readSpace(o.f.part(spaceAt, spaceSize))
+	d := &Dataset{f: f}
+	if d.err = d.readType(f.part(at, typeSize)); d.err == nil {
+		d.err = d.readSpace(f.part(spaceAt, spaceSize))
 	}
 	if d.err == nil {
 		d.contiguous, d.err = d.within(c)
 	}
 	name, _, _ = bytes.Cut(name, []byte{0})
-	return string(name), d, nil
+	return name, d, nil
 }

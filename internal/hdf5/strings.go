@@ -27,7 +27,11 @@ func (d *Dataset) Strings() ([]string, error) {
 			}
 		}
 		text, _, _ = bytes.Cut(text, []byte{0})
-		list = append(list, string(text))
+		s, err := d.f.text(text, 0)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
 	}
 	return list, nil
 }

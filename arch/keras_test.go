@@ -1,0 +1,142 @@
+package arch
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// kerasText writes a Sequential of Keras 2 of layers given as class, name and further settings.
+func kerasText(layers ...[3]string) string {
+	var list []string
+	for _, l := range layers {
+		list = append(list, fmt.Sprintf(`{"class_name": %q, "config": {"name": %q%s}}`, l[0], l[1], l[2]))
+	}
+	return `{"class_name": "Sequential", "config": {"layers": [` + strings.Join(list, ",") + `]}}`
+}
+
+var kerasInput = [3]string{"InputLayer", "in", `, "batch_shape": [null, 8, 8, 3]`}
+
+// TestKerasLayers reads one layer each and what the description tells of its arrays.
+func TestKerasLayers(t *testing.T) {
+	conv := func(more string) [3]string {
+		return [3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": [3, 3]` + more}
+	}
+	flatten, dense := [3]string{"Flatten", "f", ""}, [3]string{"Dense", "d", `, "units": 2`}
+	window := Window{Kernel: Square(3), Pad: Padding{Mode: Valid}}
+	for _, c := range []struct {
+		name     string
+		layers   [][3]string
+		network  []Layer
+		weighted []KerasLayer
+	}{
+		{"a convolution", [][3]string{conv(`, "padding": "same", "strides": 2, "groups": 1, "dilation_rate": [1, 1], "use_bias": false, "activation": "relu"`)},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, NoBias: true, Window: Window{Kernel: Square(3), Stride: Square(2), Dilation: Square(1), Pad: Padding{Mode: Same}}}}, {"c_relu", ReLU{}}},
+			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w"}}}},
+		{"padding before it, a dropout between them", [][3]string{{"ZeroPadding2D", "z", `, "padding": [[1, 2], [3, 4]]`}, {"SpatialDropout2D", "s", ""}, conv("")},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: Window{Kernel: Square(3), Pad: Padding{Top: 1, Bottom: 2, Left: 3, Right: 4}}}}},
+			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w", "b"}}}},
+		{"pooling's defaults", [][3]string{{"MaxPooling2D", "m", ""}, {"AveragePooling2D", "a", `, "pool_size": 3, "strides": 1, "padding": "same"`}},
+			[]Layer{{"m", MaxPool{Window: Window{Kernel: Square(2), Stride: Square(2), Pad: Padding{Mode: Valid}}}},
+				{"a", AvgPool{Window: Window{Kernel: Square(3), Stride: Square(1), Pad: Padding{Mode: Same}}}}}, nil},
+		{"batch norm without scale", [][3]string{{"BatchNormalization", "b", `, "axis": [3], "scale": false, "epsilon": 0.01, "momentum": 0.75`}},
+			[]Layer{{"b", BatchNorm{Eps: 0.01, Momentum: 0.25}}},
+			[]KerasLayer{{Name: "b", Path: "layers/batch_normalization", Roles: []string{"beta", "mean", "var"}}}},
+		{"counts of a class, and the order of a flattened map", [][3]string{conv(""), {"Conv2D", "e", `, "filters": 4, "kernel_size": 3`}, flatten, dense, {"Dense", "g", `, "units": 2, "activation": "softmax"`}},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: window}}, {"e", Conv{Out: 4, Groups: 1, Window: window}}, {"f", Flatten{}}, {"d", Linear{Out: 2}}, {"g", Linear{Out: 2}}, {"g_softmax", Softmax{}}},
+			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w", "b"}}, {Name: "e", Path: "layers/conv2d_1", Roles: []string{"w", "b"}},
+				{Name: "d", Path: "layers/dense", Roles: []string{"w", "b"}, HWC: true}, {Name: "g", Path: "layers/dense_1", Roles: []string{"w", "b"}}}},
+		{"no order behind global pooling", [][3]string{{"GlobalAveragePooling2D", "p", ""}, flatten, dense},
+			[]Layer{{"p", GlobalAvgPool{}}, {"f", Flatten{}}, {"d", Linear{Out: 2}}},
+			[]KerasLayer{{Name: "d", Path: "layers/dense", Roles: []string{"w", "b"}}}},
+		{"an activation as Keras 3 writes objects", [][3]string{{"Activation", "a", `, "activation": {"module": "builtins", "class_name": "function", "config": "relu"}`}},
+			[]Layer{{"a", ReLU{}}}, nil},
+	} {
+		model, err := DecodeKeras([]byte(kerasText(append([][3]string{kerasInput}, c.layers...)...)))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if model.Network.Input != (Shape{C: 3, H: 8, W: 8}) {
+			t.Errorf("%s: input %v", c.name, model.Network.Input)
+		}
+		if !reflect.DeepEqual(model.Network.Layers, c.network) {
+			t.Errorf("%s: %+v, want %+v", c.name, model.Network.Layers, c.network)
+		}
+		if !reflect.DeepEqual(model.Layers, c.weighted) {
+			t.Errorf("%s: %+v, want %+v", c.name, model.Layers, c.weighted)
+		}
+	}
+}
+
+// TestKerasOrder holds how kernels and flattened maps lie by version and order of axes.
+func TestKerasOrder(t *testing.T) {
+	first := `, "data_format": "channels_first"`
+	conv2 := func(more string) [3]string {
+		return [3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "batch_input_shape": [null, 5, 5, 5]` + more}
+	}
+	conv1 := func(order string) [3]string {
+		return [3]string{"Convolution2D", "c", `, "nb_filter": 4, "nb_row": 3, "nb_col": 2, "batch_input_shape": [null, 5, 5, 5], "dim_ordering": "` + order + `"`}
+	}
+	for _, c := range []struct {
+		conv      [3]string
+		flatten   string
+		oihw, hwc bool
+	}{
+		{conv2(""), "", false, true},
+		{conv2(first), first, false, true}, // Flatten moves the channels to the end
+		{conv2(first), `, "data_format": "channels_last"`, false, false},
+		{conv2(first), "", false, false}, // before Keras 2.1.3
+		{conv1("th"), "", true, false},
+		{conv1("tf"), "", false, true},
+	} {
+		model, err := DecodeKeras([]byte(kerasText(c.conv, [3]string{"Flatten", "f", c.flatten}, [3]string{"Dense", "d", `, "output_dim": 2`})))
+		if err != nil {
+			t.Errorf("%v: %v", c.conv, err)
+			continue
+		}
+		if got := model.Layers; got[0].OIHW != c.oihw || got[1].HWC != c.hwc {
+			t.Errorf("%v, %q: %+v", c.conv, c.flatten, got)
+		}
+	}
+}
+
+// TestKerasFaults names all that cannot be run at once.
+func TestKerasFaults(t *testing.T) {
+	faults := func(layers ...[3]string) string { return kerasText(append([][3]string{kerasInput}, layers...)...) }
+	for _, c := range []struct{ config, want string }{
+		{`{`, "the model's description is not JSON: unexpected end of JSON input"},
+		{`{"class_name": "Subclass"}`, `a model of class "Subclass": Sequential and Functional are read`},
+		{kerasText([3]string{"Flatten", "f", ""}), "the model's description does not tell the size of its input"},
+		{faults([3]string{"LSTM", "a", ""}, [3]string{"Dense", "b", `, "units": 2, "activation": "gelu"`}),
+			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, softmax and linear are known`},
+		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"MaxPooling2D", "m", ""}),
+			"this model cannot be run: m (MaxPooling2D) after a ZeroPadding2D: only a convolution can take its padding over"},
+		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}), "this model cannot be run: a ZeroPadding2D at the end pads nothing"},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "padding": "causal"`}), `this model cannot be run: c (Conv2D) pads by "causal": same and valid are known`},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": "3"`}), "this model cannot be run: c (Conv2D) has no kernel or groups of a known size"},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 9`}), "the model: layer c: input 8x8x3: "},
+		{faults([3]string{"Activation", "a", `, "activation": {"class_name": "Custom", "config": {}}`}),
+			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax and linear are known`},
+		{faults([3]string{"ReLU", "r", `, "max_value": 6`}), `this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax and linear are known`},
+		{faults([3]string{"BatchNormalization", "n", `, "axis": 1`}), "this model cannot be run: n (BatchNormalization) normalises by something else than channels"},
+		{faults([3]string{"Dense", "d", `, "units": 1`}), "this model cannot be run: d (Dense) reads a map: it needs a Flatten or a GlobalAveragePooling2D before it"},
+		{faults([3]string{"MaxPooling2D", "m", `, "data_format": "channels_last"`}, [3]string{"MaxPooling2D", "n", `, "data_format": "channels_first"`}),
+			"this model cannot be run: n (MaxPooling2D) has its axes in another order than the layers before it"},
+		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
+			{"class_name": "ReLU", "config": {"name": "a"}}, {"class_name": "ReLU", "config": {"name": "b"}, "inbound_nodes": [[["in", 0, 0, {}]]]}]}}`,
+			"this model cannot be run: b (ReLU) does not follow the layer before it: only plain chains run"},
+		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
+			{"class_name": "ReLU", "config": {"name": "a"}}], "output_layers": [["a", 0, 0], ["in", 0, 0]]}}`,
+			"this model cannot be run: outputs a, in: one at the chain's end is read"},
+		{strings.Repeat(`{"class_name": "Sequential", "config": {"layers": [`, 20) + strings.Repeat(`]}}`, 20), "models lie more than 8 deep in each other"},
+		{`{"class_name": "Sequential", "config": {"layers": [` + strings.Repeat(`{"config": {}},`, 2000) + `{}]}}`, "2001 layers are more than 1024"},
+		{strings.Repeat(" ", maxFile+1), "a network's description is at most 1048576 bytes"},
+	} {
+		_, err := DecodeKeras([]byte(c.config))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%.300s:\n%v, want\n%s", c.config, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// naming gives a network's layers with parameters the file's.
+func (k *keras) naming(placed []arch.Placed) naming {
+	n := naming{family: "Keras", source: map[string]source{}, recipe: "unit"}
+	bgr := k.published()
+	if bgr {
+		n.recipe = "caffe"
+	}
+	places, arrays := k.places(placed)
+	var flat arch.Shape // of a map that was flattened since the last layer with parameters
+	first, i := true, 0
+	for _, layer := range placed {
+		if _, ok := layer.Op.(arch.Flatten); ok {
+			flat = layer.In
+		}
+		if len(layer.Params) == 0 {
+			continue
+		}
+		place, array := places[i], arrays[i]
+		i++
+		for _, p := range layer.Params {
+			role := p.Role()
+			s := source{name: array[role]}
+			switch _, conv := layer.Op.(arch.Conv); {
+			case s.name == "" && slices.Contains(place.Roles, role):
+				s.name = k.missing(place, role)
+			case s.name == "":
+				if role == "gamma" {
+					s.fill = 1
+				}
+			case role == "w" && conv:
+				s.layout = hwio
+				if place.OIHW {
+					s.layout.axes = nil
+				}
+				s.layout.flip = k.theano(place.OIHW)
+				s.layout.reverse = first && bgr
+				first = false
+			case role == "w":
+				s.layout = inOut
+				if place.HWC {
+					s.layout.flat = flat
+				}
+			}
+			n.source[p.Name] = s
+		}
+		flat = arch.Shape{}
+	}
+	n.bookkeeping = func(name string) bool { return !k.held[name] }
+	return n
+}
+
+// missing is what an array that is not there would be called.
+func (k *keras) missing(place arch.KerasLayer, role string) string {
+	if k.ordered {
+		return place.Name + "/" + kerasWords[role]
+	}
+	return fmt.Sprintf("%s/vars/%d", place.Path, slices.Index(place.Roles, role))
+}
+
+var kerasWords = map[string]string{"w": "kernel", "b": "bias", "gamma": "gamma", "beta": "beta", "mean": "moving_mean", "var": "moving_variance"}
+
+// places says for each of a network's layers with parameters how its arrays lie, and which they are by role.
+func (k *keras) places(placed []arch.Placed) (places []arch.KerasLayer, arrays []map[string]string) {
+	var layers []arch.Placed
+	for _, layer := range placed {
+		if len(layer.Params) > 0 {
+			layers = append(layers, layer)
+		}
+	}
+	if k.model == nil || !sameKinds(layers, k.model.Network.Layers) {
+		return k.guess(layers)
+	}
+	for _, place := range k.model.Layers {
+		arrays = append(arrays, k.find(place))
+	}
+	return k.model.Layers, arrays
+}
+
+// sameKinds reports whether layers are those with parameters of a network, by their kinds.
+func sameKinds(layers []arch.Placed, network []arch.Layer) bool {
+	i := 0
+	for _, layer := range network {
+		switch layer.Op.(type) {
+		case arch.Conv, arch.Linear, arch.BatchNorm:
+			if i == len(layers) || layers[i].Op.Kind() != layer.Op.Kind() {
+				return false
+			}
+			i++
+		}
+	}
+	return i == len(layers)
+}
+
+// find returns a described layer's arrays.
+func (k *keras) find(place arch.KerasLayer) map[string]string {
+	name := place.Path
+	if k.ordered {
+		name = place.Name
+	}
+	i := slices.IndexFunc(k.layers, func(l kerasLayer) bool { return l.name == name })
+	if i < 0 {
+		return nil
+	}
+	layer := k.layers[i]
+	if k.ordered {
+		return layer.array
+	}
+	array := map[string]string{}
+	if len(layer.vars) == len(place.Roles) {
+		for i, role := range place.Roles {
+			array[role] = layer.vars[i]
+		}
+	}
+	return array
+}
+
+// guess takes the file's layers one after another: all in order, or those of each kind where the file tells no more. Kernels are
+// O,I,H,W, and maps flattened in C,H,W order, where the first kernel has such a shape.
+func (k *keras) guess(layers []arch.Placed) (places []arch.KerasLayer, arrays []map[string]string) {
+	next := map[string]int{} // of a kind's layers, or of all
+	lists := map[string][]kerasLayer{"": k.layers}
+	for _, l := range k.layers {
+		lists[l.kind] = append(lists[l.kind], l)
+		if strings.Count(l.name, "layers/") > 1 && !k.ordered { // a model in the model: its place among the layers is not told
+			lists = nil
+			break
+		}
+	}
+	first, oihw := true, false
+	for _, layer := range layers {
+		kind := layer.Op.Kind()
+		from := kind
+		if k.ordered {
+			from = ""
+		}
+		var array map[string]string
+		if list, i := lists[from], next[from]; i < len(list) && list[i].kind == kind {
+			array = list[i].array
+			next[from]++
+		}
+		place := arch.KerasLayer{Name: layer.Name, Path: "layers/" + layer.Name}
+		for _, p := range layer.Params {
+			role := p.Role()
+			if array == nil || role != "b" && role != "gamma" && role != "beta" {
+				place.Roles = append(place.Roles, role)
+			}
+			if t, ok := k.file.Info(array[role]); ok && role == "w" && kind == "conv" && first {
+				oihw = !slices.Equal(t.Shape, hwio.shape(p)) && slices.Equal(t.Shape, p.Shape)
+				first = false
+			}
+		}
+		place.OIHW, place.HWC = oihw, !oihw
+		places, arrays = append(places, place), append(arrays, array)
+	}
+	return places, arrays
+}
+
+// published reports whether the layers are those of Keras' VGG16 or VGG19, whose weights are the paper's authors' own, made with
+// Caffe on pictures in the order blue, green, red (keras/src/applications/vgg16.py), or a network's that was made from them. Nothing
+// else in a file tells of its pictures, but a layer that scales them. Keras 3's files without a description have no names: a VGG of
+// ImageNet's classes counts.
+func (k *keras) published() bool {
+	names := map[string]bool{}
+	kinds := map[string]int{}
+	var last kerasLayer
+	for _, l := range k.layers {
+		names[l.name] = true
+		kinds[l.kind]++
+		if l.kind == (arch.Linear{}).Kind() {
+			last = l
+		}
+	}
+	if k.model != nil {
+		if k.model.Rescaled {
+			return false
+		}
+		for _, l := range k.model.Layers {
+			names[l.Name] = true
+		}
+	} else if !k.ordered {
+		w, _ := k.file.Info(last.array["w"])
+		convs := kinds[arch.Conv{}.Kind()]
+		return (convs == 13 || convs == 16) && kinds[arch.Linear{}.Kind()] == 3 && slices.Equal(w.Shape, []int{4096, 1000})
+	}
+	for block, convs := range []int{2, 2, 3, 3, 3} {
+		for i := range convs {
+			if !names[fmt.Sprintf("block%d_conv%d", block+1, i+1)] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// theano reports whether kernels are turned by half a circle, as Theano's convolution wants them. Theano was the backend of Keras 1
+// where the file names none: a network for digits of 2016 reads 77 of 80 printed ones so, and 70 the other way.
+func (k *keras) theano(oihw bool) bool {
+	backend := k.file.Metadata["backend"]
+	return backend == "theano" || backend == "" && oihw
+}
