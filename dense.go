@@ -61,8 +61,8 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if err != nil {
 			return nil, err
 		}
-		if err := plan.Forward(input); err != nil {
-			return nil, m.named(err)
+		if err := m.intact(plan.Forward(input)); err != nil {
+			return nil, err
 		}
 		p := plan.Softmax()
 		if sum == nil {
@@ -136,8 +136,8 @@ func (m *Model) densePlan(input arch.Shape, batch int) (*densePlan, error) {
 	options := m.options
 	options.Input, options.Batch = input, batch
 	plan, err := nn.Compile(d.net, d.params, options)
-	if err != nil {
-		return nil, m.named(err)
+	if err := m.intact(err); err != nil {
+		return nil, err
 	}
 	p := &densePlan{input, plan}
 	d.plans = append(d.plans, p)

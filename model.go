@@ -90,6 +90,9 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if err := m.params.Load(matched.Param); err != nil {
 		return nil, err
 	}
+	if err := file.Check(); err != nil {
+		return nil, err
+	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
 	if m.Recipe, err = options.recipe(matched.Recipe, net.Input); err != nil {
 		return nil, err
@@ -352,8 +355,8 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		to := min(from+plan.Batch, images.N)
-		if err := plan.Forward(images.Images(from, to)); err != nil {
-			return nil, m.named(err)
+		if err := m.intact(plan.Forward(images.Images(from, to))); err != nil {
+			return nil, err
 		}
 		result := plan.Logits()
 		if until != "" && softmax { // a layer like any other when it is asked for
@@ -380,16 +383,22 @@ func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
 		}
 	}
 	p, err := nn.Compile(net, params, m.options)
-	if err != nil {
-		return nil, m.named(err)
+	if err := m.intact(err); err != nil {
+		return nil, err
 	}
 	m.plans[until] = p
 	return p, nil
 }
 
-// named says which file was shortened.
-func (m *Model) named(err error) error {
-	if errors.As(err, new(*fault.Error)) {
+// intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of its last
+// page reads as zeros.
+func (m *Model) intact(err error) error {
+	if m.file != nil {
+		if short := m.file.Check(); short != nil {
+			return short
+		}
+	}
+	if errors.As(err, new(*fault.Error)) { // and is whole again
 		return fmt.Errorf("%s: %w", m.Origin, err)
 	}
 	return err

@@ -44,6 +44,7 @@ var rooms = []struct {
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
 	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", ""}},
 	{"benchmarks", []string{"arch", "bench"}},
+	{"benchmarks/coldstart", []string{"arch", "nn", "weights"}},
 }
 
 // testOnly are packages that only tests import.

@@ -87,14 +87,7 @@ func (p *Plan) closeStages() {
 func (p *Plan) runStage(k, from, n int) {
 	s := p.stages[k]
 	if k > 0 {
-		before := p.stages[k-1]
-		in := p.chain[s.from]
-		all := in.data
-		for at := 0; at < n; at += before.images {
-			in.data = all[at*in.size:]
-			p.runStage(k-1, from+at, min(before.images, n-at))
-		}
-		in.data = all
+		p.fillStage(k, from, n)
 	} else {
 		p.from = from
 		if p.imported {
@@ -105,6 +98,17 @@ func (p *Plan) runStage(k, from, n int) {
 		p.current = i
 		p.steps[i].forward(n)
 		p.lap(ForwardPass)
+	}
+}
+
+// fillStage runs the stages before k, a few images at a time, which leaves what k reads.
+func (p *Plan) fillStage(k, from, n int) {
+	images, in := p.stages[k-1].images, p.chain[p.stages[k].from]
+	all := in.data
+	defer func() { in.data = all }() // after a fault too
+	for at := 0; at < n; at += images {
+		in.data = all[at*in.size:]
+		p.runStage(k-1, from+at, min(images, n-at))
 	}
 }
 

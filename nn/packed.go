@@ -9,8 +9,10 @@ import (
 
 // packed is weights rearranged for an algorithm. Plans of the same Params that need the same share it; it goes with the last.
 type packed struct {
-	data    []float32
-	version uint64 // of the Params it was filled from; 0: not yet
+	mu      sync.Mutex // of filling; a Plan that has found them filled reads them without
+	floats  int
+	data    []float32 // nil until they are filled
+	version uint64    // of the Params that they were filled from; 0: not yet
 }
 
 // packedKey is what weights are packed for.
@@ -36,41 +38,47 @@ func (s *shelf) changed() {
 	s.mu.Unlock()
 }
 
-// find returns the packed weights for a key if a Plan holds such, else nil.
-func (s *shelf) find(key packedKey) *packed {
+// current counts the changes so far.
+func (s *shelf) current() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.packs[key].Value()
+	return s.version
 }
 
-func (s *shelf) put(key packedKey, p *packed) {
+// take returns the packed weights for a key, of so many floats: those that a Plan holds, or else new ones, not yet filled.
+func (s *shelf) take(key packedKey, floats int) *packed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if found := s.packs[key].Value(); found != nil {
+		return found
+	}
 	if s.packs == nil {
 		s.packs = map[packedKey]weak.Pointer[packed]{}
 	}
-	s.packs[key] = weak.Make(p)
-}
-
-// pack finds or plans for packed weights of so many floats, which are gathered by way of so many floats of a worker's scratch.
-func (p *Plan) pack(key packedKey, floats, scratch int) *packed {
-	p.needScratch(scratch)
-	p.memory.Packing += 4 * int64(floats)
-	if found := p.params.find(key); found != nil {
-		return found
-	}
-	fresh := &packed{}
-	p.later = append(p.later, func() {
-		fresh.data = kernel.Alloc(floats)
-		p.params.put(key, fresh)
-	})
+	fresh := &packed{floats: floats}
+	s.packs[key] = weak.Make(fresh)
 	return fresh
 }
 
-// repack fills a pass's weights if parameters have changed since they were filled.
+// pack plans for packed weights of so many floats, which are gathered by way of so many floats of a worker's scratch.
+func (p *Plan) pack(key packedKey, floats, scratch int) *packed {
+	p.needScratch(scratch)
+	p.memory.Packing += 4 * int64(floats)
+	return p.params.take(key, floats)
+}
+
+// repack fills a pass's weights if parameters have changed since they were filled. Of Plans that are compiled at the same time one
+// fills them, and the others wait.
 func (p *Plan) repack(by convPass, f *filters) {
-	if w := by.weights(); w.version != p.params.version+1 {
-		by.pack(f)
-		w.version = p.params.version + 1
+	w, version := by.weights(), p.params.current()+1
+	w.mu.Lock()
+	defer w.mu.Unlock() // after a fault too
+	if w.version == version {
+		return
 	}
+	if w.data == nil {
+		w.data = kernel.Alloc(w.floats)
+	}
+	by.pack(f)
+	w.version = version
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,5 +131,56 @@ func TestPackedWeightsGoWithTheirLastPlan(t *testing.T) {
 	}
 	if !sameBits(forward(t, plan(2), x), want) {
 		t.Error("packed again, the weights give other bits")
+	}
+}
+
+// Plans of the same parameters may be compiled and run side by side: each gives the bits of one that is alone, and they pack
+// each convolution's weights once.
+func TestPlansSideBySide(t *testing.T) {
+	for _, net := range shared() {
+		for _, c := range setsAndAlgos() {
+			t.Run(net.Name+"/"+c.String(), func(t *testing.T) {
+				params := newParams(t, net, nn.He)
+				x := noise(1, 4, net.Input)
+				var want [5][]float32
+				for batch := 1; batch < len(want); batch++ {
+					alone := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1})
+					want[batch] = forward(t, alone, x.Images(0, batch))
+				}
+				const goroutines = 8
+				plans := make([]*nn.Plan, goroutines)
+				var running sync.WaitGroup
+				for i := range plans {
+					running.Go(func() {
+						batch := 1 + i%4
+						plan, err := nn.Compile(net, params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1 + i%3})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						plans[i] = plan
+						for range 3 {
+							if err := plan.Forward(x.Images(0, batch)); err != nil || !sameBits(plan.Logits().Data, want[batch]) {
+								t.Errorf("a Plan for %d images gives other bits than one that is alone (%v)", batch, err)
+							}
+						}
+					})
+				}
+				running.Wait()
+				for _, plan := range plans {
+					if t.Failed() {
+						break
+					}
+					if !slices.Equal(plan.Packed(nn.ForwardPass), plans[0].Packed(nn.ForwardPass)) {
+						t.Error("two Plans pack the same weights")
+					}
+				}
+				for _, plan := range plans {
+					if plan != nil {
+						plan.Close()
+					}
+				}
+			})
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
 )
 
@@ -71,7 +72,10 @@ func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 		if q.Trainable {
 			q.Data = data
 		} else {
-			copy(q.Data, data)
+			err := fault.Catch(func() error { copy(q.Data, data); return nil })
+			if err != nil {
+				return fmt.Errorf("nn: parameter %s: %w", q.Name, err)
+			}
 		}
 	}
 	p.changed()

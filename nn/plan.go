@@ -80,8 +80,9 @@ type step interface {
 }
 
 // Compile makes a Plan. The parameters must have been made for the same network; while training they get gradients. Refresh
-// must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike: none of
-// them may run while another is compiled or refreshed.
+// must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
+// compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
+// train, which share gradients and running statistics, one alone at any time.
 func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	placed, err := opt.complete(net)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/vggo/vggo/internal/fault"
 )
 
 // team is the goroutines that share a Plan's work. A job's tasks must not depend on which worker takes them, so results
@@ -16,7 +18,7 @@ type team struct {
 	start   []chan struct{} // one for each worker but the caller
 	done    sync.WaitGroup
 	once    sync.Once
-	failure atomic.Pointer[any] // the first panic of a job, which run passes on
+	failure atomic.Pointer[any] // the first fault of a job, which run passes on
 }
 
 func newTeam(threads int) *team {
@@ -58,14 +60,23 @@ func (t *team) run(n int, job func(worker, task int)) {
 	}
 }
 
-// guarded works, and on a panic lets the others come to an end.
+// guarded works, and on a fault lets the others come to an end. Any other panic is a bug and goes on from here, where its trace
+// shows the job.
 func (t *team) guarded(worker int) {
 	defer func() {
-		if r := recover(); r != nil {
-			failure := r // a variable of its own: r would be on the heap whether there is a panic or not
-			t.failure.CompareAndSwap(nil, &failure)
-			t.next.Store(t.tasks)
+		r := recover()
+		if r == nil {
+			return
 		}
+		t.next.Store(t.tasks)
+		if fault.Of(r) == nil {
+			if worker == 0 {
+				t.done.Wait()
+			}
+			panic(r)
+		}
+		failure := r // a variable of its own: r would be on the heap whether there is a panic or not
+		t.failure.CompareAndSwap(nil, &failure)
 	}()
 	t.work(worker)
 }

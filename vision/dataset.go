@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// Dataset is a list of pictures of known classes. It may be read by several goroutines at once.
+// Dataset is a list of pictures, numbered from 0, of known classes. It may be read by several goroutines at once.
 type Dataset struct {
 	Classes []string // by number; their numbers where the files hold no names
 	labels  []int

@@ -382,7 +382,7 @@ func fuzzDecode(f *testing.F, format string) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		const pixels = 1 << 14
+		const pixels = 1 << 12
 		p, err := Decode(bytes.NewReader(file), Limits{Pixels: pixels})
 		if err != nil {
 			return

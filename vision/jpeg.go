@@ -14,6 +14,10 @@ import (
 // pass over millions of blocks in some ten bytes.
 const maxScans = 200
 
+// frameSampling is where a frame's header says how its first component is sampled: behind precision, size, number of components
+// and that component's name.
+const frameSampling = 7
+
 // jpegMarkers is what we read of a JPEG's segments ourselves.
 type jpegMarkers struct {
 	exif       []byte // a TIFF block; nil without
@@ -64,7 +68,7 @@ func readJPEGMarkers(file []byte) (m jpegMarkers) {
 			}
 		case kind == app14 && len(content) >= 12 && string(content[:5]) == "Adobe":
 			m.adobe = at + 4 + 11
-		case kind >= 0xc0 && kind <= 0xc2 && m.frame == 0 && len(content) >= 6: // baseline, extended, progressive
+		case kind >= 0xc0 && kind <= 0xc2 && m.frame == 0 && len(content) > frameSampling: // baseline, extended, progressive
 			m.frame, m.components = at, int(content[5])
 		}
 		at += 2 + length
@@ -132,8 +136,7 @@ func decodeInk(file []byte, m jpegMarkers) (*Picture, error) {
 
 // chroma is how often 4 components are sampled: image/jpeg decodes two ways.
 func (m jpegMarkers) chroma(file []byte) image.YCbCrSubsampleRatio {
-	const sampling = 4 + 6 + 1 // marker and length; precision, size and number; the first component's name
-	if file[m.frame+sampling] == 0x22 {
+	if file[m.frame+4+frameSampling] == 0x22 {
 		return image.YCbCrSubsampleRatio420
 	}
 	return image.YCbCrSubsampleRatio444

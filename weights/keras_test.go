@@ -415,7 +415,6 @@ func FuzzKeras(f *testing.F) {
 		if read(file, data) != nil {
 			return
 		}
-		file.close = func() error { return nil }
 		total := 0
 		for _, name := range file.Names() {
 			info, _ := file.Info(name)
@@ -441,9 +440,8 @@ func TestKerasCIFAR10(t *testing.T) {
 	if root == "" {
 		t.Skip("VGGO_TESTDATA is not set: CIFAR-10 is not classified")
 	}
-	every := 1
 	if testing.Short() {
-		every = 20
+		t.Skip("unpacking CIFAR-10 takes seconds, under the race detector minutes")
 	}
 	text, err := os.ReadFile("testdata/keras/vggbn-cifar10.txt")
 	if err != nil {
@@ -461,11 +459,11 @@ func TestKerasCIFAR10(t *testing.T) {
 	}
 	defer plan.Close()
 	batch := tensor.New(100, 3, 32, 32)
-	same, all := 0, len(pictures)/every
+	same, all := 0, len(pictures)
 	for at := 0; at < all; at += batch.N {
 		for n := range batch.N {
 			to := batch.Images(n, n+1)
-			m, err := png.Decode(bytes.NewReader(pictures[(at+n)*every]))
+			m, err := png.Decode(bytes.NewReader(pictures[at+n]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -482,7 +480,7 @@ func TestKerasCIFAR10(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n, class := range plan.Predictions() {
-			if class == int(want[(at+n)*every]-'0') {
+			if class == int(want[at+n]-'0') {
 				same++
 			}
 		}

@@ -3,26 +3,56 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// mapOpened maps a whole file for reading, and closes it. Pages come from the file when they are first touched and may leave
-// memory again, so weights in use cost no private memory.
-func mapOpened(file *os.File) (data []byte, unmap func() error, err error) {
-	defer file.Close() // the mapping outlives it
+// mapping is a file mapped into memory, whole.
+type mapping struct {
+	data []byte
+	file *os.File // stays open, to be asked for its size
+}
+
+// mapOpened maps a file for reading, and keeps it. Pages come from the file when they are first touched and may leave memory
+// again, so weights in use cost no private memory.
+func mapOpened(file *os.File) (_ *mapping, err error) {
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
 	size, err := plainSize(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if size == 0 { // which mmap refuses
-		return nil, func() error { return nil }, nil
+	m := &mapping{file: file}
+	if size > 0 { // mmap refuses 0
+		if m.data, err = unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED); err != nil {
+			return nil, fmt.Errorf("%s: mapping %d bytes: %w", file.Name(), size, err)
+		}
 	}
-	data, err = unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	return m, nil
+}
+
+// check is an error if the file is shorter than what is mapped of it.
+func (m *mapping) check() error {
+	info, err := m.file.Stat()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: mapping %d bytes: %w", file.Name(), size, err)
+		return err
 	}
-	return data, func() error { return unix.Munmap(data) }, nil
+	if info.Size() < int64(len(m.data)) {
+		return fmt.Errorf("%s: the file was shortened while it was open: %d of %d bytes are left", m.file.Name(), info.Size(), len(m.data))
+	}
+	return nil
+}
+
+func (m *mapping) unmap() error {
+	err := m.file.Close()
+	if m.data != nil {
+		err = errors.Join(err, unix.Munmap(m.data))
+	}
+	return err
 }

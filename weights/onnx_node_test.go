@@ -122,7 +122,7 @@ func readTensor(t *testing.T, folder, kind string, i int) *onnx.Tensor {
 }
 
 func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*onnx.Tensor) {
-	f := &File{Path: "model.onnx", close: func() error { return nil }}
+	f := &File{Path: "model.onnx"}
 	chain, err := followONNX(f.Path, model, given)
 	if err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func TestONNXIsBuiltin(t *testing.T) {
 			anonymous.Layers = append(anonymous.Layers, layer)
 		}
 		e := export(t, name, &anonymous)
-		g := &File{Path: e.path, close: func() error { return nil }}
+		g := &File{Path: e.path}
 		if err := g.read(bytes.Replace(readFile(t, e.path), []byte(NetworkNote), []byte("vggo.nothing"), 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -360,7 +360,7 @@ func write(t *testing.T, path string, data []byte) {
 func TestONNXTruncated(t *testing.T) {
 	whole := readFile(t, "testdata/onnx/batchnorm.onnx")
 	for n := range whole {
-		f := &File{Path: "cut.onnx", close: func() error { return nil }}
+		f := &File{Path: "cut.onnx"}
 		err := f.read(whole[:n])
 		if err == nil {
 			t.Fatalf("a file cut at byte %d of %d opened", n, len(whole))
@@ -394,7 +394,7 @@ func TestONNXMemory(t *testing.T) {
 		"an attribute of numbers": repeated(slices.Concat([]byte{0x0a, 0x84, 0x80, 0x80, 0x01, 0x2a, 0x80, 0x80, 0x80, 0x01, 0x42, 0xfc, 0xff, 0x7f}, // packed
 			make([]byte, 2<<20-4)), 16),
 	} {
-		f := &File{Path: "large.onnx", close: func() error { return nil }}
+		f := &File{Path: "large.onnx"}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		err := f.read(data)
@@ -426,7 +426,7 @@ func FuzzONNX(f *testing.F) {
 		if !onnx.IsModel(data) {
 			t.Skip()
 		}
-		f := &File{Path: "testdata/onnx/small/fuzz.onnx", close: func() error { return nil }}
+		f := &File{Path: "testdata/onnx/small/fuzz.onnx"}
 		err := f.read(data)
 		defer f.Close()
 		if err != nil {

@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,15 +103,14 @@ func (x *externalData) mapped(location string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
-	data, unmap, err := mapOpened(file)
+	m, err := mapOpened(file)
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if x.open == nil {
 		x.open = map[string][]byte{}
 	}
-	x.open[location] = data
-	closeBefore := x.file.close
-	x.file.close = func() error { return errors.Join(unmap(), closeBefore()) }
-	return data, nil
+	x.open[location] = m.data
+	x.file.mapped = append(x.file.mapped, m)
+	return m.data, nil
 }

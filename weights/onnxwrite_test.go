@@ -194,7 +194,7 @@ func TestONNXRoundTrip(t *testing.T) {
 			}
 
 			// Without the note the graph alone has to tell what is computed.
-			g := &File{Path: e.path, close: func() error { return nil }}
+			g := &File{Path: e.path}
 			model := strings.Replace(string(readFile(t, e.path)), NetworkNote, "vggo.nothing", 1) // as long
 			if err := g.read([]byte(model)); err != nil {
 				t.Fatal(err)

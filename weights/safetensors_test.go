@@ -344,7 +344,7 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(build(`{"__metadata__":{"a":"b"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}} `, 1, 2, 3, 4))
 	f.Add(build(`{"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"b":{"dtype":"I8","shape":[],"data_offsets":[8,9]}}`, make([]byte, 9)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file := &File{Path: "fuzz", close: func() error { return nil }}
+		file := &File{Path: "fuzz"}
 		if file.read(data) != nil {
 			return
 		}

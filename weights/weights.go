@@ -39,8 +39,9 @@ type File struct {
 	described *described // nil for a file of nothing but tensors
 	unknown   string     // why the network that the file describes or belongs to cannot be told; else empty
 	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
-	named func(placed []arch.Placed) naming
-	close func() error
+	named  func(placed []arch.Placed) naming
+	mapped []*mapping
+	closed bool
 }
 
 // entry is a tensor not yet read.
@@ -125,12 +126,16 @@ var strangers = []struct{ magic, name string }{
 // header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is harmless).
 // Errors are *FormatError or of package os.
 func Open(path string) (*File, error) {
-	data, unmap, err := mapFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Path: path, close: unmap}
-	if err := fault.Catch(func() error { return f.read(data) }); err != nil {
+	m, err := mapOpened(file)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Path: path, mapped: []*mapping{m}}
+	if err := fault.Catch(func() error { return f.read(m.data) }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -190,7 +195,7 @@ func (f *File) Info(name string) (Tensor, bool) {
 // Tensor returns a tensor with its Data. Stored as F32 and aligned, Data is the mapped file itself: it must not be written
 // to nor used after Close. Otherwise it is a copy, converted from F16, BF16 or F64. Other types are an error.
 func (f *File) Tensor(name string) (Tensor, error) {
-	if f.close == nil {
+	if f.closed {
 		return Tensor{}, fmt.Errorf("%s: %w", f.Path, os.ErrClosed)
 	}
 	t, ok := f.Info(name)
@@ -211,29 +216,37 @@ func (f *File) Tensor(name string) (Tensor, error) {
 		}
 		return err
 	})
+	if short := f.Check(); short != nil {
+		return Tensor{}, short
+	}
 	if err != nil {
 		return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
 	}
 	return t, nil
 }
 
-// Close unmaps the file. Closing twice is harmless.
-func (f *File) Close() error {
-	if f.close == nil {
-		return nil
+// Check is an error if the file has been shortened since it was opened. Reading a Tensor's Data then faults where whole pages are
+// gone, which a Plan of package nn makes an error of, but the rest of the last page reads as zeros: who has computed with Data
+// asks afterwards.
+func (f *File) Check() error {
+	if f.closed {
+		return fmt.Errorf("%s: %w", f.Path, os.ErrClosed)
 	}
-	unmap := f.close
-	f.close = nil
-	return unmap()
+	for _, m := range f.mapped {
+		if err := m.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// mapFile opens a file and maps or reads all of it.
-func mapFile(path string) (data []byte, unmap func() error, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
+// Close unmaps the file. Closing twice is harmless.
+func (f *File) Close() (err error) {
+	for _, m := range f.mapped {
+		err = errors.Join(err, m.unmap())
 	}
-	return mapOpened(file)
+	f.mapped, f.closed = nil, true
+	return err
 }
 
 // plainSize is a plain file's size; a directory, pipe or device is refused.

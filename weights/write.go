@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/vggo/vggo/internal/fault"
 )
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
@@ -152,17 +154,19 @@ func writeAtomic(path string, write func(io.Writer) error) (err error) {
 
 // writeFloats writes values as little-endian float32.
 func writeFloats(w io.Writer, data []float32) error {
-	var block [1 << 14]byte
-	for len(data) > 0 {
-		n := min(len(data), len(block)/4)
-		bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
-		if err != nil {
-			return err
+	return fault.Catch(func() error { // data may be mapped from another file
+		var block [1 << 14]byte
+		for len(data) > 0 {
+			n := min(len(data), len(block)/4)
+			bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(bytes); err != nil {
+				return err
+			}
+			data = data[n:]
 		}
-		if _, err := w.Write(bytes); err != nil {
-			return err
-		}
-		data = data[n:]
-	}
-	return nil
+		return nil
+	})
 }
