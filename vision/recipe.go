@@ -58,6 +58,20 @@ func Unit(w, h, channels int) Recipe {
 	return r
 }
 
+// CIFAR10 is Unit with each channel's mean taken away and divided by its deviation, over CIFAR-10's 50,000 training pictures.
+func CIFAR10(w, h, channels int) Recipe {
+	r := Unit(w, h, channels)
+	r.Name, r.Mean, r.Std = "cifar10", []float32{0.4914, 0.4822, 0.4465}, []float32{0.2470, 0.2435, 0.2616}
+	return r
+}
+
+// FashionMNIST is the same of Fashion-MNIST's 60,000.
+func FashionMNIST(w, h, channels int) Recipe {
+	r := Unit(w, h, channels)
+	r.Name, r.Mean, r.Std = "fashion-mnist", []float32{0.2860}, []float32{0.3530}
+	return r
+}
+
 // recipes are those that have a name.
 var recipes = []struct {
 	name, about string
@@ -66,6 +80,8 @@ var recipes = []struct {
 }{
 	{"imagenet", "torchvision's: shorter side 256, centre 224, ImageNet's mean and deviation", 3, func(w, h, _ int) Recipe { return ImageNet(w, h) }},
 	{"caffe", "the article's and Keras': shorter side 256, centre 224, less ImageNet's mean", 3, func(w, h, _ int) Recipe { return Caffe(w, h) }},
+	{"cifar10", "shorter side and centre of the input's size, mean and deviation of CIFAR-10's training set", 3, CIFAR10},
+	{"fashion-mnist", "the same with Fashion-MNIST's", 1, FashionMNIST},
 	{"unit", "shorter side and centre of the input's size, samples from 0 to 1", 0, Unit},
 }
 
@@ -89,7 +105,11 @@ func RecipeByName(name string, w, h, channels int) (Recipe, error) {
 	for _, r := range recipes {
 		if r.name == name {
 			if r.channels != 0 && r.channels != channels {
-				return Recipe{}, fmt.Errorf("recipe %s is for colour, not for grey pictures: take unit", name)
+				is, not := "colour", "grey"
+				if r.channels == 1 {
+					is, not = not, is
+				}
+				return Recipe{}, fmt.Errorf("recipe %s is for %s, not for %s pictures: take unit", name, is, not)
 			}
 			return r.make(w, h, channels), nil
 		}
