@@ -32,11 +32,16 @@ type Model struct {
 	params  *nn.Params
 	options nn.Options
 
-	turn  chan struct{} // holds one token: whoever takes it runs the network
-	plans map[string]*nn.Plan
-	dense *dense // nil until it is asked for
-	once  sync.Once
+	turn       chan struct{} // holds one token: whoever takes it runs the network
+	whole      *nn.Plan      // nil until it is asked for, as dense
+	beginnings recent[string]
+	dense      *dense
+	once       sync.Once
 }
+
+// beginningPlans are kept at once, each for one layer that Features stops at. They share the network's packed weights; their own are
+// maps and workspace.
+const beginningPlans = 4
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
@@ -156,7 +161,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	m := &Model{
 		Network: net, Input: net.Input,
 		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
-		turn:    make(chan struct{}, 1), plans: make(map[string]*nn.Plan),
+		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
 	}
 	if o.LowMemory && o.Memory == 0 {
 		if err := m.economise(); err != nil {
@@ -215,13 +220,12 @@ func (m *Model) checkClasses() error {
 // Close lets the file of weights go. No method may run or be called after it.
 func (m *Model) Close() (err error) {
 	m.once.Do(func() {
-		for _, p := range m.plans {
-			p.Close()
+		if m.whole != nil {
+			m.whole.Close()
 		}
+		m.beginnings.close()
 		if m.dense != nil {
-			for _, p := range m.dense.plans {
-				p.Close()
-			}
+			m.dense.plans.close()
 		}
 		if m.file != nil {
 			err = m.file.Close()
@@ -372,22 +376,21 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 
 // plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the turn.
 func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
-	if p, ok := m.plans[until]; ok {
-		return p, nil
+	compile := func() (*nn.Plan, error) {
+		p, err := nn.Compile(net, m.params, m.options)
+		return p, m.intact(err)
 	}
-	params := m.params
 	if until != "" {
-		var err error
-		if params, err = m.parameters(net); err != nil {
+		return m.beginnings.get(until, compile)
+	}
+	if m.whole == nil {
+		p, err := compile()
+		if err != nil {
 			return nil, err
 		}
+		m.whole = p
 	}
-	p, err := nn.Compile(net, params, m.options)
-	if err := m.intact(err); err != nil {
-		return nil, err
-	}
-	m.plans[until] = p
-	return p, nil
+	return m.whole, nil
 }
 
 // intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of its last
@@ -404,7 +407,7 @@ func (m *Model) intact(err error) error {
 	return err
 }
 
-// parameters are those of the network's first layers, or of the network with another head, shared with the whole.
+// parameters are those of the network with another head, shared with the whole.
 func (m *Model) parameters(net *arch.Network) (*nn.Params, error) {
 	params, err := nn.NewParams(net, m.Input)
 	if err != nil {

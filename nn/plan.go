@@ -79,7 +79,7 @@ type step interface {
 	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
 }
 
-// Compile makes a Plan. The parameters must have been made for the same network; while training they get gradients. Refresh
+// Compile makes a Plan. The parameters must have been made for the same network, or for one that begins with it; while training they get gradients. Refresh
 // must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
 // compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
 // train, which share gradients and running statistics, one alone at any time.
