@@ -62,7 +62,7 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if err != nil {
 			return nil, err
 		}
-		if err := m.intact(plan.Forward(input)); err != nil {
+		if err := m.intact(plan.ForwardContext(ctx, input)); err != nil {
 			return nil, err
 		}
 		p := plan.Softmax()

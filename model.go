@@ -321,7 +321,7 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 }
 
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
-// Options.Batch. ctx is looked at before each pass.
+// Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
 	return m.forward(ctx, m.Network, "", images)
 }
@@ -359,7 +359,7 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		to := min(from+plan.Batch, images.N)
-		if err := m.intact(plan.Forward(images.Images(from, to))); err != nil {
+		if err := m.intact(plan.ForwardContext(ctx, images.Images(from, to))); err != nil {
 			return nil, err
 		}
 		result := plan.Logits()

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -49,6 +50,8 @@ type Plan struct {
 	names  []string // of steps: "conv1_1+relu1_1"
 	chain  []*values
 	input  *tensor.Tensor // of the running step
+	ctx    context.Context
+	ended  error // of ctx, when a forward pass was given up
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
 	byLayer  map[string]*values
@@ -433,7 +436,10 @@ func (p *Plan) caught(err *error, before bool) {
 }
 
 // Forward runs 1 to Batch images. A training Plan reads them again in Backward.
-func (p *Plan) Forward(x *tensor.Tensor) (err error) {
+func (p *Plan) Forward(x *tensor.Tensor) error { return p.ForwardContext(context.Background(), x) }
+
+// ForwardContext is Forward that gives up between two layers when ctx is done. There are no logits then.
+func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error) {
 	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {
 		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.net.Name, x.H, x.W, x.C, p.Input)
 	}
@@ -444,10 +450,16 @@ func (p *Plan) Forward(x *tensor.Tensor) (err error) {
 		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.net.Name, x.Shape(), len(x.Data))
 	}
 	defer p.caught(&err, debug.SetPanicOnFault(true))
-	p.input = x
+	p.input, p.ctx, p.ended = x, ctx, nil
 	p.count++
 	p.startLap()
 	p.runStage(len(p.stages)-1, 0, x.N)
+	p.ctx = nil
+	if p.ended != nil {
+		p.input = nil
+		clear(p.elapsed)
+		return p.ended
+	}
 	p.report()
 	return nil
 }
