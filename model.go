@@ -201,6 +201,20 @@ func (m *Model) economise() error {
 // Batch is the most images of one pass.
 func (m *Model) Batch() int { return m.options.Batch }
 
+// Memory is the bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of the
+// beginnings that Features keeps at most. ClassifyDense's plans come on top.
+func (m *Model) Memory() (int64, error) {
+	whole, _, err := nn.Predict(m.Network, m.options)
+	if err != nil {
+		return 0, err
+	}
+	bytes := whole.Packing + (1+beginningPlans)*(whole.Activations+whole.Workspace)
+	if m.file == nil {
+		bytes += whole.Weights
+	}
+	return bytes, nil
+}
+
 // classes is the number of the network's classes: the channels of its last layer.
 func (m *Model) classes() int {
 	placed, err := m.Network.Place(m.Input)
