@@ -67,7 +67,7 @@ func (c *call) fail(err error) {
 	}
 	c.metrics.errors.WithLabelValues(p.Kind).Inc()
 	c.deadline(0)
-	p.write(c.w)
+	p.write(c.w, strings.HasPrefix(c.r.URL.Path, "/v2"))
 }
 
 // pathModel finds the model that a URL names, in its version, which is always 1.
@@ -169,7 +169,7 @@ func (c *call) readBody() (body []byte, err error) {
 	case announced > c.MaxBody:
 		return nil, c.tooLarge(announced)
 	case c.r.Header.Get("Content-Encoding") != "":
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_media", "send it as it is", "a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
+		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_type", "send it as it is", "a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
 	}
 	const first = 64 << 10
 	for {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,33 +15,148 @@ import (
 // headerLength tells how much of a body is JSON, where tensors follow.
 const headerLength = "Inference-Header-Content-Length"
 
-// inferRequest is the protocol's $inference_request, as far as it is of use here; what else it holds is passed over. Its arrays have one
-// place more than makes sense: encoding/json passes over what is beyond, where a slice would take 40 bytes of memory for each of a hostile
-// body.
+// inferRequest is the protocol's $inference_request, as far as it is of use here; what else it holds is passed over.
 type inferRequest struct {
-	ID         *string `json:"id"`
-	Parameters struct {
-		BinaryOutput bool `json:"binary_data_output"`
-	} `json:"parameters"`
-	Inputs  [2]*inferInput  `json:"inputs"`
-	Outputs [3]*inferOutput `json:"outputs"`
+	id           *string
+	binaryOutput bool
+	input        *inferInput
+	outputs      []wanted
 }
 
+// inferInput is the protocol's $request_input.
 type inferInput struct {
-	Name       string    `json:"name"`
-	Shape      [5]*int64 `json:"shape"`
-	Datatype   string    `json:"datatype"`
-	Parameters struct {
-		BinarySize *int64 `json:"binary_data_size"`
-	} `json:"parameters"`
-	Data json.RawMessage `json:"data"`
+	name, datatype string
+	shape          []int64
+	binarySize     *int64
+	data           jsonText // nil where bytes follow the JSON
 }
 
-type inferOutput struct {
-	Name       string `json:"name"`
-	Parameters struct {
-		Binary *bool `json:"binary_data"`
-	} `json:"parameters"`
+// wanted is an output that is asked for.
+type wanted struct {
+	name   string
+	binary bool
+}
+
+// parseRequest reads a request's JSON.
+func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
+	seen := map[string]bool{}
+	asked := false
+	var outputs jsonText // read last: their default may come after them
+	err = text.members("the request", func(name string, value jsonText) error {
+		switch name {
+		case "id", "parameters", "inputs", "outputs":
+			if seen[name] {
+				return fmt.Errorf("%s comes twice", name)
+			}
+			seen[name] = true
+		}
+		switch name {
+		case "id":
+			in.id = new(string)
+			return value.scalar("id", in.id)
+		case "parameters":
+			return value.members("parameters", func(name string, value jsonText) error {
+				if name == "binary_data_output" {
+					return value.scalar(name, &in.binaryOutput)
+				}
+				return nil
+			})
+		case "inputs":
+			return value.elements("inputs", func(value jsonText) (err error) {
+				if in.input != nil {
+					return errors.New("there is more than one input")
+				}
+				in.input, err = parseInput(value)
+				return err
+			})
+		case "outputs":
+			asked, outputs = true, value
+		}
+		return nil
+	})
+	if err == nil && asked {
+		err = outputs.elements("outputs", in.addOutput)
+	}
+	switch {
+	case err != nil:
+		return in, m.badInput("%v", err)
+	case in.input == nil:
+		return in, m.badInput("there is no input")
+	}
+	return in, nil
+}
+
+// parseInput reads an input.
+func parseInput(text jsonText) (*inferInput, error) {
+	x := &inferInput{}
+	seen := map[string]bool{}
+	return x, text.members("an input", func(name string, value jsonText) error {
+		switch name {
+		case "name", "datatype", "shape", "parameters", "data":
+			if seen[name] {
+				return fmt.Errorf("%s comes twice in an input", name)
+			}
+			seen[name] = true
+		}
+		switch name {
+		case "name":
+			return value.scalar("an input's name", &x.name)
+		case "datatype":
+			return value.scalar("an input's datatype", &x.datatype)
+		case "shape":
+			return value.elements("an input's shape", func(value jsonText) error {
+				var d int64
+				if err := value.scalar("a dimension of an input's shape", &d); err != nil {
+					return err
+				}
+				if len(x.shape) == 4 {
+					return errors.New("an input's shape has more than 4 dimensions")
+				}
+				x.shape = append(x.shape, d)
+				return nil
+			})
+		case "parameters":
+			return value.members("an input's parameters", func(name string, value jsonText) error {
+				if name != "binary_data_size" {
+					return nil
+				}
+				x.binarySize = new(int64)
+				return value.scalar(name, x.binarySize)
+			})
+		case "data":
+			x.data = value
+		}
+		return nil
+	})
+}
+
+// addOutput reads an output that is asked for.
+func (in *inferRequest) addOutput(text jsonText) error {
+	w := wanted{binary: in.binaryOutput}
+	err := text.members("an output", func(name string, value jsonText) error {
+		switch name {
+		case "name":
+			return value.scalar("an output's name", &w.name)
+		case "parameters":
+			return value.members("an output's parameters", func(name string, value jsonText) error {
+				if name == "binary_data" {
+					return value.scalar(name, &w.binary)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case w.name != logitsName && w.name != softmaxName:
+		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, softmaxName)
+	case slices.ContainsFunc(in.outputs, func(other wanted) bool { return other.name == w.name }):
+		return fmt.Errorf("output %s is asked for twice", w.name)
+	}
+	in.outputs = append(in.outputs, w)
+	return nil
 }
 
 // inferResponse is the protocol's $inference_response.
@@ -80,26 +196,25 @@ func (c *call) infer() error {
 	if len(header) == 0 {
 		in, err = m.rawRequest(data)
 	} else {
-		if err := c.bytes.Add(int64(len(header))); err != nil { // json.RawMessage is a copy
-			return err
+		var text jsonText
+		if text, err = validJSON(header); err == nil {
+			in, err = m.parseRequest(text)
 		}
-		err = decodeJSON(header, &in)
 	}
 	if err != nil {
 		return err
 	}
-	outputs, err := in.outputs()
-	if err != nil {
-		return err
+	if in.outputs == nil {
+		in.outputs = []wanted{{logitsName, in.binaryOutput}, {softmaxName, in.binaryOutput}}
 	}
-	n, err := m.checkInput(&in, len(data))
+	n, err := m.checkInput(in.input, len(data))
 	if err != nil {
 		return err
 	}
 	if err := c.admit(m, "", n); err != nil {
 		return err
 	}
-	images, err := c.inputTensor(m, in.Inputs[0], data, n)
+	images, err := c.inputTensor(m, in.input, data, n)
 	if err != nil {
 		return err
 	}
@@ -107,7 +222,7 @@ func (c *call) infer() error {
 	if err != nil {
 		return err
 	}
-	return c.inferAnswer(m, in.ID, logits, outputs)
+	return c.inferAnswer(m, in.id, logits, in.outputs)
 }
 
 // splitBody parts a body into its JSON and the bytes of tensors. Without the header all of it is JSON; a header of 0 says that all of it is
@@ -132,14 +247,11 @@ func splitBody(body []byte, length string) (header, data []byte, err error) {
 func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 	size := int64(len(data))
 	image := 4 * int64(m.Input.C*m.Input.H*m.Input.W)
-	in.Parameters.BinaryOutput = true
-	x := &inferInput{Name: inputName, Datatype: fp32}
-	for i, d := range m.inputShape(int(size / image)) {
-		d := int64(d)
-		x.Shape[i] = &d
+	in.binaryOutput = true
+	in.input = &inferInput{name: inputName, datatype: fp32, binarySize: &size}
+	for _, d := range m.inputShape(int(size / image)) {
+		in.input.shape = append(in.input.shape, int64(d))
 	}
-	x.Parameters.BinarySize = &size
-	in.Inputs[0] = x
 	if size == 0 || size%image != 0 {
 		return in, refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("an image is %d bytes: %dx%dx%d little-endian float32", image, m.Input.C, m.Input.H, m.Input.W),
 			"%d bytes are no whole number of images", size)
@@ -147,89 +259,38 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 	return in, nil
 }
 
-// wanted is an output that is asked for.
-type wanted struct {
-	name   string
-	binary bool
-}
-
-// outputs are those that a request asks for: all, where it names none.
-func (in *inferRequest) outputs() ([]wanted, error) {
-	if in.Outputs[0] == nil {
-		return []wanted{{logitsName, in.Parameters.BinaryOutput}, {softmaxName, in.Parameters.BinaryOutput}}, nil
-	}
-	var all []wanted
-	for _, o := range in.Outputs {
-		if o == nil {
-			break
-		}
-		w := wanted{o.Name, in.Parameters.BinaryOutput}
-		if o.Parameters.Binary != nil {
-			w.binary = *o.Parameters.Binary
-		}
-		switch {
-		case o.Name != logitsName && o.Name != softmaxName:
-			return nil, refuse(http.StatusBadRequest, "bad_request", "the outputs are "+logitsName+" and "+softmaxName, "there is no output %q", clip(o.Name))
-		case slices.ContainsFunc(all, func(other wanted) bool { return other.name == w.name }):
-			return nil, refuse(http.StatusBadRequest, "bad_request", "name each output once", "output %s is asked for twice", w.name)
-		}
-		all = append(all, w)
-	}
-	return all, nil
-}
-
-// shape is the dimensions that are given.
-func (x *inferInput) shape() (shape []int64) {
-	for _, d := range x.Shape {
-		if d == nil {
-			break
-		}
-		shape = append(shape, *d)
-	}
-	return shape
+// badInput is a Problem of a request's tensors.
+func (m *model) badInput(format string, args ...any) error {
+	return refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
+		m.name, inputName, fp32, m.Input.C, m.Input.H, m.Input.W), format, args...)
 }
 
 // checkInput checks a request's input against the model before memory is taken, and returns its number of images.
-func (m *model) checkInput(in *inferRequest, binary int) (images int, err error) {
-	bad := func(format string, args ...any) (int, error) {
-		return 0, refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
-			m.name, inputName, fp32, m.Input.C, m.Input.H, m.Input.W), format, args...)
-	}
-	x := in.Inputs[0]
+func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
+	bad := func(format string, args ...any) (int, error) { return 0, m.badInput(format, args...) }
+	values := int64(m.Input.C * m.Input.H * m.Input.W)
 	switch {
-	case x == nil:
-		return bad("the request has no input")
-	case in.Inputs[1] != nil:
-		return bad("the request has more than one input")
+	case x.name != inputName:
+		return bad("there is no input %q", clip(x.name))
+	case x.datatype != fp32:
+		return bad("the datatype of %s is %q", inputName, clip(x.datatype))
+	case len(x.shape) != 4 || x.shape[1] != int64(m.Input.C) || x.shape[2] != int64(m.Input.H) || x.shape[3] != int64(m.Input.W):
+		return bad("the shape of %s is %d", inputName, x.shape)
+	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+binary)/values: // a value takes two bytes at least, a digit and a comma or bracket
+		return bad("the shape of %s is %d, which its data cannot fill", inputName, x.shape)
 	}
-	shape := x.shape()
-	switch {
-	case x.Name != inputName:
-		return bad("there is no input %q", clip(x.Name))
-	case x.Datatype != fp32:
-		return bad("the datatype of %s is %q", inputName, clip(x.Datatype))
-	case len(shape) != 4 || shape[1] != int64(m.Input.C) || shape[2] != int64(m.Input.H) || shape[3] != int64(m.Input.W):
-		return bad("the shape of %s is %d", inputName, shape)
-	}
-	// Two bytes are the least that a value takes, a digit and a comma.
-	most := int64(len(x.Data)+binary) / 2 / int64(m.Input.C*m.Input.H*m.Input.W)
-	if shape[0] < 1 || shape[0] > most+1 {
-		return bad("the shape of %s is %d, which its data cannot fill", inputName, shape)
-	}
-	size := 4 * shape[0] * int64(m.Input.C*m.Input.H*m.Input.W)
-	switch told := x.Parameters.BinarySize; {
-	case told != nil && len(x.Data) > 0:
+	size := 4 * x.shape[0] * values
+	switch told := x.binarySize; {
+	case told != nil && x.data != nil:
 		return bad("%s comes both as data and as bytes", inputName)
 	case told != nil && *told != int64(binary):
 		return bad("binary_data_size of %s is %d, and %d bytes follow the JSON", inputName, *told, binary)
 	case told != nil && *told != size:
-		return bad("%s of shape %d is %d bytes, not %d", inputName, shape, size, *told)
+		return bad("%s of shape %d is %d bytes, not %d", inputName, x.shape, size, *told)
 	case told == nil && binary > 0:
 		return bad("%d bytes follow the JSON, of no input", binary)
-	case told == nil && len(x.Data) == 0:
-		return bad("%s has no data", inputName)
 	}
-	return int(shape[0]), nil
+	return int(x.shape[0]), nil
 }
 
 // inputTensor reads the values of a checked input.
@@ -238,11 +299,11 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 		return nil, err
 	}
 	images := tensor.New(n, m.Input.C, m.Input.H, m.Input.W)
-	if x.Parameters.BinarySize != nil {
+	if x.binarySize != nil {
 		readFloats(images.Data, data)
 		return images, nil
 	}
-	if err := parseTensor(images.Data, x.Data, m.inputShape(n)); err != nil {
+	if err := parseTensor(images.Data, x.data, m.inputShape(n)); err != nil {
 		return nil, refuse(http.StatusBadRequest, "bad_tensor", "data is a flat array in row-major order, or nested as its shape", "%s: %v", inputName, err)
 	}
 	return images, nil

@@ -43,24 +43,25 @@ func (c *call) serverMetadata() error {
 	return c.answerJSON(http.StatusOK, serverMetadata{"vggo", c.Version, []string{binaryTensors}})
 }
 
-// health is the protocol's answer to both probes, which its text describes alike.
-type health struct {
-	Live  bool `json:"live"`
-	Ready bool `json:"ready"`
+func (c *call) live() error {
+	return c.answerJSON(http.StatusOK, struct {
+		Live bool `json:"live"`
+	}{true})
 }
-
-func (c *call) live() error { return c.answerJSON(http.StatusOK, health{true, c.Ready()}) }
 
 func (c *call) ready() error {
 	ready := c.Ready()
-	return c.answerJSON(readyStatus(ready), health{true, ready})
+	return c.answerJSON(probeStatus(ready), struct {
+		Ready bool `json:"ready"`
+	}{ready})
 }
 
-func readyStatus(ready bool) int {
-	if ready {
+// probeStatus is 200 for yes and a 4xx for no (kserve/kserve, docs/predict-api/v2/required_api.md, Health), which Triton makes 400.
+func probeStatus(yes bool) int {
+	if yes {
 		return http.StatusOK
 	}
-	return http.StatusServiceUnavailable
+	return http.StatusBadRequest
 }
 
 func (c *call) modelReady() error {
@@ -70,7 +71,7 @@ func (c *call) modelReady() error {
 			return err
 		}
 	}
-	return c.answerJSON(readyStatus(ready), struct {
+	return c.answerJSON(probeStatus(ready), struct {
 		Name  string `json:"name"`
 		Ready bool   `json:"ready"`
 	}{name, ready})

@@ -68,13 +68,22 @@ func problem(err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
 }
 
-// write answers with the Problem.
-func (p *Problem) write(w http.ResponseWriter) {
+// write answers with the Problem. The Open Inference Protocol's error object has one member, which then holds the hint too.
+func (p *Problem) write(w http.ResponseWriter, protocol bool) {
 	h := w.Header()
 	if p.After > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
 	}
 	text, _ := json.Marshal(p) // strings
+	if protocol {
+		fault := p.Fault
+		if p.Hint != "" {
+			fault += "; " + p.Hint
+		}
+		text, _ = json.Marshal(struct {
+			Fault string `json:"error"`
+		}{fault})
+	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(p.Status)

@@ -86,7 +86,11 @@ func (c *call) healthz() error {
 	if c.draining.Load() {
 		state.Status = "stopping"
 	}
-	return c.answerJSON(readyStatus(c.Ready()), state)
+	status := http.StatusServiceUnavailable
+	if c.Ready() {
+		status = http.StatusOK
+	}
+	return c.answerJSON(status, state)
 }
 
 // archTypes are the formats of a network's report.
