@@ -19,7 +19,7 @@ func TestProtocol(t *testing.T) {
 			values[i] = float32(i%97)/97 - 0.25
 		}
 		sample := oipclient.Input{Tensor: oipclient.Tensor{Name: inputName, Datatype: oipclient.FP32, Shape: shape, Data: floatBytes(values)}}
-		client := oipclient.New(web.URL, web.Client())
+		client := oipclient.New(web.URL, client(t))
 		ran := 0
 		for _, f := range oipclient.Check(t.Context(), client, model, sample) {
 			switch {

@@ -21,10 +21,14 @@ var methods = []string{http.MethodGet, http.MethodPost}
 // routes are all endpoints, as openapi.yaml lists them.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	route := func(pattern string, serve endpoint) { mux.HandleFunc(pattern, s.handle(serve)) }
+	handle := func(pattern string, h http.Handler) {
+		s.routed = append(s.routed, pattern)
+		mux.Handle(pattern, h)
+	}
+	route := func(pattern string, serve endpoint) { handle(pattern, s.handle(serve)) }
 	route("GET /healthz", (*call).healthz)
 	route("GET /openapi.yaml", func(c *call) error { return c.answer("application/yaml", http.StatusOK, openAPI) })
-	mux.Handle("GET /metrics", s.metrics.handler())
+	handle("GET /metrics", s.metrics.handler())
 
 	route("GET /v2", (*call).serverMetadata)
 	route("GET /v2/{$}", (*call).serverMetadata)
@@ -40,7 +44,7 @@ func (s *Server) routes() http.Handler {
 	route("POST /v1/features", (*call).features)
 	route("GET /v1/arch/{model}", (*call).arch)
 
-	route("/", func(c *call) error {
+	mux.Handle("/", s.handle(func(c *call) error {
 		var allowed []string
 		for _, method := range methods {
 			other := *c.r
@@ -55,7 +59,7 @@ func (s *Server) routes() http.Handler {
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
 		return refuse(http.StatusMethodNotAllowed, "method", "use "+list, "%s does not take %s", clip(c.r.URL.Path), clip(c.r.Method))
-	})
+	}))
 	return mux
 }
 

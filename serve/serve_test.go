@@ -94,7 +94,7 @@ func (s sent) do(t *testing.T, base string) (*http.Response, []byte) {
 		}
 		r.Header.Set(s.header[i], s.header[i+1])
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := client(t).Do(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", s.method, s.path, err)
 	}

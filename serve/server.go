@@ -76,6 +76,7 @@ func either[T comparable](v, otherwise T) T {
 type Server struct {
 	Config
 	handler http.Handler
+	routed  []string // the patterns of all endpoints
 	metrics *metrics
 	buffers *Gate         // bytes
 	decode  chan struct{} // a token for each picture being decoded
