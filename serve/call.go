@@ -112,15 +112,12 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 
 func (c *call) spend(on string, took time.Duration) { c.spent = append(c.spent, spent{on, took}) }
 
-// Bodies and answers that make no progress for so long are given up; an answer of n bytes has n/slowest longer.
-const (
-	stall   = 5 * time.Second
-	slowest = 64 << 10 // bytes a second
-)
+// slowest is how many bytes of an answer a client must take in a second.
+const slowest = 64 << 10
 
 // deadline gives an answer of n bytes its time.
 func (c *call) deadline(n int) {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(stall + time.Duration(n)*time.Second/slowest)) // a recorder in a test has none
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.Stall + time.Duration(n)*time.Second/slowest)) // a recorder in a test has none
 }
 
 // answer writes an answer.
@@ -206,7 +203,7 @@ func (c *call) readBody() (body []byte, err error) {
 
 // patience gives the next bytes of a body their time.
 func (c *call) patience() {
-	until := time.Now().Add(stall)
+	until := time.Now().Add(c.Stall)
 	if end, ok := c.ctx.Deadline(); ok && end.Before(until) {
 		until = end
 	}

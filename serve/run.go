@@ -10,19 +10,16 @@ import (
 	"time"
 )
 
-// headerTime is how long a request's header may take, and how long a connection may be idle between requests.
-const (
-	headerTime = 5 * time.Second
-	idleTime   = 2 * time.Minute
-)
+// idleTime is how long a connection may be idle between requests.
+const idleTime = 2 * time.Minute
 
 // Run serves a listener until ctx is done, loading the models meanwhile, and then drains: the server says that it is not ready, goes
 // on for LameDuck so that balancers notice, takes no more connections, and answers what it has accepted. An error of loading ends it.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+		Handler: s, ReadHeaderTimeout: s.Stall, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
 		// Handlers set deadlines of their own as bytes come and go. These are for what does not.
-		ReadTimeout: s.Timeout + stall, WriteTimeout: s.Timeout + stall,
+		ReadTimeout: s.Timeout + s.Stall, WriteTimeout: s.Timeout + s.Stall,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of broken connections, mostly
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -60,7 +57,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		loadError = nil
 	}
 	// No request takes longer than Timeout, and its answer not much.
-	deadline, stop := context.WithTimeout(context.Background(), s.Timeout+2*stall)
+	deadline, stop := context.WithTimeout(context.Background(), s.Timeout+2*s.Stall)
 	defer stop()
 	err := server.Shutdown(deadline)
 	if err != nil {

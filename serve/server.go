@@ -22,6 +22,7 @@ type Config struct {
 	Models []Source
 
 	Timeout     time.Duration // of a request, from its first byte to the last of its answer's; 30 s
+	Stall       time.Duration // that a header may take, and a body or an answer make no progress; 5 s
 	MaxWait     time.Duration // that a request waits for others, to be computed with them, if any are on their way; 2 ms, negative: none
 	Queue       int           // images, of the costliest model, that may be waiting or computed at once; 64
 	MaxBody     int64         // bytes of a request; 32 MiB
@@ -51,6 +52,7 @@ type Source struct {
 
 func (c *Config) complete() {
 	c.Timeout = either(c.Timeout, 30*time.Second)
+	c.Stall = either(c.Stall, 5*time.Second)
 	c.MaxWait = either(c.MaxWait, 2*time.Millisecond)
 	c.Queue = either(c.Queue, 64)
 	c.MaxBody = either(c.MaxBody, 32<<20)
