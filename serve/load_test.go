@@ -39,7 +39,8 @@ func TestLoad(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := New(Config{
 		Models: []Source{tiny("tiny"), colour("colour")}, Queue: 8, MaxBody: 1 << 20, MaxPixels: 1 << 20, Buffers: 16 << 20,
-		Stall: 300 * time.Millisecond, LameDuck: time.Nanosecond,
+		Stall:    2 * time.Second, // a machine with other work to do may not get to a connection for a while
+		LameDuck: time.Nanosecond,
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
