@@ -215,6 +215,14 @@ func (m *Model) Memory() (int64, error) {
 	return bytes, nil
 }
 
+// Check is an error if the file of weights has been shortened: a pass would fail. The model goes on when it is whole again.
+func (m *Model) Check() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Check()
+}
+
 // classes is the number of the network's classes: the channels of its last layer.
 func (m *Model) classes() int {
 	placed, err := m.Network.Place(m.Input)
@@ -410,10 +418,8 @@ func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
 // intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of its last
 // page reads as zeros.
 func (m *Model) intact(err error) error {
-	if m.file != nil {
-		if short := m.file.Check(); short != nil {
-			return short
-		}
+	if short := m.Check(); short != nil {
+		return short
 	}
 	if errors.As(err, new(*fault.Error)) { // and is whole again
 		return fmt.Errorf("%s: %w", m.Origin, err)

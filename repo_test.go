@@ -45,7 +45,9 @@ var rooms = []struct {
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", ""}},
 	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "hub", "bench", "", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
-	{"benchmarks/coldstart", []string{"arch", "nn", "weights"}},
+	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
+	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},
+	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
 }
 
 // testOnly are packages that only tests import.

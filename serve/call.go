@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -66,8 +67,15 @@ func (c *call) fail(err error) {
 		c.entry.note(slog.String("cause", p.Cause.Error()))
 	}
 	c.metrics.errors.WithLabelValues(p.Kind).Inc()
-	c.deadline(0)
-	p.write(c.w, strings.HasPrefix(c.r.URL.Path, "/v2"))
+	h := c.w.Header()
+	if p.After > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
+	}
+	text := append(p.text(strings.HasPrefix(c.r.URL.Path, "/v2")), '\n')
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	c.w.WriteHeader(p.Status)
+	_ = c.write(text) // a client that is gone is not told
 }
 
 // pathModel finds the model that a URL names, in its version, which is always 1.
@@ -100,6 +108,7 @@ func (c *call) admit(m *model, layer string, images int) error {
 // compute has images computed in a batch with others'. The work must have been admitted; expected says that the batcher was told.
 func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected bool) (*tensor.Tensor, error) {
 	a, err := m.batches.do(c.ctx, layer, images, expected)
+	c.work.Leave() // a slow reader of the answer keeps nobody from computing
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +121,27 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 
 func (c *call) spend(on string, took time.Duration) { c.spent = append(c.spent, spent{on, took}) }
 
-// slowest is how many bytes of an answer a client must take in a second.
-const slowest = 64 << 10
-
-// deadline gives an answer of n bytes its time.
-func (c *call) deadline(n int) {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.Stall + time.Duration(n)*time.Second/slowest)) // a recorder in a test has none
+// write writes a part of an answer. The client must take the next bytes before it stalls, and all of them before the request's time is
+// over; at the end of that there is still time for an answer which it takes at once.
+func (c *call) write(part []byte) error {
+	const piece = 64 << 10
+	end, _ := c.ctx.Deadline()
+	if last := time.Now().Add(c.Stall); end.Before(last) {
+		end = last
+	}
+	for len(part) > 0 {
+		until := time.Now().Add(c.Stall)
+		if end.Before(until) {
+			until = end
+		}
+		_ = http.NewResponseController(c.w).SetWriteDeadline(until) // a recorder in a test has none
+		n, err := c.w.Write(part[:min(len(part), piece)])
+		if err != nil {
+			return err
+		}
+		part = part[n:]
+	}
+	return nil
 }
 
 // answer writes an answer.
@@ -137,10 +161,9 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 	}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(n))
-	c.deadline(n)
 	c.w.WriteHeader(status)
 	for _, part := range parts {
-		if _, err := c.w.Write(part); err != nil {
+		if err := c.write(part); err != nil {
 			c.entry.kind = "client_gone" // the status is on its way, or not: nobody reads it
 			return nil
 		}

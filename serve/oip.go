@@ -65,11 +65,13 @@ func probeStatus(yes bool) int {
 }
 
 func (c *call) modelReady() error {
-	name, ready := c.r.PathValue("model"), c.Ready()
+	name, ready := c.r.PathValue("model"), false
 	if c.loaded.Load() != nil {
-		if _, err := c.pathModel(); err != nil {
+		m, err := c.pathModel()
+		if err != nil {
 			return err
 		}
+		ready = m.Check() == nil && !c.draining.Load()
 	}
 	return c.answerJSON(probeStatus(ready), struct {
 		Name  string `json:"name"`

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -68,24 +66,18 @@ func problem(err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
 }
 
-// write answers with the Problem. The Open Inference Protocol's error object has one member, which then holds the hint too.
-func (p *Problem) write(w http.ResponseWriter, protocol bool) {
-	h := w.Header()
-	if p.After > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
+// text is the Problem as JSON. The Open Inference Protocol's error object has one member, which then holds the hint too.
+func (p *Problem) text(protocol bool) []byte {
+	if !protocol {
+		text, _ := json.Marshal(p) // strings
+		return text
 	}
-	text, _ := json.Marshal(p) // strings
-	if protocol {
-		fault := p.Fault
-		if p.Hint != "" {
-			fault += "; " + p.Hint
-		}
-		text, _ = json.Marshal(struct {
-			Fault string `json:"error"`
-		}{fault})
+	fault := p.Fault
+	if p.Hint != "" {
+		fault += "; " + p.Hint
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(text)+1))
-	w.WriteHeader(p.Status)
-	w.Write(append(text, '\n')) // a client that is gone is not told
+	text, _ := json.Marshal(struct {
+		Fault string `json:"error"`
+	}{fault})
+	return text
 }

@@ -65,7 +65,7 @@ func (s *Server) routes() http.Handler {
 
 // healthState answers GET /healthz.
 type healthState struct {
-	Status string        `json:"status"` // "loading", "ready" or "stopping"
+	Status string        `json:"status"` // "loading", "ready", "broken" or "stopping"
 	Build  any           `json:"build,omitempty"`
 	Models []modelHealth `json:"models"`
 	Memory int64         `json:"memory_limit_bytes,omitempty"`
@@ -80,9 +80,12 @@ type modelHealth struct {
 }
 
 func (c *call) healthz() error {
+	ready := c.Ready()
 	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.Memory()}
 	if l := c.loaded.Load(); l != nil {
-		state.Status = "ready"
+		if state.Status = "ready"; !ready {
+			state.Status = "broken"
+		}
 		for _, m := range l.models {
 			state.Models = append(state.Models, modelHealth{m.name, m.Network.Name, m.Input.String(), m.Recipe.Name, m.Batch()})
 		}
@@ -91,7 +94,7 @@ func (c *call) healthz() error {
 		state.Status = "stopping"
 	}
 	status := http.StatusServiceUnavailable
-	if c.Ready() {
+	if ready {
 		status = http.StatusOK
 	}
 	return c.answerJSON(status, state)

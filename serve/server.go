@@ -154,8 +154,11 @@ func (s *Server) Load(ctx context.Context) (err error) {
 	return nil
 }
 
-// Ready says whether requests are taken: all models are loaded and the server does not drain.
-func (s *Server) Ready() bool { return s.loaded.Load() != nil && !s.draining.Load() }
+// Ready says whether requests are taken: all models are loaded and their files whole, and the server does not drain.
+func (s *Server) Ready() bool {
+	l := s.loaded.Load()
+	return l != nil && !s.draining.Load() && !slices.ContainsFunc(l.models, func(m *model) bool { return m.Check() != nil })
+}
 
 // Close ends the batchers and closes the models. No request may be running.
 func (s *Server) Close() error {
