@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -194,6 +195,50 @@ func TestServeNames(t *testing.T) {
 		answer.Body.Close()
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s: %s", name, text)
+		}
+	}
+	s.Process.Signal(syscall.SIGTERM)
+	s.Wait()
+}
+
+// TestServingPage runs the commands of docs/serving.md as a reader would, with nothing but curl, and compares the first answer.
+func TestServingPage(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl")
+	}
+	page, err := os.ReadFile("../../docs/serving.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "docs/examples"), os.DirFS("../../docs/examples")); err != nil {
+		t.Fatal(err)
+	}
+	s := serveProcess(t, "--weights", tinyWeights, "--labels", "../../docs/examples/fashion-mnist.txt", "--addr", "127.0.0.1:0")
+	var answers [][]byte
+	inside := false
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "```") {
+			inside = line == "```sh\n"
+		}
+		if !inside || !strings.HasPrefix(line, "curl ") && !strings.HasPrefix(line, "head ") {
+			continue
+		}
+		command := strings.ReplaceAll(line, "localhost:8080", strings.TrimPrefix(s.url, "http://"))
+		shell := exec.Command("sh", "-c", strings.Replace(command, "curl ", "curl -sS --fail-with-body ", 1))
+		shell.Dir = dir
+		out, err := shell.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s%v\n%s", line, err, out)
+		}
+		answers = append(answers, out)
+	}
+	if len(answers) < 11 || !strings.Contains(string(page), "```json\n"+string(answers[0])+"```") {
+		t.Errorf("%d commands, the first answered by\n%s", len(answers), answers[0])
+	}
+	for name, size := range map[string]int64{"pool2.npy": 10*7*7*4 + 192, "image.bin": 3136} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() != size {
+			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
 	s.Process.Signal(syscall.SIGTERM)
