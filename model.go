@@ -41,7 +41,7 @@ type Model struct {
 
 // beginningPlans are kept at once, each for one layer that Features stops at. They share the network's packed weights; their own are
 // maps and workspace.
-const beginningPlans = 4
+const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
@@ -201,16 +201,44 @@ func (m *Model) economise() error {
 // Batch is the most images of one pass.
 func (m *Model) Batch() int { return m.options.Batch }
 
-// Memory is the bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of the
-// beginnings that Features keeps at most. ClassifyDense's plans come on top.
+// Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of
+// whichever beginnings Features keeps. ClassifyDense's plans come on top.
 func (m *Model) Memory() (int64, error) {
 	whole, _, err := nn.Predict(m.Network, m.options)
 	if err != nil {
 		return 0, err
 	}
-	bytes := whole.Packing + (1+beginningPlans)*(whole.Activations+whole.Workspace)
-	if m.file == nil {
-		bytes += whole.Weights
+	bytes := whole.Total()
+	if m.file != nil {
+		bytes -= whole.Weights
+	}
+	var extra []int64
+	for _, layer := range m.Network.Layers {
+		beginning, err := m.Network.Until(layer.Name)
+		if err != nil {
+			return 0, err
+		}
+		part, choices, err := nn.Predict(beginning, m.options)
+		if err != nil {
+			return 0, err
+		}
+		n := part.Activations + part.Workspace
+		switch {
+		case m.options.Budget > 0: // its convolutions may go by other algorithms than the whole network's
+			n += part.Packing
+		case len(choices) > 0: // it may end before the batch norm that is folded into its last convolution
+			last := choices[len(choices)-1]
+			for _, c := range last.Candidates {
+				if c.Algo == last.Algo {
+					n += c.Bytes
+				}
+			}
+		}
+		extra = append(extra, n)
+	}
+	slices.Sort(extra)
+	for _, n := range extra[max(len(extra)-beginningPlans, 0):] {
+		bytes += n
 	}
 	return bytes, nil
 }

@@ -31,7 +31,7 @@ func (c *call) classify() error {
 			return refuse(http.StatusBadRequest, "bad_request", "top=5 is what is answered without it", "top=%s is no number of classes", clip(text))
 		}
 	}
-	m, out, w, h, err := c.ask("")
+	m, out, w, h, err := c.ask("", 0)
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,9 @@ func (c *call) classify() error {
 	return c.answerJSON(http.StatusOK, classification{m.name, w, h, classes[:min(top, len(classes))]})
 }
 
-// ask brings the request's picture through a network, up to a layer.
-func (c *call) ask(layer string) (m *model, out *tensor.Tensor, w, h int, err error) {
+// ask brings the request's picture through a network, up to a layer. Its answer takes so many bytes for each value of the layer, beside
+// the value.
+func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h int, err error) {
 	if _, err := c.model(""); err != nil { // before a body is read
 		return nil, nil, 0, 0, err
 	}
@@ -55,13 +56,13 @@ func (c *call) ask(layer string) (m *model, out *tensor.Tensor, w, h int, err er
 		return nil, nil, 0, 0, err
 	}
 	c.entry.note(slog.String("model", m.name))
-	if layer != "" && m.until[layer] == 0 {
+	if layer != "" && m.until[layer].macs == 0 {
 		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%s has no layer %q", m.name, clip(layer))
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err
 	}
-	if err := c.bytes.Add(4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
+	if err := c.bytes.Add(4*int64(m.Input.C*m.Input.H*m.Input.W) + (4+each)*m.until[layer].values); err != nil {
 		return nil, nil, 0, 0, err
 	}
 	m.batches.expect(1)
@@ -90,7 +91,12 @@ func (c *call) features() error {
 	if layer == "" {
 		return refuse(http.StatusBadRequest, "bad_request", "POST /v1/features?layer=NAME; GET /v1/arch/MODEL lists a network's layers", "no layer is named")
 	}
-	m, out, _, _, err := c.ask(layer)
+	numpy := wantsNumPy(c.r.Header.Get("Accept"))
+	each := int64(2 * bytesOfFloat) // json.Marshal copies what a Marshaler writes
+	if numpy {
+		each = 4
+	}
+	m, out, _, _, err := c.ask(layer, each)
 	if err != nil {
 		return err
 	}
@@ -98,15 +104,8 @@ func (c *call) features() error {
 	if out.H == 1 && out.W == 1 {
 		shape = shape[:1]
 	}
-	size := int64(len(out.Data))
-	if wantsNumPy(c.r.Header.Get("Accept")) {
-		if err := c.bytes.Add((4 + 4) * size); err != nil {
-			return err
-		}
+	if numpy {
 		return c.answer(numpyType, http.StatusOK, weights.NPYHeader(shape...), floatBytes(out.Data))
-	}
-	if err := c.bytes.Add((4 + 2*bytesOfFloat) * size); err != nil { // json.Marshal copies what a Marshaler writes
-		return err
 	}
 	data := floatsAsJSON(out.Data)
 	if at := data.notFinite(); at >= 0 {

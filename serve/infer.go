@@ -214,6 +214,10 @@ func (c *call) infer() error {
 	if err := c.admit(m, "", n); err != nil {
 		return err
 	}
+	values := int64(n) * int64(m.classes.C*m.classes.H*m.classes.W)
+	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil { // json.Marshal copies what a Marshaler writes
+		return err
+	}
 	images, err := c.inputTensor(m, in.input, data, n)
 	if err != nil {
 		return err
@@ -311,9 +315,6 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 
 // inferAnswer writes the outputs asked for.
 func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []wanted) error {
-	if err := c.bytes.Add(int64(len(outputs)) * (4 + 2*bytesOfFloat) * int64(len(logits.Data))); err != nil {
-		return err
-	}
 	response := inferResponse{Model: m.name, Version: modelVersion, ID: id}
 	var parts [][]byte // of the body: JSON, then the tensors' bytes
 	for _, o := range outputs {

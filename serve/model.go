@@ -15,10 +15,16 @@ type model struct {
 	*vggo.Model
 	name    string
 	cost    int64            // multiply-accumulates of an image
-	until   map[string]int64 // the same up to each layer, and with it
+	until   map[string]layer // by name
 	classes arch.Shape       // of one image's logits
 	bytes   int64            // that it takes beside mapped files
 	batches *batcher
+}
+
+// layer is what an image costs up to a layer, and with it.
+type layer struct {
+	macs   int64
+	values int64 // of its output
 }
 
 // open opens a model, starts its batcher and runs it once.
@@ -27,7 +33,7 @@ func (s *Server) open(source Source) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &model{Model: opened, name: either(source.Name, opened.Network.Name), until: map[string]int64{}}
+	m := &model{Model: opened, name: either(source.Name, opened.Network.Name), until: map[string]layer{}}
 	m.batches = newBatcher(&batcher{
 		largest: m.Batch(), longest: s.MaxWait, turn: s.turn, forward: m.compute,
 		ran: func(layer string, images int, took time.Duration) {
@@ -44,10 +50,10 @@ func (s *Server) open(source Source) (*model, error) {
 	if err != nil {
 		return m, err
 	}
-	for _, layer := range report.Layers {
-		m.cost += layer.MACs
-		m.until[layer.Name] = max(m.cost, 1)
-		m.classes = layer.Out
+	for _, l := range report.Layers {
+		m.cost += l.MACs
+		m.until[l.Name] = layer{max(m.cost, 1), int64(l.Out.C * l.Out.H * l.Out.W)}
+		m.classes = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
 	if m.bytes, err = m.Memory(); err != nil {
@@ -62,7 +68,7 @@ func (m *model) costUntil(layer string) int64 {
 	if layer == "" {
 		return m.cost
 	}
-	return m.until[layer]
+	return m.until[layer].macs
 }
 
 // compute is the batcher's way to the network.

@@ -54,7 +54,7 @@ func problem(err error) *Problem {
 	case errors.As(err, &full):
 		return &Problem{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, 1)}
 	case errors.As(err, &cost):
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once", "the request is %.1f times what this server takes on at once",
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "the request is %.1f times what this server takes on at once",
 			float64(cost.Cost)/float64(cost.Budget))
 	case errors.Is(err, errClosed):
 		return &Problem{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: 1}
