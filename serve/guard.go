@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		defer func() {
 			failure := recover()
 			if failure != nil && failure != http.ErrAbortHandler {
-				s.Log.Error("panic", "id", e.id, "panic", failure)
+				s.Log.Error("panic", "id", e.id, "panic", failure, "stack", string(debug.Stack()))
 			}
 			if failure != nil && rec.status == 0 {
 				rec.status = http.StatusInternalServerError
@@ -62,7 +63,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			inFlight.Add(-1)
 			s.record(r, rec, e, time.Since(start))
 			if failure != nil {
-				panic(failure) // net/http closes the connection and prints the stack
+				panic(failure) // net/http closes the connection
 			}
 		}()
 		h := rec.Header()
