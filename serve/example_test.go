@@ -39,6 +39,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%d %.62s\n", answer.StatusCode, text)
+	fmt.Printf("%d %.63s\n", answer.StatusCode, text)
 	// Output: 200 {"model":"clothes","width":28,"height":28,"classes":[{"class":9
 }
