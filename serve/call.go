@@ -59,7 +59,7 @@ func (s *Server) handle(serve endpoint) http.HandlerFunc {
 
 // fail answers with an error.
 func (c *call) fail(err error) {
-	p := problem(err)
+	p := refusalOf(err)
 	p.ID = c.entry.id
 	c.entry.kind = p.Kind
 	c.entry.note(slog.String("error", p.Fault))
@@ -259,5 +259,5 @@ func (c *call) broken(err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return refuse(http.StatusRequestTimeout, "slow_body", "send it faster", "the body did not arrive in time")
 	}
-	return &Problem{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early", Hint: "send as much as Content-Length says", Cause: err}
+	return &refusal{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early", Hint: "send as much as Content-Length says", Cause: err}
 }

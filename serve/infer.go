@@ -263,7 +263,7 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 	return in, nil
 }
 
-// badInput is a Problem of a request's tensors.
+// badInput is a refusal of a request's tensors.
 func (m *model) badInput(format string, args ...any) error {
 	return refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
 		m.name, inputName, fp32, m.Input.C, m.Input.H, m.Input.W), format, args...)

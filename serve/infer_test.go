@@ -97,7 +97,7 @@ func TestInferRefuses(t *testing.T) {
 		{"", "0", "0 bytes are no whole number of images"},
 	} {
 		_, _, err := read(two, []byte(c.body), c.header)
-		var p *Problem
+		var p *refusal
 		if !errors.As(err, &p) || !strings.Contains(p.Fault, c.want) || p.Status != http.StatusBadRequest || p.Hint == "" {
 			t.Errorf("%s (%s): %v, want %q", c.body, c.header, err, c.want)
 		}
@@ -119,7 +119,7 @@ func FuzzInfer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, length string) {
 		got, in, err := read(two, body, length)
 		if err != nil {
-			var p *Problem
+			var p *refusal
 			if !errors.As(err, &p) || p.Status >= 500 {
 				t.Fatalf("%v", err)
 			}

@@ -52,7 +52,7 @@ func TestBusy(t *testing.T) {
 
 // TestTimeout: a request that is not computed in time is told so, and leaves nothing behind.
 func TestTimeout(t *testing.T) {
-	s, web := start(t, Config{Timeout: 50 * time.Millisecond})
+	s, web := start(t, Config{Timeout: 300 * time.Millisecond})
 	l := s.loaded.Load()
 	s.turn <- struct{}{} // somebody computes, without end
 	answer, text := sent{method: "POST", path: "/v1/classify", body: boot(t)}.do(t, web.URL)

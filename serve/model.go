@@ -83,7 +83,7 @@ func (m *model) compute(ctx context.Context, layer string, images *tensor.Tensor
 func (s *Server) model(name string) (*model, error) {
 	l := s.loaded.Load()
 	if l == nil {
-		return nil, &Problem{Status: 503, Kind: "loading", Fault: "the models are being loaded", Hint: "GET /v2/health/ready tells when they are", After: time.Second}
+		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded", Hint: "GET /v2/health/ready tells when they are", After: time.Second}
 	}
 	if name == "" {
 		return l.models[0], nil
@@ -95,7 +95,7 @@ func (s *Server) model(name string) (*model, error) {
 		}
 		names = append(names, m.name)
 	}
-	return nil, &Problem{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %q", names)}
+	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %q", names)}
 }
 
 // clip shortens what a client sent, for a message.

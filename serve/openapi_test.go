@@ -143,7 +143,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// kindsInSource finds the kinds of Problems in this package's files.
+// kindsInSource finds the kinds of refusals in this package's files.
 func kindsInSource(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")

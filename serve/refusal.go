@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Problem is an error as a client sees it.
-type Problem struct {
+// refusal is an error as a client sees it.
+type refusal struct {
 	Status int           `json:"-"`
 	Kind   string        `json:"kind"`           // for programs and metrics: "busy"
 	Fault  string        `json:"error"`          // what is wrong, in the field that the Open Inference Protocol gives it
@@ -20,8 +20,8 @@ type Problem struct {
 	Cause  error         `json:"-"`              // for the log alone
 }
 
-func (p *Problem) Error() string { return p.Fault }
-func (p *Problem) Unwrap() error { return p.Cause }
+func (p *refusal) Error() string { return p.Fault }
+func (p *refusal) Unwrap() error { return p.Cause }
 
 // errClosed is a batcher's that takes no more.
 var errClosed = errors.New("the server is stopping")
@@ -35,15 +35,15 @@ var errDecodeTime = errors.New("it takes too long to decode")
 // clientGone is nginx's status for a client that did not wait for its answer. It is only logged.
 const clientGone = 499
 
-// refuse is a Problem of a request that is wrong.
-func refuse(status int, kind, hint, format string, args ...any) *Problem {
-	return &Problem{Status: status, Kind: kind, Hint: hint, Fault: fmt.Sprintf(format, args...)}
+// refuse is a refusal of a request that is wrong.
+func refuse(status int, kind, hint, format string, args ...any) *refusal {
+	return &refusal{Status: status, Kind: kind, Hint: hint, Fault: fmt.Sprintf(format, args...)}
 }
 
-// problem makes a Problem of any error.
-func problem(err error) *Problem {
+// refusalOf makes a refusal of any error.
+func refusalOf(err error) *refusal {
 	var (
-		told *Problem
+		told *refusal
 		full *FullError
 		cost *CostError
 	)
@@ -52,22 +52,22 @@ func problem(err error) *Problem {
 		p := *told
 		return &p
 	case errors.As(err, &full):
-		return &Problem{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, 1)}
+		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, 1)}
 	case errors.As(err, &cost):
 		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "the request is %.1f times what this server takes on at once",
 			float64(cost.Cost)/float64(cost.Budget))
 	case errors.Is(err, errClosed):
-		return &Problem{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: 1}
+		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: 1}
 	case errors.Is(err, errTimeout):
-		return &Problem{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: 1}
+		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: 1}
 	case errors.Is(err, context.Canceled):
-		return &Problem{Status: clientGone, Kind: "client_gone", Fault: "the client did not wait"}
+		return &refusal{Status: clientGone, Kind: "client_gone", Fault: "the client did not wait"}
 	}
-	return &Problem{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
+	return &refusal{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
 }
 
-// text is the Problem as JSON. The Open Inference Protocol's error object has one member, which then holds the hint too.
-func (p *Problem) text(protocol bool) []byte {
+// text is the refusal as JSON. The Open Inference Protocol's error object has one member, which then holds the hint too.
+func (p *refusal) text(protocol bool) []byte {
 	if !protocol {
 		text, _ := json.Marshal(p) // strings
 		return text
