@@ -244,18 +244,6 @@ func (o object) tensor(least int) (t Tensor, err error) {
 	return t, err
 }
 
-// list calls do for each element of an array, if there is one of that name.
-func (o object) list(name string, do func(element []byte) error) error {
-	raw, ok := o.members[name]
-	if !ok {
-		return nil
-	}
-	if raw[0] != '[' {
-		return o.clause.violated("%s: %q is %s, not an array", o.what, name, short(raw))
-	}
-	return elements(raw, do)
-}
-
 // parameters reads $parameters, whose values are strings, numbers and booleans (Parameters).
 func (o object) parameters() (map[string]any, error) {
 	raw, ok := o.members["parameters"]

@@ -81,23 +81,6 @@ func (c *cursor) passString() {
 	c.at = len(c.text)
 }
 
-// elements calls do for each element of an array.
-func elements(text []byte, do func(element []byte) error) error {
-	c := cursor{text: text}
-	if !c.take('[') {
-		return jsonText.violated("%s is not an array", short(text))
-	}
-	for !c.take(']') {
-		if err := do(c.value()); err != nil {
-			return err
-		}
-		if !c.take(',') && c.next() != ']' {
-			return jsonText.violated("%s is not an array", short(text))
-		}
-	}
-	return nil
-}
-
 // object is the members of a JSON object, and what it is called in errors.
 type object struct {
 	what    string
@@ -175,6 +158,27 @@ func (o object) text(name string) (string, error) {
 	return s, nil
 }
 
+// list calls do for each element of an array, if there is one of that name.
+func (o object) list(name string, do func(element []byte) error) error {
+	raw, ok := o.members[name]
+	if !ok {
+		return nil
+	}
+	c := cursor{text: raw}
+	if !c.take('[') {
+		return o.clause.violated("%s: %q is %s, not an array", o.what, name, short(raw))
+	}
+	for !c.take(']') {
+		if err := do(c.value()); err != nil {
+			return err
+		}
+		if !c.take(',') && c.next() != ']' {
+			return jsonText.violated("%s: %q is not a JSON array", o.what, name)
+		}
+	}
+	return nil
+}
+
 // parseString decodes a JSON string; ok is false for other values.
 func parseString(raw []byte) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
@@ -186,7 +190,7 @@ func parseString(raw []byte) (s string, ok bool) {
 // validJSON refuses what is not one JSON text in UTF-8 (RFC 8259, sections 2 and 8.1). json.Valid bounds the depth.
 func validJSON(text []byte, what string) error {
 	if !utf8.Valid(text) {
-		return Clause{"RFC 8259", "8.1 Character Encoding"}.violated("%s is not UTF-8", what)
+		return jsonEncoding.violated("%s is not UTF-8", what)
 	}
 	if !json.Valid(text) {
 		return jsonText.violated("%s is not JSON: %s", what, short(text))
