@@ -21,21 +21,30 @@ func failed(findings []Finding) (names []string) {
 }
 
 func TestCheckPassesARightServer(t *testing.T) {
-	for _, f := range []*fake{{}, {plain: true}} {
-		findings := Check(t.Context(), newFake(t, f), "toy", sample())
+	two := Input{Tensor: TensorOf("x", []int{2, 2, 2}, []float32{1, 2, 3, 4, -0.1, -0.2, 1e10, 1e-10})}
+	for _, c := range []struct {
+		name   string
+		server fake
+		sample Input
+		ran    int // checks at least
+	}{
+		{"all extensions", fake{}, sample(), 75},
+		{"two pictures", fake{}, two, 75},
+		{"no extensions", fake{plain: true}, sample(), 50},
+	} {
 		ran := 0
-		for _, f := range findings {
+		for _, f := range Check(t.Context(), newFake(t, &c.server), "toy", c.sample) {
 			if f.Err != nil {
-				t.Error(f)
+				t.Errorf("%s: %v", c.name, f)
 			}
 			if f.Skipped == "" {
 				ran++
-			} else if !strings.Contains(f.Skipped, "extension") && f.Check != "classification: output best" {
-				t.Error(f)
+			} else if !c.server.plain && f.Check != "classification: output best" {
+				t.Errorf("%s: %v", c.name, f)
 			}
 		}
-		if want := map[bool]int{false: 75, true: 50}[f.plain]; ran < want {
-			t.Errorf("plain %t: %d checks ran, not %d", f.plain, ran, want)
+		if ran < c.ran {
+			t.Errorf("%s: %d checks ran, not %d", c.name, ran, c.ran)
 		}
 	}
 }

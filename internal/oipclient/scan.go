@@ -2,6 +2,7 @@ package oipclient
 
 import (
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -88,18 +89,11 @@ type object struct {
 	members map[string][]byte
 }
 
-// parseObject reads an object of which the clause knows these members; required ones come first, up to the empty name.
-func parseObject(text []byte, what string, clause Clause, known ...string) (object, error) {
+// parseObject reads an object that has the required members, perhaps the optional ones, and no others.
+func parseObject(text []byte, what string, clause Clause, required []string, optional ...string) (object, error) {
 	o := object{what, clause, map[string][]byte{}}
-	missing := ""
-	optional := false
-	allowed := make(map[string]bool, len(known))
-	for _, name := range known {
-		allowed[name] = true
-	}
-	delete(allowed, "")
 	err := o.read(text, func(name string) error {
-		if !allowed[name] {
+		if !slices.Contains(required, name) && !slices.Contains(optional, name) {
 			return clause.violated("%s has the member %q, which the specification does not", what, name)
 		}
 		return nil
@@ -107,15 +101,10 @@ func parseObject(text []byte, what string, clause Clause, known ...string) (obje
 	if err != nil {
 		return o, err
 	}
-	for _, name := range known {
-		if name == "" {
-			optional = true
-		} else if _, ok := o.members[name]; !ok && !optional && missing == "" {
-			missing = name
+	for _, name := range required {
+		if _, ok := o.members[name]; !ok {
+			return o, clause.violated("%s lacks %q", what, name)
 		}
-	}
-	if missing != "" {
-		return o, clause.violated("%s lacks %q", what, missing)
 	}
 	return o, nil
 }
