@@ -21,21 +21,30 @@ func failed(findings []Finding) (names []string) {
 }
 
 func TestCheckPassesARightServer(t *testing.T) {
-	for _, f := range []*fake{{}, {plain: true}} {
-		findings := Check(t.Context(), newFake(t, f), "toy", sample())
+	two := Input{Tensor: TensorOf("x", []int{2, 2, 2}, []float32{1, 2, 3, 4, -0.1, -0.2, 1e10, 1e-10})}
+	for _, c := range []struct {
+		name   string
+		server fake
+		sample Input
+		ran    int // checks at least
+	}{
+		{"all extensions", fake{}, sample(), 75},
+		{"two pictures", fake{}, two, 75},
+		{"no extensions", fake{plain: true}, sample(), 50},
+	} {
 		ran := 0
-		for _, f := range findings {
+		for _, f := range Check(t.Context(), newFake(t, &c.server), "toy", c.sample) {
 			if f.Err != nil {
-				t.Error(f)
+				t.Errorf("%s: %v", c.name, f)
 			}
 			if f.Skipped == "" {
 				ran++
-			} else if !strings.Contains(f.Skipped, "extension") && f.Check != "classification: output best" {
-				t.Error(f)
+			} else if !c.server.plain && f.Check != "classification: output best" {
+				t.Errorf("%s: %v", c.name, f)
 			}
 		}
-		if want := map[bool]int{false: 75, true: 50}[f.plain]; ran < want {
-			t.Errorf("plain %t: %d checks ran, not %d", f.plain, ran, want)
+		if ran < c.ran {
+			t.Errorf("%s: %d checks ran, not %d", c.name, ran, c.ran)
 		}
 	}
 }
@@ -157,6 +166,7 @@ func TestCheckCatches(t *testing.T) {
 		{"model ready of a version", at(modelReady, status(404)), isModelReady},
 		{"a version not ready", at("/v2/models/toy/versions/1/ready", status(400)), "health: version 1 is ready"},
 		{"every model is ready", at("/v2/models/"+noModel+"/ready", func(p *reply) { *p = reply{code: 200} }), "health: an unknown model is not ready"},
+		{"500 of an unknown model", at("/v2/models/"+noModel+"/ready", status(500)), "health: an unknown model is not ready"},
 		{"every version is ready", at("/v2/models/toy/versions/"+noVersion+"/ready", func(p *reply) { *p = reply{code: 200} }),
 			"health: an unknown version is not ready"},
 
@@ -200,6 +210,7 @@ func TestCheckCatches(t *testing.T) {
 		{"model input of another datatype", at(model, replace(`FP32`, `FP64`)), "metadata: the sample fits the model's input"},
 		{"model lists a version that is not", at(model, replace(`"1"`, `"7"`)), "metadata: version 7"},
 		{"model lists an output that is not", at(model, replace(`"best"`, `"worst"`)), anInfer},
+		{"model does not list an output", edit(model, func(m members) { m["outputs"] = m["outputs"].([]any)[:1] }), anInfer},
 		{"model output of another shape", at(model, replace(`[-1,3]`, `[-1,4]`)), anInfer},
 		{"model output of another datatype", at(model, replace(`INT64`, `INT32`)), anInfer},
 
@@ -230,6 +241,11 @@ func TestCheckCatches(t *testing.T) {
 				*p = *ok
 			}
 		}, "infer: output y alone"},
+		{"no output where one is asked", response(func(m members) {
+			if outputs := m["outputs"].([]any); len(outputs) == 1 {
+				m["outputs"] = []any{}
+			}
+		}), "infer: output y alone"},
 		{"output without name", output(drop("name")), anInfer},
 		{"output without shape", output(drop("shape")), anInfer},
 		{"output without datatype", output(drop("datatype")), anInfer},
@@ -300,6 +316,13 @@ func TestCheckCatches(t *testing.T) {
 
 		{"classes of STRING", infer(replace("BYTES", "STRING")), "classification: output y"},
 		{"classes in another order", infer(swapClasses), "classification: output y"},
+		{"classes of another shape", infer(replace(`"BYTES","name":"y","shape":[1,3]`, `"BYTES","name":"y","shape":[3,1]`)),
+			"classification: output y"},
+		{"classes of a picture more", output(func(o members) {
+			if o["datatype"] == "BYTES" {
+				o["shape"], o["data"] = []int{2, 3}, slices.Repeat(o["data"].([]any), 2)
+			}
+		}), "classification: output y"},
 		{"classes without index", infer(replace(":2:label 2", "")), "classification: output y"},
 		{"classes of another value", infer(replace("0.681111:2", "0.691111:2")), "classification: output y"},
 		{"classes of another index", infer(replace("0.681111:2", "0.681111:3")), "classification: output y"},

@@ -75,7 +75,7 @@ func (a *answer) health(model, member string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	o, err := parseObject(text, "the health response", health, "", "name", "error", "ready", "live")
+	o, err := parseObject(text, "the health response", health, nil, "name", "error", "ready", "live")
 	if err != nil {
 		return false, err
 	}
@@ -130,7 +130,7 @@ func parseServer(a *answer) (*ServerMetadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := parseObject(text, "the server metadata", serverMetadata, "name", "version", "extensions")
+	o, err := parseObject(text, "the server metadata", serverMetadata, []string{"name", "version", "extensions"})
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func parseModel(a *answer, name string) (*ModelMetadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := parseObject(text, "the model metadata", modelMetadata, "name", "platform", "inputs", "outputs", "", "versions")
+	o, err := parseObject(text, "the model metadata", modelMetadata, []string{"name", "platform", "inputs", "outputs"}, "versions")
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (o object) texts(name string) (texts []string, err error) {
 func (o object) tensors(name string) (tensors []Tensor, err error) {
 	names := map[string]bool{}
 	err = o.list(name, func(text []byte) error {
-		e, err := parseObject(text, "an element of "+name, modelMetadata, "name", "datatype", "shape")
+		e, err := parseObject(text, "an element of "+name, modelMetadata, []string{"name", "datatype", "shape"})
 		if err != nil {
 			return err
 		}

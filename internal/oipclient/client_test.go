@@ -200,6 +200,31 @@ func TestParse(t *testing.T) {
 			err:  "more outputs than this client's 1024", clause: response,
 		},
 		{
+			name: "a vast shape", contentType: plain,
+			body: `{"model_name":"m","outputs":[{"name":"o","shape":[1099511627776],"datatype":"FP32","data":[1]}]}`,
+			err:  "holds more than the data", clause: tensorData,
+		},
+		{
+			name: "a nested shape", contentType: plain,
+			body: `{"model_name":"m","outputs":[{"name":"o","shape":[2,2],"datatype":"FP32","data":[[1,2],3,4]}]}`,
+			err:  "neither flat nor nested", clause: tensorData,
+		},
+		{
+			name: "no data", contentType: plain,
+			body: `{"model_name":"m","outputs":[{"name":"o","shape":[1],"datatype":"FP32"}]}`,
+			err:  "has no data", clause: responseOutput,
+		},
+		{
+			name: "no name", contentType: plain,
+			body: `{"model_name":"m","outputs":[{"name":"","shape":[0],"datatype":"FP32","data":[]}]}`,
+			err:  "an empty name", clause: responseOutput,
+		},
+		{
+			name: "binary data of no bytes without the header", contentType: plain,
+			body: `{"model_name":"m","outputs":[{"name":"o","shape":[0],"datatype":"FP32","parameters":{"binary_data_size":0}}]}`,
+			err:  "no Inference-Header-Content-Length", clause: binaryData,
+		},
+		{
 			name: "an element out of range", contentType: plain,
 			body: `{"model_name":"m","outputs":[{"name":"o","shape":[1],"datatype":"UINT8","data":[256]}]}`,
 			err:  "holds 256, which is no UINT8", clause: tensorData,

@@ -2,6 +2,12 @@
 // tells where a server departs from it (Check). It was written from the published texts alone, without a look at this module's
 // server, so that the two agree only where both agree with the specification. For that reason it imports nothing of this module.
 //
+//	for _, f := range oipclient.Check(ctx, oipclient.New(url, nil), "vgg16", sample) {
+//		if f.Err != nil {
+//			t.Error(f) // what was tried, what came back, and the section that says otherwise
+//		}
+//	}
+//
 // # Sources
 //
 //   - OIP: kserve/open-inference-protocol, specification/protocol/inference_rest.md at commit 7ef512b1f171 and

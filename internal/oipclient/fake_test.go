@@ -132,7 +132,7 @@ func (f *fake) infer(r *http.Request, a address) (*reply, error) {
 	if err := validJSON(text, "the request"); err != nil {
 		return nil, err
 	}
-	o, err := parseObject(text, "the request", inferenceRequest, "inputs", "", "id", "parameters", "outputs")
+	o, err := parseObject(text, "the request", inferenceRequest, []string{"inputs"}, "id", "parameters", "outputs")
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (f *fake) infer(r *http.Request, a address) (*reply, error) {
 	}
 	var outputs []Output
 	err = o.list("outputs", func(text []byte) error {
-		o, err := parseObject(text, "an output", requestOutput, "name", "", "parameters")
+		o, err := parseObject(text, "an output", requestOutput, []string{"name"}, "parameters")
 		if err != nil {
 			return err
 		}

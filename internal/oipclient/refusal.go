@@ -120,7 +120,6 @@ func (r *run) wrongTensors(data []byte) (all []wrong) {
 	for _, name := range []string{"name", "shape", "datatype", "data"} {
 		add("an input without "+name, requestInput, without(name))
 	}
-	caseSensitive := Clause{"KServe", "HTTP/REST"}
 	add("Inputs for inputs", caseSensitive, rename("inputs", "Inputs"))
 	add("Data for data", caseSensitive, rename("data", "Data"))
 	add("a datatype in small letters", caseSensitive, set("datatype", strings.ToLower(string(r.sample.Datatype))))

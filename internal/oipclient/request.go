@@ -82,7 +82,7 @@ func (r *Request) encode() (body []byte, header int, err error) {
 	for i := range r.Inputs {
 		in := &r.Inputs[i]
 		if err := in.check(); err != nil {
-			return nil, 0, err
+			return nil, 0, fmt.Errorf("cannot send: %v", err) // not wrapped: a Violation is a server's
 		}
 		e := inputJSON{Name: in.Name, Shape: append([]int{}, in.Shape...), Datatype: in.Datatype} // a scalar's shape is [], not null
 		asBinary := in.Encoding == Binary

@@ -73,7 +73,7 @@ func (a *answer) failure(clause Clause) error {
 	if err != nil {
 		return err
 	}
-	o, err := parseObject(text, what, clause, "error")
+	o, err := parseObject(text, what, clause, []string{"error"})
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func parseResponse(a *answer) (*Response, error) {
 		return nil, err
 	}
 	o, err := parseObject(text, "the inference response", response,
-		"model_name", "outputs", "", "model_version", "id", "parameters")
+		[]string{"model_name", "outputs"}, "model_version", "id", "parameters")
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (a *answer) split() (text, tail []byte, err error) {
 
 // parseOutput reads an output, but for binary data, of which it tells the size.
 func parseOutput(text []byte) (out Result, size int, err error) {
-	o, err := parseObject(text, "an output", responseOutput, "name", "shape", "datatype", "", "parameters", "data")
+	o, err := parseObject(text, "an output", responseOutput, []string{"name", "shape", "datatype"}, "parameters", "data")
 	if err != nil {
 		return out, 0, err
 	}
@@ -242,18 +242,6 @@ func (o object) tensor(least int) (t Tensor, err error) {
 		return nil
 	})
 	return t, err
-}
-
-// list calls do for each element of an array, if there is one of that name.
-func (o object) list(name string, do func(element []byte) error) error {
-	raw, ok := o.members[name]
-	if !ok {
-		return nil
-	}
-	if raw[0] != '[' {
-		return o.clause.violated("%s: %q is %s, not an array", o.what, name, short(raw))
-	}
-	return elements(raw, do)
 }
 
 // parameters reads $parameters, whose values are strings, numbers and booleans (Parameters).

@@ -2,6 +2,7 @@ package oipclient
 
 import (
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -81,23 +82,6 @@ func (c *cursor) passString() {
 	c.at = len(c.text)
 }
 
-// elements calls do for each element of an array.
-func elements(text []byte, do func(element []byte) error) error {
-	c := cursor{text: text}
-	if !c.take('[') {
-		return jsonText.violated("%s is not an array", short(text))
-	}
-	for !c.take(']') {
-		if err := do(c.value()); err != nil {
-			return err
-		}
-		if !c.take(',') && c.next() != ']' {
-			return jsonText.violated("%s is not an array", short(text))
-		}
-	}
-	return nil
-}
-
 // object is the members of a JSON object, and what it is called in errors.
 type object struct {
 	what    string
@@ -105,18 +89,11 @@ type object struct {
 	members map[string][]byte
 }
 
-// parseObject reads an object of which the clause knows these members; required ones come first, up to the empty name.
-func parseObject(text []byte, what string, clause Clause, known ...string) (object, error) {
+// parseObject reads an object that has the required members, perhaps the optional ones, and no others.
+func parseObject(text []byte, what string, clause Clause, required []string, optional ...string) (object, error) {
 	o := object{what, clause, map[string][]byte{}}
-	missing := ""
-	optional := false
-	allowed := make(map[string]bool, len(known))
-	for _, name := range known {
-		allowed[name] = true
-	}
-	delete(allowed, "")
 	err := o.read(text, func(name string) error {
-		if !allowed[name] {
+		if !slices.Contains(required, name) && !slices.Contains(optional, name) {
 			return clause.violated("%s has the member %q, which the specification does not", what, name)
 		}
 		return nil
@@ -124,15 +101,10 @@ func parseObject(text []byte, what string, clause Clause, known ...string) (obje
 	if err != nil {
 		return o, err
 	}
-	for _, name := range known {
-		if name == "" {
-			optional = true
-		} else if _, ok := o.members[name]; !ok && !optional && missing == "" {
-			missing = name
+	for _, name := range required {
+		if _, ok := o.members[name]; !ok {
+			return o, clause.violated("%s lacks %q", what, name)
 		}
-	}
-	if missing != "" {
-		return o, clause.violated("%s lacks %q", what, missing)
 	}
 	return o, nil
 }
@@ -175,6 +147,27 @@ func (o object) text(name string) (string, error) {
 	return s, nil
 }
 
+// list calls do for each element of an array, if there is one of that name.
+func (o object) list(name string, do func(element []byte) error) error {
+	raw, ok := o.members[name]
+	if !ok {
+		return nil
+	}
+	c := cursor{text: raw}
+	if !c.take('[') {
+		return o.clause.violated("%s: %q is %s, not an array", o.what, name, short(raw))
+	}
+	for !c.take(']') {
+		if err := do(c.value()); err != nil {
+			return err
+		}
+		if !c.take(',') && c.next() != ']' {
+			return jsonText.violated("%s: %q is not a JSON array", o.what, name)
+		}
+	}
+	return nil
+}
+
 // parseString decodes a JSON string; ok is false for other values.
 func parseString(raw []byte) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
@@ -186,7 +179,7 @@ func parseString(raw []byte) (s string, ok bool) {
 // validJSON refuses what is not one JSON text in UTF-8 (RFC 8259, sections 2 and 8.1). json.Valid bounds the depth.
 func validJSON(text []byte, what string) error {
 	if !utf8.Valid(text) {
-		return Clause{"RFC 8259", "8.1 Character Encoding"}.violated("%s is not UTF-8", what)
+		return jsonEncoding.violated("%s is not UTF-8", what)
 	}
 	if !json.Valid(text) {
 		return jsonText.violated("%s is not JSON: %s", what, short(text))

@@ -32,6 +32,8 @@ var (
 	clientError      = Clause{"RFC 9110", "15.5 Client Error 4xx"}
 	contentCoding    = Clause{"RFC 9110", "8.4 Content-Encoding"}
 	jsonText         = Clause{"RFC 8259", "2 JSON Grammar"}
+	jsonEncoding     = Clause{"RFC 8259", "8.1 Character Encoding"}
+	caseSensitive    = Clause{"KServe", "HTTP/REST"} // "All strings in all contexts"
 	jsonObject       = Clause{"RFC 8259", "4 Objects"}
 )
 
