@@ -21,12 +21,13 @@ const densePlans = 4
 type dense struct {
 	net    *arch.Network
 	params *nn.Params
-	plans  []*densePlan // the last used last
+	plans  recent[denseSize]
 }
 
-type densePlan struct {
+// denseSize is what a plan of whole pictures is for.
+type denseSize struct {
 	input arch.Shape
-	*nn.Plan
+	batch int
 }
 
 // ClassifyDense is the VGG paper's dense evaluation (Simonyan & Zisserman 2015, section 3.2): the picture, its shorter side scaled to
@@ -61,7 +62,7 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if err != nil {
 			return nil, err
 		}
-		if err := m.intact(plan.Forward(input)); err != nil {
+		if err := m.intact(plan.ForwardContext(ctx, input)); err != nil {
 			return nil, err
 		}
 		p := plan.Softmax()
@@ -110,7 +111,7 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 }
 
 // densePlan returns the plan for pictures of a size. The caller has the turn.
-func (m *Model) densePlan(input arch.Shape, batch int) (*densePlan, error) {
+func (m *Model) densePlan(input arch.Shape, batch int) (*nn.Plan, error) {
 	if m.dense == nil {
 		net, err := arch.WithHead(m.Network, arch.HeadDense)
 		if err != nil {
@@ -120,26 +121,13 @@ func (m *Model) densePlan(input arch.Shape, batch int) (*densePlan, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.dense = &dense{net: net, params: params}
+		m.dense = &dense{net, params, recent[denseSize]{most: densePlans}}
 	}
 	d := m.dense
-	for i, p := range d.plans {
-		if p.input == input && p.Batch == batch {
-			d.plans = append(append(d.plans[:i:i], d.plans[i+1:]...), p)
-			return p, nil
-		}
-	}
-	if len(d.plans) == densePlans {
-		d.plans[0].Close()
-		d.plans = d.plans[1:]
-	}
-	options := m.options
-	options.Input, options.Batch = input, batch
-	plan, err := nn.Compile(d.net, d.params, options)
-	if err := m.intact(err); err != nil {
-		return nil, err
-	}
-	p := &densePlan{input, plan}
-	d.plans = append(d.plans, p)
-	return p, nil
+	return d.plans.get(denseSize{input, batch}, func() (*nn.Plan, error) {
+		options := m.options
+		options.Input, options.Batch = input, batch
+		plan, err := nn.Compile(d.net, d.params, options)
+		return plan, m.intact(err)
+	})
 }

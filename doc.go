@@ -4,5 +4,6 @@
 //
 // Its work is done in the packages below this one: arch holds a network as data and works out what every layer produces
 // and costs, tensor holds images and feature maps, nn runs a network forward and backward, weights reads and writes files
-// of parameters, vision turns pictures into tensors, bench times it all. The command line is cmd/vggo.
+// of parameters, vision turns pictures into tensors, bench times it all, serve puts it behind HTTP. The command line is
+// cmd/vggo.
 package vggo

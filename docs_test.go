@@ -216,7 +216,7 @@ func TestReadmeCommands(t *testing.T) {
 		}
 		cmd := exec.Command(vggo, words[1:]...)
 		switch {
-		case words[1] == "bench" || words[1] == "calibrate": // minutes; --help refuses a flag that does not exist
+		case slices.Contains([]string{"bench", "calibrate", "serve"}, words[1]): // minutes, or for ever; --help refuses a flag that does not exist
 			cmd.Args = append(cmd.Args, "--help")
 		case slices.Contains(words, "photo.jpg"), slices.Contains(words, "vgg16-12.onnx"), slices.Contains(words, "val/"), words[1] == "pull", len(words) == 2 && words[1] != "version":
 			continue // the user's picture; the mere name of a command
@@ -229,7 +229,7 @@ func TestReadmeCommands(t *testing.T) {
 			t.Errorf("%s: not a boot?\n%s", command, out)
 		}
 	}
-	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "features", "field", "models", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "features", "field", "models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
 		t.Errorf("the README shows %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))

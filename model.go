@@ -32,11 +32,16 @@ type Model struct {
 	params  *nn.Params
 	options nn.Options
 
-	turn  chan struct{} // holds one token: whoever takes it runs the network
-	plans map[string]*nn.Plan
-	dense *dense // nil until it is asked for
-	once  sync.Once
+	turn       chan struct{} // holds one token: whoever takes it runs the network
+	whole      *nn.Plan      // nil until it is asked for, as dense
+	beginnings recent[string]
+	dense      *dense
+	once       sync.Once
 }
+
+// beginningPlans are kept at once, each for one layer that Features stops at. They share the network's packed weights; their own are
+// maps and workspace.
+const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
@@ -156,7 +161,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	m := &Model{
 		Network: net, Input: net.Input,
 		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
-		turn:    make(chan struct{}, 1), plans: make(map[string]*nn.Plan),
+		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
 	}
 	if o.LowMemory && o.Memory == 0 {
 		if err := m.economise(); err != nil {
@@ -196,6 +201,56 @@ func (m *Model) economise() error {
 // Batch is the most images of one pass.
 func (m *Model) Batch() int { return m.options.Batch }
 
+// Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of
+// whichever beginnings Features keeps. ClassifyDense's plans come on top.
+func (m *Model) Memory() (int64, error) {
+	whole, _, err := nn.Predict(m.Network, m.options)
+	if err != nil {
+		return 0, err
+	}
+	bytes := whole.Total()
+	if m.file != nil {
+		bytes -= whole.Weights
+	}
+	var extra []int64
+	for _, layer := range m.Network.Layers {
+		beginning, err := m.Network.Until(layer.Name)
+		if err != nil {
+			return 0, err
+		}
+		part, choices, err := nn.Predict(beginning, m.options)
+		if err != nil {
+			return 0, err
+		}
+		n := part.Activations + part.Workspace
+		switch {
+		case m.options.Budget > 0: // its convolutions may go by other algorithms than the whole network's
+			n += part.Packing
+		case len(choices) > 0: // it may end before the batch norm that is folded into its last convolution
+			last := choices[len(choices)-1]
+			for _, c := range last.Candidates {
+				if c.Algo == last.Algo {
+					n += c.Bytes
+				}
+			}
+		}
+		extra = append(extra, n)
+	}
+	slices.Sort(extra)
+	for _, n := range extra[max(len(extra)-beginningPlans, 0):] {
+		bytes += n
+	}
+	return bytes, nil
+}
+
+// Check is an error if the file of weights has been shortened: a pass would fail. The model goes on when it is whole again.
+func (m *Model) Check() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Check()
+}
+
 // classes is the number of the network's classes: the channels of its last layer.
 func (m *Model) classes() int {
 	placed, err := m.Network.Place(m.Input)
@@ -215,13 +270,12 @@ func (m *Model) checkClasses() error {
 // Close lets the file of weights go. No method may run or be called after it.
 func (m *Model) Close() (err error) {
 	m.once.Do(func() {
-		for _, p := range m.plans {
-			p.Close()
+		if m.whole != nil {
+			m.whole.Close()
 		}
+		m.beginnings.close()
 		if m.dense != nil {
-			for _, p := range m.dense.plans {
-				p.Close()
-			}
+			m.dense.plans.close()
 		}
 		if m.file != nil {
 			err = m.file.Close()
@@ -317,7 +371,7 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 }
 
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
-// Options.Batch. ctx is looked at before each pass.
+// Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
 	return m.forward(ctx, m.Network, "", images)
 }
@@ -355,7 +409,7 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		to := min(from+plan.Batch, images.N)
-		if err := m.intact(plan.Forward(images.Images(from, to))); err != nil {
+		if err := m.intact(plan.ForwardContext(ctx, images.Images(from, to))); err != nil {
 			return nil, err
 		}
 		result := plan.Logits()
@@ -372,31 +426,28 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 
 // plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the turn.
 func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
-	if p, ok := m.plans[until]; ok {
-		return p, nil
+	compile := func() (*nn.Plan, error) {
+		p, err := nn.Compile(net, m.params, m.options)
+		return p, m.intact(err)
 	}
-	params := m.params
 	if until != "" {
-		var err error
-		if params, err = m.parameters(net); err != nil {
+		return m.beginnings.get(until, compile)
+	}
+	if m.whole == nil {
+		p, err := compile()
+		if err != nil {
 			return nil, err
 		}
+		m.whole = p
 	}
-	p, err := nn.Compile(net, params, m.options)
-	if err := m.intact(err); err != nil {
-		return nil, err
-	}
-	m.plans[until] = p
-	return p, nil
+	return m.whole, nil
 }
 
 // intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of its last
 // page reads as zeros.
 func (m *Model) intact(err error) error {
-	if m.file != nil {
-		if short := m.file.Check(); short != nil {
-			return short
-		}
+	if short := m.Check(); short != nil {
+		return short
 	}
 	if errors.As(err, new(*fault.Error)) { // and is whole again
 		return fmt.Errorf("%s: %w", m.Origin, err)
@@ -404,7 +455,7 @@ func (m *Model) intact(err error) error {
 	return err
 }
 
-// parameters are those of the network's first layers, or of the network with another head, shared with the whole.
+// parameters are those of the network with another head, shared with the whole.
 func (m *Model) parameters(net *arch.Network) (*nn.Params, error) {
 	params, err := nn.NewParams(net, m.Input)
 	if err != nil {

@@ -95,6 +95,9 @@ func (p *Plan) runStage(k, from, n int) {
 		}
 	}
 	for i := s.from; i < s.to; i++ {
+		if p.ended = p.ctx.Err(); p.ended != nil {
+			return
+		}
 		p.current = i
 		p.steps[i].forward(n)
 		p.lap(ForwardPass)

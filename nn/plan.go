@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -49,6 +50,8 @@ type Plan struct {
 	names  []string // of steps: "conv1_1+relu1_1"
 	chain  []*values
 	input  *tensor.Tensor // of the running step
+	ctx    context.Context
+	ended  error // of ctx, when a forward pass was given up
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
 	byLayer  map[string]*values
@@ -79,7 +82,7 @@ type step interface {
 	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
 }
 
-// Compile makes a Plan. The parameters must have been made for the same network; while training they get gradients. Refresh
+// Compile makes a Plan. The parameters must have been made for the same network, or for one that begins with it; while training they get gradients. Refresh
 // must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
 // compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
 // train, which share gradients and running statistics, one alone at any time.
@@ -436,7 +439,10 @@ func (p *Plan) caught(err *error, before bool) {
 func (p *Plan) SkipForwards(n uint64) { p.count += n }
 
 // Forward runs 1 to Batch images. A training Plan reads them again in Backward.
-func (p *Plan) Forward(x *tensor.Tensor) (err error) {
+func (p *Plan) Forward(x *tensor.Tensor) error { return p.ForwardContext(context.Background(), x) }
+
+// ForwardContext is Forward that gives up between two layers when ctx is done. There are no logits then.
+func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error) {
 	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {
 		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.net.Name, x.H, x.W, x.C, p.Input)
 	}
@@ -447,10 +453,16 @@ func (p *Plan) Forward(x *tensor.Tensor) (err error) {
 		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.net.Name, x.Shape(), len(x.Data))
 	}
 	defer p.caught(&err, debug.SetPanicOnFault(true))
-	p.input = x
+	p.input, p.ctx, p.ended = x, ctx, nil
 	p.count++
 	p.startLap()
 	p.runStage(len(p.stages)-1, 0, x.N)
+	p.ctx = nil
+	if p.ended != nil {
+		p.input = nil
+		clear(p.elapsed)
+		return p.ended
+	}
 	p.report()
 	return nil
 }
@@ -480,42 +492,6 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	}
 	p.report()
 	return nil
-}
-
-func (p *Plan) startLap() {
-	if p.Observe != nil {
-		p.mark = time.Now()
-	}
-}
-
-type lapKey struct {
-	step int
-	pass Pass
-}
-
-// lap adds the time since the last lap to a pass of the running step.
-func (p *Plan) lap(pass Pass) {
-	if p.Observe == nil {
-		return
-	}
-	now := time.Now()
-	p.elapsed[lapKey{p.current, pass}] += now.Sub(p.mark)
-	p.mark = now
-}
-
-// report tells the observer of the laps.
-func (p *Plan) report() {
-	if p.Observe == nil {
-		return
-	}
-	for i := range p.steps {
-		for _, pass := range []Pass{ForwardPass, BackwardPass, WeightsPass, DataPass} {
-			if took, ok := p.elapsed[lapKey{i, pass}]; ok {
-				p.Observe(i, pass, took)
-			}
-		}
-	}
-	clear(p.elapsed)
 }
 
 // Logits is the output of the last layer (before a final softmax) for the images of the last Forward. The tensor is the

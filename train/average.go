@@ -59,9 +59,16 @@ func newAverager(a Average, params *nn.Params, threads int) *averager {
 	return v
 }
 
-// after takes the parameters in after a step, the first being 1.
+// after takes the parameters in after a step, the first being 1. After the last, lookahead's are the slow ones.
 func (v *averager) after(step, steps int) {
-	if v == nil || step%v.Every != 0 {
+	if v == nil {
+		return
+	}
+	if v.Kind == "lookahead" && step == steps {
+		each(v.threads, len(v.pieces), func(i int) { copy(v.pieces[i].data, v.pieces[i].mean) })
+		return
+	}
+	if step%v.Every != 0 {
 		return
 	}
 	decay := v.Decay

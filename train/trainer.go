@@ -588,7 +588,7 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string) (Score, er
 
 // finish makes the result of the last state, which has been saved: an interrupted finish can be repeated.
 func (t *Trainer) finish(ctx context.Context) (Result, error) {
-	if t.average != nil { // the weights end as their mean, lookahead's as the slow ones
+	if t.average.beside() { // the weights end as their mean
 		t.average.swap()
 	}
 	if err := t.finite(); err != nil {

@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -38,7 +39,7 @@ var imageFormats = []struct {
 	name   string
 	magic  string
 	size   func(file []byte) (image.Config, error) // from the header alone
-	decode func(file []byte) (*Picture, error)
+	decode func(file []byte, open opener) (*Picture, error)
 	orient func(file []byte) orientation // nil where a format has none
 }{
 	{"JPEG", "\xff\xd8\xff", config(jpeg.DecodeConfig), decodeJPEG, jpegOrientation},
@@ -55,9 +56,9 @@ func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Co
 }
 
 // plain decodes a format that needs no care of ours.
-func plain(decode func(io.Reader) (image.Image, error)) func([]byte) (*Picture, error) {
-	return func(file []byte) (*Picture, error) {
-		m, err := decode(bytes.NewReader(file))
+func plain(decode func(io.Reader) (image.Image, error)) func([]byte, opener) (*Picture, error) {
+	return func(file []byte, open opener) (*Picture, error) {
+		m, err := decode(open(file))
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +117,12 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 // JPEGs of 12 bits or with arithmetic coding, TIFFs in CMYK, Y'CbCr, floating point, of 2 or 4 bits or with colours in separate
 // planes, and BMPs of 16 bits or run-length encoded are refused.
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
+	return DecodeContext(context.Background(), r, limits)
+}
+
+// DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than anyone waits
+// for. Decoders know no context; their file ends before the next 512 bytes that they read.
+func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, error) {
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultBytes
 	}
@@ -143,7 +150,10 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 		if size.Height > limits.Pixels/size.Width {
 			return nil, fmt.Errorf("%s of %dx%d pixels is refused: the limit is %d pixels", format.name, size.Width, size.Height, limits.Pixels)
 		}
-		p, err := format.decode(file)
+		p, err := format.decode(file, func(part []byte) io.Reader { return &interruptible{ctx, bytes.NewReader(part)} })
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
+		}
 		if err != nil {
 			return nil, imageError(format.name, file, err)
 		}
@@ -156,6 +166,34 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 		return nil, errors.New("not an image: the file is empty")
 	}
 	return nil, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
+}
+
+// opener makes the reader of a file, or of a part of it, that a decoder is given.
+type opener func(part []byte) io.Reader
+
+// interruptible is a file in memory that ends when its context does.
+type interruptible struct {
+	ctx  context.Context
+	file *bytes.Reader
+}
+
+// interruptBytes are read between two looks at the context. A scan of a progressive JPEG may be as short as some ten bytes and go over
+// the whole picture.
+const interruptBytes = 512
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.file.Read(p[:min(len(p), interruptBytes)])
+}
+
+// ReadAt is for TIFF, whose decoder would copy the file without it.
+func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.file.ReadAt(p, off)
 }
 
 // imageError makes a decoder's error clear. Some do not name their format, nor say that a file ends early.

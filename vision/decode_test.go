@@ -3,12 +3,14 @@ package vision
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"image"
 	"image/color"
 	"image/draw"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
@@ -18,6 +20,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 )
 
 // paint draws the same six opaque colours into any image.
@@ -403,3 +408,29 @@ func FuzzGIF(f *testing.F)  { fuzzDecode(f, "gif") }
 func FuzzWebP(f *testing.F) { fuzzDecode(f, "webp") }
 func FuzzBMP(f *testing.F)  { fuzzDecode(f, "bmp") }
 func FuzzTIFF(f *testing.F) { fuzzDecode(f, "tiff") }
+
+// TestDecodeContext: decoding ends with its context, in every format, and says so.
+func TestDecodeContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	picture := image.NewNRGBA(image.Rect(0, 0, 16, 16))
+	for name, encode := range map[string]func(io.Writer) error{
+		"JPEG": func(w io.Writer) error { return jpeg.Encode(w, picture, nil) },
+		"PNG":  func(w io.Writer) error { return png.Encode(w, picture) },
+		"GIF":  func(w io.Writer) error { return gif.Encode(w, picture, nil) },
+		"BMP":  func(w io.Writer) error { return bmp.Encode(w, picture) },
+		"TIFF": func(w io.Writer) error { return tiff.Encode(w, picture, nil) },
+	} {
+		var file bytes.Buffer
+		if err := encode(&file); err != nil {
+			t.Fatal(err)
+		}
+		_, err := DecodeContext(ctx, bytes.NewReader(file.Bytes()), Limits{})
+		if want := name + " of 16x16 pixels: decoding was given up: context canceled"; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		if _, err := Decode(bytes.NewReader(file.Bytes()), Limits{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package vision
 
 import (
-	"bytes"
 	"encoding/binary"
 	"image"
 	"image/gif"
@@ -10,12 +9,12 @@ import (
 
 // decodeGIF decodes a GIF's first frame on its logical screen. As in Pillow, the screen is filled with the transparent
 // colour, or number 0 of the palette, and what is transparent keeps the colour that the palette gives it.
-func decodeGIF(file []byte) (*Picture, error) {
+func decodeGIF(file []byte, open opener) (*Picture, error) {
 	// image/gif puts black in place of the transparent colour, so it is told that there is none.
 	flags, transparent := gifTransparency(file)
-	in := io.Reader(bytes.NewReader(file))
+	in := open(file)
 	if flags > 0 {
-		in = io.MultiReader(bytes.NewReader(file[:flags]), bytes.NewReader([]byte{file[flags] &^ 1}), bytes.NewReader(file[flags+1:]))
+		in = io.MultiReader(open(file[:flags]), open([]byte{file[flags] &^ 1}), open(file[flags+1:]))
 	}
 	decoded, err := gif.Decode(in) // the first frame only
 	if err != nil {

@@ -79,15 +79,15 @@ func readJPEGMarkers(file []byte) (m jpegMarkers) {
 func jpegOrientation(file []byte) orientation { return tiffOrientation(readJPEGMarkers(file).exif) }
 
 // decodeJPEG decodes a JPEG. Its samples are image/jpeg's; chroma and colours are libjpeg's, and of ink Pillow's.
-func decodeJPEG(file []byte) (*Picture, error) {
+func decodeJPEG(file []byte, open opener) (*Picture, error) {
 	m := readJPEGMarkers(file)
 	if m.scans > maxScans {
 		return nil, fmt.Errorf("JPEG of %d scans is refused: the limit is %d", m.scans, maxScans)
 	}
 	if m.components == 4 {
-		return decodeInk(file, m)
+		return decodeInk(file, m, open)
 	}
-	decoded, err := jpeg.Decode(bytes.NewReader(file))
+	decoded, err := jpeg.Decode(open(file))
 	if err != nil {
 		return nil, err
 	}
@@ -98,16 +98,16 @@ func decodeJPEG(file []byte) (*Picture, error) {
 // inverses (YCCK), which Adobe's segment tells; without one they are plain, as in libjpeg. Pillow takes all samples for
 // inverted, whether Adobe wrote them or not. image/jpeg wants that segment and repeats chroma, so it is told that all
 // components are plain, and the rest is done here.
-func decodeInk(file []byte, m jpegMarkers) (*Picture, error) {
+func decodeInk(file []byte, m jpegMarkers, open opener) (*Picture, error) {
 	const plain = 0
 	var in io.Reader
 	ycck := false
 	if m.adobe > 0 {
 		ycck = file[m.adobe] != plain
-		in = io.MultiReader(bytes.NewReader(file[:m.adobe]), bytes.NewReader([]byte{plain}), bytes.NewReader(file[m.adobe+1:]))
+		in = io.MultiReader(open(file[:m.adobe]), open([]byte{plain}), open(file[m.adobe+1:]))
 	} else {
 		segment := "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
-		in = io.MultiReader(bytes.NewReader(file[:m.frame]), bytes.NewReader([]byte(segment)), bytes.NewReader(file[m.frame:]))
+		in = io.MultiReader(open(file[:m.frame]), open([]byte(segment)), open(file[m.frame:]))
 	}
 	decoded, err := jpeg.Decode(in)
 	if err != nil {

@@ -1,7 +1,6 @@
 package vision
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -22,7 +21,7 @@ const (
 )
 
 // decodeTIFF decodes a TIFF's first picture.
-func decodeTIFF(file []byte) (*Picture, error) {
+func decodeTIFF(file []byte, open opener) (*Picture, error) {
 	tags := map[uint16]uint64{}
 	for e := range tiffEntries(file) {
 		tags[e.tag] = uint64(e.value)
@@ -30,7 +29,7 @@ func decodeTIFF(file []byte) (*Picture, error) {
 	if err := checkTIFF(tags); err != nil {
 		return nil, err
 	}
-	decoded, err := tiff.Decode(bytes.NewReader(file))
+	decoded, err := tiff.Decode(open(file))
 	if err != nil {
 		return nil, err
 	}

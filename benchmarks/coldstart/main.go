@@ -9,13 +9,8 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"flag"
 	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +20,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/nn"
-	"github.com/vggo/vggo/weights"
+	"github.com/vggo/vggo/benchmarks/internal/standin"
 )
 
 func main() {
@@ -51,12 +45,12 @@ func run(dir, picture string, runs int, flags []string) error {
 		return err
 	}
 	file := filepath.Join(dir, "vgg16.safetensors")
-	if err := writeWeights(file); err != nil {
+	if err := standin.Weights(file); err != nil {
 		return err
 	}
 	if picture == "" {
 		picture = filepath.Join(dir, "photo.jpg")
-		if err := writePicture(picture); err != nil {
+		if err := standin.Picture(picture); err != nil {
 			return err
 		}
 	}
@@ -130,40 +124,4 @@ func kilobytes(status []byte, key string) int64 {
 	line, _, _ := strings.Cut(rest, "\n")
 	n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(line), " kB"), 10, 64)
 	return n << 10
-}
-
-// writeWeights writes a VGG-16 of random weights, if it is not there.
-func writeWeights(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	net, err := arch.Builtin("vgg16")
-	if err != nil {
-		return err
-	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		return err
-	}
-	params.Init(nn.He, 1)
-	var tensors []weights.Tensor
-	for _, p := range params.List {
-		tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
-	}
-	return weights.Write(path, tensors, nil)
-}
-
-// writePicture writes a JPEG of waves.
-func writePicture(path string) error {
-	picture := image.NewRGBA(image.Rect(0, 0, 640, 480))
-	for y := range 480 {
-		for x := range 640 {
-			picture.SetRGBA(x, y, color.RGBA{uint8(x ^ y), uint8(x * y / 640), uint8(x + 2*y), 255})
-		}
-	}
-	var file bytes.Buffer
-	if err := jpeg.Encode(&file, picture, nil); err != nil {
-		return err
-	}
-	return os.WriteFile(path, file.Bytes(), 0o666)
 }

@@ -57,6 +57,7 @@ func newRootCommand() *cobra.Command {
 		newTrainCommand(),
 		newModelsCommand(),
 		newPullCommand(),
+		newServeCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),
@@ -65,7 +66,7 @@ func newRootCommand() *cobra.Command {
 }
 
 // flagWords are the types of pflag in words.
-var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number", "bool": "truth value", "stringSlice": "list"}
+var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number", "bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
 
 // checkThreads refuses a number of threads that no machine has: each takes memory of its own.
 func checkThreads(n int) error {

@@ -1,0 +1,52 @@
+// Package standin makes what benchmarks need and nobody should have to fetch: a file of weights, a picture.
+package standin
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io/fs"
+	"os"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/weights"
+)
+
+// Weights writes a VGG-16 of random weights, if it is not there.
+func Weights(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	net, err := arch.Builtin("vgg16")
+	if err != nil {
+		return err
+	}
+	params, err := nn.NewParams(net, net.Input)
+	if err != nil {
+		return err
+	}
+	params.Init(nn.He, 1)
+	var tensors []weights.Tensor
+	for _, p := range params.List {
+		tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
+	}
+	return weights.Write(path, tensors, nil)
+}
+
+// Picture writes a JPEG of waves, 640x480 pixels.
+func Picture(path string) error {
+	picture := image.NewRGBA(image.Rect(0, 0, 640, 480))
+	for y := range 480 {
+		for x := range 640 {
+			picture.SetRGBA(x, y, color.RGBA{uint8(x ^ y), uint8(x * y / 640), uint8(x + 2*y), 255})
+		}
+	}
+	var file bytes.Buffer
+	if err := jpeg.Encode(&file, picture, nil); err != nil {
+		return err
+	}
+	return os.WriteFile(path, file.Bytes(), 0o666)
+}

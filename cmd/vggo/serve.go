@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/serve"
+)
+
+// serveOptions are the flags of `vggo serve`.
+type serveOptions struct {
+	models, weights, labels, recipes []string // [NAME=]VALUE
+	each                             modelFlags
+
+	addr      string
+	debugAddr string
+	hosts     []string
+	maxWait   time.Duration
+	queue     int
+	timeout   time.Duration
+	maxBody   string
+	maxPixels int
+}
+
+func newServeCommand() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer requests over HTTP",
+		Long: `Serve networks over HTTP: the Open Inference Protocol for programs (below /v2), pictures
+for people (POST /v1/classify). GET /openapi.yaml describes it all, /metrics tells
+Prometheus, /v2/health/ready is for probes.
+
+Requests that come together are computed together, up to --batch images; an answer is
+the same to the bit whatever it was computed with. Work beyond --queue is refused with
+429 and a time to try again. SIGTERM and Ctrl-C answer what was accepted and stop.
+
+It listens on this machine alone unless --addr says otherwise, and has no passwords:
+put what has them in front of it. Called by a name other than localhost it wants
+--allow-host.
+
+Several models have names: --weights big=vgg16.safetensors --weights small=tiny.onnx.
+--model, --labels and --recipe then name theirs likewise.`,
+		Example: `  vggo serve --weights vgg16
+  vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
+  vggo serve --weights a=vgg16.safetensors --weights b=vgg19.safetensors --batch 16
+  curl --data-binary @photo.jpg localhost:8080/v1/classify`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model")
+	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
+	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
+	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+recipeNames()+" (default: as the weights' training did)")
+	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
+	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
+	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
+	f.BoolVar(&o.each.low, "low-memory", false, "take little memory beside the files of weights, and more time")
+	o.each.planFlags.add(f)
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on")
+	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP addresses; * is any")
+	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ (default: none)")
+	f.DurationVar(&o.maxWait, "max-wait", 2*time.Millisecond, "longest that a request waits for others that are on their way, to be computed with them")
+	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
+	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
+	f.IntVar(&o.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
+	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
+	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
+	return cmd
+}
+
+func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
+	sources, err := o.sources()
+	if err != nil {
+		return err
+	}
+	if o.maxWait == 0 {
+		o.maxWait = -1 // 0 is the default
+	}
+	config := serve.Config{
+		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.maxPixels, Hosts: o.hosts,
+		Log: serveLog(stderr),
+	}
+	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
+		return usageError{fmt.Errorf("--max-body: %w", err)}
+	}
+	b := currentBuild()
+	set, err := kernel.Active()
+	if err != nil {
+		return err
+	}
+	b.Kernels = set.Name
+	config.Version, config.Build = b.Version, b
+	var server *serve.Server
+	config.Loaded = func() {
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(server.Memory())
+		}
+	}
+	server = serve.New(config)
+
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if o.debugAddr != "" {
+		end, err := serveProfiles(o.debugAddr, config.Log)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	listener, err := net.Listen("tcp", o.addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hint(fmt.Errorf("--addr: %w", err), "--addr 127.0.0.1:0 takes any free port")
+	}
+	if err != nil {
+		return fmt.Errorf("--addr: %w", err)
+	}
+	config.Log.Info("listening", "address", listener.Addr().String(), "version", b.Version, "kernels", b.Kernels)
+	if !loopback(listener.Addr()) {
+		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address", listener.Addr().String())
+	}
+	return server.Run(ctx, listener)
+}
+
+// serveLog is for people at a terminal, for programs elsewhere.
+func serveLog(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// named is a NAME= before a flag's value. A file called so is written ./a=b.
+var named = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(.*)$`)
+
+// perModel is a flag's values by their models' names; "" without.
+func perModel(flag string, values []string, order *[]string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, value := range values {
+		name := ""
+		if parts := named.FindStringSubmatch(value); parts != nil {
+			name, value = parts[1], parts[2]
+		}
+		if _, ok := found[name]; ok {
+			what := "two models without names"
+			if name != "" {
+				what = "twice for " + name
+			}
+			return nil, usageError{hint(fmt.Errorf("--%s is given %s", flag, what), "several models have names: --weights big=vgg16.safetensors --weights small=tiny.safetensors")}
+		}
+		found[name] = value
+		if !slices.Contains(*order, name) {
+			*order = append(*order, name)
+		}
+	}
+	return found, nil
+}
+
+// sources are the models that the flags name.
+func (o *serveOptions) sources() ([]serve.Source, error) {
+	var names []string // in the order of the command line; weights come first
+	values := map[string]map[string]string{}
+	own := 0 // names of models; labels and recipes must be of them
+	for _, f := range []struct {
+		name   string
+		values []string
+	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}} {
+		var err error
+		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
+			return nil, err
+		}
+		if f.name == "model" {
+			own = len(names)
+		}
+	}
+	switch {
+	case own == 0:
+		names = []string{""}
+	case len(names) > own:
+		return nil, usageError{fmt.Errorf("--labels or --recipe is for a model %q that neither --weights nor --model names", names[own])}
+	case own > 1 && slices.Contains(names, ""):
+		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
+	case o.queue < 1:
+		return nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
+	case o.each.batch < 1:
+		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.each.batch)}
+	case o.timeout <= 0 || o.maxWait < 0 || o.maxPixels < 1:
+		return nil, usageError{errors.New("--timeout and --max-pixels must be more than 0, --max-wait no less")}
+	}
+	var sources []serve.Source
+	for _, name := range names {
+		flags := o.each
+		flags.seed = 1
+		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		if err := flags.check(); err != nil {
+			if name != "" {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return nil, err
+		}
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+	}
+	return sources, nil
+}
+
+func loopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// serveProfiles serves Go's profiles, which tell much and cost much, to this machine alone.
+func serveProfiles(addr string, log *slog.Logger) (end func(), err error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--debug-addr: %w", err)
+	}
+	if !loopback(listener.Addr()) {
+		return nil, errors.Join(usageError{hint(fmt.Errorf("--debug-addr %s is not of this machine alone", addr), "--debug-addr 127.0.0.1:6060")}, listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	server := &http.Server{Handler: onlyLocal(mux), ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener)
+	log.Info("profiles", "address", "http://"+listener.Addr().String()+"/debug/pprof/")
+	return func() { server.Close() }, nil
+}
+
+// onlyLocal refuses calls by a name, which a web page elsewhere might have sent here.
+func onlyLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil || host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			http.Error(w, "call it by 127.0.0.1", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

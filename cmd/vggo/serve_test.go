@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestServeRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	weights := "--weights " + tinyWeights + " --addr 127.0.0.1:0 "
+	for _, c := range []struct {
+		args       string
+		code       int
+		want, hint string
+	}{
+		{"", 2, "no weights: a network without them knows nothing", "--weights FILE"},
+		{"extra", 2, `unknown command "extra"`, ""},
+		{"--weights a=x --weights a=y", 2, "--weights is given twice for a", "several models have names"},
+		{"--weights x --weights y", 2, "--weights is given two models without names", "several models have names"},
+		{"--weights a=x --weights y", 2, "some models have names and some have not", "--weights NAME=FILE"},
+		{"--weights a=x --labels b=y", 2, `--labels or --recipe is for a model "b" that neither --weights nor --model names`, ""},
+		{"--weights a=x --model b=vgg16", 2, "b: no weights", "--weights FILE"},
+		{"--weights a=x --random-weights", 2, "a: --weights and --random-weights exclude each other", ""},
+		{weights + "--queue 0", 2, "--queue must be at least 1, not 0", ""},
+		{weights + "--batch 0", 2, "--batch must be at least 1, not 0", ""},
+		{weights + "--timeout 0s", 2, "--timeout and --max-pixels must be more than 0", ""},
+		{weights + "--timeout soon", 2, `--timeout: "soon" is no time, such as 2ms or 30s, in range`, "vggo serve --help lists the flags"},
+		{weights + "--max-body 32", 2, `--max-body: "32" is no size`, ""},
+		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone", "--debug-addr 127.0.0.1:6060"},
+		{weights + "--addr " + taken.Addr().String(), 1, "--addr: listen tcp " + taken.Addr().String(), "--addr 127.0.0.1:0 takes any free port"},
+		{weights + "--addr nonsense", 1, "--addr: listen tcp: address nonsense: missing port in address", ""},
+		{weights + "--model vgg16", 1, "", "--model must name the network that these weights were trained for"},
+		{"--weights nosuch.safetensors --addr 127.0.0.1:0", 1, "open nosuch.safetensors: ", ""},
+	} {
+		code, stdout, stderr := vggo(t.Context(), append([]string{"serve"}, strings.Fields(c.args)...)...)
+		// What comes before is the log.
+		_, message, _ := strings.Cut("\n"+stderr, "\nvggo: ")
+		fault, remedy, _ := strings.Cut(message, "\n")
+		if code != c.code || stdout != "" || !strings.Contains(fault, c.want) || !strings.HasPrefix(strings.TrimPrefix(remedy, "hint: "), c.hint) || c.hint == "" && remedy != "" {
+			t.Errorf("serve %s: exit %d, %q, want exit %d, %q and the hint %q", c.args, code, message, c.code, c.want, c.hint)
+		}
+	}
+}
+
+func TestPerModel(t *testing.T) {
+	var order []string
+	got, err := perModel("weights", []string{"a=x=y", "./b=c", "B.2-_=d"}, &order)
+	if err != nil || got["a"] != "x=y" || got[""] != "./b=c" || got["B.2-_"] != "d" || strings.Join(order, "|") != "a||B.2-_" {
+		t.Errorf("%v %q, %v", got, order, err)
+	}
+}
+
+// TestServeFlagsAreTold: docs/serving.md leaves no flag out.
+func TestServeFlagsAreTold(t *testing.T) {
+	text, err := os.ReadFile("../../docs/serving.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, help, _ := vggo(t.Context(), "serve", "--help")
+	if code != 0 {
+		t.Fatal(help)
+	}
+	_, flags, _ := strings.Cut(help, "Flags:")
+	for word := range strings.FieldsSeq(flags) {
+		if strings.HasPrefix(word, "--") && word != "--help" && !strings.Contains(string(text), "`"+word) {
+			t.Errorf("docs/serving.md does not tell of %s", word)
+		}
+	}
+}

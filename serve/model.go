@@ -1,0 +1,107 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/tensor"
+)
+
+// model is a network that is served.
+type model struct {
+	*vggo.Model
+	name    string
+	cost    int64            // multiply-accumulates of an image
+	until   map[string]layer // by name
+	classes arch.Shape       // of one image's logits
+	bytes   int64            // that it takes beside mapped files
+	batches *batcher
+}
+
+// layer is what an image costs up to a layer, and with it.
+type layer struct {
+	macs   int64
+	values int64 // of its output
+}
+
+// open opens a model, starts its batcher and runs it once.
+func (s *Server) open(source Source) (*model, error) {
+	opened, err := source.Open()
+	if err != nil {
+		return nil, err
+	}
+	m := &model{Model: opened, name: either(source.Name, opened.Network.Name), until: map[string]layer{}}
+	m.batches = newBatcher(&batcher{
+		largest: m.Batch(), longest: s.MaxWait, turn: s.turn, forward: m.compute,
+		ran: func(layer string, images int, took time.Duration) {
+			s.metrics.batch(m.name, images, took)
+			if l := s.loaded.Load(); l != nil {
+				l.work.Did(int64(images)*m.costUntil(layer), took)
+			}
+		},
+	})
+	if !modelName.MatchString(m.name) {
+		return m, fmt.Errorf("%q cannot name a model in a URL: want letters, digits, dots, dashes and underscores, as in NAME=%s", m.name, m.Origin)
+	}
+	report, err := arch.Analyze(m.Network, m.Input, 1)
+	if err != nil {
+		return m, err
+	}
+	for _, l := range report.Layers {
+		m.cost += l.MACs
+		m.until[l.Name] = layer{max(m.cost, 1), int64(l.Out.C * l.Out.H * l.Out.W)}
+		m.classes = l.Out
+	}
+	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
+	if m.bytes, err = m.Memory(); err != nil {
+		return m, err
+	}
+	_, err = m.batches.do(context.Background(), "", tensor.New(1, m.Input.C, m.Input.H, m.Input.W), false)
+	return m, err
+}
+
+// costUntil is the multiply-accumulates of an image up to a layer, all of them for "".
+func (m *model) costUntil(layer string) int64 {
+	if layer == "" {
+		return m.cost
+	}
+	return m.until[layer].macs
+}
+
+// compute is the batcher's way to the network.
+func (m *model) compute(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
+	if layer == "" {
+		return m.Forward(ctx, images)
+	}
+	return m.Features(ctx, layer, images)
+}
+
+// model finds a model by its name; "" is the first.
+func (s *Server) model(name string) (*model, error) {
+	l := s.loaded.Load()
+	if l == nil {
+		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded", Hint: "GET /v2/health/ready tells when they are", After: time.Second}
+	}
+	if name == "" {
+		return l.models[0], nil
+	}
+	var names []string
+	for _, m := range l.models {
+		if m.name == name {
+			return m, nil
+		}
+		names = append(names, m.name)
+	}
+	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %q", names)}
+}
+
+// clip shortens what a client sent, for a message.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}

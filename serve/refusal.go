@@ -1,0 +1,83 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// refusal is an error as a client sees it.
+type refusal struct {
+	Status int           `json:"-"`
+	Kind   string        `json:"kind"`           // for programs and metrics: "busy"
+	Fault  string        `json:"error"`          // what is wrong, in the field that the Open Inference Protocol gives it
+	Hint   string        `json:"hint,omitempty"` // how to mend it
+	ID     string        `json:"request_id"`     // of the request, as in the log
+	After  time.Duration `json:"-"`              // when to try again; 0: no use
+	Cause  error         `json:"-"`              // for the log alone
+}
+
+func (p *refusal) Error() string { return p.Fault }
+func (p *refusal) Unwrap() error { return p.Cause }
+
+// errClosed is a batcher's that takes no more.
+var errClosed = errors.New("the server is stopping")
+
+// errTimeout is the cause of a request's context that ran out of time.
+var errTimeout = errors.New("out of time")
+
+// errDecodeTime is the same of a picture's.
+var errDecodeTime = errors.New("it takes too long to decode")
+
+// clientGone is nginx's status for a client that did not wait for its answer. It is only logged.
+const clientGone = 499
+
+// refuse is a refusal of a request that is wrong.
+func refuse(status int, kind, hint, format string, args ...any) *refusal {
+	return &refusal{Status: status, Kind: kind, Hint: hint, Fault: fmt.Sprintf(format, args...)}
+}
+
+// refusalOf makes a refusal of any error.
+func refusalOf(err error) *refusal {
+	var (
+		told *refusal
+		full *FullError
+		cost *CostError
+	)
+	switch {
+	case errors.As(err, &told):
+		p := *told
+		return &p
+	case errors.As(err, &full):
+		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, 1)}
+	case errors.As(err, &cost):
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "the request is %.1f times what this server takes on at once",
+			float64(cost.Cost)/float64(cost.Budget))
+	case errors.Is(err, errClosed):
+		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: 1}
+	case errors.Is(err, errTimeout):
+		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: 1}
+	case errors.Is(err, context.Canceled):
+		return &refusal{Status: clientGone, Kind: "client_gone", Fault: "the client did not wait"}
+	}
+	return &refusal{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
+}
+
+// text is the refusal as JSON. The Open Inference Protocol's error object has one member, which then holds the hint too.
+func (p *refusal) text(protocol bool) []byte {
+	if !protocol {
+		text, _ := json.Marshal(p) // strings
+		return text
+	}
+	fault := p.Fault
+	if p.Hint != "" {
+		fault += "; " + p.Hint
+	}
+	text, _ := json.Marshal(struct {
+		Fault string `json:"error"`
+	}{fault})
+	return text
+}

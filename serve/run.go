@@ -1,0 +1,129 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// idleTime is how long a connection may be idle between requests.
+const idleTime = 2 * time.Minute
+
+// Run serves a listener until ctx is done, loading the models meanwhile, and then drains: the server says that it is not ready, goes
+// on for LameDuck so that balancers notice, takes no more connections, and answers what it has accepted. An error of loading ends it.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: s.Stall, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+		// Handlers set deadlines of their own as bytes come and go. These are for what does not.
+		ReadTimeout: s.Timeout + s.Stall, WriteTimeout: s.Timeout + s.Stall,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of broken connections, mostly
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.conns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.conns.Add(-1)
+			}
+		},
+	}
+	told := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var loadError, serveError error
+	var loading, serving sync.WaitGroup
+	loading.Go(func() {
+		if loadError = s.Load(ctx); loadError != nil {
+			cancel()
+			return
+		}
+		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.Memory())
+	})
+	serving.Go(func() {
+		if serveError = server.Serve(newLimited(listener, s.Connections)); errors.Is(serveError, http.ErrServerClosed) {
+			serveError = nil
+		}
+		cancel()
+	})
+	<-ctx.Done()
+	loading.Wait()
+	switch {
+	case loadError == nil:
+		s.drain()
+	case told.Err() != nil: // while the models were being loaded
+		loadError = nil
+	}
+	// No request takes longer than Timeout, and its answer not much.
+	deadline, stop := context.WithTimeout(context.Background(), s.Timeout+2*s.Stall)
+	defer stop()
+	err := server.Shutdown(deadline)
+	if err != nil {
+		err = errors.Join(err, server.Close())
+	}
+	serving.Wait()
+	err = errors.Join(loadError, serveError, err, s.Close())
+	s.Log.Info("stopped")
+	return err
+}
+
+// drain waits until the server need not take new connections any more.
+func (s *Server) drain() {
+	s.draining.Store(true)
+	s.Log.Info("stopping", "connections", s.conns.Load())
+	const look = 10 * time.Millisecond
+	for waited := time.Duration(0); waited < s.LameDuck && s.conns.Load() > 0; waited += look {
+		time.Sleep(look)
+	}
+}
+
+// limited is a listener of which so many connections are open at once. The system keeps those beyond waiting.
+type limited struct {
+	net.Listener
+	tokens chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newLimited(l net.Listener, most int) *limited {
+	return &limited{Listener: l, tokens: make(chan struct{}, most), closed: make(chan struct{})}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.tokens <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.tokens
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.tokens })}, nil
+}
+
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+// CloseWrite lets net/http end an answer to a client that is still sending.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (c *limitedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
