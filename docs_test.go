@@ -216,7 +216,7 @@ func TestReadmeCommands(t *testing.T) {
 		}
 		cmd := exec.Command(vggo, words[1:]...)
 		switch {
-		case slices.Contains([]string{"bench", "calibrate", "serve"}, words[1]): // minutes, or for ever; --help refuses a flag that does not exist
+		case slices.Contains([]string{"bench", "calibrate", "serve", "train"}, words[1]): // minutes, or for ever; --help refuses a flag that does not exist
 			cmd.Args = append(cmd.Args, "--help")
 		case slices.Contains(words, "photo.jpg"), slices.Contains(words, "vgg16-12.onnx"), slices.Contains(words, "val/"), words[1] == "pull", len(words) == 2 && words[1] != "version":
 			continue // the user's picture; the mere name of a command

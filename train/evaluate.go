@@ -153,3 +153,61 @@ func rank(logits []float32, class int) (above int) {
 	}
 	return above
 }
+
+// validate scores the network, or the mean of its weights, and keeps it if it is the best so far.
+func (t *Trainer) validate(ctx context.Context) error {
+	if t.validation == nil {
+		t.state.Validated = t.state.Step
+		return t.note(Metrics{})
+	}
+	score, err := t.averaged(func() (Score, error) {
+		score, err := t.score(ctx, t.validation, t.recipe.Views)
+		if err != nil {
+			return score, err
+		}
+		if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+			return score, t.diverged("the validation's loss is %v", score.Loss)
+		}
+		if score.Accuracy > t.state.Best {
+			t.state.Best, t.state.BestStep = score.Accuracy, t.state.Step
+			return score, t.saveWeights(BestFile)
+		}
+		return score, nil
+	})
+	if err != nil {
+		return err
+	}
+	t.state.Plateau.see(&t.recipe.Schedule, score.Accuracy)
+	t.state.Validated = t.state.Step
+	t.last = &score
+	if err := t.note(Metrics{Validation: &score}); err != nil {
+		return err
+	}
+	t.report(Report{Validation: &score})
+	return nil
+}
+
+// averaged calls do while the parameters are those that count: the mean, where there is one beside them.
+func (t *Trainer) averaged(do func() (Score, error)) (Score, error) {
+	if t.average.beside() {
+		t.average.swap()
+		defer func() {
+			t.average.swap()
+			t.plan.Refresh() // the plans share what they pack
+		}()
+	}
+	return do()
+}
+
+// score runs the network as it is on a data set.
+func (t *Trainer) score(ctx context.Context, d *memory, views string) (Score, error) {
+	if t.judge.plan == nil {
+		plan, err := nn.Compile(t.net, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
+		if err != nil {
+			return Score{}, err
+		}
+		t.judge.plan = plan
+	}
+	t.judge.plan.Refresh()
+	return t.judge.score(ctx, d, views)
+}

@@ -58,11 +58,11 @@ func TestAverages(t *testing.T) {
 		average       train.Average
 		values, means []float32
 	}{
-		// The weight grows by 1 before each step, the mean starts at 0.
+		// The weight grows by 1 before each step, the mean starts at 0. Lookahead's last step is to the mean.
 		{"ema", train.Average{Kind: "ema", Decay: 0.5}, []float32{1, 2, 3, 4}, []float32{0.5, 1.25, 2.125, 3.0625}},
 		{"ema, every other", train.Average{Kind: "ema", Decay: 0.5, Every: 2}, []float32{1, 2, 3, 4}, []float32{0, 1, 1, 2.5}},
-		{"lookahead", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2}, []float32{1, 1, 2, 2}, []float32{0, 1, 1, 2}},
-		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 2.5}, []float32{0, 1.5, 1.5, 2.5}},
+		{"lookahead", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2}, []float32{1, 1, 2, 1}, []float32{0, 1, 1, 1}},
+		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 1.5}, []float32{0, 1.5, 1.5, 1.5}},
 	} {
 		net := network()
 		params, err := nn.NewParams(net, net.Input)

@@ -134,30 +134,25 @@ func testRecipe(t *testing.T, name string, cases recipeCases) {
 func TestRecipeByName(t *testing.T) {
 	n := 0
 	for name, about := range Recipes() {
-		n++
-		r, err := RecipeByName(name, 20, 10, 3)
-		if err != nil || r.Name != name || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
-			t.Errorf("%s: %+v (%v)", name, r, err)
+		for _, channels := range []int{1, 3} {
+			r, err := RecipeByName(name, 20, 10, channels)
+			if only := recipes[n].channels; only != 0 && only != channels {
+				if err == nil {
+					t.Errorf("%d channels by %+v", channels, r)
+				}
+			} else if err != nil || r.Name != name || r.Channels != channels || len(r.Mean) != channels || len(r.Std) != channels || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
+				t.Errorf("%s: %+v (%v)", name, r, err)
+			}
 		}
+		n++
 	}
 	if n != len(recipes) {
 		t.Errorf("%d recipes", n)
 	}
-	for name := range Recipes() {
-		if name == "unit" {
-			break
-		}
-		if r, err := RecipeByName(name, 20, 10, 1); err == nil {
-			t.Errorf("grey pictures by %v", r)
-		}
-	}
-	if r, err := RecipeByName("unit", 20, 10, 1); err != nil || r.Channels != 1 {
-		t.Errorf("unit: %+v (%v)", r, err)
-	}
 	if _, err := RecipeByName("unit", 20, 10, 4); err == nil {
 		t.Error("a picture of 4 channels")
 	}
-	if _, err := RecipeByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, unit") {
+	if _, err := RecipeByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, cifar10, fashion-mnist, unit") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

@@ -209,7 +209,7 @@ func TestClassifyRefuses(t *testing.T) {
 		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1", ""},
 		{"many threads", []string{good, "--random-weights", "--threads", "20000"}, 2, "not 20000", ""},
 		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`, "vggo classify --help"},
-		{"unknown recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "cafe"}, 1, `unknown recipe "cafe": want one of imagenet, caffe, unit`, ""},
+		{"unknown recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "cafe"}, 1, `unknown recipe "cafe": want one of imagenet, caffe, cifar10, fashion-mnist, unit`, ""},
 		{"colour recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "imagenet"}, 1, "recipe imagenet is for colour, not for grey pictures: take unit", ""},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},
 		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "a picture has 1 channel or 3, not 2", ""},
