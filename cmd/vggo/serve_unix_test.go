@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -233,8 +234,13 @@ func TestServingPage(t *testing.T) {
 		}
 		answers = append(answers, out)
 	}
-	if len(answers) < 11 || !strings.Contains(string(page), "```json\n"+string(answers[0])+"```") {
-		t.Errorf("%d commands, the first answered by\n%s", len(answers), answers[0])
+	if len(answers) < 11 {
+		t.Errorf("%d commands", len(answers))
+	}
+	// The kernel sets round differently: only five digits of a probability are the model's, the rest the machine's.
+	five := func(text string) string { return regexp.MustCompile(`(0\.\d{5})\d*`).ReplaceAllString(text, "$1") }
+	if !strings.Contains(five(string(page)), five("```json\n"+string(answers[0])+"```")) {
+		t.Errorf("the page does not show what the server answers:\n%s", answers[0])
 	}
 	for name, size := range map[string]int64{"pool2.npy": 10*7*7*4 + 192, "image.bin": 3136} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() != size {
