@@ -8,6 +8,7 @@ import (
 	"image"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
@@ -33,9 +34,11 @@ type Model struct {
 	options nn.Options
 
 	turn       chan struct{} // holds one token: whoever takes it runs the network
-	whole      *nn.Plan      // nil until it is asked for, as dense
+	whole      *nn.Plan      // nil until it is asked for, as dense and inside
 	beginnings recent[string]
 	dense      *dense
+	inside     *nn.Plan        // that keeps every map
+	laps       []time.Duration // of its steps
 	once       sync.Once
 }
 
@@ -274,6 +277,9 @@ func (m *Model) Close() (err error) {
 			m.whole.Close()
 		}
 		m.beginnings.close()
+		if m.inside != nil {
+			m.inside.Close()
+		}
 		if m.dense != nil {
 			m.dense.plans.close()
 		}

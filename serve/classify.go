@@ -66,7 +66,7 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 		return nil, nil, 0, 0, err
 	}
 	m.batches.expect(1)
-	input, w, h, err := c.prepare(m, file)
+	input, w, h, err := c.prepare(m, file, nil)
 	if err != nil {
 		m.batches.expect(-1)
 		return nil, nil, 0, 0, err

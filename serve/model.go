@@ -18,6 +18,8 @@ type model struct {
 	until   map[string]layer // by name
 	classes arch.Shape       // of one image's logits
 	bytes   int64            // that it takes beside mapped files
+	placed  []arch.Placed    // its layers
+	visit   int64            // bytes of what its layers make of a picture
 	batches *batcher
 }
 
@@ -56,9 +58,18 @@ func (s *Server) open(source Source) (*model, error) {
 		m.classes = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
+	m.visit = report.Memory.Kept + 4*int64(m.classes.C*m.classes.H*m.classes.W)
+	if m.placed, err = m.Placed(); err != nil {
+		return m, err
+	}
 	if m.bytes, err = m.Memory(); err != nil {
 		return m, err
 	}
+	inside, err := m.InsideMemory()
+	if err != nil {
+		return m, err
+	}
+	m.bytes += inside
 	_, err = m.batches.do(context.Background(), "", tensor.New(1, m.Input.C, m.Input.H, m.Input.W), false)
 	return m, err
 }

@@ -115,8 +115,9 @@ func imagePart(body []byte, boundary string) ([]byte, error) {
 	return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form has no part called \"image\" among its first %d", maxParts)
 }
 
-// prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself.
-func (c *call) prepare(m *model, file []byte) (input *tensor.Tensor, w, h int, err error) {
+// prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
+// if not nil, is shown the picture meanwhile.
+func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int, err error) {
 	start := time.Now()
 	select {
 	case c.decode <- struct{}{}:
@@ -136,6 +137,9 @@ func (c *call) prepare(m *model, file []byte) (input *tensor.Tensor, w, h int, e
 		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send a whole JPEG, PNG, GIF, WebP, BMP or TIFF file; the server's --max-pixels raises that limit", "%v", err)
 	}
 	input, err = m.Prepare(c.ctx, []*vision.Picture{picture})
+	if err == nil && look != nil {
+		err = look(picture)
+	}
 	if err != nil {
 		if c.ctx.Err() != nil {
 			return nil, 0, 0, context.Cause(c.ctx)

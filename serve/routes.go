@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -43,6 +44,16 @@ func (s *Server) routes() http.Handler {
 	route("POST /v1/classify", (*call).classify)
 	route("POST /v1/features", (*call).features)
 	route("GET /v1/arch/{model}", (*call).arch)
+	route("POST /v1/arch", (*call).archOf)
+	route("GET /v1/arch/{model}/field", (*call).field)
+	route("GET /v1/models", (*call).models)
+	route("GET /v1/models/{model}/filters", (*call).filters)
+	route("POST /v1/inside", (*call).inside)
+	route("GET /v1/inside/{id}/input", (*call).insideInput)
+	route("GET /v1/inside/{id}/maps", (*call).insideMaps)
+	route("GET /v1/inside/{id}/map", (*call).insideMap)
+	route("GET /v1/inside/{id}/cell", (*call).insideCell)
+	s.servePage(handle)
 
 	mux.Handle("/", s.handle(func(c *call) error {
 		var allowed []string
@@ -108,38 +119,82 @@ var archTypes = map[arch.Format]string{
 
 // arch tells what each layer of a network produces, costs and sees: of a model that is served, or of a built-in.
 func (c *call) arch() error {
-	name, query := c.r.PathValue("model"), c.r.URL.Query()
-	var net *arch.Network
-	m, err := c.model(name)
-	if err == nil {
-		net = m.Network
-	} else if net, _ = arch.Builtin(name); net == nil { // never arch.Open: a client must not name files
+	net, err := c.network(c.r.PathValue("model"))
+	if err != nil {
 		return err
 	}
-	input := net.Input
+	return c.tellArch(net)
+}
+
+// network finds that of a model, or a built-in one.
+func (c *call) network(name string) (*arch.Network, error) {
+	m, err := c.model(name)
+	if err == nil {
+		return m.Network, nil
+	}
+	if net, _ := arch.Builtin(name); net != nil { // never arch.Open: a client must not name files
+		return net, nil
+	}
+	return nil, err
+}
+
+// analysed works a network out, for the input and the batch that the URL names.
+func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
+	query := c.r.URL.Query()
+	input, batch := net.Input, 1
+	var err error
 	if text := query.Get("input"); text != "" {
 		if input, err = arch.ParseShape(text); err != nil {
-			return refuse(http.StatusBadRequest, "bad_request", "input=224x224x3 is height, width and channels", "%v", err)
+			return nil, refuse(http.StatusBadRequest, "bad_request", "input=224x224x3 is height, width and channels", "%v", err)
 		}
 	}
-	batch := 1
 	if text := query.Get("batch"); text != "" {
 		if batch, err = strconv.Atoi(text); err != nil {
-			return refuse(http.StatusBadRequest, "bad_request", "batch=1 is what is told without it", "batch=%s is no number of images", clip(text))
+			return nil, refuse(http.StatusBadRequest, "bad_request", "batch=1 is what is told without it", "batch=%s is no number of images", clip(text))
 		}
-	}
-	format := either(arch.Format(query.Get("format")), arch.JSON)
-	kind, ok := archTypes[format]
-	if !ok {
-		return refuse(http.StatusBadRequest, "bad_request", "format is one of json, csv, markdown, table and svg", "there is no format %q", clip(string(format)))
 	}
 	report, err := arch.Analyze(net, input, batch)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for", "%v", err)
+		return nil, impossible(err)
 	}
+	return report, nil
+}
+
+// tellArch answers with a network's report, or its description.
+func (c *call) tellArch(net *arch.Network) error {
+	report, err := c.analysed(net)
+	if err != nil {
+		return err
+	}
+	format := c.r.URL.Query().Get("format")
 	var text bytes.Buffer
-	if err := report.Write(&text, format, false); err != nil {
+	if format == "yaml" {
+		described := *net
+		described.Input = report.Input
+		if err := described.EncodeYAML(&text); err != nil {
+			return err
+		}
+		return c.answer("application/yaml", http.StatusOK, text.Bytes())
+	}
+	kind, ok := archTypes[either(arch.Format(format), arch.JSON)]
+	if !ok {
+		return refuse(http.StatusBadRequest, "bad_request", "format is one of json, csv, markdown, table, svg and yaml", "there is no format %q", clip(format))
+	}
+	if err := report.Write(&text, either(arch.Format(format), arch.JSON), false); err != nil {
 		return err
 	}
 	return c.answer(kind, http.StatusOK, text.Bytes())
+}
+
+// impossible is the refusal of a network that cannot exist, with the layer that breaks a rule.
+func impossible(err error) error {
+	var shape *arch.ShapeError
+	if !errors.As(err, &shape) {
+		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for", "%s", clipLong(err.Error()))
+	}
+	hint := "the network cannot take this input: try another input=HxWxC"
+	if shape.Layer != "" {
+		hint = "layer " + clip(shape.Layer) + " cannot follow what is before it: change it, what is before it, or the input"
+	}
+	return refuse(http.StatusBadRequest, "bad_request", hint, "%s", clipLong(err.Error()))
 }

@@ -292,7 +292,7 @@ func TestRefusals(t *testing.T) {
 		"no layer":         {sent{"POST", "/v1/features", nil, file}, 400, "bad_request", "no layer"},
 		"unknown layer":    {sent{"POST", "/v1/features?layer=fc9", nil, file}, 400, "bad_request", `no layer "fc9"`},
 		"method":           {sent{"GET", "/v1/classify", nil, nil}, 405, "method", "does not take GET"},
-		"nothing":          {sent{"GET", "/", nil, nil}, 404, "not_found", "nothing at /"},
+		"nothing":          {sent{"GET", "/nothing", nil, nil}, 404, "not_found", "nothing at /nothing"},
 		"another name":     {sent{"GET", "/healthz", []string{"Host", "evil.example:8080"}, nil}, 403, "forbidden", "evil.example"},
 		"another origin":   {sent{"POST", "/v1/classify", []string{"Origin", "http://evil.example"}, file}, 403, "forbidden", "web page elsewhere"},
 		"another site":     {sent{"POST", "/v1/classify", []string{"Sec-Fetch-Site", "cross-site"}, file}, 403, "forbidden", "web page elsewhere"},

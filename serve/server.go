@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/page"
 )
 
 // Config says what a Server serves, and within which limits. A zero limit counts as its default.
@@ -28,6 +29,7 @@ type Config struct {
 	MaxBody     int64         // bytes of a request; 32 MiB
 	Buffers     int64         // bytes of all requests and their answers together; 8 times MaxBody
 	MaxPixels   int           // of a picture; 25 million
+	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
 	DecodeTime  time.Duration // of a picture; 5 s
 	Decoders    int           // pictures decoded at once; one for each processor that Go may use
 	Connections int           // open at once, the others wait; 1024
@@ -58,6 +60,7 @@ func (c *Config) complete() {
 	c.MaxBody = either(c.MaxBody, 32<<20)
 	c.Buffers = either(c.Buffers, 8*c.MaxBody)
 	c.MaxPixels = either(c.MaxPixels, 25_000_000)
+	c.Kept = either(c.Kept, 256<<20)
 	c.DecodeTime = either(c.DecodeTime, 5*time.Second)
 	c.Decoders = either(c.Decoders, runtime.GOMAXPROCS(0))
 	c.Connections = either(c.Connections, 1024)
@@ -81,6 +84,7 @@ type Server struct {
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
 	buffers *Gate         // bytes
+	visits  *page.Kept    // of the page
 	decode  chan struct{} // a token for each picture being decoded
 	turn    chan struct{} // for the batchers: one computes
 
@@ -100,7 +104,7 @@ type loaded struct {
 func New(config Config) *Server {
 	config.complete()
 	s := &Server{
-		Config: config, buffers: NewGate(config.Buffers),
+		Config: config, buffers: NewGate(config.Buffers), visits: page.NewKept(config.Kept),
 		decode: make(chan struct{}, config.Decoders), turn: make(chan struct{}, 1),
 	}
 	s.metrics = newMetrics(s)
@@ -183,7 +187,7 @@ func decodeBytes(pixels int) int64 { return 36*int64(pixels) + 160<<20 }
 const connectionBytes = 64 << 10
 
 // Memory is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights, maps and workspace (of
-// random weights the parameters), the buffers, the pictures being decoded, the connections, and 100 MB for the program.
+// random weights the parameters), the buffers, what is kept of pictures, the pictures being decoded, the connections, and 100 MB for the program.
 // 0 until the models are loaded. The Go runtime needs telling (debug.SetMemoryLimit), or garbage comes on top.
 func (s *Server) Memory() int64 {
 	if l := s.loaded.Load(); l != nil {
@@ -193,7 +197,7 @@ func (s *Server) Memory() int64 {
 }
 
 func (s *Server) memoryOf(models []*model) int64 {
-	total := s.Buffers + int64(s.Decoders)*decodeBytes(s.MaxPixels) + int64(s.Connections)*connectionBytes + 100e6
+	total := s.Buffers + s.Kept + int64(s.Decoders)*decodeBytes(s.MaxPixels) + int64(s.Connections)*connectionBytes + 100e6
 	for _, m := range models {
 		total += m.bytes
 	}

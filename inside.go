@@ -1,0 +1,130 @@
+package vggo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+)
+
+// Inside is one image's way through a network: what each layer made of it, and how long that took.
+type Inside struct {
+	Image  *tensor.Tensor // 1 x C x H x W, as the network was given it
+	Logits *tensor.Tensor
+	Stages []Stage
+}
+
+// Stage is a layer with those that are computed together with it: the batch norm and the ReLU after a convolution. Only the last one's
+// output exists.
+type Stage struct {
+	Layers []string // in order: "conv1_1", "relu1_1"
+	Out    *tensor.Tensor
+	Took   time.Duration
+	Algo   nn.Algo // of a convolution; Auto for all else
+}
+
+// Stage finds the stage that computes a layer. A layer with nothing to compute (flatten, dropout) has none.
+func (in *Inside) Stage(layer string) (i int, ok bool) {
+	for i, s := range in.Stages {
+		for _, name := range s.Layers {
+			if name == layer {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// Bytes is what the tensors take.
+func (in *Inside) Bytes() int64 {
+	n := len(in.Image.Data) + len(in.Logits.Data)
+	for _, s := range in.Stages {
+		n += len(s.Out.Data)
+	}
+	return 4 * int64(n)
+}
+
+// insideOptions are those of the plan that keeps every map: of one image, and with a budget, if there is one, that has room for them.
+func (m *Model) insideOptions() (nn.Options, nn.Memory, error) {
+	options := m.options
+	options.Batch, options.Keep = 1, true
+	memory, _, err := nn.Predict(m.Network, options)
+	var short *nn.BudgetError
+	if errors.As(err, &short) {
+		options.Budget = short.Need
+		memory, _, err = nn.Predict(m.Network, options)
+	}
+	return options, memory, err
+}
+
+// InsideMemory is the most bytes that Inside takes beside what Memory tells, its answers not counted.
+func (m *Model) InsideMemory() (int64, error) {
+	_, memory, err := m.insideOptions()
+	return memory.Total() - memory.Weights, err
+}
+
+// Inside brings one prepared image through the network, keeps what every layer made of it, and takes the time of each. It runs by a plan
+// of one image, so its roundings may differ from those of Forward in larger batches.
+func (m *Model) Inside(ctx context.Context, image *tensor.Tensor) (*Inside, error) {
+	if image.N != 1 {
+		return nil, fmt.Errorf("%s: one image can be looked into, not %d", m.Network.Name, image.N)
+	}
+	select {
+	case <-m.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { m.turn <- struct{}{} }()
+	if m.inside == nil {
+		options, _, err := m.insideOptions()
+		if err != nil {
+			return nil, err
+		}
+		options.Observe = func(step int, _ nn.Pass, took time.Duration) { m.laps[step] = took }
+		plan, err := nn.Compile(m.Network, m.params, options)
+		if err := m.intact(err); err != nil {
+			return nil, err
+		}
+		m.inside, m.laps = plan, make([]time.Duration, len(plan.Layers()))
+	}
+	if err := m.intact(m.inside.ForwardContext(ctx, image)); err != nil {
+		return nil, err
+	}
+	logits := *m.inside.Logits()
+	logits.Data = append([]float32(nil), logits.Data...)
+	in := &Inside{Image: image, Logits: &logits}
+	algos := map[string]nn.Algo{}
+	for _, c := range m.inside.Choices() {
+		algos[c.Layer] = c.Algo
+	}
+	for i, name := range m.inside.Layers() {
+		layers := strings.Split(name, "+")
+		out, err := m.inside.Activation(layers[len(layers)-1])
+		if err != nil {
+			return nil, err
+		}
+		in.Stages = append(in.Stages, Stage{layers, out, m.laps[i], algos[layers[0]]})
+	}
+	return in, nil
+}
+
+// Values copies a stretch of a parameter's values, such as one output channel's filter of "conv1_1/w". The file of weights may be
+// shortened meanwhile, which is an error.
+func (m *Model) Values(parameter string, from, to int) ([]float32, error) {
+	p := m.params.Get(parameter)
+	if p == nil || from < 0 || to > len(p.Data) || from > to {
+		return nil, fmt.Errorf("%s has no values %d to %d of a parameter %q", m.Network.Name, from, to, parameter)
+	}
+	values := make([]float32, to-from)
+	err := fault.Catch(func() error { copy(values, p.Data[from:to]); return nil })
+	return values, m.intact(err)
+}
+
+// Placed is the network's layers with their shapes for the model's input.
+func (m *Model) Placed() ([]arch.Placed, error) { return m.Network.Place(m.Input) }

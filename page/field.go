@@ -1,0 +1,65 @@
+package page
+
+import (
+	"fmt"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// Field is what one cell of a layer sees of the picture, and how that grows from layer to layer.
+type Field struct {
+	Layer string           `json:"layer"`
+	Y     int              `json:"y"`
+	X     int              `json:"x"`
+	Box   [4]int           `json:"box"` // x0, y0 inclusive, x1, y1 exclusive, in the network's input
+	Steps []Step           `json:"steps"`
+	Way   []arch.FieldStep `json:"way"` // the arithmetic from this layer down to the pixels, as vggo field tells it; empty where no formula fits
+}
+
+// Step is the cell in the middle of what the asked one sees of a layer below it, and what that cell sees of the picture.
+type Step struct {
+	Layer string `json:"layer"`
+	Size  int    `json:"size"` // of its field, borders ignored; the height
+	Box   [4]int `json:"box"`
+}
+
+// FieldOf works out what a cell of a layer sees. Layers that see no more than the one before them are left out of the steps.
+func FieldOf(report *arch.Report, placed []arch.Placed, layer string, y, x int) (*Field, error) {
+	for i, p := range placed {
+		if p.Name != layer {
+			continue
+		}
+		box, err := arch.Box(placed, i, x, y)
+		if err != nil {
+			return nil, &AskError{err.Error()}
+		}
+		whole, err := report.LayerField(layer)
+		if err != nil {
+			return nil, err
+		}
+		f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}, Way: whole.Steps, Steps: []Step{}}
+		for j := range i + 1 {
+			below := report.Layers[j]
+			if below.Formulas.Field == "" {
+				continue
+			}
+			// The same place in another layer's grid: fields' centres are offset + index * jump pixels.
+			own := report.Layers[i].Field
+			cy := nearest(own.H, y, below.Field.H, below.Out.H)
+			cx := nearest(own.W, x, below.Field.W, below.Out.W)
+			b, err := arch.Box(placed, j, cx, cy)
+			if err != nil {
+				return nil, err
+			}
+			f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
+		}
+		return f, nil
+	}
+	return nil, &AskError{fmt.Sprintf("%s has no layer %q", report.Network, layer)}
+}
+
+// nearest is the unit of a lower layer whose field's centre is nearest to that of a unit above.
+func nearest(above arch.Field, unit int, below arch.Field, units int) int {
+	centre := above.Offset + float64(unit)*above.Jump
+	return min(max(int((centre-below.Offset)/below.Jump+0.5), 0), units-1)
+}

@@ -1,0 +1,93 @@
+package page
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/vision"
+)
+
+// Visit is one picture's way through a model, kept so that the page can ask about it.
+type Visit struct {
+	*vggo.Inside
+	ID      string // nobody guesses it
+	Model   *vggo.Model
+	Name    string          // of the model
+	Placed  []arch.Placed   // its layers
+	Picture *vision.Picture // as the network sees it, before it is normalised
+}
+
+// Bytes is what the visit takes.
+func (v *Visit) Bytes() int64 { return v.Inside.Bytes() + int64(len(v.Picture.Pix)) }
+
+// layer finds a layer by its name.
+func (v *Visit) layer(name string) (*arch.Placed, error) {
+	for i := range v.Placed {
+		if v.Placed[i].Name == name {
+			return &v.Placed[i], nil
+		}
+	}
+	return nil, &AskError{fmt.Sprintf("%s has no layer %q", v.Model.Network.Name, name)}
+}
+
+// AskError is a question that has no answer: a layer that does not exist, a cell beyond its map.
+type AskError struct{ Fault string }
+
+func (e *AskError) Error() string { return e.Fault }
+
+// Kept is the visits that were asked for last, up to so many bytes. A new one drives out the oldest.
+type Kept struct {
+	budget int64
+
+	mu     sync.Mutex
+	used   int64
+	visits []*Visit // the last used last
+}
+
+// NewKept makes room for so many bytes.
+func NewKept(budget int64) *Kept { return &Kept{budget: budget} }
+
+// Budget is the most bytes that visits take.
+func (k *Kept) Budget() int64 { return k.budget }
+
+// Put keeps a visit and gives it an ID. It is an error if there is no room even for it alone.
+func (k *Kept) Put(v *Visit) error {
+	n := v.Bytes()
+	if n > k.budget {
+		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, arch.Bytes(n), arch.Bytes(k.budget))}
+	}
+	v.ID = rand.Text()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.used+n > k.budget {
+		k.used -= k.visits[0].Bytes()
+		k.visits = slices.Delete(k.visits, 0, 1)
+	}
+	k.used += n
+	k.visits = append(k.visits, v)
+	return nil
+}
+
+// Get finds a visit; nil if it was driven out, or never was.
+func (k *Kept) Get(id string) *Visit {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i := slices.IndexFunc(k.visits, func(v *Visit) bool { return v.ID == id })
+	if i < 0 {
+		return nil
+	}
+	v := k.visits[i]
+	k.visits = append(slices.Delete(k.visits, i, i+1), v)
+	return v
+}
+
+// Used is the bytes that visits take.
+func (k *Kept) Used() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.used
+}

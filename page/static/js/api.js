@@ -1,0 +1,104 @@
+// What the server is asked, and what went wrong.
+
+import { t } from "./words.js";
+import { byID, el } from "./dom.js";
+
+// Refusal is an error of the server, or its silence.
+export class Refusal extends Error {
+  constructor(kind, message, hint, after) {
+    super(message);
+    this.kind = kind; // the server's word, or "silent"
+    this.hint = hint;
+    this.after = after; // seconds after which to try again
+  }
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal("silent", t("fault.silent"), t("fault.silent.hint"));
+  }
+  if (answer.ok) {
+    retract();
+    return answer;
+  }
+  let told = {};
+  try {
+    told = await answer.json();
+  } catch {
+    // something between here and the server answered
+  }
+  throw new Refusal(told.kind ?? "unknown", told.error ?? `${answer.status} ${answer.statusText}`, told.hint, Number(answer.headers.get("Retry-After")) || undefined);
+}
+
+const query = (values) => {
+  const given = Object.entries(values).filter(([, v]) => v !== undefined && v !== null && v !== "");
+  return given.length > 0 ? `?${new URLSearchParams(given)}` : "";
+};
+
+const json = async (path, options) => (await ask(path, options)).json();
+
+export const models = () => json("/v1/models");
+
+export const archOf = (name, values = {}) => json(`/v1/arch/${encodeURIComponent(name)}${query(values)}`);
+
+export const archOfText = (text, values = {}, signal) =>
+  json(`/v1/arch${query(values)}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" }, signal });
+
+export const archFile = async (text, format, values = {}) =>
+  (await ask(`/v1/arch${query({ ...values, format })}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" } })).blob();
+
+export const description = async (name) => (await ask(`/v1/arch/${encodeURIComponent(name)}?format=yaml`)).text();
+
+export const field = (name, values, signal) => json(`/v1/arch/${encodeURIComponent(name)}/field${query(values)}`, { signal });
+
+export const inside = (model, file) =>
+  json(`/v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+
+export const inputURL = (id) => `/v1/inside/${id}/input`;
+
+export const maps = (id, values, signal) => json(`/v1/inside/${id}/maps${query(values)}`, { signal });
+
+export const cell = (id, values, signal) => json(`/v1/inside/${id}/cell${query(values)}`, { signal });
+
+export const filters = (model, values, signal) => json(`/v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });
+
+export const heat = (id, kind, values, signal) => json(`/v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
+
+// map is one map's values, or a small layer's: {shape, values}. The answer is a NumPy file: 8 bytes, the header's length, the header.
+export async function map(id, values, signal) {
+  const answer = await ask(`/v1/inside/${id}/map${query(values)}`, { signal });
+  const buffer = await answer.arrayBuffer();
+  const length = new DataView(buffer).getUint16(8, true);
+  const header = new TextDecoder().decode(buffer.slice(10, 10 + length));
+  const shape = /'shape': \(([^)]*)\)/.exec(header)[1].split(",").map((s) => s.trim()).filter(Boolean).map(Number);
+  return { shape, values: new Float32Array(buffer.slice(10 + length)) };
+}
+
+// complain shows what went wrong, in words, with a way to try again if there is one.
+export function complain(error, again) {
+  if (error.name === "AbortError") return;
+  const box = byID("alert");
+  const parts = [el("strong", {}, error.message)];
+  if (error.hint) parts.push(` ${error.hint}`);
+  if (error.after) parts.push(` ${t("fault.after", { seconds: error.after })}`);
+  if (again) parts.push(" ", el("button", { type: "button", onclick: () => { box.hidden = true; again(); } }, t("fault.again")));
+  box.replaceChildren(...parts);
+  box.dataset.kind = error.kind ?? "page";
+  box.hidden = false;
+  if (!(error instanceof Refusal)) throw error; // the page's own mistake belongs in the console too
+}
+
+// retract takes the complaint of a silent server back once it answers.
+function retract() {
+  const box = byID("alert");
+  if (box.dataset.kind === "silent") box.hidden = true;
+}
+
+// settle takes any complaint back.
+export function settle() {
+  byID("alert").hidden = true;
+}

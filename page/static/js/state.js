@@ -1,0 +1,54 @@
+// What the page is about at the moment, and who wants to know when that changes.
+
+export const state = {
+  models: [], // as GET /v1/models tells them
+  networks: [], // names of those built in
+  model: null, // the one that is asked
+  report: null, // of the network that is drawn, as vggo arch --json tells it
+  source: null, // of the report: {network} or {build}, and {input, batch}
+  layer: null, // the name of the chosen one
+  show: null, // what the address asks to be shown of it
+  file: null, // the picture as it was given
+  visit: null, // what POST /v1/inside answered for it
+  channel: 0,
+  cell: { y: 0, x: 0 },
+  input: 0, // the input channel whose window is worked out
+};
+
+const listeners = new Map();
+
+// when has do called after each change of some kind: "report", "layer", "visit", "cell", "language".
+export function when(kinds, todo) {
+  for (const kind of kinds.split(" ")) {
+    if (!listeners.has(kind)) listeners.set(kind, []);
+    listeners.get(kind).push(todo);
+  }
+}
+
+export function tell(kind) {
+  for (const todo of listeners.get(kind) ?? []) todo();
+}
+
+// rows are the report's layers that have an output of their own, each with those in place after it, as vggo arch's table.
+export function rows(report) {
+  const all = [];
+  for (const layer of report.layers) {
+    if (layer.in_place && all.length > 0) all.at(-1).after.push(layer);
+    else all.push({ ...layer, after: [] });
+  }
+  return all;
+}
+
+// rowOf is the row that a layer stands in.
+export const rowOf = (report, name) => rows(report).find((r) => r.name === name || r.after.some((a) => a.name === name));
+
+// ownModel says whether the network that is drawn is the model's that is asked, for the input that it takes.
+export function ownModel() {
+  const { report, model, source } = state;
+  return Boolean(report && model && source && !source.build && source.network === model.name && sameShape(report.input, model.input));
+}
+
+const sameShape = (a, b) => a.c === b.c && a.h === b.h && a.w === b.w;
+
+// stageOf is the stage of the visit that computed a layer; undefined for one that only hands on.
+export const stageOf = (name) => state.visit?.stages.find((s) => s.layers.includes(name));

@@ -1,0 +1,402 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/png"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/page"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// servePage answers with the page's files.
+func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
+	files := page.Files()
+	handle("GET /{$}", files["index.html"])
+	handle("GET /page/{file...}", s.handle(func(c *call) error {
+		name := c.r.PathValue("file")
+		file, ok := files[name]
+		if !ok {
+			return refuse(http.StatusNotFound, "not_found", "the page is at /", "the page has no file %q", clip(name))
+		}
+		file.ServeHTTP(c.w, c.r)
+		return nil
+	}))
+}
+
+// modelTold is a model as GET /v1/models tells it.
+type modelTold struct {
+	Name    string     `json:"name"`
+	Network string     `json:"network"`
+	Input   arch.Shape `json:"input"`
+	Recipe  string     `json:"recipe"`
+	Weights string     `json:"weights"` // where they come from, without the folder
+	Random  bool       `json:"random"`  // its answers mean nothing
+	Classes []string   `json:"classes"` // empty where nothing tells their names
+	Count   int        `json:"class_count"`
+}
+
+func (c *call) models() error {
+	if _, err := c.model(""); err != nil {
+		return err
+	}
+	told := struct {
+		Models   []modelTold `json:"models"`
+		Networks []string    `json:"networks"` // built in, for GET /v1/arch
+	}{Networks: arch.Names()}
+	for _, m := range c.loaded.Load().models {
+		random := strings.HasPrefix(m.Origin, "random weights")
+		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Recipe.Name, filepath.Base(m.Origin), random,
+			append([]string{}, m.Classes...), m.classes.C})
+	}
+	return c.answerJSON(http.StatusOK, told)
+}
+
+// visitTold is a picture's way through a network, in short.
+type visitTold struct {
+	ID      string       `json:"id"`
+	Model   string       `json:"model"`
+	Width   int          `json:"width"` // of the picture, turned upright
+	Height  int          `json:"height"`
+	Classes []vggo.Class `json:"classes"` // all, the most probable first
+	Stages  []stageTold  `json:"stages"`
+	Seconds float64      `json:"seconds"` // of all stages
+}
+
+// stageTold is a layer with those that are computed together with it.
+type stageTold struct {
+	Layers  []string   `json:"layers"`
+	Shape   arch.Shape `json:"shape"`
+	Seconds float64    `json:"seconds"`
+	Algo    string     `json:"algorithm,omitempty"` // of a convolution
+}
+
+// inside brings a picture through a network and keeps what every layer made of it.
+func (c *call) inside() error {
+	if _, err := c.model(""); err != nil { // before a body is read
+		return err
+	}
+	file, name, err := c.readPicture()
+	if err != nil {
+		return err
+	}
+	m, err := c.model(name)
+	if err != nil {
+		return err
+	}
+	c.entry.note(slog.String("model", m.name))
+	if err := c.admit(m, "", 1); err != nil {
+		return err
+	}
+	if err := c.bytes.Add(m.visit); err != nil {
+		return err
+	}
+	visit := &page.Visit{Model: m.Model, Name: m.name, Placed: m.placed}
+	input, w, h, err := c.prepare(m, file, func(picture *vision.Picture) (err error) {
+		visit.Picture, err = m.Recipe.Fit(picture)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = c.alone(m.cost, func(ctx context.Context) (err error) {
+		visit.Inside, err = m.Inside(ctx, input)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	told := visitTold{Model: m.name, Width: w, Height: h}
+	if told.Classes, err = m.Rank(visit.Logits); err != nil {
+		return err
+	}
+	for _, s := range visit.Stages {
+		algo := ""
+		if s.Algo != nn.Auto {
+			algo = s.Algo.String()
+		}
+		told.Stages = append(told.Stages, stageTold{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W}, s.Took.Seconds(), algo})
+		told.Seconds += s.Took.Seconds()
+	}
+	if err := c.visits.Put(visit); err != nil {
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "a network of smaller maps can be looked into", "%v", err)
+	}
+	told.ID = visit.ID
+	return c.answerJSON(http.StatusOK, told)
+}
+
+// alone computes while no batch does. The work must have been admitted; it is given back.
+func (c *call) alone(cost int64, compute func(context.Context) error) error {
+	start := time.Now()
+	select {
+	case c.turn <- struct{}{}:
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+	c.spend("queue", time.Since(start))
+	start = time.Now()
+	err := compute(c.ctx)
+	<-c.turn
+	took := time.Since(start)
+	c.spend("network", took)
+	if l := c.loaded.Load(); l != nil && err == nil {
+		l.work.Did(cost, took)
+	}
+	c.work.Leave()
+	if err != nil && c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	return err
+}
+
+// visit finds what was kept of a picture.
+func (c *call) visit() (*page.Visit, error) {
+	if c.loaded.Load() == nil {
+		return nil, errClosed
+	}
+	if v := c.visits.Get(c.r.PathValue("id")); v != nil {
+		c.entry.note(slog.String("model", v.Name))
+		return v, nil
+	}
+	return nil, refuse(http.StatusNotFound, "not_found", "POST /v1/inside with the picture again", "what the layers made of this picture is no longer kept")
+}
+
+// asked is an answer of the page's package, or its refusal.
+func asked(err error) error {
+	var ask *page.AskError
+	if errors.As(err, &ask) {
+		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(ask.Fault))
+	}
+	return err
+}
+
+// clipLong shortens a message that may quote what a client sent.
+func clipLong(s string) string {
+	if len(s) > 400 {
+		return s[:400] + "…"
+	}
+	return s
+}
+
+// number reads a number from the URL.
+func (c *call) number(name string, otherwise int) (int, error) {
+	text := c.r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, refuse(http.StatusBadRequest, "bad_request", name+" is a whole number", "%s=%s is no number", name, clip(text))
+	}
+	return n, nil
+}
+
+// numbers reads several, each 0 without.
+func (c *call) numbers(names ...string) ([]int, error) {
+	var all []int
+	for _, name := range names {
+		n, err := c.number(name, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// insideInput is the picture as the network sees it.
+func (c *call) insideInput() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	p := v.Picture
+	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
+		return err
+	}
+	text, err := pngOf(p)
+	if err != nil {
+		return err
+	}
+	return c.answer("image/png", http.StatusOK, text)
+}
+
+// pngOf writes a picture as PNG.
+func pngOf(p *vision.Picture) ([]byte, error) {
+	var m image.Image
+	if p.Channels == 1 {
+		m = &image.Gray{Pix: p.Pix, Stride: p.W, Rect: image.Rect(0, 0, p.W, p.H)}
+	} else {
+		rgba := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
+		for i := range p.W * p.H {
+			copy(rgba.Pix[4*i:], p.Pix[3*i:3*i+3])
+			rgba.Pix[4*i+3] = 255
+		}
+		m = rgba
+	}
+	var text bytes.Buffer
+	err := png.Encode(&text, m)
+	return text.Bytes(), err
+}
+
+func (c *call) insideMaps() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	from, err := c.number("from", 0)
+	if err != nil {
+		return err
+	}
+	count, err := c.number("count", 64)
+	if err != nil {
+		return err
+	}
+	side, err := c.number("side", 64)
+	if err != nil {
+		return err
+	}
+	if count > 0 && count <= page.MaxMaps && side > 0 && side <= page.MaxSide {
+		if err := c.bytes.Add(4 * int64(count*side*side)); err != nil { // the pixels, and their base64
+			return err
+		}
+	}
+	query := c.r.URL.Query()
+	maps, err := v.Maps(query.Get("layer"), page.Order(query.Get("order")), from, count, side)
+	if err != nil {
+		return asked(err)
+	}
+	return c.answerJSON(http.StatusOK, maps)
+}
+
+// insideMap answers with one map's values, or a whole small layer's, as a NumPy file.
+func (c *call) insideMap() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	channel, err := c.number("channel", -1)
+	if err != nil {
+		return err
+	}
+	values, shape, err := v.Values(c.r.URL.Query().Get("layer"), channel)
+	if err != nil {
+		return asked(err)
+	}
+	if err := c.bytes.Add(4 * int64(len(values))); err != nil {
+		return err
+	}
+	return c.answer(numpyType, http.StatusOK, weights.NPYHeader(shape...), floatBytes(values))
+}
+
+func (c *call) insideCell() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	n, err := c.numbers("channel", "y", "x", "in")
+	if err != nil {
+		return err
+	}
+	cell, err := v.Cell(c.r.URL.Query().Get("layer"), n[0], n[1], n[2], n[3])
+	if err != nil {
+		return asked(err)
+	}
+	return c.answerJSON(http.StatusOK, cell)
+}
+
+// filters tells a layer's weights for some of its output channels.
+func (c *call) filters() error {
+	m, err := c.pathModel()
+	if err != nil {
+		return err
+	}
+	from, err := c.number("from", 0)
+	if err != nil {
+		return err
+	}
+	count, err := c.number("count", 1)
+	if err != nil {
+		return err
+	}
+	if err := c.bytes.Add(page.MaxValues * 2 * bytesOfFloat); err != nil {
+		return err
+	}
+	f, err := page.Weights(m.Model, m.placed, c.r.URL.Query().Get("layer"), from, count)
+	if err != nil {
+		return asked(err)
+	}
+	if at := floatsAsJSON(f.Data).notFinite(); at >= 0 {
+		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is", "weight %d of %s is %v, which JSON cannot hold", at, f.Layer, f.Data[at])
+	}
+	return c.answerJSON(http.StatusOK, f)
+}
+
+// field tells what a cell sees of the picture.
+func (c *call) field() error {
+	net, err := c.network(c.r.PathValue("model"))
+	if err != nil {
+		return err
+	}
+	report, err := c.analysed(net)
+	if err != nil {
+		return err
+	}
+	n, err := c.numbers("y", "x")
+	if err != nil {
+		return err
+	}
+	placed, err := net.Place(report.Input)
+	if err != nil {
+		return err
+	}
+	f, err := page.FieldOf(report, placed, c.r.URL.Query().Get("layer"), n[0], n[1])
+	if err != nil {
+		return asked(err)
+	}
+	return c.answerJSON(http.StatusOK, f)
+}
+
+// maxDescription bounds a network that a client describes.
+const maxDescription = 64 << 10
+
+// archOf works a network out that the client describes: a compact string, or a YAML or JSON description. It may be the name of one
+// that is built in, never a file's.
+func (c *call) archOf() error {
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	if len(body) > maxDescription {
+		return c.tooLarge(int64(len(body)))
+	}
+	net, err := describedNetwork(strings.TrimSpace(string(body)))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml is a description", "%s", clipLong(err.Error()))
+	}
+	return c.tellArch(net)
+}
+
+func describedNetwork(text string) (*arch.Network, error) {
+	switch {
+	case text == "":
+		return nil, errors.New("there is no network: the body is empty")
+	case strings.ContainsAny(text, "\n{"):
+		return arch.Decode(strings.NewReader(text))
+	case text[0] >= '0' && text[0] <= '9' || strings.Contains(text, ","):
+		return arch.Compact("yours", text, arch.ImageNetInput)
+	}
+	return arch.Builtin(text)
+}
