@@ -1,0 +1,76 @@
+// The address: #network=vgg16&layer=conv3_1&show=weights leads to one number, and says where the reader is.
+
+import { byID, calm } from "./dom.js";
+import { state, tell, when, rowOf, rows } from "./state.js";
+import { draw } from "./network.js";
+import { openNumber } from "./table.js";
+
+// Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
+const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", time: "time", build: "build", layer: "layer" };
+
+let own = ""; // what this page wrote itself
+
+const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+
+export async function startAddress() {
+  await follow(read());
+  addEventListener("hashchange", () => {
+    if (location.hash !== own && location.hash.includes("=")) follow(read());
+  });
+  when("layer report", write);
+}
+
+// follow shows what the address asks for.
+async function follow(asked) {
+  const model = state.models.find((m) => m.name === asked.network) ?? state.model;
+  if (model !== state.model) {
+    state.model = model;
+    tell("models");
+  }
+  const source = { input: asked.input, batch: asked.batch };
+  if (asked.build) source.build = asked.build;
+  else source.network = asked.network || model.name;
+  await draw(source);
+  if (!state.report) return;
+  const row = asked.layer && rowOf(state.report, asked.layer);
+  choose(row ? row.name : firstChoice());
+  if (!asked.show && !asked.layer) return;
+  const part = parts[asked.show];
+  if (part) {
+    state.show = asked.show;
+    tell("show");
+    go(part);
+  } else if (asked.show) {
+    openNumber(asked.layer, asked.show);
+  } else {
+    go("layer");
+  }
+}
+
+// firstChoice is the second convolution, which reads maps and not pixels, or whatever there is.
+function firstChoice() {
+  const all = rows(state.report);
+  return (all.filter((r) => r.kind === "conv")[1] ?? all[0]).name;
+}
+
+// choose makes a layer the one that is looked into.
+export function choose(name) {
+  state.layer = name;
+  tell("layer");
+}
+
+// go brings a part of the page into view.
+export function go(id) {
+  byID(id).scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+  byID(id).focus({ preventScroll: true });
+}
+
+// write keeps the address at what is shown, without a step in the browser's history.
+function write() {
+  if (!state.report || !state.source) return;
+  const { source } = state;
+  const all = { network: source.network, build: source.build, input: source.input, batch: source.batch, layer: state.layer };
+  const given = Object.entries(all).filter(([, v]) => v);
+  own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
+  history.replaceState(null, "", own);
+}

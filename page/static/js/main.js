@@ -1,0 +1,42 @@
+// The page's start: words, models, and what the address asks for.
+
+import * as api from "./api.js";
+import { startWords } from "./words.js";
+import { state, tell } from "./state.js";
+import { startTheme } from "./theme.js";
+import { startPicture } from "./picture.js";
+import { startAnswer } from "./answer.js";
+import { startWhy } from "./why.js";
+import { startNetwork } from "./network.js";
+import { startTable } from "./table.js";
+import { startLayer } from "./layer.js";
+import { startTime } from "./time.js";
+import { startBuild } from "./build.js";
+import { startAddress } from "./address.js";
+
+async function start() {
+  try {
+    const told = await api.models();
+    state.models = told.models;
+    state.networks = told.networks;
+    state.model = told.models[0];
+  } catch (error) {
+    api.complain(error, start);
+    return;
+  }
+  tell("models");
+  await startAddress();
+  document.body.dataset.ready = "true";
+}
+
+await startWords();
+startTheme();
+startPicture();
+startAnswer();
+startWhy();
+startNetwork();
+startTable();
+startLayer();
+startTime();
+startBuild();
+await start();
