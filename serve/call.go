@@ -93,11 +93,16 @@ func (c *call) pathModel() (*model, error) {
 
 // admit takes so many images of a model up to a layer into the queue, by their cost.
 func (c *call) admit(m *model, layer string, images int) error {
+	return c.enterWork(int64(images) * m.costUntil(layer))
+}
+
+// enterWork admits work by its multiply-accumulates.
+func (c *call) enterWork(cost int64) error {
 	l := c.loaded.Load()
 	if l == nil { // closed meanwhile
 		return errClosed
 	}
-	work, err := l.work.Enter(int64(images) * m.costUntil(layer))
+	work, err := l.work.Enter(cost)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/explain"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/page"
 	"github.com/vggo/vggo/vision"
@@ -399,4 +400,119 @@ func describedNetwork(text string) (*arch.Network, error) {
 		return arch.Compact("yours", text, arch.ImageNetInput)
 	}
 	return arch.Builtin(text)
+}
+
+// heatTold is where in the picture a class was seen.
+type heatTold struct {
+	Layer  string    `json:"layer,omitempty"` // of Grad-CAM
+	Class  int       `json:"class"`
+	Width  int       `json:"width"`
+	Height int       `json:"height"`
+	Heat   []float32 `json:"heat"`             // row by row, 1 where it is most, 0 where it is none or speaks against the class
+	Passes int       `json:"passes,omitempty"` // images of occlusion
+	Side   int       `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
+}
+
+// tellHeat answers with a heat map, its largest value made 1.
+func (c *call) tellHeat(h *explain.Heat, told heatTold) error {
+	most := h.Most()
+	told.Layer, told.Class, told.Width, told.Height = h.Layer, h.Class.Index, h.Width, h.Height
+	told.Heat = make([]float32, len(h.Values))
+	for i, v := range h.Values {
+		if v > 0 && most > 0 {
+			told.Heat[i] = v / most
+		}
+	}
+	return c.answerJSON(http.StatusOK, told)
+}
+
+// visitClass finds what was kept of a picture, its model, and the class that the URL names; without it the answer's.
+func (c *call) visitClass() (*page.Visit, *model, int, error) {
+	v, err := c.visit()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	class, err := c.number("class", -1)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	m, err := c.model(v.Name)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if class < -1 || class >= m.classes.C {
+		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.classes.C-1, class)
+	}
+	return v, m, class, nil
+}
+
+// gradCAM tells where the evidence for a class lies in a layer's maps.
+func (c *call) gradCAM() error {
+	v, m, class, err := c.visitClass()
+	if err != nil {
+		return err
+	}
+	layer := c.r.URL.Query().Get("layer")
+	if layer == "" {
+		if layer, err = explain.LastMap(m.Model); err != nil {
+			return unexplained(err)
+		}
+	}
+	cost, bytes, err := m.GradientCost(layer)
+	if err != nil {
+		return unexplained(err)
+	}
+	if err := c.enterWork(cost); err != nil {
+		return err
+	}
+	if err := c.bytes.Add(bytes); err != nil {
+		return err
+	}
+	var heat *explain.Heat
+	err = c.alone(cost, func(ctx context.Context) (err error) {
+		heat, err = explain.GradCAM(ctx, m.Model, v.Image, layer, class)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.tellHeat(heat, heatTold{})
+}
+
+// unexplained is the refusal of a layer or a network that cannot be explained.
+func unexplained(err error) error {
+	return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(err.Error()))
+}
+
+// occlusion covers one part of the picture after another, and tells where that costs the class most. Other requests are computed
+// between its passes.
+func (c *call) occlusion() error {
+	v, m, class, err := c.visitClass()
+	if err != nil {
+		return err
+	}
+	// A quarter of the picture's side at a time, in steps of half of that: 7 by 7 places, which one request's share of the work allows.
+	side := max(min(m.Input.H, m.Input.W)/4, 1)
+	o := explain.Occluder{Size: side, Stride: max(side/2, 1)}
+	passes, err := o.Passes(m.Model)
+	if err != nil {
+		return unexplained(err)
+	}
+	if err := c.enterWork(int64(passes) * m.cost); err != nil {
+		return err
+	}
+	if err := c.bytes.Add(int64(m.Batch()+2) * 4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
+		return err
+	}
+	start := time.Now()
+	heat, err := explain.Occlusion(c.ctx, m.Model, v.Image, o, class, nil)
+	c.work.Leave()
+	c.spend("network", time.Since(start))
+	if err != nil {
+		if c.ctx.Err() != nil {
+			return context.Cause(c.ctx)
+		}
+		return err
+	}
+	return c.tellHeat(heat, heatTold{Passes: passes, Side: side})
 }

@@ -53,6 +53,8 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/maps", (*call).insideMaps)
 	route("GET /v1/inside/{id}/map", (*call).insideMap)
 	route("GET /v1/inside/{id}/cell", (*call).insideCell)
+	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
+	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
 	s.servePage(handle)
 
 	mux.Handle("/", s.handle(func(c *call) error {
