@@ -69,7 +69,8 @@ export function go(id) {
 function write() {
   if (!state.report || !state.source) return;
   const { source } = state;
-  const all = { network: source.network, build: source.build, input: source.input, batch: source.batch, layer: state.layer };
+  const build = source.build?.includes("\n") ? undefined : source.build; // a description is too long for an address
+  const all = { network: source.network, build, input: source.input, batch: source.batch, layer: state.layer };
   const given = Object.entries(all).filter(([, v]) => v);
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
   history.replaceState(null, "", own);

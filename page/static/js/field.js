@@ -1,0 +1,83 @@
+// What a cell sees: its receptive field on the picture, and how that grew layer by layer.
+
+import * as api from "./api.js";
+import { byID, el, svg, calm } from "./dom.js";
+import { t, count } from "./words.js";
+import { state, when } from "./state.js";
+
+let asking = new AbortController();
+let field = null;
+let step = 0;
+let timer = null;
+
+export function startField() {
+  when("cell", ask);
+}
+
+// showField makes the picture ready; ask draws the field once a cell is pointed at.
+export function showField() {
+  clearInterval(timer);
+  const { input } = state.model;
+  byID("field-figure").replaceChildren(
+    el("h3", {}, t("field.title")),
+    el("div", { class: "pad still" },
+      el("img", { src: api.inputURL(state.visit.id), alt: t("see.alt"), id: "field-picture" }),
+      svg("svg", { id: "field", viewBox: `0 0 ${input.w} ${input.h}`, preserveAspectRatio: "none", "aria-hidden": "true" })),
+    el("figcaption", { id: "field-caption", "aria-live": "polite" }),
+    el("label", { class: "field wide" }, el("span", {}, t("field.walk")),
+      el("input", { type: "range", id: "field-step", min: 0, max: 0, value: 0, oninput: (event) => { clearInterval(timer); step = Number(event.target.value); draw(); } })),
+    el("div", { class: "row" }, el("button", { type: "button", id: "field-play", onclick: play }, t("field.play"))),
+    el("details", {}, el("summary", {}, t("field.how")), el("ol", { id: "field-way", class: "way" })));
+}
+
+async function ask() {
+  if (!byID("field")) return;
+  asking.abort();
+  asking = new AbortController();
+  clearInterval(timer);
+  const { layer, cell, model } = state;
+  try {
+    field = await api.field(model.name, { layer, y: cell.y, x: cell.x }, asking.signal);
+  } catch (error) {
+    return api.complain(error);
+  }
+  const slider = byID("field-step");
+  if (!slider) return;
+  step = Math.max(field.steps.length - 1, 0);
+  slider.max = step;
+  slider.value = step;
+  byID("field-way").replaceChildren(...(field.way ?? []).map((w) => el("li", {}, `${w.name}: `, el("code", {}, w.formula))));
+  draw();
+}
+
+// draw shows the boxes up to the step, the last one lit.
+function draw() {
+  if (!field) return;
+  const { input } = state.model;
+  const shown = field.steps.slice(0, step + 1);
+  const [x0, y0, x1, y1] = shown.at(-1)?.box ?? field.box;
+  const dark = `M0 0H${input.w}V${input.h}H0z M${x0} ${y0}V${y1}H${x1}V${y0}z`;
+  const box = (b, kind) => svg("rect", { class: kind, x: b[0], y: b[1], width: Math.max(b[2] - b[0], 0), height: Math.max(b[3] - b[1], 0), "vector-effect": "non-scaling-stroke" });
+  const node = byID("field");
+  node.replaceChildren(svg("path", { class: "dark", d: dark, "fill-rule": "evenodd" }), ...shown.slice(0, -1).map((s) => box(s.box, "grew")), box([x0, y0, x1, y1], "sees"));
+  node.dataset.box = [x0, y0, x1, y1].join(",");
+  const last = shown.at(-1);
+  byID("field-step").value = step;
+  byID("field-step").setAttribute("aria-valuetext", last?.layer ?? "");
+  byID("field-caption").textContent = last
+    ? t(x1 - x0 < last.size || y1 - y0 < last.size ? "field.clipped" : "field.sees", { layer: last.layer, size: count(last.size), h: y1 - y0, w: x1 - x0 })
+    : t("field.pixel");
+}
+
+// play lets the field grow from the pixels up.
+function play() {
+  clearInterval(timer);
+  if (!field) return;
+  step = 0;
+  draw();
+  timer = setInterval(() => {
+    if (step >= field.steps.length - 1 || !byID("field")) return clearInterval(timer);
+    step++;
+    draw();
+  }, calm() ? 1200 : 600);
+}
