@@ -115,6 +115,7 @@ func Analyze(n *Network, input Shape, batch int) (*Report, error) {
 		}
 		l.Intensity = float64(l.FLOPs) * float64(batch) / float64(sum.plus(l.Weights*bytesPerValue, through))
 		l.Formulas = formulas(placed, fields, i)
+		l.Formulas.costFormulas(&l, batch)
 		r.Layers = append(r.Layers, l)
 		r.Total.add(&sum, l)
 		if sum.times(r.Total.FLOPs, int64(batch)); sum.overflow {

@@ -9,6 +9,10 @@ type Formulas struct {
 	Weights string `json:"weights,omitempty"` // biases not counted, as in the article
 	MACs    string `json:"macs,omitempty"`    // output height * width * weights
 	Field   string `json:"field,omitempty"`   // (field before) + (kernel-1)*(jump before)
+	// Activations are bytes: images * height * width * channels * 4. Only layers that are not in place have any.
+	Activations string `json:"activations,omitempty"`
+	// Intensity is FLOPs of the batch by the bytes of weights, input and output: 2*MACs*images/(4*weights + 4*input + 4*output).
+	Intensity string `json:"intensity,omitempty"`
 }
 
 func formulas(placed []Placed, fields []Field2, i int) Formulas {
@@ -25,6 +29,21 @@ func formulas(placed []Placed, fields []Field2, i int) Formulas {
 		f.MACs = fmt.Sprintf("%d*%d*%d = %d", p.Out.H, p.Out.W, weights, int64(p.Out.H)*int64(p.Out.W)*weights)
 	}
 	return f
+}
+
+// costFormulas adds what depends on the number of images.
+func (f *Formulas) costFormulas(l *LayerReport, batch int) {
+	images := ""
+	if batch > 1 {
+		images = fmt.Sprintf("%d*", batch)
+	}
+	values := func(s Shape) string { return fmt.Sprintf("%s%d*%d*%d", images, s.H, s.W, s.C) }
+	if !l.InPlace {
+		f.Activations = fmt.Sprintf("%s*%d = %d", values(l.Out), bytesPerValue, l.ActivationBytes)
+	}
+	if l.MACs > 0 {
+		f.Intensity = fmt.Sprintf("%s2*%d/(%d*(%d+%s+%s)) = %.1f", images, l.MACs, bytesPerValue, l.Weights, values(l.In), values(l.Out), l.Intensity)
+	}
 }
 
 // sizeFormula gives one formula where height and width agree, else both, height first.

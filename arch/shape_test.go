@@ -140,6 +140,9 @@ func TestFormulasOfUnequalAxes(t *testing.T) {
 		Weights: "(3*5*4/2)*6 = 180",
 		MACs:    "10*6*180 = 10800",
 		Field:   "1+(3-1)*1 = 3, 1+(5-1)*1 = 5",
+		// 21600 FLOP by 4560 bytes.
+		Activations: "10*6*6*4 = 1440",
+		Intensity:   "2*10800/(4*(180+10*15*4+10*6*6)) = 4.7",
 	}
 	if got := r.Layers[0].Formulas; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
