@@ -108,7 +108,7 @@ function picture() {
     ["macs", t("network.bar.macs"), (p) => p.macs_per_image ?? 0],
   ];
   if (timed) bars.push(["time", t("network.bar.time"), (p) => (p.name && stageOf(p.name)?.layers[0] === p.name ? stageOf(p.name).seconds : 0)]);
-  const full = Math.max(width, x + 40);
+  const full = x + 40;
   const height = barTop + barRow * bars.length + 6;
   const drawing = svg("svg", { viewBox: `0 0 ${full} ${height}`, width: full, height, role: "group", "aria-label": t("network.title") });
   for (const p of plates) drawing.append(box(p, pixel));
@@ -151,7 +151,7 @@ function barRowOf(drawing, plates, top, kind, title, value) {
     if (!share) continue;
     const w = Math.min(Math.max(p.length, 9), 26);
     const h = Math.max(1, (barHeight * value(p)) / most);
-    drawing.append(svg("rect", { class: `bar ${kind}`, x: p.x - w / 2, y: base - h, width: w, height: h }));
+    drawing.append(svg("rect", { class: `stick ${kind}`, x: p.x - w / 2, y: base - h, width: w, height: h }));
     if (share >= 0.01) drawing.append(svg("text", { class: "share", x: p.x, y: base - h - 3, "text-anchor": "middle" }, percent(share, 0)));
   }
 }
