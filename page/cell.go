@@ -23,13 +23,13 @@ type Cell struct {
 
 	Window *Window `json:"window,omitempty"` // of a convolution or a pooling
 	// Convolutions and fully connected layers.
-	Inputs  int         `json:"inputs,omitempty"`   // channels that are read: those of the group
-	FirstIn int         `json:"first_in,omitempty"` // the first of them
-	Sums    []float64   `json:"sums,omitempty"`     // of a convolution: what each input channel adds
-	In      int         `json:"in,omitempty"`       // the input channel shown by Patch and Weights
+	Inputs  int         `json:"inputs"`         // channels that are read: those of the group
+	FirstIn int         `json:"first_in"`       // the first of them
+	Sums    []float64   `json:"sums,omitempty"` // of a convolution: what each input channel adds
+	In      int         `json:"in"`             // the input channel shown by Patch and Weights
 	Weights [][]float32 `json:"weights,omitempty"`
 	Terms   []Term      `json:"terms,omitempty"` // of a fully connected layer: the largest products
-	Rest    float64     `json:"rest,omitempty"`  // the sum of all others
+	Rest    float64     `json:"rest"`            // the sum of all others
 	Bias    *float32    `json:"bias,omitempty"`
 	Sum     float64     `json:"sum"` // with the bias
 	Norm    *Norm       `json:"norm,omitempty"`

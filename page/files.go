@@ -28,7 +28,7 @@ type File struct {
 	ETag string // by its content
 }
 
-// Files are all of the page's files by their paths: "index.html", "js/main.js".
+// Files are all of the page's files by their names, whatever their folders: "index.html", "main.js".
 func Files() map[string]File {
 	files := map[string]File{}
 	root, _ := fs.Sub(static, "static") // it is embedded under this name, and none of it fails to be read
@@ -36,7 +36,7 @@ func Files() map[string]File {
 		if !d.IsDir() {
 			text, _ := fs.ReadFile(root, name)
 			sum := sha256.Sum256(text)
-			files[name] = File{text, kinds[path.Ext(name)], `"` + hex.EncodeToString(sum[:12]) + `"`}
+			files[path.Base(name)] = File{text, kinds[path.Ext(name)], `"` + hex.EncodeToString(sum[:12]) + `"`}
 		}
 		return nil
 	})

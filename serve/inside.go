@@ -26,7 +26,7 @@ import (
 func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
 	files := page.Files()
 	handle("GET /{$}", files["index.html"])
-	handle("GET /page/{file...}", s.handle(func(c *call) error {
+	handle("GET /page/{file}", s.handle(func(c *call) error {
 		name := c.r.PathValue("file")
 		file, ok := files[name]
 		if !ok {
@@ -458,6 +458,11 @@ func (c *call) gradCAM() error {
 			return unexplained(err)
 		}
 	}
+	for _, p := range m.placed {
+		if p.Name == layer && p.Out.H == 1 && p.Out.W == 1 {
+			return refuse(http.StatusBadRequest, "bad_request", "a convolution or a pooling has", "%s has no map", layer)
+		}
+	}
 	cost, bytes, err := m.GradientCost(layer)
 	if err != nil {
 		return unexplained(err)
@@ -491,10 +496,19 @@ func (c *call) occlusion() error {
 	if err != nil {
 		return err
 	}
-	// A quarter of the picture's side at a time, in steps of half of that: 7 by 7 places, which one request's share of the work allows.
+	// A quarter of the picture's side at a time, in steps of half of that, or larger ones until it is a part of the work that the
+	// server takes on.
 	side := max(min(m.Input.H, m.Input.W)/4, 1)
 	o := explain.Occluder{Size: side, Stride: max(side/2, 1)}
+	l := c.loaded.Load()
+	if l == nil { // closed meanwhile
+		return errClosed
+	}
 	passes, err := o.Passes(m.Model)
+	for err == nil && o.Stride < side && int64(passes)*m.cost > l.work.Budget()/2 {
+		o.Stride++
+		passes, err = o.Passes(m.Model)
+	}
 	if err != nil {
 		return unexplained(err)
 	}

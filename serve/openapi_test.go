@@ -28,7 +28,7 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{numpyType, "image/svg+xml", "text/csv", "text/markdown", "application/yaml", "text/html", "image/png"} {
+	for _, kind := range []string{numpyType, "image/svg+xml", "text/csv", "text/markdown", "application/yaml", "text/html", "text/css", "text/javascript", "image/png", "image/jpeg"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 	}
 	return doc, doc.Validate(loader.Context)
@@ -124,7 +124,6 @@ func TestOpenAPI(t *testing.T) {
 			if strings.HasSuffix(path, "/") {
 				path += "{$}" // ServeMux's word for no more than that
 			}
-			path = strings.Replace(path, "{file}", "{file...}", 1) // and for whatever is left
 			described = append(described, method+" "+path)
 		}
 	}

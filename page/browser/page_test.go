@@ -455,7 +455,7 @@ func TestDrop(t *testing.T) {
 	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.js(`(async () => {
-		const blob = await (await fetch("/page/examples/boot.png")).blob();
+		const blob = await (await fetch("/page/boot.png")).blob();
 		const data = new DataTransfer();
 		data.items.add(new File([blob], "boot.png", {type: "image/png"}));
 		document.getElementById("drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));

@@ -38,7 +38,7 @@ function show() {
   const step = (to, word, id) => el("button", { type: "button", id, disabled: !all[to], onclick: () => { choose(all[to].name); byID(id).focus(); } }, t(word, { name: all[to]?.name ?? "" }));
   const note = byID("layer-note");
   const look = Boolean(ownModel() && state.visit && stageOf(row.name));
-  note.textContent = look ? t(`layer.does.${row.kind}`) : t(!ownModel() ? "layer.other" : !state.visit ? "layer.nopicture" : "layer.handson");
+  note.textContent = look ? t(`layer.does.${row.kind}`) : t(!ownModel() ? "layer.other" : !state.visit ? "layer.nopicture" : row.kind === "softmax" ? "layer.softmax" : "layer.handson");
   byID("layer-card").replaceChildren(
     el("div", { class: "row spread" },
       el("dl", { class: "facts" },

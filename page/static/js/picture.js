@@ -6,7 +6,7 @@ import { t, percent } from "./words.js";
 import { state, tell, when } from "./state.js";
 
 const examples = ["cat", "owl", "hotdog", "boot"];
-const file = (name) => `/page/examples/${name}.${name === "boot" ? "png" : "jpg"}`;
+const file = (name) => `/page/${name}.${name === "boot" ? "png" : "jpg"}`;
 
 export function startPicture() {
   const drop = byID("drop");

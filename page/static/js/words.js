@@ -10,7 +10,7 @@ let language = "en";
 export const languages = ["en", "zh"];
 
 async function load(name) {
-  const answer = await fetch(`/page/words/${name}.json`);
+  const answer = await fetch(`/page/${name}.json`);
   return answer.json();
 }
 

@@ -1,0 +1,96 @@
+package page
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestWeight: the whole page, its pictures included, is small.
+func TestWeight(t *testing.T) {
+	total := 0
+	for name, f := range Files() {
+		total += len(f.Text)
+		if f.Kind == "" {
+			t.Errorf("%s has no media type", name)
+		}
+	}
+	if total > 500_000 {
+		t.Errorf("the page weighs %d bytes", total)
+	}
+	t.Logf("%d bytes", total)
+}
+
+// TestNoOtherHost: nothing in the page's files leads a browser to load from elsewhere, and no script or style stands in the HTML.
+func TestNoOtherHost(t *testing.T) {
+	other := regexp.MustCompile(`(?:src|href)="(?:https?:)?//|url\(|@import|import\([^)]*//`)
+	inline := regexp.MustCompile(`<script>|<style|\son[a-z]+="|\sstyle="`)
+	for name, f := range Files() {
+		if strings.HasPrefix(f.Kind, "image/") {
+			continue
+		}
+		if found := other.Find(f.Text); found != nil {
+			t.Errorf("%s: %s", name, found)
+		}
+		if strings.HasSuffix(name, ".html") && inline.Match(f.Text) {
+			t.Errorf("%s: %s", name, inline.Find(f.Text))
+		}
+	}
+}
+
+// TestWords: both languages have the same words with the same values in them, every word that is used exists, and none is idle.
+func TestWords(t *testing.T) {
+	files := Files()
+	read := func(name string) map[string]string {
+		words := map[string]string{}
+		if err := json.Unmarshal(files[name+".json"].Text, &words); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return words
+	}
+	en, zh := read("en"), read("zh")
+	if a, b := slices.Sorted(maps.Keys(en)), slices.Sorted(maps.Keys(zh)); !slices.Equal(a, b) {
+		for _, key := range append(a, b...) {
+			if (en[key] == "") != (zh[key] == "") {
+				t.Errorf("%s is in one language", key)
+			}
+		}
+	}
+	value := regexp.MustCompile(`\{\w+\}`)
+	for key := range en {
+		a, b := value.FindAllString(en[key], -1), value.FindAllString(zh[key], -1)
+		slices.Sort(a)
+		slices.Sort(b)
+		if !slices.Equal(a, b) {
+			t.Errorf("%s has %v in English, %v in Chinese", key, a, b)
+		}
+	}
+	used := map[string]bool{}
+	var begun []string // keys that end in a value: t(`col.${q}`)
+	literal := regexp.MustCompile("[\"`]([a-z][a-zA-Z0-9]*(?:\\.[a-zA-Z0-9_]+)*)[\"`]")
+	template := regexp.MustCompile("`([a-z][a-z.]*\\.)\\$\\{")
+	for name, f := range files {
+		if !strings.HasSuffix(name, ".js") && !strings.HasSuffix(name, ".html") {
+			continue
+		}
+		for _, m := range literal.FindAllSubmatch(f.Text, -1) {
+			used[string(m[1])] = true
+		}
+		for _, m := range template.FindAllSubmatch(f.Text, -1) {
+			begun = append(begun, string(m[1]))
+		}
+		for _, m := range regexp.MustCompile(`data-t(?:-label)?="([^"]+)"|\bt\("([^"]+)"`).FindAllSubmatch(f.Text, -1) {
+			if key := string(m[1]) + string(m[2]); en[key] == "" {
+				t.Errorf("%s says %q, which is in no dictionary", name, key)
+			}
+		}
+	}
+	for key := range en {
+		if !used[key] && !slices.ContainsFunc(begun, func(b string) bool { return strings.HasPrefix(key, b) }) {
+			t.Errorf("nothing says %q", key)
+		}
+	}
+}
