@@ -136,9 +136,17 @@ func value[T any](b *tab, expression string) T {
 	b.Helper()
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
-		b.Fatalf("%s: %v", expression, err)
+		b.Fatalf("%.300s: %.300v", expression, err)
 	}
 	return v
+}
+
+// run runs a script that is no expression.
+func (b *tab) run(script string) {
+	b.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[chromedp.Void](script)); err != nil {
+		b.Fatalf("%.300v", err)
+	}
 }
 
 // js evaluates an expression for its effect.
@@ -207,7 +215,7 @@ func (b *tab) keys(keys string, options ...chromedp.KeyOption) {
 // focused is the element that has the focus, in short.
 func (b *tab) focused() string {
 	b.Helper()
-	return value[string](b, `(() => { const e = document.activeElement; return e.id || e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
+	return value[string](b, `(() => { const e = document.activeElement; return e.id || (e.className === "number" && e.className) || e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
 }
 
 // dark makes the browser prefer dark pages, or light ones.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -295,11 +296,15 @@ func TestWrongFile(t *testing.T) {
 
 // TestServerGoesAway: a server that ends is told of; when it is back the page goes on, and a picture that it has forgotten is sent again.
 func TestServerGoesAway(t *testing.T) {
-	s := serve.New(serve.Config{Models: []serve.Source{tiny()}})
-	if err := s.Load(t.Context()); err != nil {
-		t.Fatal(err)
+	load := func() *serve.Server {
+		s := serve.New(serve.Config{Models: []serve.Source{tiny()}})
+		if err := s.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
 	}
-	defer s.Close()
+	s := load()
 	listen := func(at string) (*http.Server, string) {
 		listener, err := net.Listen("tcp", at)
 		if err != nil {
@@ -319,17 +324,10 @@ func TestServerGoesAway(t *testing.T) {
 	if got := b.text("#classes"); !strings.Contains(got, "Ankle boot") {
 		t.Errorf("what was on the page is gone: %q", got)
 	}
-	other := serve.New(serve.Config{Models: []serve.Source{tiny()}}) // which knows nothing of the picture
-	if err := other.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	old := s
-	s = other
-	_ = old
+	s = load() // which knows nothing of the picture
 	web, _ = listen(at)
 	defer web.Close()
-	b.click("[data-layer=pool1]") // the maps are asked for under an id that this server never gave
+	b.click("[data-row=pool1] button") // the maps are asked for under an id that this server never gave
 	b.until(`document.getElementById("map")?.dataset.layer === "pool1" && document.getElementById("alert").hidden`)
 }
 
@@ -466,6 +464,47 @@ func TestDrop(t *testing.T) {
 	}
 }
 
+// TestArticle: each number of docs/article.md that leads to the page is found there, in both languages' pages.
+func TestArticle(t *testing.T) {
+	_, web := serving(t, tiny())
+	b := open(t, web.URL, "/", 1280, 900)
+	link := regexp.MustCompile(`\[` + "`?" + `([^\]` + "`" + `]+)` + "`?" + `\]\(http://localhost:8080/(#[^)]+)\)`)
+	seen := map[string]bool{}
+	for _, name := range []string{"article.md", "article.zh-CN.md"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		links := link.FindAllSubmatch(text, -1)
+		if len(links) < 30 {
+			t.Errorf("%s leads to the page %d times", name, len(links))
+		}
+		for _, m := range links {
+			number, at := string(m[1]), string(m[2])
+			if seen[number+at] {
+				continue
+			}
+			seen[number+at] = true
+			b.navigate("/" + at)
+			if !strings.Contains(at, "show=") {
+				b.until(fmt.Sprintf(`document.getElementById("layer-title").textContent.includes(%s)`, quote(number)))
+				continue
+			}
+			b.until(`document.getElementById("formula").open`)
+			if got := b.text("#formula"); !strings.Contains(got, number) {
+				t.Errorf("%s: %s is not at %s: %q", name, number, at, got)
+			}
+		}
+	}
+	// Another address while the page is open.
+	b.js(`document.getElementById("formula").close()`)
+	b.js(`(() => { location.hash = "network=vgg16&layer=fc6&show=weights" })()`)
+	b.until(`document.getElementById("formula").open && document.getElementById("formula").innerText.includes("7*7*512*4096 = 102760448")`)
+	// The receptive field goes down to the pixels, as the article does.
+	b.navigate("/#network=vgg16&layer=conv5_3&show=field")
+	b.until(`document.querySelector("#formula .way")?.textContent.includes("= 196")`)
+}
+
 // TestAxe asks axe-core, whose script VGGO_AXE names, in both languages, light and dark, wide and narrow.
 func TestAxe(t *testing.T) {
 	path := os.Getenv("VGGO_AXE")
@@ -480,7 +519,7 @@ func TestAxe(t *testing.T) {
 	b := open(t, web.URL, "/", 1280, 900)
 	look := func(when string) {
 		t.Helper()
-		b.js(string(script) + "\n;window.axe")
+		b.run(string(script))
 		found := value[[]struct{ ID, Help, Where string }](b, `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    ")})))`)
 		for _, f := range found {
 			t.Errorf("%s: %s: %s\n    %s", when, f.ID, f.Help, f.Where)

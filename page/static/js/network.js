@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byID, el, svg, rove, later } from "./dom.js";
 import { t, count, percent, size } from "./words.js";
-import { state, tell, when, rows, stageOf, ownModel } from "./state.js";
+import { state, tell, when, rows, kinds, stageOf, ownModel } from "./state.js";
 import { choose, go } from "./address.js";
 
 // The drawing's measures, in its own units.
@@ -15,11 +15,6 @@ const barTop = nameTop + 84;
 const barRow = 58;
 const barHeight = 34;
 const depth = { x: 0.3, y: 0.24 }; // how far a pixel of width goes right and up
-
-const kinds = {
-  conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool",
-  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other",
-};
 
 export function startNetwork() {
   when("models language", showChoices);
@@ -132,10 +127,10 @@ function box(p, pixel) {
     svg("path", { class: "face side", d: `M${x1} ${y0}l${dx} ${-dy}v${h}l${-dx} ${dy}z` }),
     svg("path", { class: "face front", d: `M${x0} ${y0}H${x1}V${y1}H${x0}z` }),
     svg("text", { class: "name", transform: `translate(${p.x + 4} ${nameTop}) rotate(-90)`, "text-anchor": "end" },
-      p.name || t("network.picture"), svg("tspan", { class: "channels", dx: 5 }, String(p.out.c))),
+      p.name || t("network.picture"), svg("tspan", { class: "channels" }, ` ${p.out.c}`)),
   ];
   if (!p.name) return svg("g", { class: "box k-input" }, svg("title", {}, `${t("network.picture")} ${size(p.out)}`), faces);
-  const words = t("network.box", { name: p.name, operation: p.operation, size: size(p.out), params: count(p.weights + p.biases), macs: count(p.macs_per_image) });
+  const words = t("network.box", { name: p.name, c: p.out.c, operation: p.operation, size: size(p.out), params: count(p.weights + p.biases), macs: count(p.macs_per_image) });
   return svg("g", { class: `box k-${kind}`, role: "button", tabindex: -1, "data-layer": p.name, "aria-label": words }, svg("title", {}, words), faces);
 }
 

@@ -29,6 +29,12 @@ export function tell(kind) {
   for (const todo of listeners.get(kind) ?? []) todo();
 }
 
+// kinds are the few that operations are drawn as.
+export const kinds = {
+  conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool",
+  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other",
+};
+
 // rows are the report's layers that have an output of their own, each with those in place after it, as vggo arch's table.
 export function rows(report) {
   const all = [];

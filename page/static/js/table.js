@@ -1,8 +1,9 @@
 // Every number of the network, as vggo arch --json tells it, and how each is worked out, in its formulas.
 
+import * as api from "./api.js";
 import { byID, el, calm } from "./dom.js";
-import { t, has, count, bytes, size } from "./words.js";
-import { state, when, rows } from "./state.js";
+import { t, has, count, percent, bytes, size } from "./words.js";
+import { state, when, rows, kinds } from "./state.js";
 import { choose, go } from "./address.js";
 
 // columns are the quantities of a layer: their path in its JSON, and how they are written.
@@ -42,7 +43,7 @@ const at = (object, path) => path.split(".").reduce((o, key) => o?.[key], object
 function number(layer, quantity, path, write, source) {
   const value = at(source, path);
   const blank = value === 0 || value === undefined;
-  if (blank && quantity !== "parameters") return el("span", { class: "blank", "data-layer": layer, "data-path": path, "data-value": "0", "aria-label": "0" }, "");
+  if (blank && quantity !== "parameters") return el("span", { class: "blank", "data-layer": layer, "data-path": path, "data-value": "0" }, "");
   const plain = typeof value === "object" ? JSON.stringify(value) : String(value);
   return el("button", {
     type: "button", class: "number", "data-layer": layer, "data-path": path, "data-value": plain, "data-show": quantity,
@@ -124,13 +125,29 @@ function totalLines(report, quantity) {
   switch (quantity) {
     case "parameters":
     case "weights":
-    case "biases": return [sum([total.weights, total.biases], total.parameters)];
-    case "macs": return [t("formula.macs.flops", { n: count(total.flops_per_image) })];
+    case "biases": return [sum([total.weights, total.biases], total.parameters), ...byKind(report, "weights", total.weights)];
+    case "macs": return [...byKind(report, "macs_per_image", total.macs_per_image), t("formula.macs.flops", { n: count(total.flops_per_image) })];
     case "infer": return [sum([memory.parameter_bytes, memory.infer_activation_bytes], memory.infer_bytes)];
     case "train": return [sum([memory.parameter_bytes, memory.train_activation_bytes, memory.train_parameter_gradient_bytes, memory.train_activation_gradient_bytes], memory.train_bytes)];
     case "activations": return [t("formula.exact", { n: count(total.activation_bytes) })];
   }
   return [];
+}
+
+// byKind says how a total falls on kinds of layers.
+function byKind(report, quantity, total) {
+  const sums = new Map();
+  for (const l of report.layers) if (l[quantity]) sums.set(l.kind, (sums.get(l.kind) ?? 0) + l[quantity]);
+  return [...sums].map(([kind, n]) => t("formula.kind", { kind: t(`kind.${kinds[kind]}`), quantity: t(`kindof.${quantity}`), n: count(n), share: percent(n / total) }));
+}
+
+// way adds the arithmetic from a layer down to the pixels, where the network has a name to ask for it by.
+async function way(dialog, layer) {
+  const { source } = state;
+  if (source.build) return;
+  const told = await api.field(source.network, { layer, input: source.input });
+  if (dialog.dataset.layer !== layer || dialog.dataset.show !== "field" || !told.way?.length) return;
+  dialog.querySelector("form").before(el("details", {}, el("summary", {}, t("field.how")), el("ol", { class: "way" }, told.way.map((w) => el("li", {}, `${w.name}: `, el("code", {}, w.formula))))));
 }
 
 // explain opens the formula of a number.
@@ -149,4 +166,5 @@ function explain(layer, quantity) {
     ...lines(layer, quantity).filter(Boolean).map((line, i) => el("p", { class: i === 0 && /[=]/.test(line) ? "formula" : "note" }, line)),
     el("form", { method: "dialog" }, el("button", { class: "primary", autofocus: true }, t("close"))));
   if (!dialog.open) dialog.showModal();
+  if (quantity === "field") way(dialog, layer).catch(api.complain);
 }
