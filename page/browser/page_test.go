@@ -431,7 +431,6 @@ func TestPhone(t *testing.T) {
 	if w := value[int](b, `document.documentElement.scrollWidth`); w > 390 {
 		t.Errorf("the page is %d pixels wide", w)
 	}
-	b.shot("page-phone.jpg")
 	tour(b, boot, true)
 }
 

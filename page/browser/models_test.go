@@ -1,0 +1,140 @@
+package browser
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/serve"
+)
+
+// TestVGG16 looks into VGG-16 at 224 by 224, whose maps take 60 MB a picture: the page stays as quick as with a small network.
+func TestVGG16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("VGG-16 takes 900 MB")
+	}
+	_, web := serving(t, serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
+		return vggo.New("vgg16", vggo.Options{Seed: 1, Threads: 2})
+	}})
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("[data-example=cat]")
+	b.answered()
+	if got := b.text("#sure"); got == "" {
+		t.Error("the page does not say that random weights mean nothing")
+	}
+	b.until(`document.getElementById("map") && document.getElementById("working")`)
+	slowest, of := 0.0, ""
+	for _, layer := range layers(b) {
+		if layer == "softmax" {
+			continue
+		}
+		took := value[float64](b, fmt.Sprintf(`(async () => {
+			const start = performance.now();
+			document.querySelector("#table [data-row=%s] button").click();
+			const there = () => document.querySelector("#panel-maps .map") && document.getElementById("map")?.dataset.layer === %s;
+			while (!there()) await new Promise((r) => setTimeout(r, 5));
+			return performance.now() - start;
+		})()`, layer, quote(layer)))
+		if took > slowest {
+			slowest, of = took, layer
+		}
+	}
+	t.Logf("from the click to the maps: %.0f ms at most, in %s", slowest, of)
+	if os.Getenv("VGGO_PAGE_TIMED") != "" && slowest > 1000 { // only where nothing else runs
+		t.Errorf("the maps of %s are there %.0f ms after the click", of, slowest)
+	}
+	cell(b)
+	field(b)
+	filters(b)
+	b.click("input[name=overlay][value=gradcam]")
+	b.until(`!document.getElementById("heat").hidden`)
+	b.js(`document.getElementById("network").scrollIntoView()`)
+	b.shot("page-vgg16.jpg")
+}
+
+// TestTrained trains a network on Fashion-MNIST for a moment, serves what came of it and looks into it.
+func TestTrained(t *testing.T) {
+	data := os.Getenv("VGGO_TESTDATA")
+	if data == "" {
+		t.Skip("VGGO_TESTDATA is not set: no Fashion-MNIST to train on")
+	}
+	if testing.Short() {
+		t.Skip("it trains a network")
+	}
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	train := exec.CommandContext(t.Context(), "go", "run", "github.com/vggo/vggo/cmd/vggo", "train", filepath.Join(data, "fashion-mnist"), "--recipe", "fashion-mnist", "--model", "28x28x1:8b,M,16b,M/10", "--epochs", "0.3", "-o", run)
+	if out, err := train.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", train, err, out)
+	}
+	_, web := serving(t, serve.Source{Name: "mine", Open: func() (*vggo.Model, error) {
+		return vggo.Open(filepath.Join(run, "model.safetensors"), vggo.Options{Threads: 2})
+	}})
+	b := open(t, web.URL, "/", 1280, 900)
+	b.upload(boot)
+	b.answered()
+	maps(b)
+	cell(b)
+	field(b)
+	filters(b)
+	overlays(b)
+	if got := value[string](b, `document.getElementById("working").innerText`); got == "" {
+		t.Error("no number is worked out")
+	}
+}
+
+// TestScreenshots makes the pictures of docs/images, with a trained colour network. It only does so when VGGO_SCREENSHOTS is set.
+func TestScreenshots(t *testing.T) {
+	if os.Getenv("VGGO_SCREENSHOTS") == "" {
+		t.Skip("VGGO_SCREENSHOTS is not set")
+	}
+	weights := os.Getenv("VGGO_PAGE_WEIGHTS")
+	model := tiny()
+	example := "boot"
+	if weights != "" {
+		model = serve.Source{Name: os.Getenv("VGGO_PAGE_NAME"), Open: func() (*vggo.Model, error) {
+			options := vggo.Options{Threads: 2}
+			if n := os.Getenv("VGGO_PAGE_MODEL"); n != "" {
+				options.Network = n
+			}
+			if os.Getenv("VGGO_PAGE_CIFAR10") != "" {
+				options.Classes = []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+			}
+			return vggo.Open(weights, options)
+		}}
+		example = "cat"
+	}
+	_, web := serving(t, model)
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("[data-example=" + example + "]")
+	b.answered()
+	b.until(`document.getElementById("working")`)
+	b.click("input[name=overlay][value=gradcam]")
+	b.until(`!document.getElementById("heat").hidden`)
+	top := func(id string) {
+		b.js(`(() => { document.getElementById("` + id + `").scrollIntoView({behavior: "instant"}); return new Promise((r) => setTimeout(r, 700)); })()`)
+	}
+	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
+	b.shot("page.jpg")
+	top("network")
+	b.shot("page-network.jpg")
+	top("layer")
+	b.shot("page-layer.jpg")
+	b.dark(true)
+	b.shot("page-layer-dark.jpg")
+	top("time")
+	b.shot("page-time.jpg")
+	b.dark(false)
+	top("build")
+	b.shot("page-build.jpg")
+	b.do(chromedp.EmulateViewport(390, 844))
+	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
+	b.shot("page-phone.jpg")
+	top("layer")
+	b.shot("page-phone-layer.jpg")
+}
