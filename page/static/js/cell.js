@@ -15,12 +15,13 @@ export function startCell() {
 }
 
 export function showCell() {
+  asking.abort();
   cell = null;
   byID("cell").replaceChildren(el("h3", {}, t("cell.title")));
 }
 
 async function ask() {
-  if (!byID("cell") || !state.visit) return;
+  if (!byID("cell") || byID("map")?.dataset.layer !== state.layer) return; // another layer was chosen meanwhile
   asking.abort();
   asking = new AbortController();
   const { layer, channel } = state;

@@ -33,9 +33,11 @@ function paint(canvas, width, height, shades, colours, alpha) {
 // paintShades shows bytes, dark for little and light for much.
 export const paintShades = (canvas, width, height, shades) => paint(canvas, width, height, shades, warm);
 
+const hot = table([[90, 10, 110], [200, 40, 90], [250, 130, 50], [255, 225, 90]]);
+
 // paintHeat shows a heat map from 0 to 1, see-through where it is cold.
 export function paintHeat(canvas, width, height, values) {
-  paint(canvas, width, height, values.map((v) => Math.round(255 * Math.min(Math.max(v, 0), 1))), warm, (s) => Math.min(255, 40 + s));
+  paint(canvas, width, height, values.map((v) => Math.round(255 * Math.min(Math.max(v, 0), 1))), hot, (s) => s);
 }
 
 // paintMap shows a map's values between its least and its largest.

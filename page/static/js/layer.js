@@ -73,6 +73,7 @@ async function fill(row, look) {
     byID("panel-maps").replaceChildren(el("p", { class: "note" }, byID("layer-note").textContent));
     return;
   }
+  Object.assign(state, { channel: 0, cell: { y: 0, x: 0 }, input: -1 }); // those of another layer may not exist here
   showField();
   showCell();
   await showMaps(row);

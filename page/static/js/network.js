@@ -11,8 +11,7 @@ const width = 1160;
 const stageTop = 8;
 const stageHeight = 210;
 const nameTop = stageTop + stageHeight + 26;
-const barTop = nameTop + 84;
-const barRow = 58;
+const barRow = 66;
 const barHeight = 34;
 const depth = { x: 0.3, y: 0.24 }; // how far a pixel of width goes right and up
 
@@ -103,6 +102,7 @@ function picture() {
     ["macs", t("network.bar.macs"), (p) => p.macs_per_image ?? 0],
   ];
   if (timed) bars.push(["time", t("network.bar.time"), (p) => (p.name && stageOf(p.name)?.layers[0] === p.name ? stageOf(p.name).seconds : 0)]);
+  const barTop = nameTop + 24 + 6.2 * Math.max(8, ...plates.map((p) => p.name.length + String(p.out.c).length));
   const full = x + 40;
   const height = barTop + barRow * bars.length + 6;
   const drawing = svg("svg", { viewBox: `0 0 ${full} ${height}`, width: full, height, role: "group", "aria-label": t("network.title") });

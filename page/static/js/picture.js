@@ -96,6 +96,7 @@ async function show(visit) {
   image.hidden = false;
   byID("empty").hidden = true;
   const { input } = state.model;
+  document.body.classList.toggle("coarse", input.w < 128); // so few pixels are shown as they are
   byID("seen-note").textContent = t(input.c === 1 ? "see.as.grey" : "see.as", { w: visit.width, h: visit.height, iw: input.w, ih: input.h });
 }
 

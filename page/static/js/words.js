@@ -65,8 +65,13 @@ const locale = () => (language === "zh" ? "zh-CN" : "en-US");
 // count writes a whole number with separators.
 export const count = (n) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }).format(n);
 
-// percent writes a share.
-export const percent = (share, digits = 1) =>
+// percent writes a share; of less than the last digit it says so.
+export function percent(share, digits = 1) {
+  const least = 10 ** -(digits + 2);
+  return share > 0 && share < least ? `<${percentOf(least, digits)}` : percentOf(share, digits);
+}
+
+const percentOf = (share, digits) =>
   new Intl.NumberFormat(locale(), { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);
 
 // scaled writes a value with three or four digits and a decimal prefix, as vggo arch does.
