@@ -53,11 +53,15 @@ func (c *call) models() error {
 	if _, err := c.model(""); err != nil {
 		return err
 	}
+	l := c.loaded.Load()
+	if l == nil { // closed meanwhile
+		return errClosed
+	}
 	told := struct {
 		Models   []modelTold `json:"models"`
 		Networks []string    `json:"networks"` // built in, for GET /v1/arch
 	}{Networks: arch.Names()}
-	for _, m := range c.loaded.Load().models {
+	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
 		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Recipe.Name, filepath.Base(m.Origin), random,
 			append([]string{}, m.Classes...), m.classes.C})
@@ -148,8 +152,10 @@ func (c *call) alone(cost int64, compute func(context.Context) error) error {
 	}
 	c.spend("queue", time.Since(start))
 	start = time.Now()
-	err := compute(c.ctx)
-	<-c.turn
+	err := func() error {
+		defer func() { <-c.turn }()
+		return compute(c.ctx)
+	}()
 	took := time.Since(start)
 	c.spend("network", took)
 	if l := c.loaded.Load(); l != nil && err == nil {
@@ -373,6 +379,9 @@ func (c *call) field() error {
 // maxDescription bounds a network that a client describes.
 const maxDescription = 64 << 10
 
+// maxReport is what the report of as many layers as arch reads takes, as JSON and while it is written.
+const maxReport = 4 << 20
+
 // archOf works a network out that the client describes: a compact string, or a YAML or JSON description. It may be the name of one
 // that is built in, never a file's.
 func (c *call) archOf() error {
@@ -381,7 +390,10 @@ func (c *call) archOf() error {
 		return err
 	}
 	if len(body) > maxDescription {
-		return c.tooLarge(int64(len(body)))
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers", "a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
+	}
+	if err := c.bytes.Add(maxReport); err != nil {
+		return err
 	}
 	net, err := describedNetwork(strings.TrimSpace(string(body)))
 	if err != nil {
