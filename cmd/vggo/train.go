@@ -51,7 +51,8 @@ func newTrainCommand() *cobra.Command {
 		Use:   "train DATA",
 		Short: "Train a network on pictures whose classes are known",
 		Long: `Train a network and keep it in a folder, with its recipe, its metrics as JSON lines,
-its best weights (best.safetensors), its last (model.safetensors) and checkpoints.
+its best weights (best.safetensors), its last (model.safetensors), checkpoints, and in the end
+report.html: curves, confusion matrix, the surest mistakes, all on one page.
 DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary
 version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
 
@@ -130,7 +131,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
 	}
 	ctx, out, faults := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere}
+	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: bench.Processor()}
 	if err := o.apply(&options.Costs, &options.Budget); err != nil {
 		return err
 	}
