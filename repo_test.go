@@ -44,8 +44,9 @@ var rooms = []struct {
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
+	{"embedded", []string{""}},
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", ""}},
-	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},

@@ -145,6 +145,11 @@ func (c chart) draw(b *strings.Builder, left float64) {
 			fmt.Fprintf(&d, "%c%.1f %.1f", "ML"[min(k, 1)], x.at(p.x), y.at(p.y))
 		}
 		fmt.Fprintf(b, `<path class="%s" stroke-width="1.5" d="%s"/>`+"\n", line.class, d.String())
+		if line.class == "validation" { // a single one is no line
+			for _, p := range line.points {
+				fmt.Fprintf(b, `<circle class="validation" cx="%.1f" cy="%.1f" r="2"/>`+"\n", x.at(p.x), y.at(p.y))
+			}
+		}
 		if line.name != "" {
 			fmt.Fprintf(b, `<text class="%s" x="%.1f" y="18" text-anchor="end">%s</text>`+"\n", line.class, label, line.name)
 			label -= 62

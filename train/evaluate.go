@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -233,7 +234,9 @@ func (t *Trainer) judged(ctx context.Context, r *Result) error {
 		if err != nil {
 			return err
 		}
-		answers.Score, r.Answers = score, answers
+		if views == cmp.Or(t.recipe.Views, "none") {
+			answers.Score, r.Answers = score, answers
+		}
 		r.Test = append(r.Test, score)
 	}
 	return nil

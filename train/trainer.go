@@ -71,7 +71,7 @@ type Result struct {
 	Best       float64
 	BestStep   int
 	Test       []Score
-	Answers    *Answers // to the test set, by the last of Views, or to what validates; nil without either
+	Answers    *Answers // by the recipe's Views, to the test set or what validates; nil without either
 }
 
 // Trainer is one run.

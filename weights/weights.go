@@ -141,6 +141,12 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
+// Read is Open for the bytes of a file, which name stands for in errors. They must not change until Close.
+func Read(name string, data []byte) (*File, error) {
+	f := &File{Path: name}
+	return f, f.read(data)
+}
+
 func (f *File) read(data []byte) error {
 	if name := notYet(f.Path); name != "" {
 		return &FormatError{f.Path, 0, name + " is not yet read: convert it to safetensors, ONNX or Keras' .h5"}

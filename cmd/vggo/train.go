@@ -91,7 +91,7 @@ are taken from the file.`,
 	f.Uint64Var(&o.seed, "seed", 0, "of everything random (default: the recipe's)")
 	f.StringVarP(&o.output, "output", "o", "vggo-run", "`folder` of the result")
 	f.StringVar(&o.resume, "resume", "", "`folder` of a run to go on with")
-	f.StringVar(&o.from, "from", "", "`file` of weights to begin with")
+	f.StringVar(&o.from, "from", "", "`file` of weights to begin with, or the name of pulled ones")
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
@@ -338,7 +338,11 @@ func (o *trainOptions) network(options *train.Options) (close func() error, err 
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
-		if file, err = weights.Open(o.from); err != nil {
+		path, err := weightsPath(o.from)
+		if err != nil {
+			return close, err
+		}
+		if file, err = weights.Open(path); err != nil {
 			return close, err
 		}
 		close = file.Close
