@@ -17,12 +17,15 @@ import (
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
 // under its name complete or not at all; one that was there before is replaced, and may be open and mapped meanwhile.
-func Write(path string, tensors []Tensor, notes map[string]string) error {
+//
+// sources are the open files whose Data the tensors have. One that was shortened meanwhile, of which zeros may have been written
+// (see File.Check), is an error, and then no file appears.
+func Write(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	header, err := safetensorsHeader(tensors, notes)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeAtomic(path, func(w io.Writer) error {
+	return writeAtomic(path, sources, func(w io.Writer) error {
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
@@ -113,8 +116,9 @@ func product(shape []int) int {
 	return n
 }
 
-// writeAtomic writes a file beside its final name, brings it to the disk and only then renames it.
-func writeAtomic(path string, write func(io.Writer) error) (err error) {
+// writeAtomic writes a file beside its final name, asks its sources whether they were whole all the while, brings it to the disk
+// and only then renames it.
+func writeAtomic(path string, sources []*File, write func(io.Writer) error) (err error) {
 	// Not os.CreateTemp, whose files nobody else may read.
 	partial := path + ".partial-" + strconv.FormatUint(rand.Uint64(), 36)
 	file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
@@ -133,6 +137,11 @@ func writeAtomic(path string, write func(io.Writer) error) (err error) {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	for _, source := range sources {
+		if err := source.Check(); err != nil {
+			return err
+		}
 	}
 	if err := file.Sync(); err != nil {
 		return err

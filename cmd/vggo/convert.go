@@ -78,7 +78,7 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := write(out, net, placed, matched, notes); err != nil {
+	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
@@ -124,33 +124,36 @@ func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net
 	return notes, nil
 }
 
-// weightWriters are the formats that vggo writes, by a file's ending.
-var weightWriters = map[string]func(path string, net *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error{
-	".safetensors": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, from)
+// findParam gives a parameter's values, as weights.Matched does.
+type findParam func(arch.Param) ([]float32, error)
+
+// weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
+var weightWriters = map[string]func(path string, net *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error{
+	".safetensors": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.Write(path, tensors, notes)
+		return weights.Write(path, tensors, notes, from)
 	},
-	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, from)
+	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.WriteNPZ(path, tensors, notes)
+		return weights.WriteNPZ(path, tensors, notes, from)
 	},
-	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		return weights.WriteONNX(path, net, net.Input, from.Param, notes)
+	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		return weights.WriteONNX(path, net, net.Input, find, notes, from)
 	},
 }
 
 // tensorsOf reads a network's parameters under our names.
-func tensorsOf(placed []arch.Placed, from *weights.Matched) ([]weights.Tensor, error) {
+func tensorsOf(placed []arch.Placed, find findParam) ([]weights.Tensor, error) {
 	var tensors []weights.Tensor
 	for _, layer := range placed {
 		for _, p := range layer.Params {
-			data, err := from.Param(p)
+			data, err := find(p)
 			if err != nil {
 				return nil, err
 			}
