@@ -38,8 +38,8 @@ func newEvalCommand() *cobra.Command {
 		Long: `Classify every picture of a data set and count: top-1 and top-5, each class, the
 confusion matrix, pictures a second. DATA is a folder (or .tar, .tar.gz) with a folder
 of pictures for each class, perhaps in test/ and train/; a file or folder of CIFAR's
-binary version; or a folder of IDX files as MNIST's, or its images alone, the labels
-being beside them.
+binary or Python version; or a folder of IDX files as MNIST's, or its images alone, the
+labels being beside them.
 
 Classes are matched with the network's by name where its names are known and hold all
 of the data's, else by number.

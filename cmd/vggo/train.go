@@ -52,8 +52,8 @@ func newTrainCommand() *cobra.Command {
 		Short: "Train a network on pictures whose classes are known",
 		Long: `Train a network and keep it in a folder, with its recipe, its metrics as JSON lines,
 its best weights (best.safetensors), its last (model.safetensors) and checkpoints.
-DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary
-version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
+DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary or
+Python version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
 
 A recipe says everything else: optimiser, schedule, augmentation, for how long. Those
 that come along are ` + strings.Join(train.RecipeNames(), ", ") + `; a file's name ends in .yaml.
