@@ -80,7 +80,11 @@ const (
 func OpenDataset(path string, split Split) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		var cause *fs.PathError
+		if errors.As(err, &cause) { // "stat" tells its reader nothing
+			err = cause.Err
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var d *Dataset
 	switch name := filepath.Base(path); {

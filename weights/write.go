@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -123,7 +125,11 @@ func writeAtomic(path string, sources []*File, write func(io.Writer) error) (err
 	partial := path + ".partial-" + strconv.FormatUint(rand.Uint64(), 36)
 	file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
-		return err
+		var cause *fs.PathError
+		if errors.As(err, &cause) { // its path is the temporary file's
+			err = cause.Err
+		}
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {

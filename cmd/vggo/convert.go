@@ -38,7 +38,7 @@ notes, so that vggo needs no --model for them.`,
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return hint(fmt.Errorf("%d files named, not IN and OUT", len(args)), "vggo convert vgg16.pth vgg16.safetensors")
+				return hint(fmt.Errorf("two files are to be named, IN and OUT, not %d", len(args)), "vggo convert vgg16.pth vgg16.safetensors")
 			}
 			return nil
 		},
@@ -74,7 +74,7 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
-	notes, err := o.notes(file, matched, net)
+	notes, err := o.notes(file, matched, net, placed[len(placed)-1].Out.C)
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
 	return net, hintModel(err)
 }
 
-// notes are what the new file says beside its tensors.
-func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network) (map[string]string, error) {
+// notes are what the new file of a network of so many classes says beside its tensors.
+func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network, classes int) (map[string]string, error) {
 	var description bytes.Buffer
 	if err := net.EncodeJSON(&description); err != nil {
 		return nil, err
@@ -112,6 +112,9 @@ func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net
 		labels, err := vision.ReadLabelsFile(o.labels)
 		if err != nil {
 			return nil, err
+		}
+		if len(labels) != classes {
+			return nil, fmt.Errorf("%s: %d names for the %d classes of %s", o.labels, len(labels), classes, net.Name)
 		}
 		text, err := json.Marshal(labels)
 		if err != nil {

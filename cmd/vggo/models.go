@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -21,7 +22,12 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 		Example: `  vggo models
   vggo models --json
   vggo models --markdown=zh-CN`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return hint(errors.New("vggo models lists all weights, and takes no names"), "vggo pull NAME downloads them; a language is given as in --markdown=zh-CN")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			switch {

@@ -32,6 +32,9 @@ func TestModelsPage(t *testing.T) {
 	if code, _, stderr := vggo(t.Context(), "models", "--markdown=fr"); code != 2 || !strings.Contains(stderr, "en and zh-CN") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
+	if code, _, stderr := vggo(t.Context(), "models", "vgg16"); code != 2 || !strings.Contains(stderr, "takes no names\nhint: vggo pull NAME") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
 }
 
 // TestModelsHaveRecipes: a published file's recipe is one that vision knows.
@@ -94,7 +97,10 @@ func TestWeightsByName(t *testing.T) {
 	if path, err := weightsPath("vgg16-keras"); err != nil || path != want {
 		t.Errorf("%s, %v, want %s", path, err, want)
 	}
-	for _, name := range []string{"./vgg16", "vgg16.pth", "nothing"} {
+	if path, err := weightsPath("vgg17"); err == nil || !strings.Contains(err.Error(), "vgg17: there is no such file, nor") {
+		t.Errorf("%s, %v", path, err)
+	}
+	for _, name := range []string{"./vgg16", "vgg16.pth"} {
 		if path, err := weightsPath(name); err != nil || path != name {
 			t.Errorf("%s became %s, %v", name, path, err)
 		}
