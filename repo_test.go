@@ -38,7 +38,7 @@ var rooms = []struct {
 	{"internal/pickle", nil},
 	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
-	{"vision", []string{"tensor"}},
+	{"vision", []string{"internal/pickle", "tensor"}},
 	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", nil},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification

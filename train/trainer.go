@@ -187,7 +187,9 @@ func prepare(o Options) (*Trainer, error) {
 		t.threads = runtime.GOMAXPROCS(0)
 	}
 	if t.options.write == nil {
-		t.options.write = weights.Write
+		t.options.write = func(path string, tensors []weights.Tensor, notes map[string]string) error {
+			return weights.Write(path, tensors, notes)
+		}
 	}
 	var err error
 	if t.net == nil {

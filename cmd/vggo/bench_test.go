@@ -141,7 +141,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"--format png", 2, `unknown format "png": want one of [table json svg]`, ""},
 		{"--format svg", 2, "svg draws layers", "add --layers"},
 		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
-		{"--format svg --json", 2, "if any flags in the group [format json] are set", ""},
+		{"--format svg --json", 2, "--format and --json exclude each other", ""},
 	} {
 		if strings.HasPrefix(c.args, "--batch 1000000 ") && runtime.GOOS != "linux" {
 			continue // only Linux tells what memory there is

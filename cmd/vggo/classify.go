@@ -34,11 +34,12 @@ one that is embedded in vggo and knows CIFAR-10's ten classes. A folder stands f
 all pictures in and below it, - for one on standard input. A picture that cannot be
 read is reported, and the others are classified all the same.
 
-The weights are a file of safetensors, PyTorch, ONNX, Keras or NumPy. Where it tells
-its network, as ONNX does or torchvision's names do, --model need not. Pictures are
-scaled, cropped and normalised as the weights' training was, if that can be told:
-the recipe imagenet is torchvision's for its VGG and AlexNet, caffe that of the
-paper's own weights, unit scales samples to 0..1 and nothing else.`,
+The weights are a file of safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5,
+.keras) or NumPy (.npz, .npy). Where it tells its network, as ONNX does or torchvision's
+names do, --model need not. Pictures are scaled, cropped and normalised as the weights'
+training was, if that can be told: the recipe imagenet is torchvision's for its VGG and
+AlexNet, caffe that of the paper's own weights, unit scales samples to 0..1 and nothing
+else.`,
 		Example: `  vggo classify photo.jpg
   vggo classify photo.jpg --weights vgg16-397923af.pth
   vggo classify holiday/ --weights vgg16.safetensors --json

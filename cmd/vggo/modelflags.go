@@ -124,7 +124,7 @@ func hintModel(err error) error {
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && format.Offset == 0:
-		return hint(err, "vggo reads safetensors, PyTorch (.pth), ONNX, Keras (.h5) and NumPy (.npz)")
+		return hint(err, "vggo reads safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5, .keras) and NumPy (.npz, .npy)")
 	}
 	return hintSmaller(err)
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -51,12 +49,5 @@ func writeTo(path string, stdout io.Writer, write func(io.Writer) error) error {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	if err := durable.Write(path, write); err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) { // its path may be the partial file's
-			err = cause.Err
-		}
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
+	return durable.Write(path, write)
 }

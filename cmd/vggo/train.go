@@ -53,8 +53,8 @@ func newTrainCommand() *cobra.Command {
 		Long: `Train a network and keep it in a folder, with its recipe, its metrics as JSON lines,
 its best weights (best.safetensors), its last (model.safetensors), checkpoints, and in the end
 report.html: curves, confusion matrix, the surest mistakes, all on one page.
-DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary
-version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
+DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary or
+Python version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
 
 A recipe says everything else: optimiser, schedule, augmentation, for how long. Those
 that come along are ` + strings.Join(train.RecipeNames(), ", ") + `; a file's name ends in .yaml.

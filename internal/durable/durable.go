@@ -3,7 +3,10 @@ package durable
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,7 +20,11 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	partial := path + ".partial-" + strconv.FormatUint(rand.Uint64(), 36)
 	file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
-		return err
+		var cause *fs.PathError
+		if errors.As(err, &cause) { // its path is the partial file's
+			err = cause.Err
+		}
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
