@@ -137,3 +137,18 @@ func (p *Picture) RGB() *Picture {
 	}
 	return rgb
 }
+
+// Image returns a copy for the image package: an *image.Gray or an opaque *image.NRGBA.
+func (p *Picture) Image() image.Image {
+	if p.Channels == 1 {
+		grey := image.NewGray(image.Rect(0, 0, p.W, p.H))
+		copy(grey.Pix, p.Pix)
+		return grey
+	}
+	m := image.NewNRGBA(image.Rect(0, 0, p.W, p.H))
+	for i := range p.W * p.H {
+		copy(m.Pix[4*i:], p.Pix[3*i:3*i+3])
+		m.Pix[4*i+3] = 255
+	}
+	return m
+}
