@@ -64,7 +64,7 @@ func (m *Map) Resize(w, h int) *Map {
 func Overlay(picture *vision.Picture, m *Map, share float64) *image.RGBA {
 	share = min(max(share, 0), 1)
 	most, values := m.Most(), m.Resize(picture.W, picture.H).Values
-	out := toRGBA(picture)
+	out := picture.RGB().Image().(*image.RGBA)
 	for i, v := range values {
 		at := 0.0
 		if most > 0 && v > 0 {
@@ -75,17 +75,6 @@ func Overlay(picture *vision.Picture, m *Map, share float64) *image.RGBA {
 			p := &out.Pix[4*i+k]
 			*p = uint8(math.Round((1-share)*float64(*p) + share*float64(heat)))
 		}
-	}
-	return out
-}
-
-// toRGBA copies a picture.
-func toRGBA(p *vision.Picture) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
-	rgb := p.RGB()
-	for i := range p.W * p.H {
-		copy(out.Pix[4*i:], rgb.Pix[3*i:3*i+3])
-		out.Pix[4*i+3] = 255
 	}
 	return out
 }
