@@ -169,7 +169,7 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		return err
 	}
 	if o.explain {
-		e, err := explain(&config, modes)
+		e, err := explainPlan(&config, modes)
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ func newRootCommand() *cobra.Command {
 		newClassifyCommand(),
 		newConvertCommand(),
 		newEvalCommand(),
+		newExplainCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
 		newTrainCommand(),
