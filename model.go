@@ -69,6 +69,20 @@ func Open(path string, options Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return opened(file, options)
+}
+
+// Read is Open for the bytes of a file, which name stands for. They must not change until Close.
+func Read(name string, data []byte, options Options) (*Model, error) {
+	file, err := weights.Read(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return opened(file, options)
+}
+
+// opened makes a Model of a file, which it closes where it cannot.
+func opened(file *weights.File, options Options) (*Model, error) {
 	m, err := open(file, options)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

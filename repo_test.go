@@ -27,6 +27,7 @@ var rooms = []struct {
 }{
 	{"internal/winograd", nil},
 	{"internal/fault", nil},
+	{"internal/durable", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
 	{"arch", nil},
@@ -35,17 +36,18 @@ var rooms = []struct {
 	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
 	{"internal/pickle", nil},
-	{"weights", []string{"internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
-	{"vision", []string{"tensor"}},
-	{"train", []string{"tensor", "arch", "nn", "weights", "vision"}},
+	{"vision", []string{"internal/pickle", "tensor"}},
+	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", nil},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
-	{"bench", []string{"internal/kernel", "tensor", "arch", "nn"}},
+	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
+	{"embedded", []string{""}},
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", ""}},
-	{"cmd/vggo", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},

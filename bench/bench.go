@@ -14,6 +14,7 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/train"
 )
 
 // Mode is what a step does.
@@ -24,6 +25,8 @@ const (
 	Forward Mode = "forward"
 	// ForwardBackward computes the gradient of L2(logits) with respect to every parameter, dropout on.
 	ForwardBackward Mode = "forward-backward"
+	// Training learns from a batch, from the picture to the changed weights, as Config.Recipe says.
+	Training Mode = "train"
 )
 
 // Title is the mode's name in the article's output.
@@ -46,8 +49,9 @@ type Config struct {
 	Set      *kernel.Set
 	Algo     nn.Algo // of convolutions
 	Costs    nn.CostTable
-	Budget   int64 // most bytes of a Plan; 0: any
-	Layers   bool  // also time each layer
+	Budget   int64         // most bytes of a Plan; 0: any
+	Layers   bool          // also time each layer
+	Recipe   *train.Recipe // for Training, whose Batch is this one's
 }
 
 // Options are a mode's Plan.
@@ -55,6 +59,9 @@ func (c *Config) Options(mode Mode) nn.Options {
 	opt := nn.Options{Input: c.Input, Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget, Seed: c.Seed, KeepProb: 1}
 	if mode == ForwardBackward {
 		opt.Training, opt.KeepProb = true, c.KeepProb
+	}
+	if mode == Training {
+		opt.Training, opt.KeepProb, opt.Batch = true, c.Recipe.Keep, c.Batch/max(c.Recipe.Accumulate, 1)
 	}
 	return opt
 }
@@ -76,6 +83,7 @@ type Result struct {
 	PredictedBytes int64       `json:"predicted_bytes"` // the plan's: weights, maps, gradients, packing, workspace
 	PeakBytes      int64       `json:"peak_bytes"`      // the most the process held; 0 where the system does not tell
 	Layers         []LayerTime `json:"layers,omitempty"`
+	Parts          []PartTime  `json:"parts,omitempty"` // of Training, the longest first
 }
 
 // Machine is what a Result is held against.
@@ -122,13 +130,13 @@ func New(c Config) (*Bench, error) {
 	}
 	b := &Bench{Config: c, Report: report}
 	b.Machine = Machine{
-		Processor: processor(), Threads: c.Threads, Set: c.Set.Name,
+		Processor: Processor(), Threads: c.Threads, Set: c.Set.Name,
 		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
 	}
 	return b, nil
 }
 
-// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and for ForwardBackward as many
+// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and where gradients are wanted as many
 // again for the weights' gradients and for the data's, which the first layer does without.
 func (b *Bench) FLOPs(mode Mode) int64 {
 	forward, first := int64(0), int64(0)
@@ -138,7 +146,7 @@ func (b *Bench) FLOPs(mode Mode) int64 {
 			first = l.FLOPs
 		}
 	}
-	if mode == ForwardBackward {
+	if mode != Forward {
 		return (3*forward - first) * int64(b.Batch)
 	}
 	return forward * int64(b.Batch)
@@ -162,6 +170,9 @@ type Progress func(mode Mode, step int, took time.Duration)
 
 // Run times one mode. When ctx ends it returns what it has, with ctx's error.
 func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result, error) {
+	if mode == Training {
+		return b.runTraining(ctx, progress)
+	}
 	debug.FreeOSMemory() // what came before, the bandwidth buffer included, is not this mode's
 	resetPeakMemory()
 	if b.params == nil {

@@ -61,7 +61,7 @@ func Calibrate(set *kernel.Set, threads int) (costs *nn.Costs, err error) {
 		}
 	}
 	costs = nn.NewCosts()
-	costs.Processor, costs.Date = processor(), time.Now().Format(time.DateOnly)
+	costs.Processor, costs.Date = Processor(), time.Now().Format(time.DateOnly)
 	if costs.Stream, err = streamPrice(set, threads); err != nil {
 		return nil, err
 	}

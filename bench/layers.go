@@ -46,7 +46,7 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 	for i, name := range plan.Layers() {
 		fused := strings.Split(name, "+")
 		first, last := reports[fused[0]], reports[fused[len(fused)-1]]
-		work := first.FLOPs * int64(b.Batch)
+		work := first.FLOPs * int64(plan.Batch)
 		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
 			seconds := median(passes[passKey{i, pass}])
 			switch {
@@ -75,7 +75,7 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 			case nn.BackwardPass:
 				weights = 0
 			}
-			t.Bytes = weights + b.mapBytes(first.In) + b.mapBytes(last.Out)
+			t.Bytes = weights + mapBytes(plan.Batch, first.In) + mapBytes(plan.Batch, last.Out)
 			t.PercentOfPeak = 100 * t.GFLOPs / b.Machine.Peak
 			t.PercentOfBandwidth = 100 * float64(t.Bytes) / seconds / 1e9 / b.Machine.Bandwidth
 			times = append(times, t)
@@ -85,6 +85,6 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 }
 
 // mapBytes is what a batch of maps takes.
-func (b *Bench) mapBytes(s arch.Shape) int64 {
-	return 4 * int64(b.Batch) * int64(s.C) * int64(s.H) * int64(s.W)
+func mapBytes(batch int, s arch.Shape) int64 {
+	return 4 * int64(batch) * int64(s.C) * int64(s.H) * int64(s.W)
 }

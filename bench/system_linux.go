@@ -52,5 +52,5 @@ func availableMemory() int64 {
 	return available
 }
 
-// processor is the model's name, which Arm's /proc/cpuinfo does not have.
-func processor() string { return cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH) }
+// Processor is the model's name, which Arm's /proc/cpuinfo does not have.
+func Processor() string { return cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH) }

@@ -12,4 +12,5 @@ func resetPeakMemory() {}
 
 func availableMemory() int64 { return 0 }
 
-func processor() string { return runtime.GOARCH }
+// Processor is the model's name.
+func Processor() string { return runtime.GOARCH }

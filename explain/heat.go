@@ -61,10 +61,10 @@ func (m *Map) Resize(w, h int) *Map {
 
 // Overlay lays a map in viridis' colours over a picture: share of it, 0 to 1, and the picture for the rest. The scale goes from 0 to
 // the map's largest value; what is below 0 speaks against the class and counts as 0.
-func Overlay(picture *vision.Picture, m *Map, share float64) *image.RGBA {
+func Overlay(picture *vision.Picture, m *Map, share float64) *image.NRGBA {
 	share = min(max(share, 0), 1)
 	most, values := m.Most(), m.Resize(picture.W, picture.H).Values
-	out := picture.RGB().Image().(*image.RGBA)
+	out := picture.RGB().Image().(*image.NRGBA)
 	for i, v := range values {
 		at := 0.0
 		if most > 0 && v > 0 {

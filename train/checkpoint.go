@@ -317,8 +317,8 @@ func (t *Trainer) restore(s *Saved) (err error) {
 
 // clean removes what a killed process has left half written.
 func clean(folder string) error {
-	for _, pattern := range []string{"step-*.safetensors.partial-*", BestFile + ".partial-*", ModelFile + ".partial-*", RecipeFile + ".partial-*"} {
-		left, err := filepath.Glob(filepath.Join(folder, pattern))
+	for _, name := range []string{"step-*.safetensors", BestFile, ModelFile, RecipeFile, CurvesFile, ReportFile} {
+		left, err := filepath.Glob(filepath.Join(folder, name+".partial-*"))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -61,10 +62,11 @@ type judge struct {
 func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Recipe, views string) (Score, error) {
 	p := newPainter(Augment{}, pictures, 0)
 	j := &judge{plan, p, plan.Threads}
-	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views)
+	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views, nil)
 }
 
-func (j *judge) score(ctx context.Context, d *memory, name string) (Score, error) {
+// score answers for a data set. answers may be nil.
+func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answers) (Score, error) {
 	views, err := viewsOf(name)
 	if err != nil {
 		return Score{}, err
@@ -86,14 +88,14 @@ func (j *judge) score(ctx context.Context, d *memory, name string) (Score, error
 				pictures[i] = nil
 			}
 		})
-		var labels []int
+		var labels, samples []int
 		good := pictures[:0:0]
 		for i, p := range pictures[:n] {
 			if p == nil {
 				s.Broken++
 				continue
 			}
-			good, labels = append(good, p), append(labels, d.Label(from+i))
+			good, labels, samples = append(good, p), append(labels, d.Label(from+i)), append(samples, from+i)
 		}
 		if len(good) == 0 {
 			continue
@@ -123,7 +125,9 @@ func (j *judge) score(ctx context.Context, d *memory, name string) (Score, error
 		s.Loss += loss * float64(len(labels))
 		s.Pictures += len(labels)
 		for i, label := range labels {
-			above := rank(logits.Data[i*logits.C:][:logits.C], label)
+			scores := logits.Data[i*logits.C:][:logits.C]
+			answers.see(samples[i], label, scores)
+			above := rank(scores, label)
 			if above == 0 {
 				right++
 			}
@@ -161,7 +165,7 @@ func (t *Trainer) validate(ctx context.Context) error {
 		return t.note(Metrics{})
 	}
 	score, err := t.averaged(func() (Score, error) {
-		score, err := t.score(ctx, t.validation, t.recipe.Views)
+		score, err := t.score(ctx, t.validation, t.recipe.Views, nil)
 		if err != nil {
 			return score, err
 		}
@@ -200,7 +204,7 @@ func (t *Trainer) averaged(do func() (Score, error)) (Score, error) {
 }
 
 // score runs the network as it is on a data set.
-func (t *Trainer) score(ctx context.Context, d *memory, views string) (Score, error) {
+func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *Answers) (Score, error) {
 	if t.judge.plan == nil {
 		plan, err := nn.Compile(t.net, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
 		if err != nil {
@@ -209,5 +213,31 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string) (Score, er
 		t.judge.plan = plan
 	}
 	t.judge.plan.Refresh()
-	return t.judge.score(ctx, d, views)
+	return t.judge.score(ctx, d, views, answers)
+}
+
+// judged scores the finished network on the test set, or looks once more at its answers to what validates.
+func (t *Trainer) judged(ctx context.Context, r *Result) error {
+	classes := t.placed[len(t.placed)-1].Out.C
+	if t.test == nil {
+		if t.validation == nil {
+			return nil
+		}
+		r.Answers = newAnswers("validation", classes)
+		var err error
+		r.Answers.Score, err = t.score(ctx, t.validation, t.recipe.Views, r.Answers)
+		return err
+	}
+	for _, views := range Views() {
+		answers := newAnswers("test", classes)
+		score, err := t.score(ctx, t.test, views, answers)
+		if err != nil {
+			return err
+		}
+		if views == cmp.Or(t.recipe.Views, "none") {
+			answers.Score, r.Answers = score, answers
+		}
+		r.Test = append(r.Test, score)
+	}
+	return nil
 }

@@ -36,6 +36,12 @@ type feed struct {
 	batch    int // samples of one batch
 	perEpoch int // batches of an epoch
 
+	epoch int   // of the samples that follow; -1 before the first
+	order []int // of this epoch
+
+	serial bool // batches are made when they are asked for
+	count  int  // of batches that were, where serial
+
 	ready, free chan *batch
 	stop        context.CancelFunc
 	done        sync.WaitGroup
@@ -43,27 +49,28 @@ type feed struct {
 
 // start makes batches from one on, counted from the beginning of the run.
 func (f *feed) start(from int) {
+	f.epoch = -1
+	if f.serial {
+		f.count, f.free = from, make(chan *batch, 1)
+		f.free <- f.room()
+		return
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.ready, f.free = make(chan *batch, ahead), make(chan *batch, ahead+2)
 	for range ahead + 2 {
-		f.free <- &batch{images: tensor.New(f.batch, f.painter.channels, f.painter.h, f.painter.w), labels: make([]int, f.batch)}
+		f.free <- f.room()
 	}
 	f.done.Go(func() {
 		defer close(f.ready)
-		epoch, samples := -1, []int(nil)
 		for n := from; ; n++ {
-			if e := n / f.perEpoch; e != epoch {
-				epoch, samples = e, order(f.source.Len(), f.seed, e)
-			}
 			var b *batch
 			select {
 			case b = <-f.free:
 			case <-ctx.Done():
 				return
 			}
-			at := n % f.perEpoch * f.batch
-			f.fill(b, samples[at:at+f.batch], epoch)
+			f.fill(b, n)
 			select {
 			case f.ready <- b:
 			case <-ctx.Done():
@@ -76,6 +83,21 @@ func (f *feed) start(from int) {
 	})
 }
 
+func (f *feed) room() *batch {
+	return &batch{images: tensor.New(f.batch, f.painter.channels, f.painter.h, f.painter.w), labels: make([]int, f.batch)}
+}
+
+// next is the batch that follows. It goes back into free.
+func (f *feed) next() *batch {
+	if !f.serial {
+		return <-f.ready
+	}
+	b := <-f.free
+	f.fill(b, f.count)
+	f.count++
+	return b
+}
+
 func (f *feed) close() {
 	if f.stop != nil {
 		f.stop()
@@ -83,7 +105,13 @@ func (f *feed) close() {
 	}
 }
 
-func (f *feed) fill(b *batch, samples []int, epoch int) {
+// fill makes the n-th batch of the run.
+func (f *feed) fill(b *batch, n int) {
+	if epoch := n / f.perEpoch; epoch != f.epoch {
+		f.epoch, f.order = epoch, order(f.source.Len(), f.seed, epoch)
+	}
+	at := n % f.perEpoch * f.batch
+	samples, epoch := f.order[at:at+f.batch], f.epoch
 	b.faults, b.err = b.faults[:0], nil
 	var mu sync.Mutex
 	size := len(b.images.Data) / len(samples)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/weights"
@@ -36,7 +37,11 @@ type Options struct {
 	Cache   int64 // bytes of decoded pictures that are kept; 0: 1 GiB
 	// Elsewhere lets Resume go on where steps round otherwise than where the run began.
 	Elsewhere bool
+	Machine   string       // the processor's name, for the report; may be empty
 	Report    func(Report) // news, told by the goroutine that runs; may be nil
+	// Observe, if not nil, is told how long each part of a step took. A batch is then made before its step instead of beside the
+	// one before, so that no part shares the processors with another.
+	Observe func(part Part, took time.Duration)
 
 	write func(path string, tensors []weights.Tensor, notes map[string]string) error // a test's; nil: weights.Write
 }
@@ -66,6 +71,7 @@ type Result struct {
 	Best       float64
 	BestStep   int
 	Test       []Score
+	Answers    *Answers // by the recipe's Views, to the test set or what validates; nil without either
 }
 
 // Trainer is one run.
@@ -140,7 +146,8 @@ func (t *Trainer) start() error {
 	t.plan.Refresh()
 	t.state = state{Version: stateVersion, Best: -1, Data: fingerprint(t.train), Machine: machineOf(t.plan)}
 	if t.options.Folder != "" {
-		if err := t.writeRecipe(); err != nil {
+		// The recipe, with everything that has changed it, lies beside the result.
+		if err := durable.Write(filepath.Join(t.options.Folder, RecipeFile), t.recipe.Write); err != nil {
 			return err
 		}
 	}
@@ -149,23 +156,6 @@ func (t *Trainer) start() error {
 		return err
 	}
 	return t.save()
-}
-
-// writeRecipe leaves the recipe, with everything that has changed it, beside the result.
-func (t *Trainer) writeRecipe() error {
-	path := filepath.Join(t.options.Folder, RecipeFile)
-	f, err := os.Create(path + ".partial-")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(t.recipe.Write(f), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's, the data must be
@@ -197,7 +187,9 @@ func prepare(o Options) (*Trainer, error) {
 		t.threads = runtime.GOMAXPROCS(0)
 	}
 	if t.options.write == nil {
-		t.options.write = weights.Write
+		t.options.write = func(path string, tensors []weights.Tensor, notes map[string]string) error {
+			return weights.Write(path, tensors, notes)
+		}
 	}
 	var err error
 	if t.net == nil {
@@ -252,11 +244,17 @@ func prepare(o Options) (*Trainer, error) {
 	t.feed = &feed{
 		source: newMemory(t.train, t.painter.prepare, left), painter: t.painter,
 		broken: &broken{limit: t.recipe.mayBreak()}, seed: t.recipe.Seed, threads: t.threads,
-		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes,
+		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
 	}
-	t.plan, err = nn.Compile(t.net, t.params, nn.Options{
+	options := nn.Options{
 		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs, Budget: o.Budget,
-	})
+	}
+	if o.Observe != nil {
+		options.Observe = func(layer int, pass nn.Pass, took time.Duration) {
+			o.Observe(Part{Layer: t.plan.Layers()[layer], Pass: pass}, took)
+		}
+	}
+	t.plan, err = nn.Compile(t.net, t.params, options)
 	if err != nil {
 		return nil, err
 	}
@@ -435,7 +433,8 @@ func (t *Trainer) step() error {
 	passes := t.recipe.accumulate()
 	t.loss = 0
 	for pass := range passes {
-		b := <-t.feed.ready
+		var b *batch
+		t.part(DataPart, func() { b = t.feed.next() })
 		for _, f := range b.faults {
 			t.report(Report{Fault: f.err})
 		}
@@ -448,14 +447,20 @@ func (t *Trainer) step() error {
 			return err
 		}
 	}
-	if t.recipe.Clip > 0 {
-		t.optimiser.Clip(t.recipe.Clip)
-	}
 	t.state.Rate = t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
-	t.optimiser.Step(t.state.Rate, t.epoch())
+	t.part(OptimiserPart, func() {
+		if t.recipe.Clip > 0 {
+			t.optimiser.Clip(t.recipe.Clip)
+		}
+		t.optimiser.Step(t.state.Rate, t.epoch())
+	})
 	t.state.Step++
-	t.average.after(t.state.Step, t.steps)
-	t.plan.Refresh()
+	t.part(AveragePart, func() { t.average.after(t.state.Step, t.steps) })
+	var err error
+	t.part(PackingPart, func() { err = t.plan.Refresh() })
+	if err != nil {
+		return err
+	}
 	t.images += t.recipe.Batch
 	t.report(Report{})
 	if line := max(1, t.perEpoch/20); t.state.Step%line == 0 && !t.due(t.recipe.validateEvery()) {
@@ -474,7 +479,9 @@ func (t *Trainer) learn(b *batch, pass int) error {
 	if t.grad == nil {
 		t.grad = tensor.New(logits.N, logits.C, logits.H, logits.W)
 	}
-	loss, err := nn.SmoothedCrossEntropy(logits, b.labels, t.recipe.Smoothing, t.grad)
+	var loss float64
+	var err error
+	t.part(LossPart, func() { loss, err = nn.SmoothedCrossEntropy(logits, b.labels, t.recipe.Smoothing, t.grad) })
 	if err != nil {
 		return err
 	}
@@ -537,22 +544,24 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result := Result{Steps: t.steps, Loss: t.loss, Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
-	if t.test != nil {
-		for _, views := range Views() {
-			score, err := t.score(ctx, t.test, views)
-			if err != nil {
-				if ctx.Err() != nil {
-					return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
-				}
-				return Result{}, err
-			}
-			result.Test = append(result.Test, score)
+	if err := t.judged(ctx, &result); err != nil {
+		if ctx.Err() != nil {
+			return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
 		}
+		return Result{}, err
+	}
+	if result.Test != nil {
 		if err := t.note(Metrics{Test: result.Test}); err != nil {
 			return Result{}, err
 		}
 	}
-	return result, t.saveWeights(ModelFile)
+	if err := t.saveWeights(ModelFile); err != nil || t.options.Folder == "" {
+		return result, err
+	}
+	if err := t.writeReport(result); err != nil {
+		return Result{}, t.saveError(ReportFile, err)
+	}
+	return result, nil
 }
 
 // Params are the network's parameters: the result once Run has returned without an error.
@@ -560,3 +569,6 @@ func (t *Trainer) Params() *nn.Params { return t.params }
 
 // Network is what is trained.
 func (t *Trainer) Network() *arch.Network { return t.net }
+
+// Plan is what computes the steps.
+func (t *Trainer) Plan() *nn.Plan { return t.plan }

@@ -12,121 +12,179 @@ import (
 	"strings"
 )
 
-// cifar is a kind of CIFAR's binary files (https://www.cs.toronto.edu/~kriz/cifar.html): records of one byte or two for
-// the labels, the last of which is the class, and the red, green and blue planes of a picture of 32 by 32.
+// cifar is one of CIFAR's two sets (https://www.cs.toronto.edu/~kriz/cifar.html). Its binary version is records of one byte or two
+// for the labels, the last of which is the class, and the red, green and blue planes of a picture of 32 by 32; its Python
+// version, pickled dicts.
 type cifar struct {
-	labels  int // bytes
 	classes int
-	names   string // file beside it that names the classes
+
+	labelBytes int    // of a record
+	names      string // the text beside the records that names the classes
+
+	labelsKey, metaFile, namesKey string // in a dict, and the names in the one that lies beside it
 }
 
 var (
-	cifar10  = cifar{1, 10, "batches.meta.txt"}
-	cifar100 = cifar{2, 100, "fine_label_names.txt"}
+	cifar10  = cifar{10, 1, "batches.meta.txt", "labels", "batches.meta", "label_names"}
+	cifar100 = cifar{100, 2, "fine_label_names.txt", "fine_labels", "meta", "fine_label_names"}
 )
 
-const cifarSide = 32
+const (
+	cifarSide   = 32
+	cifarPlanes = 3 * cifarSide * cifarSide // bytes of a picture
+)
 
-func (c cifar) record() int64 { return int64(c.labels + 3*cifarSide*cifarSide) }
+func (c cifar) record() int64 { return int64(c.labelBytes + cifarPlanes) }
 
-// maxCIFAR bounds a file, to a hundred times CIFAR-100's 50,000 training pictures.
-const maxCIFAR = 100 * 50_000 * 3074
+// maxCIFAR bounds a binary file, to a hundred times CIFAR-100's 50,000 training pictures.
+const maxCIFAR int64 = 100 * 50_000 * 3074
 
-// cifarFiles picks the files of a part out of a folder's, nil where it is not CIFAR's.
-func cifarFiles(names []string, split Split) []string {
-	want := map[Split][]string{
-		Test:  {"test_batch.bin", "test.bin"},
-		Train: {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "train.bin"},
-	}[split]
-	var files []string
-	for _, name := range want {
-		if slices.Contains(names, name) {
-			files = append(files, name)
-		}
-	}
-	return files
+// cifarParts are what the files of the parts are called, in the binary version with .bin at the end.
+var cifarParts = map[Split][]string{
+	Test:  {"test_batch", "test"},
+	Train: {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "train"},
 }
 
-// openCIFAR reads the labels of files of one kind. Pictures are read when they are asked for.
+// cifarFiles finds the files of each part among a folder's, none where it is not CIFAR's. Where both versions lie side by side
+// the binary one is taken.
+func cifarFiles(dir string, names []string) map[Split][]string {
+	for _, ending := range []string{cifarEnding, ""} {
+		parts := map[Split][]string{}
+		for split, called := range cifarParts {
+			for _, name := range called {
+				file := filepath.Join(dir, name+ending)
+				if slices.Contains(names, name+ending) && (ending != "" || isPickle(file)) { // else perhaps a folder
+					parts[split] = append(parts[split], file)
+				}
+			}
+		}
+		if len(parts) > 0 {
+			return parts
+		}
+	}
+	return nil
+}
+
+const cifarEnding = ".bin"
+
+// cifarPart is a file of CIFAR's.
+type cifarPart struct {
+	kind   cifar
+	labels []int
+	planes func(n int) ([]byte, error) // of picture n
+}
+
+// openCIFAR opens files of one set and one version.
 func openCIFAR(files ...string) (*Dataset, error) {
-	var kind cifar
+	open, names := openPickledCIFAR, cifar.pickledNames
+	if strings.HasSuffix(files[0], cifarEnding) {
+		open, names = openBinaryCIFAR, cifar.textNames
+	}
 	var d Dataset
-	var begin []int // the number of each file's first picture
+	parts := make([]cifarPart, len(files))
+	begin := make([]int, len(files)) // the number of each file's first picture
 	for i, file := range files {
-		labels, k, err := readCIFARLabels(file)
-		if err != nil {
+		var err error
+		if parts[i], err = open(file); err != nil {
 			return nil, err
 		}
-		if i > 0 && k != kind {
-			return nil, fmt.Errorf("%s is CIFAR-%d, but %s is CIFAR-%d", file, k.classes, files[0], kind.classes)
+		if kind := parts[i].kind; kind != parts[0].kind {
+			return nil, fmt.Errorf("%s is CIFAR-%d, but %s is CIFAR-%d", file, kind.classes, files[0], parts[0].kind.classes)
 		}
-		kind = k
-		begin = append(begin, len(d.labels))
-		d.labels = append(d.labels, labels...)
+		begin[i] = len(d.labels)
+		d.labels = append(d.labels, parts[i].labels...)
 	}
 	var err error
-	if d.Classes, err = kind.classNames(filepath.Dir(files[0])); err != nil {
+	if d.Classes, err = names(parts[0].kind, filepath.Dir(files[0])); err != nil {
 		return nil, err
 	}
-	locate := func(i int) (file string, n int) {
-		f, exact := slices.BinarySearch(begin, i)
+	locate := func(i int) (file, n int) {
+		file, exact := slices.BinarySearch(begin, i)
 		if !exact {
-			f--
+			file--
 		}
-		return files[f], i - begin[f]
+		return file, i - begin[file]
 	}
 	d.name = func(i int) string {
 		file, n := locate(i)
-		return filepath.Base(file) + "[" + strconv.Itoa(n) + "]"
+		return filepath.Base(files[file]) + "[" + strconv.Itoa(n) + "]"
 	}
 	d.picture = func(i int) (*Picture, error) {
 		file, n := locate(i)
-		return kind.read(file, n)
+		planes, err := parts[file].planes(n)
+		if err != nil {
+			return nil, fmt.Errorf("%s: picture %d: %w", files[file], n, err)
+		}
+		p := NewPicture(cifarSide, cifarSide, 3)
+		for i := range cifarSide * cifarSide {
+			for ch := range 3 {
+				p.Pix[3*i+ch] = planes[ch*cifarSide*cifarSide+i]
+			}
+		}
+		return p, nil
 	}
 	return &d, nil
 }
 
-// readCIFARLabels reads the labels of a file, whose size tells its kind.
-func readCIFARLabels(path string) (labels []int, kind cifar, err error) {
+// openBinaryCIFAR reads the labels of a file, whose size tells its kind. Pictures are read when they are asked for.
+func openBinaryCIFAR(path string) (part cifarPart, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, kind, err
+		return part, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, kind, err
+		return part, err
 	}
 	size := info.Size()
 	switch {
 	case size == 0 || size > maxCIFAR:
-		return nil, kind, fmt.Errorf("%s: CIFAR of %d bytes: want between 1 and %d", path, size, maxCIFAR)
+		return part, fmt.Errorf("%s: CIFAR of %d bytes: want between 1 and %d", path, size, maxCIFAR)
 	case size%cifar10.record() == 0:
-		kind = cifar10
+		part.kind = cifar10
 	case size%cifar100.record() == 0:
-		kind = cifar100
+		part.kind = cifar100
 	default:
-		return nil, kind, fmt.Errorf("%s: %d bytes are no whole number of CIFAR's records: %d bytes for CIFAR-10, %d for CIFAR-100",
+		return part, fmt.Errorf("%s: %d bytes are no whole number of CIFAR's records: %d bytes for CIFAR-10, %d for CIFAR-100",
 			path, size, cifar10.record(), cifar100.record())
 	}
 	in := bufio.NewReaderSize(file, 1<<20)
-	record := make([]byte, kind.record())
-	for n := range size / kind.record() {
+	record := make([]byte, part.kind.record())
+	for n := range size / part.kind.record() {
 		if _, err := io.ReadFull(in, record); err != nil {
-			return nil, kind, fmt.Errorf("%s: picture %d: %w", path, n, err)
+			return part, fmt.Errorf("%s: picture %d: %w", path, n, err)
 		}
-		label := int(record[kind.labels-1])
-		if label >= kind.classes {
-			return nil, kind, fmt.Errorf("%s: picture %d is of class %d: CIFAR-%d has classes 0 to %d", path, n, label, kind.classes, kind.classes-1)
+		label := int(record[part.kind.labelBytes-1])
+		if err := part.kind.checkLabel(label); err != nil {
+			return part, fmt.Errorf("%s: picture %d: %w", path, n, err)
 		}
-		labels = append(labels, label)
+		part.labels = append(part.labels, label)
 	}
-	return labels, kind, nil
+	part.planes = func(n int) ([]byte, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		planes := make([]byte, cifarPlanes)
+		_, err = file.ReadAt(planes, int64(n)*part.kind.record()+int64(part.kind.labelBytes))
+		return planes, err
+	}
+	return part, nil
 }
 
-// classNames reads the names that lie beside the files; without, classes are called by their numbers.
-func (c cifar) classNames(dir string) ([]string, error) {
-	text, err := readFile(filepath.Join(dir, c.names), func(r io.Reader) ([]byte, error) {
+func (c cifar) checkLabel(label int) error {
+	if label < 0 || label >= c.classes {
+		return fmt.Errorf("it is of class %d: CIFAR-%d has classes 0 to %d", label, c.classes, c.classes-1)
+	}
+	return nil
+}
+
+// textNames reads the names that lie beside binary files; without, classes are called by their numbers.
+func (c cifar) textNames(dir string) ([]string, error) {
+	path := filepath.Join(dir, c.names)
+	text, err := readFile(path, func(r io.Reader) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(r, 1<<16))
 	})
 	if errors.Is(err, os.ErrNotExist) {
@@ -140,7 +198,7 @@ func (c cifar) classNames(dir string) ([]string, error) {
 		err = fmt.Errorf("%d names for %d classes", len(names), c.classes)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, c.names), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return names, nil
 }
@@ -152,24 +210,4 @@ func classNumbers(n int) []string {
 		names[i] = strconv.Itoa(i)
 	}
 	return names
-}
-
-// read reads picture n of a file.
-func (c cifar) read(path string, n int) (*Picture, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	planes := make([]byte, 3*cifarSide*cifarSide)
-	if _, err := file.ReadAt(planes, int64(n)*c.record()+int64(c.labels)); err != nil {
-		return nil, fmt.Errorf("%s: picture %d: %w", path, n, err)
-	}
-	p := NewPicture(cifarSide, cifarSide, 3)
-	for i := range cifarSide * cifarSide {
-		for ch := range 3 {
-			p.Pix[3*i+ch] = planes[ch*cifarSide*cifarSide+i]
-		}
-	}
-	return p, nil
 }

@@ -55,7 +55,7 @@ func (s Split) String() string {
 }
 
 // Bounds of a data set: pictures in folders, of which only names are kept (ImageNet-21k has 14 million), and unpacked
-// bytes of an archive, which are (CIFAR-10's 50,000 PNGs take 115 MB). IDX files, kept too, have a bound of their own.
+// bytes of an archive, which are (CIFAR-10's 50,000 PNGs take 115 MB). IDX files and CIFAR's pickles, kept too, have bounds of their own.
 const (
 	maxPictures = 1 << 24
 	maxArchive  = 1 << 30
@@ -66,19 +66,25 @@ const (
 //	class folders      DIR/CLASS/…/PICTURE, as torchvision's ImageFolder: classes in the order of their names
 //	                   TAR/…/CLASS/…/PICTURE, the same as .tar, .tar.gz or .tgz, unpacked in memory
 //	CIFAR-10, binary   DIR/data_batch_1.bin …, DIR/test_batch.bin, named in batches.meta.txt
+//	CIFAR-10, Python   DIR/data_batch_1 …, DIR/test_batch, named in batches.meta
 //	CIFAR-100, binary  DIR/train.bin, DIR/test.bin, named in fine_label_names.txt: its 100 fine classes
+//	CIFAR-100, Python  DIR/train, DIR/test, named in meta
 //	IDX (MNIST)        DIR/train-images-idx3-ubyte, DIR/t10k-images-idx3-ubyte and their labels, .gz or not
 //
 // path is the folder or archive, or one file of CIFAR or of IDX images. Where it holds both parts of a set, class folders
 // in train/ and test/ or val/, split chooses; what names one part is taken as it is.
 //
-// Nothing need be closed: pictures of folders and CIFAR are read from their files when they are asked for. Folders and files
+// Nothing need be closed: pictures of folders and of CIFAR's binary version are read from their files when they are asked for. Folders and files
 // whose name begins with a dot are passed over, and so are files whose name does not end as a picture's, in any case: .jpg,
 // .jpeg, .png, .gif, .webp, .bmp, .tif, .tiff.
 func OpenDataset(path string, split Split) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		var cause *fs.PathError
+		if errors.As(err, &cause) { // "stat" tells its reader nothing
+			err = cause.Err
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var d *Dataset
 	switch name := filepath.Base(path); {
@@ -86,12 +92,12 @@ func OpenDataset(path string, split Split) (*Dataset, error) {
 		d, err = openFolder(path, split)
 	case isArchive(name):
 		d, err = readFile(path, func(r io.Reader) (*Dataset, error) { return readArchive(r, split, maxArchive) })
-	case strings.HasSuffix(name, ".bin"):
+	case strings.HasSuffix(name, cifarEnding), isPickle(path):
 		d, err = openCIFAR(path)
 	case isIDXImages(name):
 		d, err = openIDX(path)
 	default:
-		err = fmt.Errorf("%s: not a data set: want a folder, .tar, .tar.gz, a CIFAR file (.bin) or IDX images (…images-idx3-ubyte)", path)
+		err = fmt.Errorf("%s: not a data set: want a folder, .tar, .tar.gz, a file of CIFAR's (data_batch_1.bin, data_batch_1) or IDX images (…images-idx3-ubyte)", path)
 	}
 	if err != nil {
 		return nil, err
@@ -111,14 +117,9 @@ func openFolder(dir string, split Split) (*Dataset, error) {
 	for _, e := range entries {
 		files = append(files, e.Name())
 	}
-	parts := map[Split][]string{Test: cifarFiles(files, Test), Train: cifarFiles(files, Train)}
-	if cifar := parts[split]; cifar != nil {
-		for i := range cifar {
-			cifar[i] = filepath.Join(dir, cifar[i])
-		}
-		return openCIFAR(cifar...)
-	}
-	if parts[Test] != nil || parts[Train] != nil {
+	if parts := cifarFiles(dir, files); parts[split] != nil {
+		return openCIFAR(parts[split]...)
+	} else if parts != nil {
 		return nil, fmt.Errorf("%s: CIFAR without its files to %s on", dir, split)
 	}
 	if slices.ContainsFunc(files, isIDXImages) {
@@ -213,7 +214,7 @@ func subfolders(dir string) ([]string, error) {
 		}
 	}
 	if len(folders) == 0 {
-		return nil, fmt.Errorf("%s: no data set: want class folders with pictures in them, or the binary files of CIFAR or MNIST", dir)
+		return nil, fmt.Errorf("%s: no data set: want class folders with pictures in them, or the files of CIFAR or MNIST", dir)
 	}
 	return folders, nil
 }
@@ -272,6 +273,7 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 	}
 	content := map[string][]byte{}
 	var file bytes.Buffer // which grows with what is there: a header that promises much costs nothing
+	hasCIFAR := false
 	for archive := tar.NewReader(in); ; {
 		header, err := archive.Next()
 		if err == io.EOF {
@@ -281,6 +283,9 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 			return nil, fmt.Errorf("tar: %w", err)
 		}
 		name := path.Clean("/" + header.Name)[1:]
+		for _, kind := range []cifar{cifar10, cifar100} {
+			hasCIFAR = hasCIFAR || path.Base(name) == kind.names || path.Base(name) == kind.metaFile
+		}
 		if header.Typeflag != tar.TypeReg || !isPicture(name) || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
 			continue
 		}
@@ -296,6 +301,9 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 		content[name] = bytes.Clone(file.Bytes())
 	}
 	root, err := archiveRoot(maps.Keys(content), split)
+	if err != nil && hasCIFAR {
+		err = fmt.Errorf("%w, but CIFAR's files are: unpack it and name its folder", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tar: %w", err)
 	}

@@ -76,10 +76,10 @@ func archived(t testing.TB, files map[string][]byte) []byte {
 func cifarFile(kind cifar) []byte {
 	file := make([]byte, 3*kind.record())
 	for i, label := range []byte{7, 0, 9} {
-		file[int64(i)*kind.record()+int64(kind.labels)-1] = label
+		file[int64(i)*kind.record()+int64(kind.labelBytes)-1] = label
 	}
 	for c := range 3 {
-		file[kind.record()+int64(kind.labels+c*1024+33)] = byte(c + 1)
+		file[kind.record()+int64(kind.labelBytes+c*1024+33)] = byte(c + 1)
 	}
 	return file
 }
@@ -222,6 +222,153 @@ func TestCIFAR(t *testing.T) {
 	}
 }
 
+// TestPickledCIFAR reads CIFAR's Python version, as Python 2 and Python 3 write it (scripts/gen_cifar.py).
+func TestPickledCIFAR(t *testing.T) {
+	for _, c := range []struct {
+		path   string
+		split  Split
+		first  int // picture's number in the generator
+		labels []int
+		named  string // class 9
+		last   string // picture's name
+	}{
+		{"cifar10", Test, 0, []int{7, 9}, "truck", "test_batch[1]"},
+		{"cifar10", Train, 2, []int{5, 9, 3, 9}, "truck", "data_batch_2[1]"},
+		{"cifar10/data_batch_2", Test, 4, []int{3, 9}, "truck", "data_batch_2[1]"},
+		{"cifar100", Test, 0, []int{99, 0}, "fine 9", "test[1]"},
+		{"cifar100", Train, 2, []int{99, 2}, "fine 9", "train[1]"},
+		{"again-3", Test, 0, []int{7, 9}, "9", "again-3[1]"},
+		{"again-4", Test, 0, []int{7, 9}, "9", "again-4[1]"},
+		{"again-5", Test, 0, []int{7, 9}, "9", "again-5[1]"},
+	} {
+		d, err := OpenDataset(filepath.Join("testdata/cifar", c.path), c.split)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !slices.Equal(d.labels, c.labels) || d.Classes[9] != c.named || d.Name(d.Len()-1) != c.last {
+			t.Errorf("%s: classes %v, the ninth %q; the last picture is %s", c.path, d.labels, d.Classes[9], d.Name(d.Len()-1))
+		}
+		for i := range d.Len() {
+			p, err := d.Picture(i)
+			if err != nil || p.W != 32 || p.H != 32 || p.Channels != 3 {
+				t.Fatalf("%s: picture %d: %+v (%v)", c.path, i, p, err)
+			}
+			for j, got := range p.Pix {
+				if want := uint8(50*(c.first+i) + 3*(j/3%32) + 5*(j/96) + 70*(j%3)); got != want {
+					t.Fatalf("%s: picture %d: sample %d is %d, want %d", c.path, i, j, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestPickledCIFARRefuses: a file of CIFAR's with one thing changed, byte by byte.
+func TestPickledCIFARRefuses(t *testing.T) {
+	whole, err := os.ReadFile("testdata/cifar/cifar10/test_batch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := os.ReadFile("testdata/cifar/cifar10/batches.meta")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := os.ReadFile("testdata/cifar/again-5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file, old, new string
+		want           string
+	}{
+		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cos\nsystem\n", "refuses os.system: loading it would run code; CIFAR's own files hold"},
+		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy.core.multiarray\nscalar\n", "refuses numpy.core.multiarray.scalar"},
+		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy\nndarray\n", "refuses numpy.ndarray()"},
+		{"whole", "cnumpy\nndarray\n", "cnumpy\ndtype\n", "an array that is not one of CIFAR's"},
+		{"whole", "U\x02u1", "U\x02f4", "an array that is not one of CIFAR's"},
+		{"whole", "K\x02M\x00\x0c\x86", "M\x00\x0cK\x02\x86", "2 labels for an array of 3072 x 2"},
+		{"whole", "K\x02M\x00\x0c\x86", "K\x03M\x00\x0c\x86", "an array of 3 x 3072 with 6144 values"},
+		{"whole", "K\x02M\x00\x0c\x86", "NM\x00\x0c\x86", "an array that is not one of CIFAR's"},
+		{"whole", "b\x89T", "b\x88T", "an array that is not one of CIFAR's"}, // Fortran's order
+		{"whole", "K\x07K\x09", "K\x07K\x0a", "picture 1: it is of class 10"},
+		{"whole", "K\x07K\x09", "J\xff\xff\xff\xffK\x09", "picture 0: it is of class -1"},
+		{"whole", "K\x07K\x09", "K\x07U\x019", "picture 1: its label is bytes, not an int"},
+		{"whole", "K\x07K\x09", "K\x07", "1 labels for an array of 2 x 3072"},
+		{"whole", "U\x06labels", "U\x06LABELS", `want "data" and "labels"`},
+		{"whole", "U\x04data", "U\x04DATA", `want "data" and "labels"`},
+		{"whole", "U\x06labels", "U\x04dataU\x06labels", "a key without a value"},
+		{"whole", "\x80\x02}", "\x80\x02].", "the pickle of a list, not of a dict"},
+		{"whole", "u.", "u", "truncated"},
+		{"again", "\x8c\x01C", "\x8c\x01F", "an array that is not one of CIFAR's"},
+		{"meta", "U\x05truck", "U\x00", "label 10 is empty"},
+		{"meta", "U\x05truck", "U\x05\x1b[2JX", "label 10 is not a name"},
+		{"meta", "U\x05truck", "K\x05", "label 10 is empty"},
+		{"meta", "e", "0e", "no list of 10 names"},
+	} {
+		files := map[string][]byte{"test_batch": whole}
+		name, from := "test_batch", whole
+		switch c.file {
+		case "meta":
+			name, from = "batches.meta", meta
+		case "again":
+			from = again
+		}
+		at := bytes.LastIndex(from, []byte(c.old))
+		if at < 0 {
+			t.Errorf("%s lacks %q", c.file, c.old)
+			continue
+		}
+		files[name] = slices.Concat(from[:at], []byte(c.new), from[at+len(c.old):])
+		dir := plant(t, files)
+		if _, err := OpenDataset(dir, Test); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+			t.Errorf("%q for %q: %v, want %q and the path", c.new, c.old, err, c.want)
+		}
+	}
+	// Folders of parts, and text, are none of CIFAR's files whatever they are called.
+	if d, err := OpenDataset(plant(t, map[string][]byte{"train/cat/a.png": nil, "test/cat/b.png": nil, "meta": []byte("text")}), Train); err != nil || d.Len() != 1 {
+		t.Errorf("folders of parts: %+v (%v)", d, err)
+	}
+	if _, err := OpenDataset(plant(t, map[string][]byte{"train": []byte("cat/a.png"), "cat/a.png": nil}), Test); err != nil {
+		t.Errorf("a list called train: %v", err)
+	}
+}
+
+// FuzzCIFAR reads damaged pickles of CIFAR's.
+func FuzzCIFAR(f *testing.F) {
+	paths, err := filepath.Glob("testdata/cifar/*/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range append(paths, "testdata/cifar/again-4", "testdata/cifar/again-5") {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dict, err := unpickle(data)
+		if err != nil {
+			return
+		}
+		for _, kind := range []cifar{cifar10, cifar100} {
+			if names, err := kind.namesIn(dict); err == nil && len(names) != kind.classes {
+				t.Fatalf("%d names for %d classes", len(names), kind.classes)
+			}
+		}
+		part, err := pickledPart(dict)
+		if err != nil {
+			return
+		}
+		for i, label := range part.labels {
+			planes, err := part.planes(i)
+			if err != nil || len(planes) != cifarPlanes || label < 0 || label >= part.kind.classes {
+				t.Fatalf("picture %d of class %d has %d bytes (%v)", i, label, len(planes), err)
+			}
+		}
+	})
+}
+
 func TestIDXPair(t *testing.T) {
 	labels := []byte{0, 0, 8, 1, 0, 0, 0, 2, 1, 3}
 	for images, labelled := range map[string]string{
@@ -268,7 +415,7 @@ func TestOpenDatasetRefuses(t *testing.T) {
 		{"no kind", "x.npz", map[string][]byte{"x.npz": nil}, Test, "not a data set"},
 		{"CIFAR cut", "x.bin", map[string][]byte{"x.bin": make([]byte, 3072)}, Test, "no whole number"},
 		{"CIFAR empty", "x.bin", map[string][]byte{"x.bin": nil}, Test, "CIFAR of 0 bytes"},
-		{"CIFAR of class 10", "x.bin", map[string][]byte{"x.bin": wrong}, Test, "picture 1 is of class 10"},
+		{"CIFAR of class 10", "x.bin", map[string][]byte{"x.bin": wrong}, Test, "picture 1: it is of class 10"},
 		{"CIFAR of two kinds", "", map[string][]byte{"data_batch_1.bin": cifarFile(cifar10), "train.bin": cifarFile(cifar100)}, Train, "is CIFAR-100, but"},
 		{"CIFAR to train on", "", map[string][]byte{"test.bin": cifarFile(cifar100)}, Train, "CIFAR without its files to train on"},
 		{"CIFAR with few names", "", map[string][]byte{"test_batch.bin": cifarFile(cifar10), "batches.meta.txt": []byte("cat")}, Test, "1 names for 10 classes"},
@@ -278,6 +425,7 @@ func TestOpenDatasetRefuses(t *testing.T) {
 		{"IDX to train on", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages}, Train, "0 files of IDX images to train on"},
 		{"tar cut", "x.tgz", map[string][]byte{"x.tgz": archived(t, classFolderFiles(t, ""))[:200]}, Test, "tar: "},
 		{"tar of other things", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"a.txt": nil, "a.png": nil})}, Test, "no pictures in folders"},
+		{"tar of CIFAR", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"cifar-10-batches-py/batches.meta": nil})}, Test, "CIFAR's files are: unpack it"},
 	} {
 		dir := plant(t, c.files)
 		_, err := OpenDataset(filepath.Join(dir, c.path), c.split)

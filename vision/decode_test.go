@@ -439,7 +439,7 @@ func TestDecodeContext(t *testing.T) {
 
 // TestPictureAsImage: a picture and its image are the same, and do not share samples.
 func TestPictureAsImage(t *testing.T) {
-	for channels, want := range map[int]image.Image{1: &image.Gray{}, 3: &image.RGBA{}} {
+	for channels, want := range map[int]image.Image{1: &image.Gray{}, 3: &image.NRGBA{}} {
 		p := NewPicture(5, 3, channels)
 		for i := range p.Pix {
 			p.Pix[i] = uint8(7 * i)

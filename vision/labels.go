@@ -49,13 +49,21 @@ func ReadLabels(r io.Reader) ([]string, error) {
 	}
 	for i, label := range labels {
 		label = synset.ReplaceAllString(strings.TrimSpace(label), "")
-		switch {
-		case label == "":
-			return nil, fmt.Errorf("label %d is empty", i+1)
-		case len(label) > maxLabel || strings.ContainsFunc(label, unicode.IsControl):
-			return nil, fmt.Errorf("label %d is not a name: at most %d bytes without control characters", i+1, maxLabel)
+		if err := checkLabel(i, label); err != nil {
+			return nil, err
 		}
 		labels[i] = label
 	}
 	return labels, nil
+}
+
+// checkLabel refuses what is no name for class i.
+func checkLabel(i int, label string) error {
+	switch {
+	case label == "":
+		return fmt.Errorf("label %d is empty", i+1)
+	case len(label) > maxLabel || !utf8.ValidString(label) || strings.ContainsFunc(label, unicode.IsControl):
+		return fmt.Errorf("label %d is not a name: at most %d bytes without control characters", i+1, maxLabel)
+	}
+	return nil
 }

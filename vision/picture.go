@@ -5,7 +5,6 @@ package vision
 import (
 	"image"
 	"image/color"
-	"slices"
 )
 
 // Picture is an 8-bit image of 1 channel (grey) or 3 (red, green, blue), as Pillow's modes L and RGB: sample c of pixel
@@ -18,20 +17,6 @@ type Picture struct {
 // NewPicture makes a black picture. It panics on a negative size, as make does.
 func NewPicture(w, h, channels int) *Picture {
 	return &Picture{W: w, H: h, Channels: channels, Pix: make([]uint8, w*h*channels)}
-}
-
-// Image copies the picture: a grey one to an *image.Gray, one of colours to an *image.RGBA.
-func (p *Picture) Image() image.Image {
-	r := image.Rect(0, 0, p.W, p.H)
-	if p.Channels == 1 {
-		return &image.Gray{Pix: slices.Clone(p.Pix), Stride: p.W, Rect: r}
-	}
-	m := image.NewRGBA(r)
-	for i := range p.W * p.H {
-		copy(m.Pix[4*i:], p.Pix[3*i:3*i+3])
-		m.Pix[4*i+3] = 255
-	}
-	return m
 }
 
 // FromImage copies an image: grey ones to 1 channel, all others to 3. Transparency is dropped, not blended with a
@@ -151,4 +136,19 @@ func (p *Picture) RGB() *Picture {
 		rgb.Pix[3*i], rgb.Pix[3*i+1], rgb.Pix[3*i+2] = v, v, v
 	}
 	return rgb
+}
+
+// Image returns a copy for the image package: an *image.Gray or an opaque *image.NRGBA.
+func (p *Picture) Image() image.Image {
+	if p.Channels == 1 {
+		grey := image.NewGray(image.Rect(0, 0, p.W, p.H))
+		copy(grey.Pix, p.Pix)
+		return grey
+	}
+	m := image.NewNRGBA(image.Rect(0, 0, p.W, p.H))
+	for i := range p.W * p.H {
+		copy(m.Pix[4*i:], p.Pix[3*i:3*i+3])
+		m.Pix[4*i+3] = 255
+	}
+	return m
 }

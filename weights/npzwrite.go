@@ -13,9 +13,9 @@ import (
 
 // WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be nil. The values
 // are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears under its name complete or
-// not at all.
-func WriteNPZ(path string, tensors []Tensor, notes map[string]string) error {
-	return writeAtomic(path, func(w io.Writer) error {
+// not at all. sources are the open files whose Data the tensors have, as for Write.
+func WriteNPZ(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
+	return writeFrom(path, sources, func(w io.Writer) error {
 		counted := &countingWriter{w: w}
 		archive := zip.NewWriter(counted)
 		seen := map[string]bool{}

@@ -2,12 +2,12 @@ package weights
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/onnx"
 )
 
@@ -43,7 +43,7 @@ const maxExternal = 256
 func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 	size := t.Type.Size()
 	for _, d := range t.Dims {
-		if d > 0 && size > arch.MaxElements*8/d {
+		if d > 0 && size > math.MaxInt/d {
 			return nil, fmt.Errorf("shape %v overflows", t.Dims)
 		}
 		size *= d

@@ -26,8 +26,8 @@ const (
 //
 // Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not divide its
 // input, average pooling with dilation, local response normalisation over an even number of channels. So are models beyond
-// protobuf's 2 GB. The file appears complete or not at all.
-func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string) error {
+// protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads, as for Write.
+func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
 	placed, err := net.Place(input)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.
 	for _, t := range w.shapes {
 		model.Graph.Initializers = append(model.Graph.Initializers, *t)
 	}
-	err = writeAtomic(path, func(to io.Writer) error {
+	err = writeFrom(path, sources, func(to io.Writer) error {
 		return onnx.Encode(to, model, func(to io.Writer, i int) error {
 			data, err := find(params[i])
 			if err != nil {

@@ -144,7 +144,7 @@ func TestOpenRefuses(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		{"empty", nil, "byte 0: no format that vggo reads: 0 bytes"},
+		{"empty", nil, "byte 0: the file is empty"},
 		{"short", []byte{1, 0, 0}, "no format that vggo reads: 3 bytes"},
 		{"text", []byte("hello, weights"), `beginning "hello, weights"`},
 		{"zip", []byte("PK\x03\x04........"), "a broken zip archive: not a valid zip file"},

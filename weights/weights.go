@@ -119,7 +119,7 @@ var formats = []struct {
 // strangers are files people have that Open does not read, by their opening bytes.
 var strangers = []struct{ magic, name string }{
 	{"<", "a web page, perhaps a failed download"},
-	{"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"},
+	{"version https://git-lfs", "a Git LFS pointer: git lfs pull fetches the weights themselves"},
 }
 
 // Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its
@@ -141,9 +141,18 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
+// Read is Open for the bytes of a file, which name stands for in errors. They must not change until Close.
+func Read(name string, data []byte) (*File, error) {
+	f := &File{Path: name}
+	return f, f.read(data)
+}
+
 func (f *File) read(data []byte) error {
 	if name := notYet(f.Path); name != "" {
 		return &FormatError{f.Path, 0, name + " is not yet read: convert it to safetensors, ONNX or Keras' .h5"}
+	}
+	if len(data) == 0 {
+		return &FormatError{f.Path, 0, "the file is empty"}
 	}
 	for _, format := range formats {
 		if format.knows(data) {
@@ -255,6 +264,8 @@ func plainSize(file *os.File) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case info.IsDir():
+		return 0, fmt.Errorf("%s: a folder, not a plain file", file.Name())
 	case !info.Mode().IsRegular():
 		return 0, fmt.Errorf("%s: not a plain file", file.Name())
 	case int64(int(info.Size())) != info.Size():

@@ -1,28 +1,27 @@
 package weights
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
 
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/fault"
 )
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
 // under its name complete or not at all; one that was there before is replaced, and may be open and mapped meanwhile.
-func Write(path string, tensors []Tensor, notes map[string]string) error {
+//
+// sources are the open files whose Data the tensors have. One that was shortened meanwhile, of which zeros may have been written
+// (see File.Check), is an error, and then no file appears.
+func Write(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	header, err := safetensorsHeader(tensors, notes)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeAtomic(path, func(w io.Writer) error {
+	return writeFrom(path, sources, func(w io.Writer) error {
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
@@ -113,43 +112,19 @@ func product(shape []int) int {
 	return n
 }
 
-// writeAtomic writes a file beside its final name, brings it to the disk and only then renames it.
-func writeAtomic(path string, write func(io.Writer) error) (err error) {
-	// Not os.CreateTemp, whose files nobody else may read.
-	partial := path + ".partial-" + strconv.FormatUint(rand.Uint64(), 36)
-	file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			file.Close()
-			os.Remove(partial)
+// writeFrom writes a file whole, asking in the end whether the files that its values come from were whole all the while.
+func writeFrom(path string, sources []*File, write func(io.Writer) error) error {
+	return durable.Write(path, func(w io.Writer) error {
+		if err := write(w); err != nil {
+			return err
 		}
-	}()
-	w := bufio.NewWriterSize(file, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(partial, path); err != nil {
-		return err
-	}
-	// The new name is on the disk once its folder is. Not every system lets a folder be opened or synced; there the
-	// file is whole all the same.
-	if folder, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = folder.Sync()
-		folder.Close()
-	}
-	return nil
+		for _, source := range sources {
+			if err := source.Check(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // writeFloats writes values as little-endian float32.

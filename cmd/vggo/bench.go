@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/train"
 )
 
 // benchOptions are the flags of `vggo bench`.
@@ -29,6 +31,7 @@ type benchOptions struct {
 	steps    int
 	burnIn   int
 	mode     string
+	recipe   string
 	algo     string
 	threads  int
 	keepProb float64
@@ -45,11 +48,15 @@ func newBenchCommand() *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Time a network forward and forward-backward, as the article does",
+		Short: "Time a network forward and forward-backward, as the article does, or training",
 		Long: `Print the network's layers, then time it on a batch of random images: burn-in
 steps that do not count, then a line every ten steps, mean and standard
 deviation. Forward computes the predictions; forward-backward the gradient of
 sum(logits²)/2 with respect to every parameter, dropout on.
+
+--mode train times what vggo train does with a batch: it augments pictures (random
+ones), goes forward and backward, moves the weights and packs them anew, as --recipe
+says. As many steps again are taken part by part to tell where the time goes.
 
 GFLOP/s count 2 for each multiply-accumulate of a direct convolution; the peak is
 this machine's own, measured in the same run on the same threads. Winograd's
@@ -66,11 +73,12 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 		Example: `  vggo bench --steps 10
   vggo bench --model vgg19 --batch 1 --mode forward
   vggo bench --layers --steps 5 --mode forward
+  vggo bench --mode train --recipe cifar10 --steps 20
   vggo bench --layers --steps 5 --format svg -o roofline.svg
   vggo bench --explain-plan --batch 1 --memory 700MB --mode forward`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd)
 		},
 	}
 	f := cmd.Flags()
@@ -79,7 +87,8 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 	f.IntVar(&o.batch, "batch", 32, "images in a step")
 	f.IntVar(&o.steps, "steps", 100, "steps that count")
 	f.IntVar(&o.burnIn, "burn-in", 10, "steps before them that do not")
-	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward or both")
+	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward, both or train")
+	f.StringVarP(&o.recipe, "recipe", "r", "", "for --mode train, the `recipe`; it brings model, batch and dropout where they are not given")
 	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the quickest by shape, batch and prices), direct, winograd2, winograd4 or winograd6")
 	f.IntVar(&o.threads, "threads", 0, "threads (default: one for each processor)")
 	f.Float64Var(&o.keepProb, "keep-prob", 0.5, "dropout's keep probability, forward-backward; forward always has 1")
@@ -112,14 +121,43 @@ func (o *benchOptions) modes() ([]bench.Mode, error) {
 	switch o.mode {
 	case "both":
 		return []bench.Mode{bench.Forward, bench.ForwardBackward}, nil
-	case string(bench.Forward), string(bench.ForwardBackward):
+	case string(bench.Forward), string(bench.ForwardBackward), string(bench.Training):
 		return []bench.Mode{bench.Mode(o.mode)}, nil
 	}
-	return nil, usageError{fmt.Errorf("unknown mode %q: forward, forward-backward or both", o.mode)}
+	return nil, usageError{fmt.Errorf("unknown mode %q: forward, forward-backward, both or train", o.mode)}
 }
 
-func (o *benchOptions) config() (bench.Config, error) {
-	c := bench.Config{Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed, Layers: o.layers}
+// training makes the recipe of --mode train, and takes what it says where no flag says otherwise.
+func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error) {
+	if o.mode != string(bench.Training) {
+		if o.recipe != "" {
+			return nil, usageError{errors.New("--recipe is for --mode train")}
+		}
+		return nil, nil
+	}
+	if o.explain || changed("algo") || changed("input") {
+		return nil, usageError{errors.New("--mode train runs as vggo train does: without --algo, --input and --explain-plan")}
+	}
+	r, err := train.OpenRecipe(cmp.Or(o.recipe, "plain"))
+	if err != nil {
+		return nil, err
+	}
+	if changed("model") || r.Model == "" {
+		r.Model = o.model
+	}
+	o.model = r.Model
+	if !changed("batch") {
+		o.batch = r.Batch
+	}
+	r.Batch = o.batch
+	if changed("keep-prob") {
+		r.Keep = o.keepProb
+	}
+	return &r, nil
+}
+
+func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
+	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed, Layers: o.layers}
 	switch {
 	case o.batch < 1:
 		return c, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
@@ -151,20 +189,30 @@ func (o *benchOptions) config() (bench.Config, error) {
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
-	a := archOptions{input: o.input}
-	if c.Network, c.Input, err = a.open(o.model); err != nil {
+	if c.Recipe != nil {
+		c.Network, err = c.Recipe.Network()
+	} else {
+		a := archOptions{input: o.input}
+		c.Network, c.Input, err = a.open(o.model)
+	}
+	if err != nil {
 		return c, err
 	}
 	c.Set, err = kernel.Active()
 	return c, err
 }
 
-func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+func (o *benchOptions) run(cmd *cobra.Command) error {
+	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	modes, err := o.modes()
 	if err != nil {
 		return err
 	}
-	config, err := o.config()
+	recipe, err := o.training(cmd.Flags().Changed)
+	if err != nil {
+		return err
+	}
+	config, err := o.config(recipe)
 	if err != nil {
 		return err
 	}
@@ -303,6 +351,11 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		return err
 	}
 	for _, r := range results {
+		if len(r.Parts) > 0 {
+			if err := writeParts(w, r); err != nil {
+				return err
+			}
+		}
 		if len(r.Layers) == 0 {
 			continue
 		}
@@ -320,4 +373,15 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		}
 	}
 	return nil
+}
+
+// writeParts says where a training step goes.
+func writeParts(w io.Writer, r *bench.Result) error {
+	t := newTable(2, 3)
+	t.AppendHeader(table.Row{"part of a step", "ms", "share"})
+	for _, p := range r.Parts {
+		t.AppendRow(table.Row{p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent)})
+	}
+	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Render(), r.Beside())
+	return err
 }

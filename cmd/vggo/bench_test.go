@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
@@ -50,6 +51,27 @@ func TestBenchJSON(t *testing.T) {
 	}
 	if !strings.Contains(stderr, "Forward-backward across 3 steps") {
 		t.Errorf("the steps are not on standard error: %q", stderr)
+	}
+}
+
+// TestBenchTraining: a whole step, where it goes, and the recipe's network unless a flag names another.
+func TestBenchTraining(t *testing.T) {
+	code, stdout, stderr := vggo(t.Context(), tiny("--mode", "train", "--steps", "2")...)
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	for _, want := range []string{`Train across 2 steps, 0\.\d+`, `\ntrain +0\.\d+`, `\nconvolution +[\d.]+ +[\d.]+ %`, `\nOf a step [\d.]+ % are neither`} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("no %s in\n%s", want, stdout)
+		}
+	}
+	code, stdout, stderr = vggo(t.Context(), "bench", "--mode", "train", "--recipe", "fashion-mnist", "--batch", "8", "--steps", "1", "--burn-in", "0", "--threads", "1", "--json")
+	var got benchOutput
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
+		t.Fatalf("exit %d, %v: %s", code, err, stderr)
+	}
+	if got.Input != (arch.Shape{C: 1, H: 28, W: 28}) || got.Batch != 8 || len(got.Results) != 1 || len(got.Results[0].Parts) < 6 {
+		t.Errorf("%s", stdout)
 	}
 }
 
@@ -102,7 +124,10 @@ func TestBenchRefuses(t *testing.T) {
 		{"--burn-in -1", 2, "--burn-in must not be negative", ""},
 		{"--threads 20000", 2, "--threads must lie between 0 and 1024, not 20000", ""},
 		{"--keep-prob nan", 2, "--keep-prob must lie in (0, 1], not NaN", ""},
-		{"--mode backward", 2, `unknown mode "backward": forward, forward-backward or both`, ""},
+		{"--mode backward", 2, `unknown mode "backward": forward, forward-backward, both or train`, ""},
+		{"--recipe cifar10", 2, "--recipe is for --mode train", ""},
+		{"--mode train --algo direct", 2, "--mode train runs as vggo train does: without --algo", ""},
+		{"--mode train --recipe nosuch", 1, `no recipe is called "nosuch"`, ""},
 		{"--algo fft", 2, "--algo: ", ""},
 		{"--batch 1000000 --json", 1, "vgg16-article: forward of 1000000 images needs about 812", "--batch "},
 		{"--batch 32 --model vgg16 --memory 700MB", 1, "vgg16: forward of 32 images needs at least 8", "--batch "},
@@ -116,7 +141,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"--format png", 2, `unknown format "png": want one of [table json svg]`, ""},
 		{"--format svg", 2, "svg draws layers", "add --layers"},
 		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
-		{"--format svg --json", 2, "if any flags in the group [format json] are set", ""},
+		{"--format svg --json", 2, "--format and --json exclude each other", ""},
 	} {
 		if strings.HasPrefix(c.args, "--batch 1000000 ") && runtime.GOOS != "linux" {
 			continue // only Linux tells what memory there is

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
 )
 
@@ -27,22 +29,25 @@ func newClassifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "classify FILE|DIR|-...",
 		Short: "Say what is in a picture",
-		Long: `Run a network on pictures and print their most probable classes. A folder stands for
+		Long: `Run a network on pictures and print their most probable classes: with no flags, the
+one that is embedded in vggo and knows CIFAR-10's ten classes. A folder stands for
 all pictures in and below it, - for one on standard input. A picture that cannot be
 read is reported, and the others are classified all the same.
 
-The weights are a file of safetensors, PyTorch, ONNX, Keras or NumPy. Where it tells
-its network, as ONNX does or torchvision's names do, --model need not. Pictures are
-scaled, cropped and normalised as the weights' training was, if that can be told:
-the recipe imagenet is torchvision's for its VGG and AlexNet, caffe that of the
-paper's own weights, unit scales samples to 0..1 and nothing else.`,
-		Example: `  vggo classify photo.jpg --weights vgg16-397923af.pth
+The weights are a file of safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5,
+.keras) or NumPy (.npz, .npy). Where it tells its network, as ONNX does or torchvision's
+names do, --model need not. Pictures are scaled, cropped and normalised as the weights'
+training was, if that can be told: the recipe imagenet is torchvision's for its VGG and
+AlexNet, caffe that of the paper's own weights, unit scales samples to 0..1 and nothing
+else.`,
+		Example: `  vggo classify photo.jpg
+  vggo classify photo.jpg --weights vgg16-397923af.pth
   vggo classify holiday/ --weights vgg16.safetensors --json
   vggo classify shirt.png --model tinyvgg --weights tinyvgg.safetensors
   vggo classify photo.jpg --model vgg16 --random-weights`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return hint(errors.New("no picture named"), "vggo classify photo.jpg --weights vgg16.safetensors")
+				return hint(errors.New("no picture named"), "vggo classify photo.jpg")
 			}
 			return nil
 		},
@@ -61,7 +66,7 @@ paper's own weights, unit scales samples to 0..1 and nothing else.`,
 type classification struct {
 	Model    string              `json:"model"`
 	Input    string              `json:"input"`
-	Weights  string              `json:"weights"` // a path, or "random weights, seed 1"
+	Weights  string              `json:"weights"` // a path, "embedded", or "random weights, seed 1"
 	Recipe   string              `json:"recipe"`
 	Kernel   string              `json:"kernel"`
 	Threads  int                 `json:"threads"`
@@ -129,7 +134,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
 			default:
 				if done-failed == 1 {
-					err = result.writeHead(out)
+					err = result.writeHead(out, m.Classes)
 				}
 				err = errors.Join(err, p.write(out))
 			}
@@ -178,8 +183,12 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 	return answers, nil
 }
 
-func (c *classification) writeHead(out io.Writer) error {
+// writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
+func (c *classification) writeHead(out io.Writer, classes []string) error {
 	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
+	if err == nil && c.Weights == embedded.Name {
+		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+	}
 	return err
 }
 

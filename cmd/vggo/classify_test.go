@@ -202,7 +202,7 @@ func TestClassifyRefuses(t *testing.T) {
 		hint string
 	}{
 		{"no picture", nil, 2, "no picture named", "vggo classify photo.jpg"},
-		{"no weights", []string{good}, 2, "no weights", "--random-weights"},
+		{"no weights", []string{good, "-m", "vgg16"}, 2, "no weights for vgg16", "--random-weights"},
 		{"both weights", []string{good, "-w", tinyWeights, "--random-weights"}, 2, "exclude each other", ""},
 		{"unknown flag", []string{good, "--wieghts", "a"}, 2, "unknown flag", "vggo classify --help"},
 		{"top", []string{good, "--random-weights", "--top", "0"}, 2, "--top must be at least 1", ""},

@@ -38,7 +38,7 @@ notes, so that vggo needs no --model for them.`,
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return hint(fmt.Errorf("%d files named, not IN and OUT", len(args)), "vggo convert vgg16.pth vgg16.safetensors")
+				return hint(fmt.Errorf("two files are to be named, IN and OUT, not %d", len(args)), "vggo convert vgg16.pth vgg16.safetensors")
 			}
 			return nil
 		},
@@ -74,11 +74,11 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
-	notes, err := o.notes(file, matched, net)
+	notes, err := o.notes(file, matched, net, placed[len(placed)-1].Out.C)
 	if err != nil {
 		return err
 	}
-	if err := write(out, net, placed, matched, notes); err != nil {
+	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
@@ -93,8 +93,8 @@ func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
 	return net, hintModel(err)
 }
 
-// notes are what the new file says beside its tensors.
-func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network) (map[string]string, error) {
+// notes are what the new file of a network of so many classes says beside its tensors.
+func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network, classes int) (map[string]string, error) {
 	var description bytes.Buffer
 	if err := net.EncodeJSON(&description); err != nil {
 		return nil, err
@@ -113,6 +113,9 @@ func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net
 		if err != nil {
 			return nil, err
 		}
+		if len(labels) != classes {
+			return nil, fmt.Errorf("%s: %d names for the %d classes of %s", o.labels, len(labels), classes, net.Name)
+		}
 		text, err := json.Marshal(labels)
 		if err != nil {
 			return nil, err
@@ -124,33 +127,36 @@ func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net
 	return notes, nil
 }
 
-// weightWriters are the formats that vggo writes, by a file's ending.
-var weightWriters = map[string]func(path string, net *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error{
-	".safetensors": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, from)
+// findParam gives a parameter's values, as weights.Matched does.
+type findParam func(arch.Param) ([]float32, error)
+
+// weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
+var weightWriters = map[string]func(path string, net *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error{
+	".safetensors": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.Write(path, tensors, notes)
+		return weights.Write(path, tensors, notes, from)
 	},
-	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, from)
+	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.WriteNPZ(path, tensors, notes)
+		return weights.WriteNPZ(path, tensors, notes, from)
 	},
-	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.Matched, notes map[string]string) error {
-		return weights.WriteONNX(path, net, net.Input, from.Param, notes)
+	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		return weights.WriteONNX(path, net, net.Input, find, notes, from)
 	},
 }
 
 // tensorsOf reads a network's parameters under our names.
-func tensorsOf(placed []arch.Placed, from *weights.Matched) ([]weights.Tensor, error) {
+func tensorsOf(placed []arch.Placed, find findParam) ([]weights.Tensor, error) {
 	var tensors []weights.Tensor
 	for _, layer := range placed {
 		for _, p := range layer.Params {
-			data, err := from.Param(p)
+			data, err := find(p)
 			if err != nil {
 				return nil, err
 			}

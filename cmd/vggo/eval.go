@@ -38,8 +38,8 @@ func newEvalCommand() *cobra.Command {
 		Long: `Classify every picture of a data set and count: top-1 and top-5, each class, the
 confusion matrix, pictures a second. DATA is a folder (or .tar, .tar.gz) with a folder
 of pictures for each class, perhaps in test/ and train/; a file or folder of CIFAR's
-binary version; or a folder of IDX files as MNIST's, or its images alone, the labels
-being beside them.
+binary or Python version; or a folder of IDX files as MNIST's, or its images alone, the
+labels being beside them.
 
 Classes are matched with the network's by name where its names are known and hold all
 of the data's, else by number.
@@ -57,7 +57,7 @@ probabilities are averaged.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd, args[0])
 		},
 	}
 	o.add(cmd)
@@ -96,9 +96,13 @@ type classScore struct {
 	Top5     float64 `json:"top5"`
 }
 
-func (o *evalOptions) run(ctx context.Context, path string, out, faults io.Writer) (err error) {
+func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
+	ctx, out, faults := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	if err := o.check(); err != nil {
 		return err
+	}
+	if !o.dense && (cmd.Flags().Changed("scales") || o.noFlip) {
+		return usageError{errors.New("--scales and --no-flip are for --dense")}
 	}
 	split := vision.Test
 	if o.train {
@@ -113,6 +117,12 @@ func (o *evalOptions) run(ctx context.Context, path string, out, faults io.Write
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	if o.dense { // once, not for each picture
+		shortest := min(m.Input.H, m.Input.W)
+		if len(o.scales) == 0 || slices.Min(o.scales) < shortest {
+			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %v", shortest, m.Network.Name, o.scales)}
+		}
+	}
 	of, classes, err := matchClasses(data.Classes, m)
 	if err != nil {
 		return err

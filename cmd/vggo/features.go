@@ -72,6 +72,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	switch {
 	case o.layer == "":
 		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch lists a network's layers")}
+	case o.output == "":
+		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
 		return usageError{hint(fmt.Errorf("%q is no NumPy file", o.output), "-o out.npy")}
 	}

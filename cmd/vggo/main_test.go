@@ -56,7 +56,7 @@ func TestArchErrors(t *testing.T) {
 		{"arch vgg16 vgg19", 2, "more than one network named", "vggo arch --compare vgg16,vgg19"},
 		{"arch --nosuch", 2, "unknown flag: --nosuch", "vggo arch --help lists the flags"},
 		{"arch vgg16 --format png", 2, `unknown format "png": want one of [table markdown csv json svg]`, ""},
-		{"arch vgg16 --format csv --json", 2, "if any flags in the group [format json] are set none of the others can be", ""},
+		{"arch vgg16 --format csv --json", 2, "vggo: --format and --json exclude each other", ""},
 		{"arch vgg16 --head big", 2, `unknown head "big": want one of [paper adaptive dense]`, ""},
 		{"arch vgg16 --input 224", 2, `--input: shape "224": want height x width x channels, as 224x224x3`, ""},
 		{"arch --list vgg16", 2, "--list takes no network", ""},

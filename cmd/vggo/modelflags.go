@@ -9,6 +9,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -30,7 +31,7 @@ type modelFlags struct {
 func (o *modelFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones")
+	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
@@ -55,8 +56,8 @@ func recipeNames() string {
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
 	switch {
-	case o.weights == "" && !o.random:
-		return usageError{hint(errors.New("no weights: a network without them knows nothing"),
+	case o.weights == "" && o.model != "" && !o.random:
+		return usageError{hint(fmt.Errorf("no weights for %s: a network without them knows nothing", o.model),
 			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
@@ -91,6 +92,10 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		m, err := root.New(options.Network, options)
 		return m, hintModel(err)
 	}
+	if o.weights == "" {
+		m, err := embedded.Open(options)
+		return m, hintModel(err)
+	}
 	path, err := weightsPath(o.weights)
 	if err != nil {
 		return nil, err
@@ -119,7 +124,7 @@ func hintModel(err error) error {
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && format.Offset == 0:
-		return hint(err, "vggo reads safetensors, PyTorch (.pth), ONNX, Keras (.h5) and NumPy (.npz)")
+		return hint(err, "vggo reads safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5, .keras) and NumPy (.npz, .npy)")
 	}
 	return hintSmaller(err)
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -12,7 +11,8 @@ import (
 )
 
 func newModelsCommand() *cobra.Command {
-	var markdown, asJSON bool
+	var markdown string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "models",
 		Short: "List the published weights that vggo pull downloads",
@@ -20,13 +20,19 @@ func newModelsCommand() *cobra.Command {
 of them. --json and --markdown tell where each figure was read; what is blank nobody
 says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 		Example: `  vggo models
-  vggo models --json`,
-		Args: cobra.NoArgs,
+  vggo models --json
+  vggo models --markdown=zh-CN`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return hint(errors.New("vggo models lists all weights, and takes no names"), "vggo pull NAME downloads them; a language is given as in --markdown=zh-CN")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			switch {
-			case markdown:
-				return writeModelsPage(out)
+			case markdown != "":
+				return writeModelsPage(out, markdown)
 			case asJSON:
 				return writeJSON(out, listModels())
 			}
@@ -45,7 +51,8 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the source of each figure")
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print docs/models.md")
+	cmd.Flags().StringVar(&markdown, "markdown", "", "print docs/models.md, or in another `language` (zh-CN) its translation")
+	cmd.Flags().Lookup("markdown").NoOptDefVal = "en"
 	cmd.MarkFlagsMutuallyExclusive("json", "markdown")
 	return cmd
 }
@@ -75,41 +82,4 @@ func percentages(p hub.Performance) (top1, top5 string) {
 		return "", ""
 	}
 	return fmt.Sprintf("%.2f %%", p.Top1), fmt.Sprintf("%.2f %%", p.Top5)
-}
-
-// writeModelsPage prints docs/models.md.
-func writeModelsPage(out io.Writer) error {
-	var page strings.Builder
-	page.WriteString(`# Published weights
-
-What ` + "`vggo pull`" + ` downloads. ` + "`vggo models --markdown`" + ` writes this page. Each figure is its publisher's and stands with the place where it
-was read; what is blank nobody says. The machine that vggo is tested on reaches none of these addresses: downloads are tested against a
-server of the tests' own.
-
-| name | network | size | top-1 | top-5 | recipe | licence, to be credited |
-|---|---|---:|---:|---:|---|---|
-`)
-	for _, e := range hub.All() {
-		top1, top5 := percentages(e.Accuracy.Value)
-		fmt.Fprintf(&page, "| [%s](%s) | %s | %s | %s | %s | %s | %s, %s |\n",
-			e.Name, e.URL.Value, e.Network, e.Size.Value, top1, top5, e.Recipe.Value, e.Licence.Value, e.Credit)
-	}
-	page.WriteString("\n## Where it was read\n\n")
-	for _, e := range hub.All() {
-		fmt.Fprintf(&page, "**%s**", e.Name)
-		if e.Note != "" {
-			fmt.Fprintf(&page, " (%s)", e.Note)
-		}
-		fmt.Fprintf(&page, "\n: address: %s; held against %s", e.URL.Source, e.Trust())
-		for _, c := range []struct{ what, source string }{
-			{"checksum", e.Checksum.Source}, {"size", e.Size.Source}, {"licence", e.Licence.Source}, {"recipe", e.Recipe.Source}, {"accuracy", e.Accuracy.Source},
-		} {
-			if c.source != "" {
-				fmt.Fprintf(&page, "; %s: %s", c.what, c.source)
-			}
-		}
-		page.WriteString("\n\n")
-	}
-	_, err := io.WriteString(out, strings.TrimSuffix(page.String(), "\n"))
-	return err
 }

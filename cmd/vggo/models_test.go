@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,18 +11,29 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestModelsPage: docs/models.md is what the table says.
+// TestModelsPage: docs/models.md and its translation are what the table says, and the translation leaves no English standing.
 func TestModelsPage(t *testing.T) {
-	code, page, stderr := vggo(t.Context(), "models", "--markdown")
-	if code != 0 {
-		t.Fatal(stderr)
+	for flag, file := range map[string]string{"--markdown": "models.md", "--markdown=zh-CN": "models.zh-CN.md"} {
+		code, page, stderr := vggo(t.Context(), "models", flag)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		committed, err := os.ReadFile(filepath.Join("../../docs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page != string(committed) {
+			t.Errorf("docs/%s is not what vggo models %s prints today", file, flag)
+		}
+		if english := regexp.MustCompile(`\b(the|of|its|by|and|for|from|as|no|in)\b.*`).FindString(page); file == "models.zh-CN.md" && english != "" {
+			t.Errorf("docs/%s says %.60q", file, english)
+		}
 	}
-	committed, err := os.ReadFile("../../docs/models.md")
-	if err != nil {
-		t.Fatal(err)
+	if code, _, stderr := vggo(t.Context(), "models", "--markdown=fr"); code != 2 || !strings.Contains(stderr, "en and zh-CN") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if page != string(committed) {
-		t.Error("docs/models.md is not what vggo models --markdown prints today")
+	if code, _, stderr := vggo(t.Context(), "models", "vgg16"); code != 2 || !strings.Contains(stderr, "takes no names\nhint: vggo pull NAME") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
@@ -85,7 +97,10 @@ func TestWeightsByName(t *testing.T) {
 	if path, err := weightsPath("vgg16-keras"); err != nil || path != want {
 		t.Errorf("%s, %v, want %s", path, err, want)
 	}
-	for _, name := range []string{"./vgg16", "vgg16.pth", "nothing"} {
+	if path, err := weightsPath("vgg17"); err == nil || !strings.Contains(err.Error(), "vgg17: there is no such file, nor") {
+		t.Errorf("%s, %v", path, err)
+	}
+	for _, name := range []string{"./vgg16", "vgg16.pth"} {
 		if path, err := weightsPath(name); err != nil || path != name {
 			t.Errorf("%s became %s, %v", name, path, err)
 		}

@@ -3,14 +3,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // writeJSON prints a value as indented JSON.
@@ -50,29 +49,5 @@ func writeTo(path string, stdout io.Writer, write func(io.Writer) error) error {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) { // its path is the temporary file's
-			err = cause.Err
-		}
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name()) // a no-op after the rename
-	if err := write(f); err != nil {
-		f.Close()
-		return err
-	}
-	// CreateTemp makes files for their owner alone; a report is an ordinary file.
-	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
+	return durable.Write(path, write)
 }

@@ -128,7 +128,7 @@ func weightsPath(name string) (string, error) {
 	}
 	e, ok := hub.Find(name)
 	if !ok {
-		return name, nil
+		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), "vggo models lists those that are published")
 	}
 	path, ok := hub.Path(e)
 	if !ok {

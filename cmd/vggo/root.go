@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,9 @@ func newRootCommand() *cobra.Command {
 // flagWords are the types of pflag in words.
 var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number", "bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
 
+// exclusive is what cobra says of flags that exclude each other, of which those in the last brackets were given.
+var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+
 // checkThreads refuses a number of threads that no machine has: each takes memory of its own.
 func checkThreads(n int) error {
 	if n < 0 || n > bench.MaxThreads {
@@ -95,6 +99,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if set := exclusive.FindStringSubmatch(err.Error()); set != nil {
+		err = fmt.Errorf("--%s exclude each other", strings.Join(strings.Fields(set[1]), " and --"))
 	}
 	fmt.Fprintf(stderr, "vggo: %v\n", err)
 	var hinted hintedError

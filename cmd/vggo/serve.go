@@ -58,9 +58,11 @@ It listens on this machine alone unless --addr says otherwise, and has no passwo
 put what has them in front of it. Called by a name other than localhost it wants
 --allow-host.
 
+Without --weights it serves the embedded network, which knows CIFAR-10's ten classes.
 Several models have names: --weights big=vgg16.safetensors --weights small=tiny.onnx.
 --model, --labels and --recipe then name theirs likewise.`,
-		Example: `  vggo serve --weights vgg16
+		Example: `  vggo serve
+  vggo serve --weights vgg16
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
   vggo serve --weights a=vgg16.safetensors --weights b=vgg19.safetensors --batch 16
   curl --data-binary @photo.jpg localhost:8080/v1/classify`,
@@ -70,7 +72,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model")
+	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
 	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+recipeNames()+" (default: as the weights' training did)")

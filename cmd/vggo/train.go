@@ -51,9 +51,10 @@ func newTrainCommand() *cobra.Command {
 		Use:   "train DATA",
 		Short: "Train a network on pictures whose classes are known",
 		Long: `Train a network and keep it in a folder, with its recipe, its metrics as JSON lines,
-its best weights (best.safetensors), its last (model.safetensors) and checkpoints.
-DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary
-version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
+its best weights (best.safetensors), its last (model.safetensors), checkpoints, and in the end
+report.html: curves, confusion matrix, the surest mistakes, all on one page.
+DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary or
+Python version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
 
 A recipe says everything else: optimiser, schedule, augmentation, for how long. Those
 that come along are ` + strings.Join(train.RecipeNames(), ", ") + `; a file's name ends in .yaml.
@@ -90,7 +91,7 @@ are taken from the file.`,
 	f.Uint64Var(&o.seed, "seed", 0, "of everything random (default: the recipe's)")
 	f.StringVarP(&o.output, "output", "o", "vggo-run", "`folder` of the result")
 	f.StringVar(&o.resume, "resume", "", "`folder` of a run to go on with")
-	f.StringVar(&o.from, "from", "", "`file` of weights to begin with")
+	f.StringVar(&o.from, "from", "", "`file` of weights to begin with, or the name of pulled ones")
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
@@ -130,7 +131,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
 	}
 	ctx, out, faults := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere}
+	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: bench.Processor()}
 	if err := o.apply(&options.Costs, &options.Budget); err != nil {
 		return err
 	}
@@ -337,7 +338,11 @@ func (o *trainOptions) network(options *train.Options) (close func() error, err 
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
-		if file, err = weights.Open(o.from); err != nil {
+		path, err := weightsPath(o.from)
+		if err != nil {
+			return close, err
+		}
+		if file, err = weights.Open(path); err != nil {
 			return close, err
 		}
 		close = file.Close

@@ -74,7 +74,7 @@ func TestTrain(t *testing.T) {
 	writeIDX(t, "four", "t10k", 40, 4)
 	writeIDX(t, "two", "train", 120, 2)
 	out := succeeds(t, "train", "four", "--model", "8x8x1:8b,M,16/10", "--epochs", "6", "--batch", "16", "--set", "augment={flip: ''}", "--set", "hold_out=40", "--test")
-	if !strings.Contains(out, "validation: loss") || !strings.Contains(out, "test, views flip+shift: accuracy") || !strings.HasSuffix(out, "the network is vggo-run/model.safetensors\n") {
+	if !strings.Contains(out, "validation: loss") || !strings.Contains(out, "test, views flip+shift: accuracy") || !strings.HasSuffix(out, "the network is vggo-run/model.safetensors, its report vggo-run/report.html\n") {
 		t.Errorf("vggo train prints\n%s", out)
 	}
 	if out := succeeds(t, "eval", "four", "--weights", "vggo-run/model.safetensors"); !strings.Contains(out, "100.0") {

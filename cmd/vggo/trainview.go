@@ -107,6 +107,6 @@ func (v *trainView) finish(result train.Result, folder string) error {
 	for _, score := range result.Test {
 		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy, score.Loss, score.Pictures)
 	}
-	_, err := fmt.Fprintf(v.out, "the network is %s/%s\n", folder, train.ModelFile)
+	_, err := fmt.Fprintf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
 	return err
 }

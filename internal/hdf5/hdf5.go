@@ -127,7 +127,7 @@ func (f *File) at(pos uint64) *cursor { return f.within(pos, uint64(len(f.data))
 func (f *File) within(pos, end uint64) *cursor {
 	c := &cursor{f: f, pos: pos, end: min(end, uint64(len(f.data)))}
 	if pos > c.end {
-		c.fail("the file ends at byte %d", len(f.data))
+		c.fail("truncated: the file ends at byte %d", len(f.data))
 		c.pos = c.end
 	}
 	return c

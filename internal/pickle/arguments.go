@@ -169,9 +169,9 @@ func (m *machine) quoted() error {
 			return errors.New("a str that ends within an escape")
 		}
 		if line[i] == 'x' {
-			v, err := strconv.ParseUint(line[min(i+1, len(line)):min(i+3, len(line))], 16, 8)
+			v, err := hexadecimal(line[i+1:], 2)
 			if err != nil {
-				return errors.New("a str with a broken escape")
+				return err
 			}
 			out = append(out, byte(v))
 			i += 2
@@ -201,15 +201,28 @@ func (m *machine) escaped() error {
 		}
 		if digits == 0 {
 			out.WriteRune(rune(line[i]))
+			if line[i] == '\\' && i+1 < len(line) { // what follows a backslash begins no escape
+				i++
+				out.WriteRune(rune(line[i]))
+			}
 			continue
 		}
-		v, err := strconv.ParseUint(line[i+2:min(i+2+digits, len(line))], 16, 32)
-		if err != nil || v > utf8.MaxRune {
-			return errors.New("a str with a broken escape")
+		v, err := hexadecimal(line[i+2:], digits)
+		if err != nil {
+			return err
 		}
 		out.WriteRune(rune(v))
 		i += 1 + digits
 	}
 	m.push(out.String())
 	return nil
+}
+
+// hexadecimal is the number that a str's escape ends with.
+func hexadecimal(s string, digits int) (uint64, error) {
+	v, err := strconv.ParseUint(s[:min(digits, len(s))], 16, 32)
+	if err != nil || len(s) < digits || v > utf8.MaxRune {
+		return 0, errors.New("a str with a broken escape")
+	}
+	return v, nil
 }

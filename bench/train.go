@@ -1,0 +1,180 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/train"
+	"github.com/vggo/vggo/vision"
+)
+
+// PartTime is the median time that the parts of one kind take in a training step.
+type PartTime struct {
+	Kind    string  `json:"kind"`
+	Seconds float64 `json:"seconds"`
+	Percent float64 `json:"percent"` // of all parts
+}
+
+// Kinds of parts that are the work itself; the rest of a step is what VGG needs beside it.
+const (
+	convolutionKind = "convolution"
+	productKind     = "matrix products"
+)
+
+// Beside is the percentage of a training step's parts that is neither convolution nor matrix products.
+func (r *Result) Beside() float64 {
+	percent := 0.0
+	for _, p := range r.Parts {
+		if p.Kind != convolutionKind && p.Kind != productKind {
+			percent += p.Percent
+		}
+	}
+	return percent
+}
+
+// noise is a data set of random pictures and labels, as large as a run needs. Few are different.
+type noise struct {
+	pictures   []*vision.Picture
+	n, classes int
+}
+
+func (d noise) Len() int                               { return d.n }
+func (d noise) Label(i int) int                        { return i % d.classes }
+func (d noise) Picture(i int) (*vision.Picture, error) { return d.pictures[i%len(d.pictures)], nil }
+
+func (b *Bench) noise(n int) noise {
+	d := noise{n: n, classes: b.Report.Layers[len(b.Report.Layers)-1].Out.C}
+	r := rand.New(rand.NewPCG(b.Seed, 2))
+	for range 64 {
+		p := vision.NewPicture(b.Input.W, b.Input.H, b.Input.C)
+		for i := range p.Pix {
+			p.Pix[i] = uint8(r.IntN(256))
+		}
+		d.pictures = append(d.pictures, p)
+	}
+	return d
+}
+
+// runTraining times whole steps of the recipe, and then as many part by part.
+func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, error) {
+	debug.FreeOSMemory()
+	resetPeakMemory()
+	var timing Timing
+	plain, err := b.trainer(nil, func(step int, took time.Duration) {
+		if step >= 0 {
+			timing.Add(took)
+		}
+		if progress != nil {
+			progress(Training, step, took)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = plain.Run(ctx)
+	r := b.result(Training, &timing, plain.Plan(), nil)
+	plain.Close()
+	if err != nil {
+		return r, cmp.Or(ctx.Err(), err)
+	}
+
+	kinds := map[string][]float64{} // seconds in each counted step
+	step := map[string]float64{}
+	passes := map[passKey][]float64{}
+	counting := b.BurnIn == 0
+	var layers []string
+	observe := func(part train.Part, took time.Duration) {
+		step[b.kind(part)] += took.Seconds()
+		if counting && part.Layer != "" {
+			key := passKey{slices.Index(layers, part.Layer), part.Pass}
+			passes[key] = append(passes[key], took.Seconds())
+		}
+	}
+	parts, err := b.trainer(observe, func(i int, _ time.Duration) {
+		for kind, seconds := range step {
+			if i >= 0 {
+				kinds[kind] = append(kinds[kind], seconds)
+			}
+		}
+		clear(step)
+		counting = i+1 >= 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer parts.Close()
+	layers = parts.Plan().Layers()
+	if _, err := parts.Run(ctx); err != nil {
+		return r, cmp.Or(ctx.Err(), err)
+	}
+	sum := 0.0
+	for kind, seconds := range kinds {
+		r.Parts = append(r.Parts, PartTime{Kind: kind, Seconds: median(seconds)})
+		sum += median(seconds)
+	}
+	for i := range r.Parts {
+		r.Parts[i].Percent = 100 * r.Parts[i].Seconds / sum
+	}
+	slices.SortFunc(r.Parts, func(x, y PartTime) int {
+		return cmp.Or(cmp.Compare(y.Seconds, x.Seconds), cmp.Compare(x.Kind, y.Kind))
+	})
+	if b.Layers {
+		r.Layers = b.layers(parts.Plan(), passes)
+	}
+	return r, nil
+}
+
+// trainer is a run of the recipe over as many steps as are timed, which after is told of.
+func (b *Bench) trainer(observe func(train.Part, time.Duration), after func(step int, took time.Duration)) (*train.Trainer, error) {
+	recipe := *b.Recipe
+	recipe.Epochs, recipe.HoldOut, recipe.Seed = 1, 0, b.Seed
+	if recipe.Schedule.Kind == "plateau" { // which waits for validations
+		recipe.Schedule = train.Schedule{Kind: "constant"}
+	}
+	done, since := 0, time.Duration(0)
+	return train.New(train.Options{
+		Recipe: recipe, Network: b.Network, Train: b.noise(recipe.Batch * (b.BurnIn + b.Steps)),
+		Threads: b.Threads, Costs: b.Costs, Budget: b.Budget, Observe: observe,
+		Report: func(r train.Report) {
+			if r.Step == done {
+				return
+			}
+			after(done-b.BurnIn, r.Elapsed-since)
+			done, since = r.Step, r.Elapsed
+		},
+	})
+}
+
+// kind is what a part of a step is an instance of.
+func (b *Bench) kind(part train.Part) string {
+	if part.Layer == "" {
+		return part.Name
+	}
+	first, _, _ := strings.Cut(part.Layer, "+")
+	for _, l := range b.Report.Layers {
+		if l.Name != first {
+			continue
+		}
+		switch work := l.Kind == "conv" || l.Kind == "linear"; {
+		case work && part.Pass == nn.BackwardPass:
+			return "ReLU and bias gradients"
+		case l.Kind == "conv":
+			return convolutionKind
+		case l.Kind == "linear":
+			return productKind
+		case l.Kind == "batchnorm":
+			return "batch norm"
+		case strings.HasSuffix(l.Kind, "pool"):
+			return "pooling"
+		default:
+			return l.Kind
+		}
+	}
+	return part.Layer
+}

@@ -1,0 +1,32 @@
+package train
+
+import (
+	"time"
+
+	"github.com/vggo/vggo/nn"
+)
+
+// Part is a part of a step.
+type Part struct {
+	Layer string // with those fused into it: "conv1_2+relu1_2"
+	Pass  nn.Pass
+	Name  string // of what is no layer's pass: one of those below
+}
+
+// The parts of a step that are no layer's.
+const (
+	DataPart      = "data"      // decoding and augmenting a batch
+	LossPart      = "loss"      // and its gradient
+	OptimiserPart = "optimiser" // and clipping
+	AveragePart   = "average"
+	PackingPart   = "packing" // of the new weights, for the kernels
+)
+
+// part does a part of a step.
+func (t *Trainer) part(name string, do func()) {
+	start := time.Now()
+	do()
+	if t.options.Observe != nil {
+		t.options.Observe(Part{Name: name}, time.Since(start))
+	}
+}

@@ -1,0 +1,237 @@
+package vision
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/vggo/vggo/internal/pickle"
+)
+
+// A file of CIFAR's Python version is the pickle of a dict: "data", a NumPy array of N x 3072 bytes, each row the red, green and blue
+// planes of a picture, and "labels" or, of CIFAR-100, "fine_labels", a list of N numbers. The published files are Python 2's, of
+// protocol 2; copies that Python 3 has written again hold the same by newer instructions.
+
+// maxPickled bounds a file, which is kept in memory: three times CIFAR-100's 50,000 training pictures.
+const maxPickled = 1 << 29
+
+// isPickle looks for PROTO, with which pickles of protocol 2 and later begin.
+func isPickle(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a pipe would have to be waited for
+		return false
+	}
+	head, err := readFile(path, func(r io.Reader) (head [2]byte, err error) {
+		_, err = io.ReadFull(r, head[:])
+		return head, err
+	})
+	return err == nil && head[0] == 0x80 && 2 <= head[1] && head[1] <= 5
+}
+
+// loadPickled reads a file and the dict in it.
+func loadPickled(path string) (*pickle.Dict, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxPickled {
+		return nil, fmt.Errorf("%s: a pickle of %d bytes: the most is %d", path, info.Size(), maxPickled)
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(file, data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	dict, err := unpickle(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return dict, nil
+}
+
+func unpickle(data []byte) (*pickle.Dict, error) {
+	value, _, err := byteArrays().Load(data)
+	if errors.As(err, new(*pickle.RefusedError)) {
+		err = fmt.Errorf("%w; CIFAR's own files hold numbers, text and NumPy's arrays of bytes", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	dict, ok := value.(*pickle.Dict)
+	if !ok {
+		return nil, fmt.Errorf("the pickle of %s, not of a dict as CIFAR's are", pickle.Kind(value))
+	}
+	return dict, nil
+}
+
+func openPickledCIFAR(path string) (cifarPart, error) {
+	dict, err := loadPickled(path)
+	if err != nil {
+		return cifarPart{}, err
+	}
+	part, err := pickledPart(dict)
+	if err != nil {
+		return part, fmt.Errorf("%s: %w", path, err)
+	}
+	return part, nil
+}
+
+// pickledPart finds pictures and labels in a file's dict.
+func pickledPart(dict *pickle.Dict) (part cifarPart, err error) {
+	part.kind = cifar100
+	labels, ok := dict.Get(part.kind.labelsKey)
+	if !ok {
+		part.kind = cifar10
+		labels, ok = dict.Get(part.kind.labelsKey)
+	}
+	data, ok2 := dict.Get("data")
+	if !ok || !ok2 {
+		return part, errors.New(`the pickle of a dict, but none of CIFAR's pictures: want "data" and "labels" or "fine_labels" in it`)
+	}
+	array, ok := data.(*byteArray)
+	list, ok2 := labels.(*pickle.List)
+	if !ok || !ok2 {
+		return part, fmt.Errorf("pictures are %s and labels %s: want an array and a list", pickle.Kind(data), pickle.Kind(labels))
+	}
+	n := len(array.values) / cifarPlanes
+	if array.columns != cifarPlanes || n == 0 || len(list.Items) != n {
+		return part, fmt.Errorf("%d labels for an array of %d x %d: want one for each row, of %d bytes", len(list.Items), array.rows, array.columns, cifarPlanes)
+	}
+	part.labels = make([]int, n)
+	for i, item := range list.Items {
+		label, ok := item.(int64)
+		if !ok {
+			return part, fmt.Errorf("picture %d: its label is %s, not an int", i, pickle.Kind(item))
+		}
+		part.labels[i] = int(min(max(label, -1), 1<<30)) // where an int has 32 bits
+		if err := part.kind.checkLabel(part.labels[i]); err != nil {
+			return part, fmt.Errorf("picture %d: %w", i, err)
+		}
+	}
+	part.planes = func(n int) ([]byte, error) { return array.values[n*cifarPlanes : (n+1)*cifarPlanes], nil }
+	return part, nil
+}
+
+// pickledNames reads the names that lie beside pickled files; without, classes are called by their numbers.
+func (c cifar) pickledNames(dir string) ([]string, error) {
+	path := filepath.Join(dir, c.metaFile)
+	dict, err := loadPickled(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return classNumbers(c.classes), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := c.namesIn(dict)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return names, nil
+}
+
+// namesIn reads them from the dict.
+func (c cifar) namesIn(dict *pickle.Dict) ([]string, error) {
+	value, _ := dict.Get(c.namesKey)
+	list, ok := value.(*pickle.List)
+	if !ok || len(list.Items) != c.classes {
+		return nil, fmt.Errorf("no list of %d names under %q", c.classes, c.namesKey)
+	}
+	names := make([]string, c.classes)
+	for i, item := range list.Items {
+		switch item := item.(type) {
+		case string:
+			names[i] = item
+		case pickle.Bytes: // Python 2's str
+			names[i] = string(item[:min(len(item), maxLabel+1)])
+		}
+		if err := checkLabel(i, names[i]); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// byteArray is a NumPy array of two dimensions and unsigned bytes.
+type byteArray struct {
+	rows, columns int64
+	values        pickle.Bytes // row by row
+}
+
+// byteType is its numpy.dtype, whose state tells nothing more of bytes.
+type byteType struct{}
+
+func (*byteType) SetState(any) error { return nil }
+
+// SetState takes what ndarray.__reduce__ tells of an array: version, shape, type, whether it lies in Fortran's order, and the values.
+func (a *byteArray) SetState(state any) error {
+	t, ok := state.(pickle.Tuple)
+	if !ok || len(t) != 5 || t[3] != false && t[3] != int64(0) {
+		return errArray
+	}
+	return a.set(t[1], t[2], t[4])
+}
+
+var errArray = errors.New("an array that is not one of CIFAR's: want two dimensions, unsigned bytes, row by row")
+
+func (a *byteArray) set(shape, dtype, values any) error {
+	sides, ok := shape.(pickle.Tuple)
+	_, ok2 := dtype.(*byteType)
+	bytes, ok3 := values.(pickle.Bytes)
+	if !ok || !ok2 || !ok3 || len(sides) != 2 {
+		return errArray
+	}
+	rows, ok := sides[0].(int64)
+	columns, ok2 := sides[1].(int64)
+	if !ok || !ok2 {
+		return errArray
+	}
+	if n := int64(len(bytes)); rows < 1 || n%rows != 0 || n/rows != columns {
+		return fmt.Errorf("an array of %d x %d with %d values", rows, columns, n)
+	}
+	a.rows, a.columns, a.values = rows, columns, bytes
+	return nil
+}
+
+// byteArrays allows what such arrays are made by: from protocol 5 on _frombuffer, before _reconstruct, which makes an empty one that
+// is then given its state. NumPy 2 has both in numpy._core.
+func byteArrays() *pickle.Loader {
+	text := func(v any) string {
+		switch v := v.(type) {
+		case string:
+			return v
+		case pickle.Bytes:
+			return string(v[:min(len(v), 8)])
+		}
+		return ""
+	}
+	class := &pickle.Global{Name: "numpy.ndarray"}
+	reconstruct := &pickle.Global{Name: "numpy.core.multiarray._reconstruct", Call: func(args pickle.Tuple) (any, error) {
+		if len(args) != 3 || args[0] != class {
+			return nil, errArray
+		}
+		return new(byteArray), nil
+	}}
+	fromBuffer := &pickle.Global{Name: "numpy.core.numeric._frombuffer", Call: func(args pickle.Tuple) (any, error) {
+		if len(args) != 4 || text(args[3]) != "C" {
+			return nil, errArray
+		}
+		a := new(byteArray)
+		return a, a.set(args[2], args[1], args[0])
+	}}
+	dtype := &pickle.Global{Name: "numpy.dtype", Call: func(args pickle.Tuple) (any, error) {
+		if len(args) == 0 || text(args[0]) != "u1" {
+			return nil, errArray
+		}
+		return new(byteType), nil
+	}}
+	return &pickle.Loader{Globals: map[string]*pickle.Global{
+		"numpy.ndarray": class, "numpy.dtype": dtype,
+		"numpy.core.multiarray._reconstruct": reconstruct, "numpy._core.multiarray._reconstruct": reconstruct,
+		"numpy.core.numeric._frombuffer": fromBuffer, "numpy._core.numeric._frombuffer": fromBuffer,
+	}}
+}
