@@ -332,6 +332,46 @@ func TestPasses(t *testing.T) {
 	}
 }
 
+// TestSeen: what is seen larger is what the network sees.
+func TestSeen(t *testing.T) {
+	photo := vision.NewPicture(300, 200, 3)
+	for i := range photo.Pix {
+		photo.Pix[i] = uint8(128 + 100*math.Sin(float64(i%900)/90)*math.Cos(float64(i/900)/25))
+	}
+	for _, r := range []vision.Recipe{vision.ImageNet(28, 28), vision.Unit(28, 28, 1)} {
+		small, err := r.Fit(photo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, k, err := explain.Seen(r, photo, 100)
+		if err != nil || k != 4 || seen.W != 4*small.W || seen.H != 4*small.H {
+			t.Fatal(k, err)
+		}
+		back := seen.Resize(small.W, small.H, vision.Bilinear)
+		apart := func(dx int) (mean float64) { // of back, moved by a pixel of the network's
+			n := 0
+			for y := 1; y < small.H-1; y++ {
+				for x := 1; x < small.W-1; x++ {
+					for c := range small.Channels {
+						mean += math.Abs(float64(back.Pix[(y*small.W+x+dx)*small.Channels+c]) - float64(small.Pix[(y*small.W+x)*small.Channels+c]))
+						n++
+					}
+				}
+			}
+			return mean / float64(n)
+		}
+		if here, left, right := apart(0), apart(-1), apart(1); here > left/5 || here > right/5 {
+			t.Errorf("%s: %.2f levels apart, moved by a pixel %.2f and %.2f", r.Name, here, left, right)
+		}
+		if same, k, err := explain.Seen(r, photo, 1); err != nil || k != 1 || !slices.Equal(same.Pix, small.Pix) {
+			t.Error(k, err)
+		}
+	}
+	if _, _, err := explain.Seen(vision.Recipe{}, photo, 100); err == nil {
+		t.Error("an empty recipe shows something")
+	}
+}
+
 func TestOverlay(t *testing.T) {
 	grey := vision.NewPicture(2, 1, 1)
 	grey.Pix[0], grey.Pix[1] = 100, 200

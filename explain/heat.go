@@ -59,6 +59,19 @@ func (m *Map) Resize(w, h int) *Map {
 	return to
 }
 
+// Seen is what a recipe shows a network of a picture, larger: so that its longer side has at least so many pixels, each pixel of the
+// network's is k by k of Seen's. A map or a box times k lies on it as on what the network sees, to half a pixel of the network's, which
+// recipes round.
+func Seen(r vision.Recipe, picture *vision.Picture, side int) (seen *vision.Picture, k int, err error) {
+	k = 1
+	if longer := max(r.Crop.X, r.Crop.Y); longer > 0 {
+		k = max(1, (side+longer-1)/longer)
+	}
+	r.Resize, r.Crop = r.Resize.Mul(k), r.Crop.Mul(k)
+	seen, err = r.Fit(picture)
+	return seen, k, err
+}
+
 // Overlay lays a map in viridis' colours over a picture: share of it, 0 to 1, and the picture for the rest. The scale goes from 0 to
 // the map's largest value; what is below 0 speaks against the class and counts as 0.
 func Overlay(picture *vision.Picture, m *Map, share float64) *image.NRGBA {

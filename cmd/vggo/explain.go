@@ -70,10 +70,13 @@ func newExplainCommand() *cobra.Command {
 		Long: `Draw what a network saw, to a PNG file. Methods:
 ` + methods.String() + `
 
-Heat is drawn over the picture as the network sees it, scaled and cut out, in colours
-from dark blue (nothing) by green to yellow (the most). Layers have the names of vggo
-arch's table; where none is named it is the last convolution, behind its ReLU.`,
-		Example: `  vggo explain photo.jpg --weights vgg16.safetensors
+Heat is drawn over what the network sees of the picture, cut out by its recipe, in
+colours from dark blue (nothing) by green to yellow (the most). Layers have the names
+of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
+
+Without --weights the network is the embedded one, as in vggo classify.`,
+		Example: `  vggo explain photo.jpg
+  vggo explain photo.jpg --weights vgg16.safetensors
   vggo explain photo.jpg --weights vgg16.safetensors --class "tabby cat" -o cat.png
   vggo explain photo.jpg --weights vgg16.safetensors --method occlusion --size 48
   vggo explain photo.jpg --weights vgg16.safetensors --method maps --layer conv1_1
@@ -110,7 +113,8 @@ type explanatory struct {
 	changed     func(flag string) bool
 
 	name  string          // of the picture, for people
-	seen  *vision.Picture // as the network sees it
+	seen  *vision.Picture // what the network sees of it, each of its pixels pixel by pixel of these
+	pixel int
 	input *tensor.Tensor
 }
 
@@ -136,7 +140,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	case o.method == "filters" && len(args) > 0:
 		return usageError{errors.New("filters are the network's, of no picture: name none")}
 	case o.method != "filters" && len(args) == 0:
-		return usageError{hint(errors.New("no picture named"), "vggo explain photo.jpg --weights vgg16.safetensors")}
+		return usageError{hint(errors.New("no picture named"), "vggo explain photo.jpg")}
 	case !(o.opacity >= 0 && o.opacity <= 1):
 		return usageError{fmt.Errorf("--opacity must lie between 0 and 1, not %v", o.opacity)}
 	case o.method == "field" && cmd.Flags().Changed("unit") && len(o.unit) != 2:
@@ -192,7 +196,7 @@ func (e *explanatory) load() error {
 		return err
 	}
 	e.name = name
-	if e.seen, err = e.model.Recipe.Fit(picture); err != nil {
+	if e.seen, e.pixel, err = explain.Seen(e.model.Recipe, picture, drawnSide); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	e.input, err = e.model.Prepare(e.ctx, []*vision.Picture{picture})
@@ -314,8 +318,7 @@ func (e *explanatory) occlusion() error {
 }
 
 func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
-	picture, _ := enlarge(e.seen)
-	return e.write(e.stem(), explain.Overlay(picture, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
+	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
 }
 
 func (e *explanatory) maps() error {
@@ -392,9 +395,8 @@ func (e *explanatory) field() error {
 	if box.Empty() {
 		sees = "padding alone"
 	}
-	picture, k := enlarge(e.seen)
-	frame := explain.Frame(picture, image.Rectangle{Min: box.Min.Mul(k), Max: box.Max.Mul(k)})
-	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, x, y, layer, sees, e.seen.W, e.seen.H))
+	frame := explain.Frame(e.seen, image.Rectangle{Min: box.Min.Mul(e.pixel), Max: box.Max.Mul(e.pixel)})
+	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, x, y, layer, sees, e.model.Input.W, e.model.Input.H))
 }
 
 func (e *explanatory) patches() error {
@@ -454,14 +456,5 @@ func (e *explanatory) write(of string, picture image.Image, what string) error {
 	return err
 }
 
-// heatSide is how long a picture's longer side is at least where something is drawn over it.
-const heatSide = 448
-
-// enlarge makes a small picture a whole number of times as large.
-func enlarge(p *vision.Picture) (*vision.Picture, int) {
-	k := max(1, (heatSide+max(p.W, p.H)-1)/max(p.W, p.H))
-	if k == 1 {
-		return p, 1
-	}
-	return p.Resize(k*p.W, k*p.H, vision.Bilinear), k
-}
+// drawnSide is how long the longer side of what is drawn over is at least.
+const drawnSide = 448

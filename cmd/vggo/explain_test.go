@@ -145,7 +145,7 @@ func TestExplainErrors(t *testing.T) {
 		hint string
 	}{
 		{"no picture", nil, 2, "no picture named", "vggo explain photo.jpg"},
-		{"no weights", []string{good}, 2, "no weights", "--random-weights"},
+		{"grey picture of a network of colours", []string{good, "-o", out, "--class", "boot"}, 1, `vgg-cifar10 has no class "boot"`, "vggo classify --top"},
 		{"method", []string{good, "--method", "lime"}, 2, `unknown method "lime": want one of gradcam, occlusion, maps, filters, field, patches`, ""},
 		{"flag of another method", model(good, "--method", "maps", "--class", "3"), 2, "--class means nothing to --method maps", ""},
 		{"occluder of another method", model(good, "--size", "3"), 2, "--size means nothing to --method gradcam", ""},
