@@ -113,8 +113,8 @@ type explanatory struct {
 	changed     func(flag string) bool
 
 	name  string          // of the picture, for people
-	seen  *vision.Picture // what the network sees of it, each of its pixels pixel by pixel of these
-	pixel int
+	seen  *vision.Picture // what the network sees of it, larger
+	pixel int             // how long one of the network's is there
 	input *tensor.Tensor
 }
 
