@@ -2,6 +2,7 @@ package vggo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,12 +34,14 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	if err != nil {
 		return nil, err
 	}
-	if err := bench.CheckMemory(rest, options); err != nil {
-		return nil, err
+	if options.Budget == 0 {
+		if err := bench.CheckMemory(rest, options); err != nil {
+			return nil, err
+		}
 	}
 	output, err := m.Features(ctx, layer, picture)
 	if err != nil {
-		return nil, err
+		return nil, beyond(err)
 	}
 	select {
 	case <-m.turn:
@@ -47,8 +50,13 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	}
 	defer func() { m.turn <- struct{}{} }()
 	plan, err := nn.Compile(rest, m.params, options)
+	var short *nn.BudgetError
+	if m.lowMemory && errors.As(err, &short) {
+		options.Budget = short.Need
+		plan, err = nn.Compile(rest, m.params, options)
+	}
 	if err != nil {
-		return nil, m.intact(err)
+		return nil, m.intact(beyond(err))
 	}
 	defer plan.Close()
 	if err := m.intact(plan.ForwardContext(ctx, output)); err != nil {
@@ -75,7 +83,16 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	return g, err
 }
 
-// GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and bytes that it takes meanwhile
+// beyond is a plan that does not fit into its budget as newModel tells it, or another error as it is.
+func beyond(err error) error {
+	var short *nn.BudgetError
+	if errors.As(err, &short) {
+		return &bench.MemoryError{Network: short.Network, Mode: bench.Forward, Batch: short.Batch, Need: short.Need, Available: short.Budget, Budget: true}
+	}
+	return err
+}
+
+// GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that it takes meanwhile
 // beside what Memory tells.
 func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 	rest, options, err := m.behind(layer)
@@ -83,6 +100,11 @@ func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 		return 0, 0, err
 	}
 	memory, _, err := nn.Predict(rest, options)
+	var short *nn.BudgetError
+	if m.lowMemory && errors.As(err, &short) {
+		options.Budget = short.Need
+		memory, _, err = nn.Predict(rest, options)
+	}
 	if err != nil {
 		return 0, 0, err
 	}

@@ -19,8 +19,8 @@ func Field(m *vggo.Model, layer string, x, y int) (image.Rectangle, error) {
 }
 
 // Frame draws a line around a part of a picture, within it, and dims the rest.
-func Frame(picture *vision.Picture, part image.Rectangle) *image.RGBA {
-	out := toRGBA(picture)
+func Frame(picture *vision.Picture, part image.Rectangle) *image.NRGBA {
+	out := picture.RGB().Image().(*image.NRGBA)
 	line := max(1, max(picture.W, picture.H)/150)
 	within := part.Inset(line)
 	for y := range picture.H {

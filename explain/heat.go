@@ -59,12 +59,25 @@ func (m *Map) Resize(w, h int) *Map {
 	return to
 }
 
+// Seen is what a recipe shows a network of a picture, larger: so that its longer side has at least so many pixels, each pixel of the
+// network's is k by k of Seen's. A map or a box times k lies on it as on what the network sees, to half a pixel of the network's, which
+// recipes round.
+func Seen(r vision.Recipe, picture *vision.Picture, side int) (seen *vision.Picture, k int, err error) {
+	k = 1
+	if longer := max(r.Crop.X, r.Crop.Y); longer > 0 {
+		k = max(1, (side+longer-1)/longer)
+	}
+	r.Resize, r.Crop = r.Resize.Mul(k), r.Crop.Mul(k)
+	seen, err = r.Fit(picture)
+	return seen, k, err
+}
+
 // Overlay lays a map in viridis' colours over a picture: share of it, 0 to 1, and the picture for the rest. The scale goes from 0 to
 // the map's largest value; what is below 0 speaks against the class and counts as 0.
-func Overlay(picture *vision.Picture, m *Map, share float64) *image.RGBA {
+func Overlay(picture *vision.Picture, m *Map, share float64) *image.NRGBA {
 	share = min(max(share, 0), 1)
 	most, values := m.Most(), m.Resize(picture.W, picture.H).Values
-	out := toRGBA(picture)
+	out := picture.RGB().Image().(*image.NRGBA)
 	for i, v := range values {
 		at := 0.0
 		if most > 0 && v > 0 {
@@ -75,17 +88,6 @@ func Overlay(picture *vision.Picture, m *Map, share float64) *image.RGBA {
 			p := &out.Pix[4*i+k]
 			*p = uint8(math.Round((1-share)*float64(*p) + share*float64(heat)))
 		}
-	}
-	return out
-}
-
-// toRGBA copies a picture.
-func toRGBA(p *vision.Picture) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
-	rgb := p.RGB()
-	for i := range p.W * p.H {
-		copy(out.Pix[4*i:], rgb.Pix[3*i:3*i+3])
-		out.Pix[4*i+3] = 255
 	}
 	return out
 }

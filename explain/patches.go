@@ -31,7 +31,7 @@ const MaxPatches = 1024
 
 // TopPatches finds the n parts of pictures that excite a channel of a layer most, each picture's largest value alone, the largest
 // first and of equals the earlier. A part is what the unit sees of the picture as the network does. Pictures go through the
-// network in passes of the model's batch, and only n parts are kept meanwhile.
+// network in passes of the model's batch; only these and n parts are kept meanwhile.
 func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *vision.Picture], layer string, channel, n int) ([]Patch, error) {
 	placed, err := until(m, layer)
 	if err != nil {
@@ -49,7 +49,11 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 	var names []string
 	var group []*vision.Picture
 	for name, p := range pictures {
-		names, group = append(names, name), append(group, p)
+		fitted, err := m.Recipe.Fit(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		names, group = append(names, name), append(group, fitted)
 		if len(group) < m.Batch() {
 			continue
 		}
@@ -74,20 +78,17 @@ type patchSearch struct {
 	top        *patches
 }
 
-// search runs a group of pictures.
+// search runs a group of pictures that fit the network already.
 func (s *patchSearch) search(ctx context.Context, names []string, group []*vision.Picture) error {
 	if len(group) == 0 {
 		return ctx.Err()
 	}
 	m := s.model
+	normalise := m.Recipe
+	normalise.Resize = normalise.Crop // and stay as they are
 	batch := tensor.New(len(group), m.Input.C, m.Input.H, m.Input.W)
-	fitted := make([]*vision.Picture, len(group))
 	for i, p := range group {
-		var err error
-		if fitted[i], err = m.Recipe.Fit(p); err == nil {
-			err = m.Recipe.Put(batch, i, fitted[i])
-		}
-		if err != nil {
+		if err := normalise.Put(batch, i, p); err != nil {
 			return fmt.Errorf("%s: %w", names[i], err)
 		}
 	}
@@ -118,7 +119,7 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 		if p.Box, err = arch.Box(s.placed, len(s.placed)-1, p.X, p.Y); err != nil {
 			return err
 		}
-		p.Picture = cut(fitted[i], p.Box)
+		p.Picture = cut(group[i], p.Box)
 		heap.Push(s.top, p)
 	}
 	return nil

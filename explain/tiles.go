@@ -132,7 +132,7 @@ func level(v, low, high float32) uint8 {
 }
 
 const (
-	mosaicSide  = 32      // pixels that a tile's longer side has at least: smaller ones are enlarged
+	mosaicSide  = 768     // pixels of a row of tiles that small ones are enlarged to, as far as goes
 	mosaicGap   = 2       // pixels between tiles
 	mosaicShade = 64      // of the gap and of what a smaller picture leaves of its tile
 	mosaicLimit = 1 << 25 // pixels of the whole
@@ -148,8 +148,8 @@ func Mosaic(pictures []*vision.Picture) (*vision.Picture, error) {
 	if len(pictures) == 0 {
 		return nil, fmt.Errorf("a mosaic of no pictures")
 	}
-	k := max(mosaicSide/max(w, h), 1)
 	columns := int(math.Ceil(math.Sqrt(float64(len(pictures)))))
+	k := max(mosaicSide/columns/max(w, h), 1)
 	rows := (len(pictures) + columns - 1) / columns
 	cellW, cellH := k*w+mosaicGap, k*h+mosaicGap
 	if pixels := float64(columns) * float64(cellW) * float64(rows) * float64(cellH); pixels > mosaicLimit {

@@ -35,7 +35,7 @@ type plannedMode struct {
 	Choices []nn.Choice `json:"choices"`
 }
 
-func explain(c *bench.Config, modes []bench.Mode) (*explanation, error) {
+func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
 	e := &explanation{Model: c.Network.Name, Input: c.Input, Batch: c.Batch, Set: c.Set.Name}
 	if costs := c.Costs.Of(c.Set); costs != nil {
 		e.Costs = pricesOrigin{costs.Processor, costs.Date}
