@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/serve"
 )
 
@@ -91,30 +92,32 @@ func TestTrained(t *testing.T) {
 	}
 }
 
-// TestScreenshots makes the pictures of docs/images, with a trained colour network. It only does so when VGGO_SCREENSHOTS is set.
+// builtin is the network that comes in the binary.
+func builtin() serve.Source {
+	return serve.Source{Name: embedded.Name, Open: func() (*vggo.Model, error) { return embedded.Open(vggo.Options{Threads: 2}) }}
+}
+
+// TestEmbedded goes through every feature with the network that comes in the binary, beside another one.
+func TestEmbedded(t *testing.T) {
+	_, web := serving(t, builtin(), tiny())
+	b := open(t, web.URL, "/", 1280, 900)
+	tour(b, owl)
+	b.upload("../static/examples/cat.jpg")
+	b.until(`document.querySelector("#classes li .name")?.textContent === "cat"`)
+	b.choose("#model", "tinyvgg") // the same picture, another network
+	b.until(`document.querySelector("#table [data-row=fc3]") && document.getElementById("model-note").textContent.includes("Ankle boot")`)
+	b.answered()
+	b.until(`document.getElementById("map") && document.getElementById("working")`)
+}
+
+// TestScreenshots makes the pictures of docs/images, with the embedded network. It only does so when VGGO_SCREENSHOTS is set.
 func TestScreenshots(t *testing.T) {
 	if os.Getenv("VGGO_SCREENSHOTS") == "" {
 		t.Skip("VGGO_SCREENSHOTS is not set")
 	}
-	weights := os.Getenv("VGGO_PAGE_WEIGHTS")
-	model := tiny()
-	example := "boot"
-	if weights != "" {
-		model = serve.Source{Name: os.Getenv("VGGO_PAGE_NAME"), Open: func() (*vggo.Model, error) {
-			options := vggo.Options{Threads: 2}
-			if n := os.Getenv("VGGO_PAGE_MODEL"); n != "" {
-				options.Network = n
-			}
-			if os.Getenv("VGGO_PAGE_CIFAR10") != "" {
-				options.Classes = []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-			}
-			return vggo.Open(weights, options)
-		}}
-		example = "cat"
-	}
-	_, web := serving(t, model)
+	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
-	b.click("[data-example=" + example + "]")
+	b.click("[data-example=cat]")
 	b.answered()
 	b.until(`document.getElementById("working")`)
 	b.click("input[name=overlay][value=gradcam]")

@@ -31,7 +31,7 @@ export function showField() {
 }
 
 async function ask() {
-  if (!byID("field")) return;
+  if (!byID("field") || !state.visit) return;
   asking.abort();
   asking = new AbortController();
   clearInterval(timer);
@@ -52,7 +52,7 @@ async function ask() {
 
 // draw shows the boxes up to the step, the last one lit.
 function draw() {
-  if (!field) return;
+  if (!field || !byID("field")) return;
   const { input } = state.model;
   const shown = field.steps.slice(0, step + 1);
   const [x0, y0, x1, y1] = shown.at(-1)?.box ?? field.box;

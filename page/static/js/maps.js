@@ -18,7 +18,7 @@ let shown = null; // {layer, channel, h, w, values}
 
 export function startMaps() {
   when("cell", () => {
-    if (!byID("map-figure")) return;
+    if (!byID("map-figure") || !state.visit) return;
     mark();
     large();
   });
@@ -26,24 +26,27 @@ export function startMaps() {
 
 // showMaps shows the layer's maps from the first on, and looks at the largest value of the strongest.
 export async function showMaps(row) {
+  const { visit } = state;
+  const stale = () => visit !== state.visit || row.name !== state.layer; // something else was chosen meanwhile
   from = 0;
   shown = null;
   const maps = await ask(row.name);
-  if (!maps) return;
+  if (!maps || stale()) return;
   const channel = maps.channels[0].channel;
   const map = await values(row.name, channel);
-  if (!map) return;
+  if (!map || stale()) return;
   const best = map.values.reduce((b, v, i, all) => (v > all[b] ? i : b), 0);
-  const shape = stageOf(row.name).shape;
-  point(channel, Math.floor(best / shape.w), best % shape.w);
+  point(channel, Math.floor(best / map.w), best % map.w);
 }
 
 // ask fetches small maps and shows them; null when another layer was chosen meanwhile.
 async function ask(layer) {
   asking.abort();
   asking = new AbortController();
+  const stage = stageOf(layer);
+  if (!stage) return null;
   try {
-    const shape = stageOf(layer).shape;
+    const { shape } = stage;
     const side = shape.h * shape.w > 1 ? 64 : 1;
     const maps = await api.maps(state.visit.id, { layer, order, from, count: side > 1 ? page : 256, side }, asking.signal);
     if (shape.h === 1 && shape.w === 1) await vector(layer, maps);
@@ -100,9 +103,11 @@ async function vector(layer, maps) {
 
 // values are one map's; null when another was asked for meanwhile.
 async function values(layer, channel) {
+  if (!state.visit) return null;
   if (shown?.layer === layer && shown.channel === channel) return shown;
   try {
     const map = await api.map(state.visit.id, { layer, channel }, asking.signal);
+    if (layer !== state.layer) return null;
     shown = { layer, channel, h: map.shape[0], w: map.shape[1] ?? 1, values: map.values };
     return shown;
   } catch (error) {
@@ -127,7 +132,8 @@ async function large() {
   const layer = state.layer;
   const map = await values(layer, state.channel);
   const figure = byID("map-figure");
-  if (!map || layer !== state.layer || !figure) return;
+  const stage = stageOf(layer);
+  if (!map || !stage || layer !== state.layer || !figure) return;
   const { h, w } = map;
   state.cell.y = Math.min(state.cell.y, h - 1);
   state.cell.x = Math.min(state.cell.x, w - 1);
@@ -161,7 +167,7 @@ async function large() {
       el("div", { class: "row" },
         numberInput("y", state.cell.y, h - 1, (v) => point(state.channel, v, state.cell.x)),
         numberInput("x", state.cell.x, w - 1, (v) => point(state.channel, state.cell.y, v)),
-        numberInput("channel", state.channel, stageOf(layer).shape.c - 1, (v) => point(v, state.cell.y, state.cell.x))));
+        numberInput("channel", state.channel, stage.shape.c - 1, (v) => point(v, state.cell.y, state.cell.x))));
   }
   const { y, x } = state.cell;
   Object.assign(figure.querySelector(".cell").style, { left: `${(100 * x) / w}%`, top: `${(100 * y) / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
