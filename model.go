@@ -28,9 +28,10 @@ type Model struct {
 	Origin  string        // the file of weights, or "random weights, seed 1"
 	Family  string        // whose names the file uses: "torchvision", "Keras" …; empty for random weights
 
-	file    *weights.File // that params are mapped from; nil for random weights
-	params  *nn.Params
-	options nn.Options
+	file      *weights.File // that params are mapped from; nil for random weights
+	params    *nn.Params
+	options   nn.Options
+	lowMemory bool // options.Budget is what can be done with little, not a limit
 
 	turn       chan struct{} // holds one token: whoever takes it runs the network
 	whole      *nn.Plan      // nil until it is asked for, as dense
@@ -178,6 +179,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
 	}
 	if o.LowMemory && o.Memory == 0 {
+		m.lowMemory = true
 		if err := m.economise(); err != nil {
 			return nil, err
 		}
@@ -216,7 +218,7 @@ func (m *Model) economise() error {
 func (m *Model) Batch() int { return m.options.Batch }
 
 // Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of
-// whichever beginnings Features keeps. ClassifyDense's plans come on top.
+// whichever beginnings Features keeps. ClassifyDense's plans come on top, and what GradientCost tells.
 func (m *Model) Memory() (int64, error) {
 	whole, _, err := nn.Predict(m.Network, m.options)
 	if err != nil {

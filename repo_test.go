@@ -44,9 +44,10 @@ var rooms = []struct {
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
+	{"explain", []string{"tensor", "arch", "vision", ""}},
 	{"embedded", []string{""}},
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", ""}},
-	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "embedded", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},

@@ -145,3 +145,28 @@ func TestFormulasOfUnequalAxes(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+func TestAfter(t *testing.T) {
+	n, err := Builtin("vgg16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		layer, next string
+		input       Shape
+	}{{"conv1_1", "relu1_1", Shape{64, 224, 224}}, {"pool5", "flatten", Shape{512, 7, 7}}, {"fc8", "softmax", Shape{1000, 1, 1}}} {
+		rest, err := n.After(c.layer)
+		if err != nil || rest.Layers[0].Name != c.next || rest.Input != c.input || rest.Layers[len(rest.Layers)-1] != n.Layers[len(n.Layers)-1] {
+			t.Errorf("after %s: %+v, %v", c.layer, rest, err)
+			continue
+		}
+		if _, err := rest.Place(rest.Input); err != nil {
+			t.Error(err)
+		}
+	}
+	for layer, want := range map[string]string{"softmax": "nothing of vgg16 is behind its last layer, softmax", "conv": `vgg16 has no layer "conv"`} {
+		if _, err := n.After(layer); err == nil || err.Error() != want {
+			t.Errorf("after %s: %v, want %s", layer, err, want)
+		}
+	}
+}

@@ -19,7 +19,7 @@ type batchNorm struct {
 	relu                        bool
 	gamma, beta, mean, variance *Param
 	eps, momentum               float64
-	batchMean, inverse          []float64 // by channel: of the last training step; inverse = 1/sqrt(var+eps)
+	usedMean, inverse           []float64 // by channel: of the last forward pass; inverse = 1/sqrt(var+eps)
 
 	n                       int
 	forwardJob, backwardJob func(worker, task int)
@@ -31,9 +31,12 @@ func newBatchNorm(p *Plan, layer arch.Placed, in, out *values) *batchNorm {
 	b := &batchNorm{plan: p, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
 		eps: op.Epsilon(), momentum: op.Rate()}
 	channels := kernel.Blocks(in.shape.C) * kernel.Block
-	b.batchMean, b.inverse = make([]float64, channels), make([]float64, channels)
+	b.usedMean, b.inverse = make([]float64, channels), make([]float64, channels)
 	p.needScratch(2 * b.stretch())
 	b.forwardJob, b.backwardJob = b.forwardTask, b.backwardTask
+	if !p.Training {
+		b.backwardJob = b.constantTask
+	}
 	return b
 }
 
@@ -65,12 +68,11 @@ func (b *batchNorm) forwardTask(worker, cb int) {
 	}
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
-		mean, inverse := b.batchMean[c], b.inverse[c]
 		if !b.plan.Training {
-			mean, inverse = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
+			b.usedMean[c], b.inverse[c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
 		}
-		s := float64(b.gamma.Data[c]) * inverse
-		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-mean*s)
+		s := float64(b.gamma.Data[c]) * b.inverse[c]
+		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-b.usedMean[c]*s)
 	}
 	b.each(cb, func(at, length int) {
 		b.plan.Set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
@@ -117,7 +119,7 @@ func (b *batchNorm) statistics(worker, cb int) {
 	}
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
-		b.batchMean[c], b.inverse[c] = mean[l], 1/math.Sqrt(variance[l]+b.eps)
+		b.usedMean[c], b.inverse[c] = mean[l], 1/math.Sqrt(variance[l]+b.eps)
 		unbiased := variance[l]
 		if m > 1 {
 			unbiased *= m / (m - 1)
@@ -161,6 +163,22 @@ func (b *batchNorm) backward(n int) {
 	b.plan.team.run(kernel.Blocks(b.in.shape.C), b.backwardJob)
 }
 
+// constantTask is the backward pass with running statistics, which do not depend on x: dx = gamma*inverse*dy.
+func (b *batchNorm) constantTask(_, cb int) {
+	var scale, none [kernel.Block]float32
+	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+		c := cb*kernel.Block + l
+		scale[l] = float32(float64(b.gamma.Data[c]) * b.inverse[c])
+	}
+	b.each(cb, func(at, length int) {
+		dy := b.out.grad[at : at+length]
+		if b.relu {
+			b.plan.Set.ReLUGrad(dy, b.out.data[at:at+length])
+		}
+		b.plan.Set.ScaleShift(b.in.grad[at:at+length], dy, &scale, &none, false)
+	})
+}
+
 // backwardTask, with xhat = (x-mean)*inverse and m pixels:
 //
 //	dbeta = sum dy, dgamma = sum dy*xhat, dx = gamma*inverse*(dy - dbeta/m - xhat*dgamma/m)
@@ -168,7 +186,7 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 	var inverse, minus [kernel.Block]float32 // xhat = x*inverse + minus
 	for l := range inverse {
 		c := cb*kernel.Block + l
-		inverse[l], minus[l] = float32(b.inverse[c]), float32(-b.batchMean[c]*b.inverse[c])
+		inverse[l], minus[l] = float32(b.inverse[c]), float32(-b.usedMean[c]*b.inverse[c])
 	}
 	var dbeta, dgamma [kernel.Block]float64
 	xhat := b.plan.scratch[worker][:b.stretch()]
@@ -194,7 +212,7 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 		s := float64(b.gamma.Data[c]) * b.inverse[c]
 		scale[l] = float32(s)
 		byX[l] = float32(-s * b.inverse[c] * dgamma[l] / m)
-		constant[l] = float32(-s*dbeta[l]/m + s*b.inverse[c]*b.batchMean[c]*dgamma[l]/m)
+		constant[l] = float32(-s*dbeta[l]/m + s*b.inverse[c]*b.usedMean[c]*dgamma[l]/m)
 	}
 	if b.in.grad == nil {
 		return

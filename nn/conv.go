@@ -7,7 +7,7 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 )
 
-// conv is a convolution, with the batch norm after it folded in (inference), the ReLU after it fused, and 2x2 pooling where the
+// conv is a convolution, with the batch norm after it folded in (unless training), the ReLU after it fused, and 2x2 pooling where the
 // forward pass can.
 //
 //	y[o] = b[o] + sum over c, kh, kw of w[o][c][kh][kw] * x[c][y*s - top + kh*d][x*s - left + kw*d]
@@ -86,7 +86,7 @@ func newConv(p *Plan, layer arch.Placed, in, out *values, planar bool) *conv {
 // compute chooses and makes the passes, once it is known what is fused.
 func (c *conv) compute() {
 	c.forwardBy = c.pass(ForwardPass, &c.shape, c.bias)
-	if c.plan.Training {
+	if c.plan.backs() {
 		c.prepareBackward()
 	}
 }
@@ -161,10 +161,12 @@ func (c *conv) prepareBackward() {
 	p, g := c.plan, c.layer.Geometry
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
-	if algo := p.choose(c.layer.Name, WeightsPass, &c.shape, c.parts, p.Batch, c.tileable(WeightsPass, &c.shape)); algo == Direct {
-		c.weightsBy = newDirectGrad(c)
-	} else {
-		c.weightsBy = newWinogradGrad(c, algo.Tile())
+	if p.Training {
+		if algo := p.choose(c.layer.Name, WeightsPass, &c.shape, c.parts, p.Batch, c.tileable(WeightsPass, &c.shape)); algo == Direct {
+			c.weightsBy = newDirectGrad(c)
+		} else {
+			c.weightsBy = newWinogradGrad(c, algo.Tile())
+		}
 	}
 	if !p.wantsGrad(c.in) {
 		return
@@ -183,6 +185,19 @@ func (c *conv) prepareBackward() {
 // backward turns the gradient of the output into those of bias, weights and input.
 func (c *conv) backward(n int) {
 	c.plan.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
+	if c.weightsBy != nil {
+		c.weightGrad(n)
+		c.plan.lap(WeightsPass)
+	}
+	if c.dataBy != nil {
+		c.dataBy.run(n, c.out.grad, c.in.grad)
+		c.plan.clearPadding(c.in, c.in.grad, n)
+		c.plan.lap(DataPass)
+	}
+}
+
+// weightGrad computes the gradients of bias and weights.
+func (c *conv) weightGrad(n int) {
 	if c.b != nil {
 		stride := kernel.Blocks(c.out.shape.C) * kernel.Block
 		for o := range c.out.shape.C {
@@ -194,12 +209,6 @@ func (c *conv) backward(n int) {
 		}
 	}
 	c.weightsBy.run(n)
-	c.plan.lap(WeightsPass)
-	if c.dataBy != nil {
-		c.dataBy.run(n, c.out.grad, c.in.grad)
-		c.plan.clearPadding(c.in, c.in.grad, n)
-		c.plan.lap(DataPass)
-	}
 }
 
 // reluGradTask takes one block of channels of one image through the ReLU and sums it for the bias. Rows are summed in

@@ -44,8 +44,12 @@ func (f *filters) gatherData(dst []float32, part, block int) {
 		group := i / perIn
 		for o := group * perOut; o < (group+1)*perOut; o++ {
 			to := dst[(o-part*(f.out/f.parts))*f.area*kernel.Block+lane:]
+			scale := float32(1)
+			if f.scale != nil {
+				scale = f.scale[o]
+			}
 			for tap, x := range f.w[(o*perIn+i%perIn)*f.area:][:f.area] {
-				to[(f.area-1-tap)*kernel.Block] = x
+				to[(f.area-1-tap)*kernel.Block] = scale * x
 			}
 		}
 	}

@@ -67,6 +67,7 @@ var layerTests = []struct {
 	{"batch norm", arch.Shape{C: 19, H: 5, W: 4}, []arch.Op{arch.BatchNorm{Eps: 0.1, Momentum: 0.3}}},
 	{"batch norm, ReLU", arch.Shape{C: 19, H: 1, W: 7}, []arch.Op{arch.BatchNorm{}, arch.ReLU{}}},
 	{"conv, batch norm, ReLU", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
+	{"convs, batch norms", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}, arch.Conv{Out: 20, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}, arch.BatchNorm{}, arch.Conv{Out: 21, Window: window(3, 2, 2, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
 	{"conv without bias, batch norm", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}, arch.BatchNorm{}}},
 	{"flatten, linear", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Flatten{}, arch.Linear{Out: 37}}},
 	{"linear, wide", arch.Shape{C: 1300, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 300}, arch.ReLU{}}},
@@ -91,6 +92,7 @@ func TestLayers(t *testing.T) {
 	for i, tt := range layerTests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
+			tr.gradient = true
 			for _, tr.set = range kernel.Sets() {
 				for _, tr.algo = range nn.Algos() {
 					for _, tr.training = range []bool{true, false} {

@@ -9,7 +9,7 @@ import (
 // Memory is the bytes a Plan works with.
 type Memory struct {
 	Weights     int64 // the parameters, which the Plan does not own
-	Activations int64 // feature maps; a training Plan's include the images, which the caller holds
+	Activations int64 // feature maps; those of a Plan for gradients include the images, which the caller holds
 	Gradients   int64 // of parameters and feature maps
 	Packing     int64 // weights rearranged for the kernels, which Plans of the same Params may share
 	Workspace   int64 // scratch of the threads, dropout masks, channels padded to blocks, flattened copies
@@ -49,7 +49,7 @@ const stagePixels = 128 * 128
 // enterStage opens a stage for the next step if its layer should take more images at a time than the ones before.
 func (p *Plan) enterStage(layer arch.Placed) {
 	images := p.Batch
-	if pixels := layer.Out.H * layer.Out.W; pixels > 1 && !p.Training && !p.Keep {
+	if pixels := layer.Out.H * layer.Out.W; pixels > 1 && !p.keeps() {
 		images = 1
 		for images < p.Batch && images*pixels < stagePixels {
 			images *= 2
@@ -123,7 +123,7 @@ func (p *Plan) measure() {
 	if !p.imported {
 		maps = maps[1:] // the images are read where the caller has them
 	}
-	if p.Training || p.Keep {
+	if p.keeps() {
 		p.memory.Activations = p.account(sum(maps, plainFloats), p.apart(maps))
 	} else {
 		for k := range p.stages {
@@ -131,7 +131,7 @@ func (p *Plan) measure() {
 			p.memory.Activations += p.account(widest(maps, plainFloats), p.twoEnded(maps, func(v *values) *[]float32 { return &v.data }))
 		}
 	}
-	if p.Training {
+	if p.backs() {
 		p.memory.Activations += 4 * int64(p.Batch*p.Input.C*p.Input.H*p.Input.W)
 		grads := p.chain[1:]
 		if p.InputGrad {
@@ -139,7 +139,7 @@ func (p *Plan) measure() {
 		}
 		p.memory.Gradients = p.account(widest(grads, plainFloats), p.twoEnded(grads, func(v *values) *[]float32 { return &v.grad }))
 		for _, q := range p.params.List {
-			if q.Trainable {
+			if p.Training && q.Trainable {
 				p.memory.Gradients += 4 * int64(q.Count())
 			}
 		}

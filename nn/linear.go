@@ -38,15 +38,15 @@ func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
 	if p.Batch > 3 {
 		l.depth = 1024
 	}
-	l.forwardJob = l.forwardTask
+	l.forwardJob, l.reluGradJob = l.forwardTask, l.reluGradTask
 	if p.Training {
-		l.columnJob, l.weightJob, l.reluGradJob = l.columnTask, l.weightTask, l.reluGradTask
+		l.columnJob, l.weightJob = l.columnTask, l.weightTask
 		p.room(&l.columns, p.Batch*in.size)
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
-		if p.wantsGrad(in) {
-			l.dataJob = l.dataTask
-			p.needScratch(linearOuts * panelRow)
-		}
+	}
+	if p.wantsGrad(in) {
+		l.dataJob = l.dataTask
+		p.needScratch(linearOuts * panelRow)
 	}
 	return l
 }
@@ -85,6 +85,18 @@ func (l *linear) backward(n int) {
 	if l.relu {
 		l.plan.team.run(n, l.reluGradJob)
 	}
+	if l.plan.Training {
+		l.weightGrad(n)
+		l.plan.lap(WeightsPass)
+	}
+	if l.dataJob != nil {
+		l.plan.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
+		l.plan.lap(DataPass)
+	}
+}
+
+// weightGrad computes the gradients of bias and weights.
+func (l *linear) weightGrad(n int) {
 	if l.b != nil {
 		for o := range l.out.shape.C {
 			sum := 0.0
@@ -96,11 +108,6 @@ func (l *linear) backward(n int) {
 	}
 	l.plan.team.run(n, l.columnJob)
 	l.plan.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
-	l.plan.lap(WeightsPass)
-	if l.dataJob != nil {
-		l.plan.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
-		l.plan.lap(DataPass)
-	}
 }
 
 func (l *linear) reluGradTask(_, n int) { l.plan.Set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }

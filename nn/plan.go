@@ -20,7 +20,7 @@ type Options struct {
 	Input     arch.Shape  // of one image; zero: what the network was designed for
 	Batch     int         // the most images of one step
 	Training  bool        // batch norm and dropout train, and Backward works
-	InputGrad bool        // Backward also computes the gradient of the images
+	InputGrad bool        // Backward computes the gradient of the images: beside the others, or of a network in use, alone
 	KeepProb  float64     // overrides every dropout's; 0: as the network says
 	Seed      uint64      // of dropout
 	Threads   int         // 0: one for each processor that Go may use
@@ -30,7 +30,7 @@ type Options struct {
 	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms that
 	// take less memory, as few and as little slower as will do.
 	Budget int64
-	// Keep keeps every layer's output for Activation; a training Plan does so anyway.
+	// Keep keeps every layer's output for Activation; a Plan for gradients does so anyway.
 	Keep bool
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
@@ -82,7 +82,7 @@ type step interface {
 	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
 }
 
-// Compile makes a Plan. The parameters must have been made for the same network, or for one that begins with it; while training they get gradients. Refresh
+// Compile makes a Plan. The parameters must have been made for the same network, or for one that it is a part of; while training they get gradients. Refresh
 // must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
 // compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
 // train, which share gradients and running statistics, one alone at any time.
@@ -318,7 +318,7 @@ func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
 			n++
 		}
 		c.compute()
-		if pool, ok := next(n).(arch.MaxPool); ok && !p.Training && !p.Keep && halves(pool, layers[n].Geometry) && c.fusePool(newValues(layers[n].Out)) {
+		if pool, ok := next(n).(arch.MaxPool); ok && !p.keeps() && halves(pool, layers[n].Geometry) && c.fusePool(newValues(layers[n].Out)) {
 			n++
 		}
 		return c, n
@@ -392,7 +392,13 @@ func (p *Plan) foldNorm(layer string, op arch.BatchNorm) *folded {
 }
 
 // wantsGrad reports whether the gradient of v is needed.
-func (p *Plan) wantsGrad(v *values) bool { return v != p.chain[0] || p.InputGrad }
+func (p *Plan) wantsGrad(v *values) bool { return p.backs() && (v != p.chain[0] || p.InputGrad) }
+
+// backs reports whether Backward works.
+func (p *Plan) backs() bool { return p.Training || p.InputGrad }
+
+// keeps reports whether every layer's output is kept until the next forward pass.
+func (p *Plan) keeps() bool { return p.backs() || p.Keep }
 
 // chunkFloats is the share of an element-wise task: 256 KiB.
 const chunkFloats = 64 << 10
@@ -438,7 +444,7 @@ func (p *Plan) caught(err *error, before bool) {
 // SkipForwards counts n passes as done, so that dropout goes on with the masks that another Plan would draw after as many.
 func (p *Plan) SkipForwards(n uint64) { p.count += n }
 
-// Forward runs 1 to Batch images. A training Plan reads them again in Backward.
+// Forward runs 1 to Batch images, which Backward reads again.
 func (p *Plan) Forward(x *tensor.Tensor) error { return p.ForwardContext(context.Background(), x) }
 
 // ForwardContext is Forward that gives up between two layers when ctx is done. There are no logits then.
@@ -468,11 +474,12 @@ func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error)
 }
 
 // Backward computes every parameter's gradient, and the images' if asked for, from the gradient of the logits of the last
-// Forward. Gradients replace the previous ones.
+// Forward. Gradients replace the previous ones. A Plan with InputGrad that is not for training computes the images' alone, of the
+// network as it is used: batch norm by its running statistics, dropout off.
 func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	last := p.chain[len(p.chain)-1]
 	switch {
-	case !p.Training:
+	case !p.backs():
 		return fmt.Errorf("nn: %s: this plan is not for training", p.net.Name)
 	case p.input == nil:
 		return fmt.Errorf("nn: %s: backward before forward", p.net.Name)
@@ -540,7 +547,7 @@ func (p *Plan) Predictions() []int {
 	return predictions
 }
 
-// Activation copies the output of a layer for the images of the last Forward. The Plan must be for training or keep its
+// Activation copies the output of a layer for the images of the last Forward. The Plan must be for gradients or keep its
 // activations; the output of a layer with another fused into it is gone, unless the Plan was made with NoFuse.
 func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 	v, ok := p.byLayer[layer]
@@ -549,7 +556,7 @@ func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("nn: %s has no layer %s", p.net.Name, layer)
 	case p.hidden[layer] != "":
 		return nil, fmt.Errorf("nn: the output of %s is fused with %s: use NoFuse to see it", layer, p.hidden[layer])
-	case !p.Training && !p.Keep:
+	case !p.keeps():
 		return nil, fmt.Errorf("nn: the output of %s was not kept: use Keep", layer)
 	case p.input == nil:
 		return nil, fmt.Errorf("nn: the output of %s before forward", layer)
@@ -564,7 +571,7 @@ func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 
 // ImageGrad copies the gradient of the images of the last Backward of a Plan made with InputGrad.
 func (p *Plan) ImageGrad() (*tensor.Tensor, error) {
-	if !p.Training || !p.InputGrad || p.input == nil {
+	if !p.InputGrad || p.input == nil {
 		return nil, fmt.Errorf("nn: %s: no gradient of the images: use InputGrad", p.net.Name)
 	}
 	t := tensor.New(p.input.N, p.Input.C, p.Input.H, p.Input.W)

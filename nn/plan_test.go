@@ -244,6 +244,11 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 		if train.Weights != m.Parameters || train.Activations != m.Kept-softmax || train.Gradients != m.ParameterGradients+m.ActivationGradients {
 			t.Errorf("batch %d: plan %+v, arch %+v", batch, train, m)
 		}
+		// Of the images' gradient alone; the images are narrower than conv1_1 and conv1_2, the widest pair.
+		look, _, err := nn.Predict(net, nn.Options{Batch: batch, InputGrad: true})
+		if err != nil || look.Activations != m.Kept-softmax || look.Gradients != m.ActivationGradients {
+			t.Errorf("batch %d: plan for the images' gradient %+v, %v, arch %+v", batch, look, err, m)
+		}
 		if infer.Total() != infer.Weights+infer.Activations+infer.Packing+infer.Workspace {
 			t.Errorf("batch %d: total %d is not the sum of %+v", batch, infer.Total(), infer)
 		}

@@ -21,7 +21,8 @@ type trial struct {
 	input    arch.Shape
 	n        int
 	capacity int  // of the Plan, if more than n
-	training bool // with a backward pass; else forward only, as batch norm and dropout are in use
+	training bool // with a backward pass; else as batch norm and dropout are in use
+	gradient bool // of the images, when in use; else forward only
 	noFuse   bool
 	set      *kernel.Set
 	algo     nn.Algo
@@ -31,11 +32,11 @@ type trial struct {
 	x, dlogits []float32
 	labels     []int // of a golden whose loss is cross-entropy
 
-	exact [2]results // of the reference, by training: it is slow, and one trial may serve many Plans
+	exact [2]results // of the reference, by training: it is slow, and one trial may serve many Plans of the same gradient
 }
 
-// results are what a trial computes, by name: act/<layer> for every layer, logits; in training also grad/<parameter>,
-// grad/input and, for batch norm, stat/<statistic>.
+// results are what a trial computes, by name: act/<layer> for every layer, logits; with a backward pass also grad/input, and in
+// training grad/<parameter> and, for batch norm, stat/<statistic>.
 type results map[string][]float64
 
 // newTrial draws everything from a normal distribution: weights by fan-in, so that values keep their scale from layer to
@@ -124,7 +125,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 		copy(p.Data, tr.params[p.Name])
 	}
 	plan, err := nn.Compile(tr.network, params, nn.Options{
-		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
+		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 func (tr *trial) run(t testing.TB, plan *nn.Plan, params *nn.Params) results {
 	t.Helper()
 	got := tr.forward(t, plan)
-	if !tr.training {
+	if !tr.training && !tr.gradient {
 		return got
 	}
 	logits := plan.Logits()
@@ -149,7 +150,11 @@ func (tr *trial) run(t testing.TB, plan *nn.Plan, params *nn.Params) results {
 	}
 	got["grad/input"] = golden.Widen(images.Data)
 	for _, p := range params.List {
-		if p.Trainable {
+		if !tr.training {
+			if p.Grad != nil {
+				t.Errorf("%s got a gradient from a Plan that is not for training", p.Name)
+			}
+		} else if p.Trainable {
 			got["grad/"+p.Name] = golden.Widen(p.Grad)
 		} else {
 			got["stat/"+p.Name] = golden.Widen(p.Data)
@@ -227,7 +232,7 @@ func (tr *trial) reference(t testing.TB, got results) results {
 	for i, l := range net.Layers {
 		want["act/"+l.Name] = net.Activations[i+1].Data
 	}
-	if !tr.training {
+	if !tr.training && !tr.gradient {
 		return want
 	}
 	grads, dx, err := net.Backward(golden.Widen(tr.dlogits))
@@ -235,6 +240,9 @@ func (tr *trial) reference(t testing.TB, got results) results {
 		t.Fatal(err)
 	}
 	want["grad/input"] = dx
+	if !tr.training {
+		return want
+	}
 	for _, l := range net.Layers {
 		for _, p := range l.Params {
 			if p.Trainable {

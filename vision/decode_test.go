@@ -17,7 +17,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -431,6 +433,25 @@ func TestDecodeContext(t *testing.T) {
 		}
 		if _, err := Decode(bytes.NewReader(file.Bytes()), Limits{}); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPictureAsImage: a picture and its image are the same, and do not share samples.
+func TestPictureAsImage(t *testing.T) {
+	for channels, want := range map[int]image.Image{1: &image.Gray{}, 3: &image.NRGBA{}} {
+		p := NewPicture(5, 3, channels)
+		for i := range p.Pix {
+			p.Pix[i] = uint8(7 * i)
+		}
+		m := p.Image()
+		before := slices.Clone(p.Pix)
+		if back := FromImage(m); reflect.TypeOf(m) != reflect.TypeOf(want) || back.W != 5 || back.H != 3 || back.Channels != channels || !slices.Equal(back.Pix, p.Pix) {
+			t.Errorf("%d channels: %T, back as %+v", channels, m, back)
+		}
+		clear(p.Pix)
+		if back := FromImage(m); !slices.Equal(back.Pix, before) {
+			t.Errorf("%d channels: the image changes with the picture", channels)
 		}
 	}
 }

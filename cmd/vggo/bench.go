@@ -217,7 +217,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	if o.explain {
-		e, err := explain(&config, modes)
+		e, err := explainPlan(&config, modes)
 		if err != nil {
 			return err
 		}

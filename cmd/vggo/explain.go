@@ -1,95 +1,460 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
+	"iter"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
-	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
 )
 
-// explanation is what `vggo bench --explain-plan --json` prints.
-type explanation struct {
-	Model string         `json:"model"`
-	Input arch.Shape     `json:"input"`
-	Batch int            `json:"batch"`
-	Set   string         `json:"kernel_set"`
-	Costs pricesOrigin   `json:"costs"`
-	Plans []*plannedMode `json:"plans"`
+// explainOptions are the flags of `vggo explain`.
+type explainOptions struct {
+	modelFlags
+	method  string
+	layer   string
+	class   string
+	opacity float64
+	size    int
+	stride  int
+	unit    []int
+	channel int
+	count   int
+	output  string
 }
 
-// pricesOrigin is where the prices were measured that the predicted seconds are made of.
-type pricesOrigin struct {
-	Processor string `json:"processor"`
-	Date      string `json:"date"`
+// explainMethod is a way to look into a network.
+type explainMethod struct {
+	name, about string
+	flags       []string // that it takes beside those of all; others are refused
+	run         func(*explanatory) error
 }
 
-// plannedMode is one mode's Plan.
-type plannedMode struct {
-	Mode    bench.Mode  `json:"mode"`
-	Bytes   int64       `json:"predicted_bytes"`
-	Choices []nn.Choice `json:"choices"`
-}
-
-func explain(c *bench.Config, modes []bench.Mode) (*explanation, error) {
-	e := &explanation{Model: c.Network.Name, Input: c.Input, Batch: c.Batch, Set: c.Set.Name}
-	if costs := c.Costs.Of(c.Set); costs != nil {
-		e.Costs = pricesOrigin{costs.Processor, costs.Date}
+// explainMethods are all, the usual one first.
+func explainMethods() []explainMethod {
+	return []explainMethod{
+		{"gradcam", "where a layer's maps speak for a class (Grad-CAM)", []string{"layer", "class", "opacity"}, (*explanatory).gradCAM},
+		{"occlusion", "how far a class's probability falls as parts are covered", []string{"class", "opacity", "size", "stride"}, (*explanatory).occlusion},
+		{"maps", "a layer's output, a tile for each channel", []string{"layer", "channel"}, (*explanatory).maps},
+		{"filters", "a convolution's weights; needs no picture", []string{"layer", "channel"}, (*explanatory).filters},
+		{"field", "the pixels that a unit of a layer sees", []string{"layer", "unit"}, (*explanatory).field},
+		{"patches", "the parts of a folder's pictures that excite a channel most", []string{"layer", "channel", "count"}, (*explanatory).patches},
 	}
-	for _, mode := range modes {
-		if err := bench.CheckMemory(c.Network, c.Options(mode)); err != nil {
-			return nil, hintSmaller(err)
-		}
-		memory, choices, err := nn.Predict(c.Network, c.Options(mode))
-		if err != nil {
-			return nil, err
-		}
-		e.Plans = append(e.Plans, &plannedMode{mode, memory.Total(), choices})
-	}
-	return e, nil
 }
 
-func (e *explanation) write(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%s, input %v, batch %d, kernel set %s, prices of %s, %s\n", e.Model, e.Input, e.Batch, e.Set, e.Costs.Processor, e.Costs.Date); err != nil {
+func newExplainCommand() *cobra.Command {
+	var o explainOptions
+	var methods strings.Builder
+	var names []string
+	for _, m := range explainMethods() {
+		fmt.Fprintf(&methods, "\n  %-10s %s", m.name, m.about)
+		names = append(names, m.name)
+	}
+	cmd := &cobra.Command{
+		Use:   "explain PICTURE|DIR...",
+		Short: "Show what a network saw in a picture",
+		Long: `Draw what a network saw, to a PNG file. Methods:
+` + methods.String() + `
+
+Heat is drawn over what the network sees of the picture, cut out by its recipe, in
+colours from dark blue (nothing) by green to yellow (the most). Layers have the names
+of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
+
+Without --weights the network is the embedded one, as in vggo classify.`,
+		Example: `  vggo explain photo.jpg
+  vggo explain photo.jpg --weights vgg16.safetensors
+  vggo explain photo.jpg --weights vgg16.safetensors --class "tabby cat" -o cat.png
+  vggo explain photo.jpg --weights vgg16.safetensors --method occlusion --size 48
+  vggo explain photo.jpg --weights vgg16.safetensors --method maps --layer conv1_1
+  vggo explain --method filters --weights vgg16.safetensors
+  vggo explain holiday/ --method patches --channel 17 --weights vgg16.safetensors`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd, args)
+		},
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.method, "method", names[0], "what to draw, one `of` "+strings.Join(names, ", "))
+	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, the first)")
+	f.StringVar(&o.class, "class", "", "`class` to explain, by number or label (default: the most probable one)")
+	f.Float64Var(&o.opacity, "opacity", 0.6, "of the heat over the picture, 0 to 1")
+	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input (default: a seventh of it)")
+	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
+	f.IntSliceVar(&o.unit, "unit", nil, "`column,row` of a unit in the layer's map (default: the middle one)")
+	f.IntVar(&o.channel, "channel", 0, "`channel` of the layer, from 0 (default: of maps and filters, all)")
+	f.IntVar(&o.count, "count", 9, "how many patches to find")
+	f.StringVarP(&o.output, "output", "o", "", "PNG `file` to write (default: the picture's name and the method's)")
+	_ = cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// explanatory is a run of `vggo explain`.
+type explanatory struct {
+	*explainOptions
+	ctx         context.Context
+	in          io.Reader
+	out, faults io.Writer
+	files       []string
+	model       *root.Model
+	changed     func(flag string) bool
+
+	name  string          // of the picture, for people
+	seen  *vision.Picture // what the network sees of it, larger
+	pixel int             // how long one of the network's is there
+	input *tensor.Tensor
+}
+
+func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
+	methods := explainMethods()
+	at := slices.IndexFunc(methods, func(m explainMethod) bool { return m.name == o.method })
+	if at < 0 {
+		var names []string
+		for _, m := range methods {
+			names = append(names, m.name)
+		}
+		return usageError{fmt.Errorf("unknown method %q: want one of %s", o.method, strings.Join(names, ", "))}
+	}
+	method := methods[at]
+	for _, m := range methods {
+		for _, flag := range m.flags {
+			if cmd.Flags().Changed(flag) && !slices.Contains(method.flags, flag) {
+				return usageError{fmt.Errorf("--%s means nothing to --method %s", flag, o.method)}
+			}
+		}
+	}
+	switch {
+	case o.method == "filters" && len(args) > 0:
+		return usageError{errors.New("filters are the network's, of no picture: name none")}
+	case o.method != "filters" && len(args) == 0:
+		return usageError{hint(errors.New("no picture named"), "vggo explain photo.jpg")}
+	case !(o.opacity >= 0 && o.opacity <= 1):
+		return usageError{fmt.Errorf("--opacity must lie between 0 and 1, not %v", o.opacity)}
+	case o.method == "field" && cmd.Flags().Changed("unit") && len(o.unit) != 2:
+		return usageError{fmt.Errorf("--unit is a column and a row, as in 7,7, not %d numbers", len(o.unit))}
+	case o.method == "patches" && (o.count < 1 || o.count > explain.MaxPatches):
+		return usageError{fmt.Errorf("--count must lie between 1 and %d, not %d", explain.MaxPatches, o.count)}
+	case o.output != "" && !strings.EqualFold(filepath.Ext(o.output), ".png"):
+		return usageError{hint(fmt.Errorf("%q is no PNG file", o.output), "-o heat.png")}
+	}
+	if err := o.check(); err != nil {
 		return err
 	}
-	for _, p := range e.Plans {
-		header := table.Row{"layer", "pass", "algorithm"}
-		figures := []int{}
-		for _, algo := range nn.Algos() {
-			header = append(header, algo.String())
-			figures = append(figures, len(header))
-		}
-		header = append(header, "packed", "why")
-		t := newTable(append(figures, len(header)-1)...)
-		t.AppendHeader(header)
-		for _, c := range p.Choices {
-			row := table.Row{c.Layer, c.Pass, c.Algo}
-			packed := int64(0)
-			for _, algo := range nn.Algos() {
-				i := slices.IndexFunc(c.Candidates, func(x nn.Candidate) bool { return x.Algo == algo })
-				if i < 0 {
-					row = append(row, "")
-					continue
-				}
-				row = append(row, fmt.Sprintf("%.2f", c.Candidates[i].Seconds*1e3))
-				if algo == c.Algo {
-					packed = c.Candidates[i].Bytes
-				}
-			}
-			size := ""
-			if packed > 0 {
-				size = arch.Bytes(packed)
-			}
-			t.AppendRow(append(row, size, c.Why))
-		}
-		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n", p.Mode.Title(), arch.Bytes(p.Bytes), t.Render()); err != nil {
+	e := &explanatory{explainOptions: o, ctx: cmd.Context(), in: cmd.InOrStdin(), out: cmd.OutOrStdout(), faults: cmd.ErrOrStderr(), changed: cmd.Flags().Changed}
+	pictures := 1
+	switch o.method {
+	case "patches", "occlusion":
+		pictures = usualBatch
+	}
+	if o.method != "filters" {
+		if e.files, err = listPictures(args); err != nil {
 			return err
 		}
+		if o.method != "patches" && len(e.files) > 1 {
+			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.files), o.method), "--method patches searches many")}
+		}
 	}
-	return nil
+	if e.model, err = o.open(pictures); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.model.Close()) }()
+	if o.method != "filters" && o.method != "patches" {
+		err = e.load()
+	}
+	if err == nil {
+		err = method.run(e)
+	}
+	if err != nil && e.ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
 }
+
+// stem is the picture's name without folders and ending.
+func (e *explanatory) stem() string {
+	base := filepath.Base(e.name)
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// load decodes and prepares the one picture.
+func (e *explanatory) load() error {
+	picture, name, err := decodePicture(e.files[0], e.in)
+	if err != nil {
+		return err
+	}
+	e.name = name
+	if e.seen, e.pixel, err = explain.Seen(e.model.Recipe, picture, drawnSide); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	e.input, err = e.model.Prepare(e.ctx, []*vision.Picture{picture})
+	return err
+}
+
+// chooseLayer is --layer or the usual one, and its output.
+func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
+	layer := e.layer
+	if layer == "" {
+		var err error
+		if layer, err = explain.LastMap(e.model); err != nil {
+			return "", arch.Shape{}, err
+		}
+	}
+	net, err := e.model.Network.Until(layer)
+	if err != nil {
+		return "", arch.Shape{}, hint(err, "vggo arch lists a network's layers")
+	}
+	placed, err := net.Place(e.model.Input)
+	if err != nil {
+		return "", arch.Shape{}, err
+	}
+	return layer, placed[len(placed)-1].Out, nil
+}
+
+// chooseClass is --class as a number, -1 for the most probable one. A label may be cut short as long as one alone holds it.
+func (e *explanatory) chooseClass() (int, error) {
+	if e.class == "" {
+		return -1, nil
+	}
+	if n, err := strconv.Atoi(e.class); err == nil {
+		if n < 0 {
+			return 0, usageError{fmt.Errorf("--class must be at least 0, not %d", n)}
+		}
+		return n, nil
+	}
+	if e.model.Classes == nil {
+		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", e.class, e.model.Network.Name), "--labels FILE, or the class's number")
+	}
+	var near []int
+	for i, label := range e.model.Classes {
+		if strings.EqualFold(label, e.class) {
+			return i, nil
+		}
+		if strings.Contains(strings.ToLower(label), strings.ToLower(e.class)) {
+			near = append(near, i)
+		}
+	}
+	switch len(near) {
+	case 0:
+		return 0, hint(fmt.Errorf("%s has no class %q", e.model.Network.Name, e.class), "a number counts too; vggo classify --top lists classes")
+	case 1:
+		return near[0], nil
+	}
+	const named = 5
+	var which []string
+	for _, i := range near[:min(len(near), named)] {
+		which = append(which, fmt.Sprintf("%d %s", i, e.model.Classes[i]))
+	}
+	if len(near) > named {
+		which = append(which, "…")
+	}
+	return 0, hint(fmt.Errorf("%d classes of %s have %q in their names", len(near), e.model.Network.Name, e.class), "one of "+strings.Join(which, ", "))
+}
+
+func classWords(c root.Class) string {
+	words := fmt.Sprintf("class %d", c.Index)
+	if c.Label != "" {
+		words += " (" + c.Label + ")"
+	}
+	return fmt.Sprintf("%s, probability %.2f %%", words, 100*c.Probability)
+}
+
+func (e *explanatory) gradCAM() error {
+	layer, _, err := e.chooseLayer()
+	if err != nil {
+		return err
+	}
+	class, err := e.chooseClass()
+	if err != nil {
+		return err
+	}
+	heat, err := explain.GradCAM(e.ctx, e.model, e.input, layer, class)
+	if err != nil {
+		return hintSmaller(err)
+	}
+	what := fmt.Sprintf("Grad-CAM of %s, %dx%d", layer, heat.Width, heat.Height)
+	if heat.Most() <= 0 {
+		what = fmt.Sprintf("nothing in %s speaks for it", layer)
+	}
+	return e.drawHeat(heat, what)
+}
+
+func (e *explanatory) occlusion() error {
+	class, err := e.chooseClass()
+	if err != nil {
+		return err
+	}
+	o := explain.Occluder{Size: e.size, Stride: e.stride}
+	passes, err := o.Passes(e.model)
+	if err != nil {
+		return usageError{err}
+	}
+	progress := func(int, int) {}
+	if terminal := terminalOf(e.faults); terminal != nil {
+		bar := newBar(terminal, passes)
+		progress = func(done, _ int) { _ = bar.Set(done) }
+	}
+	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, progress)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("covering a part takes up to %.2f %% away, map of %dx%d", 100*heat.Most(), heat.Width, heat.Height)
+	if heat.Most() <= 0 {
+		what = "covering no part lowers it"
+	}
+	return e.drawHeat(heat, what)
+}
+
+func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
+	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
+}
+
+func (e *explanatory) maps() error {
+	layer, out, err := e.chooseLayer()
+	if err != nil {
+		return err
+	}
+	tiles, err := explain.Maps(e.ctx, e.model, e.input, layer)
+	if err != nil {
+		return err
+	}
+	return e.drawTiles(e.stem(), fmt.Sprintf("%s: output %v of %s", e.name, out, layer), tiles)
+}
+
+func (e *explanatory) filters() error {
+	if e.layer == "" {
+		at := slices.IndexFunc(e.model.Network.Layers, func(l arch.Layer) bool { _, ok := l.Op.(arch.Conv); return ok })
+		if at < 0 {
+			return fmt.Errorf("%s has no convolution, so no filters", e.model.Network.Name)
+		}
+		e.layer = e.model.Network.Layers[at].Name
+	}
+	layer, _, err := e.chooseLayer()
+	if err != nil {
+		return err
+	}
+	tiles, err := explain.Filters(e.model, layer)
+	if err != nil {
+		return err
+	}
+	return e.drawTiles(layer, fmt.Sprintf("filters of %s of %s", layer, e.model.Network.Name), tiles)
+}
+
+// drawTiles draws all tiles, or as many as fit, or those of --channel.
+func (e *explanatory) drawTiles(of, what string, tiles *explain.Tiles) error {
+	from, n, all := 0, tiles.Count, tiles.Count
+	if e.changed("channel") {
+		channels := tiles.Count / tiles.Each
+		if e.channel < 0 || e.channel >= channels {
+			return usageError{fmt.Errorf("--channel must lie between 0 and %d, not %d: %s has %d channels", channels-1, e.channel, tiles.Layer, channels)}
+		}
+		from, n, all = e.channel*tiles.Each, tiles.Each, tiles.Each
+		what += fmt.Sprintf(", channel %d", e.channel)
+	}
+	n = min(n, explain.MaxTiles)
+	grid, err := tiles.Grid(from, n)
+	if err != nil {
+		return hint(err, "--channel draws one channel's")
+	}
+	count := fmt.Sprintf("%d tiles", n)
+	switch {
+	case n < all:
+		count = fmt.Sprintf("the first %d of %d tiles", n, all)
+	case n == 1:
+		count = "1 tile"
+	}
+	return e.write(of, grid.Image(), fmt.Sprintf("%s, %s of %dx%d", what, count, tiles.Width, tiles.Height))
+}
+
+func (e *explanatory) field() error {
+	layer, out, err := e.chooseLayer()
+	if err != nil {
+		return err
+	}
+	x, y := out.W/2, out.H/2
+	if len(e.unit) == 2 {
+		x, y = e.unit[0], e.unit[1]
+	}
+	box, err := explain.Field(e.model, layer, x, y)
+	if err != nil {
+		return err
+	}
+	sees := fmt.Sprintf("columns %d to %d and rows %d to %d", box.Min.X, box.Max.X-1, box.Min.Y, box.Max.Y-1)
+	if box.Empty() {
+		sees = "padding alone"
+	}
+	frame := explain.Frame(e.seen, image.Rectangle{Min: box.Min.Mul(e.pixel), Max: box.Max.Mul(e.pixel)})
+	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, x, y, layer, sees, e.model.Input.W, e.model.Input.H))
+}
+
+func (e *explanatory) patches() error {
+	layer, _, err := e.chooseLayer()
+	if err != nil {
+		return err
+	}
+	failed := 0
+	patches, err := explain.TopPatches(e.ctx, e.model, e.pictures(&failed), layer, e.channel, e.count)
+	if err != nil {
+		return err
+	}
+	if len(patches) == 0 {
+		return errSomeFailed(failed, len(e.files))
+	}
+	var parts []*vision.Picture
+	for _, p := range patches {
+		parts = append(parts, p.Picture)
+	}
+	mosaic, err := explain.Mosaic(parts)
+	if err != nil {
+		return hint(err, "--count")
+	}
+	first, last := patches[0], patches[len(patches)-1]
+	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
+		e.channel, layer, len(patches), len(e.files)-failed, first.Value, first.Name, last.Value, last.Name))
+	return errors.Join(err, errSomeFailed(failed, len(e.files)))
+}
+
+// pictures decodes one after the other. One that cannot be read is reported and counted.
+func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
+	return func(yield func(string, *vision.Picture) bool) {
+		for _, file := range e.files {
+			picture, name, err := decodePicture(file, e.in)
+			if err != nil {
+				*failed++
+				fmt.Fprintf(e.faults, "vggo: %v\n", err)
+				continue
+			}
+			if !yield(name, picture) {
+				return
+			}
+		}
+	}
+}
+
+// write writes a picture, called after what it is of where no name is given, and says so.
+func (e *explanatory) write(of string, picture image.Image, what string) error {
+	path := e.output
+	if path == "" {
+		path = of + "-" + e.method + ".png"
+	}
+	if err := writeTo(path, nil, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(e.out, "%s: %s\n", what, path)
+	return err
+}
+
+// drawnSide is how long the longer side of what is drawn over is at least.
+const drawnSide = 448

@@ -129,21 +129,27 @@ func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader) 
 		return p
 	}
 	var picture *vision.Picture
-	if path == stdin {
-		p.path = "standard input"
-		picture, p.err = vision.Decode(in, vision.Limits{})
-	} else {
-		picture, p.err = vision.DecodeFile(path, vision.Limits{})
-	}
-	if p.err == nil {
+	if picture, p.path, p.err = decodePicture(path, in); p.err == nil {
 		p.size = image.Pt(picture.W, picture.H)
-		p.input, p.err = m.Prepare(ctx, []*vision.Picture{picture})
-	}
-	if p.err != nil && !strings.Contains(p.err.Error(), p.path) { // DecodeFile names it
-		p.err = fmt.Errorf("%s: %w", p.path, p.err)
+		if p.input, p.err = m.Prepare(ctx, []*vision.Picture{picture}); p.err != nil {
+			p.err = fmt.Errorf("%s: %w", p.path, p.err)
+		}
 	}
 	p.took = time.Since(start)
 	return p
+}
+
+// decodePicture decodes a file or standard input. Its name is for people, and its errors have it.
+func decodePicture(path string, in io.Reader) (picture *vision.Picture, name string, err error) {
+	if path != stdin {
+		picture, err = vision.DecodeFile(path, vision.Limits{})
+		return picture, path, err
+	}
+	name = "standard input"
+	if picture, err = vision.Decode(in, vision.Limits{}); err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return picture, name, err
 }
 
 // errSomeFailed is how a command ends that went on after some pictures failed.

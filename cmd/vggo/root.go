@@ -53,6 +53,7 @@ func newRootCommand() *cobra.Command {
 		newClassifyCommand(),
 		newConvertCommand(),
 		newEvalCommand(),
+		newExplainCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
 		newTrainCommand(),

@@ -25,11 +25,22 @@ type trainView struct {
 const plainEvery = 10 * time.Second
 
 func newTrainView(out, faults io.Writer) *trainView {
-	v := &trainView{out: out, faults: faults}
-	if f, ok := faults.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		v.terminal = f
+	return &trainView{out: out, faults: faults, terminal: terminalOf(faults)}
+}
+
+// terminalOf is what is written to if it is a terminal, else nil.
+func terminalOf(w io.Writer) *os.File {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
 	}
-	return v
+	return nil
+}
+
+// newBar is a bar of so many steps that leaves nothing behind.
+func newBar(terminal *os.File, steps int) *progressbar.ProgressBar {
+	return progressbar.NewOptions(steps, progressbar.OptionSetWriter(terminal), progressbar.OptionShowCount(),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 func (v *trainView) report(r train.Report) {
@@ -74,9 +85,7 @@ func pace(r train.Report) float64 { return float64(r.Images) / max(r.Elapsed.Sec
 
 func (v *trainView) draw(r train.Report) {
 	if v.bar == nil {
-		v.bar = progressbar.NewOptions(r.Steps, progressbar.OptionSetWriter(v.terminal), progressbar.OptionShowCount(),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionThrottle(100*time.Millisecond))
+		v.bar = newBar(v.terminal, r.Steps)
 	}
 	v.bar.Describe(fmt.Sprintf("epoch %.1f, loss %.3f, %.0f images/s, %s left", r.Epoch, r.Loss, pace(r), soon(r.Left)))
 	_ = v.bar.Set(r.Step)

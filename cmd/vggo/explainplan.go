@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/nn"
+)
+
+// explanation is what `vggo bench --explain-plan --json` prints.
+type explanation struct {
+	Model string         `json:"model"`
+	Input arch.Shape     `json:"input"`
+	Batch int            `json:"batch"`
+	Set   string         `json:"kernel_set"`
+	Costs pricesOrigin   `json:"costs"`
+	Plans []*plannedMode `json:"plans"`
+}
+
+// pricesOrigin is where the prices were measured that the predicted seconds are made of.
+type pricesOrigin struct {
+	Processor string `json:"processor"`
+	Date      string `json:"date"`
+}
+
+// plannedMode is one mode's Plan.
+type plannedMode struct {
+	Mode    bench.Mode  `json:"mode"`
+	Bytes   int64       `json:"predicted_bytes"`
+	Choices []nn.Choice `json:"choices"`
+}
+
+func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
+	e := &explanation{Model: c.Network.Name, Input: c.Input, Batch: c.Batch, Set: c.Set.Name}
+	if costs := c.Costs.Of(c.Set); costs != nil {
+		e.Costs = pricesOrigin{costs.Processor, costs.Date}
+	}
+	for _, mode := range modes {
+		if err := bench.CheckMemory(c.Network, c.Options(mode)); err != nil {
+			return nil, hintSmaller(err)
+		}
+		memory, choices, err := nn.Predict(c.Network, c.Options(mode))
+		if err != nil {
+			return nil, err
+		}
+		e.Plans = append(e.Plans, &plannedMode{mode, memory.Total(), choices})
+	}
+	return e, nil
+}
+
+func (e *explanation) write(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s, input %v, batch %d, kernel set %s, prices of %s, %s\n", e.Model, e.Input, e.Batch, e.Set, e.Costs.Processor, e.Costs.Date); err != nil {
+		return err
+	}
+	for _, p := range e.Plans {
+		header := table.Row{"layer", "pass", "algorithm"}
+		figures := []int{}
+		for _, algo := range nn.Algos() {
+			header = append(header, algo.String())
+			figures = append(figures, len(header))
+		}
+		header = append(header, "packed", "why")
+		t := newTable(append(figures, len(header)-1)...)
+		t.AppendHeader(header)
+		for _, c := range p.Choices {
+			row := table.Row{c.Layer, c.Pass, c.Algo}
+			packed := int64(0)
+			for _, algo := range nn.Algos() {
+				i := slices.IndexFunc(c.Candidates, func(x nn.Candidate) bool { return x.Algo == algo })
+				if i < 0 {
+					row = append(row, "")
+					continue
+				}
+				row = append(row, fmt.Sprintf("%.2f", c.Candidates[i].Seconds*1e3))
+				if algo == c.Algo {
+					packed = c.Candidates[i].Bytes
+				}
+			}
+			size := ""
+			if packed > 0 {
+				size = arch.Bytes(packed)
+			}
+			t.AppendRow(append(row, size, c.Why))
+		}
+		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n", p.Mode.Title(), arch.Bytes(p.Bytes), t.Render()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package explain
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"fmt"
+	"image"
+	"iter"
+	"slices"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+)
+
+// Patch is a part of a picture that excites a channel.
+type Patch struct {
+	Name    string          // of the picture
+	Value   float32         // of the channel
+	X, Y    int             // the unit of the layer's map that has it
+	Box     image.Rectangle // what that unit sees of the picture as the network does
+	Picture *vision.Picture // cut out
+
+	order int // of the pictures
+}
+
+// MaxPatches is the most that TopPatches keeps.
+const MaxPatches = 1024
+
+// TopPatches finds the n parts of pictures that excite a channel of a layer most, each picture's largest value alone, the largest
+// first and of equals the earlier. A part is what the unit sees of the picture as the network does. Pictures go through the
+// network in passes of the model's batch; only these and n parts are kept meanwhile.
+func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *vision.Picture], layer string, channel, n int) ([]Patch, error) {
+	placed, err := until(m, layer)
+	if err != nil {
+		return nil, err
+	}
+	out := placed[len(placed)-1].Out
+	switch {
+	case channel < 0 || channel >= out.C:
+		return nil, fmt.Errorf("%s of %s has %d channels, numbered from 0: there is no channel %d", layer, m.Network.Name, out.C, channel)
+	case n < 1 || n > MaxPatches:
+		return nil, fmt.Errorf("%d patches: want 1 to %d", n, MaxPatches)
+	}
+	top := &patches{}
+	s := patchSearch{m, placed, layer, channel, n, top}
+	var names []string
+	var group []*vision.Picture
+	for name, p := range pictures {
+		fitted, err := m.Recipe.Fit(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		names, group = append(names, name), append(group, fitted)
+		if len(group) < m.Batch() {
+			continue
+		}
+		if err := s.search(ctx, names, group); err != nil {
+			return nil, err
+		}
+		names, group = names[:0], group[:0]
+	}
+	if err := s.search(ctx, names, group); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(top.kept, func(a, b Patch) int { return -worse(a, b) })
+	return top.kept, nil
+}
+
+// patchSearch is a search as it goes on.
+type patchSearch struct {
+	model      *vggo.Model
+	placed     []arch.Placed
+	layer      string
+	channel, n int
+	top        *patches
+}
+
+// search runs a group of pictures that fit the network already.
+func (s *patchSearch) search(ctx context.Context, names []string, group []*vision.Picture) error {
+	if len(group) == 0 {
+		return ctx.Err()
+	}
+	m := s.model
+	normalise := m.Recipe
+	normalise.Resize = normalise.Crop // and stay as they are
+	batch := tensor.New(len(group), m.Input.C, m.Input.H, m.Input.W)
+	for i, p := range group {
+		if err := normalise.Put(batch, i, p); err != nil {
+			return fmt.Errorf("%s: %w", names[i], err)
+		}
+	}
+	maps, err := m.Features(ctx, s.layer, batch)
+	if err != nil {
+		return err
+	}
+	pixels := maps.H * maps.W
+	for i := range group {
+		values := maps.Data[(i*maps.C+s.channel)*pixels:][:pixels]
+		at := 0
+		for j, v := range values {
+			if v != v {
+				return fmt.Errorf("%s: %s of %s is NaN: the weights of %s are broken or not this network's", names[i], s.layer, m.Network.Name, m.Origin)
+			}
+			if v > values[at] {
+				at = j
+			}
+		}
+		p := Patch{Name: names[i], Value: values[at], X: at % maps.W, Y: at / maps.W, order: s.top.seen}
+		s.top.seen++
+		if len(s.top.kept) == s.n {
+			if worse(p, s.top.kept[0]) < 0 {
+				continue
+			}
+			heap.Pop(s.top)
+		}
+		if p.Box, err = arch.Box(s.placed, len(s.placed)-1, p.X, p.Y); err != nil {
+			return err
+		}
+		p.Picture = cut(group[i], p.Box)
+		heap.Push(s.top, p)
+	}
+	return nil
+}
+
+// cut copies a part of a picture; of nothing, one pixel of black.
+func cut(p *vision.Picture, part image.Rectangle) *vision.Picture {
+	if part.Empty() {
+		return vision.NewPicture(1, 1, p.Channels)
+	}
+	out := vision.NewPicture(part.Dx(), part.Dy(), p.Channels)
+	for y := range out.H {
+		copy(out.Pix[y*out.W*p.Channels:][:out.W*p.Channels], p.Pix[((part.Min.Y+y)*p.W+part.Min.X)*p.Channels:])
+	}
+	return out
+}
+
+// worse orders patches, the worst first.
+func worse(a, b Patch) int {
+	return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.order, a.order))
+}
+
+// patches is a heap whose head is the worst.
+type patches struct {
+	kept []Patch
+	seen int // pictures
+}
+
+func (p *patches) Len() int           { return len(p.kept) }
+func (p *patches) Less(i, j int) bool { return worse(p.kept[i], p.kept[j]) < 0 }
+func (p *patches) Swap(i, j int)      { p.kept[i], p.kept[j] = p.kept[j], p.kept[i] }
+func (p *patches) Push(x any)         { p.kept = append(p.kept, x.(Patch)) }
+func (p *patches) Pop() any {
+	last := p.kept[len(p.kept)-1]
+	p.kept = p.kept[:len(p.kept)-1]
+	return last
+}

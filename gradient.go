@@ -1,0 +1,141 @@
+package vggo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+)
+
+// Gradient is what a layer makes of an image, and how a class's logit depends on it.
+type Gradient struct {
+	Class    Class
+	Output   *tensor.Tensor // of the layer, 1 x C x H x W
+	Gradient *tensor.Tensor // of the class's logit with respect to Output
+}
+
+// Gradient returns the output of a layer for one prepared image, and the gradient with respect to it of a class's logit (where the
+// logits are maps of classes, of their mean over the map). A class of -1 is the most probable one. The network is as Forward runs
+// it: batch norm by its running statistics, no dropout. Only what is behind the layer is computed backward.
+func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *tensor.Tensor) (*Gradient, error) {
+	if picture.N != 1 {
+		return nil, fmt.Errorf("a gradient is of one image, not of %d", picture.N)
+	}
+	if n := m.classes(); class < -1 || class >= n {
+		return nil, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, n, class)
+	}
+	rest, options, err := m.behind(layer)
+	if err != nil {
+		return nil, err
+	}
+	if options.Budget == 0 {
+		if err := bench.CheckMemory(rest, options); err != nil {
+			return nil, err
+		}
+	}
+	output, err := m.Features(ctx, layer, picture)
+	if err != nil {
+		return nil, beyond(err)
+	}
+	select {
+	case <-m.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { m.turn <- struct{}{} }()
+	plan, err := nn.Compile(rest, m.params, options)
+	var short *nn.BudgetError
+	if m.lowMemory && errors.As(err, &short) {
+		options.Budget = short.Need
+		plan, err = nn.Compile(rest, m.params, options)
+	}
+	if err != nil {
+		return nil, m.intact(beyond(err))
+	}
+	defer plan.Close()
+	if err := m.intact(plan.ForwardContext(ctx, output)); err != nil {
+		return nil, err
+	}
+	logits := plan.Logits()
+	ranked, err := m.Rank(logits)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gradient{Class: ranked[0], Output: output}
+	if class >= 0 {
+		g.Class = ranked[slices.IndexFunc(ranked, func(c Class) bool { return c.Index == class })]
+	}
+	seed := tensor.New(1, logits.C, logits.H, logits.W)
+	pixels := logits.H * logits.W
+	for i := range pixels {
+		seed.Data[g.Class.Index*pixels+i] = 1 / float32(pixels)
+	}
+	if err := m.intact(plan.Backward(seed)); err != nil {
+		return nil, err
+	}
+	g.Gradient, err = plan.ImageGrad()
+	return g, err
+}
+
+// beyond is a plan that does not fit into its budget as newModel tells it, or another error as it is.
+func beyond(err error) error {
+	var short *nn.BudgetError
+	if errors.As(err, &short) {
+		return &bench.MemoryError{Network: short.Network, Mode: bench.Forward, Batch: short.Batch, Need: short.Need, Available: short.Budget, Budget: true}
+	}
+	return err
+}
+
+// GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that it takes meanwhile
+// beside what Memory tells.
+func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
+	rest, options, err := m.behind(layer)
+	if err != nil {
+		return 0, 0, err
+	}
+	memory, _, err := nn.Predict(rest, options)
+	var short *nn.BudgetError
+	if m.lowMemory && errors.As(err, &short) {
+		options.Budget = short.Need
+		memory, _, err = nn.Predict(rest, options)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	whole, err := arch.Analyze(m.Network, m.Input, 1)
+	if err != nil {
+		return 0, 0, err
+	}
+	back, err := arch.Analyze(rest, rest.Input, 1)
+	if err != nil {
+		return 0, 0, err
+	}
+	// The gradient of a layer's input takes as many multiplications as its output.
+	return whole.Total.MACs + back.Total.MACs, memory.Total() - memory.Weights, nil
+}
+
+// behind is the network behind a layer, and the options of a plan for the gradient of its input.
+func (m *Model) behind(layer string) (*arch.Network, nn.Options, error) {
+	rest, err := m.Network.After(layer)
+	options := m.options
+	options.Batch, options.InputGrad = 1, true
+	return rest, options, err
+}
+
+// Parameter copies a parameter's values, "conv1_1/w" for one, out of the file of weights. Their order is row-major: O,I,H,W for a
+// convolution.
+func (m *Model) Parameter(name string) (arch.Param, []float32, error) {
+	p := m.params.Get(name)
+	if p == nil {
+		return arch.Param{}, nil, fmt.Errorf("%s has no parameter %q", m.Network.Name, name)
+	}
+	values := make([]float32, len(p.Data))
+	err := m.intact(fault.Catch(func() error { copy(values, p.Data); return nil }))
+	return p.Param, values, err
+}
