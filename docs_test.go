@@ -229,7 +229,7 @@ func TestReadmeCommands(t *testing.T) {
 			t.Errorf("%s: not a boot?\n%s", command, out)
 		}
 	}
-	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "features", "field", "models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
 		t.Errorf("the README shows %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -148,12 +149,17 @@ func recipeError(err error) error {
 		text = wrong.Errors[0]
 	}
 	text, _, _ = strings.Cut(text, " in type ")
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "cannot unmarshal !!", "cannot read "), " into ", " as ")
+	text = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into train.", " as ", " into ", " as ").Replace(text)
 	if line, field, ok := strings.Cut(text, ": field "); ok {
 		field, _, _ = strings.Cut(field, " not found")
 		text = fmt.Sprintf("%s: unknown key %q", line, field)
 	}
-	return errors.New(text)
+	return errors.New(strings.Map(func(r rune) rune { // yaml quotes values as they are, of several lines too
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 // Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}". After an error

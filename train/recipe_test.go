@@ -91,6 +91,7 @@ func TestRecipeErrors(t *testing.T) {
 		"epochs: 3\nbatsh: 4\n":        `line 2: unknown key "batsh"`,
 		"epochs: 3\n---\nepochs: 4\n":  "more than one document",
 		"epochs: [3]\n":                "line 1: cannot read seq as float64",
+		"e\n\np":                       "cannot read str `e p` as Recipe",
 		strings.Repeat("# \n", 400000): "at most 1048576 bytes",
 	} {
 		path := filepath.Join(dir, "r.yaml")

@@ -80,12 +80,13 @@ func addStored(archive *zip.Writer, at *countingWriter, name string, size int, w
 	}
 	// An extra field (APPNOTE 4.5) of an id of nobody's fills the room up: id, length, zeros.
 	const header, field = 30, 4
+	const utf8 = 0x800 // of the name: APPNOTE 4.4.4, bit 11
 	pad := -(at.n + int64(header+len(name)+field)) & 63
 	extra := binary.LittleEndian.AppendUint16(nil, 0x6776)
 	extra = binary.LittleEndian.AppendUint16(extra, uint16(pad))
 	extra = append(extra, make([]byte, pad)...)
 	w, err := archive.CreateRaw(&zip.FileHeader{
-		Name: name, Method: zip.Store, Extra: extra, CRC32: sum.Sum32(),
+		Name: name, Flags: utf8, Method: zip.Store, Extra: extra, CRC32: sum.Sum32(),
 		CompressedSize64: uint64(size), UncompressedSize64: uint64(size),
 	})
 	if err != nil {

@@ -21,6 +21,9 @@ import (
 // torchMagic is the first of the old pickles.
 const torchMagic = "\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
+// maxPickle bounds data.pkl before it is uncompressed. A tensor takes some 200 bytes of it.
+const maxPickle = 64 << 20
+
 // isPickle knows pickles of protocol 2 and later.
 func isPickle(head []byte) bool {
 	return len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
@@ -226,7 +229,11 @@ func readTorchZip(f *File, members map[string]member, prefix string) error {
 	if order, ok := members[prefix+"byteorder"]; ok && string(order.raw) == "big" {
 		return &FormatError{f.Path, 0, "written on a big-endian machine: load it with PyTorch there and save it again"}
 	}
-	object, err := members[prefix+"data.pkl"].bytes()
+	object := members[prefix+"data.pkl"]
+	if object.size > maxPickle {
+		return &FormatError{f.Path, 0, fmt.Sprintf("%sdata.pkl has %d bytes: the most is %d", clipText(prefix), object.size, maxPickle)}
+	}
+	content, err := object.bytes()
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
@@ -246,7 +253,7 @@ func readTorchZip(f *File, members map[string]member, prefix string) error {
 		storages[key] = s
 		return s, nil
 	})
-	value, _, err := loader.Load(object)
+	value, _, err := loader.Load(content)
 	if err != nil {
 		return f.torchError("data.pkl: ", 0, err)
 	}

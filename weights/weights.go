@@ -119,6 +119,7 @@ var formats = []struct {
 // strangers are files people have that Open does not read, by their opening bytes.
 var strangers = []struct{ magic, name string }{
 	{"<", "a web page, perhaps a failed download"},
+	{"{", "JSON, perhaps the description of a network"},
 	{"version https://git-lfs", "a Git LFS pointer: git lfs pull fetches the weights themselves"},
 }
 

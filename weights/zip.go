@@ -29,15 +29,21 @@ func readZip(f *File, data []byte) error {
 		return err
 	}
 	has := func(name string) bool { _, ok := members[name]; return ok }
+	var object string
 	for name := range members {
-		prefix, pickled := strings.CutSuffix(name, "data.pkl")
-		switch {
-		case pickled && (has(prefix+"constants.pkl") || has(prefix+"code/__torch__.py")):
-			return &FormatError{f.Path, 0, "a TorchScript program, not weights: in Python, torch.save(model.state_dict(), path)"}
-		case pickled:
-			f.Format = "PyTorch"
-			return readTorchZip(f, members, prefix)
+		if strings.HasSuffix(name, "data.pkl") {
+			if object != "" {
+				return &FormatError{f.Path, 0, "two pickles: more than one name ends in data.pkl"}
+			}
+			object = name
 		}
+	}
+	if prefix, pickled := strings.CutSuffix(object, "data.pkl"); pickled {
+		if has(prefix+"constants.pkl") || has(prefix+"code/__torch__.py") {
+			return &FormatError{f.Path, 0, "a TorchScript program, not weights: in Python, torch.save(model.state_dict(), path)"}
+		}
+		f.Format = "PyTorch"
+		return readTorchZip(f, members, prefix)
 	}
 	if has("model.weights.h5") {
 		f.Format = "Keras"

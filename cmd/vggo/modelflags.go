@@ -123,7 +123,7 @@ func hintModel(err error) error {
 		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
-	case errors.As(err, &format) && format.Offset == 0:
+	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):
 		return hint(err, "vggo reads safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5, .keras) and NumPy (.npz, .npy)")
 	}
 	return hintSmaller(err)
