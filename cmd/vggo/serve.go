@@ -46,9 +46,9 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer requests over HTTP",
-		Long: `Serve networks over HTTP: the Open Inference Protocol for programs (below /v2), pictures
-for people (POST /v1/classify). GET /openapi.yaml describes it all, /metrics tells
-Prometheus, /v2/health/ready is for probes.
+		Long: `Serve networks over HTTP: a page that looks inside them (/), the Open Inference Protocol
+for programs (below /v2), pictures for people (POST /v1/classify). GET /openapi.yaml
+describes it all, /metrics tells Prometheus, /v2/health/ready is for probes.
 
 Requests that come together are computed together, up to --batch images; an answer is
 the same to the bit whatever it was computed with. Work beyond --queue is refused with
@@ -141,7 +141,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
 	}
-	config.Log.Info("listening", "address", listener.Addr().String(), "version", b.Version, "kernels", b.Kernels)
+	config.Log.Info("listening", "address", listener.Addr().String(), "page", "http://"+listener.Addr().String()+"/", "version", b.Version, "kernels", b.Kernels)
 	if !loopback(listener.Addr()) {
 		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address", listener.Addr().String())
 	}
