@@ -55,6 +55,10 @@ func TestVGG16(t *testing.T) {
 	cell(b)
 	field(b)
 	filters(b)
+	overlays(b)
+	if rows := value[int](b, `document.querySelectorAll("#time-table tbody tr").length`); rows < 20 {
+		t.Errorf("%d times are shown", rows)
+	}
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
 	b.js(`document.getElementById("network").scrollIntoView()`)
@@ -80,13 +84,7 @@ func TestTrained(t *testing.T) {
 		return vggo.Open(filepath.Join(run, "model.safetensors"), vggo.Options{Threads: 2})
 	}})
 	b := open(t, web.URL, "/", 1280, 900)
-	b.upload(boot)
-	b.answered()
-	maps(b)
-	cell(b)
-	field(b)
-	filters(b)
-	overlays(b)
+	tour(b, boot)
 	if got := value[string](b, `document.getElementById("working").innerText`); got == "" {
 		t.Error("no number is worked out")
 	}
