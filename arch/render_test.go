@@ -118,7 +118,7 @@ func TestJSON(t *testing.T) {
 		{doc, "batch input layers memory network title total"},
 		{doc["input"], "c h w"},
 		{layer, "activation_bytes biases field flops_per_byte flops_per_image formulas in in_place kind macs_per_image name operation out statistics weights"},
-		{layer["formulas"], "field macs size weights"},
+		{layer["formulas"], "activations field intensity macs size weights"},
 		{layer["field"], "h w"},
 		{layer["field"].(map[string]any)["h"], "jump offset size"},
 		{doc["total"], "activation_bytes biases flops_per_byte flops_per_image macs_per_image parameters statistics weighted_layers weights"},

@@ -67,6 +67,9 @@ type tab struct {
 // open opens the page at an address below base: "/", "/#layer=conv1_1". The languages are the browser's.
 func open(t *testing.T, base, at string, width, height int64) *tab {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser and a network at once; the page is the same under every kernel set")
+	}
 	browser, err := chromium()
 	if err != nil {
 		if os.Getenv("VGGO_REQUIRE_BROWSER") != "" {

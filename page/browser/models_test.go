@@ -16,9 +16,6 @@ import (
 
 // TestVGG16 looks into VGG-16 at 224 by 224, whose maps take 60 MB a picture: the page stays as quick as with a small network.
 func TestVGG16(t *testing.T) {
-	if testing.Short() {
-		t.Skip("VGG-16 takes 900 MB")
-	}
 	_, web := serving(t, serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
 		return vggo.New("vgg16", vggo.Options{Seed: 1, Threads: 2})
 	}})

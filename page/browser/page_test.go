@@ -417,14 +417,13 @@ func TestKeyboard(t *testing.T) {
 		t.Errorf("Enter leaves the focus at %s, not at the layer", got)
 	}
 	to("pad")
-	before := value[int](b, `Number(document.getElementById("cell-x").value)`)
+	row, before := value[int](b, `Number(document.getElementById("cell-y").value)`), value[int](b, `Number(document.getElementById("cell-x").value)`)
 	move, by := kb.ArrowRight, 1
 	if before > 7 {
 		move, by = kb.ArrowLeft, -1
 	}
 	b.keys(move)
-	b.until(fmt.Sprintf(`Number(document.getElementById("cell-x").value) === %d`, before+by))
-	b.until(`document.getElementById("tap-first")`)
+	b.until(fmt.Sprintf(`document.getElementById("working").dataset.at === "%d,%d" && document.getElementById("tap-first")`, row, before+by))
 	to("tap-first")
 	b.keys(" ")
 	b.until(`document.querySelector(".grid .lit")`)

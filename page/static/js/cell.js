@@ -33,7 +33,8 @@ async function ask() {
       if (best !== cell.in) return ask();
     }
     tap = -1;
-    draw();
+    const held = byID("cell")?.contains(document.activeElement) ? document.activeElement.id : "";
+    draw(held); // new buttons stand where the old ones had the focus
   } catch (error) {
     if (error.kind === "not_found") await again();
     else api.complain(error);
@@ -124,6 +125,6 @@ function ending() {
   lines.push([t("cell.value"), real(cell.value, 6)]);
   const off = Math.abs(cell.value - cell.result);
   return el("div", { class: "ending" },
-    el("dl", { class: "working", id: "working", "data-result": cell.result, "data-value": cell.value }, lines.map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))),
+    el("dl", { class: "working", id: "working", "data-at": `${cell.y},${cell.x}`, "data-result": cell.result, "data-value": cell.value }, lines.map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))),
     el("p", { class: "note" }, off === 0 ? t("cell.same") : t("cell.off", { off: real(off, 2) })));
 }
