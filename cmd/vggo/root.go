@@ -25,7 +25,7 @@ const (
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vggo",
-		Short:         "VGG on an ordinary computer: describe it, run it, time it",
+		Short:         "VGG on an ordinary computer: understand it, run it, train it, serve it",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
