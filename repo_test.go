@@ -40,7 +40,7 @@ var rooms = []struct {
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/pickle", "tensor"}},
 	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
-	{"hub", nil},
+	{"hub", []string{"internal/durable"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},

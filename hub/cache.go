@@ -130,20 +130,6 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return text, err
 }
 
-// writeSmall puts a small file into place: a temporary one, brought to the disk, then renamed.
-func writeSmall(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // a no-op after the rename
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
 // syncFolder brings a folder's names to the disk. Not every system lets a folder be opened or synced; there the files are whole
 // all the same.
 func syncFolder(dir string) {

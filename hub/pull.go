@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // maxFile is the most that is written of a file whose size nobody tells: the largest in the table has 575 MB.
@@ -148,7 +150,7 @@ func (p *puller) keepRecord(path string, got sums) error {
 	if Recorded(path) == got["sha256"] {
 		return nil
 	}
-	return writeSmall(record(path), []byte(got["sha256"]+"  "+filepath.Base(path)+"\n"))
+	return durable.WriteBytes(record(path), []byte(got["sha256"]+"  "+filepath.Base(path)+"\n"))
 }
 
 // MismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of which
@@ -310,7 +312,7 @@ func (d *partial) restart(s state) error {
 	if err != nil {
 		return err
 	}
-	return writeSmall(d.statePath(), text)
+	return durable.WriteBytes(d.statePath(), text)
 }
 
 // again forgets what has arrived, for a reason that another try may not meet.

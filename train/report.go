@@ -137,11 +137,7 @@ func (t *Trainer) writeReport(result Result) error {
 		return err
 	}
 	d.Curves = template.HTML(curves) // of numbers alone
-	err = durable.Write(filepath.Join(t.options.Folder, CurvesFile), func(w io.Writer) error {
-		_, err := io.WriteString(w, curves)
-		return err
-	})
-	if err != nil {
+	if err := durable.WriteBytes(filepath.Join(t.options.Folder, CurvesFile), []byte(curves)); err != nil {
 		return err
 	}
 	return durable.Write(filepath.Join(t.options.Folder, ReportFile), func(w io.Writer) error { return reportPage.Execute(w, d) })

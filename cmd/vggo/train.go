@@ -16,6 +16,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -181,11 +182,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if err != nil {
 		return errors.Join(err, trainer.Close())
 	}
-	err = writeTo(filepath.Join(o.output, runFile), nil, func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
-	if err != nil {
+	if err := durable.WriteBytes(filepath.Join(o.output, runFile), append(text, '\n')); err != nil {
 		return errors.Join(err, trainer.Close())
 	}
 	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)

@@ -13,6 +13,14 @@ import (
 	"strconv"
 )
 
+// WriteBytes is Write for what is in memory.
+func WriteBytes(path string, data []byte) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
 // Write writes a file under a name of its own, path.partial-*, brings it to the disk and only then gives it its name. A
 // failure leaves what was there before; only a process that dies leaves the partial file.
 func Write(path string, write func(io.Writer) error) (err error) {
