@@ -218,24 +218,32 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *A
 
 // judged scores the finished network on the test set, or looks once more at its answers to what validates.
 func (t *Trainer) judged(ctx context.Context, r *Result) error {
-	classes := t.placed[len(t.placed)-1].Out.C
+	look := func(set string, d *memory, views string) (Score, error) {
+		answers := newAnswers(set, t.placed[len(t.placed)-1].Out.C)
+		score, err := t.score(ctx, d, views, answers)
+		if answers != nil {
+			answers.Score, r.Answers = score, answers
+		}
+		return score, err
+	}
+	own := cmp.Or(t.recipe.Views, "none")
 	if t.test == nil {
 		if t.validation == nil {
 			return nil
 		}
-		r.Answers = newAnswers("validation", classes)
-		var err error
-		r.Answers.Score, err = t.score(ctx, t.validation, t.recipe.Views, r.Answers)
+		_, err := look("validation", t.validation, own)
 		return err
 	}
 	for _, views := range Views() {
-		answers := newAnswers("test", classes)
-		score, err := t.score(ctx, t.test, views, answers)
+		var score Score
+		var err error
+		if views == own {
+			score, err = look("test", t.test, views)
+		} else {
+			score, err = t.score(ctx, t.test, views, nil)
+		}
 		if err != nil {
 			return err
-		}
-		if views == cmp.Or(t.recipe.Views, "none") {
-			answers.Score, r.Answers = score, answers
 		}
 		r.Test = append(r.Test, score)
 	}

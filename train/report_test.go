@@ -80,3 +80,17 @@ func TestReportWithoutScores(t *testing.T) {
 		t.Errorf("%+v\n%s", result.Answers, page)
 	}
 }
+
+// TestReportOfManyClasses: beyond a thousand classes there is no matrix, but scores and curves.
+func TestReportOfManyClasses(t *testing.T) {
+	o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
+	o.Recipe.Model, o.Recipe.Epochs = "8x8x1:8b,M/1001", 1
+	for _, set := range []train.Dataset{nil, stripes{n: 40, side: 8, channels: 1}} {
+		o.Test, o.Folder = set, t.TempDir()
+		_, result := run(t, o)
+		page := string(read(t, filepath.Join(o.Folder, train.ReportFile)))
+		if result.Answers != nil || strings.Contains(page, "Confusion") || !strings.Contains(page, "flip&#43;shift") {
+			t.Errorf("%+v\n%s", result.Answers, page)
+		}
+	}
+}
