@@ -1,8 +1,6 @@
 package page
 
 import (
-	"fmt"
-
 	"github.com/vggo/vggo/arch"
 )
 
@@ -25,37 +23,35 @@ type Step struct {
 
 // FieldOf works out what a cell of a layer sees. Layers that see no more than the one before them are left out of the steps.
 func FieldOf(report *arch.Report, placed []arch.Placed, layer string, y, x int) (*Field, error) {
-	for i, p := range placed {
-		if p.Name != layer {
+	i, err := find(placed, report.Network, layer)
+	if err != nil {
+		return nil, err
+	}
+	box, err := arch.Box(placed, i, x, y)
+	if err != nil {
+		return nil, &AskError{err.Error()}
+	}
+	whole, err := report.LayerField(layer)
+	if err != nil {
+		return nil, err
+	}
+	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}, Way: whole.Steps, Steps: []Step{}}
+	for j := range i + 1 {
+		below := report.Layers[j]
+		if below.Formulas.Field == "" {
 			continue
 		}
-		box, err := arch.Box(placed, i, x, y)
-		if err != nil {
-			return nil, &AskError{err.Error()}
-		}
-		whole, err := report.LayerField(layer)
+		// The same place in another layer's grid: fields' centres are offset + index * jump pixels.
+		own := report.Layers[i].Field
+		cy := nearest(own.H, y, below.Field.H, below.Out.H)
+		cx := nearest(own.W, x, below.Field.W, below.Out.W)
+		b, err := arch.Box(placed, j, cx, cy)
 		if err != nil {
 			return nil, err
 		}
-		f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}, Way: whole.Steps, Steps: []Step{}}
-		for j := range i + 1 {
-			below := report.Layers[j]
-			if below.Formulas.Field == "" {
-				continue
-			}
-			// The same place in another layer's grid: fields' centres are offset + index * jump pixels.
-			own := report.Layers[i].Field
-			cy := nearest(own.H, y, below.Field.H, below.Out.H)
-			cx := nearest(own.W, x, below.Field.W, below.Out.W)
-			b, err := arch.Box(placed, j, cx, cy)
-			if err != nil {
-				return nil, err
-			}
-			f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
-		}
-		return f, nil
+		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
 	}
-	return nil, &AskError{fmt.Sprintf("%s has no layer %q", report.Network, layer)}
+	return f, nil
 }
 
 // nearest is the unit of a lower layer whose field's centre is nearest to that of a unit above.

@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
@@ -20,9 +19,9 @@ type Filters struct {
 // Weights are the weights of count output channels of a layer, as the file has them: batch norm is not folded in. Their number is
 // bounded by MaxValues.
 func Weights(m *vggo.Model, placed []arch.Placed, layer string, from, count int) (*Filters, error) {
-	i := slices.IndexFunc(placed, func(p arch.Placed) bool { return p.Name == layer })
-	if i < 0 {
-		return nil, &AskError{fmt.Sprintf("%s has no layer %q", m.Network.Name, layer)}
+	i, err := find(placed, m.Network.Name, layer)
+	if err != nil {
+		return nil, err
 	}
 	w, b := params(&placed[i])
 	if w == nil {
@@ -33,7 +32,6 @@ func Weights(m *vggo.Model, placed []arch.Placed, layer string, from, count int)
 		return nil, &AskError{fmt.Sprintf("%s has filters 0 to %d of %d weights: ask for at most %d weights at once", layer, w.Shape[0]-1, each, MaxValues)}
 	}
 	f := &Filters{Layer: layer, Shape: w.Shape, From: from}
-	var err error
 	if f.Data, err = m.Values(w.Name, from*each, (from+count)*each); err != nil {
 		return nil, err
 	}

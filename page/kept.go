@@ -26,12 +26,20 @@ func (v *Visit) Bytes() int64 { return v.Inside.Bytes() + int64(len(v.Picture.Pi
 
 // layer finds a layer by its name.
 func (v *Visit) layer(name string) (*arch.Placed, error) {
-	for i := range v.Placed {
-		if v.Placed[i].Name == name {
-			return &v.Placed[i], nil
-		}
+	i, err := find(v.Placed, v.Model.Network.Name, name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, &AskError{fmt.Sprintf("%s has no layer %q", v.Model.Network.Name, name)}
+	return &v.Placed[i], nil
+}
+
+// find is the place of a layer among a network's.
+func find(placed []arch.Placed, network, layer string) (int, error) {
+	i := slices.IndexFunc(placed, func(p arch.Placed) bool { return p.Name == layer })
+	if i < 0 {
+		return 0, &AskError{fmt.Sprintf("%s has no layer %q", network, layer)}
+	}
+	return i, nil
 }
 
 // AskError is a question that has no answer: a layer that does not exist, a cell beyond its map.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vggo/vggo/explain"
 )
 
 // TestWeight: the whole page, its pictures included, is small.
@@ -91,6 +93,22 @@ func TestWords(t *testing.T) {
 	for key := range en {
 		if !used[key] && !slices.ContainsFunc(begun, func(b string) bool { return strings.HasPrefix(key, b) }) {
 			t.Errorf("nothing says %q", key)
+		}
+	}
+}
+
+// TestColours: maps and heat are in the colours of vggo explain.
+func TestColours(t *testing.T) {
+	_, list, _ := strings.Cut(string(Files()["colour.js"].Text), "const even = ")
+	list, _, _ = strings.Cut(list, ";")
+	var colours [][3]uint8
+	if err := json.Unmarshal([]byte(list), &colours); err != nil || len(colours) < 5 {
+		t.Fatalf("%v in %.60q", err, list)
+	}
+	for i, got := range colours {
+		want := explain.Viridis(float64(i) / float64(len(colours)-1))
+		if got != [3]uint8{want.R, want.G, want.B} {
+			t.Errorf("colour %d is %v, viridis' %v", i, got, want)
 		}
 	}
 }

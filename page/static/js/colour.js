@@ -1,6 +1,7 @@
 // Values as colours.
 
-const sequential = [[13, 8, 60], [60, 30, 125], [130, 45, 130], [205, 70, 105], [245, 130, 65], [253, 200, 75], [252, 250, 190]];
+// Nine of viridis' colours (CC0, https://bids.github.io/colormap/), the map of vggo explain: equal steps look equal.
+const even = [[68, 1, 84], [71, 45, 123], [59, 82, 139], [44, 114, 142], [33, 145, 140], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
 const diverging = [[33, 80, 170], [120, 165, 225], [245, 245, 245], [240, 150, 120], [178, 40, 50]];
 
 // table spreads a few colours over 256.
@@ -14,7 +15,7 @@ function table(anchors) {
   return colours;
 }
 
-const warm = table(sequential);
+const viridis = table(even);
 const signed = table(diverging);
 
 // paint puts shades from 0 to 255 into a canvas of their size. alpha(shade) says how much they cover.
@@ -31,20 +32,18 @@ function paint(canvas, width, height, shades, colours, alpha) {
 }
 
 // paintShades shows bytes, dark for little and light for much.
-export const paintShades = (canvas, width, height, shades) => paint(canvas, width, height, shades, warm);
-
-const hot = table([[90, 10, 110], [200, 40, 90], [250, 130, 50], [255, 225, 90]]);
+export const paintShades = (canvas, width, height, shades) => paint(canvas, width, height, shades, viridis);
 
 // paintHeat shows a heat map from 0 to 1, see-through where it is cold.
 export function paintHeat(canvas, width, height, values) {
-  paint(canvas, width, height, values.map((v) => Math.round(255 * Math.min(Math.max(v, 0), 1))), hot, (s) => s);
+  paint(canvas, width, height, values.map((v) => Math.round(255 * Math.min(Math.max(v, 0), 1))), viridis, (s) => s);
 }
 
 // paintMap shows a map's values between its least and its largest.
 export function paintMap(canvas, width, height, values) {
   const [low, high] = range(values);
   const scale = high > low ? 255 / (high - low) : 0;
-  paint(canvas, width, height, Uint8Array.from(values, (v) => Math.round((v - low) * scale)), warm);
+  paint(canvas, width, height, Uint8Array.from(values, (v) => Math.round((v - low) * scale)), viridis);
 }
 
 // paintSigned shows weights: blue below zero, red above, white at zero. most is what the full colour stands for.
