@@ -8,7 +8,6 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
-	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -50,11 +49,6 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	}
 	defer func() { m.turn <- struct{}{} }()
 	plan, err := nn.Compile(rest, m.params, options)
-	var short *nn.BudgetError
-	if m.lowMemory && errors.As(err, &short) {
-		options.Budget = short.Need
-		plan, err = nn.Compile(rest, m.params, options)
-	}
 	if err != nil {
 		return nil, m.intact(beyond(err))
 	}
@@ -100,11 +94,6 @@ func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 		return 0, 0, err
 	}
 	memory, _, err := nn.Predict(rest, options)
-	var short *nn.BudgetError
-	if m.lowMemory && errors.As(err, &short) {
-		options.Budget = short.Need
-		memory, _, err = nn.Predict(rest, options)
-	}
 	if err != nil {
 		return 0, 0, err
 	}
@@ -125,6 +114,9 @@ func (m *Model) behind(layer string) (*arch.Network, nn.Options, error) {
 	rest, err := m.Network.After(layer)
 	options := m.options
 	options.Batch, options.InputGrad = 1, true
+	if err == nil && m.lowMemory {
+		options, _, err = sufficient(rest, options)
+	}
 	return rest, options, err
 }
 
@@ -135,7 +127,6 @@ func (m *Model) Parameter(name string) (arch.Param, []float32, error) {
 	if p == nil {
 		return arch.Param{}, nil, fmt.Errorf("%s has no parameter %q", m.Network.Name, name)
 	}
-	values := make([]float32, len(p.Data))
-	err := m.intact(fault.Catch(func() error { copy(values, p.Data); return nil }))
+	values, err := m.Values(name, 0, len(p.Data))
 	return p.Param, values, err
 }

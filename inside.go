@@ -2,7 +2,6 @@ package vggo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,13 +53,7 @@ func (in *Inside) Bytes() int64 {
 func (m *Model) insideOptions() (nn.Options, nn.Memory, error) {
 	options := m.options
 	options.Batch, options.Keep = 1, true
-	memory, _, err := nn.Predict(m.Network, options)
-	var short *nn.BudgetError
-	if errors.As(err, &short) {
-		options.Budget = short.Need
-		memory, _, err = nn.Predict(m.Network, options)
-	}
-	return options, memory, err
+	return sufficient(m.Network, options)
 }
 
 // InsideMemory is the most bytes that Inside takes beside what Memory tells, its answers not counted.

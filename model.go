@@ -209,12 +209,19 @@ func (m *Model) economise() error {
 		return err
 	}
 	m.options.Budget = 4*report.Total.Parameters + LowMemoryLimit
-	_, _, err = nn.Predict(m.Network, m.options)
+	m.options, _, err = sufficient(m.Network, m.options)
+	return err
+}
+
+// sufficient raises a budget that a network's plan does not fit into to the least that it takes, and tells the plan's memory.
+func sufficient(net *arch.Network, options nn.Options) (nn.Options, nn.Memory, error) {
+	memory, _, err := nn.Predict(net, options)
 	var short *nn.BudgetError
 	if errors.As(err, &short) {
-		m.options.Budget, err = short.Need, nil
+		options.Budget = short.Need
+		memory, _, err = nn.Predict(net, options)
 	}
-	return err
+	return options, memory, err
 }
 
 // Batch is the most images of one pass.

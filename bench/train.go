@@ -91,7 +91,7 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	var layers []string
 	observe := func(part train.Part, took time.Duration) {
 		step[b.kind(part)] += took.Seconds()
-		if counting && part.Layer != "" {
+		if b.Layers && counting && part.Layer != "" {
 			key := passKey{slices.Index(layers, part.Layer), part.Pass}
 			passes[key] = append(passes[key], took.Seconds())
 		}
@@ -115,8 +115,9 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	}
 	sum := 0.0
 	for kind, seconds := range kinds {
-		r.Parts = append(r.Parts, PartTime{Kind: kind, Seconds: median(seconds)})
-		sum += median(seconds)
+		part := PartTime{Kind: kind, Seconds: median(seconds)}
+		r.Parts = append(r.Parts, part)
+		sum += part.Seconds
 	}
 	for i := range r.Parts {
 		r.Parts[i].Percent = 100 * r.Parts[i].Seconds / sum

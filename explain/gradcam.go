@@ -18,7 +18,7 @@ import (
 // A class of -1 is the most probable one. The layer is any with a map and something behind it. "conv5_3" is the convolution's own
 // output; the authors take it behind its ReLU, as LastMap does.
 func GradCAM(ctx context.Context, m *vggo.Model, image *tensor.Tensor, layer string, class int) (*Heat, error) {
-	if err := hasMap(m, layer); err != nil {
+	if err := HasMap(m, layer); err != nil {
 		return nil, err
 	}
 	g, err := m.Gradient(ctx, layer, class, image)
@@ -79,8 +79,8 @@ func LastMap(m *vggo.Model) (string, error) {
 	return last, nil
 }
 
-// hasMap is an error for a layer whose output has no places.
-func hasMap(m *vggo.Model, layer string) error {
+// HasMap is an error for a layer whose output has no places.
+func HasMap(m *vggo.Model, layer string) error {
 	placed, err := until(m, layer)
 	if err != nil {
 		return err

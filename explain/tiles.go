@@ -52,7 +52,7 @@ func Maps(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, layer stri
 	if picture.N != 1 {
 		return nil, fmt.Errorf("maps are of one image, not of %d", picture.N)
 	}
-	if err := hasMap(m, layer); err != nil {
+	if err := HasMap(m, layer); err != nil {
 		return nil, err
 	}
 	maps, err := m.Features(ctx, layer, picture)

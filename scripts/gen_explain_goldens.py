@@ -26,6 +26,8 @@ import numpy
 import torch
 import torch.nn.functional as F
 
+from convert_tinyvgg import write_safetensors
+
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "explain" / "testdata"
 WEIGHTS = ROOT / "weights" / "testdata"
@@ -110,17 +112,6 @@ def train(x, labels):
     right = (forward(NORM, x, p).argmax(1) == labels).sum().item()
     print(f"batchnorm: {right} of {len(x)} right")
     return p
-
-
-def write_safetensors(path, tensors, metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, array in tensors.items():
-        values = numpy.ascontiguousarray(array, "<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(values)]}
-        data += values
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def read_safetensors(path):

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image"
 	"image/png"
 	"log/slog"
 	"net/http"
@@ -233,29 +232,11 @@ func (c *call) insideInput() error {
 	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
-	text, err := pngOf(p)
-	if err != nil {
+	var file bytes.Buffer
+	if err := png.Encode(&file, p.Image()); err != nil {
 		return err
 	}
-	return c.answer("image/png", http.StatusOK, text)
-}
-
-// pngOf writes a picture as PNG.
-func pngOf(p *vision.Picture) ([]byte, error) {
-	var m image.Image
-	if p.Channels == 1 {
-		m = &image.Gray{Pix: p.Pix, Stride: p.W, Rect: image.Rect(0, 0, p.W, p.H)}
-	} else {
-		rgba := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
-		for i := range p.W * p.H {
-			copy(rgba.Pix[4*i:], p.Pix[3*i:3*i+3])
-			rgba.Pix[4*i+3] = 255
-		}
-		m = rgba
-	}
-	var text bytes.Buffer
-	err := png.Encode(&text, m)
-	return text.Bytes(), err
+	return c.answer("image/png", http.StatusOK, file.Bytes())
 }
 
 func (c *call) insideMaps() error {
@@ -470,10 +451,8 @@ func (c *call) gradCAM() error {
 			return unexplained(err)
 		}
 	}
-	for _, p := range m.placed {
-		if p.Name == layer && p.Out.H == 1 && p.Out.W == 1 {
-			return refuse(http.StatusBadRequest, "bad_request", "a convolution or a pooling has", "%s has no map", layer)
-		}
+	if err := explain.HasMap(m.Model, layer); err != nil {
+		return unexplained(err)
 	}
 	cost, bytes, err := m.GradientCost(layer)
 	if err != nil {

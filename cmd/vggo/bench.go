@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
@@ -290,7 +288,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 // until done.
 func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (progress bench.Progress, done func()) {
 	var bar *progressbar.ProgressBar
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := terminalOf(stderr); f != nil {
 		bar = progressbar.NewOptions(b.BurnIn+b.Steps,
 			progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(string(mode)), progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))

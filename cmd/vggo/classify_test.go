@@ -227,14 +227,7 @@ func TestClassifyRefuses(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			code, _, stderr := vggo(t.Context(), append([]string{"classify"}, c.args...)...)
-			fault, rest, _ := strings.Cut(stderr, "\n")
-			remedy, more, _ := strings.Cut(rest, "\n")
-			if code != c.code || !strings.HasPrefix(fault, "vggo: ") || !strings.Contains(fault, c.want) {
-				t.Errorf("exit %d: %s, want exit %d with %q", code, fault, c.code, c.want)
-			}
-			if c.hint != "" && (!strings.HasPrefix(remedy, "hint: ") || !strings.Contains(remedy, c.hint)) || c.hint == "" && remedy != "" || more != "" {
-				t.Errorf("after the error: %q, want a hint with %q", rest, c.hint)
-			}
+			refused(t, code, stderr, c.code, c.want, c.hint)
 		})
 	}
 }

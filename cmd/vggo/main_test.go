@@ -118,3 +118,16 @@ func TestWriteTo(t *testing.T) {
 		t.Errorf("%v is left in the folder (%v), want out.txt alone", left, err)
 	}
 }
+
+// refused checks what a command that fails says: one line with want in it, and one with a hint or none.
+func refused(t *testing.T, code int, stderr string, wantCode int, want, wantHint string) {
+	t.Helper()
+	fault, rest, _ := strings.Cut(stderr, "\n")
+	remedy, more, _ := strings.Cut(rest, "\n")
+	if code != wantCode || !strings.HasPrefix(fault, "vggo: ") || !strings.Contains(fault, want) {
+		t.Errorf("exit %d: %s, want exit %d with %q", code, fault, wantCode, want)
+	}
+	if wantHint != "" && (!strings.HasPrefix(remedy, "hint: ") || !strings.Contains(remedy, wantHint)) || wantHint == "" && remedy != "" || more != "" {
+		t.Errorf("after the error: %q, want a hint with %q", rest, wantHint)
+	}
+}

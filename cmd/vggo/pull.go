@@ -10,7 +10,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/vggo/vggo/hub"
 )
@@ -73,7 +72,7 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 	}
 	fmt.Fprintf(notes, "%s from %s\nlicence %s, by %s; held against %s\n", e.File, e.URL.Value, e.Licence.Value, e.Credit, e.Trust())
 	options := hub.Options{Dir: dir, Notice: func(s string) { fmt.Fprintln(notes, s) }}
-	if f, ok := notes.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := terminalOf(notes); f != nil {
 		var bar *progressbar.ProgressBar
 		options.Progress = func(done, total int64) {
 			if bar == nil {

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/kernel"
@@ -150,7 +149,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 
 // serveLog is for people at a terminal, for programs elsewhere.
 func serveLog(w io.Writer) *slog.Logger {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if terminalOf(w) != nil {
 		return slog.New(slog.NewTextHandler(w, nil))
 	}
 	return slog.New(slog.NewJSONHandler(w, nil))
