@@ -89,7 +89,7 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 	if w > h {
 		size = image.Pt(scale*w/h, scale)
 	}
-	recipe := m.Recipe
+	recipe := m.Preprocess
 	recipe.Resize, recipe.Crop = size, size
 	n := 1
 	if flip {

@@ -22,12 +22,12 @@ import (
 // Model is a network with its weights. Its methods may be called from several goroutines: pictures are prepared side by
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
-	Network *arch.Network
-	Input   arch.Shape    // of one image
-	Recipe  vision.Recipe // how a picture becomes the network's input
-	Classes []string      // a name for each class; nil where nothing tells them
-	Origin  string        // the file of weights, or "random weights, seed 1"
-	Family  string        // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Network    *arch.Network
+	Input      arch.Shape        // of one image
+	Preprocess vision.Preprocess // how a picture becomes the network's input
+	Classes    []string          // a name for each class; nil where nothing tells them
+	Origin     string            // the file of weights, or "random weights, seed 1"
+	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	params    *nn.Params
@@ -50,11 +50,11 @@ const beginningPlans = 2
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
 	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
-	Network string
-	Recipe  string   // a recipe's name, as vision.RecipeByName takes; empty: the file's, or what suits the input's channels
-	Classes []string // names; nil: the file's, or ImageNet's for a network trained on it
-	Seed    uint64   // of New's random weights
-	Threads int      // 0: one for each processor that Go may use
+	Network    string
+	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
+	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed       uint64   // of New's random weights
+	Threads    int      // 0: one for each processor that Go may use
 	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
 	// of a single image, whose roundings differ.
 	Batch  int
@@ -117,7 +117,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
-	if m.Recipe, err = options.recipe(matched.Recipe, net.Input); err != nil {
+	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
 		return nil, err
 	}
 	m.Classes = options.Classes
@@ -126,7 +126,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
 		}
 	}
-	if m.Classes == nil && m.classes() == 1000 && (matched.Recipe == "imagenet" || matched.Recipe == "caffe") {
+	if m.Classes == nil && m.classes() == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
 		m.Classes = vision.ImageNetClasses()
 	}
 	return m, m.checkClasses()
@@ -147,7 +147,7 @@ func New(network string, options Options) (*Model, error) {
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
 	m.Classes = options.Classes
-	if m.Recipe, err = options.recipe("", net.Input); err != nil {
+	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
 		return nil, err
 	}
 	return m, m.checkClasses()
@@ -160,10 +160,10 @@ func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, err
 	return arch.Open(o.Network)
 }
 
-// recipe is the one asked for, else the one told by the weights where it suits the input, else the usual one.
-func (o Options) recipe(told string, input arch.Shape) (vision.Recipe, error) {
-	if o.Recipe != "" {
-		return vision.RecipeByName(o.Recipe, input.W, input.H, input.C)
+// preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.
+func (o Options) preprocess(told string, input arch.Shape) (vision.Preprocess, error) {
+	if o.Preprocess != "" {
+		return vision.PreprocessByName(o.Preprocess, input.W, input.H, input.C)
 	}
 	if told == "" || told != "unit" && input.C == 1 {
 		told = "imagenet"
@@ -171,7 +171,7 @@ func (o Options) recipe(told string, input arch.Shape) (vision.Recipe, error) {
 			told = "unit"
 		}
 	}
-	return vision.RecipeByName(told, input.W, input.H, input.C)
+	return vision.PreprocessByName(told, input.W, input.H, input.C)
 }
 
 // newModel is a Model without values in its parameters.
@@ -355,7 +355,7 @@ func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tenso
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := m.Recipe.Put(batch, n, p); err != nil {
+		if err := m.Preprocess.Put(batch, n, p); err != nil {
 			return nil, err
 		}
 	}

@@ -38,7 +38,7 @@ func ExampleGradCAM() {
 	}
 	fmt.Printf("class %d, by %s: %dx%d\n", heat.Class.Index, heat.Layer, heat.Width, heat.Height)
 
-	seen, err := model.Recipe.Fit(picture)
+	seen, err := model.Preprocess.Fit(picture)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -335,7 +335,7 @@ func TestSeen(t *testing.T) {
 	for i := range photo.Pix {
 		photo.Pix[i] = uint8(128 + 100*math.Sin(float64(i%900)/90)*math.Cos(float64(i/900)/25))
 	}
-	for _, r := range []vision.Recipe{vision.ImageNet(28, 28), vision.Unit(28, 28, 1)} {
+	for _, r := range []vision.Preprocess{vision.ImageNet(28, 28), vision.Unit(28, 28, 1)} {
 		small, err := r.Fit(photo)
 		if err != nil {
 			t.Fatal(err)
@@ -364,7 +364,7 @@ func TestSeen(t *testing.T) {
 			t.Error(k, err)
 		}
 	}
-	if _, _, err := explain.Seen(vision.Recipe{}, photo, 100); err == nil {
+	if _, _, err := explain.Seen(vision.Preprocess{}, photo, 100); err == nil {
 		t.Error("an empty recipe shows something")
 	}
 }

@@ -30,9 +30,9 @@ func (o Occluder) resolve(m *vggo.Model) (Occluder, error) {
 	if o.Stride == 0 {
 		o.Stride = max(o.Size/2, 1)
 	}
-	if o.Fill == nil && len(m.Recipe.Mean) == m.Input.C && len(m.Recipe.Std) == m.Input.C {
+	if o.Fill == nil && len(m.Preprocess.Mean) == m.Input.C && len(m.Preprocess.Std) == m.Input.C {
 		for c := range m.Input.C {
-			o.Fill = append(o.Fill, m.Recipe.Values(c)[128])
+			o.Fill = append(o.Fill, m.Preprocess.Values(c)[128])
 		}
 	}
 	switch {

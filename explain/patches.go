@@ -49,7 +49,7 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 	var names []string
 	var group []*vision.Picture
 	for name, p := range pictures {
-		fitted, err := m.Recipe.Fit(p)
+		fitted, err := m.Preprocess.Fit(p)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -84,7 +84,7 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 		return ctx.Err()
 	}
 	m := s.model
-	normalise := m.Recipe
+	normalise := m.Preprocess
 	normalise.Resize = normalise.Crop // and stay as they are
 	batch := tensor.New(len(group), m.Input.C, m.Input.H, m.Input.W)
 	for i, p := range group {

@@ -74,7 +74,7 @@ func testTopPatches(t *testing.T, m *vggo.Model, names []string, pictures []*vis
 			if p.Picture.W != p.Box.Dx() || p.Picture.H != p.Box.Dy() {
 				t.Fatalf("%d of %d: %dx%d of %v", k, n, p.Picture.W, p.Picture.H, p.Box)
 			}
-			seen, err := m.Recipe.Fit(pictures[i])
+			seen, err := m.Preprocess.Fit(pictures[i])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,18 +17,18 @@ type Cited[T any] struct {
 
 // Entry is one published file of weights.
 type Entry struct {
-	Name     string             `json:"name"`    // what vggo pull takes
-	Network  string             `json:"network"` // a built-in of arch
-	File     string             `json:"file"`    // its name here, which is the publisher's where that tells files apart
-	URL      Cited[string]      `json:"url"`
-	Pointer  string             `json:"pointer,omitempty"` // address of its Git LFS pointer, where the table has no checksum
-	Size     Cited[Size]        `json:"size"`
-	Checksum Cited[Checksum]    `json:"checksum"`
-	Licence  Cited[string]      `json:"licence"`
-	Credit   string             `json:"credit"`   // whom the licence wants named
-	Recipe   Cited[string]      `json:"recipe"`   // of vision, by name
-	Accuracy Cited[Performance] `json:"accuracy"` // published, not measured here
-	Note     string             `json:"note,omitempty"`
+	Name       string             `json:"name"`    // what vggo pull takes
+	Network    string             `json:"network"` // a built-in of arch
+	File       string             `json:"file"`    // its name here, which is the publisher's where that tells files apart
+	URL        Cited[string]      `json:"url"`
+	Pointer    string             `json:"pointer,omitempty"` // address of its Git LFS pointer, where the table has no checksum
+	Size       Cited[Size]        `json:"size"`
+	Checksum   Cited[Checksum]    `json:"checksum"`
+	Licence    Cited[string]      `json:"licence"`
+	Credit     string             `json:"credit"`     // whom the licence wants named
+	Preprocess Cited[string]      `json:"preprocess"` // of vision, by name
+	Accuracy   Cited[Performance] `json:"accuracy"`   // published, not measured here
+	Note       string             `json:"note,omitempty"`
 }
 
 // Performance is accuracy on ImageNet's 50,000 validation images, one centre crop, in percent.

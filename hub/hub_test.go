@@ -31,7 +31,7 @@ func TestTable(t *testing.T) {
 		if _, err := arch.Builtin(e.Network); err != nil {
 			t.Errorf("%s: %v", e.Name, err)
 		}
-		if _, err := vision.RecipeByName(e.Recipe.Value, 224, 224, 3); err != nil {
+		if _, err := vision.PreprocessByName(e.Preprocess.Value, 224, 224, 3); err != nil {
 			t.Errorf("%s: %v", e.Name, err)
 		}
 		if e.Checksum.Value == "" && e.Pointer == "" {
@@ -59,7 +59,7 @@ func TestTable(t *testing.T) {
 		for what, cited := range map[string][2]bool{
 			"url": {e.URL.Value != "", e.URL.Source != ""}, "size": {e.Size.Value != Size{}, e.Size.Source != ""},
 			"checksum": {e.Checksum.Value != "", e.Checksum.Source != ""}, "licence": {e.Licence.Value != "", e.Licence.Source != ""},
-			"recipe": {e.Recipe.Value != "", e.Recipe.Source != ""}, "accuracy": {e.Accuracy.Value != Performance{}, e.Accuracy.Source != ""},
+			"preprocess": {e.Preprocess.Value != "", e.Preprocess.Source != ""}, "accuracy": {e.Accuracy.Value != Performance{}, e.Accuracy.Source != ""},
 		} {
 			if cited[0] != cited[1] {
 				t.Errorf("%s: its %s has a value or a source, not both", e.Name, what)

@@ -36,8 +36,8 @@ func torchvision(name, network, file, digits, source string, size, top1, top5 fl
 		Size:     Cited[Size]{mebibytes(size), torchvisionSize},
 		Checksum: Cited[Checksum]{Checksum("sha256:" + digits), torchvisionHash},
 		Licence:  Cited[string]{"BSD-3-Clause", torchvisionLicence}, Credit: torchvisionCredit,
-		Recipe:   Cited[string]{"imagenet", source},
-		Accuracy: Cited[Performance]{Performance{top1, top5}, source},
+		Preprocess: Cited[string]{"imagenet", source},
+		Accuracy:   Cited[Performance]{Performance{top1, top5}, source},
 	}
 }
 
@@ -48,8 +48,8 @@ func timm(name, network, repository, commit, sha256 string, size int64, top1, to
 		Name: name, Network: network, File: repository + ".safetensors",
 		URL:     Cited[string]{"https://" + home + "/resolve/" + commit + "/model.safetensors", home + ", commit history"},
 		Licence: Cited[string]{"BSD-3-Clause", home + ", " + timmLicence}, Credit: timmCredit,
-		Recipe:   Cited[string]{"imagenet", timmRecipe},
-		Accuracy: Cited[Performance]{Performance{top1, top5}, timmResults},
+		Preprocess: Cited[string]{"imagenet", timmRecipe},
+		Accuracy:   Cited[Performance]{Performance{top1, top5}, timmResults},
 	}
 	if size > 0 {
 		e.Size = Cited[Size]{megabytes(size), home + ", file list"}
@@ -69,8 +69,8 @@ func keras(name, network, file, md5, source string, accuracy Cited[Performance])
 		URL:      Cited[string]{"https://storage.googleapis.com/tensorflow/keras-applications/" + network + "/" + file, source},
 		Checksum: Cited[Checksum]{Checksum("md5:" + md5), source + ", file_hash"},
 		Licence:  Cited[string]{"CC-BY-4.0", kerasLicence}, Credit: kerasCredit,
-		Recipe:   Cited[string]{"caffe", source},
-		Accuracy: accuracy,
+		Preprocess: Cited[string]{"caffe", source},
+		Accuracy:   accuracy,
 	}
 }
 
@@ -82,8 +82,8 @@ func onnx(name, network, file, sha256 string, size int64, top1, top5 float64) En
 		Size:     Cited[Size]{exactly(size), onnxManifest},
 		Checksum: Cited[Checksum]{Checksum("sha256:" + sha256), onnxManifest},
 		Licence:  Cited[string]{"Apache-2.0", onnxReadme}, Credit: onnxCredit,
-		Recipe:   Cited[string]{"imagenet", onnxReadme},
-		Accuracy: Cited[Performance]{Performance{top1, top5}, onnxReadme},
+		Preprocess: Cited[string]{"imagenet", onnxReadme},
+		Accuracy:   Cited[Performance]{Performance{top1, top5}, onnxReadme},
 	}
 }
 
@@ -112,7 +112,7 @@ var table = []Entry{
 	torchvision("vgg19-bn", "vgg19-bn", "vgg19_bn", "c79401a0", torchvisionSource, 548.143, 74.218, 91.842),
 	with(torchvision("vgg16-features", "vgg16", "vgg16_features-amdegroot", "88682ab5", torchvisionSource, 527.802, 0, 0), func(e *Entry) {
 		e.Accuracy = Cited[Performance]{}
-		e.Recipe.Value = "caffe"
+		e.Preprocess.Value = "caffe"
 		e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the recipe caffe 123.68, 116.779 and 103.939"
 		e.Credit = "ported by torchvision from github.com/amdegroot/ssd.pytorch"
 	}),

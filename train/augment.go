@@ -96,7 +96,7 @@ var components = [3][3]float64{
 // painter makes pictures a network's input.
 type painter struct {
 	Augment
-	recipe   vision.Recipe
+	recipe   vision.Preprocess
 	seed     uint64
 	channels int
 	w, h     int
@@ -104,7 +104,7 @@ type painter struct {
 	fit      bool           // pictures come scaled and cropped
 }
 
-func newPainter(a Augment, recipe vision.Recipe, seed uint64) *painter {
+func newPainter(a Augment, recipe vision.Preprocess, seed uint64) *painter {
 	p := &painter{Augment: a, recipe: recipe, seed: seed, channels: recipe.Channels, w: recipe.Crop.X, h: recipe.Crop.Y}
 	for c := range p.channels {
 		p.values = append(p.values, recipe.Values(c))

@@ -23,7 +23,7 @@ func noise(w, h, channels int) *vision.Picture {
 	return p
 }
 
-func painted(t *testing.T, a train.Augment, recipe vision.Recipe, p *vision.Picture, epoch, sample int) []float32 {
+func painted(t *testing.T, a train.Augment, recipe vision.Preprocess, p *vision.Picture, epoch, sample int) []float32 {
 	t.Helper()
 	values, err := train.Painted(a, recipe, p, epoch, sample)
 	if err != nil {
@@ -32,12 +32,12 @@ func painted(t *testing.T, a train.Augment, recipe vision.Recipe, p *vision.Pict
 	return values
 }
 
-// TestPlainPicturesAreRecipes: without augmentation the network is shown what vision.Recipe makes, to the bit.
+// TestPlainPicturesAreRecipes: without augmentation the network is shown what vision.Preprocess makes, to the bit.
 func TestPlainPicturesAreRecipes(t *testing.T) {
 	for _, name := range []string{"imagenet", "caffe", "unit"} {
 		for _, size := range []image.Point{{X: 12, Y: 10}, {X: 31, Y: 40}, {X: 5, Y: 90}} {
 			for _, channels := range []int{1, 3} {
-				recipe, err := vision.RecipeByName(name, 12, 10, 3)
+				recipe, err := vision.PreprocessByName(name, 12, 10, 3)
 				if err != nil {
 					t.Fatal(err)
 				}

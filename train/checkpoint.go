@@ -180,7 +180,7 @@ func (t *Trainer) notes() (map[string]string, error) {
 	if err := t.net.EncodeJSON(&net); err != nil {
 		return nil, err
 	}
-	notes := map[string]string{weights.NetworkNote: net.String(), weights.RecipeNote: t.recipe.Prepare}
+	notes := map[string]string{weights.NetworkNote: net.String(), weights.PreprocessNote: t.recipe.Prepare}
 	if t.options.Classes != nil {
 		classes, err := json.Marshal(t.options.Classes)
 		if err != nil {

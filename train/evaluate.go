@@ -59,7 +59,7 @@ type judge struct {
 
 // Evaluate scores a network on a data set, by pictures prepared as the recipe says. The Plan is not for training, its
 // parameters are up to date, and its logits are of one pixel. views is one of Views.
-func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Recipe, views string) (Score, error) {
+func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Preprocess, views string) (Score, error) {
 	p := newPainter(Augment{}, pictures, 0)
 	j := &judge{plan, p, plan.Threads}
 	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views, nil)

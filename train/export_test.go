@@ -46,7 +46,7 @@ func WithWriter(o Options, write func(string, []weights.Tensor, map[string]strin
 }
 
 // Painted is a picture as a network sees it in an epoch.
-func Painted(a Augment, recipe vision.Recipe, p *vision.Picture, epoch, sample int) ([]float32, error) {
+func Painted(a Augment, recipe vision.Preprocess, p *vision.Picture, epoch, sample int) ([]float32, error) {
 	if err := a.check(image.Pt(recipe.Crop.X, recipe.Crop.Y), recipe.Channels); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ import (
 type Recipe struct {
 	Name    string `yaml:"name"`
 	Model   string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
-	Prepare string `yaml:"prepare"`         // how pictures become inputs: the name of a vision.Recipe
+	Prepare string `yaml:"prepare"`         // how pictures become inputs: the name of a vision.Preprocess
 
 	Epochs     float64 `yaml:"epochs"`
 	Batch      int     `yaml:"batch"`                // samples of one step
@@ -323,6 +323,6 @@ func (r Recipe) check(input arch.Shape) error {
 }
 
 // pictures is the recipe of pictures for an input.
-func (r Recipe) pictures(input arch.Shape) (vision.Recipe, error) {
-	return vision.RecipeByName(r.Prepare, input.W, input.H, input.C)
+func (r Recipe) pictures(input arch.Shape) (vision.Preprocess, error) {
+	return vision.PreprocessByName(r.Prepare, input.W, input.H, input.C)
 }

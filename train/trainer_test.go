@@ -245,7 +245,7 @@ func TestResultIsANetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plan.Close()
-	pictures, err := vision.RecipeByName(matched.Recipe, net.Input.W, net.Input.H, net.Input.C)
+	pictures, err := vision.PreprocessByName(matched.Preprocess, net.Input.W, net.Input.H, net.Input.C)
 	if err != nil {
 		t.Fatal(err)
 	}

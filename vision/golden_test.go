@@ -40,11 +40,11 @@ func golden(t *testing.T) (g struct {
 		File []byte
 		Out  samples
 	}
-	Recipe, Caffe recipeCases
+	Preprocess, Caffe recipeCases
 }) {
 	t.Helper()
 	load(t, "golden.json", &g)
-	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 || len(g.Caffe) == 0 {
+	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Preprocess) == 0 || len(g.Caffe) == 0 {
 		t.Fatal("testdata/golden.json holds no cases")
 	}
 	return g
@@ -96,14 +96,14 @@ func TestGreyIsPillows(t *testing.T) {
 
 func TestRecipeIsTorchvisions(t *testing.T) {
 	g := golden(t)
-	for name, cases := range map[string]recipeCases{"imagenet": g.Recipe, "caffe": g.Caffe} {
+	for name, cases := range map[string]recipeCases{"imagenet": g.Preprocess, "caffe": g.Caffe} {
 		t.Run(name, func(t *testing.T) { testRecipe(t, name, cases) })
 	}
 }
 
 func testRecipe(t *testing.T, name string, cases recipeCases) {
 	for _, c := range cases {
-		r, err := RecipeByName(name, c.Crop, c.Crop, 3)
+		r, err := PreprocessByName(name, c.Crop, c.Crop, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,10 +133,10 @@ func testRecipe(t *testing.T, name string, cases recipeCases) {
 
 func TestRecipeByName(t *testing.T) {
 	n := 0
-	for name, about := range Recipes() {
+	for name, about := range Preprocesses() {
 		for _, channels := range []int{1, 3} {
-			r, err := RecipeByName(name, 20, 10, channels)
-			if only := recipes[n].channels; only != 0 && only != channels {
+			r, err := PreprocessByName(name, 20, 10, channels)
+			if only := preprocesses[n].channels; only != 0 && only != channels {
 				if err == nil {
 					t.Errorf("%d channels by %+v", channels, r)
 				}
@@ -146,13 +146,13 @@ func TestRecipeByName(t *testing.T) {
 		}
 		n++
 	}
-	if n != len(recipes) {
-		t.Errorf("%d recipes", n)
+	if n != len(preprocesses) {
+		t.Errorf("%d preprocesses", n)
 	}
-	if _, err := RecipeByName("unit", 20, 10, 4); err == nil {
+	if _, err := PreprocessByName("unit", 20, 10, 4); err == nil {
 		t.Error("a picture of 4 channels")
 	}
-	if _, err := RecipeByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, cifar10, fashion-mnist, unit") {
+	if _, err := PreprocessByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, cifar10, fashion-mnist, unit") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
@@ -187,13 +187,13 @@ func TestPutRefuses(t *testing.T) {
 	batch := tensor.New(1, 3, 8, 8)
 	for _, c := range []struct {
 		what   string
-		recipe Recipe
+		recipe Preprocess
 		p      *Picture
 		n      int
 	}{
 		{"channels", Unit(8, 8, 4), good, 0},
-		{"means", Recipe{Channels: 3, Crop: image.Pt(8, 8), Resize: image.Pt(8, 8), Scale: 1, Std: make([]float32, 3)}, good, 0},
-		{"crop", Recipe{Channels: 1, Crop: image.Pt(8, 8), Resize: image.Pt(8, 7), Scale: 1, Mean: []float32{0}, Std: []float32{1}}, good, 0},
+		{"means", Preprocess{Channels: 3, Crop: image.Pt(8, 8), Resize: image.Pt(8, 8), Scale: 1, Std: make([]float32, 3)}, good, 0},
+		{"crop", Preprocess{Channels: 1, Crop: image.Pt(8, 8), Resize: image.Pt(8, 7), Scale: 1, Mean: []float32{0}, Std: []float32{1}}, good, 0},
 		{"empty picture", Unit(8, 8, 3), &Picture{Channels: 3}, 0},
 		{"batch shape", Unit(8, 9, 3), good, 0},
 		{"image number", Unit(8, 8, 3), good, 1},

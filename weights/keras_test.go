@@ -132,8 +132,8 @@ func TestKeras(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := matchNetwork(t, f, net)
-			if m.Family != "Keras" || m.Recipe != "unit" {
-				t.Errorf("family %q, recipe %q", m.Family, m.Recipe)
+			if m.Family != "Keras" || m.Preprocess != "unit" {
+				t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
 			}
 			for i, picture := range golden.Pictures {
 				in := tensor.New(1, 3, 9, 8)
@@ -155,8 +155,8 @@ func TestKerasSmallVGG(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := matchNetwork(t, f, net)
-	if m.Family != "Keras" || m.Recipe != "caffe" {
-		t.Errorf("family %q, recipe %q", m.Family, m.Recipe)
+	if m.Family != "Keras" || m.Preprocess != "caffe" {
+		t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
 	}
 	in := tensor.New(1, 3, 64, 64)
 	for c := range 3 {
@@ -291,8 +291,8 @@ func TestKerasVGG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Family != "Keras" || m.Recipe != "caffe" {
-		t.Errorf("family %q, recipe %q", m.Family, m.Recipe)
+	if m.Family != "Keras" || m.Preprocess != "caffe" {
+		t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
 	}
 	for name, want := range map[string]layout{
 		"conv1_1/w": {axes: hwio.axes, reverse: true},

@@ -10,10 +10,10 @@ import (
 
 // naming gives a network's layers with parameters the file's.
 func (k *keras) naming(placed []arch.Placed) naming {
-	n := naming{family: "Keras", source: map[string]source{}, recipe: "unit"}
+	n := naming{family: "Keras", source: map[string]source{}, preprocess: "unit"}
 	bgr := k.published()
 	if bgr {
-		n.recipe = "caffe"
+		n.preprocess = "caffe"
 	}
 	places, arrays := k.places(placed)
 	var flat arch.Shape // of a map that was flattened since the last layer with parameters

@@ -10,8 +10,8 @@ import (
 
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
-	Family string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
-	Recipe string // the name of the vision recipe that its pictures were prepared by; empty where nothing tells
+	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
+	Preprocess string // the name of the vision.Preprocess that its pictures were prepared by; empty where nothing tells
 
 	file   *File
 	source map[string]source
@@ -81,9 +81,9 @@ func Match(f *File, placed []arch.Placed) (*Matched, error) {
 	for _, n := range candidates {
 		found, fault := compare(f, placed, n)
 		if fault == nil {
-			m := &Matched{Family: n.family, Recipe: n.recipe, file: f, source: n.source}
-			if note := f.Metadata[RecipeNote]; note != "" {
-				m.Recipe = note
+			m := &Matched{Family: n.family, Preprocess: n.preprocess, file: f, source: n.source}
+			if note := f.Metadata[PreprocessNote]; note != "" {
+				m.Preprocess = note
 			}
 			return m, nil
 		}

@@ -9,9 +9,9 @@ import (
 
 // naming is what one family of files calls a network's parameters, and how it lays them out.
 type naming struct {
-	family string
-	source map[string]source // our name → where the file has it
-	recipe string            // of the pictures that the family's networks were trained on; empty where it tells nothing
+	family     string
+	source     map[string]source // our name → where the file has it
+	preprocess string            // of the pictures that the family's networks were trained on; empty where it tells nothing
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
 }

@@ -10,9 +10,9 @@ import (
 
 // The notes under which vggo's own files keep what a list of tensors does not tell.
 const (
-	NetworkNote = "vggo.network" // the network, as arch's JSON description
-	RecipeNote  = "vggo.recipe"  // the name of the vision recipe of its pictures
-	ClassesNote = "vggo.classes" // the classes' names, a JSON array
+	NetworkNote    = "vggo.network" // the network, as arch's JSON description
+	PreprocessNote = "vggo.recipe"  // the name of the vision.Preprocess of its pictures
+	ClassesNote    = "vggo.classes" // the classes' names, a JSON array
 )
 
 // described is a network that a file itself holds, and where its parameters are.

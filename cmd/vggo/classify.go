@@ -105,7 +105,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Recipe.Name,
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
 	}
 	if result.Threads == 0 {

@@ -46,7 +46,7 @@ notes, so that vggo needs no --model for them.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+recipeNames()+" (default: what the weights tell)")
+	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+preprocessNames()+" (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
@@ -101,12 +101,12 @@ func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net
 	}
 	notes := map[string]string{weights.NetworkNote: description.String()}
 	if o.recipe != "" {
-		if _, err := vision.RecipeByName(o.recipe, net.Input.W, net.Input.H, net.Input.C); err != nil {
+		if _, err := vision.PreprocessByName(o.recipe, net.Input.W, net.Input.H, net.Input.C); err != nil {
 			return nil, usageError{err}
 		}
-		notes[weights.RecipeNote] = o.recipe
-	} else if matched.Recipe != "" {
-		notes[weights.RecipeNote] = matched.Recipe
+		notes[weights.PreprocessNote] = o.recipe
+	} else if matched.Preprocess != "" {
+		notes[weights.PreprocessNote] = matched.Preprocess
 	}
 	if o.labels != "" {
 		labels, err := vision.ReadLabelsFile(o.labels)

@@ -127,7 +127,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Recipe: m.Recipe.Name, Data: path, Confusion: make([][]int, classes)}
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Recipe: m.Preprocess.Name, Data: path, Confusion: make([][]int, classes)}
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}

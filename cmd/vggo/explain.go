@@ -196,7 +196,7 @@ func (e *explanatory) load() error {
 		return err
 	}
 	e.name = name
-	if e.seen, e.pixel, err = explain.Seen(e.model.Recipe, picture, drawnSide); err != nil {
+	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess, picture, drawnSide); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	e.input, err = e.model.Prepare(e.ctx, []*vision.Picture{picture})

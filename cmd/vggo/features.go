@@ -99,7 +99,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if shape.H == 1 && shape.W == 1 {
 		rows.shape = rows.shape[:1]
 	}
-	run := featureRun{m.Network.Name, m.Origin, m.Recipe.Name, o.layer, o.l2, m.Batch(), rows.shape}
+	run := featureRun{m.Network.Name, m.Origin, m.Preprocess.Name, o.layer, o.l2, m.Batch(), rows.shape}
 	if err := rows.open(run, o.restart); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 				if m.Path != "" {
 					here = "yes"
 				}
-				t.AppendRow(table.Row{m.Name, m.Network, m.Size.Value.String(), top1, top5, m.Recipe.Value, m.Licence.Value, here})
+				t.AppendRow(table.Row{m.Name, m.Network, m.Size.Value.String(), top1, top5, m.Preprocess.Value, m.Licence.Value, here})
 			}
 			_, err := fmt.Fprintln(out, t.Render())
 			return err

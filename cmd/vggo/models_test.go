@@ -40,8 +40,8 @@ func TestModelsPage(t *testing.T) {
 // TestModelsHaveRecipes: a published file's recipe is one that vision knows.
 func TestModelsHaveRecipes(t *testing.T) {
 	for _, e := range hub.All() {
-		if e.Recipe.Value != "" {
-			if _, err := vision.RecipeByName(e.Recipe.Value, 224, 224, 3); err != nil {
+		if e.Preprocess.Value != "" {
+			if _, err := vision.PreprocessByName(e.Preprocess.Value, 224, 224, 3); err != nil {
 				t.Errorf("%s: %v", e.Name, err)
 			}
 		}

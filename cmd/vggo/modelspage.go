@@ -100,7 +100,7 @@ func writeModelsPage(out io.Writer, language string) error {
 	page.WriteString(words.intro)
 	for _, e := range hub.All() {
 		top1, top5 := percentages(e.Accuracy.Value)
-		fmt.Fprintf(&page, "| [%s](%s) | %s | %s | %s | %s | %s | ", e.Name, e.URL.Value, e.Network, e.Size.Value, top1, top5, e.Recipe.Value)
+		fmt.Fprintf(&page, "| [%s](%s) | %s | %s | %s | %s | %s | ", e.Name, e.URL.Value, e.Network, e.Size.Value, top1, top5, e.Preprocess.Value)
 		fmt.Fprintf(&page, words.credited+" |\n", e.Licence.Value, said(e.Credit))
 	}
 	page.WriteString("\n## " + words.sources + "\n\n")
@@ -111,7 +111,7 @@ func writeModelsPage(out io.Writer, language string) error {
 		}
 		fmt.Fprintf(&page, words.address+words.trust, said(e.URL.Source), said(e.Trust()))
 		for _, c := range []struct{ what, source string }{
-			{words.checksum, e.Checksum.Source}, {words.size, e.Size.Source}, {words.licence, e.Licence.Source}, {words.recipe, e.Recipe.Source},
+			{words.checksum, e.Checksum.Source}, {words.size, e.Size.Source}, {words.licence, e.Licence.Source}, {words.recipe, e.Preprocess.Source},
 			{words.accuracy, e.Accuracy.Source},
 		} {
 			if c.source != "" {

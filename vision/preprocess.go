@@ -10,10 +10,10 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// Recipe is how a picture becomes a network's input: scaled, keeping its proportions, until it just covers Resize (so for
+// Preprocess is how a picture becomes a network's input: scaled, keeping its proportions, until it just covers Resize (so for
 // a square, until its shorter side has that length), the centre cut out to Crop, and each 8-bit sample v of channel c
 // made (v/Scale - Mean[c]) / Std[c].
-type Recipe struct {
+type Preprocess struct {
 	Name      string
 	Channels  int // 1 or 3; a picture of the other kind is converted
 	Filter    Filter
@@ -25,8 +25,8 @@ type Recipe struct {
 
 // ImageNet is torchvision's recipe for its VGG and AlexNet weights (torchvision.transforms.Resize(256), bilinear, then
 // CenterCrop(224) and Normalize), and timm's for the same. For an input of another size the margin of 256 to 224 is kept.
-func ImageNet(w, h int) Recipe {
-	return Recipe{
+func ImageNet(w, h int) Preprocess {
+	return Preprocess{
 		Name: "imagenet", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 255,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
 	}
@@ -39,8 +39,8 @@ func ImageNet(w, h int) Recipe {
 // preprocess_input says nothing of size. The picture is scaled until its shorter side is 256 and its centre of 224 cut out: the
 // article's test at one scale (section 3.2, with Q = 256). Keras' own examples squeeze the whole picture into 224 by 224 by
 // taking the nearest pixels (load_img's default), which is not followed: it distorts and aliases.
-func Caffe(w, h int) Recipe {
-	return Recipe{
+func Caffe(w, h int) Preprocess {
+	return Preprocess{
 		Name: "caffe", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 1,
 		Mean: []float32{123.68, 116.779, 103.939}, Std: []float32{1, 1, 1},
 	}
@@ -50,8 +50,8 @@ func Caffe(w, h int) Recipe {
 func margin(crop int) int { return int(math.Round(float64(crop) * 256 / 224)) }
 
 // Unit is the plain recipe: the whole shorter side, samples from 0 to 1 (torchvision's ToTensor).
-func Unit(w, h, channels int) Recipe {
-	r := Recipe{Name: "unit", Channels: channels, Resize: image.Pt(w, h), Crop: image.Pt(w, h), Scale: 255}
+func Unit(w, h, channels int) Preprocess {
+	r := Preprocess{Name: "unit", Channels: channels, Resize: image.Pt(w, h), Crop: image.Pt(w, h), Scale: 255}
 	for range channels {
 		r.Mean, r.Std = append(r.Mean, 0), append(r.Std, 1)
 	}
@@ -59,36 +59,36 @@ func Unit(w, h, channels int) Recipe {
 }
 
 // CIFAR10 is Unit with each channel's mean taken away and divided by its deviation, over CIFAR-10's 50,000 training pictures.
-func CIFAR10(w, h, channels int) Recipe {
+func CIFAR10(w, h, channels int) Preprocess {
 	r := Unit(w, h, channels)
 	r.Name, r.Mean, r.Std = "cifar10", []float32{0.4914, 0.4822, 0.4465}, []float32{0.2470, 0.2435, 0.2616}
 	return r
 }
 
 // FashionMNIST is the same of Fashion-MNIST's 60,000.
-func FashionMNIST(w, h, channels int) Recipe {
+func FashionMNIST(w, h, channels int) Preprocess {
 	r := Unit(w, h, channels)
 	r.Name, r.Mean, r.Std = "fashion-mnist", []float32{0.2860}, []float32{0.3530}
 	return r
 }
 
-// recipes are those that have a name.
-var recipes = []struct {
+// preprocesses are those that have a name.
+var preprocesses = []struct {
 	name, about string
 	channels    int // that it is for; 0 for any
-	make        func(w, h, channels int) Recipe
+	make        func(w, h, channels int) Preprocess
 }{
-	{"imagenet", "torchvision's: shorter side 256, centre 224, ImageNet's mean and deviation", 3, func(w, h, _ int) Recipe { return ImageNet(w, h) }},
-	{"caffe", "the article's and Keras': shorter side 256, centre 224, less ImageNet's mean", 3, func(w, h, _ int) Recipe { return Caffe(w, h) }},
+	{"imagenet", "torchvision's: shorter side 256, centre 224, ImageNet's mean and deviation", 3, func(w, h, _ int) Preprocess { return ImageNet(w, h) }},
+	{"caffe", "the article's and Keras': shorter side 256, centre 224, less ImageNet's mean", 3, func(w, h, _ int) Preprocess { return Caffe(w, h) }},
 	{"cifar10", "shorter side and centre of the input's size, mean and deviation of CIFAR-10's training set", 3, CIFAR10},
 	{"fashion-mnist", "the same with Fashion-MNIST's", 1, FashionMNIST},
 	{"unit", "shorter side and centre of the input's size, samples from 0 to 1", 0, Unit},
 }
 
-// Recipes yields the names that RecipeByName knows, and what each does.
-func Recipes() iter.Seq2[string, string] {
+// Preprocesses yields the names that PreprocessByName knows, and what each does.
+func Preprocesses() iter.Seq2[string, string] {
 	return func(yield func(name, about string) bool) {
-		for _, r := range recipes {
+		for _, r := range preprocesses {
 			if !yield(r.name, r.about) {
 				return
 			}
@@ -96,30 +96,30 @@ func Recipes() iter.Seq2[string, string] {
 	}
 }
 
-// RecipeByName makes a recipe for a network's input of w by h pixels and 1 or 3 channels.
-func RecipeByName(name string, w, h, channels int) (Recipe, error) {
+// PreprocessByName makes a recipe for a network's input of w by h pixels and 1 or 3 channels.
+func PreprocessByName(name string, w, h, channels int) (Preprocess, error) {
 	if channels != 1 && channels != 3 {
-		return Recipe{}, fmt.Errorf("a picture has 1 channel or 3, not %d", channels)
+		return Preprocess{}, fmt.Errorf("a picture has 1 channel or 3, not %d", channels)
 	}
 	var names []string
-	for _, r := range recipes {
+	for _, r := range preprocesses {
 		if r.name == name {
 			if r.channels != 0 && r.channels != channels {
 				is, not := "colour", "grey"
 				if r.channels == 1 {
 					is, not = not, is
 				}
-				return Recipe{}, fmt.Errorf("recipe %s is for %s, not for %s pictures: take unit", name, is, not)
+				return Preprocess{}, fmt.Errorf("recipe %s is for %s, not for %s pictures: take unit", name, is, not)
 			}
 			return r.make(w, h, channels), nil
 		}
 		names = append(names, r.name)
 	}
-	return Recipe{}, fmt.Errorf("unknown recipe %q: want one of %s", name, strings.Join(names, ", "))
+	return Preprocess{}, fmt.Errorf("unknown recipe %q: want one of %s", name, strings.Join(names, ", "))
 }
 
 // Fit returns a picture as Put sees it before it normalises: Channels channels, scaled and cropped to Crop. It may be p itself.
-func (r Recipe) Fit(p *Picture) (*Picture, error) {
+func (r Preprocess) Fit(p *Picture) (*Picture, error) {
 	switch {
 	case r.Channels != 1 && r.Channels != 3:
 		return nil, fmt.Errorf("recipe %s: a picture has 1 channel or 3, not %d", r.Name, r.Channels)
@@ -145,7 +145,7 @@ func (r Recipe) Fit(p *Picture) (*Picture, error) {
 }
 
 // Values are what a recipe makes of each value of a sample of channel c.
-func (r Recipe) Values(c int) (values [256]float32) {
+func (r Preprocess) Values(c int) (values [256]float32) {
 	for v := range values {
 		values[v] = (float32(v)/r.Scale - r.Mean[c]) / r.Std[c]
 	}
@@ -153,7 +153,7 @@ func (r Recipe) Values(c int) (values [256]float32) {
 }
 
 // Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
-func (r Recipe) Put(batch *tensor.Tensor, n int, p *Picture) error {
+func (r Preprocess) Put(batch *tensor.Tensor, n int, p *Picture) error {
 	switch {
 	case len(r.Mean) != r.Channels || len(r.Std) != r.Channels:
 		return fmt.Errorf("recipe %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std), r.Channels)
