@@ -68,8 +68,12 @@ func Prepare(asked vision.PreprocessParts, net *arch.Network, file *weights.File
 	if err != nil || asked.IsZero() {
 		return p, err
 	}
+	decided := p
 	if p, err = p.changed(asked); err != nil {
 		return p, err
+	}
+	if asked.Base != "" && !decided.Guess && p.Describe() != decided.Describe() {
+		p.Reason = fmt.Sprintf("asked for; otherwise it were %s, since %s", decided.Name, decided.Reason)
 	}
 	if a, near := first.ancestor(); near && asked.Base == "caffe" && asked.Order == "" && a.Preprocess == "caffe" && a.Turned {
 		// The authors' way, in the order that their weights have in this file.
