@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"io/fs"
@@ -39,10 +38,10 @@ var imageFormats = []struct {
 	name   string
 	magic  string
 	size   func(file []byte) (image.Config, error) // from the header alone
-	decode func(file []byte, open opener) (*Picture, error)
+	decode func(*source) (*Picture, error)
 	orient func(file []byte) orientation // nil where a format has none
 }{
-	{"JPEG", "\xff\xd8\xff", config(jpeg.DecodeConfig), decodeJPEG, jpegOrientation},
+	{"JPEG", "\xff\xd8\xff", jpegSize, decodeJPEG, jpegOrientation},
 	{"PNG", "\x89PNG\r\n\x1a\n", config(png.DecodeConfig), plain(png.Decode), pngOrientation},
 	{"GIF", "GIF8?a", config(gif.DecodeConfig), decodeGIF, nil},
 	{"WebP", "RIFF????WEBP", config(webp.DecodeConfig), decodeWebP, webpOrientation},
@@ -56,9 +55,9 @@ func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Co
 }
 
 // plain decodes a format that needs no care of ours.
-func plain(decode func(io.Reader) (image.Image, error)) func([]byte, opener) (*Picture, error) {
-	return func(file []byte, open opener) (*Picture, error) {
-		m, err := decode(open(file))
+func plain(decode func(io.Reader) (image.Image, error)) func(*source) (*Picture, error) {
+	return func(in *source) (*Picture, error) {
+		m, err := decode(in.open(in.file))
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +149,7 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 		if size.Height > limits.Pixels/size.Width {
 			return nil, fmt.Errorf("%s of %dx%d pixels is refused: the limit is %d pixels", format.name, size.Width, size.Height, limits.Pixels)
 		}
-		p, err := format.decode(file, func(part []byte) io.Reader { return &interruptible{ctx, bytes.NewReader(part)} })
+		p, err := format.decode(&source{ctx, file, limits.Pixels})
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
 		}
@@ -168,8 +167,15 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	return nil, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
 }
 
-// opener makes the reader of a file, or of a part of it, that a decoder is given.
-type opener func(part []byte) io.Reader
+// source is what is decoded.
+type source struct {
+	ctx    context.Context
+	file   []byte
+	pixels int // the limit
+}
+
+// open makes the reader of the file or of a part of it.
+func (s *source) open(part []byte) io.Reader { return &interruptible{s.ctx, bytes.NewReader(part)} }
 
 // interruptible is a file in memory that ends when its context does.
 type interruptible struct {
@@ -177,8 +183,7 @@ type interruptible struct {
 	file *bytes.Reader
 }
 
-// interruptBytes are read between two looks at the context. A scan of a progressive JPEG may be as short as some ten bytes and go over
-// the whole picture.
+// interruptBytes are read between two looks at the context.
 const interruptBytes = 512
 
 func (r *interruptible) Read(p []byte) (int, error) {
@@ -198,8 +203,7 @@ func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
 
 // imageError makes a decoder's error clear. Some do not name their format, nor say that a file ends early.
 func imageError(format string, file []byte, err error) error {
-	const shortJPEG = jpeg.FormatError("short Huffman data")
-	if errors.Is(err, io.EOF) || errors.Is(err, shortJPEG) || strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
+	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
 		return fmt.Errorf("%s truncated: it ends at byte %d, before its picture does: %w", format, len(file), io.ErrUnexpectedEOF)
 	}
 	if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(format)) {

@@ -9,19 +9,19 @@ import (
 
 // decodeGIF decodes a GIF's first frame on its logical screen. As in Pillow, the screen is filled with the transparent
 // colour, or number 0 of the palette, and what is transparent keeps the colour that the palette gives it.
-func decodeGIF(file []byte, open opener) (*Picture, error) {
+func decodeGIF(in *source) (*Picture, error) {
 	// image/gif puts black in place of the transparent colour, so it is told that there is none.
-	flags, transparent := gifTransparency(file)
-	in := open(file)
+	flags, transparent := gifTransparency(in.file)
+	r := in.open(in.file)
 	if flags > 0 {
-		in = io.MultiReader(open(file[:flags]), open([]byte{file[flags] &^ 1}), open(file[flags+1:]))
+		r = io.MultiReader(in.open(in.file[:flags]), in.open([]byte{in.file[flags] &^ 1}), in.open(in.file[flags+1:]))
 	}
-	decoded, err := gif.Decode(in) // the first frame only
+	decoded, err := gif.Decode(r) // the first frame only
 	if err != nil {
 		return nil, err
 	}
 	frame, ok := decoded.(*image.Paletted)
-	screen := image.Rect(0, 0, int(binary.LittleEndian.Uint16(file[6:])), int(binary.LittleEndian.Uint16(file[8:])))
+	screen := image.Rect(0, 0, int(binary.LittleEndian.Uint16(in.file[6:])), int(binary.LittleEndian.Uint16(in.file[8:])))
 	if !ok || frame.Rect == screen {
 		return FromImage(decoded), nil
 	}

@@ -21,15 +21,15 @@ const (
 )
 
 // decodeTIFF decodes a TIFF's first picture.
-func decodeTIFF(file []byte, open opener) (*Picture, error) {
+func decodeTIFF(in *source) (*Picture, error) {
 	tags := map[uint16]uint64{}
-	for e := range tiffEntries(file) {
+	for e := range tiffEntries(in.file) {
 		tags[e.tag] = uint64(e.value)
 	}
 	if err := checkTIFF(tags); err != nil {
 		return nil, err
 	}
-	decoded, err := tiff.Decode(open(file))
+	decoded, err := tiff.Decode(in.open(in.file))
 	if err != nil {
 		return nil, err
 	}
