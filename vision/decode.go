@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/gif"
 	"image/png"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 )
 
@@ -43,11 +40,11 @@ var imageFormats = []struct {
 }{
 	{"JPEG", "\xff\xd8\xff", jpegSize, decodeJPEG, jpegOrientation},
 	{"PNG", "\x89PNG\r\n\x1a\n", config(png.DecodeConfig), plain(png.Decode), pngOrientation},
-	{"GIF", "GIF8?a", config(gif.DecodeConfig), decodeGIF, nil},
+	{"GIF", "GIF8?a", gifSize, decodeGIF, nil},
 	{"WebP", "RIFF????WEBP", config(webp.DecodeConfig), decodeWebP, webpOrientation},
-	{"BMP", "BM", config(bmp.DecodeConfig), plain(bmp.Decode), nil},
-	{"TIFF", "II*\x00", config(tiff.DecodeConfig), decodeTIFF, tiffOrientation},
-	{"TIFF", "MM\x00*", config(tiff.DecodeConfig), decodeTIFF, tiffOrientation},
+	{"BMP", "BM", bmpSize, decodeBMP, nil},
+	{"TIFF", "II*\x00", tiffSize, decodeTIFF, tiffOrientation},
+	{"TIFF", "MM\x00*", tiffSize, decodeTIFF, tiffOrientation},
 }
 
 func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Config, error) {
