@@ -17,17 +17,26 @@ import (
 
 // Limits bounds what decoding may take from an untrusted file. A zero field counts as its default.
 type Limits struct {
-	Bytes  int64 // of the file; 128 MiB
+	Bytes  int64 // of the file; 128 MiB, and where Pixels is larger than its default 8 bytes for each
 	Pixels int   // width times height, known before any pixel is decoded; 2^26, about 8192 by 8192
 }
 
-// Beside the file, decoding takes at most 36 bytes a pixel and 160 MiB, whatever the file says. A colour JPEG takes up to 15
-// (a progressive one keeps three 4-byte coefficients and three samples for each pixel) and one in CMYK 33; a PNG 16; a GIF 5;
-// a BMP 7; a TIFF 36 (of 16-bit samples, all in one compressed strip, whose buffer grows by doubling); a WebP 16, and its
-// lossless kind 2600 groups of Huffman trees, which are the 160 MiB.
+// SizeError is of a picture of more pixels than Limits allows.
+type SizeError struct {
+	Format       string
+	W, H, Pixels int // the limit
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.W, e.H, e.Pixels)
+}
+
+// Beside the file, decoding takes at most 36 bytes a pixel and 160 MiB, whatever the file says: a JPEG up to 12 (a progressive one keeps three
+// 2-byte coefficients and three samples for each pixel) and one in CMYK 15, a PNG 16, a GIF 5, a BMP 4, a TIFF 3, a WebP 16, and its lossless
+// kind 2600 groups of Huffman trees, which are the 160 MiB.
 const (
 	defaultBytes  = 128 << 20
-	defaultPixels = 1 << 26
+	DefaultPixels = 1 << 26 // of Limits
 )
 
 // imageFormats lists what Decode reads, by a file's opening bytes, in which ? is any byte.
@@ -119,11 +128,14 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 // DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than anyone waits
 // for. Decoders know no context; their file ends before the next 512 bytes that they read.
 func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, error) {
+	if limits.Pixels == 0 {
+		limits.Pixels = DefaultPixels
+	}
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultBytes
-	}
-	if limits.Pixels == 0 {
-		limits.Pixels = defaultPixels
+		if limits.Pixels > DefaultPixels {
+			limits.Bytes = 8 * int64(limits.Pixels)
+		}
 	}
 	file, err := io.ReadAll(io.LimitReader(r, limits.Bytes+1))
 	if err != nil {
@@ -144,7 +156,7 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 			return nil, fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
 		}
 		if size.Height > limits.Pixels/size.Width {
-			return nil, fmt.Errorf("%s of %dx%d pixels is refused: the limit is %d pixels", format.name, size.Width, size.Height, limits.Pixels)
+			return nil, &SizeError{format.name, size.Width, size.Height, limits.Pixels}
 		}
 		p, err := format.decode(&source{ctx, file, limits.Pixels})
 		if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -160,6 +172,9 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	}
 	if len(file) == 0 {
 		return nil, errors.New("not an image: the file is empty")
+	}
+	if err := foreign(file); err != nil {
+		return nil, err
 	}
 	return nil, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
 }
@@ -198,13 +213,33 @@ func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
 	return r.file.ReadAt(p, off)
 }
 
-// imageError makes a decoder's error clear. Some do not name their format, nor say that a file ends early.
+// truncatedError is of a file that ends before its picture does.
+type truncatedError struct {
+	format string
+	bytes  int
+}
+
+func (e truncatedError) Error() string {
+	return fmt.Sprintf("%s truncated: it ends at byte %d, before its picture does", e.format, e.bytes)
+}
+
+// Unwrap lets callers tell what is cut off from what is broken.
+func (e truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// imageError makes a decoder's error clear. Some do not name their format, others do it twice, or do not say that a file ends early.
 func imageError(format string, file []byte, err error) error {
-	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
-		return fmt.Errorf("%s truncated: it ends at byte %d, before its picture does: %w", format, len(file), io.ErrUnexpectedEOF)
+	if errors.As(err, new(*FormatError)) {
+		return err
 	}
-	if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(format)) {
-		return fmt.Errorf("%s: %w", format, err)
+	text := err.Error()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, io.ErrUnexpectedEOF.Error()) {
+		return truncatedError{format, len(file)}
 	}
-	return err
+	for again := true; again; { // "png: invalid format: …", and so the format's name stands before it as in our own errors
+		text, again = strings.CutPrefix(text, strings.ToLower(format)+": ")
+	}
+	if strings.Contains(text, format) {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %s", format, text)
 }

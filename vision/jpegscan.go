@@ -109,6 +109,8 @@ func hasFF(four uint32) bool { return (^four-0x01010101)&four&0x80808080 != 0 }
 // check reports whether more was read than there is, or what means nothing.
 func (r *bitReader) check() error {
 	switch {
+	case r.n < r.zeros && r.at+1 < len(r.data):
+		return errors.New("a scan's data end before its picture does")
 	case r.n < r.zeros:
 		return io.ErrUnexpectedEOF
 	case r.broken:

@@ -75,11 +75,28 @@ func tiffSize(file []byte) (image.Config, error) {
 	if len(tags) == 0 {
 		return image.Config{}, io.ErrUnexpectedEOF
 	}
+	if isRaw(tags) {
+		return image.Config{}, rawFile()
+	}
 	const most = 1 << 30
 	if w > most || h > most {
 		return image.Config{}, fmt.Errorf("%dx%d pixels are too many", w, h)
 	}
 	return image.Config{Width: int(w), Height: int(h)}, nil
+}
+
+// isRaw reports whether a TIFF is a camera's raw file, whose first picture is but a preview or holds a sensor's single colours: DNG's
+// version, a sensor's pattern, or a first picture that is a reduced one of others that hang below it.
+func isRaw(tags map[uint16]tiffEntry) bool {
+	const (
+		subfileType, subDirectories, dngVersion = 254, 330, 50706
+		reduced                                 = 1
+		sensorPattern, linearRaw                = 32803, 34892
+	)
+	_, dng := tags[dngVersion]
+	_, others := tags[subDirectories]
+	colours := tags[tagPhotometric].first()
+	return dng || colours == sensorPattern || colours == linearRaw || others && tags[subfileType].first()&reduced != 0
 }
 
 // resaveTIFF is the remedy for a TIFF in a form that is not read.
