@@ -9,10 +9,11 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"golang.org/x/image/webp"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Limits bounds what decoding may take from an untrusted file. A zero field counts as its default.
@@ -91,7 +92,7 @@ func DecodeFile(path string, limits Limits) (*Picture, error) {
 
 // readFile reads a file and names it in errors.
 func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, err error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return result, err
 	}
