@@ -61,6 +61,7 @@ var foreignFormats = []struct {
 	{"a GIMP file", "export it as PNG from GIMP", "xcf", []string{"gimp xcf"}},
 	{"a FITS picture", "save it as PNG with the program that made it", "fits fit", []string{"SIMPLE  ="}},
 	{"a web page", "perhaps a download failed; get the picture itself", "html htm", nil},
+	{"a data URL", "base64 -d decodes what stands behind its comma; a server takes it in JSON", "", []string{"data:image/"}},
 	{"a Git LFS pointer", "git lfs pull gets the picture itself", "", []string{"version https://git-lfs"}},
 	{"a gzip file", "gunzip unpacks it", "gz", []string{"\x1f\x8b"}},
 	{"a zip file", "unzip unpacks it", "zip", []string{"PK\x03\x04"}},
