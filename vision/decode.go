@@ -109,19 +109,20 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 // orientation says (JPEG, PNG, WebP, TIFF). The result is what Pillow makes of the file with ImageOps.exif_transpose and
 // convert("RGB"), or convert("L") where all pixels are stored as grey:
 //
-//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry.
+//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry. Colours that
+//     were multiplied by their transparency (TIFF) are divided by it.
 //   - Of 16 bits the upper 8 are kept. For grey Pillow keeps the number and convert cuts it off at 255, which whitens nearly
 //     every picture; this is not followed.
-//   - A JPEG's chroma is interpolated as libjpeg does by default, and a WebP's as libwebp. JPEGs in CMYK are taken for inverted,
-//     as Adobe writes them. Colour profiles are not applied, as Pillow does not.
-//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas.
+//   - A JPEG's planes are made as large as the picture as libjpeg does by default, whatever their colours, and a WebP's as libwebp.
+//     JPEGs in CMYK are taken for inverted, as Adobe writes them. Colour profiles are not applied, as Pillow does not.
+//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas, which grows until it holds a GIF's frame.
 //
-// PNG, GIF, BMP, TIFF and WebP come out equal to the bit. A JPEG's samples may differ by the rounding of the inverse cosine
-// transform, which the standard leaves to decoders: on photographs by up to 0.05 levels of 255 in the mean and 3 at most
-// (TestPhotosArePillows). That changes an answer in 200 on CIFAR-10's pictures, all of them close (scripts/jpeg_answers.py).
+// All formats come out equal to the bit, JPEG's inverse cosine transform and chroma included (TestFormatsArePillows; libjpeg-turbo 2.1.5).
+// Of a progressive JPEG some of whose scans are missing libjpeg guesses what they would bring, which is not done here.
 //
-// JPEGs of 12 bits or with arithmetic coding, TIFFs in CMYK, Y'CbCr, floating point, of 2 or 4 bits or with colours in separate
-// planes, and BMPs of 16 bits or run-length encoded are refused.
+// JPEGs of 12 bits or with arithmetic coding, and TIFFs in Y'CbCr, floating point or compressed by JPEG are refused, with a way on. A
+// *FormatError names the format of a file that is none of these, a *SizeError tells of a picture of too many pixels, and one that is cut off
+// is io.ErrUnexpectedEOF.
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	return DecodeContext(context.Background(), r, limits)
 }

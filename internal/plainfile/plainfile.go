@@ -18,9 +18,9 @@ type KindError struct {
 
 func (e *KindError) Error() string {
 	if e.Kind == pipe {
-		return fmt.Sprintf("%s is a pipe, not a file: write what it gives into a file first", e.Path)
+		return fmt.Sprintf("%s: a pipe, not a plain file: write what it gives into a file first", e.Path)
 	}
-	return fmt.Sprintf("%s is %s, not a file", e.Path, e.Kind)
+	return fmt.Sprintf("%s: %s, not a plain file", e.Path, e.Kind)
 }
 
 const pipe = "a pipe"
