@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // cifar is one of CIFAR's two sets (https://www.cs.toronto.edu/~kriz/cifar.html). Its binary version is records of one byte or two
@@ -128,7 +130,7 @@ func openCIFAR(files ...string) (*Dataset, error) {
 
 // openBinaryCIFAR reads the labels of a file, whose size tells its kind. Pictures are read when they are asked for.
 func openBinaryCIFAR(path string) (part cifarPart, err error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return part, err
 	}
@@ -162,7 +164,7 @@ func openBinaryCIFAR(path string) (part cifarPart, err error) {
 		part.labels = append(part.labels, label)
 	}
 	part.planes = func(n int) ([]byte, error) {
-		file, err := os.Open(path)
+		file, err := plainfile.Open(path)
 		if err != nil {
 			return nil, err
 		}

@@ -22,6 +22,8 @@ import (
 // Dataset is a list of pictures, numbered from 0, of known classes. It may be read by several goroutines at once.
 type Dataset struct {
 	Classes []string // by number; their numbers where the files hold no names
+	Limits  Limits   // of its pictures' files; may be set before the first is read
+	Skipped Skipped  // files in its folders that are passed over, though they are pictures by their names
 	labels  []int
 	name    func(i int) string
 	picture func(i int) (*Picture, error)
@@ -75,8 +77,7 @@ const (
 // in train/ and test/ or val/, split chooses; what names one part is taken as it is.
 //
 // Nothing need be closed: pictures of folders and of CIFAR's binary version are read from their files when they are asked for. Folders and files
-// whose name begins with a dot are passed over, and so are files whose name does not end as a picture's, in any case: .jpg,
-// .jpeg, .png, .gif, .webp, .bmp, .tif, .tiff.
+// whose name begins with a dot are passed over, and so are files whose name does not end as a picture's (PictureEndings).
 func OpenDataset(path string, split Split) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -153,8 +154,10 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 		}
 	}
 	var files []string // below root, with slashes
+	skipped := Skipped{}
 	for _, class := range folders {
 		before := len(files)
+		skippedHere := Skipped{}
 		// The class folder itself may be a symbolic link, as its pictures may; folders further down are not followed if they
 		// are, so that no circle can be walked.
 		top, err := filepath.EvalSymlinks(filepath.Join(root, class))
@@ -170,7 +173,11 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 					return filepath.SkipDir
 				}
 				return nil
-			case e.IsDir() || !isPicture(name):
+			case e.IsDir():
+				return nil
+			case !IsPictureName(name):
+				skipped.Add(name)
+				skippedHere.Add(name)
 				return nil
 			case len(files) == maxPictures:
 				return fmt.Errorf("%s: more than %d pictures", dir, maxPictures)
@@ -182,18 +189,22 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(files) == before && len(skippedHere) > 0 {
+			return nil, fmt.Errorf("%s: a class folder without pictures that are read: %v", filepath.Join(root, class), skippedHere)
+		}
 		if len(files) == before {
 			return nil, fmt.Errorf("%s: a class folder without pictures: fill it or take it away, since its place counts", filepath.Join(root, class))
 		}
 	}
 	d := classFolders(files)
+	d.Skipped = skipped
 	prefix, err := filepath.Rel(dir, root)
 	if err != nil {
 		return nil, err
 	}
 	d.name = func(i int) string { return filepath.Join(prefix, filepath.FromSlash(files[i])) }
 	d.picture = func(i int) (*Picture, error) {
-		return DecodeFile(filepath.Join(root, filepath.FromSlash(files[i])), Limits{})
+		return DecodeFile(filepath.Join(root, filepath.FromSlash(files[i])), d.Limits)
 	}
 	return d, nil
 }
@@ -252,14 +263,6 @@ func classFolders(files []string) *Dataset {
 	return d
 }
 
-func isPicture(name string) bool {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff":
-		return true
-	}
-	return false
-}
-
 func isArchive(name string) bool {
 	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz")
 }
@@ -274,6 +277,7 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 	content := map[string][]byte{}
 	var file bytes.Buffer // which grows with what is there: a header that promises much costs nothing
 	hasCIFAR := false
+	skipped := Skipped{}
 	for archive := tar.NewReader(in); ; {
 		header, err := archive.Next()
 		if err == io.EOF {
@@ -286,7 +290,11 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 		for _, kind := range []cifar{cifar10, cifar100} {
 			hasCIFAR = hasCIFAR || path.Base(name) == kind.names || path.Base(name) == kind.metaFile
 		}
-		if header.Typeflag != tar.TypeReg || !isPicture(name) || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+		if header.Typeflag != tar.TypeReg || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+			continue
+		}
+		if !IsPictureName(name) {
+			skipped.Add(name)
 			continue
 		}
 		if cost := int64(len(name)) + 512; most < cost || header.Size > most-cost {
@@ -316,9 +324,10 @@ func readArchive(r io.Reader, split Split, most int64) (*Dataset, error) {
 		}
 	}
 	d := classFolders(files)
+	d.Skipped = skipped
 	d.name = func(i int) string { return root + files[i] }
 	d.picture = func(i int) (*Picture, error) {
-		p, err := Decode(bytes.NewReader(content[root+files[i]]), Limits{})
+		p, err := Decode(bytes.NewReader(content[root+files[i]]), d.Limits)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", root+files[i], err)
 		}

@@ -160,7 +160,7 @@ func TestArchive(t *testing.T) {
 	file := archived(t, classFolderFiles(t, ""))
 	size := int64(0)
 	for name, content := range classFolderFiles(t, "") {
-		if isPicture(name) && !strings.Contains(name, "._") && !strings.HasPrefix(name, ".") {
+		if IsPictureName(name) && !strings.Contains(name, "._") && !strings.HasPrefix(name, ".") {
 			size += int64(len(name)+len(content)) + 512
 		}
 	}

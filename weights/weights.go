@@ -17,6 +17,7 @@ import (
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -127,7 +128,7 @@ var strangers = []struct{ magic, name string }{
 // header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is harmless).
 // Errors are *FormatError or of package os.
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

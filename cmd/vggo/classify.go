@@ -94,10 +94,11 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if o.top < 1 {
 		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
 	}
-	files, err := listPictures(args)
+	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
+	files := list.files
 	m, err := o.open(len(files))
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
 	failed, done := 0, 0
-	for group := range loadPictures(ctx, m, files, in) {
+	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted before %s", files[done])
@@ -154,7 +155,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			return err
 		}
 	}
-	return errSomeFailed(failed, len(files))
+	return list.end(failed)
 }
 
 // classify answers for a group of pictures, in one pass.

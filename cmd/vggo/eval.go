@@ -110,7 +110,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if o.train {
 		split = vision.Train
 	}
-	data, err := vision.OpenDataset(path, split)
+	data, err := openPictures(path, split, o.limits(), faults)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		for i, ranked := range answers {
 			if errs[i] != nil {
 				e.Failed++
-				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), errs[i])
+				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), nameFlag(errs[i]))
 				continue
 			}
 			truth := of[data.Label(part[i])]

@@ -108,7 +108,7 @@ type explanatory struct {
 	ctx         context.Context
 	in          io.Reader
 	out, faults io.Writer
-	files       []string
+	list        *pictureList
 	model       *root.Model
 	changed     func(flag string) bool
 
@@ -160,11 +160,11 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 		pictures = usualBatch
 	}
 	if o.method != "filters" {
-		if e.files, err = listPictures(args); err != nil {
+		if e.list, err = listPictures(args, e.faults); err != nil {
 			return err
 		}
-		if o.method != "patches" && len(e.files) > 1 {
-			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.files), o.method), "--method patches searches many")}
+		if o.method != "patches" && len(e.list.files) > 1 {
+			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.list.files), o.method), "--method patches searches many")}
 		}
 	}
 	if e.model, err = o.open(pictures); err != nil {
@@ -194,7 +194,7 @@ func (e *explanatory) stem() string {
 
 // load decodes and prepares the one picture.
 func (e *explanatory) load() error {
-	picture, name, err := decodePicture(e.files[0], e.in)
+	picture, name, err := decodePicture(e.list.files[0], e.in, e.limits())
 	if err != nil {
 		return err
 	}
@@ -413,7 +413,7 @@ func (e *explanatory) patches() error {
 		return err
 	}
 	if len(patches) == 0 {
-		return errSomeFailed(failed, len(e.files))
+		return e.list.end(failed)
 	}
 	var parts []*vision.Picture
 	for _, p := range patches {
@@ -425,15 +425,15 @@ func (e *explanatory) patches() error {
 	}
 	first, last := patches[0], patches[len(patches)-1]
 	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
-		e.channel, layer, len(patches), len(e.files)-failed, first.Value, first.Name, last.Value, last.Name))
-	return errors.Join(err, errSomeFailed(failed, len(e.files)))
+		e.channel, layer, len(patches), len(e.list.files)-failed, first.Value, first.Name, last.Value, last.Name))
+	return errors.Join(err, e.list.end(failed))
 }
 
 // pictures decodes one after the other. One that cannot be read is reported and counted.
 func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
-		for _, file := range e.files {
-			picture, name, err := decodePicture(file, e.in)
+		for _, file := range e.list.files {
+			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++
 				fmt.Fprintf(e.faults, "vggo: %v\n", err)

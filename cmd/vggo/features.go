@@ -78,10 +78,11 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
 		return usageError{hint(fmt.Errorf("%q is no NumPy file", o.output), "-o out.npy")}
 	}
-	files, err := listPictures(args)
+	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
+	files := list.files
 	m, err := o.open(usualBatch)
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		}
 	}
 	failed := 0
-	for group := range loadPictures(ctx, m, todo, nil) {
+	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
 				failed++
@@ -133,7 +134,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")
 	}
 	if len(rows.has) == 0 {
-		return errSomeFailed(failed, len(files))
+		return list.end(failed)
 	}
 	names, err := rows.finish()
 	if err != nil {
@@ -141,7 +142,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
 	fmt.Fprintln(out, preparedLine(m.Preprocess))
-	return errSomeFailed(failed, len(files))
+	return list.end(failed)
 }
 
 // extract appends the features of a group of pictures.

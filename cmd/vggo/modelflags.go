@@ -25,6 +25,7 @@ type modelFlags struct {
 	batch   int
 	low     bool
 	planFlags
+	pictureFlags
 	preprocessFlags
 }
 
@@ -39,6 +40,7 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
 	o.planFlags.add(f)
+	o.pictureFlags.add(f)
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
@@ -55,6 +57,9 @@ func (o *modelFlags) check() error {
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.batch < 0:
 		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
+	}
+	if err := o.pictureFlags.check(); err != nil {
+		return err
 	}
 	return checkThreads(o.threads)
 }

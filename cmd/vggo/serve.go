@@ -38,7 +38,6 @@ type serveOptions struct {
 	queue     int
 	timeout   time.Duration
 	maxBody   string
-	maxPixels int
 }
 
 func newServeCommand() *cobra.Command {
@@ -93,7 +92,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
 	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
-	f.IntVar(&o.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
+	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
@@ -108,7 +107,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		o.maxWait = -1 // 0 is the default
 	}
 	config := serve.Config{
-		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.maxPixels, Hosts: o.hosts,
+		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
 		Log: serveLog(stderr),
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
@@ -220,7 +219,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 		return nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
 	case o.each.batch < 1:
 		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.each.batch)}
-	case o.timeout <= 0 || o.maxWait < 0 || o.maxPixels < 1:
+	case o.timeout <= 0 || o.maxWait < 0 || o.each.maxPixels < 1:
 		return nil, usageError{errors.New("--timeout and --max-pixels must be more than 0, --max-wait no less")}
 	}
 	var sources []serve.Source

@@ -46,6 +46,7 @@ type trainOptions struct {
 	threads    int
 	elsewhere  bool
 	planFlags
+	pictureFlags
 	preprocessFlags
 }
 
@@ -105,6 +106,7 @@ parts say another.`,
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
+	o.pictureFlags.add(f)
 	o.preprocessFlags.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
@@ -120,10 +122,14 @@ type runNote struct {
 	Test       bool     `json:"test,omitempty"`
 	From       string   `json:"from,omitempty"`
 	Take       []string `json:"take,omitempty"`
+	MaxPixels  int      `json:"max_pixels,omitempty"` // of a picture
 }
 
 func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if err := o.pictureFlags.check(); err != nil {
 		return err
 	}
 	if o.resume != "" {
@@ -155,7 +161,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if options.Recipe, err = o.readRecipe(cmd); err != nil {
 		return err
 	}
-	note := runNote{Test: o.test, From: o.from, Take: o.take}
+	note := runNote{Test: o.test, From: o.from, Take: o.take, MaxPixels: o.maxPixels}
 	if note.Data, err = filepath.Abs(path); err != nil {
 		return err
 	}
@@ -164,7 +170,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 			return err
 		}
 	}
-	if err := note.open(&options); err != nil {
+	if err := note.open(&options, faults); err != nil {
 		return err
 	}
 	close, preprocess, err := o.network(&options)
@@ -225,8 +231,11 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	if o.validation != "" {
 		note.Validation = o.validation
 	}
+	if o.maxPixels != vision.DefaultPixels {
+		note.MaxPixels = o.maxPixels
+	}
 	note.Test = note.Test || o.test
-	if err := note.open(&options); err != nil {
+	if err := note.open(&options, faults); err != nil {
 		return err
 	}
 	view := newTrainView(out, faults)
@@ -251,9 +260,12 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	var interrupted *train.InterruptedError
 	var broken *train.BrokenError
 	var diverged *train.DivergedError
+	var large *vision.SizeError
 	switch {
 	case errors.As(err, &interrupted):
 		return hint(err, "vggo train --resume "+folder+" goes on from there")
+	case errors.As(err, &broken) && errors.As(err, &large):
+		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
 		return hint(err, "--set broken=N lets more be left out")
 	case errors.As(err, &diverged):
@@ -299,8 +311,9 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 }
 
 // open opens the data of a run.
-func (n runNote) open(options *train.Options) error {
-	learn, err := vision.OpenDataset(n.Data, vision.Train)
+func (n runNote) open(options *train.Options, faults io.Writer) error {
+	limits := vision.Limits{Pixels: n.MaxPixels}
+	learn, err := openPictures(n.Data, vision.Train, limits, faults)
 	if err != nil {
 		return err
 	}
@@ -317,7 +330,7 @@ func (n runNote) open(options *train.Options) error {
 		return nil
 	}
 	if n.Validation != "" {
-		d, err := vision.OpenDataset(n.Validation, vision.Test)
+		d, err := openPictures(n.Validation, vision.Test, limits, faults)
 		if err != nil {
 			return err
 		}
@@ -327,7 +340,7 @@ func (n runNote) open(options *train.Options) error {
 		options.Validation = d
 	}
 	if n.Test {
-		d, err := vision.OpenDataset(n.Data, vision.Test)
+		d, err := openPictures(n.Data, vision.Test, limits, faults)
 		if err != nil {
 			return err
 		}
