@@ -51,27 +51,47 @@ func (f *File) Network() (*arch.Network, error) {
 		}
 		return net, nil
 	}
+	views := f.views()
+	var bodies []string // built-ins whose convolutions the file has, and not the rest
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range f.families(net) {
-			if candidate, ok := f.withClasses(net, n); ok {
-				return candidate, nil
+		placed, err := net.Place(net.Input)
+		if err != nil {
+			continue
+		}
+		for _, v := range views {
+			for _, n := range slices.Concat(f.namings(placed), f.headed(v, placed, false)) {
+				if candidate, ok := f.withClasses(net, n, v); ok {
+					return candidate, nil
+				}
 			}
 		}
+		if f.hasBody(net, placed) {
+			bodies = append(bodies, name)
+		}
+	}
+	if bodies != nil {
+		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which", strings.Join(bodies, ", "))
+		return nil, &UndescribedError{f.Path, reason}
 	}
 	return nil, &UndescribedError{Path: f.Path}
 }
 
-// families lists the namings of a network.
-func (f *File) families(net *arch.Network) []naming {
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil
+// hasBody reports whether the file has the layers of a network before its first fully connected one.
+func (f *File) hasBody(net *arch.Network, placed []arch.Placed) bool {
+	body, linears := bodyOf(placed)
+	if len(linears) == 0 {
+		return false
 	}
-	return f.namings(placed)
+	names := map[string]bool{}
+	for _, layer := range body {
+		names[layer.Name] = true
+	}
+	m := newSearch(f, placed, Layers{Wanted: func(layer string) bool { return names[layer] }}).matched
+	return m != nil && !m.Guess
 }
 
 // namings are the known families' of a network, and the file's own.
@@ -85,7 +105,7 @@ func (f *File) namings(placed []arch.Placed) []naming {
 
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file
 // then holds its parameters under this naming.
-func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
+func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, bool) {
 	last := -1
 	for i, layer := range net.Layers {
 		if _, ok := layer.Op.(arch.Linear); ok {
@@ -97,7 +117,7 @@ func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
 	}
 	linear := net.Layers[last].Op.(arch.Linear)
 	src := n.source[net.Layers[last].Name+"/w"]
-	t, ok := f.Info(src.name)
+	t, ok := f.Info(v[src.name])
 	if !ok || len(t.Shape) < 2 {
 		return nil, false
 	}
@@ -120,6 +140,6 @@ func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
 	if err != nil {
 		return nil, false
 	}
-	_, fault := compare(f, placed, n)
+	_, _, fault := compare(f, placed, n, v, Layers{})
 	return net, fault == nil
 }
