@@ -25,9 +25,10 @@ type MatchError struct {
 	Missing   []string // by the file's names
 	Extra     []string
 	Misshapen []Misshape
-	Under     string   // the word under which alone the file has all of the network's parameters; empty where there is none
-	Others    []string // the file's other parts
-	Shard     bool     // the file is one shard of several
+	Under     string        // the word under which alone the file has all of the network's parameters; empty where there is none
+	Others    []string      // the file's other parts
+	Shard     bool          // the file is one shard of several
+	Told      *arch.Network // that the file itself tells; nil where it tells none
 }
 
 // Misshape is a tensor whose shape is not the network's.
@@ -96,8 +97,9 @@ func Match(f *File, placed []arch.Placed) (*Matched, error) { return MatchLayers
 // Layers says which of a network's layers a file must have, for who needs a part alone.
 type Layers struct {
 	Wanted func(layer string) bool // nil: all. Parameters of others may be missing or of any shape; then they are not Matched.
-	// Beside allows tensors that are none of the network's. Without it, and where not all layers are wanted, another network's fully
-	// connected layers are allowed: whatever else is there may belong between the layers that are wanted.
+	// Beside allows tensors that are none of the network's, under names that tell layers by words. Otherwise, and where not all layers
+	// are wanted, another network's fully connected layers are allowed: whatever else is there may belong between those that are wanted,
+	// or numbers in names count other layers.
 	Beside bool
 }
 
@@ -112,6 +114,9 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Family = ""
 	}
 	fault.Shard = shardName.MatchString(f.Path)
+	if told, err := f.Network(); err == nil {
+		fault.Told = told
+	}
 	for _, other := range f.Others {
 		if other.Unread == "" {
 			fault.Others = append(fault.Others, other.Name)
@@ -138,15 +143,13 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 	if f.described != nil {
 		search.try(f.described.naming, nil)
 	}
-	for _, v := range f.views() {
-		for _, n := range f.namings(placed) {
-			search.try(n, v)
-		}
-		for _, n := range f.headed(v, placed, layers.Wanted != nil) {
-			search.try(n, v)
+	for n, v := range f.readings(placed, layers.Wanted != nil) {
+		search.try(n, v)
+		if search.matched != nil {
+			break
 		}
 	}
-	if fault := search.best; search.matched == nil && (search.most == 0 || len(fault.Missing)+len(fault.Extra) == 0) {
+	if search.matched == nil && (search.most == 0 || len(search.best.Missing)+len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
 		}
@@ -156,9 +159,6 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 
 // try holds the file's names, as a view has them, against a family's.
 func (s *search) try(n naming, v view) {
-	if s.matched != nil {
-		return
-	}
 	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
 	if fault == nil {
 		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
@@ -239,7 +239,7 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 			}
 		}
 	}
-	if !layers.Beside {
+	if !layers.Beside || !n.words {
 		heads := map[string]bool{}
 		for _, name := range f.Names() {
 			if t, _ := f.Info(name); layers.Wanted != nil && len(t.Shape) == 2 {

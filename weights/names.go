@@ -14,19 +14,20 @@ type naming struct {
 	preprocess string            // of the pictures that the family's networks were trained on; empty where it tells nothing
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
+	words       bool // the names tell the layer, whatever others there are; numbers count layers
 	guess       bool // made of the tensors' order and shapes
 }
 
 // namings lists every family's names for a network's parameters.
 func namings(placed []arch.Placed) []naming {
 	list := []naming{
-		{family: "vggo", source: plain(ownNames(placed)), bookkeeping: nothing},
+		{family: "vggo", source: plain(ownNames(placed)), bookkeeping: nothing, words: true},
 		{family: "torchvision", source: plain(torchvisionNames(placed)), preprocess: "imagenet", bookkeeping: torchCounter},
-		{family: "PyTorch", source: plain(moduleNames(placed)), bookkeeping: torchCounter},
+		{family: "PyTorch", source: plain(moduleNames(placed)), bookkeeping: torchCounter, words: true},
 		{family: "TinyVGG", source: plain(tinyNames(placed, "block_")), preprocess: "unit", bookkeeping: torchCounter},
 		{family: "TinyVGG", source: plain(tinyNames(placed, "conv_block_")), preprocess: "unit", bookkeeping: torchCounter},
-		{family: "the article", source: articleSources(placed, ""), bookkeeping: nothing},
-		{family: "the article", source: articleSources(placed, ":0"), bookkeeping: nothing},
+		{family: "the article", source: articleSources(placed, ""), bookkeeping: nothing, words: true},
+		{family: "the article", source: articleSources(placed, ":0"), bookkeeping: nothing, words: true},
 	}
 	if names := timmNames(placed); names != nil {
 		list = append(list, naming{family: "timm", source: plain(names), preprocess: "imagenet", bookkeeping: torchCounter})

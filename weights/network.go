@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -51,7 +52,6 @@ func (f *File) Network() (*arch.Network, error) {
 		}
 		return net, nil
 	}
-	views := f.views()
 	var bodies []string // built-ins whose convolutions the file has, and not the rest
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
@@ -62,11 +62,9 @@ func (f *File) Network() (*arch.Network, error) {
 		if err != nil {
 			continue
 		}
-		for _, v := range views {
-			for _, n := range slices.Concat(f.namings(placed), f.headed(v, placed, false)) {
-				if candidate, ok := f.withClasses(net, n, v); ok {
-					return candidate, nil
-				}
+		for n, v := range f.readings(placed, false) {
+			if candidate, ok := f.withClasses(net, n, v); ok {
+				return candidate, nil
 			}
 		}
 		if f.hasBody(net, placed) {
@@ -101,6 +99,28 @@ func (f *File) namings(placed []arch.Placed) []naming {
 		list = append(list, f.named(placed))
 	}
 	return list
+}
+
+// readings are the ways to find a network's parameters by name: known families' namings in every view of the file's names, then those
+// that the names suggest.
+func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view] {
+	return func(yield func(naming, view) bool) {
+		views, known := f.views(), f.namings(placed)
+		for _, v := range views {
+			for _, n := range known {
+				if !yield(n, v) {
+					return
+				}
+			}
+		}
+		for _, v := range views {
+			for _, n := range f.headed(v, placed, part) {
+				if !yield(n, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file

@@ -43,18 +43,21 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 			torchNames(names, layer, fmt.Sprint(prefix, i))
 			i++
 		}
-		n := naming{family: "PyTorch", source: plain(names), bookkeeping: torchCounter}
+		families := []string{"PyTorch", "Paddle"} // which has PyTorch's names, and fully connected weights in, out
 		if prefix == "features." {
-			n.family = "torchvision"
+			families[0] = "torchvision"
 		}
-		if f.withHead(v, &n, linears, suffixes{".weight", ".bias"}, layout{}, part) {
-			list = append(list, n)
+		for i, linear := range []layout{{}, inOut} {
+			n := naming{family: families[i], source: plain(names), bookkeeping: torchCounter}
+			if f.withHead(v, &n, linears, suffixes{".weight", ".bias"}, linear, part) {
+				list = append(list, n)
+			}
 		}
 	}
 	for _, word := range []func(arch.Placed) string{ownWord, kerasWord} {
 		for _, s := range tensorflowSuffixes {
 			for _, like := range []naming{{family: "TensorFlow", preprocess: "caffe"}, {family: "PyTorch"}} {
-				n := naming{family: like.family, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing}
+				n := naming{family: like.family, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
 				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
 				if like.family == "PyTorch" {
 					conv, linear = layout{}, layout{}

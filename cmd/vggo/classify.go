@@ -64,9 +64,10 @@ else.`,
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model    string              `json:"model"`
-	Input    string              `json:"input"`
-	Weights  string              `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	Model   string `json:"model"`
+	Input   string `json:"input"`
+	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	told
 	Recipe   string              `json:"recipe"`
 	Kernel   string              `json:"kernel"`
 	Threads  int                 `json:"threads"`
@@ -100,12 +101,13 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }() // nil stays nil
+	tellModel(faults, m, o.part)
 	set, err := kernel.Active()
 	if err != nil {
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Recipe: m.Preprocess.Name,
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
 	}
 	if result.Threads == 0 {

@@ -21,6 +21,7 @@ type convertOptions struct {
 	model  string
 	recipe string
 	labels string
+	part   string
 }
 
 func newConvertCommand() *cobra.Command {
@@ -42,22 +43,25 @@ notes, so that vggo needs no --model for them.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args[0], args[1], cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
 	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+preprocessNames()+" (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
-func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
+func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
 	}
-	file, err := weights.Open(in)
+	file, err := weights.OpenPart(in, o.part)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -74,6 +78,7 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
+	tellWeights(notices, in, file.Part, file.Others, matched.Guess, o.part)
 	notes, err := o.notes(file, matched, net, placed[len(placed)-1].Out.C)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ import (
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
 	models, weights, labels, recipes []string // [NAME=]VALUE
+	parts                            []string // of weights, likewise
 	each                             modelFlags
 
 	addr      string
@@ -75,6 +76,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
 	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+preprocessNames()+" (default: as the weights' training did)")
+	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)")
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -94,7 +96,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
-	sources, err := o.sources()
+	log := serveLog(stderr)
+	sources, err := o.sources(log)
 	if err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	}
 	config := serve.Config{
 		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.maxPixels, Hosts: o.hosts,
-		Log: serveLog(stderr),
+		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
 		return usageError{fmt.Errorf("--max-body: %w", err)}
@@ -182,14 +185,14 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 }
 
 // sources are the models that the flags name.
-func (o *serveOptions) sources() ([]serve.Source, error) {
+func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
 	own := 0 // names of models; labels and recipes must be of them
 	for _, f := range []struct {
 		name   string
 		values []string
-	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}} {
+	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}, {"weights-part", o.parts}} {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
 			return nil, err
@@ -202,7 +205,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels or --recipe is for a model %q that neither --weights nor --model names", names[own])}
+		return nil, usageError{fmt.Errorf("--labels, --recipe or --weights-part is for a model %q that neither --weights nor --model names", names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
@@ -217,15 +220,31 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 		flags := o.each
 		flags.seed = 1
 		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		flags.part = values["weights-part"][name]
 		if err := flags.check(); err != nil {
 			if name != "" {
 				err = fmt.Errorf("%s: %w", name, err)
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+			m, err := flags.open(flags.batch)
+			if err == nil {
+				logWeights(log, m, flags.part)
+			}
+			return m, err
+		}})
 	}
 	return sources, nil
+}
+
+// logWeights is tellModel for the server's log.
+func logWeights(log *slog.Logger, m *root.Model, asked string) {
+	var text strings.Builder
+	tellModel(&text, m, asked)
+	for line := range strings.Lines(text.String()) {
+		log.Warn(strings.TrimPrefix(strings.TrimSpace(line), "vggo: "))
+	}
 }
 
 func loopback(a net.Addr) bool {
