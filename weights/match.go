@@ -1,7 +1,9 @@
 package weights
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -122,7 +124,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 			fault.Others = append(fault.Others, other.Name)
 		}
 	}
-	if f.Part == "" && len(f.Others) == 0 && len(f.entries) <= maxViewed {
+	if len(f.entries) <= maxViewed {
 		fault.Under = f.partThatFits(placed, layers)
 	}
 	return nil, fault
@@ -136,6 +138,7 @@ type search struct {
 	matched *Matched
 	best    *MatchError // of those that do not
 	most    int         // of its names occur in the file
+	fits    int         // of these have the right shape
 }
 
 func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
@@ -149,7 +152,7 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 			break
 		}
 	}
-	if search.matched == nil && (search.most == 0 || len(search.best.Missing)+len(search.best.Extra) == 0) {
+	if search.matched == nil && (search.most == 0 || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
 		}
@@ -167,9 +170,10 @@ func (s *search) try(n naming, v view) {
 		}
 		return
 	}
+	fits := found - len(fault.Misshapen)
 	faults := func(e *MatchError) int { return len(e.Missing) + len(e.Extra) + len(e.Misshapen) }
-	if s.best == nil || found > s.most || found == s.most && found > 0 && faults(fault) < faults(s.best) {
-		s.best, s.most = fault, found
+	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits && found == s.most && found > 0 && faults(fault) < faults(s.best) {
+		s.best, s.most, s.fits = fault, found, fits
 	}
 }
 
@@ -189,7 +193,7 @@ func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
 			continue
 		}
 		if m := newSearch(of, placed, layers).matched; m != nil && !m.Guess {
-			return word
+			return join(f.Part, word)
 		}
 	}
 	return ""
@@ -247,7 +251,7 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 			}
 		}
 		for _, name := range f.Names() {
-			if !expected[name] && !n.bookkeeping(name) && !heads[moduleOf(name)] {
+			if !expected[name] && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
 				fault.Extra = append(fault.Extra, name)
 			}
 		}
@@ -256,6 +260,16 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 		return found, nil, fault
 	}
 	return found, sources, nil
+}
+
+// trainingWords begin the names of what a module of training holds beside its network.
+var trainingWords = regexp.MustCompile(`(?i)^(\w*(criterion|loss|metrics?|accuracy|precision|recall|auroc|confmat)\w*|(\w+_)?(acc|f1|auc)(_\w+)?)\.`)
+
+// ofTraining reports whether a tensor stands beside a network that is a member of another module, belongs to a loss or a score by its
+// name and may be no layer's weights.
+func (f *File) ofTraining(name, prefix string) bool {
+	t, _ := f.Info(name)
+	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(entry{shape: t.Shape, dtype: t.DType}) && trainingWords.MatchString(name)
 }
 
 // sameValues reports whether two shapes hold the same weights in the same order: equal ones, and a linear layer's O,I

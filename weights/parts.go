@@ -259,6 +259,9 @@ func (f *File) views() []view {
 	}
 	add(unwrapped)
 	add(member)
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, ".") }) { // where a dot could not stand
+		add(func(name string) string { return strings.NewReplacer("_", ".", "/", ".").Replace(name) })
+	}
 	for _, read := range []func(string) string{unwrapped, member} {
 		common := f.commonWords(read)
 		for n := range min(len(common), maxCommon) {

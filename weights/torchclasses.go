@@ -25,6 +25,8 @@ var torchDTypes = map[string]DType{
 	"torch.float8_e4m3fn": "F8_E4M3", "torch.float8_e5m2": "F8_E5M2", "torch.complex64": "C64",
 }
 
+var errQuantised = errors.New("a quantised tensor: in Python, save the network before it is quantised, or tensor.dequantize() of each")
+
 // torchLoader reads a pickle whose storages find gives. Beside tensors it knows what training scripts keep with them: containers, numbers
 // and settings, as data.
 func torchLoader(find func(dtype DType, key string, count int) (*storage, error)) *pickle.Loader {
@@ -56,7 +58,7 @@ func torchLoader(find func(dtype DType, key string, count int) (*storage, error)
 	add("_utils._rebuild_tensor_v3", rebuildTyped)
 	add("_utils._rebuild_device_tensor_from_numpy", first) // of a TPU or a Mac's GPU
 	add("_tensor._rebuild_from_type_v2", rebuildSubclass)
-	add("_utils._rebuild_qtensor", refuse("a quantised tensor: in Python, save the network before torch.quantization.convert, or tensor.dequantize() of each"))
+	add("_utils._rebuild_qtensor", func(pickle.Tuple) (any, error) { return nil, errQuantised })
 	add("_utils._rebuild_sparse_tensor", refuse("a sparse tensor: in Python, save tensor.to_dense()"))
 	add("_utils._rebuild_meta_tensor_no_storage", refuse("a tensor of the device meta, which has no values"))
 	return &pickle.Loader{Globals: globals, Unknown: pickle.Inert, Persistent: func(id any) (any, error) {
@@ -75,6 +77,9 @@ func torchLoader(find func(dtype DType, key string, count int) (*storage, error)
 			return nil, errors.New("a view of a storage, as PyTorch before 0.2 wrote: it is not read")
 		}
 		dtype, ok := torchTypes[strings.TrimPrefix(class.Name, "torch.")]
+		if strings.Contains(class.Name, ".QInt") || strings.Contains(class.Name, ".QUInt") {
+			return nil, errQuantised
+		}
 		if !ok {
 			return nil, fmt.Errorf("a storage of class %s", pickle.Kind(class))
 		}

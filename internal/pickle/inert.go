@@ -34,7 +34,7 @@ func Inert(name string) *Global {
 		return nil
 	}
 	g := &Global{Name: name, Make: func(args Tuple) (any, error) { return &Object{Class: name, Args: args}, nil }}
-	if enumeration(module, class) {
+	if isEnumeration(name) {
 		g.Call = func(args Tuple) (any, error) {
 			if len(args) == 1 && plain(args[0]) {
 				return &Object{Class: name, Args: args}, nil
@@ -57,10 +57,12 @@ func split(name string) (module, class string) {
 	return strings.Join(parts[:last], "."), parts[last]
 }
 
-// enumeration knows the classes whose members are pickled as a call with their value: those of modules made for them, and of the
+// isEnumeration knows the classes whose members are pickled as a call with their value: those of modules made for them, and of the
 // program that wrote the pickle, which no other program can find.
-func enumeration(module, class string) bool {
-	if !unicode.IsUpper(rune(class[0])) || strings.Contains(class, ".") {
+func isEnumeration(name string) bool {
+	module, class := split(name)
+	top, _, _ := strings.Cut(module, ".")
+	if library[top] || class == "" || !unicode.IsUpper(rune(class[0])) || strings.Contains(class, ".") {
 		return false
 	}
 	switch module {
@@ -109,7 +111,20 @@ func Containers() map[string]*Global {
 	}
 	add(reconstructor, nil, "copyreg._reconstructor", "copy_reg._reconstructor")
 	add(latin1(), nil, "_codecs.encode")
+	add(member, nil, "builtins.getattr", "__builtin__.getattr")
 	return list
+}
+
+// member is getattr(class, name), as which Python 3.11 pickles a member of an enumeration, and refused for everything else.
+func member(args Tuple) (any, error) {
+	if len(args) == 2 {
+		class, ok := args[0].(*Global)
+		_, text := args[1].(string)
+		if ok && text && class.Make != nil && isEnumeration(class.Name) {
+			return &Object{Class: class.Name, Args: args[1:]}, nil
+		}
+	}
+	return nil, &RefusedError{"builtins.getattr()"}
 }
 
 // items is a set or a queue of what the first argument lists.
