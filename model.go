@@ -28,7 +28,7 @@ type Model struct {
 	Preprocess vision.Preprocess // how a picture becomes the network's input
 	Classes    []string          // a name for each class; nil where nothing tells them
 	Origin     string            // the file of weights, or "random weights, seed 1"
-	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
 	Guess      bool              // the file's names say nothing: parameters were found by their order and shapes
 	Part       string            // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
 	Others     []weights.Part    // that were not

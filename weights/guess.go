@@ -13,9 +13,6 @@ import (
 // Where names say nothing of layers, as arr_0 or 0.weight do, the order of a file's tensors and their shapes may still be those of the
 // network's parameters, and no other order that the file suggests be theirs too. That is a guess, and said to be one.
 
-// orderFamily is what such a file's names are called.
-const orderFamily = "order and shapes (a guess)"
-
 // roleOf tells a parameter's role by the end of its name; of batch norm's, w and b are gamma and beta.
 var roleOf = map[string]string{
 	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "kernel:0": "w", "weights:0": "w", "w:0": "w",
@@ -57,7 +54,7 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (nami
 	if len(ways) != 1 {
 		return naming{}, false
 	}
-	return naming{family: orderFamily, source: ways[0], bookkeeping: torchCounter, guess: true}, true
+	return naming{source: ways[0], bookkeeping: torchCounter, guess: true}, true
 }
 
 // numbered reports whether weights of equal shape differ in numbers alone: the order of words means nothing.

@@ -12,7 +12,7 @@ import (
 
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
-	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
+	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …; empty where they say nothing
 	Preprocess string // the name of the vision.Preprocess that its pictures were prepared by; empty where nothing tells
 	Guess      bool   // the parameters were found by order and shapes alone, since the names say nothing
 
@@ -29,6 +29,7 @@ type MatchError struct {
 	Misshapen []Misshape
 	Under     string        // the word under which alone the file has all of the network's parameters; empty where there is none
 	Others    []string      // the file's other parts
+	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
 	Told      *arch.Network // that the file itself tells; nil where it tells none
 }
@@ -124,10 +125,36 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 			fault.Others = append(fault.Others, other.Name)
 		}
 	}
+	fault.Classes = otherClasses(fault, placed)
 	if len(f.entries) <= maxViewed {
 		fault.Under = f.partThatFits(placed, layers)
 	}
 	return nil, fault
+}
+
+// otherClasses is the number of classes of a file that fits the network but for that; else 0.
+func otherClasses(e *MatchError, placed []arch.Placed) int {
+	if len(e.Missing)+len(e.Extra) > 0 {
+		return 0
+	}
+	classes := 0
+	for _, m := range e.Misshapen {
+		axis := len(m.Got) - 1 // of weights in, out; biases have one
+		if len(m.Got) > 1 && len(m.Want) > 1 && m.Got[0] != m.Want[0] {
+			axis = 0
+		}
+		same := slices.Clone(m.Got)
+		if axis < 0 || axis >= len(m.Want) {
+			return 0
+		}
+		same[axis] = m.Want[axis]
+		n := m.Got[axis]
+		if !slices.Equal(same, m.Want) || m.Want[axis] != placed[len(placed)-1].Out.C || classes > 0 && classes != n {
+			return 0
+		}
+		classes = n
+	}
+	return classes
 }
 
 // search tries one naming after another until one fits.

@@ -86,7 +86,11 @@ func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err err
 	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
+	names := "under " + matched.Family + "'s names"
+	if matched.Guess {
+		names = "by order and shapes"
+	}
+	_, err = fmt.Fprintf(stdout, "%s, %s, to %s\n", net.Name, names, out)
 	return err
 }
 
