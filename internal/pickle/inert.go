@@ -30,7 +30,7 @@ func (o *Object) SetState(state any) error {
 func Inert(name string) *Global {
 	module, class := split(name)
 	top, _, _ := strings.Cut(module, ".")
-	if class == "" || library[top] {
+	if module == "" || class == "" || library[top] {
 		return nil
 	}
 	g := &Global{Name: name, Make: func(args Tuple) (any, error) { return &Object{Class: name, Args: args}, nil }}
