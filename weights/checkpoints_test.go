@@ -43,15 +43,19 @@ func isCounted(t *testing.T, m *Matched, placed []arch.Placed) {
 // placedOf is a network placed for its own input.
 func placedOf(t *testing.T, spec string) []arch.Placed {
 	t.Helper()
-	net, err := arch.Open(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := placeable(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return placed
+}
+
+func placeable(spec string) ([]arch.Placed, error) {
+	net, err := arch.Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	return net.Place(net.Input)
 }
 
 // TestCheckpoints finds one network's parameters in whatever scripts, wrappers and other programs make of them.
@@ -294,6 +298,62 @@ func TestHeadlessNetwork(t *testing.T) {
 	_, err := f.Network()
 	if err == nil || !strings.Contains(err.Error(), "the convolutions of ") || !strings.Contains(err.Error(), "vgg16") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOtherClassifiers: a built-in's convolutions under torchvision's names tell it, whatever its classifier is called.
+func TestOtherClassifiers(t *testing.T) {
+	for _, c := range []struct {
+		network string
+		rename  map[string]string
+		classes int
+	}{
+		{"vgg16", map[string]string{"classifier.0.": "classifier.1.", "classifier.3.": "classifier.4."}, 1000},
+		{"vgg16", map[string]string{"classifier.6.": "classifier.6.0."}, 7},
+		{"vgg16-bn", map[string]string{"features.": "module.features.module."}, 1000},
+		{"vgg19", map[string]string{"": "backbone."}, 3},
+		{"vgg16-cifar-bn", map[string]string{"classifier.0.": "classifier."}, 0}, // kuangliu's, or a 224x224 network's that averages
+	} {
+		f := &File{Path: "x"}
+		for ours, name := range torchvisionNames(placedOf(t, c.network)) {
+			for _, layer := range placedOf(t, c.network) {
+				for _, p := range layer.Params {
+					if p.Name != ours {
+						continue
+					}
+					for from, to := range c.rename {
+						if rest, ok := strings.CutPrefix(name, from); ok {
+							name = to + rest
+						}
+					}
+					shape := slices.Clone(p.Shape)
+					if p.Layer() == "fc8" {
+						shape[0] = c.classes
+					}
+					if err := f.add(entry{name: name, shape: shape, dtype: F32}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		net, err := f.Network()
+		if c.classes == 0 {
+			if err == nil || !strings.Contains(err.Error(), "it has the parameters of "+c.network+", but so has a network of larger pictures") {
+				t.Errorf("%s, %v: %v (%v)", c.network, c.rename, net, err)
+			}
+			continue
+		}
+		if err != nil || net.Name != c.network {
+			t.Errorf("%s, %v: %v (%v)", c.network, c.rename, net, err)
+			continue
+		}
+		placed, err := net.Place(net.Input)
+		if err != nil || placed[len(placed)-1].Out.C != c.classes {
+			t.Errorf("%s, %v: %d classes (%v)", c.network, c.rename, placed[len(placed)-1].Out.C, err)
+		}
+		if _, err := Match(f, placed); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type naming struct {
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
 	words       bool // the names tell the layer, whatever others there are; numbers count layers
+	ownHead     bool // the file's own names for the fully connected layers
 	guess       bool // made of the tensors' order and shapes
 }
 

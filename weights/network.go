@@ -52,7 +52,13 @@ func (f *File) Network() (*arch.Network, error) {
 		}
 		return net, nil
 	}
-	var bodies []string // built-ins whose convolutions the file has, and not the rest
+	mine := 0
+	for _, e := range f.entries {
+		if isWeight(e) {
+			mine++
+		}
+	}
+	var bodies, fits []string // built-ins whose convolutions the file has, and not the rest; and that fit, but so would others
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
 		if err != nil {
@@ -62,8 +68,20 @@ func (f *File) Network() (*arch.Network, error) {
 		if err != nil {
 			continue
 		}
+		convs, all := countWeights(placed)
+		if mine < convs || mine > all { // nearly all are told apart so, at little cost
+			continue
+		}
 		for n, v := range f.readings(placed, false) {
-			if candidate, ok := f.withClasses(net, n, v); ok {
+			if mine != all {
+				break
+			}
+			candidate, ok := f.withClasses(net, n, v)
+			if ok && n.ownHead && readsPixel(placed) {
+				fits = append(fits, name)
+				break
+			}
+			if ok {
 				return candidate, nil
 			}
 		}
@@ -71,11 +89,35 @@ func (f *File) Network() (*arch.Network, error) {
 			bodies = append(bodies, name)
 		}
 	}
+	if fits != nil {
+		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their last map", strings.Join(fits, ", "))
+		return nil, &UndescribedError{f.Path, reason}
+	}
 	if bodies != nil {
 		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which", strings.Join(bodies, ", "))
 		return nil, &UndescribedError{f.Path, reason}
 	}
 	return nil, &UndescribedError{Path: f.Path}
+}
+
+// countWeights counts a network's arrays of weights: of convolutions, and of all layers.
+func countWeights(placed []arch.Placed) (convs, all int) {
+	for _, layer := range placed {
+		switch layer.Op.(type) {
+		case arch.Conv:
+			convs++
+			all++
+		case arch.Linear:
+			all++
+		}
+	}
+	return convs, all
+}
+
+// readsPixel reports whether the fully connected layers read a map of one pixel, so that their shapes do not tell the pictures' size.
+func readsPixel(placed []arch.Placed) bool {
+	body, _ := bodyOf(placed)
+	return body != nil && body[len(body)-1].Out.H*body[len(body)-1].Out.W == 1
 }
 
 // hasBody reports whether the file has the layers of a network before its first fully connected one.

@@ -48,7 +48,7 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 			families[0] = "torchvision"
 		}
 		for i, linear := range []layout{{}, inOut} {
-			n := naming{family: families[i], source: plain(names), bookkeeping: torchCounter}
+			n := naming{family: families[i], ownHead: true, source: plain(names), bookkeeping: torchCounter}
 			if f.withHead(v, &n, linears, suffixes{".weight", ".bias"}, linear, part) {
 				list = append(list, n)
 			}
@@ -56,8 +56,12 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 	}
 	for _, word := range []func(arch.Placed) string{ownWord, kerasWord} {
 		for _, s := range tensorflowSuffixes {
-			for _, like := range []naming{{family: "TensorFlow", preprocess: "caffe"}, {family: "PyTorch"}} {
-				n := naming{family: like.family, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
+			likes := []naming{{family: "TensorFlow", preprocess: "caffe"}, {family: "PyTorch"}}
+			if strings.HasSuffix(s.w, "weight") { // TensorFlow has no such word: its layout is tried last
+				slices.Reverse(likes)
+			}
+			for _, like := range likes {
+				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
 				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
 				if like.family == "PyTorch" {
 					conv, linear = layout{}, layout{}
