@@ -67,9 +67,10 @@ by a file, and the flags beside it say it part by part:
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model      string               `json:"model"`
-	Input      string               `json:"input"`
-	Weights    string               `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	Model   string `json:"model"`
+	Input   string `json:"input"`
+	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	told
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
@@ -104,12 +105,13 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }() // nil stays nil
+	tellModel(faults, m, o.part)
 	set, err := kernel.Active()
 	if err != nil {
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Preprocess: m.Preprocess.Told(),
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
 	}
 	if result.Threads == 0 {

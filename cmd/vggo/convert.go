@@ -21,6 +21,7 @@ import (
 type convertOptions struct {
 	model  string
 	labels string
+	part   string
 	preprocessFlags
 }
 
@@ -43,23 +44,26 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args[0], args[1], cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
-func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
+func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
 	}
-	file, err := weights.Open(in)
+	file, err := weights.OpenPart(in, o.part)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -76,6 +80,7 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
+	tellWeights(notices, in, file.Part, file.Others, matched.Guess, o.part)
 	asked, err := o.parts()
 	if err != nil {
 		return err
@@ -93,7 +98,11 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
+	names := "under " + matched.Family + "'s names"
+	if matched.Guess {
+		names = "by order and shapes"
+	}
+	_, err = fmt.Fprintf(stdout, "%s, %s, to %s\n", net.Name, names, out)
 	if err == nil && prepared.Reason != "" {
 		_, err = fmt.Fprintln(stdout, preparedLine(prepared))
 	}

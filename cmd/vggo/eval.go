@@ -72,8 +72,9 @@ probabilities are averaged.`,
 
 // evaluation is what `vggo eval --json` prints.
 type evaluation struct {
-	Model      string               `json:"model"`
-	Weights    string               `json:"weights"`
+	Model   string `json:"model"`
+	Weights string `json:"weights"`
+	told
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Data       string               `json:"data"`
 	Pictures   int                  `json:"pictures"`
@@ -119,6 +120,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	tellModel(faults, m, o.part)
 	if o.dense { // once, not for each picture
 		shortest := min(m.Input.H, m.Input.W)
 		if !cmd.Flags().Changed("scales") {
@@ -132,7 +134,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}

@@ -167,10 +167,14 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.list.files), o.method), "--method patches searches many")}
 		}
 	}
+	if slices.Contains(headless, o.method) {
+		o.until = o.layer
+	}
 	if e.model, err = o.open(pictures); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.model.Close()) }()
+	tellModel(e.faults, e.model, o.part)
 	if o.method != "filters" && o.method != "patches" {
 		err = e.load()
 	}
@@ -185,6 +189,9 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	return err
 }
+
+// headless are the methods that ask for a layer and nothing behind it.
+var headless = []string{"maps", "filters", "field", "patches"}
 
 // stem is the picture's name without folders and ending.
 func (e *explanatory) stem() string {

@@ -83,11 +83,13 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return err
 	}
 	files := list.files
+	o.until = o.layer
 	m, err := o.open(usualBatch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	tellModel(faults, m, o.part)
 	until, err := m.Network.Until(o.layer)
 	if err != nil {
 		return hint(err, "vggo arch lists a network's layers")
@@ -101,7 +103,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if shape.H == 1 && shape.W == 1 {
 		rows.shape = rows.shape[:1]
 	}
-	run := featureRun{m.Network.Name, m.Origin, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
+	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
 	if err := rows.open(run, o.restart); err != nil {
 		return err
 	}
@@ -183,6 +185,7 @@ func normalise(t *tensor.Tensor) {
 type featureRun struct {
 	Model      string                 `json:"model"`
 	Weights    string                 `json:"weights"`
+	Part       string                 `json:"weights_part,omitempty"`
 	Preprocess vision.PreprocessParts `json:"preprocess"`
 	Layer      string                 `json:"layer"`
 	L2         bool                   `json:"l2"`

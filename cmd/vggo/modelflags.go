@@ -18,6 +18,8 @@ import (
 type modelFlags struct {
 	model   string
 	weights string
+	part    string
+	until   string // the last layer that is asked for; empty: the network is needed whole
 	random  bool
 	seed    uint64
 	labels  string
@@ -33,6 +35,7 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
@@ -55,6 +58,8 @@ func (o *modelFlags) check() error {
 			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
+	case o.part != "" && o.weights == "":
+		return usageError{errors.New("--weights-part is of a file that --weights names, which is missing")}
 	case o.batch < 0:
 		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
 	}
@@ -69,7 +74,7 @@ const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
+	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low, Part: o.part, Until: o.until}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
@@ -112,6 +117,12 @@ func hintModel(err error) error {
 		undescribed *weights.UndescribedError
 		unknown     *arch.UnknownError
 	)
+	if errors.As(err, new(hintedError)) {
+		return err
+	}
+	if hinted, ok := hintPart(err); ok {
+		return hinted
+	}
 	switch {
 	case err == nil:
 		return nil

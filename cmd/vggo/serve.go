@@ -28,6 +28,7 @@ import (
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
 	models, weights, labels []string   // [NAME=]VALUE
+	parts                   []string   // of weights, likewise
 	prepared                [][]string // likewise, of each of the preprocessFlags
 	each                    modelFlags
 
@@ -80,6 +81,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 		f.StringArrayVar(&o.prepared[i], each.name, nil, "[NAME=]VALUE: "+each.help)
 	}
 	addAlias(cmd)
+	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)")
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -99,7 +101,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
-	sources, err := o.sources()
+	log := serveLog(stderr)
+	sources, err := o.sources(log)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	}
 	config := serve.Config{
 		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
-		Log: serveLog(stderr),
+		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
 		return usageError{fmt.Errorf("--max-body: %w", err)}
@@ -187,7 +190,7 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 }
 
 // sources are the models that the flags name.
-func (o *serveOptions) sources() ([]serve.Source, error) {
+func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
 	own := 0 // names of models; all else must be of them
@@ -195,7 +198,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 		name   string
 		values []string
 	}
-	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts}}
 	for i, each := range o.each.preprocessFlags.list() {
 		all = append(all, flag{each.name, o.prepared[i]})
 	}
@@ -212,7 +215,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels or --preprocess is for a model %q that neither --weights nor --model names", names[own])}
+		return nil, usageError{fmt.Errorf("--labels, --preprocess or --weights-part is for a model %q that neither --weights nor --model names", names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
@@ -227,6 +230,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 		flags := o.each
 		flags.seed = 1
 		flags.model, flags.weights, flags.labels = values["model"][name], values["weights"][name], values["labels"][name]
+		flags.part = values["weights-part"][name]
 		for _, each := range flags.preprocessFlags.list() {
 			*each.value = values[each.name][name]
 		}
@@ -236,9 +240,24 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+			m, err := flags.open(flags.batch)
+			if err == nil {
+				logWeights(log, m, flags.part)
+			}
+			return m, err
+		}})
 	}
 	return sources, nil
+}
+
+// logWeights is tellModel for the server's log.
+func logWeights(log *slog.Logger, m *root.Model, asked string) {
+	var text strings.Builder
+	tellModel(&text, m, asked)
+	for line := range strings.Lines(text.String()) {
+		log.Warn(strings.TrimPrefix(strings.TrimSpace(line), "vggo: "))
+	}
 }
 
 func loopback(a net.Addr) bool {

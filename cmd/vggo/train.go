@@ -37,6 +37,7 @@ type trainOptions struct {
 	output  string
 	resume  string
 	from    string
+	part    string
 	take    []string
 	freeze  []string
 	classes int
@@ -98,6 +99,7 @@ parts say another.`,
 	f.StringVarP(&o.output, "output", "o", "vggo-run", "`folder` of the result")
 	f.StringVar(&o.resume, "resume", "", "`folder` of a run to go on with")
 	f.StringVar(&o.from, "from", "", "`file` of weights to begin with, or the name of pulled ones")
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
@@ -121,6 +123,7 @@ type runNote struct {
 	Validation string   `json:"validation,omitempty"`
 	Test       bool     `json:"test,omitempty"`
 	From       string   `json:"from,omitempty"`
+	Part       string   `json:"weights_part,omitempty"`
 	Take       []string `json:"take,omitempty"`
 	MaxPixels  int      `json:"max_pixels,omitempty"` // of a picture
 }
@@ -133,7 +136,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if o.resume != "" {
-		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "take", "freeze", "classes"} {
+		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "weights-part", "take", "freeze", "classes"} {
 			if cmd.Flags().Changed(name) {
 				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
 			}
@@ -141,6 +144,9 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 		if o.given() {
 			return usageError{errors.New("--resume goes on as the run began: --preprocess and its parts cannot be given")}
 		}
+	}
+	if o.from == "" && o.part != "" {
+		return usageError{errors.New("--weights-part is of a file that --from names, which is missing")}
 	}
 	if o.from == "" && o.take != nil {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
@@ -161,7 +167,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if options.Recipe, err = o.readRecipe(cmd); err != nil {
 		return err
 	}
-	note := runNote{Test: o.test, From: o.from, Take: o.take, MaxPixels: o.maxPixels}
+	note := runNote{Test: o.test, From: o.from, Part: o.part, Take: o.take, MaxPixels: o.maxPixels}
 	if note.Data, err = filepath.Abs(path); err != nil {
 		return err
 	}
@@ -173,7 +179,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if err := note.open(&options, faults); err != nil {
 		return err
 	}
-	close, preprocess, err := o.network(&options)
+	close, preprocess, err := o.network(&options, faults)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -353,7 +359,7 @@ func (n runNote) open(options *train.Options, faults io.Writer) error {
 }
 
 // network finds the network and the values it begins with. close lets the file of these go.
-func (o *trainOptions) network(options *train.Options) (close func() error, prepared root.Preparation, err error) {
+func (o *trainOptions) network(options *train.Options, notices io.Writer) (close func() error, prepared root.Preparation, err error) {
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
@@ -361,7 +367,7 @@ func (o *trainOptions) network(options *train.Options) (close func() error, prep
 		if err != nil {
 			return close, prepared, err
 		}
-		if file, err = weights.Open(path); err != nil {
+		if file, err = weights.OpenPart(path, o.part); err != nil {
 			return close, prepared, err
 		}
 		close = file.Close
@@ -401,7 +407,7 @@ func (o *trainOptions) network(options *train.Options) (close func() error, prep
 	options.Network = net
 	var own *root.Preparation
 	if file != nil {
-		if options.Start, own, err = o.values(file, whole, head); err != nil {
+		if options.Start, own, err = o.values(file, whole, head, notices); err != nil {
 			return close, prepared, err
 		}
 	}
@@ -455,35 +461,54 @@ func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p
 }
 
 // values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
-// of the same names. The head's are left to the recipe where it has another number of classes. own is how the file's pictures
-// become its network's input; nil where the first layer is not taken from it.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string) (start func(arch.Param) ([]float32, error), own *root.Preparation, err error) {
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, nil, err
-	}
-	matched, err := weights.Match(file, placed)
-	if err != nil {
-		other, unknown := file.Network()
-		if unknown != nil {
-			return nil, nil, err
-		}
-		if placed, err = other.Place(other.Input); err != nil {
-			return nil, nil, err
-		}
-		if matched, err = weights.Match(file, placed); err != nil {
-			return nil, nil, err
-		}
-		net = other
-	}
+// of the same names, or of what is there. The head's are left to the recipe where it has another number of classes. own is how the
+// file's pictures become its network's input; nil where the first layer is not taken from it.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, err error) {
 	for _, pattern := range o.take {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
 		}
 	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, pattern := range o.take {
+		if !slices.ContainsFunc(placed, func(l arch.Placed) bool {
+			matches, _ := path.Match(pattern, l.Name)
+			return matches && len(l.Params) > 0
+		}) {
+			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
+		}
+	}
+	matched, err := weights.Match(file, placed)
+	if err != nil {
+		other, unknown := file.Network()
+		switch {
+		case unknown == nil:
+			if placed, err = other.Place(other.Input); err != nil {
+				return nil, nil, err
+			}
+			net = other
+			matched, err = weights.Match(file, placed)
+		case o.take != nil: // what is taken is enough
+			matched, err = weights.MatchLayers(file, placed, weights.Layers{Wanted: o.takes, Beside: true})
+		default:
+			if _, part := weights.MatchLayers(file, placed, weights.Layers{Wanted: convolutional(placed)}); part == nil {
+				err = hint(err, "--take 'conv*' takes the convolutions, which the file has")
+			}
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
 	has := map[string]arch.Param{}
 	for _, layer := range placed {
 		for _, p := range layer.Params {
+			if !matched.Has(p) {
+				continue
+			}
 			if len(has) == 0 && o.takes(layer.Name) {
 				of, err := root.Prepare(vision.PreprocessParts{}, net, file, matched)
 				if err != nil {
@@ -510,12 +535,22 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 	}, own, nil
 }
 
-// takes reports whether a layer's first values come from --from's file.
+// takes reports whether a layer is to be taken from the file.
 func (o *trainOptions) takes(layer string) bool {
 	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
 		matches, _ := path.Match(pattern, layer)
 		return matches
 	})
+}
+
+// convolutional reports whether a layer of a network is called as its convolutions are.
+func convolutional(placed []arch.Placed) func(layer string) bool {
+	kinds := map[string]bool{}
+	for _, layer := range placed {
+		_, conv := layer.Op.(arch.Conv)
+		kinds[layer.Name] = conv && strings.HasPrefix(layer.Name, "conv")
+	}
+	return func(layer string) bool { return kinds[layer] }
 }
 
 // fitsMemory says before a run starts that it is too large, and what would do.
