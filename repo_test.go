@@ -28,9 +28,10 @@ var rooms = []struct {
 	{"internal/winograd", nil},
 	{"internal/fault", nil},
 	{"internal/durable", nil},
+	{"internal/near", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
-	{"arch", nil},
+	{"arch", []string{"internal/near"}},
 	{"nn/reference", []string{"arch"}},
 	{"nn", []string{"internal/fault", "internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"internal/hdf5", nil},
@@ -38,7 +39,7 @@ var rooms = []struct {
 	{"internal/pickle", nil},
 	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
-	{"vision", []string{"internal/pickle", "tensor"}},
+	{"vision", []string{"internal/near", "internal/pickle", "tensor"}},
 	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification

@@ -121,13 +121,13 @@ func TestReadLabels(t *testing.T) {
 		{"empty line", "cat\n\ndog", nil, "label 2 is empty"},
 		{"escape", "cat\n\x1b[2Jdog", nil, "label 2 is not a name"},
 		{"json null", `["cat", null]`, nil, "label 2 is empty"},
-		{"json object", `[{"a":1}]`, nil, "JSON array of strings"},
-		{"json cut", `["cat"`, nil, "JSON array of strings"},
+		{"json object", `[{"a":1}]`, nil, "labels"},
+		{"json cut", `["cat"`, nil, "labels"},
 		{"binary", "\xff\xfe", nil, "UTF-8"},
 		{"long", strings.Repeat("a", 16<<20+1), nil, "more than 16777216 bytes"},
 	} {
 		got, err := ReadLabels(strings.NewReader(c.text))
-		if c.fault == "" && (err != nil || !slices.Equal(got, c.want)) {
+		if c.fault == "" && (err != nil || !slices.Equal(got.Names, c.want)) {
 			t.Errorf("%s: %q (%v), want %q", c.what, got, err, c.want)
 		}
 		if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
@@ -146,8 +146,8 @@ func TestImageNetLabels(t *testing.T) {
 		"imagenet-synsets.txt":        "tench, Tinca tinca",
 	} {
 		labels, err := ReadLabelsFile(filepath.Join(root, "labels", name))
-		if err != nil || len(labels) != 1000 || labels[0] != want {
-			t.Errorf("%s: %d labels, the first %q (%v)", name, len(labels), labels[:min(1, len(labels))], err)
+		if err != nil || len(labels.Names) != 1000 || labels.Names[0] != want || !slices.Equal(labels.Synsets, ImageNetSynsets()) {
+			t.Errorf("%s: %d labels, the first %q (%v)", name, len(labels.Names), labels.Names[:min(1, len(labels.Names))], err)
 		}
 	}
 }
