@@ -2,7 +2,6 @@ package vggo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -28,6 +27,9 @@ type Model struct {
 	Classes    []string          // a name for each class; nil where nothing tells them
 	Origin     string            // the file of weights, or "random weights, seed 1"
 	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+
+	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
+	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	params    *nn.Params
@@ -63,6 +65,11 @@ type Options struct {
 	// algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it is short.
 	LowMemory bool
 	Costs     nn.CostTable
+
+	Synsets []string // WordNet's numbers of Classes, if they are known
+	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes are a
+	// *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
+	Relabel bool
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
@@ -120,16 +127,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
 		return nil, err
 	}
-	m.Classes = options.Classes
-	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
-		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
-		}
-	}
-	if m.Classes == nil && m.classes() == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
-		m.Classes = vision.ImageNetClasses()
-	}
-	return m, m.checkClasses()
+	return m, m.nameClasses(options, file, matched.Preprocess == "imagenet" || matched.Preprocess == "caffe")
 }
 
 // New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
@@ -146,11 +144,10 @@ func New(network string, options Options) (*Model, error) {
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	m.Classes = options.Classes
 	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
 		return nil, err
 	}
-	return m, m.checkClasses()
+	return m, m.nameClasses(options, nil, false)
 }
 
 func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
@@ -284,13 +281,6 @@ func (m *Model) classes() int {
 		return 0
 	}
 	return placed[len(placed)-1].Out.C
-}
-
-func (m *Model) checkClasses() error {
-	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
 }
 
 // Close lets the file of weights go. No method may run or be called after it.

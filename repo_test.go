@@ -49,7 +49,7 @@ var rooms = []struct {
 	{"embedded", []string{""}},
 	{"page", []string{"tensor", "arch", "vision", ""}},
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", "", "explain", "page"}},
-	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/near", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},

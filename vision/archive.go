@@ -145,7 +145,21 @@ func (a *archive) dataset(path string, split Split, read func(name string) (io.R
 
 // openTar reads a tar archive into memory.
 func openTar(path string, split Split) (*Dataset, error) {
-	return readFile(path, func(r io.Reader) (*Dataset, error) { return readTar(r, path, split, maxArchive) })
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	d, err := readTar(file, path, split, maxArchive)
+	return d, inArchive(path, err)
+}
+
+// inArchive names the archive in an error that does not.
+func inArchive(path string, err error) error {
+	if err == nil || errors.As(err, new(*PartsError)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // readTar unpacks the pictures of a tar archive, gzipped or not, into at most so many bytes, names and a block of 512 for
@@ -189,12 +203,7 @@ func readTar(r io.Reader, path string, split Split, most int64) (*Dataset, error
 		}
 		content[name] = append([]byte{}, file.Bytes()...)
 	}
-	d, err := a.dataset(path, split, func(name string) (io.Reader, error) { return bytes.NewReader(content[name]), nil })
-	var parts *PartsError
-	if err != nil && !errors.As(err, &parts) {
-		err = fmt.Errorf("tar: %w", err)
-	}
-	return d, err
+	return a.dataset(path, split, func(name string) (io.Reader, error) { return bytes.NewReader(content[name]), nil })
 }
 
 // maxZipped bounds the directory of a zip archive, which is kept in memory, at about a kilobyte for each picture.
@@ -236,11 +245,7 @@ func openZip(path string, split Split) (*Dataset, error) {
 		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32, int64(min(file.UncompressedSize64, maxArchive+1))}
 	}
 	d, err := a.dataset(path, split, func(name string) (io.Reader, error) { return at[name].read() })
-	var parts *PartsError
-	if err != nil && !errors.As(err, &parts) {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return d, err
+	return d, inArchive(path, err)
 }
 
 // zipped is where a file lies in a zip archive.

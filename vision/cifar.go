@@ -73,7 +73,7 @@ func openCIFARPart(dir string, parts map[Split][]string, split Split) (*Dataset,
 		return nil, fmt.Errorf("%s: CIFAR's files are parts and no classes: name one of them", dir)
 	}
 	if parts[split] == nil {
-		return nil, fmt.Errorf("%s: CIFAR without its files to %s on", dir, split)
+		return nil, &PartsError{Path: dir, Fault: fmt.Sprintf("CIFAR without its files to %s on", split)}
 	}
 	d, err := openCIFAR(parts[split]...)
 	if err != nil {

@@ -108,8 +108,9 @@ func classFolders(files []string, place places) *Dataset {
 		dirB, nameB := path.Split(b)
 		return cmp.Or(cmp.Compare(class(a), class(b)), cmp.Compare(path.Clean(dirA), path.Clean(dirB)), cmp.Compare(nameA, nameB))
 	})
-	d := &Dataset{labels: make([]int, len(files)), Part: place.part, Parts: place.parts, Passed: place.passed, Why: place.why}
+	d := &Dataset{labels: make([]int, len(files)), Part: place.part, Parts: place.parts, Passed: place.passed, Why: place.why, Deep: true}
 	for i, file := range files {
+		d.Deep = d.Deep && strings.Count(file, "/") > 1
 		if c := class(file); i == 0 || c != d.Classes[len(d.Classes)-1] {
 			d.Classes = append(d.Classes, c)
 		}

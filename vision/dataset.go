@@ -17,6 +17,7 @@ type Dataset struct {
 	Part     string   // the folder or files that were taken of a set in parts; empty where there are none
 	Parts    []Part   // all of them
 	Passed   []string // folders that are neither parts nor classes, and were left out
+	Deep     bool     // all pictures lie in folders below the classes', which may be the classes rather
 	Why      string   // this part was taken, where none was found that is called as what was asked for
 
 	labels  []int
@@ -123,4 +124,14 @@ func openFolder(dir string, split Split) (*Dataset, error) {
 		return openIDXPart(dir, files, split)
 	}
 	return openClassFolders(dir, split)
+}
+
+// Renumber is the data set with of[c] in the place of class c, among classes of these names.
+func (d *Dataset) Renumber(of []int, classes []string) *Dataset {
+	renumbered := *d
+	renumbered.Classes, renumbered.labels = classes, make([]int, len(d.labels))
+	for i, label := range d.labels {
+		renumbered.labels[i] = of[label]
+	}
+	return &renumbered
 }

@@ -60,6 +60,9 @@ func decodeJSON(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	told, err := jsonValue(d, 0)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +78,6 @@ func jsonValue(d *json.Decoder, depth int) (any, error) {
 		return nil, fmt.Errorf("more than %d lists and objects in each other", maxDepth)
 	}
 	token, err := d.Token()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,12 @@ func jsonValue(d *json.Decoder, depth int) (any, error) {
 
 func decodeYAML(text []byte) (any, error) {
 	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&document); err != nil {
 		return nil, err
+	}
+	if err := d.Decode(new(yaml.Node)); err != io.EOF {
+		return nil, errors.New("it goes on after its end")
 	}
 	return yamlValue(&document, 0)
 }

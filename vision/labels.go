@@ -139,6 +139,16 @@ func (l Labels) checkTwins() error {
 	return nil
 }
 
+// Check refuses what is no name: an empty one, a very long one, one with control characters.
+func (l Labels) Check() error {
+	for i, name := range l.Names {
+		if err := checkLabel(i, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkLabel refuses what is no name for class i.
 func checkLabel(i int, name string) error {
 	switch {

@@ -51,11 +51,9 @@ func synonyms(name string) []string {
 	return parts
 }
 
-// Find looks for classes by what somebody calls them: by name, else by WordNet's number, else by the name written otherwise,
-// else by one of the names that a label lists. exact is of the first two. It returns all that the first way finds.
-func (l Labels) Find(name string) (found []int, exact bool) {
-	return l.index().find(name)
-}
+// Finder returns a function that looks for classes by what somebody calls them: by name, else by WordNet's number, else by the
+// name written otherwise, else by one of the names that a label lists. exact is of the first two. It returns all that the first way finds.
+func (l Labels) Finder() func(name string) (found []int, exact bool) { return l.index().find }
 
 // labelIndex holds classes by each of the ways to call them.
 type labelIndex [4]map[string][]int

@@ -13,6 +13,7 @@ const (
 	NetworkNote    = "vggo.network" // the network, as arch's JSON description
 	PreprocessNote = "vggo.recipe"  // the name of the vision.Preprocess of its pictures
 	ClassesNote    = "vggo.classes" // the classes' names, a JSON array
+	SynsetsNote    = "vggo.synsets" // WordNet's numbers of the classes, a JSON array as long; "" where there is none
 )
 
 // described is a network that a file itself holds, and where its parameters are.

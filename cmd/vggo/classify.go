@@ -72,6 +72,8 @@ type classification struct {
 	Threads  int                 `json:"threads"`
 	Batch    int                 `json:"batch"`
 	Pictures []classifiedPicture `json:"pictures"`
+
+	LabelsGuess string `json:"labels_guess,omitempty"` // why the labels are a guess
 }
 
 type classifiedPicture struct {
@@ -108,6 +110,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
 	}
+	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -188,6 +191,9 @@ func (c *classification) writeHead(out io.Writer, classes []string) error {
 	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
 	if err == nil && c.Weights == embedded.Name {
 		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+	}
+	if err == nil && c.LabelsGuess != "" {
+		_, err = fmt.Fprintf(out, "labels: %s\n", c.LabelsGuess)
 	}
 	return err
 }

@@ -22,6 +22,7 @@ type modelFlags struct {
 	seed    uint64
 	recipe  string
 	labels  string
+	relabel bool
 	threads int
 	batch   int
 	low     bool
@@ -34,7 +35,8 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
-	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
+	f.StringVarP(&o.labels, "labels", "l", "", labelsHelp)
+	f.BoolVar(&o.relabel, "relabel", false, "take the names of --labels although the weights have others")
 	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+preprocessNames()+" (default: as the weights' training did)")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
@@ -43,6 +45,9 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 }
+
+// labelsHelp says what files of class names there are.
+const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, class_indices, imagenet_class_index, id2label) or YAML (names)"
 
 // recipeNames lists the recipes for help texts.
 func preprocessNames() string {
@@ -61,6 +66,8 @@ func (o *modelFlags) check() error {
 			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
+	case o.relabel && o.labels == "":
+		return usageError{errors.New("--relabel is for --labels, which is missing")}
 	case o.batch < 0:
 		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
 	}
@@ -80,28 +87,29 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		return nil, err
 	}
 	if o.labels != "" {
-		var err error
-		if options.Classes, err = vision.ReadLabelsFile(o.labels); err != nil {
+		labels, err := vision.ReadLabelsFile(o.labels)
+		if err != nil {
 			return nil, err
 		}
+		options.Classes, options.Synsets, options.Relabel = labels.Names, labels.Synsets, o.relabel
 	}
 	if o.random {
 		if options.Network == "" {
 			options.Network = "vgg16"
 		}
 		m, err := root.New(options.Network, options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	if o.weights == "" {
 		m, err := embedded.Open(options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	path, err := weightsPath(o.weights)
 	if err != nil {
 		return nil, err
 	}
 	m, err := root.Open(path, options)
-	return m, hintModel(err)
+	return m, hintLabels(hintModel(err), o.labels)
 }
 
 // hintModel adds the remedy to what root.Open and root.New complain of.

@@ -31,7 +31,7 @@ func Names(word string, names []string, most int, key func(string) string) []str
 		if strings.HasPrefix(k, word) { // what is cut short is as near as one slip
 			d = min(d, 1)
 		}
-		if d <= max(1, (len(k)+1)/3) {
+		if d <= max(1, (len(k)+1)/3) && (d < len(k) || d < len(word)) { // not each letter for every other
 			found = append(found, candidate{name, d})
 		}
 	}
@@ -43,22 +43,26 @@ func Names(word string, names []string, most int, key func(string) string) []str
 	return near
 }
 
-// distance is Levenshtein's: insertions, deletions and substitutions of bytes.
+// distance counts the slips from one word to the other: a byte too many, too few, another, or two that change places (Damerau and
+// Levenshtein's, each place touched once).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+			next[j+1] = min(row[j+1]+1, next[j]+1, row[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

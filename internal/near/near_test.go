@@ -13,6 +13,10 @@ func TestNames(t *testing.T) {
 		want []string
 	}{
 		{"vgg61", []string{"vgg11", "vgg16"}},
+		{"vgg1", []string{"vgg11", "vgg16"}},
+		{"ebe", []string{"bee"}},
+		{"z", []string{"zebra"}},
+		{"dgo", nil},
 		{"ankel boot", []string{"Ankle boot"}},
 		{"b", []string{"bee"}},
 		{"zerba", []string{"zebra"}},
