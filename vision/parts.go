@@ -20,6 +20,7 @@ type PartsError struct {
 	Fault   string
 	Parts   []string // folders below Path that may be meant: each can be named alone
 	Folders []string // those that would be the classes if none of them is a part; nil where they cannot be
+	Flat    bool     // the part's pictures lie in no class folders
 }
 
 func (e *PartsError) Error() string { return e.Path + ": " + e.Fault }
@@ -375,7 +376,7 @@ func (p places) choose(t tree, name string, split Split) (places, error) {
 		return p, nil
 	}
 	if flat != "" {
-		return p, &PartsError{Path: name, Fault: flat}
+		return p, &PartsError{Path: name, Fault: flat, Flat: true}
 	}
 	return p, &PartsError{Path: name, Fault: fmt.Sprintf("there is no part to %s on, only %s", split, listed(all)), Parts: all}
 }

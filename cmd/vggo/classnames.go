@@ -146,7 +146,7 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	}
 	switch {
 	case isNumber:
-		if others := slices.DeleteFunc(append(slices.Clone(found), holding...), func(i int) bool { return i == number }); len(others) > 0 {
+		if others := append(slices.Clone(found), holding...); len(others) > 0 && !slices.Contains(others, number) {
 			fmt.Fprintf(faults, "vggo: --class %s is the class's number; %q has it in its label\n", name, classes[others[0]])
 		}
 		return number, nil
@@ -157,9 +157,9 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	case len(holding) > 1:
 		return 0, severalClasses(m, name, holding)
 	case notNumber == nil && len(classes) > 0:
-		return 0, hint(fmt.Errorf("%s has no class %d: its classes are 0 to %d, and none is labelled so", m.Network.Name, number, outputs-1), "a label or a number of these")
+		return 0, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d, nor one labelled so", m.Network.Name, outputs, number)
 	case notNumber == nil:
-		return 0, hint(fmt.Errorf("%s has no class %d", m.Network.Name, number), fmt.Sprintf("its classes are 0 to %d", outputs-1))
+		return 0, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, outputs, number)
 	case len(classes) == 0:
 		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", name, m.Network.Name), fmt.Sprintf("--labels FILE, or the class's number, 0 to %d", outputs-1))
 	}

@@ -22,6 +22,8 @@ func hintData(err error, command string) error {
 	switch {
 	case parts.Parts == nil && parts.Folders != nil:
 		return hint(err, "--no-parts takes all pictures of a folder for one class, whatever lies between")
+	case parts.Parts == nil && !parts.Flat: // files of CIFAR or MNIST, of which one part is not there
+		return err
 	case parts.Parts == nil:
 		return hint(err, "put the pictures into a folder for each class; vggo classify says what a network sees in them")
 	case !isFolder:
