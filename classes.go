@@ -109,9 +109,11 @@ func ChooseLabels(own, given vision.Labels, relabel bool, network string, classe
 	case relabel || vision.AreNumbers(own.Names): // none are numbers too
 		return given, nil
 	}
-	find := own.Finder()
+	ours, theirs := own.Finder(), given.Finder() // one list may have more names for a class than the other
 	for i, name := range given.Names {
-		if found, _ := find(name); !slices.Contains(found, i) {
+		found, _ := ours(name)
+		back, _ := theirs(own.Names[i])
+		if !slices.Contains(found, i) && !slices.Contains(back, i) {
 			return own, &LabelsError{Class: i, Own: own.Names[i], Given: name}
 		}
 	}

@@ -168,6 +168,9 @@ func (d *Dataset) OneClass() error {
 	if below, _ = withoutSystem(below); pictures == 0 {
 		e.Below = below
 	}
+	if d.Part != "" {
+		return e // beside it there are the other parts
+	}
 	absolute, err := filepath.Abs(d.folder)
 	if err != nil {
 		return err

@@ -27,20 +27,25 @@ func ImageNetSynsets() []string { return strings.Fields(imageNetSynsets) }
 // withImageNet adds the WordNet numbers to ImageNet's thousand names, which differ a little from list to list: half of them
 // are enough to tell. Names that are WordNet numbers are their own.
 func (l Labels) withImageNet() Labels {
-	if l.Synsets != nil || len(l.Names) != 1000 {
+	names := l.Names
+	synsets := ImageNetSynsets()
+	if len(names) == 1001 && fold(names[0]) == "background" { // TensorFlow's
+		names, synsets = names[1:], append([]string{""}, synsets...)
+	}
+	if l.Synsets != nil || len(names) != 1000 {
 		return l
 	}
 	same := 0
 	for i, name := range ImageNetClasses() {
-		for called := range strings.SplitSeq(l.Names[i], ",") {
+		for called := range strings.SplitSeq(names[i], ",") {
 			if fold(called) == fold(name) {
 				same++
 				break
 			}
 		}
 	}
-	if same >= len(l.Names)/2 {
-		l.Synsets = ImageNetSynsets()
+	if same >= len(names)/2 {
+		l.Synsets = synsets
 	}
 	return l
 }

@@ -133,7 +133,7 @@ func (l Labels) checkTwins() error {
 		j, twice := first[name]
 		first[name] = i
 		if twice && (l.Synsets == nil || l.Synsets[i] == l.Synsets[j]) {
-			return fmt.Errorf("%q is the name of two classes, %d and %d", name, j, i)
+			return fmt.Errorf("%q is the name of two classes, %d and %d: each needs one of its own", name, j, i)
 		}
 	}
 	return nil

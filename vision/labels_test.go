@@ -45,6 +45,8 @@ func TestReadLabels(t *testing.T) {
 		{"label2id", `{"x": true, "label2id": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"class_to_idx", `{"class_to_idx": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"python", `{'a': 0, 'b': 1, 'c': 2}`, three, nil, ""},
+		{"python numbers", `{0: 'a', 1: "b's",
+ 2: 'c, d'}`, []string{"a", "b's", "c, d"}, nil, ""},
 		{"python list", `['cat', 'dog']`, catDog, nil, ""},
 		{"ultralytics", "path: ../x\ntrain: images/train\n\nnc: 3\nnames:\n  0: a\n  1: b\n  2: c\n", three, nil, ""},
 		{"ultralytics list", "nc: 2\nnames: ['cat', \"dog\"]  # two", catDog, nil, ""},
@@ -97,6 +99,9 @@ func TestImageNetTwins(t *testing.T) {
 	l, err := ReadLabels(strings.NewReader(strings.Join(names, "\n")))
 	if err != nil || !slices.Equal(l.Synsets, ImageNetSynsets()) {
 		t.Errorf("two cranes: %v", err)
+	}
+	if l, err = ReadLabels(strings.NewReader("background\n" + strings.Join(names, "\n"))); err != nil || l.Synsets[1000] != "n15075141" {
+		t.Errorf("after TensorFlow's background: %v", err)
 	}
 	for i := range names {
 		names[i] = "class " + names[(i+1)%1000] + "s"

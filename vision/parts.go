@@ -34,7 +34,7 @@ type tree interface {
 // partWords are the words that name a part.
 var partWords = map[string]Split{
 	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train, "训练": Train, "训练集": Train,
-	"val": Validation, "valid": Validation, "validation": Validation, "valset": Validation, "validset": Validation, "validationset": Validation,
+	"val": Validation, "valid": Validation, "validate": Validation, "validation": Validation, "valset": Validation, "validset": Validation, "validationset": Validation,
 	"dev": Validation, "devset": Validation, "eval": Validation, "evaluation": Validation, "验证": Validation, "验证集": Validation,
 	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test, "测试": Test, "测试集": Test,
 }

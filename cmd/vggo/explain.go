@@ -285,6 +285,9 @@ func (e *explanatory) occlusion() error {
 }
 
 func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
+	if e.model.ClassesGuess != "" {
+		fmt.Fprintf(e.faults, "vggo: labels: %s\n", e.model.ClassesGuess)
+	}
 	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
 }
 

@@ -95,7 +95,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
-	sources, err := o.sources()
+	log := serveLog(stderr)
+	sources, err := o.sources(log)
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	}
 	config := serve.Config{
 		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.maxPixels, Hosts: o.hosts,
-		Log: serveLog(stderr),
+		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
 		return usageError{fmt.Errorf("--max-body: %w", err)}
@@ -183,7 +184,7 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 }
 
 // sources are the models that the flags name.
-func (o *serveOptions) sources() ([]serve.Source, error) {
+func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
 	own := 0 // names of models; labels and recipes must be of them
@@ -224,7 +225,13 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+			m, err := flags.open(flags.batch)
+			if err == nil && m.ClassesGuess != "" {
+				log.Warn("labels: "+m.ClassesGuess, "weights", m.Origin)
+			}
+			return m, err
+		}})
 	}
 	return sources, nil
 }

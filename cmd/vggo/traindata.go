@@ -51,6 +51,9 @@ func (n *runNote) open(options *train.Options, first bool) error {
 	if part := tellData(learn).words(); part != "" {
 		n.tell("%s", part)
 	}
+	if none := unseen(learn); len(none) > 0 {
+		n.tell("no picture is of class %s: its output learns nothing but to be silent", someOf(none))
+	}
 	if n.Classes != nil {
 		if learn, err = n.matching(learn, n.Data, n.Classes); err != nil {
 			return err
@@ -122,7 +125,7 @@ func (n *runNote) matching(d *vision.Dataset, path string, classes []string) (*v
 	found, err := vision.MatchClasses(d, vision.Labels{Names: classes}, len(classes))
 	var fault *vision.ClassesError
 	if err == nil && found.Guessed {
-		fault = &vision.ClassesError{Fault: fmt.Sprintf("its classes are called %s, those to learn %s", first(d.Classes), first(classes))}
+		fault = &vision.ClassesError{Fault: fmt.Sprintf("its classes are called %s, those to learn %s", someOf(d.Classes), someOf(classes))}
 		err = fault
 	}
 	if errors.As(err, &fault) {
@@ -141,8 +144,22 @@ func (n *runNote) matching(d *vision.Dataset, path string, classes []string) (*v
 	return d.Renumber(found.Of, classes), nil
 }
 
-// first are a few names for a message.
-func first(names []string) string {
+// unseen are the classes of a data set that has no picture of them, such as number 0 of files that count from 1.
+func unseen(d *vision.Dataset) (names []string) {
+	seen := make([]bool, len(d.Classes))
+	for i := range d.Len() {
+		seen[d.Label(i)] = true
+	}
+	for class, name := range d.Classes {
+		if !seen[class] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// someOf is a few names for a message.
+func someOf(names []string) string {
 	const few = 5
 	if len(names) > few {
 		return strings.Join(names[:few], ", ") + ", …"
@@ -164,13 +181,13 @@ func (n *runNote) startClasses(file *weights.File, options *train.Options) (anew
 	found, err := vision.MatchClasses(learn, own, len(own.Names))
 	var fault *vision.ClassesError
 	if errors.As(err, &fault) {
-		n.tell("the last layer is made anew: %s was trained for other classes, %s", n.From, first(own.Names))
+		n.tell("the last layer is made anew: %s was trained for other classes, %s", n.From, someOf(own.Names))
 		return true, nil
 	}
 	if err != nil || found.Guessed {
 		return false, err
 	}
-	n.tell("classes in the order of %s, whose last layer goes on: %s", n.From, first(own.Names))
+	n.tell("classes in the order of %s, whose last layer goes on: %s", n.From, someOf(own.Names))
 	n.Classes, options.Classes = own.Names, own.Names
 	options.Train = learn.Renumber(found.Of, own.Names)
 	for _, set := range []*train.Dataset{&options.Validation, &options.Test} {
