@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -242,7 +243,7 @@ func openZip(path string, split Split) (*Dataset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
 		}
-		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32, int64(min(file.UncompressedSize64, maxArchive+1))}
+		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32, int64(min(file.UncompressedSize64, math.MaxInt64))}
 	}
 	d, err := a.dataset(path, split, func(name string) (io.Reader, error) { return at[name].read() })
 	return d, inArchive(path, err)
@@ -268,6 +269,9 @@ func gunzip(r io.Reader) (io.Reader, error) {
 
 // read unpacks the file, checked against its sum.
 func (z *zipped) read() (io.Reader, error) {
+	if z.size > defaultBytes {
+		return nil, fmt.Errorf("a picture of more than %d bytes", defaultBytes)
+	}
 	file, err := os.Open(z.path)
 	if err != nil {
 		return nil, err
@@ -285,7 +289,7 @@ func (z *zipped) read() (io.Reader, error) {
 	if _, err := io.Copy(&content, io.LimitReader(in, z.size+1)); err != nil {
 		return nil, fmt.Errorf("zip: %w", err)
 	}
-	if int64(content.Len()) != z.size || z.size > maxArchive || crc32.ChecksumIEEE(content.Bytes()) != z.sum {
+	if int64(content.Len()) != z.size || crc32.ChecksumIEEE(content.Bytes()) != z.sum {
 		return nil, errors.New("zip: damaged: its size or checksum is another")
 	}
 	return &content, nil

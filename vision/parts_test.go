@@ -207,6 +207,12 @@ func TestZipRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q and the path", c.what, err, c.want)
 		}
 	}
+	bomb := filepath.Join(plant(t, map[string][]byte{"x.zip": zipOf(t, map[string][]byte{"cat/1.png": make([]byte, defaultBytes+1)})}), "x.zip")
+	if d, err := OpenDataset(bomb, Test); err != nil {
+		t.Error(err)
+	} else if _, err := d.Picture(0); err == nil || !strings.Contains(err.Error(), "a picture of more than 134217728 bytes") {
+		t.Errorf("a bomb: %v", err)
+	}
 	d, err := OpenDataset(filepath.Join(plant(t, map[string][]byte{"x.zip": damaged}), "x.zip"), Test)
 	if err != nil {
 		t.Fatal(err)
