@@ -108,20 +108,33 @@ func OpenDataset(path string, split Split) (*Dataset, error) {
 	return d, nil
 }
 
+// openFolder looks for the files of CIFAR and MNIST, in folders within each other as their archives and torchvision make them
+// (MNIST/raw), and else for class folders.
 func openFolder(dir string, split Split) (*Dataset, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, e := range entries {
-		files = append(files, e.Name())
-	}
-	if parts := cifarFiles(dir, files); parts != nil {
-		return openCIFARPart(dir, parts, split)
-	}
-	if slices.ContainsFunc(files, isIDXImages) {
-		return openIDXPart(dir, files, split)
+	at := dir
+	for range maxWrappers {
+		entries, err := os.ReadDir(at)
+		if err != nil {
+			return nil, err
+		}
+		var files []string
+		for _, e := range entries {
+			files = append(files, e.Name())
+		}
+		if parts := cifarFiles(at, files); parts != nil {
+			return openCIFARPart(at, parts, split)
+		}
+		if slices.ContainsFunc(files, isIDXImages) {
+			return openIDXPart(at, files, split)
+		}
+		folders, pictures, err := folderTree(at).look("")
+		if err != nil {
+			return nil, err
+		}
+		if folders, _ = withoutSystem(folders); len(folders) != 1 || pictures > 0 {
+			break
+		}
+		at = filepath.Join(at, folders[0])
 	}
 	return openClassFolders(dir, split)
 }

@@ -107,7 +107,7 @@ func openIDXPart(dir string, files []string, split Split) (*Dataset, error) {
 	var parts []Part
 	var images []string
 	for _, name := range files {
-		if !isIDXImages(name) {
+		if plain, zipped := strings.CutSuffix(name, ".gz"); !isIDXImages(name) || zipped && slices.Contains(files, plain) { // torchvision leaves both
 			continue
 		}
 		of, named := idxPart(name)

@@ -188,15 +188,18 @@ func withoutSystem(folders []string) (data, system []string) {
 func partsAmong(t tree, dir string, folders []string) (p places, err error) {
 	var others []string
 	kinds := map[Split]bool{}
+	beside := map[string]map[Split]bool{} // kinds of parts by what else their names say
+	for _, name := range folders {
+		if split, rest, ok := partOf(name); ok {
+			if beside[rest] == nil {
+				beside[rest] = map[Split]bool{}
+			}
+			beside[rest][split] = true
+		}
+	}
 	for _, name := range folders {
 		split, rest, ok := partOf(name)
-		if ok && rest != "" { // "seg_train" is one beside "seg_test"
-			ok = slices.ContainsFunc(folders, func(other string) bool {
-				of, same, isPart := partOf(other)
-				return isPart && of != split && same == rest
-			})
-		}
-		if !ok {
+		if !ok || rest != "" && len(beside[rest]) < 2 { // "seg_train" is one beside "seg_test"
 			others = append(others, name)
 			continue
 		}

@@ -228,6 +228,25 @@ func TestZipRefuses(t *testing.T) {
 	}
 }
 
+// TestTorchvisionFolders: MNIST lies two folders down, packed and unpacked, and CIFAR one.
+func TestTorchvisionFolders(t *testing.T) {
+	labels := []byte{0, 0, 8, 1, 0, 0, 0, 2, 1, 3}
+	files := map[string][]byte{}
+	for _, part := range []string{"train-", "t10k-"} {
+		images, labelled := "x/MNIST/raw/"+part+"images-idx3-ubyte", "x/MNIST/raw/"+part+"labels-idx1-ubyte"
+		files[images], files[labelled] = twoImages, labels
+		files[images+".gz"], files[labelled+".gz"] = gzipped(t, twoImages), gzipped(t, labels)
+	}
+	files["y/cifar-10-batches-bin/test_batch.bin"] = cifarFile(cifar10)
+	dir := plant(t, files)
+	if d, err := OpenDataset(filepath.Join(dir, "x"), Test); err != nil || d.Len() != 2 || d.Part != "t10k-images-idx3-ubyte" || len(d.Parts) != 2 {
+		t.Errorf("MNIST: %+v (%v)", d, err)
+	}
+	if d, err := OpenDataset(filepath.Join(dir, "y"), Test); err != nil || d.Len() != 3 || d.Part != "test_batch.bin" {
+		t.Errorf("CIFAR: %+v (%v)", d, err)
+	}
+}
+
 // TestIDXParts: names before the part's, as EMNIST's, do not hide it.
 func TestIDXParts(t *testing.T) {
 	labels := []byte{0, 0, 8, 1, 0, 0, 0, 2, 1, 3}

@@ -114,7 +114,10 @@ func (n *runNote) other(path string, split vision.Split, learn *vision.Dataset) 
 	if err != nil {
 		return nil, hintData(err, "train")
 	}
-	if d.Why != "" {
+	switch {
+	case path != n.Data && d.Part != "":
+		n.tell("%s: part: %s", path, d.Part)
+	case d.Why != "":
 		n.tell("%s: %s: %s is taken", path, d.Why, d.Part)
 	}
 	return n.matching(d, path, learn.Classes)
