@@ -75,7 +75,7 @@ func TestClassesGuess(t *testing.T) {
 	path := t.TempDir() + "/w.safetensors"
 	open := func(notes map[string]string, options vggo.Options) *vggo.Model {
 		t.Helper()
-		notes[weights.NetworkNote], notes[weights.PreprocessNote] = description.String(), "imagenet"
+		notes[weights.NetworkNote], notes[weights.RecipeNote] = description.String(), "imagenet"
 		if err := weights.Write(path, tensors, notes); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +23,11 @@ import (
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
 	Network    *arch.Network
-	Input      arch.Shape        // of one image
-	Preprocess vision.Preprocess // how a picture becomes the network's input
-	Classes    []string          // a name for each class; nil where nothing tells them
-	Origin     string            // the file of weights, or "random weights, seed 1"
-	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Input      arch.Shape  // of one image
+	Preprocess Preparation // how a picture becomes the network's input, and how that is known
+	Classes    []string    // a name for each class; nil where nothing tells them
+	Origin     string      // the file of weights, or "random weights, seed 1"
+	Family     string      // whose names the file uses: "torchvision", "Keras" …; empty for random weights
 
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
@@ -53,10 +54,10 @@ const beginningPlans = 2
 type Options struct {
 	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
 	Network    string
-	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
-	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
-	Seed       uint64   // of New's random weights
-	Threads    int      // 0: one for each processor that Go may use
+	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
+	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed       uint64                 // of New's random weights
+	Threads    int                    // 0: one for each processor that Go may use
 	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
 	// of a single image, whose roundings differ.
 	Batch  int
@@ -124,10 +125,11 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
-	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
 		return nil, err
 	}
-	return m, m.nameClasses(options, file, matched.Preprocess == "imagenet" || matched.Preprocess == "caffe")
+	name, _, _ := strings.Cut(m.Preprocess.Name, "-")
+	return m, m.nameClasses(options, file, name == "imagenet" || name == "caffe")
 }
 
 // New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
@@ -144,7 +146,7 @@ func New(network string, options Options) (*Model, error) {
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
 		return nil, err
 	}
 	return m, m.nameClasses(options, nil, false)
@@ -155,20 +157,6 @@ func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, err
 		return told()
 	}
 	return arch.Open(o.Network)
-}
-
-// preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.
-func (o Options) preprocess(told string, input arch.Shape) (vision.Preprocess, error) {
-	if o.Preprocess != "" {
-		return vision.PreprocessByName(o.Preprocess, input.W, input.H, input.C)
-	}
-	if told == "" || told != "unit" && input.C == 1 {
-		told = "imagenet"
-		if input.C == 1 {
-			told = "unit"
-		}
-	}
-	return vision.PreprocessByName(told, input.W, input.H, input.C)
 }
 
 // newModel is a Model without values in its parameters.

@@ -279,12 +279,12 @@ func alike(a, b []string) bool {
 }
 
 // Folders that hold the same folders may be parts whose names are not known; more than so many are rather classes.
-const maxParts = 10
+const mostParts = 10
 
 // sameBelow is an error where all folders hold the same folders, and it cannot be told whether those above or those below are the
 // classes.
 func sameBelow(t tree, name, dir string, folders []string) error {
-	if len(folders) < 2 || len(folders) > maxParts {
+	if len(folders) < 2 || len(folders) > mostParts {
 		return nil
 	}
 	var first []string

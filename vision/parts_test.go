@@ -44,8 +44,8 @@ func zipOf(t testing.TB, files map[string][]byte) []byte {
 	})
 }
 
-// TestParts: which part is taken to learn from and to test on, of folders, tar and zip archives.
-func TestParts(t *testing.T) {
+// TestDatasetParts: which part is taken to learn from and to test on, of folders, tar and zip archives.
+func TestDatasetParts(t *testing.T) {
 	for _, c := range []struct {
 		files       string
 		train, test string // the part taken; "!…" an error that says so, "" no parts

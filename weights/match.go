@@ -11,7 +11,7 @@ import (
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
 	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
-	Preprocess string // the name of the vision.Preprocess that its pictures were prepared by; empty where nothing tells
+	Preprocess string // the name of the vision.Preprocess that the family's pictures come by; empty where its names tell nothing
 
 	file   *File
 	source map[string]source
@@ -81,11 +81,7 @@ func Match(f *File, placed []arch.Placed) (*Matched, error) {
 	for _, n := range candidates {
 		found, fault := compare(f, placed, n)
 		if fault == nil {
-			m := &Matched{Family: n.family, Preprocess: n.preprocess, file: f, source: n.source}
-			if note := f.Metadata[PreprocessNote]; note != "" {
-				m.Preprocess = note
-			}
-			return m, nil
+			return &Matched{Family: n.family, Preprocess: n.preprocess, file: f, source: n.source}, nil
 		}
 		if found > most {
 			best, most = fault, found

@@ -86,7 +86,7 @@ func TestEvalMatches(t *testing.T) {
 		{"set --match number", "", "", `the data's class "a" is no number hint: `},
 		{"set --train --no-parts", "", "", "--train and --no-parts exclude each other"},
 	} {
-		args := append([]string{"eval", "--random-weights", "--recipe", "unit"}, strings.Fields(c.args)...)
+		args := append([]string{"eval", "--random-weights", "--preprocess", "unit"}, strings.Fields(c.args)...)
 		if !slices.Contains(args, "-m") {
 			args = append(args, "-m", "16x16x3:3/3")
 		}
@@ -282,7 +282,7 @@ func TestReportedData(t *testing.T) {
 	}
 	t.Chdir(filepath.Join(data, "reports"))
 	out := t.TempDir()
-	const colour = " --model 16x16x3:3/3 --recipe unit -w data/colour3.pth"
+	const colour = " --model 16x16x3:3/3 --preprocess unit -w data/colour3.pth"
 	for _, c := range []struct {
 		args string
 		code int

@@ -20,13 +20,13 @@ type modelFlags struct {
 	weights string
 	random  bool
 	seed    uint64
-	recipe  string
 	labels  string
 	relabel bool
 	threads int
 	batch   int
 	low     bool
 	planFlags
+	preprocessFlags
 }
 
 func (o *modelFlags) add(cmd *cobra.Command) {
@@ -37,26 +37,18 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", labelsHelp)
 	f.BoolVar(&o.relabel, "relabel", false, "take the names of --labels although the weights have others")
-	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+preprocessNames()+" (default: as the weights' training did)")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
 	o.planFlags.add(f)
+	o.preprocessFlags.add(f)
+	addAlias(cmd)
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 }
 
 // labelsHelp says what files of class names there are.
 const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, class_indices, imagenet_class_index, id2label) or YAML (names)"
-
-// recipeNames lists the recipes for help texts.
-func preprocessNames() string {
-	var names []string
-	for name := range vision.Preprocesses() {
-		names = append(names, name)
-	}
-	return strings.Join(names, ", ")
-}
 
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
@@ -79,11 +71,15 @@ const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: o.model, Preprocess: o.recipe, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
+	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
+		return nil, err
+	}
+	var err error
+	if options.Preprocess, err = o.parts(); err != nil {
 		return nil, err
 	}
 	if o.labels != "" {

@@ -27,8 +27,9 @@ import (
 
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
-	models, weights, labels, recipes []string // [NAME=]VALUE
-	each                             modelFlags
+	models, weights, labels []string   // [NAME=]VALUE
+	prepared                [][]string // likewise, of each of the preprocessFlags
+	each                    modelFlags
 
 	addr      string
 	debugAddr string
@@ -59,7 +60,7 @@ put what has them in front of it. Called by a name other than localhost it wants
 
 Without --weights it serves the embedded network, which knows CIFAR-10's ten classes.
 Several models have names: --weights big=vgg16.safetensors --weights small=tiny.onnx.
---model, --labels and --recipe then name theirs likewise.`,
+--model, --labels, --preprocess and its parts then name theirs likewise.`,
 		Example: `  vggo serve
   vggo serve --weights vgg16
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
@@ -75,7 +76,12 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any form that vggo classify takes")
 	f.BoolVar(&o.each.relabel, "relabel", false, "take the names of --labels although the weights have others")
-	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+preprocessNames()+" (default: as the weights' training did)")
+	flags := o.each.preprocessFlags.list()
+	o.prepared = make([][]string, len(flags))
+	for i, each := range flags {
+		f.StringArrayVar(&o.prepared[i], each.name, nil, "[NAME=]VALUE: "+each.help)
+	}
+	addAlias(cmd)
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -187,11 +193,16 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
-	own := 0 // names of models; labels and recipes must be of them
-	for _, f := range []struct {
+	own := 0 // names of models; all else must be of them
+	type flag struct {
 		name   string
 		values []string
-	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}} {
+	}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}}
+	for i, each := range o.each.preprocessFlags.list() {
+		all = append(all, flag{each.name, o.prepared[i]})
+	}
+	for _, f := range all {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
 			return nil, err
@@ -204,7 +215,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels or --recipe is for a model %q that neither --weights nor --model names", names[own])}
+		return nil, usageError{fmt.Errorf("--labels or --preprocess is for a model %q that neither --weights nor --model names", names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
@@ -218,7 +229,10 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	for _, name := range names {
 		flags := o.each
 		flags.seed = 1
-		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		flags.model, flags.weights, flags.labels = values["model"][name], values["weights"][name], values["labels"][name]
+		for _, each := range flags.preprocessFlags.list() {
+			*each.value = values[each.name][name]
+		}
 		if err := flags.check(); err != nil {
 			if name != "" {
 				err = fmt.Errorf("%s: %w", name, err)
