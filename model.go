@@ -3,7 +3,6 @@ package vggo
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -33,6 +32,9 @@ type Model struct {
 	Guess      bool           // the file's names say nothing: parameters were found by their order and shapes
 	Part       string         // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
 	Others     []weights.Part // that were not
+
+	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
+	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
@@ -74,6 +76,11 @@ type Options struct {
 	// Until is the last layer whose output will be asked for. Where the file lacks layers behind it, as weights without a classifier do,
 	// the Model's Network ends there. Empty: the file must have all.
 	Until string
+
+	Synsets []string // WordNet's numbers of Classes, if they are known
+	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes are a
+	// *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
+	Relabel bool
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
@@ -138,16 +145,8 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
 		return nil, err
 	}
-	m.Classes = options.Classes
-	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
-		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
-		}
-	}
-	if name, _, _ := strings.Cut(m.Preprocess.Name, "-"); m.Classes == nil && m.classes() == 1000 && (name == "imagenet" || name == "caffe") {
-		m.Classes = vision.ImageNetClasses()
-	}
-	return m, m.checkClasses()
+	name, _, _ := strings.Cut(m.Preprocess.Name, "-")
+	return m, m.nameClasses(options, file, name == "imagenet" || name == "caffe")
 }
 
 // begins is a network up to a layer where a file has just that of it, else nil.
@@ -190,11 +189,10 @@ func New(network string, options Options) (*Model, error) {
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	m.Classes = options.Classes
 	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
 		return nil, err
 	}
-	return m, m.checkClasses()
+	return m, m.nameClasses(options, nil, false)
 }
 
 func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
@@ -314,16 +312,6 @@ func (m *Model) classes() int {
 		return 0
 	}
 	return placed[len(placed)-1].Out.C
-}
-
-func (m *Model) checkClasses() error {
-	if m.lacks != nil {
-		m.Classes = nil // of a head that is not there
-	}
-	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
 }
 
 // Close lets the file of weights go. No method may run or be called after it.

@@ -62,6 +62,9 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 			}
 			for _, like := range likes {
 				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
+				if s.w == "_W" && like.preprocess != "" {
+					n.preprocess = "caffe-rgb" // vgg16_weights.npz: its first layer was turned (cs.toronto.edu/~frossard/post/vgg16)
+				}
 				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
 				if like.family == "PyTorch" {
 					conv, linear = layout{}, layout{}

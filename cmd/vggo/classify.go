@@ -76,6 +76,8 @@ type classification struct {
 	Threads    int                  `json:"threads"`
 	Batch      int                  `json:"batch"`
 	Pictures   []classifiedPicture  `json:"pictures"`
+
+	LabelsGuess string `json:"labels_guess,omitempty"` // why the labels are a guess
 }
 
 type classifiedPicture struct {
@@ -114,6 +116,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
 	}
+	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -194,6 +197,9 @@ func (c *classification) writeHead(out io.Writer, prepared root.Preparation, cla
 	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(prepared))
 	if err == nil && c.Weights == embedded.Name {
 		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+	}
+	if err == nil && c.LabelsGuess != "" {
+		_, err = fmt.Fprintf(out, "labels: %s\n", c.LabelsGuess)
 	}
 	return err
 }

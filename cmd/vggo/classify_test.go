@@ -223,7 +223,7 @@ func TestClassifyRefuses(t *testing.T) {
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
 		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1, "another network's weights: it has encoder.weight", "--model must name"},
-		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", ""},
+		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", "one name for each class"},
 		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "answers NaN", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

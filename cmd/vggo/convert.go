@@ -23,6 +23,8 @@ type convertOptions struct {
 	labels string
 	part   string
 	preprocessFlags
+
+	relabel bool
 }
 
 func newConvertCommand() *cobra.Command {
@@ -50,7 +52,8 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
+	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form that vggo classify takes")
+	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
 	f.StringVar(&o.part, "weights-part", "", partUsage)
@@ -131,21 +134,32 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 		}
 		notes[weights.PreprocessNote] = string(told)
 	}
+	own, err := root.NotedLabels(file)
+	if err != nil {
+		return nil, err
+	}
+	var given vision.Labels
 	if o.labels != "" {
-		labels, err := vision.ReadLabelsFile(o.labels)
+		if given, err = vision.ReadLabelsFile(o.labels); err != nil {
+			return nil, err
+		}
+	}
+	labels, err := root.ChooseLabels(own, given, o.relabel, net.Name, classes)
+	if other, ok := err.(*root.LabelsError); ok {
+		other.File = file.Path
+	}
+	if err != nil {
+		return nil, hintLabels(err, o.labels)
+	}
+	for note, list := range map[string][]string{weights.ClassesNote: labels.Names, weights.SynsetsNote: labels.Synsets} {
+		if list == nil {
+			continue
+		}
+		text, err := json.Marshal(list)
 		if err != nil {
 			return nil, err
 		}
-		if len(labels) != classes {
-			return nil, fmt.Errorf("%s: %d names for the %d classes of %s", o.labels, len(labels), classes, net.Name)
-		}
-		text, err := json.Marshal(labels)
-		if err != nil {
-			return nil, err
-		}
-		notes[weights.ClassesNote] = string(text)
-	} else if classes := file.Metadata[weights.ClassesNote]; classes != "" {
-		notes[weights.ClassesNote] = classes
+		notes[note] = string(text)
 	}
 	return notes, nil
 }

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,7 +89,7 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	f := cmd.Flags()
 	f.StringVar(&o.method, "method", names[0], "what to draw, one `of` "+strings.Join(names, ", "))
 	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, the first)")
-	f.StringVar(&o.class, "class", "", "`class` to explain, by number or label (default: the most probable one)")
+	f.StringVar(&o.class, "class", "", "`class` to explain, by label or number; a label comes first (default: the most probable one)")
 	f.Float64Var(&o.opacity, "opacity", 0.6, "of the heat over the picture, 0 to 1")
 	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input (default: a seventh of it)")
 	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
@@ -233,44 +232,12 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 	return layer, placed[len(placed)-1].Out, nil
 }
 
-// chooseClass is --class as a number, -1 for the most probable one. A label may be cut short as long as one alone holds it.
+// chooseClass is --class as a number, -1 for the most probable one.
 func (e *explanatory) chooseClass() (int, error) {
 	if e.class == "" {
 		return -1, nil
 	}
-	if n, err := strconv.Atoi(e.class); err == nil {
-		if n < 0 {
-			return 0, usageError{fmt.Errorf("--class must be at least 0, not %d", n)}
-		}
-		return n, nil
-	}
-	if e.model.Classes == nil {
-		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", e.class, e.model.Network.Name), "--labels FILE, or the class's number")
-	}
-	var near []int
-	for i, label := range e.model.Classes {
-		if strings.EqualFold(label, e.class) {
-			return i, nil
-		}
-		if strings.Contains(strings.ToLower(label), strings.ToLower(e.class)) {
-			near = append(near, i)
-		}
-	}
-	switch len(near) {
-	case 0:
-		return 0, hint(fmt.Errorf("%s has no class %q", e.model.Network.Name, e.class), "a number counts too; vggo classify --top lists classes")
-	case 1:
-		return near[0], nil
-	}
-	const named = 5
-	var which []string
-	for _, i := range near[:min(len(near), named)] {
-		which = append(which, fmt.Sprintf("%d %s", i, e.model.Classes[i]))
-	}
-	if len(near) > named {
-		which = append(which, "…")
-	}
-	return 0, hint(fmt.Errorf("%d classes of %s have %q in their names", len(near), e.model.Network.Name, e.class), "one of "+strings.Join(which, ", "))
+	return chooseClass(e.model, e.class, e.faults)
 }
 
 func classWords(c root.Class) string {
@@ -328,6 +295,9 @@ func (e *explanatory) occlusion() error {
 }
 
 func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
+	if e.model.ClassesGuess != "" {
+		fmt.Fprintf(e.faults, "vggo: labels: %s\n", e.model.ClassesGuess)
+	}
 	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
 }
 

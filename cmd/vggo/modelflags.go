@@ -23,6 +23,7 @@ type modelFlags struct {
 	random  bool
 	seed    uint64
 	labels  string
+	relabel bool
 	threads int
 	batch   int
 	low     bool
@@ -38,7 +39,8 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
-	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
+	f.StringVarP(&o.labels, "labels", "l", "", labelsHelp)
+	f.BoolVar(&o.relabel, "relabel", false, "take the names of --labels although the weights have others")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
@@ -50,6 +52,9 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 }
 
+// labelsHelp says what files of class names there are.
+const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, class_indices, imagenet_class_index, id2label) or YAML (names)"
+
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
 	switch {
@@ -60,6 +65,8 @@ func (o *modelFlags) check() error {
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.part != "" && o.weights == "":
 		return usageError{errors.New("--weights-part is of a file that --weights names, which is missing")}
+	case o.relabel && o.labels == "":
+		return usageError{errors.New("--relabel is for --labels, which is missing")}
 	case o.batch < 0:
 		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
 	}
@@ -86,27 +93,29 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		return nil, err
 	}
 	if o.labels != "" {
-		if options.Classes, err = vision.ReadLabelsFile(o.labels); err != nil {
+		labels, err := vision.ReadLabelsFile(o.labels)
+		if err != nil {
 			return nil, err
 		}
+		options.Classes, options.Synsets, options.Relabel = labels.Names, labels.Synsets, o.relabel
 	}
 	if o.random {
 		if options.Network == "" {
 			options.Network = "vgg16"
 		}
 		m, err := root.New(options.Network, options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	if o.weights == "" {
 		m, err := embedded.Open(options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	path, err := weightsPath(o.weights)
 	if err != nil {
 		return nil, err
 	}
 	m, err := root.Open(path, options)
-	return m, hintModel(err)
+	return m, hintLabels(hintModel(err), o.labels)
 }
 
 // hintModel adds the remedy to what root.Open and root.New complain of.

@@ -74,7 +74,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
+	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any form that vggo classify takes")
+	f.BoolVar(&o.each.relabel, "relabel", false, "take the names of --labels although the weights have others")
 	flags := o.each.preprocessFlags.list()
 	o.prepared = make([][]string, len(flags))
 	for i, each := range flags {
@@ -244,6 +245,9 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			m, err := flags.open(flags.batch)
 			if err == nil {
 				logWeights(log, m, flags.part)
+				if m.ClassesGuess != "" {
+					log.Warn("labels: "+m.ClassesGuess, "weights", m.Origin)
+				}
 			}
 			return m, err
 		}})
