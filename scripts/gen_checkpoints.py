@@ -106,6 +106,7 @@ def pytorch():
     save("average-first", {"state_dict_ema": zeros, "state_dict": plain})
     save("average-flat", {**prefixed("ema.module.", zeros), "ema.n_averaged": torch.tensor(4), **prefixed("model.")})
     save("shadow", {"model": plain, "ema": {"decay": .9, "num_updates": 3, "shadow_params": list(zeros.values()), "collected_params": []}})
+    save("callback", {"state_dict": prefixed("net."), "callbacks": {"EMA": {"ema_state_dict": prefixed("net.", zeros), "steps": 3}}})
     save("best", {"best_state_dict": zeros, "state_dict": plain})
     save("teacher", {"teacher": zeros, "student": plain})
     save("ensemble", {"models": [plain, zeros]})
@@ -175,5 +176,6 @@ def others():
 
 os.makedirs(OUT, exist_ok=True)
 torch.manual_seed(1)
+np.random.seed(1)
 pytorch()
 others()

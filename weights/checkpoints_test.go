@@ -90,6 +90,7 @@ func TestCheckpoints(t *testing.T) {
 		{file: "average-flat.pth", family: "torchvision", part: "model", others: []string{"ema"}},
 		{file: "average.safetensors", family: "torchvision", part: "model", others: []string{"model_ema"}},
 		{file: "shadow.pth", family: "torchvision", part: "model", others: []string{"ema.shadow_params"}},
+		{file: "callback.pth", family: "torchvision", part: "state_dict", others: []string{"callbacks.EMA.ema_state_dict"}},
 		{file: "best.pth", family: "torchvision", part: "state_dict", others: []string{"best_state_dict"}},
 		{file: "teacher.pth", family: "torchvision", part: "student", others: []string{"teacher"}},
 		{file: "ensemble.pth", family: "torchvision", part: "models.0", others: []string{"models.1"}},
@@ -179,6 +180,67 @@ func TestCheckpoints(t *testing.T) {
 	paths, err := filepath.Glob("testdata/checkpoints/*")
 	if err != nil || len(paths) != len(tested) {
 		t.Errorf("%d files, %d of them are tested (%v)", len(paths), len(tested), err)
+	}
+}
+
+// TestRebuild reads tensors as newer PyTorch, TPUs and tensors with attributes write them. Each is of the values 1, 2, 3.
+func TestRebuild(t *testing.T) {
+	storage := func(class, count string) string {
+		return "(X\x07\x00\x00\x00storagectorch\n" + class + "\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + count + "tQ"
+	}
+	values := []byte("\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40")
+	half := []byte("\x00\x3c\x00\x40\x00\x42")
+	const view = "K\x00K\x03\x85K\x01\x85"
+	for _, c := range []struct {
+		name, call string
+		values     []byte
+		reason     string
+	}{
+		{"untyped", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view + "\x89Nctorch\nfloat32\ntR", values, ""},
+		{"untyped half", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x06") + view + "\x89Nctorch\nfloat16\ntR", half, ""},
+		{"untyped, beyond", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x08") + view + "\x89Nctorch\nfloat32\ntR", values[:8], "in a storage of 2 values"},
+		{"untyped of no type", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view + "\x89Nctorch\nload\ntR", values, "a tensor of type torch.load"},
+		{"with attributes", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch.nn.parameter\nParameter\n(" + storage("FloatStorage", "K\x03") + view + "\x89Nt}tR", values, ""},
+		{"made by another", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nload\nctorch.nn.parameter\nParameter\n(K\x01t}tR", values, "a tensor made by torch.load"},
+		{"a parameter", "ctorch._utils\n_rebuild_parameter\n(ctorch._utils\n_rebuild_tensor_v2\n(" + storage("FloatStorage", "K\x03") + view + "\x89NtR\x88}tR", values, ""},
+		{"of a device that NumPy saves", "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR" +
+			"(K\x01K\x03\x85cnumpy\ndtype\n(U\x02f4\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x0c" + string(values) + "tbNNtR", nil, ""},
+	} {
+		members := []string{"x/data.pkl", "\x80\x02}X\x01\x00\x00\x00a" + c.call + "s.", "x/data/0", string(c.values)}
+		f, err := Read(c.name, zipOf(t, 0, members...))
+		if c.reason != "" {
+			if err == nil || !strings.Contains(err.Error(), c.reason) {
+				t.Errorf("%s: %v, want %q", c.name, err, c.reason)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got, err := f.Tensor("a"); err != nil || !slices.Equal(got.Data, []float32{1, 2, 3}) {
+			t.Errorf("%s: %v (%v)", c.name, got.Data, err)
+		}
+	}
+}
+
+// TestPython2Arrays reads dicts of arrays that Python 2 pickled in 2016: networks of facenet's, by caffe-tensorflow.
+func TestPython2Arrays(t *testing.T) {
+	root := os.Getenv("VGGO_TESTDATA")
+	if root == "" {
+		t.Skip("VGGO_TESTDATA is not set: no arrays of Python 2's are read")
+	}
+	for file, want := range map[string]map[string][]int{
+		"det1.npy": {"conv1.weights": {3, 3, 3, 10}, "conv1.biases": {10}, "PReLU1.alpha": {10}, "conv4-2.weights": {1, 1, 32, 4}},
+		"det3.npy": {"conv5.weights": {1152, 256}, "conv6-3.biases": {10}, "prelu5.alpha": {256}},
+	} {
+		f := open(t, filepath.Join(root, "formats/real/npy", file))
+		for name, shape := range want {
+			got, err := f.Tensor(name)
+			if err != nil || !slices.Equal(got.Shape, shape) || len(got.Data) != product(shape) {
+				t.Errorf("%s: %s is %v, want %v (%v)", file, name, got.Shape, shape, err)
+			}
+		}
 	}
 }
 

@@ -202,7 +202,7 @@ type found struct {
 // of whole networks' weights, the usual first; and of averaged ones, which come last.
 var (
 	moduleKeys    = regexp.MustCompile(`(?i)^(features?|classif\w*|heads?|fc\w*|pre_?logits|avgpool|(conv|block|layers?|stage|linear|norm|bn)[\w-]*|stem|\d+)$`)
-	auxiliaryKeys = regexp.MustCompile(`(?i)optim|sched|scaler|callbacks|^amp$|^loops$|rng`)
+	auxiliaryKeys = regexp.MustCompile(`(?i)optim|sched|scaler|^amp$|^loops$|rng`)
 	networkKeys   = []string{"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "generator", "online", "student"}
 	averagedKeys  = regexp.MustCompile(`(?i)(^|[^a-z])(ema|avg|averaged?|swa|shadow|polyak|teacher|target|slow|moving)([^a-z]|$)|EMA`)
 )

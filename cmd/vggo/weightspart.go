@@ -96,7 +96,7 @@ func hintPart(err error) (error, bool) {
 	case errors.As(err, &fit) && fit.Classes > 0:
 		return hint(err, fmt.Sprintf("the file is of %d classes, and so must --model be", fit.Classes)), true
 	case errors.As(err, &fit) && fit.Family != "" && len(fit.Extra)+len(fit.Misshapen) == 0:
-		return hint(err, "weights without a classifier do for vggo features --layer and vggo train --take 'conv*'; else --model must name the network that they were trained for"), true
+		return hint(err, "weights without a classifier do for vggo features --layer, vggo explain --method maps --layer and vggo train --take 'conv*'; else --model must name the network that they were trained for"), true
 	}
 	return err, false
 }
