@@ -62,8 +62,8 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 			}
 			for _, like := range likes {
 				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
-				if s.w == "_W" && like.preprocess != "" {
-					n.preprocess = "caffe-rgb" // vgg16_weights.npz: its first layer was turned (cs.toronto.edu/~frossard/post/vgg16)
+				if (s.w == "_W" || strings.HasPrefix(s.w, "/weights")) && like.preprocess != "" {
+					n.preprocess = "caffe-rgb" // Frossard and TF-slim turned the first layer (cs.toronto.edu/~frossard/post/vgg16; slim/nets/vgg.py)
 				}
 				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
 				if like.family == "PyTorch" {
