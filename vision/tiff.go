@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"bytes"
 	"compress/zlib"
 	"errors"
 	"fmt"
@@ -71,12 +72,13 @@ type tiffPicture struct {
 
 func tiffSize(file []byte) (image.Config, error) {
 	tags := tiffDirectory(file)
+	const canon = "II*\x00\x10\x00\x00\x00CR\x02\x00" // whose first picture is a preview in JPEG
+	if isRaw(tags) || bytes.HasPrefix(file, []byte(canon)) {
+		return image.Config{}, rawFile()
+	}
 	w, h := tags[tagWidth].first(), tags[tagHeight].first()
 	if len(tags) == 0 {
 		return image.Config{}, io.ErrUnexpectedEOF
-	}
-	if isRaw(tags) {
-		return image.Config{}, rawFile()
 	}
 	const most = 1 << 30
 	if w > most || h > most {
