@@ -126,20 +126,22 @@ func TestMissingRestart(t *testing.T) {
 	t.Error("no case has restarts")
 }
 
-// TestDecodeErrorsSayThingsOnce: no error has its format's name twice, and a truncated file is io.ErrUnexpectedEOF whatever cut it.
-func TestDecodeErrorsSayThingsOnce(t *testing.T) {
+// TestCutOff: a file of any format that lacks its second half is told to be truncated and is io.ErrUnexpectedEOF, and no error says things
+// twice.
+func TestCutOff(t *testing.T) {
 	for _, c := range formatCases(t) {
-		for _, n := range []int{len(c.File) / 2, len(c.File) - 30} {
-			_, err := Decode(bytes.NewReader(c.File[:max(n, 0)]), Limits{})
+		for _, n := range []int{16, len(c.File) / 3, len(c.File) / 2} {
+			_, err := Decode(bytes.NewReader(c.File[:n]), Limits{})
+			if err == nil && strings.HasPrefix(c.Name, "webp animated") {
+				continue // its first frame is whole
+			}
 			if err == nil {
+				t.Errorf("%s cut at %d of %d is a picture", c.Name, n, len(c.File))
 				continue
 			}
-			format := strings.Fields(err.Error())[0]
-			if strings.Count(strings.ToLower(err.Error()), strings.ToLower(strings.TrimSuffix(format, ":"))) > 1 || strings.Contains(err.Error(), "unexpected EOF") {
-				t.Errorf("%s cut at %d: %v", c.Name, n, err)
-			}
-			if strings.Contains(err.Error(), "truncated") && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("%s cut at %d: %v is not io.ErrUnexpectedEOF", c.Name, n, err)
+			format, text, _ := strings.Cut(err.Error(), " ")
+			if !errors.Is(err, io.ErrUnexpectedEOF) || text != fmt.Sprintf("truncated: it ends at byte %d, before its picture does", n) {
+				t.Errorf("%s cut at %d of %d: %s %s", c.Name, n, len(c.File), format, text)
 			}
 		}
 	}

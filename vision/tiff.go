@@ -71,15 +71,20 @@ type tiffPicture struct {
 }
 
 func tiffSize(file []byte) (image.Config, error) {
+	if !tiffDirectoryIsWhole(file) {
+		return image.Config{}, io.ErrUnexpectedEOF
+	}
 	tags := tiffDirectory(file)
 	const canon = "II*\x00\x10\x00\x00\x00CR\x02\x00" // whose first picture is a preview in JPEG
 	if isRaw(tags) || bytes.HasPrefix(file, []byte(canon)) {
 		return image.Config{}, rawFile()
 	}
-	w, h := tags[tagWidth].first(), tags[tagHeight].first()
-	if len(tags) == 0 {
-		return image.Config{}, io.ErrUnexpectedEOF
+	for _, tag := range []uint16{tagWidth, tagHeight, tagBits, tagColorMap, tagStripOffsets, tagTileOffsets, tagStripCounts, tagTileCounts} {
+		if tags[tag].isCutOff() {
+			return image.Config{}, io.ErrUnexpectedEOF
+		}
 	}
+	w, h := tags[tagWidth].first(), tags[tagHeight].first()
 	const most = 1 << 30
 	if w > most || h > most {
 		return image.Config{}, fmt.Errorf("%dx%d pixels are too many", w, h)
