@@ -71,13 +71,13 @@ type tiffPicture struct {
 }
 
 func tiffSize(file []byte) (image.Config, error) {
+	const canon = "II*\x00\x10\x00\x00\x00CR\x02\x00" // whose first picture is a preview in JPEG
+	tags := tiffDirectory(file)
+	if bytes.HasPrefix(file, []byte(canon)) || isRaw(tags) {
+		return image.Config{}, rawFile()
+	}
 	if !tiffDirectoryIsWhole(file) {
 		return image.Config{}, io.ErrUnexpectedEOF
-	}
-	tags := tiffDirectory(file)
-	const canon = "II*\x00\x10\x00\x00\x00CR\x02\x00" // whose first picture is a preview in JPEG
-	if isRaw(tags) || bytes.HasPrefix(file, []byte(canon)) {
-		return image.Config{}, rawFile()
 	}
 	for _, tag := range []uint16{tagWidth, tagHeight, tagBits, tagColorMap, tagStripOffsets, tagTileOffsets, tagStripCounts, tagTileCounts} {
 		if tags[tag].isCutOff() {
