@@ -13,6 +13,11 @@ type imageText []byte
 func (t *imageText) UnmarshalText(text []byte) (err error) {
 	const scheme = "data:"
 	if len(text) < len(scheme) || !bytes.EqualFold(text[:len(scheme)], []byte(scheme)) {
+		for _, web := range []string{"http://", "https://"} {
+			if bytes.HasPrefix(text, []byte(web)) {
+				return dataURLError("pictures of other servers are not fetched: send the file itself")
+			}
+		}
 		*t, err = fromBase64(base64.StdEncoding, text)
 		return err
 	}
@@ -38,10 +43,10 @@ func (t *imageText) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// dataURLError says what is wrong with a data URL.
+// dataURLError says what is wrong with an image's URL.
 type dataURLError string
 
-func (e dataURLError) Error() string { return "the data URL is wrong: " + string(e) }
+func (e dataURLError) Error() string { return "the image's URL: " + string(e) }
 
 func fromBase64(encoding *base64.Encoding, text []byte) ([]byte, error) {
 	data := make([]byte, encoding.DecodedLen(len(text)))

@@ -3,6 +3,7 @@ package vision
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -228,13 +229,26 @@ func (e truncatedError) Error() string {
 // Unwrap lets callers tell what is cut off from what is broken.
 func (e truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
+// isCutOff reports whether a decoder's fault, told in its words, is that the file lacks its end.
+func isCutOff(format string, file []byte, fault string) bool {
+	switch format {
+	case "PNG":
+		return strings.Contains(fault, "not enough pixel data") && !bytes.Contains(file, []byte("IEND"))
+	case "GIF":
+		return strings.Contains(fault, "not enough image data") && !bytes.HasSuffix(file, []byte{';'})
+	case "WebP":
+		return len(file) < riffHeader || uint64(binary.LittleEndian.Uint32(file[4:]))+8 > uint64(len(file))
+	}
+	return false
+}
+
 // imageError makes a decoder's error clear. Some do not name their format, others do it twice, or do not say that a file ends early.
 func imageError(format string, file []byte, err error) error {
 	if errors.As(err, new(*FormatError)) {
 		return err
 	}
 	text := err.Error()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, io.ErrUnexpectedEOF.Error()) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, io.ErrUnexpectedEOF.Error()) || isCutOff(format, file, text) {
 		return truncatedError{format, len(file)}
 	}
 	for again := true; again; { // "png: invalid format: …", and so the format's name stands before it as in our own errors

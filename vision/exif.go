@@ -108,9 +108,18 @@ func (e tiffEntry) first() uint32 {
 	return 0
 }
 
+// isCutOff reports whether an entry's numbers lie beyond the file's end.
+func (e tiffEntry) isCutOff() bool {
+	size := uint64(e.count) * tiffSizes[e.kind]
+	return size > uint64(len(e.value)) && uint64(e.order.Uint32(e.value))+size > uint64(len(e.file))
+}
+
+// tiffSizes are the bytes of a number of each kind.
+var tiffSizes = map[uint16]uint64{tiffByte: 1, tiffShort: 2, tiffLong: 4}
+
 // numbers are an entry's, as many as there are but for the most wanted.
 func (e tiffEntry) numbers(most int) []uint32 {
-	size, ok := map[uint16]uint64{tiffByte: 1, tiffShort: 2, tiffLong: 4}[e.kind]
+	size, ok := tiffSizes[e.kind]
 	if !ok {
 		return nil
 	}
@@ -142,6 +151,16 @@ func tiffOrder(tiff []byte) binary.ByteOrder {
 		return binary.BigEndian
 	}
 	return nil
+}
+
+// tiffDirectoryIsWhole reports whether the file holds as many entries as its first directory tells of.
+func tiffDirectoryIsWhole(tiff []byte) bool {
+	if len(tiff) < 8 {
+		return false
+	}
+	order := tiffOrder(tiff)
+	at, size := uint64(order.Uint32(tiff[4:])), uint64(len(tiff))
+	return at+2 <= size && at+2+12*uint64(order.Uint16(tiff[at:])) <= size
 }
 
 // tiffDirectory reads the first directory by its tags, of the same tag the first entry, as many as there are.

@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"bytes"
 	"compress/zlib"
 	"errors"
 	"fmt"
@@ -70,14 +71,20 @@ type tiffPicture struct {
 }
 
 func tiffSize(file []byte) (image.Config, error) {
+	const canon = "II*\x00\x10\x00\x00\x00CR\x02\x00" // whose first picture is a preview in JPEG
 	tags := tiffDirectory(file)
-	w, h := tags[tagWidth].first(), tags[tagHeight].first()
-	if len(tags) == 0 {
-		return image.Config{}, io.ErrUnexpectedEOF
-	}
-	if isRaw(tags) {
+	if bytes.HasPrefix(file, []byte(canon)) || isRaw(tags) {
 		return image.Config{}, rawFile()
 	}
+	if !tiffDirectoryIsWhole(file) {
+		return image.Config{}, io.ErrUnexpectedEOF
+	}
+	for _, tag := range []uint16{tagWidth, tagHeight, tagBits, tagColorMap, tagStripOffsets, tagTileOffsets, tagStripCounts, tagTileCounts} {
+		if tags[tag].isCutOff() {
+			return image.Config{}, io.ErrUnexpectedEOF
+		}
+	}
+	w, h := tags[tagWidth].first(), tags[tagHeight].first()
 	const most = 1 << 30
 	if w > most || h > most {
 		return image.Config{}, fmt.Errorf("%dx%d pixels are too many", w, h)
