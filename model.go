@@ -29,6 +29,9 @@ type Model struct {
 	Origin     string            // the file of weights, or "random weights, seed 1"
 	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
 
+	outputs arch.Shape  // of one image
+	ending  arch.Ending // how they are read
+
 	file      *weights.File // that params are mapped from; nil for random weights
 	params    *nn.Params
 	options   nn.Options
@@ -126,7 +129,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
 		}
 	}
-	if m.Classes == nil && m.classes() == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
+	if m.Classes == nil && m.outputs.C == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
 		m.Classes = vision.ImageNetClasses()
 	}
 	return m, m.checkClasses()
@@ -194,6 +197,12 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	if m.params, err = nn.NewParams(net, net.Input); err != nil {
 		return nil, err
 	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m.outputs = placed[len(placed)-1].Out
+	m.ending, _ = arch.EndingOf(placed)
 	m.turn <- struct{}{}
 	return m, nil
 }
@@ -277,22 +286,6 @@ func (m *Model) Check() error {
 	return m.file.Check()
 }
 
-// classes is the number of the network's classes: the channels of its last layer.
-func (m *Model) classes() int {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil || len(placed) == 0 { // newModel has placed it
-		return 0
-	}
-	return placed[len(placed)-1].Out.C
-}
-
-func (m *Model) checkClasses() error {
-	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
-}
-
 // Close lets the file of weights go. No method may run or be called after it.
 func (m *Model) Close() (err error) {
 	m.once.Do(func() {
@@ -311,13 +304,6 @@ func (m *Model) Close() (err error) {
 		}
 	})
 	return err
-}
-
-// Class is one of a network's answers.
-type Class struct {
-	Index       int     `json:"class"` // from 0
-	Label       string  `json:"label,omitempty"`
-	Probability float64 `json:"probability"`
 }
 
 // Classify returns all classes of a picture, the most probable first.
@@ -362,43 +348,6 @@ func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tenso
 	return batch, nil
 }
 
-// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
-// fully convolutional network's map are averaged over its pixels.
-func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
-	probabilities := tensor.New(logits.N, logits.C, logits.H, logits.W)
-	nn.Softmax(probabilities, logits)
-	return m.rank(probabilities)
-}
-
-// rank is Rank of probabilities.
-func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
-	pixels := probabilities.H * probabilities.W
-	ranked := make([]Class, probabilities.C)
-	for c := range ranked {
-		sum := 0.0
-		for _, p := range probabilities.Data[c*pixels : (c+1)*pixels] {
-			sum += float64(p)
-		}
-		if sum != sum {
-			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's", m.Network.Name, m.Origin)
-		}
-		ranked[c] = Class{Index: c, Probability: sum / float64(pixels)}
-		if m.Classes != nil {
-			ranked[c].Label = m.Classes[c]
-		}
-	}
-	slices.SortStableFunc(ranked, func(a, b Class) int {
-		switch {
-		case a.Probability > b.Probability:
-			return -1
-		case a.Probability < b.Probability:
-			return 1
-		}
-		return 0
-	})
-	return ranked, nil
-}
-
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
 // Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
@@ -431,7 +380,11 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 	if err != nil {
 		return nil, err
 	}
-	_, softmax := net.Layers[len(net.Layers)-1].Op.(arch.Softmax)
+	placed, err := net.Place(m.Input)
+	if err != nil {
+		return nil, err
+	}
+	_, logits := arch.EndingOf(placed)
 	var out *tensor.Tensor
 	for from := 0; from < images.N; from += plan.Batch {
 		if err := ctx.Err(); err != nil {
@@ -442,8 +395,8 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		result := plan.Logits()
-		if until != "" && softmax { // a layer like any other when it is asked for
-			result = plan.Softmax()
+		if until != "" && logits < len(placed) { // a softmax is a layer like any other when it is asked for
+			result = plan.Probabilities()
 		}
 		if out == nil {
 			out = tensor.New(images.N, result.C, result.H, result.W)

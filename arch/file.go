@@ -77,6 +77,7 @@ var layerFields = map[string]string{
 	"linear":          "out bias",
 	"dropout":         "keep",
 	"softmax":         "",
+	"sigmoid":         "",
 }
 
 // ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network without a name
@@ -249,6 +250,8 @@ func (t layerText) op() Op {
 		return Linear{Out: t.Out, NoBias: !or(t.Bias, true)}
 	case "dropout":
 		return Dropout{Keep: or(t.Keep, 0.5)}
+	case "sigmoid":
+		return Sigmoid{}
 	default: // softmax: decodeLayer lets no other through
 		return Softmax{}
 	}

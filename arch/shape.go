@@ -211,7 +211,7 @@ func place(layer Layer, in Shape) (Placed, error) {
 		if !(op.Keep > 0 && op.Keep <= 1) {
 			return p, fmt.Errorf("keep probability must lie in (0, 1], not %v", op.Keep)
 		}
-	case ReLU, Softmax:
+	case ReLU, Softmax, Sigmoid:
 	default:
 		return p, fmt.Errorf("unknown operation %T", layer.Op)
 	}

@@ -251,7 +251,7 @@ func prepare(o Options) (*Trainer, error) {
 	}
 	if o.Observe != nil {
 		options.Observe = func(layer int, pass nn.Pass, took time.Duration) {
-			o.Observe(Part{Layer: t.plan.Layers()[layer], Pass: pass}, took)
+			o.Observe(Part{Layers: t.plan.Layers()[layer], Step: layer, Pass: pass}, took)
 		}
 	}
 	t.plan, err = nn.Compile(t.net, t.params, options)

@@ -161,7 +161,7 @@ func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*o
 	}
 	logits := plan.Logits()
 	if _, ok := net.Layers[len(net.Layers)-1].Op.(arch.Softmax); ok {
-		logits = plan.Softmax()
+		logits = plan.Probabilities()
 	}
 	want := readTensor(t, folder, "output", 0)
 	got := make([]float32, len(logits.Data))

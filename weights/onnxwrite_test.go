@@ -141,7 +141,7 @@ func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor
 		t.Fatal(err)
 	}
 	if _, ok := net.Layers[len(net.Layers)-1].Op.(arch.Softmax); ok {
-		return plan.Softmax()
+		return plan.Probabilities()
 	}
 	return plan.Logits()
 }
