@@ -52,8 +52,15 @@ const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
-	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
-	Network    string
+	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells. It does
+	// not overrule a file that describes its network (ONNX, Keras with its configuration, vggo's own note): where the two compute
+	// differently, Open is a *weights.DisagreeError.
+	Network string
+	// Input is the size of the network's pictures where the file leaves it open; zero: as the network says.
+	Input arch.Shape
+	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the second of
+	// two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
+	Sigmoid    bool
 	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
 	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
 	Seed       uint64   // of New's random weights
@@ -97,7 +104,7 @@ func opened(file *weights.File, options Options) (*Model, error) {
 }
 
 func open(file *weights.File, options Options) (*Model, error) {
-	net, err := options.network(file.Network)
+	net, err := options.network(file)
 	if err != nil {
 		return nil, err
 	}
@@ -156,11 +163,19 @@ func New(network string, options Options) (*Model, error) {
 	return m, m.checkClasses()
 }
 
-func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
-	if o.Network == "" && told != nil {
-		return told()
+// network is the one to run with a file's weights, or where there is no file the one that is asked for.
+func (o Options) network(file *weights.File) (*arch.Network, error) {
+	asked := weights.Asked{Input: o.Input, Sigmoid: o.Sigmoid}
+	if o.Network != "" || file == nil {
+		var err error
+		if asked.Network, err = arch.Open(o.Network); err != nil {
+			return nil, err
+		}
 	}
-	return arch.Open(o.Network)
+	if file == nil {
+		file = new(weights.File) // which tells nothing
+	}
+	return file.Resolve(asked)
 }
 
 // preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.

@@ -117,7 +117,7 @@ func Decode(r io.Reader) (*Network, error) {
 		if err != nil {
 			return nil, err
 		}
-		return model.Network, nil
+		return model.sized()
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
 	dec.KnownFields(true)

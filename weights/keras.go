@@ -131,13 +131,46 @@ func (k *keras) read(h *hdf5.File) error {
 		return nil
 	}
 	if k.model, err = arch.DecodeKeras([]byte(k.config)); err != nil {
-		k.file.unknown = err.Error() // its arrays may still suit another network
+		k.file.unreadable = &UnreadableError{k.file.Path, err}
 		return nil
 	}
 	k.model.Network.Name = "keras"
+	if k.model.Open {
+		k.file.leavesOpen, k.file.channels = k.fix, k.model.Network.Input.C
+		return nil
+	}
+	return k.describe()
+}
+
+// fix describes a network whose pictures' size the file leaves open.
+func (k *keras) fix(input arch.Shape) error {
+	open := k.model.Network.Input
+	for _, side := range [][2]int{{open.C, input.C}, {open.H, input.H}, {open.W, input.W}} {
+		if side[0] != 0 && side[0] != side[1] {
+			return fmt.Errorf("%s: pictures of %v: the file's are of %s", k.file.Path, input, openShape(open))
+		}
+	}
+	k.model.Network.Input = input
+	k.file.leavesOpen = nil
+	return k.describe()
+}
+
+// openShape writes a shape as arch does, with a question mark for each side that is open.
+func openShape(s arch.Shape) string {
+	side := func(n int) string {
+		if n == 0 {
+			return "?"
+		}
+		return strconv.Itoa(n)
+	}
+	return side(s.H) + "x" + side(s.W) + "x" + side(s.C)
+}
+
+// describe takes the model over as the file's network.
+func (k *keras) describe() error {
 	net, _, err := k.file.recognise(k.model.Network)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", k.file.Path, err)
 	}
 	placed, err := net.Place(net.Input)
 	if err != nil {
@@ -345,6 +378,7 @@ func kerasRole(array string) string {
 	for _, r := range []struct{ word, ending, role string }{
 		{"kernel", "_W", "w"}, {"bias", "_b", "b"}, {"gamma", "_gamma", "gamma"}, {"beta", "_beta", "beta"},
 		{"moving_mean", "_running_mean", "mean"}, {"moving_variance", "_running_std", "var"},
+		{"mean", "_mean", "mean"}, {"variance", "_variance", "var"}, // of a Normalization
 	} {
 		if name == r.word || strings.HasSuffix(name, r.ending) {
 			return r.role

@@ -13,8 +13,9 @@ import (
 
 // source says where a parameter's values are in a file and how they lie there.
 type source struct {
-	name   string // the file's tensor; empty: every value is fill
+	name   string // the file's tensor; empty: the values are these
 	fill   float32
+	values []float32 // one for each, in place of fill
 	layout layout
 }
 

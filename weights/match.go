@@ -76,6 +76,9 @@ func Match(f *File, placed []arch.Placed) (*Matched, error) {
 	if f.described != nil {
 		candidates = append([]naming{f.described.naming}, candidates...)
 	}
+	if n, ok := f.inOrder(placed); ok {
+		candidates = append(candidates, n)
+	}
 	var best *MatchError
 	most := -1
 	for _, n := range candidates {
@@ -105,6 +108,9 @@ func compare(f *File, placed []arch.Placed, n naming) (found int, fault *MatchEr
 		for _, p := range layer.Params {
 			src, ok := n.source[p.Name]
 			if ok && src.name == "" {
+				if n := len(src.values); n > 0 && n != p.Count() {
+					fault.Misshapen = append(fault.Misshapen, Misshape{p.Name, []int{n}, p.Shape})
+				}
 				continue
 			}
 			name := src.name
@@ -149,6 +155,9 @@ func (m *Matched) Param(p arch.Param) ([]float32, error) {
 	src, ok := m.source[p.Name]
 	if !ok {
 		return nil, fmt.Errorf("%s: parameter %s is not of the network this file was matched with", m.file.Path, p.Name)
+	}
+	if src.values != nil {
+		return slices.Clone(src.values), nil
 	}
 	if src.name == "" {
 		return slices.Repeat([]float32{src.fill}, p.Count()), nil

@@ -1,9 +1,7 @@
 package weights
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vggo/vggo/arch"
 )
@@ -36,20 +34,17 @@ func (e *UndescribedError) Error() string {
 
 // Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its configuration,
 // vggo's own note), or the built-in whose parameters it has under a known family's names, with as many classes as it has. Any
-// other file is an *UndescribedError.
+// other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and one that leaves the size of its pictures
+// open an *OpenSizeError: see Resolve.
 func (f *File) Network() (*arch.Network, error) {
-	if f.described != nil {
-		return f.described.net, nil
+	if f.unreadable != nil {
+		return nil, f.unreadable
+	}
+	if net, err := f.told(); net != nil || err != nil {
+		return net, err
 	}
 	if f.unknown != "" {
 		return nil, &UndescribedError{f.Path, f.unknown}
-	}
-	if note := f.Metadata[NetworkNote]; note != "" {
-		net, err := arch.Decode(strings.NewReader(note))
-		if err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
-		}
-		return net, nil
 	}
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)

@@ -21,6 +21,7 @@ type convertOptions struct {
 	model  string
 	recipe string
 	labels string
+	readFlags
 }
 
 func newConvertCommand() *cobra.Command {
@@ -48,6 +49,7 @@ notes, so that vggo needs no --model for them.`,
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
 	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+preprocessNames()+" (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
+	o.readFlags.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -86,10 +88,16 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 }
 
 func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
-	if o.model != "" {
-		return openNetwork(o.model)
+	asked, err := o.asked()
+	if err != nil {
+		return nil, err
 	}
-	net, err := file.Network()
+	if o.model != "" {
+		if asked.Network, err = openNetwork(o.model); err != nil {
+			return nil, err
+		}
+	}
+	net, err := file.Resolve(asked)
 	return net, hintModel(err)
 }
 
