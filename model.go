@@ -130,6 +130,12 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
 		return nil, err
 	}
+	if own := matched.Prepares; own != nil && options.Preprocess == "" && matched.Preprocess == "" {
+		m.Preprocess = vision.Unit(net.Input.W, net.Input.H, net.Input.C) // the network does the rest itself
+		if own.Bytes() {
+			m.Preprocess.Scale, m.Preprocess.Name = 1, "bytes"
+		}
+	}
 	m.Classes = options.Classes
 	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
 		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {

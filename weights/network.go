@@ -17,6 +17,8 @@ const (
 type described struct {
 	net    *arch.Network
 	naming naming
+	// prepares: the first layer stands for what the graph does to its pictures, as Matched.Prepares tells
+	prepares bool
 }
 
 // UndescribedError is a file from which its network cannot be told.

@@ -201,23 +201,7 @@ func layerName(layer *onnxLayer) string {
 			}
 		}
 	}
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r == '/' || r == ':' || r == '\\':
-			return '.'
-		case r <= ' ' || r >= 0x7f: // what arch would refuse, and what is hard to type
-			return '_'
-		}
-		return r
-	}, name)
-	name = strings.Trim(name, ".")
-	if len(name) > 48 { // room for a number within arch's limit
-		name = name[len(name)-48:]
-	}
-	if name == "" {
-		return layer.op.Kind()
-	}
-	return name
+	return arch.FitName(name, layer.op.Kind())
 }
 
 // nodeName is a node's name or else its output's. PyTorch calls a module's nodes /features/features.2/Relu: of that it is

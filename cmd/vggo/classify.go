@@ -95,7 +95,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if err != nil {
 		return err
 	}
-	m, err := o.open(len(files))
+	m, err := o.openAnswering(len(files))
 	if err != nil {
 		return err
 	}

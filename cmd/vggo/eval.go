@@ -112,7 +112,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := o.open(usualBatch)
+	m, err := o.openAnswering(usualBatch)
 	if err != nil {
 		return err
 	}
@@ -180,11 +180,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 
 // matchClasses gives the data's classes the network's numbers.
 func matchClasses(names []string, m *root.Model) (of []int, classes int, err error) {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil {
-		return nil, 0, err
-	}
-	classes = placed[len(placed)-1].Out.C
+	classes = m.ClassCount()
 	of = make([]int, len(names))
 	for i, name := range names {
 		of[i] = slices.Index(m.Classes, name)

@@ -167,7 +167,11 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.files), o.method), "--method patches searches many")}
 		}
 	}
-	if e.model, err = o.open(pictures); err != nil {
+	open := o.open
+	if o.method == "gradcam" || o.method == "occlusion" { // which explain a class
+		open = o.openAnswering
+	}
+	if e.model, err = open(pictures); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.model.Close()) }()

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,7 @@ import (
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
 	models, weights, labels, recipes []string // [NAME=]VALUE
+	inputs, sigmoid                  []string
 	each                             modelFlags
 
 	addr      string
@@ -75,6 +77,9 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
 	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+preprocessNames()+" (default: as the weights' training did)")
+	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
+	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
+	f.Lookup("sigmoid").NoOptDefVal = "true"
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -189,7 +194,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	for _, f := range []struct {
 		name   string
 		values []string
-	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}} {
+	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}, {"input", o.inputs}, {"sigmoid", o.sigmoid}} {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
 			return nil, err
@@ -202,7 +207,7 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels or --recipe is for a model %q that neither --weights nor --model names", names[own])}
+		return nil, usageError{fmt.Errorf("--labels, --recipe, --input or --sigmoid is for a model %q that neither --weights nor --model names", names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
@@ -217,13 +222,20 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 		flags := o.each
 		flags.seed = 1
 		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		flags.input = values["input"][name]
+		if text, ok := values["sigmoid"][name]; ok {
+			var err error
+			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
+				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text), "--sigmoid, or for one of several models --sigmoid=NAME=true")}
+			}
+		}
 		if err := flags.check(); err != nil {
 			if name != "" {
 				err = fmt.Errorf("%s: %w", name, err)
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.openAnswering(flags.batch) }})
 	}
 	return sources, nil
 }
