@@ -37,9 +37,12 @@ func (m *Model) Ending() (arch.Ending, error) {
 	return m.ending, nil
 }
 
+// Binary reports whether one output, by a sigmoid, tells two classes apart.
+func (m *Model) Binary() bool { return m.outputs.C == 1 && m.ending == arch.EndsInSigmoid }
+
 // ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a sigmoid.
 func (m *Model) ClassCount() int {
-	if m.outputs.C == 1 && m.ending == arch.EndsInSigmoid {
+	if m.Binary() {
 		return 2
 	}
 	return m.outputs.C

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
 )
@@ -64,13 +65,15 @@ else.`,
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model    string              `json:"model"`
-	Input    string              `json:"input"`
-	Weights  string              `json:"weights"` // a path, "embedded", or "random weights, seed 1"
-	Recipe   string              `json:"recipe"`
-	Kernel   string              `json:"kernel"`
-	Threads  int                 `json:"threads"`
-	Batch    int                 `json:"batch"`
+	Model   string `json:"model"`
+	Input   string `json:"input"`
+	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	Recipe  string `json:"recipe"`
+	Kernel  string `json:"kernel"`
+	Threads int    `json:"threads"`
+	Batch   int    `json:"batch"`
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	Ending   arch.Ending         `json:"ending"`
 	Pictures []classifiedPicture `json:"pictures"`
 }
 
@@ -104,9 +107,13 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if err != nil {
 		return err
 	}
+	ending, err := m.Ending()
+	if err != nil {
+		return err
+	}
 	result := classification{
 		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
-		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
+		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
 	if result.Threads == 0 {
 		result.Threads = runtime.GOMAXPROCS(0)
@@ -134,7 +141,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
 			default:
 				if done-failed == 1 {
-					err = result.writeHead(out, m.Classes)
+					err = result.writeHead(out, m)
 				}
 				err = errors.Join(err, p.write(out))
 			}
@@ -184,10 +191,17 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 }
 
 // writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
-func (c *classification) writeHead(out io.Writer, classes []string) error {
+func (c *classification) writeHead(out io.Writer, m *root.Model) error {
 	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
 	if err == nil && c.Weights == embedded.Name {
-		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
+	}
+	if err == nil && c.Ending == arch.EndsInSigmoid {
+		how := "Each class has a probability by itself, by a sigmoid: they do not add up to 1."
+		if m.Binary() {
+			how = "One output, a sigmoid: the probability of class 1; that of class 0 is the rest."
+		}
+		_, err = fmt.Fprintln(out, how)
 	}
 	return err
 }

@@ -207,7 +207,13 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels, --recipe, --input or --sigmoid is for a model %q that neither --weights nor --model names", names[own])}
+		flag := ""
+		for name, of := range values {
+			if _, ok := of[names[own]]; ok && (flag == "" || name < flag) {
+				flag = name
+			}
+		}
+		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag, names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
