@@ -92,14 +92,14 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 	if w > h {
 		size = image.Pt(scale*w/h, scale)
 	}
-	recipe := m.Preprocess
-	recipe.Resize, recipe.Crop = size, size
+	preprocess := m.Preprocess.Preprocess
+	preprocess.Resize, preprocess.Crop = size, size
 	n := 1
 	if flip {
 		n = 2
 	}
 	batch := tensor.New(n, m.Input.C, size.Y, size.X)
-	if err := recipe.Put(batch, 0, picture); err != nil {
+	if err := preprocess.Put(batch, 0, picture); err != nil {
 		return nil, err
 	}
 	if flip {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,11 +24,11 @@ import (
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
 	Network    *arch.Network
-	Input      arch.Shape        // of one image
-	Preprocess vision.Preprocess // how a picture becomes the network's input
-	Classes    []string          // a name for each class; nil where nothing tells them
-	Origin     string            // the file of weights, or "random weights, seed 1"
-	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Input      arch.Shape  // of one image
+	Preprocess Preparation // how a picture becomes the network's input, and how that is known
+	Classes    []string    // a name for each class; nil where nothing tells them
+	Origin     string      // the file of weights, or "random weights, seed 1"
+	Family     string      // whose names the file uses: "torchvision", "Keras" …; empty for random weights
 
 	outputs arch.Shape  // of one image
 	ending  arch.Ending // how they are read
@@ -61,10 +62,10 @@ type Options struct {
 	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the second of
 	// two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
 	Sigmoid    bool
-	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
-	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
-	Seed       uint64   // of New's random weights
-	Threads    int      // 0: one for each processor that Go may use
+	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
+	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed       uint64                 // of New's random weights
+	Threads    int                    // 0: one for each processor that Go may use
 	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
 	// of a single image, whose roundings differ.
 	Batch  int
@@ -127,14 +128,8 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
-	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
 		return nil, err
-	}
-	if own := matched.Prepares; own != nil && options.Preprocess == "" && matched.Preprocess == "" {
-		m.Preprocess = vision.Unit(net.Input.W, net.Input.H, net.Input.C) // the network does the rest itself
-		if own.Bytes() {
-			m.Preprocess.Scale, m.Preprocess.Name = 1, "bytes"
-		}
 	}
 	m.Classes = options.Classes
 	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
@@ -142,7 +137,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
 		}
 	}
-	if m.Classes == nil && m.outputs.C == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
+	if name, _, _ := strings.Cut(m.Preprocess.Name, "-"); m.Classes == nil && m.outputs.C == 1000 && (name == "imagenet" || name == "caffe") {
 		m.Classes = vision.ImageNetClasses()
 	}
 	return m, m.checkClasses()
@@ -163,7 +158,7 @@ func New(network string, options Options) (*Model, error) {
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
 	m.Classes = options.Classes
-	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
 		return nil, err
 	}
 	return m, m.checkClasses()
@@ -182,20 +177,6 @@ func (o Options) network(file *weights.File) (*arch.Network, error) {
 		file = new(weights.File) // which tells nothing
 	}
 	return file.Resolve(asked)
-}
-
-// preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.
-func (o Options) preprocess(told string, input arch.Shape) (vision.Preprocess, error) {
-	if o.Preprocess != "" {
-		return vision.PreprocessByName(o.Preprocess, input.W, input.H, input.C)
-	}
-	if told == "" || told != "unit" && input.C == 1 {
-		told = "imagenet"
-		if input.C == 1 {
-			told = "unit"
-		}
-	}
-	return vision.PreprocessByName(told, input.W, input.H, input.C)
 }
 
 // newModel is a Model without values in its parameters.

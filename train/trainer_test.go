@@ -245,7 +245,11 @@ func TestResultIsANetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plan.Close()
-	pictures, err := vision.PreprocessByName(matched.Preprocess, net.Input.W, net.Input.H, net.Input.C)
+	var parts vision.PreprocessParts
+	if err := json.Unmarshal([]byte(file.Metadata[weights.PreprocessNote]), &parts); err != nil {
+		t.Fatal(err)
+	}
+	pictures, err := parts.Apply(vision.Unit(net.Input.W, net.Input.H, net.Input.C))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,12 @@ func (k *keras) describe() error {
 	if err != nil {
 		return err
 	}
-	k.file.described = &described{net: net, naming: k.naming(placed)}
+	inside := k.model.Rescaled
+	if len(k.model.Layers) > 0 {
+		first := k.model.Layers[0]
+		inside = inside || first.Normalises || first.Fixed != nil
+	}
+	k.file.described = &described{net: net, naming: k.naming(placed), prepares: inside, unit: inside}
 	return nil
 }
 

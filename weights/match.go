@@ -12,10 +12,10 @@ import (
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
 	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
-	Preprocess string // the name of the vision.Preprocess that its pictures were prepared by; empty where nothing tells
+	Preprocess string // the name of the vision.Preprocess that the family's pictures come by; empty where its names tell nothing
 
 	// Prepares is what the network does to each channel of its pictures before anything else, where the file states that; nil
-	// otherwise. Whoever prepares pictures must not do it again.
+	// otherwise. Whoever prepares pictures must not do it again. One without figures takes samples of 0 to 1.
 	Prepares *Affine
 
 	file   *File
@@ -88,6 +88,24 @@ func shapeText(shape []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
 
+// BlueFirst reports whether the means are ImageNet's for blue, green and red, in this order.
+func (a *Affine) BlueFirst() bool {
+	published := []float64{103.939, 116.779, 123.68} // in that order
+	if len(a.Scale) != len(published) {
+		return false
+	}
+	for c, want := range published {
+		mean := -a.Shift[c] / a.Scale[c]
+		if !a.Bytes() {
+			mean *= 255
+		}
+		if !(math.Abs(mean-want) < 2) {
+			return false
+		}
+	}
+	return true
+}
+
 // Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names of a
 // known family. A file that lacks one, holds one of another shape, or holds anything else, is a *MatchError.
 func Match(f *File, placed []arch.Placed) (*Matched, error) {
@@ -105,12 +123,11 @@ func Match(f *File, placed []arch.Placed) (*Matched, error) {
 		found, fault := compare(f, placed, n)
 		if fault == nil {
 			m := &Matched{Family: n.family, Preprocess: n.preprocess, file: f, source: n.source}
-			if note := f.Metadata[PreprocessNote]; note != "" {
-				m.Preprocess = note
-			}
 			if f.described != nil && f.described.prepares {
-				if m.Prepares, err = m.affine(placed[0]); err != nil {
-					return nil, err
+				if m.Prepares = new(Affine); !f.described.unit {
+					if m.Prepares, err = m.affine(placed[0]); err != nil {
+						return nil, err
+					}
 				}
 			}
 			return m, nil

@@ -8,9 +8,12 @@ import (
 
 // The notes under which vggo's own files keep what a list of tensors does not tell.
 const (
-	NetworkNote    = "vggo.network" // the network, as arch's JSON description
-	PreprocessNote = "vggo.recipe"  // the name of the vision.Preprocess of its pictures
-	ClassesNote    = "vggo.classes" // the classes' names, a JSON array
+	NetworkNote    = "vggo.network"    // the network, as arch's JSON description
+	PreprocessNote = "vggo.preprocess" // how pictures become its input: vggo.PreparationTold as JSON
+	ClassesNote    = "vggo.classes"    // the classes' names, a JSON array
+	// RecipeNote, the name of a vision.Preprocess alone, is what PreprocessNote was until November 2026. Files that have it hold
+	// their first layer red first.
+	RecipeNote = "vggo.recipe"
 )
 
 // described is a network that a file itself holds, and where its parameters are.
@@ -19,6 +22,7 @@ type described struct {
 	naming naming
 	// prepares: the first layer stands for what the graph does to its pictures, as Matched.Prepares tells
 	prepares bool
+	unit     bool // and does so with samples of 0 to 1, whatever its figures
 }
 
 // UndescribedError is a file from which its network cannot be told.

@@ -37,10 +37,13 @@ read is reported, and the others are classified all the same.
 
 The weights are a file of safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5,
 .keras) or NumPy (.npz, .npy). Where it tells its network, as ONNX does or torchvision's
-names do, --model need not. Pictures are scaled, cropped and normalised as the weights'
-training was, if that can be told: the recipe imagenet is torchvision's for its VGG and
-AlexNet, caffe that of the paper's own weights, unit scales samples to 0..1 and nothing
-else.`,
+names do, --model need not.
+
+Pictures are scaled, cropped and normalised as the weights' training did it, if that can
+be told; what was decided, and why, is printed. --preprocess says it instead, by name or
+by a file, and the flags beside it say it part by part:
+
+` + preprocessTable(),
 		Example: `  vggo classify photo.jpg
   vggo classify photo.jpg --weights vgg16-397923af.pth
   vggo classify holiday/ --weights vgg16.safetensors --json
@@ -65,13 +68,13 @@ else.`,
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model   string `json:"model"`
-	Input   string `json:"input"`
-	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
-	Recipe  string `json:"recipe"`
-	Kernel  string `json:"kernel"`
-	Threads int    `json:"threads"`
-	Batch   int    `json:"batch"`
+	Model      string               `json:"model"`
+	Input      string               `json:"input"`
+	Weights    string               `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	Preprocess root.PreparationTold `json:"preprocess"`
+	Kernel     string               `json:"kernel"`
+	Threads    int                  `json:"threads"`
+	Batch      int                  `json:"batch"`
 	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
 	Ending   arch.Ending         `json:"ending"`
 	Pictures []classifiedPicture `json:"pictures"`
@@ -112,7 +115,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Preprocess: m.Preprocess.Told(),
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
 	if result.Threads == 0 {
@@ -192,7 +195,7 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 
 // writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
 func (c *classification) writeHead(out io.Writer, m *root.Model) error {
-	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
+	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
 	if err == nil && c.Weights == embedded.Name {
 		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
 	}

@@ -85,7 +85,7 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Recipe != "unit" || got.Kernel == "" || len(got.Pictures) != len(files) {
+	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Preprocess.Name != "unit" || got.Kernel == "" || len(got.Pictures) != len(files) {
 		t.Fatalf("%+v", got)
 	}
 	for i, p := range got.Pictures {
@@ -266,7 +266,7 @@ func TestClassifyPhoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	classes := got.Pictures[0].Classes
-	if got.Input != "224x224x3" || got.Recipe != "imagenet" || len(classes) != 5 || classes[0].Label == "" {
+	if got.Input != "224x224x3" || got.Preprocess.Name != "imagenet" || len(classes) != 5 || classes[0].Label == "" {
 		t.Errorf("%+v", got)
 	}
 	if p := classes[0].Probability; !(p > 0.001 && p < 1) {

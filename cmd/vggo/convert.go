@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -19,9 +20,9 @@ import (
 // convertOptions are the flags of `vggo convert`.
 type convertOptions struct {
 	model  string
-	recipe string
 	labels string
 	readFlags
+	preprocessFlags
 }
 
 func newConvertCommand() *cobra.Command {
@@ -32,8 +33,8 @@ func newConvertCommand() *cobra.Command {
 		Long: `Read weights in any format that vggo knows and write them in the one that OUT's
 ending names: .safetensors, .npz or .onnx. Parameters come out under vggo's names
 (conv1_1/w) in PyTorch's order of axes, F32; an ONNX file holds the network as well.
-safetensors and npz carry the network, the recipe of its pictures and its classes as
-notes, so that vggo needs no --model for them.`,
+They carry the network, how pictures become its input and its classes as notes, so that
+vggo needs no --model for them. The first layer keeps the order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
@@ -47,9 +48,10 @@ notes, so that vggo needs no --model for them.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+preprocessNames()+" (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
 	o.readFlags.add(f)
+	o.preprocessFlags.add(f)
+	addAlias(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -76,7 +78,17 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
-	notes, err := o.notes(file, matched, net, placed[len(placed)-1].Out.C)
+	asked, err := o.parts()
+	if err != nil {
+		return err
+	}
+	var prepared root.Preparation
+	if pictures := net.Input.C == 1 || net.Input.C == 3; pictures || o.given() {
+		if prepared, err = root.Prepare(asked, net, file, matched); err != nil {
+			return err
+		}
+	}
+	notes, err := o.notes(file, prepared, net, placed[len(placed)-1].Out.C)
 	if err != nil {
 		return err
 	}
@@ -84,6 +96,9 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
+	if err == nil && prepared.Reason != "" {
+		_, err = fmt.Fprintln(stdout, preparedLine(prepared))
+	}
 	return err
 }
 
@@ -102,19 +117,18 @@ func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
 }
 
 // notes are what the new file of a network of so many classes says beside its tensors.
-func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network, classes int) (map[string]string, error) {
+func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, net *arch.Network, classes int) (map[string]string, error) {
 	var description bytes.Buffer
 	if err := net.EncodeJSON(&description); err != nil {
 		return nil, err
 	}
 	notes := map[string]string{weights.NetworkNote: description.String()}
-	if o.recipe != "" {
-		if _, err := vision.PreprocessByName(o.recipe, net.Input.W, net.Input.H, net.Input.C); err != nil {
-			return nil, usageError{err}
+	if prepared.Reason != "" && !prepared.Blind { // what a reader would guess likewise is no note
+		told, err := json.Marshal(prepared.Told())
+		if err != nil {
+			return nil, err
 		}
-		notes[weights.PreprocessNote] = o.recipe
-	} else if matched.Preprocess != "" {
-		notes[weights.PreprocessNote] = matched.Preprocess
+		notes[weights.PreprocessNote] = string(told)
 	}
 	if o.labels != "" {
 		labels, err := vision.ReadLabelsFile(o.labels)

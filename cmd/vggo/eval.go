@@ -64,7 +64,7 @@ probabilities are averaged.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.train, "train", false, "the part to learn from, of data that holds both")
 	f.BoolVar(&o.dense, "dense", false, "evaluate fully convolutionally, as the paper does")
-	f.IntSliceVar(&o.scales, "scales", []int{256, 384, 512}, "shorter sides for --dense, in `pixels`")
+	f.IntSliceVar(&o.scales, "scales", nil, "shorter sides for --dense, in `pixels` (default: 8/7, 12/7 and 16/7 of the network's input, the paper's 256, 384 and 512 for 224)")
 	f.BoolVar(&o.noFlip, "no-flip", false, "leave the mirrored pictures out of --dense")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
@@ -72,18 +72,20 @@ probabilities are averaged.`,
 
 // evaluation is what `vggo eval --json` prints.
 type evaluation struct {
-	Model     string       `json:"model"`
-	Weights   string       `json:"weights"`
-	Recipe    string       `json:"recipe"`
-	Data      string       `json:"data"`
-	Pictures  int          `json:"pictures"`
-	Failed    int          `json:"failed,omitempty"`
-	Top1      float64      `json:"top1"`
-	Top5      float64      `json:"top5"`
-	Seconds   float64      `json:"seconds"`
-	PerSecond float64      `json:"pictures_per_second"`
-	Dense     []int        `json:"dense_scales,omitempty"`
-	Classes   []classScore `json:"classes"`
+	Model      string               `json:"model"`
+	Weights    string               `json:"weights"`
+	Preprocess root.PreparationTold `json:"preprocess"`
+	Data       string               `json:"data"`
+	Pictures   int                  `json:"pictures"`
+	Failed     int                  `json:"failed,omitempty"`
+	Top1       float64              `json:"top1"`
+	Top5       float64              `json:"top5"`
+	Seconds    float64              `json:"seconds"`
+	PerSecond  float64              `json:"pictures_per_second"`
+	Dense      []int                `json:"dense_scales,omitempty"`
+	// Enlarged counts the pictures whose shorter side is less than one of the scales.
+	Enlarged int          `json:"enlarged,omitempty"`
+	Classes  []classScore `json:"classes"`
 	// Confusion[i][j] counts the pictures of class i that were taken for class j, both by the network's numbers.
 	Confusion [][]int `json:"confusion"`
 }
@@ -119,15 +121,18 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	defer func() { err = errors.Join(err, m.Close()) }()
 	if o.dense { // once, not for each picture
 		shortest := min(m.Input.H, m.Input.W)
+		if !cmd.Flags().Changed("scales") {
+			o.scales = usualScales(shortest)
+		}
 		if len(o.scales) == 0 || slices.Min(o.scales) < shortest {
-			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %v", shortest, m.Network.Name, o.scales)}
+			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %s", shortest, m.Network.Name, scalesText(o.scales))}
 		}
 	}
 	of, classes, err := matchClasses(data.Classes, m)
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Recipe: m.Preprocess.Name, Data: path, Confusion: make([][]int, classes)}
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}
@@ -141,10 +146,11 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		for i := range part {
 			part[i] = from + i
 		}
-		answers, errs := o.answer(ctx, m, data, part)
+		answers, errs, enlarged := o.answer(ctx, m, data, part)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
+		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {
 				e.Failed++
@@ -167,15 +173,32 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		}
 	}
 	e.count(top5, of, labels)
+	if e.Enlarged > 0 {
+		fmt.Fprintf(faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d pixels: --scales %d does not\n",
+			e.Enlarged, data.Len(), slices.Max(o.scales), min(m.Input.H, m.Input.W))
+	}
 	if o.json {
 		err = writeJSON(out, e)
 	} else {
-		err = e.write(out)
+		err = e.write(out, m.Preprocess)
 	}
 	if err != nil {
 		return err
 	}
 	return errSomeFailed(e.Failed, data.Len())
+}
+
+// usualScales are the paper's Q of 256, 384 and 512 (section 4.2), which trained networks of 224, for a network of another input.
+func usualScales(input int) []int {
+	scales := []int{256, 384, 512}
+	for i, q := range scales {
+		scales[i] = (q*input + 112) / 224
+	}
+	return scales
+}
+
+func scalesText(scales []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(scales), " ", ", "), "[]")
 }
 
 // matchClasses gives the data's classes the network's numbers.
@@ -198,9 +221,10 @@ func matchClasses(names []string, m *root.Model) (of []int, classes int, err err
 	return of, classes, nil
 }
 
-// answer classifies some pictures. One that fails has an error in its place.
-func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset, part []int) ([][]root.Class, []error) {
-	pictures, errs := make([]*vision.Picture, len(part)), make([]error, len(part))
+// answer classifies some pictures. One that fails has an error in its place. enlarged counts those that --dense scales up.
+func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset, part []int) (answers [][]root.Class, errs []error, enlarged int) {
+	pictures := make([]*vision.Picture, len(part))
+	answers, errs = make([][]root.Class, len(part)), make([]error, len(part))
 	inputs := make([]*tensor.Tensor, len(part))
 	var workers sync.WaitGroup
 	turn := make(chan int, len(part))
@@ -218,14 +242,16 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 		})
 	}
 	workers.Wait()
-	answers := make([][]root.Class, len(part))
 	if o.dense {
 		for i, p := range pictures {
 			if errs[i] == nil {
+				if min(p.W, p.H) < slices.Max(o.scales) {
+					enlarged++
+				}
 				answers[i], errs[i] = m.ClassifyDense(ctx, p, o.scales, !o.noFlip)
 			}
 		}
-		return answers, errs
+		return answers, errs, enlarged
 	}
 	group := make([]loadedPicture, len(part))
 	for i := range group {
@@ -233,7 +259,7 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 	}
 	batch, at := batchOf(group)
 	if batch == nil {
-		return answers, errs
+		return answers, errs, enlarged
 	}
 	logits, err := m.Forward(ctx, batch)
 	for n, i := range at {
@@ -241,7 +267,7 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 			answers[i], errs[i] = m.Rank(logits.Images(n, n+1))
 		}
 	}
-	return answers, errs
+	return answers, errs, enlarged
 }
 
 // count adds up.
@@ -270,13 +296,13 @@ func (e *evaluation) count(top5, of []int, names []string) {
 // maxMatrix is the largest confusion matrix that is printed as a table.
 const maxMatrix = 20
 
-func (e *evaluation) write(out io.Writer) error {
+func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	how := ""
 	if len(e.Dense) > 0 {
-		how = fmt.Sprintf(", dense at %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Dense), " ", ", "), "[]"))
+		how = ", dense at " + scalesText(e.Dense)
 	}
-	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s%s\n%s: %d pictures in %.1f s, %.1f a second\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
-		e.Model, e.Weights, e.Recipe, how, e.Data, e.Pictures, e.Seconds, e.PerSecond, 100*e.Top1, 100*e.Top5)
+	_, err := fmt.Fprintf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, 100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err
 	}

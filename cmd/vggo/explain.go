@@ -70,7 +70,7 @@ func newExplainCommand() *cobra.Command {
 		Long: `Draw what a network saw, to a PNG file. Methods:
 ` + methods.String() + `
 
-Heat is drawn over what the network sees of the picture, cut out by its recipe, in
+Heat is drawn over what the network sees of the picture, cut out as its input is, in
 colours from dark blue (nothing) by green to yellow (the most). Layers have the names
 of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
 
@@ -181,6 +181,9 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if err == nil {
 		err = method.run(e)
 	}
+	if err == nil && o.method != "filters" {
+		_, err = fmt.Fprintln(e.out, preparedLine(e.model.Preprocess))
+	}
 	if err != nil && e.ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
@@ -200,7 +203,7 @@ func (e *explanatory) load() error {
 		return err
 	}
 	e.name = name
-	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess, picture, drawnSide); err != nil {
+	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess.Preprocess, picture, drawnSide); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	e.input, err = e.model.Prepare(e.ctx, []*vision.Picture{picture})

@@ -17,6 +17,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -99,7 +100,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if shape.H == 1 && shape.W == 1 {
 		rows.shape = rows.shape[:1]
 	}
-	run := featureRun{m.Network.Name, m.Origin, m.Preprocess.Name, o.layer, o.l2, m.Batch(), rows.shape}
+	run := featureRun{m.Network.Name, m.Origin, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
 	if err := rows.open(run, o.restart); err != nil {
 		return err
 	}
@@ -139,6 +140,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return err
 	}
 	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	fmt.Fprintln(out, preparedLine(m.Preprocess))
 	return errSomeFailed(failed, len(files))
 }
 
@@ -178,13 +180,13 @@ func normalise(t *tensor.Tensor) {
 
 // featureRun is what must be equal for a run to go on with another's rows.
 type featureRun struct {
-	Model   string `json:"model"`
-	Weights string `json:"weights"`
-	Recipe  string `json:"recipe"`
-	Layer   string `json:"layer"`
-	L2      bool   `json:"l2"`
-	Batch   int    `json:"batch"` // a plan of another capacity may round differently
-	Shape   []int  `json:"shape"`
+	Model      string                 `json:"model"`
+	Weights    string                 `json:"weights"`
+	Preprocess vision.PreprocessParts `json:"preprocess"`
+	Layer      string                 `json:"layer"`
+	L2         bool                   `json:"l2"`
+	Batch      int                    `json:"batch"` // a plan of another capacity may round differently
+	Shape      []int                  `json:"shape"`
 }
 
 // rowFile is a NumPy array that grows by rows. Until it is finished it is called path.partial, beside a journal

@@ -21,13 +21,13 @@ type modelFlags struct {
 	weights string
 	random  bool
 	seed    uint64
-	recipe  string
 	labels  string
 	threads int
 	batch   int
 	low     bool
 	readFlags
 	planFlags
+	preprocessFlags
 }
 
 func (o *modelFlags) add(cmd *cobra.Command) {
@@ -37,23 +37,15 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
-	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+preprocessNames()+" (default: as the weights' training did)")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
 	o.readFlags.add(f)
 	o.planFlags.add(f)
+	o.preprocessFlags.add(f)
+	addAlias(cmd)
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
-}
-
-// recipeNames lists the recipes for help texts.
-func preprocessNames() string {
-	var names []string
-	for name := range vision.Preprocesses() {
-		names = append(names, name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // check refuses flags that make no sense together.
@@ -75,7 +67,7 @@ const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: o.model, Preprocess: o.recipe, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
+	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
@@ -87,8 +79,10 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
 		return nil, err
 	}
+	if options.Preprocess, err = o.parts(); err != nil {
+		return nil, err
+	}
 	if o.labels != "" {
-		var err error
 		if options.Classes, err = vision.ReadLabelsFile(o.labels); err != nil {
 			return nil, err
 		}

@@ -28,9 +28,10 @@ import (
 
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
-	models, weights, labels, recipes []string // [NAME=]VALUE
-	inputs, sigmoid                  []string
-	each                             modelFlags
+	models, weights, labels []string   // [NAME=]VALUE
+	inputs, sigmoid         []string   // likewise
+	prepared                [][]string // likewise, of each of the preprocessFlags
+	each                    modelFlags
 
 	addr      string
 	debugAddr string
@@ -61,7 +62,7 @@ put what has them in front of it. Called by a name other than localhost it wants
 
 Without --weights it serves the embedded network, which knows CIFAR-10's ten classes.
 Several models have names: --weights big=vgg16.safetensors --weights small=tiny.onnx.
---model, --labels and --recipe then name theirs likewise.`,
+--model, --labels, --preprocess and its parts then name theirs likewise.`,
 		Example: `  vggo serve
   vggo serve --weights vgg16
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
@@ -76,10 +77,15 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
-	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+preprocessNames()+" (default: as the weights' training did)")
 	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
 	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
 	f.Lookup("sigmoid").NoOptDefVal = "true"
+	flags := o.each.preprocessFlags.list()
+	o.prepared = make([][]string, len(flags))
+	for i, each := range flags {
+		f.StringArrayVar(&o.prepared[i], each.name, nil, "[NAME=]VALUE: "+each.help)
+	}
+	addAlias(cmd)
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -190,11 +196,16 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 func (o *serveOptions) sources() ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
-	own := 0 // names of models; labels and recipes must be of them
-	for _, f := range []struct {
+	own := 0 // names of models; all else must be of them
+	type flag struct {
 		name   string
 		values []string
-	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}, {"input", o.inputs}, {"sigmoid", o.sigmoid}} {
+	}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"input", o.inputs}, {"sigmoid", o.sigmoid}}
+	for i, each := range o.each.preprocessFlags.list() {
+		all = append(all, flag{each.name, o.prepared[i]})
+	}
+	for _, f := range all {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
 			return nil, err
@@ -227,13 +238,16 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	for _, name := range names {
 		flags := o.each
 		flags.seed = 1
-		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		flags.model, flags.weights, flags.labels = values["model"][name], values["weights"][name], values["labels"][name]
 		flags.input = values["input"][name]
 		if text, ok := values["sigmoid"][name]; ok {
 			var err error
 			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
 				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text), "--sigmoid, or for one of several models --sigmoid=NAME=true")}
 			}
+		}
+		for _, each := range flags.preprocessFlags.list() {
+			*each.value = values[each.name][name]
 		}
 		if err := flags.check(); err != nil {
 			if name != "" {

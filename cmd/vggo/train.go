@@ -9,11 +9,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/durable"
@@ -44,6 +46,7 @@ type trainOptions struct {
 	threads    int
 	elsewhere  bool
 	planFlags
+	preprocessFlags
 }
 
 func newTrainCommand() *cobra.Command {
@@ -66,7 +69,8 @@ if nothing had happened.
 
 --from begins with a file's weights. The last layer is made anew where its number of
 classes is another; --freeze keeps layers as they are, --take names the only ones that
-are taken from the file.`,
+are taken from the file. Its pictures' preprocess goes on too, unless --preprocess or its
+parts say another.`,
 		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
@@ -101,6 +105,7 @@ are taken from the file.`,
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
+	o.preprocessFlags.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -126,6 +131,9 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed(name) {
 				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
 			}
+		}
+		if o.given() {
+			return usageError{errors.New("--resume goes on as the run began: --preprocess and its parts cannot be given")}
 		}
 	}
 	if o.from == "" && o.take != nil {
@@ -159,7 +167,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if err := note.open(&options); err != nil {
 		return err
 	}
-	close, err := o.network(&options)
+	close, preprocess, err := o.network(&options)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -186,6 +194,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		return errors.Join(err, trainer.Close())
 	}
 	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
+	fmt.Fprintln(out, preparedLine(preprocess))
 	return finishRun(ctx, trainer, options.Folder, view)
 }
 
@@ -331,16 +340,16 @@ func (n runNote) open(options *train.Options) error {
 }
 
 // network finds the network and the values it begins with. close lets the file of these go.
-func (o *trainOptions) network(options *train.Options) (close func() error, err error) {
+func (o *trainOptions) network(options *train.Options) (close func() error, prepared root.Preparation, err error) {
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
 		path, err := weightsPath(o.from)
 		if err != nil {
-			return close, err
+			return close, prepared, err
 		}
 		if file, err = weights.Open(path); err != nil {
-			return close, err
+			return close, prepared, err
 		}
 		close = file.Close
 	}
@@ -356,7 +365,7 @@ func (o *trainOptions) network(options *train.Options) (close func() error, err 
 		err = hint(errors.New("no network named"), "--model tinyvgg; vggo arch --list lists all")
 	}
 	if err != nil {
-		return close, err
+		return close, prepared, err
 	}
 	classes := o.classes
 	if classes == 0 {
@@ -368,62 +377,114 @@ func (o *trainOptions) network(options *train.Options) (close func() error, err 
 	whole := net
 	placed, err := net.Place(net.Input)
 	if err != nil {
-		return close, err
+		return close, prepared, err
 	}
 	head := ""
 	if placed[len(placed)-1].Out.C != classes {
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
-			return close, err
+			return close, prepared, err
 		}
 	}
 	options.Network = net
-	if file == nil {
-		return close, nil
+	var own *root.Preparation
+	if file != nil {
+		if options.Start, own, err = o.values(file, whole, head); err != nil {
+			return close, prepared, err
+		}
 	}
-	options.Start, err = o.values(file, whole, head)
-	return close, err
+	prepared, err = o.prepare(options, own)
+	return close, prepared, err
+}
+
+// prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the weights to
+// begin with have it, else as the recipe says.
+func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p root.Preparation, err error) {
+	input := options.Network.Input
+	asked, err := o.parts()
+	if err != nil {
+		return p, err
+	}
+	if input.C != 1 && input.C != 3 {
+		return p, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", options.Network.Name, input.C)
+	}
+	p.Reason = "the recipe says so"
+	if p.Preprocess, err = options.Recipe.Preprocess.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
+		return p, err
+	}
+	said := slices.ContainsFunc(o.set, func(s string) bool {
+		key := strings.TrimSpace(s)
+		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
+	})
+	switch {
+	case said || own == nil && asked.IsZero():
+		return p, nil
+	case own != nil && own.Blind:
+		p.Reason += ", and nothing in " + o.from + " does"
+	case own != nil:
+		parts, err := own.Parts().ForInput(input.W, input.H)
+		if err != nil {
+			return p, err
+		}
+		p = *own
+		if p.Preprocess, err = parts.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
+			return p, err
+		}
+		p.Reason = "as " + o.from + " has it: " + own.Reason
+	}
+	if !asked.IsZero() {
+		if p.Preprocess, err = asked.Apply(p.Preprocess); err != nil {
+			return p, err
+		}
+		p.Reason, p.Guess = "asked for", false
+	}
+	options.Recipe.Preprocess = p.Parts()
+	return p, nil
 }
 
 // values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
-// of the same names. The head's are left to the recipe where it has another number of classes.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string) (func(arch.Param) ([]float32, error), error) {
+// of the same names. The head's are left to the recipe where it has another number of classes. own is how the file's pictures
+// become its network's input; nil where the first layer is not taken from it.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string) (start func(arch.Param) ([]float32, error), own *root.Preparation, err error) {
 	placed, err := net.Place(net.Input)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	matched, err := weights.Match(file, placed)
 	if err != nil {
 		other, unknown := file.Network()
 		if unknown != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if placed, err = other.Place(other.Input); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if matched, err = weights.Match(file, placed); err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		net = other
+	}
+	for _, pattern := range o.take {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
 		}
 	}
 	has := map[string]arch.Param{}
 	for _, layer := range placed {
 		for _, p := range layer.Params {
+			if len(has) == 0 && o.takes(layer.Name) {
+				of, err := root.Prepare(vision.PreprocessParts{}, net, file, matched)
+				if err != nil {
+					return nil, nil, err
+				}
+				own = &of
+			}
 			has[p.Name] = p
 		}
 	}
-	for _, pattern := range o.take {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
-		}
-	}
 	return func(p arch.Param) ([]float32, error) {
-		taken := o.take == nil
-		for _, pattern := range o.take {
-			matches, _ := path.Match(pattern, p.Layer())
-			taken = taken || matches
-		}
 		source, ok := has[p.Name]
 		switch {
-		case !taken:
+		case !o.takes(p.Layer()):
 			return nil, nil
 		case !ok:
 			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
@@ -433,7 +494,15 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
 		}
 		return matched.Param(source)
-	}, nil
+	}, own, nil
+}
+
+// takes reports whether a layer's first values come from --from's file.
+func (o *trainOptions) takes(layer string) bool {
+	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
+		matches, _ := path.Match(pattern, layer)
+		return matches
+	})
 }
 
 // fitsMemory says before a run starts that it is too large, and what would do.
