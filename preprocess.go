@@ -139,8 +139,11 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		p, err := vision.PreprocessByName(name, net.Input.W, net.Input.H, net.Input.C)
 		return Preparation{p, reason, true, false}, err
 	}
-	if matched.Prepares != nil {
-		return preparedInside(matched.Prepares, net.Input)
+	if own, err := matched.Prepares(net); own != nil || err != nil {
+		if err != nil {
+			return Preparation{}, err
+		}
+		return preparedInside(own, net.Input)
 	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))

@@ -84,6 +84,22 @@ func WithSigmoid(n *Network) (*Network, error) {
 	return &clone, nil
 }
 
+// WithSoftmax returns a copy of a network that ends in a softmax where it ends in a sigmoid; any other is returned as it is.
+func WithSoftmax(n *Network) (*Network, error) {
+	placed, err := n.Place(n.Input)
+	if err != nil {
+		return nil, err
+	}
+	ending, at := EndingOf(placed)
+	if ending != EndsInSigmoid {
+		return n, nil
+	}
+	clone := *n
+	clone.Layers = slices.Clone(n.Layers)
+	clone.Layers[at] = Layer{n.freeName("softmax"), Softmax{}}
+	return &clone, nil
+}
+
 // freeName is a name that no layer has yet.
 func (n *Network) freeName(base string) string {
 	name := base
