@@ -13,7 +13,7 @@ import (
 	"github.com/vggo/vggo/internal/hdf5"
 )
 
-// A Keras file is HDF5. Keras 1 and 2 (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute
+// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listFirst). Keras 1 and 2 (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute
 // layer_names of the root or of its group model_weights, and each layer's arrays in its group's attribute weight_names; the root's
 // attribute model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
 // layers/conv2d_1/vars/0, a number for each of a layer's arrays, the layer called by its class and the count of those before it; a
@@ -288,6 +288,10 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 		return err
 	}
 	if !listed {
+		if first, err := weights.Attribute("nb_layers"); err != nil || first != nil {
+			k.listFirst()
+			return err
+		}
 		k.listNumbered()
 		return nil
 	}
@@ -316,6 +320,35 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 		k.takeGroup(name, arrays)
 	}
 	return nil
+}
+
+// listFirst lists the layers of Keras before 1.0 (keras/models.py of 0.3, save_weights): layer_0, layer_1 and so on in the model's order,
+// each with its arrays as param_0, param_1.
+func (k *keras) listFirst() {
+	k.ordered = true
+	arrays := map[string][]string{}
+	for _, name := range k.file.Names() {
+		layer, number, ok := strings.Cut(name, "/param_")
+		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layer_") {
+			continue
+		}
+		if k.hold(name) {
+			arrays[layer] = append(arrays[layer], name)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
+		list := arrays[name]
+		slices.SortFunc(list, compareNumbered)
+		layer := kerasLayer{name: name, array: map[string]string{}}
+		roles := []string{"w", "b"}
+		if t, _ := k.file.Info(list[0]); len(t.Shape) == 1 {
+			roles = []string{"gamma", "beta", "mean", "var"}
+		}
+		for i, array := range list[:min(len(list), len(roles))] {
+			layer.array[roles[i]] = array
+		}
+		k.take(layer)
+	}
 }
 
 // takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's name.
