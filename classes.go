@@ -51,7 +51,7 @@ func (m *Model) nameClasses(o Options, file *weights.File, imageNet bool) (err e
 			return err
 		}
 	}
-	chosen, err := ChooseLabels(own, given, o.Relabel, m.Network.Name, m.classes())
+	chosen, err := ChooseLabels(own, given, o.Relabel, m.Network.Name, m.ClassCount())
 	switch fault := err.(type) {
 	case *LabelsError:
 		fault.File = file.Path
@@ -63,7 +63,7 @@ func (m *Model) nameClasses(o Options, file *weights.File, imageNet bool) (err e
 	if err != nil {
 		return err
 	}
-	if chosen.Names == nil && m.classes() == 1000 && imageNet {
+	if chosen.Names == nil && m.ClassCount() == 1000 && imageNet {
 		chosen = vision.Labels{Names: vision.ImageNetClasses(), Synsets: vision.ImageNetSynsets()}
 		m.ClassesGuess = imageNetGuess
 	}

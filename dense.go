@@ -50,6 +50,9 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 			return nil, err
 		}
 	}
+	if _, err := m.Ending(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-m.turn:
 	case <-ctx.Done():
@@ -68,7 +71,7 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if err := m.intact(plan.ForwardContext(ctx, input)); err != nil {
 			return nil, err
 		}
-		p := plan.Softmax()
+		p := plan.Probabilities()
 		if sum == nil {
 			sum = tensor.New(1, p.C, 1, 1)
 		}

@@ -3,7 +3,6 @@ package vggo
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/vggo/vggo/arch"
@@ -99,8 +98,7 @@ func (m *Model) Inside(ctx context.Context, image *tensor.Tensor) (*Inside, erro
 	for _, c := range m.inside.Choices() {
 		algos[c.Layer] = c.Algo
 	}
-	for i, name := range m.inside.Layers() {
-		layers := strings.Split(name, "+")
+	for i, layers := range m.inside.Layers() {
 		out, err := m.inside.Activation(layers[len(layers)-1])
 		if err != nil {
 			return nil, err

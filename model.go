@@ -36,6 +36,9 @@ type Model struct {
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
+	outputs arch.Shape  // of one image
+	ending  arch.Ending // how they are read
+
 	file      *weights.File // that params are mapped from; nil for random weights
 	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
 	params    *nn.Params
@@ -57,8 +60,15 @@ const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
-	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
-	Network    string
+	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells. It does
+	// not overrule a file that describes its network (ONNX, Keras with its configuration, vggo's own note): where the two compute
+	// differently, Open is a *weights.DisagreeError.
+	Network string
+	// Input is the size of the network's pictures where the file leaves it open; zero: as the network says.
+	Input arch.Shape
+	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the second of
+	// two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
+	Sigmoid    bool
 	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
 	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
 	Seed       uint64                 // of New's random weights
@@ -112,7 +122,7 @@ func opened(file *weights.File, options Options) (*Model, error) {
 }
 
 func open(file *weights.File, options Options) (*Model, error) {
-	net, err := options.network(file.Network)
+	net, err := options.network(file)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +205,19 @@ func New(network string, options Options) (*Model, error) {
 	return m, m.nameClasses(options, nil, false)
 }
 
-func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
-	if o.Network == "" && told != nil {
-		return told()
+// network is the one to run with a file's weights, or where there is no file the one that is asked for.
+func (o Options) network(file *weights.File) (*arch.Network, error) {
+	asked := weights.Asked{Input: o.Input, Sigmoid: o.Sigmoid}
+	if o.Network != "" || file == nil {
+		var err error
+		if asked.Network, err = arch.Open(o.Network); err != nil {
+			return nil, err
+		}
 	}
-	return arch.Open(o.Network)
+	if file == nil {
+		file = new(weights.File) // which tells nothing
+	}
+	return file.Resolve(asked)
 }
 
 // newModel is a Model without values in its parameters.
@@ -222,6 +240,12 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	if m.params, err = nn.NewParams(net, net.Input); err != nil {
 		return nil, err
 	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m.outputs = placed[len(placed)-1].Out
+	m.ending, _ = arch.EndingOf(placed)
 	m.turn <- struct{}{}
 	return m, nil
 }
@@ -305,15 +329,6 @@ func (m *Model) Check() error {
 	return m.file.Check()
 }
 
-// classes is the number of the network's classes: the channels of its last layer.
-func (m *Model) classes() int {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil || len(placed) == 0 { // newModel has placed it
-		return 0
-	}
-	return placed[len(placed)-1].Out.C
-}
-
 // Close lets the file of weights go. No method may run or be called after it.
 func (m *Model) Close() (err error) {
 	m.once.Do(func() {
@@ -332,13 +347,6 @@ func (m *Model) Close() (err error) {
 		}
 	})
 	return err
-}
-
-// Class is one of a network's answers.
-type Class struct {
-	Index       int     `json:"class"` // from 0
-	Label       string  `json:"label,omitempty"`
-	Probability float64 `json:"probability"`
 }
 
 // Classify returns all classes of a picture, the most probable first.
@@ -383,43 +391,6 @@ func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tenso
 	return batch, nil
 }
 
-// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
-// fully convolutional network's map are averaged over its pixels.
-func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
-	probabilities := tensor.New(logits.N, logits.C, logits.H, logits.W)
-	nn.Softmax(probabilities, logits)
-	return m.rank(probabilities)
-}
-
-// rank is Rank of probabilities.
-func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
-	pixels := probabilities.H * probabilities.W
-	ranked := make([]Class, probabilities.C)
-	for c := range ranked {
-		sum := 0.0
-		for _, p := range probabilities.Data[c*pixels : (c+1)*pixels] {
-			sum += float64(p)
-		}
-		if sum != sum {
-			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's", m.Network.Name, m.Origin)
-		}
-		ranked[c] = Class{Index: c, Probability: sum / float64(pixels)}
-		if m.Classes != nil {
-			ranked[c].Label = m.Classes[c]
-		}
-	}
-	slices.SortStableFunc(ranked, func(a, b Class) int {
-		switch {
-		case a.Probability > b.Probability:
-			return -1
-		case a.Probability < b.Probability:
-			return 1
-		}
-		return 0
-	})
-	return ranked, nil
-}
-
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
 // Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
@@ -455,7 +426,11 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 	if err != nil {
 		return nil, err
 	}
-	_, softmax := net.Layers[len(net.Layers)-1].Op.(arch.Softmax)
+	placed, err := net.Place(m.Input)
+	if err != nil {
+		return nil, err
+	}
+	_, logits := arch.EndingOf(placed)
 	var out *tensor.Tensor
 	for from := 0; from < images.N; from += plan.Batch {
 		if err := ctx.Err(); err != nil {
@@ -466,8 +441,8 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		result := plan.Logits()
-		if until != "" && softmax { // a layer like any other when it is asked for
-			result = plan.Softmax()
+		if until != "" && logits < len(placed) { // a softmax is a layer like any other when it is asked for
+			result = plan.Probabilities()
 		}
 		if out == nil {
 			out = tensor.New(images.N, result.C, result.H, result.W)

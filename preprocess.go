@@ -139,6 +139,18 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		p, err := vision.PreprocessByName(name, net.Input.W, net.Input.H, net.Input.C)
 		return Preparation{p, reason, true, false}, err
 	}
+	if own, err := matched.Prepares(net); own != nil || err != nil {
+		if err != nil {
+			return Preparation{}, err
+		}
+		return preparedInside(own, net.Input)
+	}
+	if a, err := matched.Prepares(net); err != nil || a != nil {
+		if err != nil {
+			return Preparation{}, err
+		}
+		return normalised(net.Input, *a)
+	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
 		if a.Turned {
@@ -161,6 +173,48 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		return named(name, names)
 	}
 	return byInput(net.Input)
+}
+
+// preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0 to 255, and in
+// the order of channels that its means have.
+func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) {
+	parts := vision.PreprocessParts{Base: "unit"}
+	reason := "the file's network scales and shifts its pictures itself"
+	if own.Bytes() {
+		parts.Scale = 1
+		reason += ", by figures for samples of 0 to 255"
+	}
+	if own.BlueFirst() {
+		parts.Order = vision.BGR.String()
+		reason += ", with the mean of blue first"
+	}
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	p.Preprocess, err = parts.Apply(p.Preprocess)
+	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// normalised is for a network that begins with a normalisation of its own: samples come in the units that this one takes. A mean that
+// grows from channel to channel is ImageNet's, blue first.
+func normalised(input arch.Shape, own weights.Affine) (Preparation, error) {
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	p.Name, p.Scale, p.Mean, p.Std = "the network's own", 255, make([]float32, input.C), slices.Repeat([]float32{1}, input.C)
+	if own.Bytes() {
+		p.Scale = 1
+	}
+	var mean []float64
+	for c, scale := range own.Scale {
+		mean = append(mean, -own.Shift[c]/scale)
+	}
+	if len(mean) == 3 && mean[0] < mean[1] && mean[1] < mean[2] {
+		p.Order = vision.BGR
+	}
+	return Preparation{Preprocess: p.Preprocess, Reason: fmt.Sprintf("the file's network normalises samples of 0 to %v itself", 255/p.Scale)}, nil
 }
 
 // byInput is the guess where nothing tells anything but the size of the input.

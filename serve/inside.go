@@ -46,6 +46,8 @@ type modelTold struct {
 	Random     bool                 `json:"random"`  // its answers mean nothing
 	Classes    []string             `json:"classes"` // empty where nothing tells their names
 	Count      int                  `json:"class_count"`
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	Ending arch.Ending `json:"ending"`
 }
 
 func (c *call) models() error {
@@ -63,7 +65,7 @@ func (c *call) models() error {
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
 		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Told(), filepath.Base(m.Origin), random,
-			append([]string{}, m.Classes...), m.classes.C})
+			append([]string{}, m.Classes...), m.ClassCount(), m.ending})
 	}
 	return c.answerJSON(http.StatusOK, told)
 }
@@ -433,8 +435,8 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if class < -1 || class >= m.classes.C {
-		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.classes.C-1, class)
+	if class < -1 || class >= m.ClassCount() {
+		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
 }

@@ -18,7 +18,8 @@ type model struct {
 	name    string
 	cost    int64            // multiply-accumulates of an image
 	until   map[string]layer // by name
-	classes arch.Shape       // of one image's logits
+	outputs arch.Shape       // of one image's logits
+	ending  arch.Ending      // how they are read
 	bytes   int64            // that it takes beside mapped files
 	placed  []arch.Placed    // its layers
 	visit   int64            // bytes of what its layers make of a picture
@@ -66,10 +67,13 @@ func (s *Server) open(source Source) (*model, error) {
 	for _, l := range report.Layers {
 		m.cost += l.MACs
 		m.until[l.Name] = layer{max(m.cost, 1), int64(l.Out.C * l.Out.H * l.Out.W)}
-		m.classes = l.Out
+		m.outputs = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
-	m.visit = report.Memory.Kept + 4*int64(m.classes.C*m.classes.H*m.classes.W)
+	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W)
+	if m.ending, err = m.Ending(); err != nil {
+		return m, err
+	}
 	if m.placed, err = m.Placed(); err != nil {
 		return m, err
 	}

@@ -13,10 +13,15 @@ import (
 
 // source says where a parameter's values are in a file and how they lie there.
 type source struct {
-	name   string // the file's tensor; empty: every value is fill
+	name   string // the file's tensor; empty: the values are these
 	fill   float32
+	values []float32 // one for each, in place of fill
 	layout layout
+	fold   *folding // nil: the values are as they lie
 }
+
+// folding is what is done to each output of a layer, (y - mean) * gamma + beta, as a part of its weights and its bias.
+type folding struct{ mean, gamma, beta *source } // nil: 0, 1, 0
 
 // layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the inputs
 // in C,H,W order. The zero layout is ours.

@@ -179,6 +179,9 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 			break
 		}
 	}
+	if n, ok := f.toldInOrder(placed); ok && search.matched == nil {
+		search.try(n, nil)
+	}
 	if search.matched == nil && (search.most == 0 || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
@@ -192,9 +195,6 @@ func (s *search) try(n naming, v view) {
 	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
 	if fault == nil {
 		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
-		if note := s.f.Metadata[PreprocessNote]; note != "" {
-			s.matched.Preprocess = note
-		}
 		return
 	}
 	fits := found - len(fault.Misshapen)
@@ -238,6 +238,9 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 		for _, p := range layer.Params {
 			src, ok := n.source[p.Name]
 			if ok && src.name == "" {
+				if n := len(src.values); n > 0 && n != p.Count() {
+					fault.Misshapen = append(fault.Misshapen, Misshape{p.Name, []int{n}, p.Shape})
+				}
 				sources[p.Name] = src
 				continue
 			}
@@ -321,16 +324,5 @@ func (m *Matched) Param(p arch.Param) ([]float32, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: parameter %s is not of the layers that this file was matched with", m.file.Path, p.Name)
 	}
-	if src.name == "" {
-		return slices.Repeat([]float32{src.fill}, p.Count()), nil
-	}
-	t, err := m.file.Tensor(src.name)
-	if err != nil {
-		return nil, err
-	}
-	data, err := src.layout.arrange(t.Data, p)
-	if err != nil {
-		return nil, fmt.Errorf("%s: tensor %q: %w", m.file.Path, src.name, err)
-	}
-	return data, nil
+	return m.file.values(src, p)
 }

@@ -24,6 +24,9 @@ const (
 type described struct {
 	net    *arch.Network
 	naming naming
+	// prepares: the first layer stands for what the graph does to its pictures, as Matched.Prepares tells
+	prepares bool
+	unit     bool // and does so with samples of 0 to 1, whatever its figures
 }
 
 // UndescribedError is a file from which its network cannot be told.
@@ -41,20 +44,17 @@ func (e *UndescribedError) Error() string {
 
 // Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its configuration,
 // vggo's own note), or the built-in whose parameters it has under a known family's names, with as many classes as it has. Any
-// other file is an *UndescribedError.
+// other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and one that leaves the size of its pictures
+// open an *OpenSizeError: see Resolve.
 func (f *File) Network() (*arch.Network, error) {
-	if f.described != nil {
-		return f.described.net, nil
+	if f.unreadable != nil {
+		return nil, f.unreadable
+	}
+	if net, err := f.told(); net != nil || err != nil {
+		return net, err
 	}
 	if f.unknown != "" {
 		return nil, &UndescribedError{f.Path, f.unknown}
-	}
-	if note := f.Metadata[NetworkNote]; note != "" {
-		net, err := arch.Decode(strings.NewReader(note))
-		if err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
-		}
-		return net, nil
 	}
 	mine := 0
 	for _, e := range f.entries {

@@ -320,7 +320,10 @@ func (f *File) addPickled(value any) error {
 
 // addRoot is addPickled of what of a value holds tensors.
 func (f *File) addRoot(root *node) error {
-	if root.weights == 0 { // of nothing but vectors and numbers, it may be anything
+	if root.weights == 0 { // of nothing but vectors and whole numbers, it may be anything
+		for len(root.nodes) == 1 && root.nodes[0].entry == nil && root.nodes[0].class == "" && slices.Contains(networkKeys, root.nodes[0].key) {
+			root = root.nodes[0]
+		}
 		return f.addAll(root.flatten("", nil))
 	}
 	list := root.parts("")

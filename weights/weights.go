@@ -28,7 +28,7 @@ type Tensor struct {
 	Data  []float32
 }
 
-// File is an open file of weights. Its methods other than Close may be called from several goroutines.
+// File is an open file of weights. Its methods other than Close and Resolve may be called from several goroutines.
 type File struct {
 	Path     string
 	Format   string            // "safetensors"
@@ -42,7 +42,12 @@ type File struct {
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
-	unknown   string     // why the network that the file describes or belongs to cannot be told; else empty
+	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and once
+	// that is done.
+	leavesOpen func(input arch.Shape) error
+	channels   int              // of the pictures whose size is open; 0 where these are open too
+	unreadable *UnreadableError // the network that the file describes cannot be run
+	unknown    string           // what is known of a file that describes no network; else empty
 	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
 	named  func(placed []arch.Placed) naming
 	mapped []*mapping

@@ -195,6 +195,12 @@ func (o *archOptions) find(spec string) (net *arch.Network, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	net, err = file.Network()
+	if errors.As(err, new(*weights.OpenSizeError)) {
+		var input arch.Shape
+		if input, err = parseInput(o.input); err == nil {
+			net, err = file.Resolve(weights.Asked{Input: input})
+		}
+	}
 	return net, hintModel(err)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
 )
@@ -75,7 +76,9 @@ type classification struct {
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
 	Batch      int                  `json:"batch"`
-	Pictures   []classifiedPicture  `json:"pictures"`
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	Ending   arch.Ending         `json:"ending"`
+	Pictures []classifiedPicture `json:"pictures"`
 
 	LabelsGuess string `json:"labels_guess,omitempty"` // why the labels are a guess
 }
@@ -102,7 +105,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	files := list.files
-	m, err := o.open(len(files))
+	m, err := o.openAnswering(len(files))
 	if err != nil {
 		return err
 	}
@@ -112,9 +115,13 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if err != nil {
 		return err
 	}
+	ending, err := m.Ending()
+	if err != nil {
+		return err
+	}
 	result := classification{
 		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
-		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
+		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
 	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
@@ -143,7 +150,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
 			default:
 				if done-failed == 1 {
-					err = result.writeHead(out, m.Preprocess, m.Classes)
+					err = result.writeHead(out, m)
 				}
 				err = errors.Join(err, p.write(out))
 			}
@@ -193,10 +200,17 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 }
 
 // writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
-func (c *classification) writeHead(out io.Writer, prepared root.Preparation, classes []string) error {
-	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(prepared))
+func (c *classification) writeHead(out io.Writer, m *root.Model) error {
+	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
 	if err == nil && c.Weights == embedded.Name {
-		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
+	}
+	if err == nil && c.Ending == arch.EndsInSigmoid {
+		how := "Each class has a probability by itself, by a sigmoid: they do not add up to 1."
+		if m.Binary() {
+			how = "One output, a sigmoid: the probability of class 1; that of class 0 is the rest."
+		}
+		_, err = fmt.Fprintln(out, how)
 	}
 	if err == nil && c.LabelsGuess != "" {
 		_, err = fmt.Fprintf(out, "labels: %s\n", c.LabelsGuess)

@@ -22,6 +22,7 @@ type convertOptions struct {
 	model  string
 	labels string
 	part   string
+	readFlags
 	preprocessFlags
 
 	relabel bool
@@ -54,6 +55,7 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form that vggo classify takes")
 	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
+	o.readFlags.add(f)
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
 	f.StringVar(&o.part, "weights-part", "", partUsage)
@@ -113,10 +115,16 @@ func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err err
 }
 
 func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
-	if o.model != "" {
-		return openNetwork(o.model)
+	asked, err := o.asked()
+	if err != nil {
+		return nil, err
 	}
-	net, err := file.Network()
+	if o.model != "" {
+		if asked.Network, err = openNetwork(o.model); err != nil {
+			return nil, err
+		}
+	}
+	net, err := file.Resolve(asked)
 	return net, hintModel(err)
 }
 

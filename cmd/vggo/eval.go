@@ -131,7 +131,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil && !errors.As(err, &parts) { // before the weights are read
 		return err
 	}
-	m, err := o.open(usualBatch)
+	m, err := o.openAnswering(usualBatch)
 	if err != nil {
 		return err
 	}

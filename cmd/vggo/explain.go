@@ -169,7 +169,11 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if slices.Contains(headless, o.method) {
 		o.until = o.layer
 	}
-	if e.model, err = o.open(pictures); err != nil {
+	open := o.open
+	if o.method == "gradcam" || o.method == "occlusion" { // which explain a class
+		open = o.openAnswering
+	}
+	if e.model, err = open(pictures); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.model.Close()) }()

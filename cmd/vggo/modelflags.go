@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type modelFlags struct {
 	threads int
 	batch   int
 	low     bool
+	readFlags
 	planFlags
 	pictureFlags
 	preprocessFlags
@@ -44,6 +46,7 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
+	o.readFlags.add(f)
 	o.planFlags.add(f)
 	o.pictureFlags.add(f)
 	o.preprocessFlags.add(f)
@@ -85,10 +88,14 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
+	asked, err := o.asked()
+	if err != nil {
+		return nil, err
+	}
+	options.Input, options.Sigmoid = asked.Input, asked.Sigmoid
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
 		return nil, err
 	}
-	var err error
 	if options.Preprocess, err = o.parts(); err != nil {
 		return nil, err
 	}
@@ -118,6 +125,18 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	return m, hintLabels(hintModel(err), o.labels)
 }
 
+// openAnswering opens the model for commands that ask for its classes: it must say how its outputs are read.
+func (o *modelFlags) openAnswering(pictures int) (*root.Model, error) {
+	m, err := o.open(pictures)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Ending(); err != nil {
+		return nil, errors.Join(hintModel(err), m.Close())
+	}
+	return m, nil
+}
+
 // hintModel adds the remedy to what root.Open and root.New complain of.
 func hintModel(err error) error {
 	var (
@@ -125,6 +144,11 @@ func hintModel(err error) error {
 		fit         *weights.MatchError
 		undescribed *weights.UndescribedError
 		unknown     *arch.UnknownError
+		open        *weights.OpenSizeError
+		unreadable  *weights.UnreadableError
+		unsupported *weights.UnsupportedError
+		disagree    *weights.DisagreeError
+		single      *root.OneOutputError
 	)
 	if errors.As(err, new(hintedError)) {
 		return err
@@ -141,6 +165,20 @@ func hintModel(err error) error {
 		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
 	case errors.As(err, &undescribed):
 		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
+	case errors.As(err, &open):
+		channels := "3"
+		if open.Channels > 0 {
+			channels = strconv.Itoa(open.Channels)
+		}
+		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
+	case errors.As(err, &unreadable), errors.As(err, &unsupported):
+		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
+	case errors.As(err, &disagree) && disagree.Network == "a sigmoid":
+		return hint(err, "leave --sigmoid out")
+	case errors.As(err, &disagree):
+		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
+	case errors.As(err, &single):
+		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the number itself")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):

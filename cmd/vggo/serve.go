@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ import (
 type serveOptions struct {
 	models, weights, labels []string   // [NAME=]VALUE
 	parts                   []string   // of weights, likewise
+	inputs, sigmoid         []string   // likewise
 	prepared                [][]string // likewise, of each of the preprocessFlags
 	each                    modelFlags
 
@@ -76,6 +78,9 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any form that vggo classify takes")
 	f.BoolVar(&o.each.relabel, "relabel", false, "take the names of --labels although the weights have others")
+	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
+	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
+	f.Lookup("sigmoid").NoOptDefVal = "true"
 	flags := o.each.preprocessFlags.list()
 	o.prepared = make([][]string, len(flags))
 	for i, each := range flags {
@@ -199,7 +204,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		name   string
 		values []string
 	}
-	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts}}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts}, {"input", o.inputs}, {"sigmoid", o.sigmoid}}
 	for i, each := range o.each.preprocessFlags.list() {
 		all = append(all, flag{each.name, o.prepared[i]})
 	}
@@ -216,7 +221,13 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels, --preprocess or --weights-part is for a model %q that neither --weights nor --model names", names[own])}
+		flag := ""
+		for name, of := range values {
+			if _, ok := of[names[own]]; ok && (flag == "" || name < flag) {
+				flag = name
+			}
+		}
+		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag, names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
@@ -232,6 +243,13 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		flags.seed = 1
 		flags.model, flags.weights, flags.labels = values["model"][name], values["weights"][name], values["labels"][name]
 		flags.part = values["weights-part"][name]
+		flags.input = values["input"][name]
+		if text, ok := values["sigmoid"][name]; ok {
+			var err error
+			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
+				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text), "--sigmoid, or for one of several models --sigmoid=NAME=true")}
+			}
+		}
 		for _, each := range flags.preprocessFlags.list() {
 			*each.value = values[each.name][name]
 		}
@@ -242,7 +260,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			return nil, err
 		}
 		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
-			m, err := flags.open(flags.batch)
+			m, err := flags.openAnswering(flags.batch)
 			if err == nil {
 				logWeights(log, m, flags.part)
 				if m.ClassesGuess != "" {

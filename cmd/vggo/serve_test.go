@@ -24,7 +24,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--weights a=x --weights a=y", 2, "--weights is given twice for a", "several models have names"},
 		{"--weights x --weights y", 2, "--weights is given two models without names", "several models have names"},
 		{"--weights a=x --weights y", 2, "some models have names and some have not", "--weights NAME=FILE"},
-		{"--weights a=x --labels b=y", 2, `--labels, --preprocess or --weights-part is for a model "b" that neither --weights nor --model names`, ""},
+		{"--weights a=x --labels b=y", 2, `--labels is for a model "b" that neither --weights nor --model names`, ""},
 		{"--weights a=x --model b=vgg16", 2, "b: no weights for vgg16", "--weights FILE"},
 		{"--weights a=x --random-weights", 2, "a: --weights and --random-weights exclude each other", ""},
 		{weights + "--queue 0", 2, "--queue must be at least 1, not 0", ""},

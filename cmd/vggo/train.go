@@ -41,6 +41,7 @@ type trainOptions struct {
 	take    []string
 	freeze  []string
 	classes int
+	notices []string // of the weights that the run begins with
 
 	noParts    bool
 	validation string
@@ -180,6 +181,9 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		return hintModel(err)
 	}
 	defer func() { err = errors.Join(err, close()) }()
+	for _, notice := range o.notices {
+		fmt.Fprintf(faults, "vggo: %s\n", notice)
+	}
 	if err := fitsMemory(options); err != nil {
 		return err
 	}
@@ -190,6 +194,9 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	var occupied *train.OccupiedError
 	if errors.As(err, &occupied) {
 		return hint(err, "--resume "+occupied.Folder+" goes on with it; -o names another folder")
+	}
+	if errors.As(err, new(*train.EndingError)) {
+		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
 	}
 	if err != nil {
 		return err
@@ -332,9 +339,11 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 	var net *arch.Network
 	switch {
 	case options.Recipe.Model != "":
-		net, err = options.Recipe.Network()
+		if net, err = options.Recipe.Network(); err == nil && file != nil {
+			o.compareOwn(file, net)
+		}
 	case file != nil:
-		if net, err = file.Network(); err == nil {
+		if net, err = o.ownNetwork(file); err == nil {
 			options.Recipe.Model = net.Name
 		}
 	default:
