@@ -28,6 +28,7 @@ var rooms = []struct {
 	{"internal/winograd", nil},
 	{"internal/fault", nil},
 	{"internal/durable", nil},
+	{"internal/lock", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
 	{"arch", nil},
@@ -39,8 +40,8 @@ var rooms = []struct {
 	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/pickle", "tensor"}},
-	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
-	{"hub", []string{"internal/durable"}},
+	{"train", []string{"internal/durable", "internal/lock", "tensor", "arch", "nn", "weights", "vision"}},
+	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
