@@ -30,6 +30,7 @@ var rooms = []struct {
 	{"internal/fault", nil},
 	{"internal/durable", nil},
 	{"internal/near", nil},
+	{"internal/lock", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
 	{"arch", []string{"internal/near", "internal/plainfile"}},
@@ -41,8 +42,8 @@ var rooms = []struct {
 	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "internal/plainfile", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "tensor"}},
-	{"train", []string{"internal/durable", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision"}},
-	{"hub", []string{"internal/durable"}},
+	{"train", []string{"internal/durable", "internal/lock", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision"}},
+	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},

@@ -21,17 +21,28 @@ func Write(path string, tensors []Tensor, notes map[string]string, sources ...*F
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeFrom(path, sources, func(w io.Writer) error {
-		if _, err := w.Write(header); err != nil {
+	return writeFrom(path, sources, func(w io.Writer) error { return encode(w, header, tensors) })
+}
+
+// Encode writes the bytes that a file of Write holds.
+func Encode(w io.Writer, tensors []Tensor, notes map[string]string) error {
+	header, err := safetensorsHeader(tensors, notes)
+	if err != nil {
+		return err
+	}
+	return encode(w, header, tensors)
+}
+
+func encode(w io.Writer, header []byte, tensors []Tensor) error {
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	for _, t := range tensors {
+		if err := writeFloats(w, t.Data); err != nil {
 			return err
 		}
-		for _, t := range tensors {
-			if err := writeFloats(w, t.Data); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its floats
