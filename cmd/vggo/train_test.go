@@ -127,7 +127,6 @@ func TestTrainErrors(t *testing.T) {
 		{"train data", 1, "no network named", "--model tinyvgg"},
 		{"train nothing --model 8x8x1:8/4", 1, "nothing: no such file", ""},
 		{"train data --model 8x8x1:8/4 --batch 16 -o done", 1, "done holds a run already", "--resume done goes on with it"},
-		{"train data --model 8x8x1:8/4 --epochs 1 -o small", 0, "a batch is all of the 64 pictures to learn from", ""},
 		{"train data --model 8x8x1:8/4 --recipe papr", 1, `no recipe is called "papr"`, ""},
 		{"train data --model 8x8x1:8/4 --set optimiser.speed=2", 2, `--set "optimiser.speed=2": unknown key "speed"`, ""},
 		{"train data --model 8x8x1:8/4 --batch 16 --freeze conv9", 1, `rule 1: "conv9" names no parameter of 8x8x1:8/4`, ""},
@@ -156,5 +155,9 @@ func TestTrainErrors(t *testing.T) {
 		default:
 			t.Errorf("vggo %s: %q, want the hint %q", c.args, lines, c.hint)
 		}
+	}
+	if code, _, stderr := vggo(t.Context(), strings.Fields("train data --model 8x8x1:8/4 --epochs 1 -o small")...); code != exitOK ||
+		!strings.Contains(stderr, "a batch is all of the 64 pictures to learn from") {
+		t.Errorf("fewer pictures than a batch: exit %d, %s", code, stderr)
 	}
 }
