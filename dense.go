@@ -34,6 +34,9 @@ type denseSize struct {
 // each of the given lengths, goes whole through the network as a fully convolutional one, whose class scores are averaged over
 // the map; the probabilities are averaged over the scales and, with flip, over the picture and its mirror image.
 func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scales []int, flip bool) ([]Class, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if len(scales) == 0 {
 		return nil, fmt.Errorf("dense evaluation without a scale")
 	}

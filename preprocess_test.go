@@ -177,8 +177,8 @@ func TestRealVGG19(t *testing.T) {
 	}
 }
 
-// TestLayouts answers with one narrow VGG-16 in other libraries' layouts as PyTorch does, with the preparation found by itself.
-func TestLayouts(t *testing.T) {
+// TestPreparationOfLayouts answers with one narrow VGG-16 in other libraries' layouts as PyTorch does, with the preparation found by itself.
+func TestPreparationOfLayouts(t *testing.T) {
 	data := os.Getenv("VGGO_TESTDATA")
 	if data == "" {
 		t.Skip("VGGO_TESTDATA names no folder of real files")

@@ -8,13 +8,13 @@ import (
 	"image"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
@@ -98,7 +98,7 @@ func OpenRecipe(name string) (Recipe, error) {
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".json") {
 		return Recipe{}, fmt.Errorf("no recipe is called %q: want one of %s, or a file ending in .yaml", name, strings.Join(RecipeNames(), ", "))
 	}
-	f, err := os.Open(name)
+	f, err := plainfile.Open(name)
 	if err != nil {
 		return Recipe{}, err
 	}

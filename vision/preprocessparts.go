@@ -7,13 +7,14 @@ import (
 	"image"
 	"io"
 	"math"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // PreprocessParts are parts of a Preprocess as people give them, on a command line, in YAML or in JSON. What is left out stays as
@@ -85,7 +86,7 @@ func ReadPreprocess(text string) (PreprocessParts, error) {
 		if !strings.HasSuffix(strings.ToLower(text), ending) {
 			continue
 		}
-		f, err := os.Open(text)
+		f, err := plainfile.Open(text)
 		if err != nil {
 			return PreprocessParts{}, err
 		}

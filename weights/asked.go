@@ -185,17 +185,17 @@ func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
 	return asked, nil
 }
 
-// named is an effect with the layer that has it.
-type named struct {
+// namedEffect is an effect with the layer that has it.
+type namedEffect struct {
 	effect
 	name string
 	op   arch.Op
 }
 
-func (n named) label() string { return fmt.Sprintf("%s (%s)", n.name, arch.Describe(n.op)) }
+func (n namedEffect) label() string { return fmt.Sprintf("%s (%s)", n.name, arch.Describe(n.op)) }
 
 // detail is what Describe leaves out.
-func (n named) detail() string {
+func (n namedEffect) detail() string {
 	text := fmt.Sprintf("%v to %v", n.in, n.out)
 	if g := n.window; g != (arch.Geometry{}) {
 		text += fmt.Sprintf(", padded by %d, %d, %d, %d", g.Top, g.Left, g.Bottom, g.Right)
@@ -211,9 +211,9 @@ func (n named) detail() string {
 	return text
 }
 
-// inOrder gives placed layers with parameters those of the network that the file describes, one after the other, whatever they are
+// toldInOrder gives placed layers with parameters those of the network that the file describes, one after the other, whatever they are
 // called. ok is false where there are none or others.
-func (f *File) inOrder(placed []arch.Placed) (n naming, ok bool) {
+func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
 	told, err := f.told()
 	if err != nil || told == nil {
 		return n, false

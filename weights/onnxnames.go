@@ -23,8 +23,8 @@ type effect struct {
 
 // effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of which
 // EndingOf tells; no flatten, which keeps the order.
-func effects(placed []arch.Placed) []named {
-	var list []named
+func effects(placed []arch.Placed) []namedEffect {
+	var list []namedEffect
 	_, logits := arch.EndingOf(placed)
 	for i, layer := range placed {
 		e := effect{kind: layer.Op.Kind(), in: layer.In, out: layer.Out}
@@ -68,7 +68,7 @@ func effects(placed []arch.Placed) []named {
 		if g := e.window; strings.HasSuffix(e.kind, "pool") && g.Kernel == arch.Square(1) && g.In == g.Out && g.Top+g.Left+g.Bottom+g.Right == 0 {
 			continue
 		}
-		list = append(list, named{e, layer.Name, layer.Op})
+		list = append(list, namedEffect{e, layer.Name, layer.Op})
 	}
 	return list
 }
@@ -154,9 +154,9 @@ func (f *File) candidates(classes int) []*arch.Network {
 }
 
 // sameEffects reports whether a network does just that, and the names of its layers with parameters.
-func sameEffects(net *arch.Network, does []named) (weighted []string, ok bool) {
+func sameEffects(net *arch.Network, does []namedEffect) (weighted []string, ok bool) {
 	placed, err := net.Place(net.Input)
-	same := func(a, b named) bool { return a.effect == b.effect }
+	same := func(a, b namedEffect) bool { return a.effect == b.effect }
 	if err != nil || !slices.EqualFunc(effects(placed), does, same) {
 		return nil, false
 	}

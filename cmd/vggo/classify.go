@@ -68,9 +68,10 @@ by a file, and the flags beside it say it part by part:
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model      string               `json:"model"`
-	Input      string               `json:"input"`
-	Weights    string               `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	Model   string `json:"model"`
+	Input   string `json:"input"`
+	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	told
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
@@ -78,6 +79,8 @@ type classification struct {
 	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
 	Ending   arch.Ending         `json:"ending"`
 	Pictures []classifiedPicture `json:"pictures"`
+
+	LabelsGuess string `json:"labels_guess,omitempty"` // why the labels are a guess
 }
 
 type classifiedPicture struct {
@@ -97,15 +100,17 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if o.top < 1 {
 		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
 	}
-	files, err := listPictures(args)
+	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
+	files := list.files
 	m, err := o.openAnswering(len(files))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }() // nil stays nil
+	tellModel(faults, m, o.part)
 	set, err := kernel.Active()
 	if err != nil {
 		return err
@@ -115,14 +120,15 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Preprocess: m.Preprocess.Told(),
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
 		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
+	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
 	failed, done := 0, 0
-	for group := range loadPictures(ctx, m, files, in) {
+	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted before %s", files[done])
@@ -161,7 +167,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			return err
 		}
 	}
-	return errSomeFailed(failed, len(files))
+	return list.end(failed)
 }
 
 // classify answers for a group of pictures, in one pass.
@@ -205,6 +211,9 @@ func (c *classification) writeHead(out io.Writer, m *root.Model) error {
 			how = "One output, a sigmoid: the probability of class 1; that of class 0 is the rest."
 		}
 		_, err = fmt.Fprintln(out, how)
+	}
+	if err == nil && c.LabelsGuess != "" {
+		_, err = fmt.Fprintf(out, "labels: %s\n", c.LabelsGuess)
 	}
 	return err
 }

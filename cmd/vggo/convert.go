@@ -21,8 +21,11 @@ import (
 type convertOptions struct {
 	model  string
 	labels string
+	part   string
 	readFlags
 	preprocessFlags
+
+	relabel bool
 }
 
 func newConvertCommand() *cobra.Command {
@@ -44,24 +47,28 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args[0], args[1], cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
+	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form that vggo classify takes")
+	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
 	o.readFlags.add(f)
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
-func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
+func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
 	}
-	file, err := weights.Open(in)
+	file, err := weights.OpenPart(in, o.part)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -78,6 +85,7 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
+	tellWeights(notices, in, file.Part, file.Others, matched.Guess, o.part)
 	asked, err := o.parts()
 	if err != nil {
 		return err
@@ -95,7 +103,11 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
+	names := "under " + matched.Family + "'s names"
+	if matched.Guess {
+		names = "by order and shapes"
+	}
+	_, err = fmt.Fprintf(stdout, "%s, %s, to %s\n", net.Name, names, out)
 	if err == nil && prepared.Reason != "" {
 		_, err = fmt.Fprintln(stdout, preparedLine(prepared))
 	}
@@ -130,21 +142,32 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 		}
 		notes[weights.PreprocessNote] = string(told)
 	}
+	own, err := root.NotedLabels(file)
+	if err != nil {
+		return nil, err
+	}
+	var given vision.Labels
 	if o.labels != "" {
-		labels, err := vision.ReadLabelsFile(o.labels)
+		if given, err = vision.ReadLabelsFile(o.labels); err != nil {
+			return nil, err
+		}
+	}
+	labels, err := root.ChooseLabels(own, given, o.relabel, net.Name, classes)
+	if other, ok := err.(*root.LabelsError); ok {
+		other.File = file.Path
+	}
+	if err != nil {
+		return nil, hintLabels(err, o.labels)
+	}
+	for note, list := range map[string][]string{weights.ClassesNote: labels.Names, weights.SynsetsNote: labels.Synsets} {
+		if list == nil {
+			continue
+		}
+		text, err := json.Marshal(list)
 		if err != nil {
 			return nil, err
 		}
-		if len(labels) != classes {
-			return nil, fmt.Errorf("%s: %d names for the %d classes of %s", o.labels, len(labels), classes, net.Name)
-		}
-		text, err := json.Marshal(labels)
-		if err != nil {
-			return nil, err
-		}
-		notes[weights.ClassesNote] = string(text)
-	} else if classes := file.Metadata[weights.ClassesNote]; classes != "" {
-		notes[weights.ClassesNote] = classes
+		notes[note] = string(text)
 	}
 	return notes, nil
 }

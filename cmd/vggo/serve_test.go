@@ -35,7 +35,7 @@ func TestServeRefuses(t *testing.T) {
 		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone", "--debug-addr 127.0.0.1:6060"},
 		{weights + "--addr " + taken.Addr().String(), 1, "--addr: listen tcp " + taken.Addr().String(), "--addr 127.0.0.1:0 takes any free port"},
 		{weights + "--addr nonsense", 1, "--addr: listen tcp: address nonsense: missing port in address", ""},
-		{weights + "--model vgg16", 1, "", "--model must name the network that these weights were trained for"},
+		{weights + "--model vgg16", 1, "", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"--weights nosuch.safetensors --addr 127.0.0.1:0", 1, "open nosuch.safetensors: ", ""},
 	} {
 		code, stdout, stderr := vggo(t.Context(), append([]string{"serve"}, strings.Fields(c.args)...)...)
