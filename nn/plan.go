@@ -529,7 +529,7 @@ func (p *Plan) Probabilities() *tensor.Tensor {
 }
 
 // Predictions is the class of the largest logit of each image, on the same terms. Where the logits are maps of classes (a
-// fully convolutional network), the largest sum over the map.
+// fully convolutional network), the largest sum over the map. One output that is a sigmoid tells classes 0 and 1 apart.
 func (p *Plan) Predictions() []int {
 	t := p.exported(p.logits)
 	pixels := t.H * t.W
@@ -544,6 +544,9 @@ func (p *Plan) Predictions() []int {
 			if c == 0 || sum > top {
 				best, top = c, sum
 			}
+		}
+		if p.ending == arch.EndsInSigmoid && t.C == 1 && top > 0 { // a probability above a half
+			best = 1
 		}
 		predictions[n] = best
 	}
