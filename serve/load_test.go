@@ -96,8 +96,8 @@ func TestLoad(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.Load() != 0 {
-		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(), s.conns.Load())
+	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.open() != 0 {
+		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(), s.conns.open())
 	}
 	for _, m := range l.models {
 		if m.batches.waiting() != 0 || m.batches.coming != 0 {

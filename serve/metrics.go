@@ -60,7 +60,7 @@ func newMetrics(s *Server) *metrics {
 			return 0
 		}),
 		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.", func() float64 { return float64(s.buffers.Used()) }),
-		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.Load()) }),
+		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.open()) }),
 	)
 	return m
 }

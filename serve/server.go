@@ -32,7 +32,7 @@ type Config struct {
 	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
 	DecodeTime  time.Duration // of a picture; 5 s
 	Decoders    int           // pictures decoded at once; one for each processor that Go may use
-	Connections int           // open at once, the others wait; 1024
+	Connections int           // open at once; one more closes that which was idle longest; 1024
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open connections it
 	// ends at once. Default: 1 s.
 	LameDuck time.Duration
@@ -90,7 +90,7 @@ type Server struct {
 
 	loaded   atomic.Pointer[loaded] // nil until all models are
 	draining atomic.Bool
-	conns    atomic.Int64
+	conns    connections
 }
 
 // loaded is what there is once the models are.
