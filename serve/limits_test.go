@@ -63,15 +63,11 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("%d images wait, %d work is held", n, l.work.Used())
 	}
 	<-s.turn
-	for range cap(s.decode) {
-		s.decode <- struct{}{} // all decoders are busy
-	}
+	s.decode.running += s.decode.all // all decoders are busy
 	if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t, web.URL); answer.StatusCode != 504 {
 		t.Errorf("without a decoder: %d %s", answer.StatusCode, text)
 	}
-	for range cap(s.decode) {
-		<-s.decode
-	}
+	s.decode.running -= s.decode.all
 }
 
 // TestDecodeTime: decoding has a time of its own.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -118,23 +119,31 @@ func imagePart(body []byte, boundary string) ([]byte, error) {
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
 // if not nil, is shown the picture meanwhile.
 func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int, err error) {
-	start := time.Now()
-	select {
-	case c.decode <- struct{}{}:
-		defer func() { <-c.decode }()
-	case <-c.ctx.Done():
-		return nil, 0, 0, context.Cause(c.ctx)
+	limits := vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels}
+	work, err := vision.Expect(file, limits)
+	if err != nil {
+		return nil, 0, 0, badImage(err)
 	}
+	if work.Time > max(2*c.DecodeTime, smallTime) {
+		return nil, 0, 0, badImage(fmt.Errorf("%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v", work.Format, work.W, work.H,
+			inScans(work.Scans), work.Time.Seconds(), c.DecodeTime))
+	}
+	start := time.Now()
+	leave, err := c.decode.enter(c.ctx, work)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer leave()
 	c.spend("wait", time.Since(start))
 	start = time.Now()
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.DecodeTime, errDecodeTime)
 	defer cancel()
-	picture, err := vision.DecodeContext(ctx, bytes.NewReader(file), vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels})
+	picture, err := vision.DecodeContext(ctx, bytes.NewReader(file), limits)
 	switch {
 	case err != nil && c.ctx.Err() != nil:
 		return nil, 0, 0, context.Cause(c.ctx)
 	case err != nil:
-		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send a whole JPEG, PNG, GIF, WebP, BMP or TIFF file; the server's --max-pixels raises that limit", "%v", err)
+		return nil, 0, 0, badImage(err)
 	}
 	input, err = m.Prepare(c.ctx, []*vision.Picture{picture})
 	if err == nil && look != nil {
@@ -150,4 +159,17 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	c.spend("decode", took)
 	c.metrics.decode.Observe(took.Seconds())
 	return input, picture.W, picture.H, nil
+}
+
+// badImage is the refusal of a file that is no picture, or not one that is taken.
+func badImage(err error) error {
+	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a whole JPEG, PNG, GIF, WebP, BMP or TIFF file; the server's --max-pixels raises that limit", "%v", err)
+}
+
+// inScans tells of a picture's scans, where there are more than one.
+func inScans(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" in %d scans", n)
 }

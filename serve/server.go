@@ -31,7 +31,7 @@ type Config struct {
 	MaxPixels   int           // of a picture; 25 million
 	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
 	DecodeTime  time.Duration // of a picture; 5 s
-	Decoders    int           // pictures decoded at once; one for each processor that Go may use
+	Decoders    int           // pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
 	Connections int           // open at once; one more closes that which was idle longest; 1024
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open connections it
 	// ends at once. Default: 1 s.
@@ -83,9 +83,9 @@ type Server struct {
 	handler http.Handler
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
-	buffers *Gate         // bytes
-	visits  *page.Kept    // of the page
-	decode  chan struct{} // a token for each picture being decoded
+	buffers *Gate      // bytes
+	visits  *page.Kept // of the page
+	decode  *decoders
 	turn    chan struct{} // for the batchers: one computes
 
 	loaded   atomic.Pointer[loaded] // nil until all models are
@@ -105,7 +105,7 @@ func New(config Config) *Server {
 	config.complete()
 	s := &Server{
 		Config: config, buffers: NewGate(config.Buffers), visits: page.NewKept(config.Kept),
-		decode: make(chan struct{}, config.Decoders), turn: make(chan struct{}, 1),
+		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
 	}
 	s.metrics = newMetrics(s)
 	s.handler = s.guard(s.routes())
@@ -180,8 +180,8 @@ func (l *loaded) close() (err error) {
 	return err
 }
 
-// decodeBytes is the most that vision.Decode takes for a picture of so many pixels, whatever its format.
-func decodeBytes(pixels int) int64 { return 36*int64(pixels) + 160<<20 }
+// decodeBytes is the most that a picture takes while it is decoded, whatever its format: see vision.Expect, and three copies of the file.
+func (s *Server) decodeBytes() int64 { return 36*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
 
 // connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16 KiB.
 const connectionBytes = 64 << 10
@@ -197,7 +197,7 @@ func (s *Server) Memory() int64 {
 }
 
 func (s *Server) memoryOf(models []*model) int64 {
-	total := s.Buffers + s.Kept + int64(s.Decoders)*decodeBytes(s.MaxPixels) + int64(s.Connections)*connectionBytes + 100e6
+	total := s.Buffers + s.Kept + s.decode.bytes(s.decodeBytes()) + int64(s.Connections)*connectionBytes + 100e6
 	for _, m := range models {
 		total += m.bytes
 	}
