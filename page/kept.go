@@ -66,7 +66,8 @@ func (k *Kept) Budget() int64 { return k.budget }
 func (k *Kept) Put(v *Visit) error {
 	n := v.Bytes()
 	if n > k.budget {
-		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, arch.Bytes(n), arch.Bytes(k.budget))}
+		takes, most := arch.BytesApart(n, k.budget)
+		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, takes, most)}
 	}
 	v.ID = rand.Text()
 	k.mu.Lock()

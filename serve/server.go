@@ -104,7 +104,7 @@ type loaded struct {
 func New(config Config) *Server {
 	config.complete()
 	s := &Server{
-		Config: config, buffers: NewGate(config.Buffers), visits: page.NewKept(config.Kept),
+		Config: config, buffers: NewGate(config.Buffers, "bytes"), visits: page.NewKept(config.Kept),
 		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
 	}
 	s.metrics = newMetrics(s)
@@ -149,7 +149,7 @@ func (s *Server) Load(ctx context.Context) (err error) {
 	if len(l.models) == 0 {
 		return errors.New("no model to serve")
 	}
-	l.work = NewGate(int64(s.Queue) * costliest)
+	l.work = NewGate(int64(s.Queue)*costliest, "multiply-accumulates")
 	l.memory = s.memoryOf(l.models)
 	s.loaded.Store(l)
 	if s.Loaded != nil {
