@@ -14,11 +14,18 @@ import (
 // running is a Server behind a listener of its own, until the test ends.
 func running(t *testing.T, config Config) (s *Server, address string) {
 	t.Helper()
+	return startRunning(t, config, func(*Server) {})
+}
+
+// startRunning is running with a look at the Server before it starts.
+func startRunning(t *testing.T, config Config, before func(*Server)) (s *Server, address string) {
+	t.Helper()
 	if config.Models == nil {
 		config.Models = []Source{tiny("tiny"), colour("colour")}
 	}
 	config.LameDuck = time.Nanosecond
 	s = New(config)
+	before(s)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

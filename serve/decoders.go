@@ -97,6 +97,13 @@ func (d *decoders) ahead(w *waiting) time.Duration {
 	return total / time.Duration(lanes)
 }
 
+// busy reports whether a large picture is being decoded.
+func (d *decoders) busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.heavy > 0
+}
+
 // ended gives a decoder back. The caller has the lock.
 func (d *decoders) ended(w *waiting) {
 	d.running--

@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -40,12 +39,13 @@ func newRequestID() string { return rand.Text() }
 // guard is what every request passes: its name and its line in the log, the headers of every answer, and the refusal of what a web page
 // elsewhere may have sent.
 func (s *Server) guard(next http.Handler) http.Handler {
-	var inFlight atomic.Int64
-	s.metrics.inFlight(&inFlight)
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		inFlight.Add(1)
+		s.inFlight.Add(1)
+		if !probes(r) {
+			s.asked.Add(1)
+		}
 		e := &entry{id: r.Header.Get("X-Request-Id")}
 		if !requestID.MatchString(e.id) {
 			e.id = newRequestID()
@@ -60,7 +60,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			if failure != nil && rec.status == 0 {
 				rec.status = http.StatusInternalServerError
 			}
-			inFlight.Add(-1)
+			s.inFlight.Add(-1)
+			if !probes(r) {
+				s.heard.Store(time.Now().UnixNano())
+				s.answered.Add(1)
+			}
 			s.record(r, rec, e, time.Since(start))
 			if failure != nil {
 				panic(failure) // net/http closes the connection

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	runtimemetrics "runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,13 +111,6 @@ func TestLoad(t *testing.T) {
 		}
 		time.Sleep(wait)
 	}
-}
-
-// residentBytes is what the Go runtime has from the system and has not given back.
-func residentBytes() uint64 {
-	samples := []runtimemetrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	runtimemetrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
 func newCrowd(t *testing.T, address string) *crowd {

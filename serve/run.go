@@ -28,12 +28,13 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var loadError, serveError error
-	var loading, serving sync.WaitGroup
+	var loading, serving, tidying sync.WaitGroup
 	loading.Go(func() {
 		if loadError = s.Load(ctx); loadError != nil {
 			cancel()
 			return
 		}
+		tidying.Go(func() { s.tidy(ctx) })
 		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.Memory())
 	})
 	serving.Go(func() {
@@ -58,6 +59,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		err = errors.Join(err, server.Close())
 	}
 	serving.Wait()
+	tidying.Wait()
 	err = errors.Join(loadError, serveError, err, s.Close())
 	s.Log.Info("stopped")
 	return err

@@ -30,6 +30,7 @@ type Config struct {
 	Buffers     int64         // bytes of all requests and their answers together; 8 times MaxBody
 	MaxPixels   int           // of a picture; 25 million
 	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
+	KeptFor     time.Duration // that nobody asks; 45 s
 	DecodeTime  time.Duration // of a picture; 5 s
 	Decoders    int           // pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
 	Connections int           // open at once; one more closes that which was idle longest; 1024
@@ -61,6 +62,7 @@ func (c *Config) complete() {
 	c.Buffers = either(c.Buffers, 8*c.MaxBody)
 	c.MaxPixels = either(c.MaxPixels, 25_000_000)
 	c.Kept = either(c.Kept, 256<<20)
+	c.KeptFor = either(c.KeptFor, 45*time.Second)
 	c.DecodeTime = either(c.DecodeTime, 5*time.Second)
 	c.Decoders = either(c.Decoders, runtime.GOMAXPROCS(0))
 	c.Connections = either(c.Connections, 1024)
@@ -90,7 +92,13 @@ type Server struct {
 
 	loaded   atomic.Pointer[loaded] // nil until all models are
 	draining atomic.Bool
+	inFlight atomic.Int64 // requests being answered
+	asked    atomic.Int64 // requests that have come, probes not counted
+	answered atomic.Int64 // those of them that are over
+	heard    atomic.Int64 // when the last was, in nanoseconds of Unix
 	conns    connections
+
+	tidyEvery, quietAfter time.Duration // shorter in tests
 }
 
 // loaded is what there is once the models are.
@@ -106,6 +114,7 @@ func New(config Config) *Server {
 	s := &Server{
 		Config: config, buffers: NewGate(config.Buffers, "bytes"), visits: page.NewKept(config.Kept),
 		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
+		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
 	s.metrics = newMetrics(s)
 	s.handler = s.guard(s.routes())
