@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // Env names the environment variable that moves the cache: models lie in models below the folder it names.
@@ -139,9 +141,6 @@ func syncFolder(dir string) {
 	}
 }
 
-// errLocked is tryLock's, of a file that another holds.
-var errLocked = errors.New("another process holds it")
-
 // lockPoll is how often a lock that another process holds is tried again.
 const lockPoll = time.Second
 
@@ -152,8 +151,8 @@ func (p *puller) lock(ctx context.Context, path string) (unlock func(), err erro
 		if err != nil {
 			return nil, err
 		}
-		err = tryLock(f)
-		if err == nil && stands(f, path) {
+		err = durable.TryLock(f)
+		if err == nil && durable.Stands(f, path) {
 			return func() {
 				os.Remove(path) // while it is held: who waits for it sees that it no longer stands. Windows keeps it
 				f.Close()       // which lets go of it
@@ -163,7 +162,7 @@ func (p *puller) lock(ctx context.Context, path string) (unlock func(), err erro
 		switch {
 		case err == nil:
 			continue // its holder removed it meanwhile
-		case !errors.Is(err, errLocked):
+		case !errors.Is(err, durable.ErrLocked):
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 		if !told {
@@ -174,13 +173,6 @@ func (p *puller) lock(ctx context.Context, path string) (unlock func(), err erro
 			return nil, err
 		}
 	}
-}
-
-// stands tells whether an open file is still the one of that name.
-func stands(f *os.File, path string) bool {
-	opened, err1 := f.Stat()
-	named, err2 := os.Stat(path)
-	return err1 == nil && err2 == nil && os.SameFile(opened, named)
 }
 
 // exists tells whether something stands under a name.

@@ -352,11 +352,8 @@ func (d *partial) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	for _, full := range diskFull {
-		if errors.Is(err, full) {
-			err = fmt.Errorf("the disk is full: %w", err)
-			break
-		}
+	if durable.Full(err) {
+		err = fmt.Errorf("the disk is full: %w", err)
 	}
 	have, total := d.have, d.state.Total
 	if have == 0 || d.state.Validator == "" {

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // TestFaults: whatever the server does, there is the whole file or none, and once it behaves the file arrives to the bit.
@@ -375,7 +377,7 @@ func TestForeignPartial(t *testing.T) {
 
 // TestDiskFull names the cause and keeps what was written.
 func TestDiskFull(t *testing.T) {
-	if len(diskFull) == 0 {
+	if len(durable.FullDisk) == 0 {
 		t.Skip("a full disk is not told apart on this system")
 	}
 	s, dir := newSite(t), t.TempDir()
@@ -403,7 +405,7 @@ func (d *smallDisk) Write(p []byte) (int, error) {
 	n, err := d.Writer.Write(p[:min(len(p), d.room)])
 	d.room -= n
 	if err == nil && n < len(p) {
-		err = &os.PathError{Op: "write", Path: "disk", Err: diskFull[0]}
+		err = &os.PathError{Op: "write", Path: "disk", Err: durable.FullDisk[0]}
 	}
 	return n, err
 }
