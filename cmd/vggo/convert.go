@@ -90,8 +90,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout io.Writ
 	if err := write(ctx, out, net, placed, file, find, notes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
-	return err
+	return printf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
 }
 
 func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {

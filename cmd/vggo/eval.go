@@ -148,7 +148,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		for i, ranked := range answers {
 			if errs[i] != nil {
 				e.Failed++
-				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), errs[i])
+				printFault(faults, fmt.Errorf("%s: %w", data.Name(part[i]), errs[i]))
 				continue
 			}
 			truth := of[data.Label(part[i])]
@@ -279,7 +279,7 @@ func (e *evaluation) write(out io.Writer) error {
 	if len(e.Dense) > 0 {
 		how = fmt.Sprintf(", dense at %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Dense), " ", ", "), "[]"))
 	}
-	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s%s\n%s: %d pictures in %.1f s, %.1f a second\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
+	err := printf(out, "%s, weights: %s, recipe: %s%s\n%s: %d pictures in %.1f s, %.1f a second\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
 		e.Model, e.Weights, e.Recipe, how, e.Data, e.Pictures, e.Seconds, e.PerSecond, 100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
 				failed++
-				fmt.Fprintf(faults, "vggo: %v\n", p.err)
+				printFault(faults, p.err)
 			}
 		}
 		if err := o.extract(ctx, m, group, rows); err != nil {
@@ -138,7 +138,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	printf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
 	return errSomeFailed(failed, len(files))
 }
 

@@ -114,6 +114,11 @@ func TestServeRough(t *testing.T) {
 	}
 	for start := time.Now(); resident(t, s.Process.Pid) > idle*3/2; time.Sleep(100 * time.Millisecond) {
 		if time.Since(start) > time.Minute {
+			if answer, err := r.web.Get(s.url + "/metrics"); err == nil {
+				text, _ := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				t.Logf("%s", regexp.MustCompile(`(?m)^(go_memstats|go_goroutines|vggo_(connections|buffer|requests_in|work)).*$`).FindAll(text, -1))
+			}
 			t.Fatalf("a minute afterwards the process takes %d MB, idle it was %d MB", resident(t, s.Process.Pid)>>20, idle>>20)
 		}
 	}

@@ -185,7 +185,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if err := durable.WriteBytes(filepath.Join(o.output, runFile), append(text, '\n')); err != nil {
 		return errors.Join(err, trainer.Close())
 	}
-	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
+	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
 	return finishRun(ctx, trainer, options.Folder, view)
 }
 
@@ -230,7 +230,7 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+	printf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
 	return finishRun(ctx, trainer, o.resume, view)
 }
 

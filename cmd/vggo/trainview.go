@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/vggo/vggo/train"
 )
@@ -28,14 +27,6 @@ func newTrainView(out, faults io.Writer) *trainView {
 	return &trainView{out: out, faults: faults, terminal: terminalOf(faults)}
 }
 
-// terminalOf is what is written to if it is a terminal, else nil.
-func terminalOf(w io.Writer) *os.File {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return nil
-}
-
 // newBar is a bar of so many steps that leaves nothing behind.
 func newBar(terminal *os.File, steps int) *progressbar.ProgressBar {
 	return progressbar.NewOptions(steps, progressbar.OptionSetWriter(terminal), progressbar.OptionShowCount(),
@@ -47,7 +38,7 @@ func (v *trainView) report(r train.Report) {
 	switch {
 	case r.Fault != nil:
 		v.hide()
-		fmt.Fprintf(v.faults, "vggo: left out: %v\n", r.Fault)
+		printFault(v.faults, fmt.Errorf("left out: %w", r.Fault))
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()
@@ -102,11 +93,11 @@ func (v *trainView) finish(result train.Result, folder string) error {
 	if result.BestStep == 0 {
 		fmt.Fprintf(v.out, "the last step's loss was %.4f\n", result.Loss)
 	} else {
-		fmt.Fprintf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
+		printf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
 	}
 	for _, score := range result.Test {
 		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy, score.Loss, score.Pictures)
 	}
-	_, err := fmt.Fprintf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
+	err := printf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
 	return err
 }
