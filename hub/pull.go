@@ -174,7 +174,7 @@ func (p *puller) resolve(ctx context.Context, e *Entry) error {
 	}
 	var text []byte
 	err := p.retry(ctx, func() (bool, error) {
-		return false, p.get(ctx, e.Pointer, nil, func(r *http.Response, alive func()) (err error) {
+		return false, p.get(ctx, e.Pointer, nil, func(r *http.Response, arrived func(int)) (err error) {
 			if r.StatusCode != http.StatusOK {
 				return statusError(r)
 			}
@@ -408,7 +408,7 @@ func (d *partial) fetch(ctx context.Context) (progress bool, err error) {
 }
 
 // receive takes an answer to fetch's request.
-func (d *partial) receive(r *http.Response, alive func()) error {
+func (d *partial) receive(r *http.Response, arrived func(int)) error {
 	switch r.StatusCode {
 	case http.StatusOK: // the whole file: the first time, or because it has changed, or because the server knows no ranges
 		if d.have > 0 {
@@ -444,7 +444,7 @@ func (d *partial) receive(r *http.Response, alive func()) error {
 	default:
 		return statusError(r)
 	}
-	return d.copy(r.Body, alive)
+	return d.copy(r.Body, arrived)
 }
 
 // total is the length of a whole file by an answer of status 200, refused where it is not the published one; 0 where the answer
@@ -473,7 +473,7 @@ func (d *partial) total(r *http.Response, length int64) (int64, error) {
 }
 
 // copy writes a body to the end of the partial file, never beyond its limit.
-func (d *partial) copy(body io.Reader, alive func()) error {
+func (d *partial) copy(body io.Reader, arrived func(int)) error {
 	if _, err := d.file.Seek(d.have, io.SeekStart); err != nil {
 		return err
 	}
@@ -486,7 +486,7 @@ func (d *partial) copy(body io.Reader, alive func()) error {
 	for {
 		n, err := body.Read(block)
 		if n > 0 {
-			alive()
+			arrived(n)
 			if d.have+int64(n) > limit {
 				return errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file may have: nothing is kept", limit), d.restart(state{}))
 			}

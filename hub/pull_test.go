@@ -271,7 +271,7 @@ func TestStall(t *testing.T) {
 			if _, err := p.pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
 				t.Fatal(err)
 			}
-			if want := "nothing came for 30s: again in 1s"; !slices.Equal(said, []string{want}) {
+			if want := "less than 30 KiB came in 30s: again in 1s"; !slices.Equal(said, []string{want}) {
 				t.Errorf("said %q, want %q", said, want)
 			}
 			if asked := s.asked(); len(asked) != 2 || c.bytes > 0 && asked[1] != fmt.Sprintf("bytes=%d-", c.bytes) {
@@ -280,6 +280,52 @@ func TestStall(t *testing.T) {
 		})
 	}
 }
+
+// TestDrip: bytes that come one by one buy a connection no time; so much of them within the time does.
+func TestDrip(t *testing.T) {
+	s, dir := newSite(t), t.TempDir()
+	s.fault = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n > 0 {
+			return false
+		}
+		s.serve(&cutter{ResponseWriter: w, left: 100}, r)
+		<-r.Context().Done()
+		return true
+	}
+	p := newTestPuller(dir, nil)
+	counted := &countingTimer{}
+	p.newTimer = func(_ time.Duration, f func()) timer {
+		if counted.fire == nil {
+			counted.fire = f
+		}
+		return counted
+	}
+	first, resets := true, 0
+	p.Progress = func(done, total int64) {
+		if first && done == 100 {
+			if resets = counted.resets; resets > 1 {
+				t.Errorf("100 bytes buy time %d times", resets)
+			}
+			first = false
+			counted.fire()
+		}
+	}
+	if _, err := p.pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
+		t.Fatal(err)
+	}
+	if most := len(s.content)/leastBytes + 1; counted.resets <= resets+1 || counted.resets-resets > most {
+		t.Errorf("%d bytes buy time %d times, want up to %d", len(s.content), counted.resets-resets, most)
+	}
+}
+
+// countingTimer counts how often it is given more time.
+type countingTimer struct {
+	fire   func()
+	resets int
+}
+
+func (c *countingTimer) Reset(time.Duration) bool { c.resets++; return true }
+func (c *countingTimer) Stop() bool               { return true }
 
 // TestCancel: Ctrl-C keeps what there is.
 func TestCancel(t *testing.T) {
