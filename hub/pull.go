@@ -274,7 +274,10 @@ func (d *partial) open() (resumed bool, err error) {
 	d.have = info.Size()
 	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total && d.entry.Size.Value.Holds(d.state.Total))
 	if err != nil || d.state.URL != d.entry.URL.Value || d.state.Validator == "" || d.state.Total < 0 || !fits {
-		return false, d.restart(state{})
+		if err := d.restart(state{}); err != nil {
+			return false, errors.Join(err, d.discard())
+		}
+		return false, nil
 	}
 	d.most = d.have
 	return d.have > 0, nil

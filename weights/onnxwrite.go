@@ -3,6 +3,7 @@ package weights
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/onnx"
 )
 
@@ -100,10 +102,10 @@ func WriteONNXContext(ctx context.Context, path string, net *arch.Network, input
 			return writeFloats(to, data)
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err != nil && !errors.As(err, new(*durable.Error)) { // which names the file
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return err
 }
 
 // onnxWriter makes nodes of layers.

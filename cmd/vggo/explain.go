@@ -167,6 +167,9 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.files), o.method), "--method patches searches many")}
 		}
 	}
+	if err := canWrite(o.output); err != nil {
+		return err
+	}
 	if e.model, err = o.open(pictures); err != nil {
 		return err
 	}

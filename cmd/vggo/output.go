@@ -59,6 +59,18 @@ func cleanRow(row table.Row) table.Row {
 	return clean
 }
 
+// canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or not to be written
+// to. It is asked before work that takes long.
+func canWrite(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	return durable.Check(path)
+}
+
 // writeTo calls write with stdout or, where path is not empty, with a file that takes its name only once it is whole:
 // a failure leaves whatever was there before. What is not a file (/dev/stdout, a pipe) is written straight.
 func writeTo(path string, stdout io.Writer, write func(io.Writer) error) error {

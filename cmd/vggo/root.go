@@ -102,10 +102,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	err := root.ExecuteContext(ctx)
-	if unwritten := out.close(); unwritten != nil && (err == nil || errors.Is(err, unwritten)) {
+	if unwritten := out.close(); unwritten != nil && (err == nil || strings.Contains(err.Error(), unwritten.Error())) {
 		if errors.Is(unwritten, syscall.EPIPE) { // as of head, which has seen enough
 			return exitFailure
 		}
+		understood = true // help is printed before RunE
 		err = fmt.Errorf("cannot write to standard output: %w", withoutPath(unwritten))
 	}
 	if err == nil {

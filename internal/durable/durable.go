@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -37,7 +36,7 @@ func WriteContext(ctx context.Context, path string, write func(io.Writer) error)
 	removeStale(path)
 	partial, file, err := create(path)
 	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, bare(err))
+		return &Error{path, bare(err)}
 	}
 	defer func() {
 		if err != nil {
@@ -92,6 +91,15 @@ func create(path string) (partial string, file *os.File, err error) {
 	}
 }
 
+// Check is an error if no file can be written there now. It leaves nothing behind.
+func Check(path string) error {
+	partial, file, err := create(path)
+	if err != nil {
+		return &Error{path, bare(err)}
+	}
+	return errors.Join(file.Close(), os.Remove(partial))
+}
+
 // writer gives up when its context ends, and names the file in errors.
 type writer struct {
 	ctx    context.Context
@@ -110,7 +118,16 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *writer) failed(err error) error { return fmt.Errorf("cannot write %s: %w", w.path, bare(err)) }
+func (w *writer) failed(err error) error { return &Error{w.path, bare(err)} }
+
+// Error is a file that could not be written.
+type Error struct {
+	Path string
+	Err  error
+}
+
+func (e *Error) Error() string { return "cannot write " + e.Path + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
 
 // bare is an error without the partial file's name.
 func bare(err error) error {
