@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
 	"time"
@@ -14,11 +15,15 @@ const (
 	quietAfter = 20 * time.Second // without requests, what is laid out for those that seldom come goes too
 )
 
+// tidyAgain is how often a quiet server looks again while it has more than before: connections close some time after their requests.
+const tidyAgain = 6
+
 // tidy gives memory back until ctx is done.
 func (s *Server) tidy(ctx context.Context) {
 	debug.FreeOSMemory() // loading leaves much behind
 	idle := residentBytes()
-	var done int64 // requests that had come when there was nothing left to do
+	var done int64     // requests that had come when there was nothing left to do
+	again := tidyAgain // times that more is tried while nothing happens
 	tick := time.NewTicker(s.tidyEvery)
 	defer tick.Stop()
 	for {
@@ -34,7 +39,11 @@ func (s *Server) tidy(ctx context.Context) {
 		}
 		quiet := asked == s.answered.Load() && time.Since(time.Unix(0, s.heard.Load())) > s.quietAfter
 		if quiet {
-			done = asked
+			if residentBytes() <= idle+idle/4 || again == 0 {
+				done, again = asked, tidyAgain
+			} else {
+				again--
+			}
 			if l := s.loaded.Load(); l != nil {
 				for _, m := range l.models {
 					m.Trim()
@@ -43,6 +52,7 @@ func (s *Server) tidy(ctx context.Context) {
 		}
 		// A large picture that is being decoded would take it all again.
 		if (quiet || residentBytes() > idle+idle/4) && !s.decode.busy() {
+			runtime.GC() // pools let go in two steps
 			debug.FreeOSMemory()
 		}
 	}
