@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -133,7 +134,12 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	defer leave()
+	defer func() {
+		if work.Memory > smallMemory {
+			runtime.GC() // or the next large picture comes on top of what this one left
+		}
+		leave()
+	}()
 	c.spend("wait", time.Since(start))
 	start = time.Now()
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.DecodeTime, errDecodeTime)
