@@ -23,6 +23,9 @@ type Gradient struct {
 // logits are maps of classes, of their mean over the map). A class of -1 is the most probable one. The network is as Forward runs
 // it: batch norm by its running statistics, no dropout. Only what is behind the layer is computed backward.
 func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *tensor.Tensor) (*Gradient, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if picture.N != 1 {
 		return nil, fmt.Errorf("a gradient is of one image, not of %d", picture.N)
 	}

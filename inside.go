@@ -65,6 +65,9 @@ func (m *Model) InsideMemory() (int64, error) {
 // Inside brings one prepared image through the network, keeps what every layer made of it, and takes the time of each. It runs by a plan
 // of one image, so its roundings may differ from those of Forward in larger batches.
 func (m *Model) Inside(ctx context.Context, image *tensor.Tensor) (*Inside, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if image.N != 1 {
 		return nil, fmt.Errorf("%s: one image can be looked into, not %d", m.Network.Name, image.N)
 	}

@@ -1,12 +1,13 @@
 package vggo
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,13 +24,20 @@ import (
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
 	Network    *arch.Network
-	Input      arch.Shape        // of one image
-	Preprocess vision.Preprocess // how a picture becomes the network's input
-	Classes    []string          // a name for each class; nil where nothing tells them
-	Origin     string            // the file of weights, or "random weights, seed 1"
-	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Input      arch.Shape     // of one image
+	Preprocess Preparation    // how a picture becomes the network's input, and how that is known
+	Classes    []string       // a name for each class; nil where nothing tells them
+	Origin     string         // the file of weights, or "random weights, seed 1"
+	Family     string         // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
+	Guess      bool           // the file's names say nothing: parameters were found by their order and shapes
+	Part       string         // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
+	Others     []weights.Part // that were not
+
+	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
+	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
 	file      *weights.File // that params are mapped from; nil for random weights
+	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
 	params    *nn.Params
 	options   nn.Options
 	lowMemory bool // options.Budget is what can be done with little, not a limit
@@ -51,10 +59,10 @@ const beginningPlans = 2
 type Options struct {
 	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
 	Network    string
-	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
-	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
-	Seed       uint64   // of New's random weights
-	Threads    int      // 0: one for each processor that Go may use
+	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
+	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed       uint64                 // of New's random weights
+	Threads    int                    // 0: one for each processor that Go may use
 	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
 	// of a single image, whose roundings differ.
 	Batch  int
@@ -63,12 +71,22 @@ type Options struct {
 	// algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it is short.
 	LowMemory bool
 	Costs     nn.CostTable
+	// Part is the part to take of a file with several networks' weights, as weights.OpenPart takes it; empty: the plain ones.
+	Part string
+	// Until is the last layer whose output will be asked for. Where the file lacks layers behind it, as weights without a classifier do,
+	// the Model's Network ends there. Empty: the file must have all.
+	Until string
+
+	Synsets []string // WordNet's numbers of Classes, if they are known
+	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes are a
+	// *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
+	Relabel bool
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
 // describes or whose names it follows; a file that tells none needs Options.Network. A file that is shortened before Close makes errors, not crashes.
 func Open(path string, options Options) (*Model, error) {
-	file, err := weights.Open(path)
+	file, err := weights.OpenPart(path, options.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +95,7 @@ func Open(path string, options Options) (*Model, error) {
 
 // Read is Open for the bytes of a file, which name stands for. They must not change until Close.
 func Read(name string, data []byte, options Options) (*Model, error) {
-	file, err := weights.Read(name, data)
+	file, err := weights.ReadPart(name, data, options.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -98,15 +116,21 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newModel(net, options)
-	if err != nil {
-		return nil, err
-	}
 	placed, err := net.Place(net.Input)
 	if err != nil {
 		return nil, err
 	}
 	matched, err := weights.Match(file, placed)
+	var lacks error
+	if err != nil && options.Until != "" {
+		if beginning, part := begins(file, net, placed, options.Until); part != nil {
+			net, matched, lacks, err = beginning, part, err, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(net, options)
 	if err != nil {
 		return nil, err
 	}
@@ -117,19 +141,38 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
-	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
+	m.lacks, m.Guess, m.Part, m.Others = lacks, matched.Guess, file.Part, file.Others
+	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
 		return nil, err
 	}
-	m.Classes = options.Classes
-	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
-		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
-		}
+	name, _, _ := strings.Cut(m.Preprocess.Name, "-")
+	return m, m.nameClasses(options, file, name == "imagenet" || name == "caffe")
+}
+
+// begins is a network up to a layer where a file has just that of it, else nil.
+func begins(file *weights.File, net *arch.Network, placed []arch.Placed, until string) (*arch.Network, *weights.Matched) {
+	beginning, err := net.Until(until)
+	if err != nil {
+		return nil, nil
 	}
-	if m.Classes == nil && m.classes() == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
-		m.Classes = vision.ImageNetClasses()
+	wanted := map[string]bool{}
+	for _, layer := range beginning.Layers {
+		wanted[layer.Name] = true
 	}
-	return m, m.checkClasses()
+	matched, err := weights.MatchLayers(file, placed, weights.Layers{Wanted: func(layer string) bool { return wanted[layer] }})
+	if err != nil {
+		return nil, nil
+	}
+	return beginning, matched
+}
+
+// incomplete says what a Model of a network's beginning cannot do.
+func (m *Model) incomplete() error {
+	if m.lacks == nil {
+		return nil
+	}
+	last := m.Network.Layers[len(m.Network.Layers)-1].Name
+	return fmt.Errorf("%s is here up to %s alone: %w", m.Network.Name, last, m.lacks)
 }
 
 // New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
@@ -146,11 +189,10 @@ func New(network string, options Options) (*Model, error) {
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	m.Classes = options.Classes
-	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
 		return nil, err
 	}
-	return m, m.checkClasses()
+	return m, m.nameClasses(options, nil, false)
 }
 
 func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
@@ -158,20 +200,6 @@ func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, err
 		return told()
 	}
 	return arch.Open(o.Network)
-}
-
-// preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.
-func (o Options) preprocess(told string, input arch.Shape) (vision.Preprocess, error) {
-	if o.Preprocess != "" {
-		return vision.PreprocessByName(o.Preprocess, input.W, input.H, input.C)
-	}
-	if told == "" || told != "unit" && input.C == 1 {
-		told = "imagenet"
-		if input.C == 1 {
-			told = "unit"
-		}
-	}
-	return vision.PreprocessByName(told, input.W, input.H, input.C)
 }
 
 // newModel is a Model without values in its parameters.
@@ -284,13 +312,6 @@ func (m *Model) classes() int {
 		return 0
 	}
 	return placed[len(placed)-1].Out.C
-}
-
-func (m *Model) checkClasses() error {
-	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
 }
 
 // Close lets the file of weights go. No method may run or be called after it.
@@ -419,6 +440,9 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
 // Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	return m.forward(ctx, m.Network, "", images)
 }
 
@@ -428,7 +452,7 @@ func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Ten
 func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
 	net, err := m.Network.Until(layer)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(m.incomplete(), err)
 	}
 	return m.forward(ctx, net, layer, images)
 }

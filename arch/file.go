@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // maxFile bounds a description's size in bytes.
@@ -82,7 +83,7 @@ var layerFields = map[string]string{
 // ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network without a name
 // gets the file's.
 func ReadFile(path string) (*Network, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -38,14 +38,14 @@ func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
 
 // modelTold is a model as GET /v1/models tells it.
 type modelTold struct {
-	Name       string     `json:"name"`
-	Network    string     `json:"network"`
-	Input      arch.Shape `json:"input"`
-	Preprocess string     `json:"preprocess"`
-	Weights    string     `json:"weights"` // where they come from, without the folder
-	Random     bool       `json:"random"`  // its answers mean nothing
-	Classes    []string   `json:"classes"` // empty where nothing tells their names
-	Count      int        `json:"class_count"`
+	Name       string               `json:"name"`
+	Network    string               `json:"network"`
+	Input      arch.Shape           `json:"input"`
+	Preprocess vggo.PreparationTold `json:"preprocess"`
+	Weights    string               `json:"weights"` // where they come from, without the folder
+	Random     bool                 `json:"random"`  // its answers mean nothing
+	Classes    []string             `json:"classes"` // empty where nothing tells their names
+	Count      int                  `json:"class_count"`
 }
 
 func (c *call) models() error {
@@ -62,7 +62,7 @@ func (c *call) models() error {
 	}{Networks: arch.Names()}
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
-		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Name, filepath.Base(m.Origin), random,
+		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Told(), filepath.Base(m.Origin), random,
 			append([]string{}, m.Classes...), m.classes.C})
 	}
 	return c.answerJSON(http.StatusOK, told)

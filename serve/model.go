@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/vggo/vggo"
@@ -29,13 +31,22 @@ type layer struct {
 	values int64 // of its output
 }
 
+// inURL is a network's name with dashes for what a URL does not take as it is: 32x32x3-64-M-10 of 32x32x3:64,M/10.
+func inURL(name string) string {
+	name = strings.Trim(unnamable.ReplaceAllString(name, "-"), "-._")
+	return either(strings.Trim(name[:min(len(name), 64)], "-._"), "model")
+}
+
+// unnamable are the characters that modelName has none of.
+var unnamable = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
 // open opens a model, starts its batcher and runs it once.
 func (s *Server) open(source Source) (*model, error) {
 	opened, err := source.Open()
 	if err != nil {
 		return nil, err
 	}
-	m := &model{Model: opened, name: either(source.Name, opened.Network.Name), until: map[string]layer{}}
+	m := &model{Model: opened, name: either(source.Name, inURL(opened.Network.Name)), until: map[string]layer{}}
 	m.batches = newBatcher(&batcher{
 		largest: m.Batch(), longest: s.MaxWait, turn: s.turn, forward: m.compute,
 		ran: func(layer string, images int, took time.Duration) {

@@ -21,14 +21,14 @@ import (
 
 // pictureRequest is what a picture's endpoint may be told as JSON; beside other bodies it stands in the URL.
 type pictureRequest struct {
-	Model string `json:"model"`
-	Image []byte `json:"image"` // base64
+	Model string    `json:"model"`
+	Image imageText `json:"image"`
 }
 
 // pictureHint says how a picture is sent.
-const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}"
+const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a data URL too"
 
-// readPicture finds an image file in a request: the body itself, a part of a form, or base64 in JSON, which may name the model too.
+// readPicture finds an image file in a request: the body itself, a part of a form, or base64 or a data URL in JSON, which may name the model too.
 func (c *call) readPicture() (file []byte, model string, err error) {
 	body, err := c.readBody()
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		file, err := imagePart(body, params["boundary"])
 		return file, model, err
 	case kind == "application/json":
-		if err := c.bytes.Add(2 * int64(len(body))); err != nil { // the text without its escapes, and what it stands for
+		if err := c.bytes.Add(3 * int64(len(body))); err != nil { // the text without its escapes, those of a URL too, and what it stands for
 			return nil, "", err
 		}
 		var in pictureRequest
@@ -74,6 +74,7 @@ func decodeJSON(body []byte, v any) error {
 		syntax *json.SyntaxError
 		kind   *json.UnmarshalTypeError
 		base64 base64.CorruptInputError
+		url    dataURLError
 	)
 	switch {
 	case err == nil:
@@ -82,6 +83,8 @@ func decodeJSON(body []byte, v any) error {
 		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
 	case errors.As(err, &kind):
 		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
+	case errors.As(err, &url):
+		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):
 		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: base64 -w0", "the JSON's base64: %v", base64)
 	}
@@ -117,17 +120,36 @@ func imagePart(body []byte, boundary string) ([]byte, error) {
 	return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form has no part called \"image\" among its first %d", maxParts)
 }
 
+// refusePicture tells why a picture was not decoded, and what helps against just that.
+func refusePicture(err error) error {
+	var (
+		large  *vision.SizeError
+		format *vision.FormatError
+	)
+	switch {
+	case errors.As(err, &format):
+		return refuse(http.StatusUnsupportedMediaType, "unsupported_type", format.Remedy, "%s is not read", format.Format)
+	case errors.As(err, &large):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises the limit", "%v", err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file: curl --data-binary @photo.jpg", "%v", err)
+	case errors.Is(err, errDecodeTime):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%v", err)
+	}
+	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other programs show", "%v", err)
+}
+
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
 // if not nil, is shown the picture meanwhile.
 func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int, err error) {
 	limits := vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels}
 	work, err := vision.Expect(file, limits)
 	if err != nil {
-		return nil, 0, 0, badImage(err)
+		return nil, 0, 0, refusePicture(err)
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
-		return nil, 0, 0, badImage(fmt.Errorf("%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v", work.Format, work.W, work.H,
-			inScans(work.Scans), work.Time.Seconds(), c.DecodeTime))
+		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
+			work.Format, work.W, work.H, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
 	start := time.Now()
 	leave, err := c.decode.enter(c.ctx, work)
@@ -149,7 +171,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	case err != nil && c.ctx.Err() != nil:
 		return nil, 0, 0, context.Cause(c.ctx)
 	case err != nil:
-		return nil, 0, 0, badImage(err)
+		return nil, 0, 0, refusePicture(err)
 	}
 	input, err = m.Prepare(c.ctx, []*vision.Picture{picture})
 	if err == nil && look != nil {
@@ -165,11 +187,6 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	c.spend("decode", took)
 	c.metrics.decode.Observe(took.Seconds())
 	return input, picture.W, picture.H, nil
-}
-
-// badImage is the refusal of a file that is no picture, or not one that is taken.
-func badImage(err error) error {
-	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a whole JPEG, PNG, GIF, WebP, BMP or TIFF file; the server's --max-pixels raises that limit", "%v", err)
 }
 
 // inScans tells of a picture's scans, where there are more than one.

@@ -36,7 +36,7 @@ func tiny(name string) Source {
 		if err != nil {
 			return nil, err
 		}
-		return vggo.Open(tinyWeights, vggo.Options{Batch: 4, Threads: 2, Classes: labels})
+		return vggo.Open(tinyWeights, vggo.Options{Batch: 4, Threads: 2, Classes: labels.Names})
 	}}
 }
 

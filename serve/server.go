@@ -190,7 +190,7 @@ func (l *loaded) close() (err error) {
 }
 
 // decodeBytes is the most that a picture takes while it is decoded, whatever its format: see vision.Expect, and three copies of the file.
-func (s *Server) decodeBytes() int64 { return 36*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
+func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
 
 // connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16 KiB.
 const connectionBytes = 64 << 10

@@ -287,6 +287,9 @@ func (t *Trainer) checkData(others ...Dataset) error {
 	if t.train.Len() < t.recipe.Batch {
 		return fmt.Errorf("a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
 	}
+	if oneClass(t.train) {
+		return fmt.Errorf("all %d samples are of class %d: a network learns to tell classes apart, and needs two at least", t.train.Len(), t.train.Label(0))
+	}
 	for _, d := range append(others, t.train) {
 		if d == nil {
 			continue

@@ -11,13 +11,12 @@ import (
 // naming gives a network's layers with parameters the file's.
 func (k *keras) naming(placed []arch.Placed) naming {
 	n := naming{family: "Keras", source: map[string]source{}, preprocess: "unit"}
-	bgr := k.published()
-	if bgr {
+	if k.published() {
 		n.preprocess = "caffe"
 	}
 	places, arrays := k.places(placed)
 	var flat arch.Shape // of a map that was flattened since the last layer with parameters
-	first, i := true, 0
+	i := 0
 	for _, layer := range placed {
 		if _, ok := layer.Op.(arch.Flatten); ok {
 			flat = layer.In
@@ -43,8 +42,6 @@ func (k *keras) naming(placed []arch.Placed) naming {
 					s.layout.axes = nil
 				}
 				s.layout.flip = k.theano(place.OIHW)
-				s.layout.reverse = first && bgr
-				first = false
 			case role == "w":
 				s.layout = inOut
 				if place.HWC {

@@ -38,7 +38,7 @@ func (v *trainView) report(r train.Report) {
 	switch {
 	case r.Fault != nil:
 		v.hide()
-		printFault(v.faults, fmt.Errorf("left out: %w", r.Fault))
+		printFault(v.faults, fmt.Errorf("left out: %w", nameFlag(r.Fault)))
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()

@@ -43,7 +43,7 @@ async function first(row, panel) {
   const grid = el("div", { class: "maps", role: "group", "aria-label": t("filters.label", { layer: row.name }) }, Array.from({ length: row.out.c }, (_, o) => {
     const canvas = el("canvas", {});
     const values = told.data.slice(o * each, (o + 1) * each);
-    if (inputs === 3) paintRGB(canvas, w, h, values, most);
+    if (inputs === 3) paintRGB(canvas, w, h, values, most, state.model.preprocess.channel_order === "bgr");
     else paintSigned(canvas, w, h * inputs, values, most);
     return el("button", { type: "button", class: "map filter", tabindex: o === state.channel ? 0 : -1, "aria-pressed": String(o === state.channel), "data-channel": o, "aria-label": t("filters.one", { n: o }),
       onclick: () => point(o, state.cell.y, state.cell.x) }, canvas, el("span", { "aria-hidden": "true" }, String(o)));
