@@ -196,7 +196,8 @@ type BudgetError struct {
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, arch.Bytes(e.Need), arch.Bytes(e.Budget))
+	need, budget := arch.BytesApart(e.Need, e.Budget)
+	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, need, budget)
 }
 
 // economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less

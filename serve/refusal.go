@@ -54,8 +54,7 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &full):
 		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
 	case errors.As(err, &cost):
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "the request is %.1f times what this server takes on at once",
-			float64(cost.Cost)/float64(cost.Budget))
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "%v", cost)
 	case errors.Is(err, errClosed):
 		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: time.Second}
 	case errors.Is(err, errTimeout):

@@ -208,12 +208,12 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		return hintFolder(err)
 	}
 	if o.changed != "" {
-		fmt.Fprintf(faults, "vggo: %s\n", o.changed)
+		printf(faults, "vggo: %s\n", o.changed)
 	}
-	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(note.Known), o.output)
-	fmt.Fprintln(out, preparedLine(preprocess))
+	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(note.Known), o.output)
+	printf(out, "%s\n", preparedLine(preprocess))
 	for _, told := range note.told {
-		fmt.Fprintln(out, told)
+		printf(out, "%s\n", told)
 	}
 	return finishRun(ctx, trainer, options.Folder, view)
 }

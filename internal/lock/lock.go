@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // ErrHeld is what Take says of a lock that another holds.
@@ -19,8 +21,8 @@ func Take(path string) (unlock func(), err error) {
 		if err != nil {
 			return nil, err
 		}
-		err = try(f)
-		if err == nil && stands(f, path) {
+		err = durable.TryLock(f)
+		if err == nil && durable.Stands(f, path) {
 			return func() {
 				os.Remove(path) // while it is held: who waits for it sees that it no longer stands. Windows keeps it
 				f.Close()       // which lets go of it
@@ -29,17 +31,10 @@ func Take(path string) (unlock func(), err error) {
 		f.Close()
 		switch {
 		case err == nil: // its holder removed it meanwhile
-		case errors.Is(err, ErrHeld):
+		case errors.Is(err, durable.ErrLocked):
 			return nil, ErrHeld
 		default:
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 	}
-}
-
-// stands tells whether an open file is still the one of that name.
-func stands(f *os.File, path string) bool {
-	opened, err1 := f.Stat()
-	named, err2 := os.Stat(path)
-	return err1 == nil && err2 == nil && os.SameFile(opened, named)
 }

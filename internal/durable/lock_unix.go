@@ -1,22 +1,29 @@
 //go:build unix && !aix && !solaris
 
-package lock
+package durable
 
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// try takes the lock of an open file, or says ErrHeld. The system lets go of it with the last descriptor, a killed process's too.
-func try(f *os.File) error {
+const locks = true
+
+// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the last descriptor, a killed
+// process's too.
+func TryLock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return ErrHeld
+		return ErrLocked
 	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
 		return nil // some network file systems have no locks
 	}
 	return err
 }
+
+// FullDisk is what a write to a full disk, or beyond a quota, ends in.
+var FullDisk = []error{syscall.ENOSPC, syscall.EDQUOT}
