@@ -145,12 +145,6 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		}
 		return preparedInside(own, net.Input)
 	}
-	if a, err := matched.Prepares(net); err != nil || a != nil {
-		if err != nil {
-			return Preparation{}, err
-		}
-		return normalised(net.Input, *a)
-	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
 		if a.Turned {
@@ -194,27 +188,6 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
 	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
-}
-
-// normalised is for a network that begins with a normalisation of its own: samples come in the units that this one takes. A mean that
-// grows from channel to channel is ImageNet's, blue first.
-func normalised(input arch.Shape, own weights.Affine) (Preparation, error) {
-	p, err := byInput(input)
-	if err != nil {
-		return p, err
-	}
-	p.Name, p.Scale, p.Mean, p.Std = "the network's own", 255, make([]float32, input.C), slices.Repeat([]float32{1}, input.C)
-	if own.Bytes() {
-		p.Scale = 1
-	}
-	var mean []float64
-	for c, scale := range own.Scale {
-		mean = append(mean, -own.Shift[c]/scale)
-	}
-	if len(mean) == 3 && mean[0] < mean[1] && mean[1] < mean[2] {
-		p.Order = vision.BGR
-	}
-	return Preparation{Preprocess: p.Preprocess, Reason: fmt.Sprintf("the file's network normalises samples of 0 to %v itself", 255/p.Scale)}, nil
 }
 
 // byInput is the guess where nothing tells anything but the size of the input.

@@ -100,7 +100,15 @@ func (k *keras) places(placed []arch.Placed) (places []arch.KerasLayer, arrays [
 	if k.model == nil || !sameKinds(layers, k.model.Network.Layers) {
 		return k.guess(layers)
 	}
+	called := map[string]int{} // models in models may have layers of one name, of which a file's groups tell no more
 	for _, place := range k.model.Layers {
+		called[k.group(place)]++
+	}
+	for _, place := range k.model.Layers {
+		if called[k.group(place)] > 1 {
+			arrays = append(arrays, nil)
+			continue
+		}
 		arrays = append(arrays, k.find(place))
 	}
 	return k.model.Layers, arrays
@@ -121,12 +129,17 @@ func sameKinds(layers []arch.Placed, network []arch.Layer) bool {
 	return i == len(layers)
 }
 
+// group is what the file calls a layer's arrays together.
+func (k *keras) group(place arch.KerasLayer) string {
+	if k.ordered {
+		return place.Name
+	}
+	return place.Path
+}
+
 // find returns a described layer's arrays.
 func (k *keras) find(place arch.KerasLayer) map[string]string {
-	name := place.Path
-	if k.ordered {
-		name = place.Name
-	}
+	name := k.group(place)
 	i := slices.IndexFunc(k.layers, func(l kerasLayer) bool { return l.name == name })
 	if i < 0 {
 		return nil
