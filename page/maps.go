@@ -131,14 +131,17 @@ func shrink(to []byte, values []float32, w, h, factor int, r MapRange) []byte {
 	return to
 }
 
-// Values are a map's values as they are, or for channel -1 a whole layer's, which must be a small one. The slice is the visit's own.
+// AllChannels asks Values for a whole layer.
+const AllChannels = -1
+
+// Values are a map's values as they are, or for AllChannels a whole layer's, which must be a small one. The slice is the visit's own.
 func (v *Visit) Values(layer string, channel int) (values []float32, shape []int, err error) {
 	out, err := v.out(layer)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch {
-	case channel < -1 || channel >= out.C:
+	case channel < AllChannels || channel >= out.C:
 		return nil, nil, &AskError{fmt.Sprintf("%s has maps 0 to %d, not %d", layer, out.C-1, channel)}
 	case channel >= 0:
 		pixels := out.H * out.W

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,10 +21,13 @@ import (
 )
 
 // servePage answers with the page's files.
-func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
+func servePage(route func(pattern string, serve endpoint)) {
 	files := page.Files()
-	handle("GET /{$}", files["index.html"])
-	handle("GET /page/{file}", s.handle(func(c *call) error {
+	route("GET /{$}", func(c *call) error {
+		files["index.html"].ServeHTTP(c.w, c.r)
+		return nil
+	})
+	route("GET /page/{file}", func(c *call) error {
 		name := c.r.PathValue("file")
 		file, ok := files[name]
 		if !ok {
@@ -33,7 +35,7 @@ func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
 		}
 		file.ServeHTTP(c.w, c.r)
 		return nil
-	}))
+	})
 }
 
 // modelTold is a model as GET /v1/models tells it.
@@ -196,32 +198,6 @@ func clipLong(s string) string {
 	return s
 }
 
-// number reads a number from the URL.
-func (c *call) number(name string, otherwise int) (int, error) {
-	text := c.r.URL.Query().Get(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, refuse(http.StatusBadRequest, "bad_request", name+" is a whole number", "%s=%s is no number", name, clip(text))
-	}
-	return n, nil
-}
-
-// numbers reads several, each 0 without.
-func (c *call) numbers(names ...string) ([]int, error) {
-	var all []int
-	for _, name := range names {
-		n, err := c.number(name, 0)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, n)
-	}
-	return all, nil
-}
-
 // insideInput is the picture as the network sees it.
 func (c *call) insideInput() error {
 	v, err := c.visit()
@@ -244,25 +220,11 @@ func (c *call) insideMaps() error {
 	if err != nil {
 		return err
 	}
-	from, err := c.number("from", 0)
-	if err != nil {
+	n := c.numbers("from", "count", "side")
+	if err := c.bytes.Add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
 		return err
 	}
-	count, err := c.number("count", 64)
-	if err != nil {
-		return err
-	}
-	side, err := c.number("side", 64)
-	if err != nil {
-		return err
-	}
-	if count > 0 && count <= page.MaxMaps && side > 0 && side <= page.MaxSide {
-		if err := c.bytes.Add(4 * int64(count*side*side)); err != nil { // the pixels, and their base64
-			return err
-		}
-	}
-	query := c.r.URL.Query()
-	maps, err := v.Maps(query.Get("layer"), page.Order(query.Get("order")), from, count, side)
+	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
 	if err != nil {
 		return asked(err)
 	}
@@ -275,11 +237,11 @@ func (c *call) insideMap() error {
 	if err != nil {
 		return err
 	}
-	channel, err := c.number("channel", -1)
-	if err != nil {
-		return err
+	channel, one := c.number("channel")
+	if !one {
+		channel = page.AllChannels
 	}
-	values, shape, err := v.Values(c.r.URL.Query().Get("layer"), channel)
+	values, shape, err := v.Values(c.text("layer"), channel)
 	if err != nil {
 		return asked(err)
 	}
@@ -294,11 +256,12 @@ func (c *call) insideCell() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.numbers("channel", "y", "x", "in")
-	if err != nil {
-		return err
+	n := c.numbers("channel", "y", "x")
+	in, chosen := c.number("in")
+	if !chosen {
+		in = page.MostAdding
 	}
-	cell, err := v.Cell(c.r.URL.Query().Get("layer"), n[0], n[1], n[2], n[3])
+	cell, err := v.Cell(c.text("layer"), n[0], n[1], n[2], in)
 	if err != nil {
 		return asked(err)
 	}
@@ -311,18 +274,11 @@ func (c *call) filters() error {
 	if err != nil {
 		return err
 	}
-	from, err := c.number("from", 0)
-	if err != nil {
-		return err
-	}
-	count, err := c.number("count", 1)
-	if err != nil {
-		return err
-	}
 	if err := c.bytes.Add(page.MaxValues * 2 * bytesOfFloat); err != nil {
 		return err
 	}
-	f, err := page.Weights(m.Model, m.placed, c.r.URL.Query().Get("layer"), from, count)
+	n := c.numbers("from", "count")
+	f, err := page.Weights(m.Model, m.placed, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}
@@ -342,15 +298,12 @@ func (c *call) field() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.numbers("y", "x")
-	if err != nil {
-		return err
-	}
 	placed, err := net.Place(report.Input)
 	if err != nil {
 		return err
 	}
-	f, err := page.FieldOf(report, placed, c.r.URL.Query().Get("layer"), n[0], n[1])
+	n := c.numbers("y", "x")
+	f, err := page.FieldOf(report, placed, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}
@@ -425,15 +378,15 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	class, err := c.number("class", -1)
-	if err != nil {
-		return nil, nil, 0, err
+	class, chosen := c.number("class")
+	if !chosen {
+		class = -1
 	}
 	m, err := c.model(v.Name)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if class < -1 || class >= m.classes.C {
+	if class >= m.classes.C {
 		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.classes.C-1, class)
 	}
 	return v, m, class, nil
@@ -445,7 +398,7 @@ func (c *call) gradCAM() error {
 	if err != nil {
 		return err
 	}
-	layer := c.r.URL.Query().Get("layer")
+	layer := c.text("layer")
 	if layer == "" {
 		if layer, err = explain.LastMap(m.Model); err != nil {
 			return unexplained(err)
