@@ -61,7 +61,7 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Visit{Inside: in, Model: m, Name: "net", Placed: placed, Picture: &vision.Picture{}}, values
+	return &Visit{Inside: in, Model: m, Name: "net", Placed: placed, Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
 }
 
 // check works cells of every stage out and holds each against the map, and closer against the reference's layers over what the stage

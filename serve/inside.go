@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image"
 	"image/png"
 	"log/slog"
 	"net/http"
@@ -76,18 +77,30 @@ type visitTold struct {
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
+	Part    boxTold      `json:"part"`    // of the picture that the network sees
 	Classes []vggo.Class `json:"classes"` // all, the most probable first
 	Stages  []stageTold  `json:"stages"`
-	Seconds float64      `json:"seconds"` // of all stages
+	Seconds float64      `json:"seconds"` // of all stages together, one run
+	Runs    int          `json:"runs"`    // whose median each stage's seconds are
 }
+
+// boxTold is a rectangle: x0, y0 and, exclusive, x1, y1.
+type boxTold [4]int
 
 // stageTold is a layer with those that are computed together with it.
 type stageTold struct {
 	Layers  []string   `json:"layers"`
 	Shape   arch.Shape `json:"shape"`
-	Seconds float64    `json:"seconds"`
+	Seconds float64    `json:"seconds"` // the median of the runs
 	Algo    string     `json:"algorithm,omitempty"` // of a convolution
 }
+
+// mostRuns is how often a picture goes through the network, so that one that is disturbed does not tell the time. A server that takes on
+// little runs it less often.
+const mostRuns = 5
+
+// photographSide is the least that the longer side of a photograph has on the page. It is less than twice as much.
+const photographSide = 448
 
 // inside brings a picture through a network and keeps what every layer made of it.
 func (c *call) inside() error {
@@ -103,28 +116,40 @@ func (c *call) inside() error {
 		return err
 	}
 	c.entry.note(slog.String("model", m.name))
-	if err := c.admit(m, "", 1); err != nil {
+	l := c.loaded.Load()
+	if l == nil { // closed meanwhile
+		return errClosed
+	}
+	runs := int(max(min(mostRuns, l.work.Budget()/2/m.cost), 1))
+	if err := c.admit(m, "", runs); err != nil {
 		return err
 	}
 	if err := c.bytes.Add(m.visit); err != nil {
 		return err
 	}
 	visit := &page.Visit{Model: m.Model, Name: m.name, Placed: m.placed}
+	var part image.Rectangle
 	input, w, h, err := c.prepare(m, file, func(picture *vision.Picture) (err error) {
-		visit.Picture, err = m.Preprocess.Fit(picture)
+		if visit.Picture, err = m.Preprocess.Fit(picture); err != nil {
+			return err
+		}
+		if part, err = m.Preprocess.Part(picture.W, picture.H); err != nil {
+			return err
+		}
+		visit.Photograph, _, err = explain.Seen(m.Preprocess, picture, photographSide)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	err = c.alone(m.cost, func(ctx context.Context) (err error) {
-		visit.Inside, err = m.Inside(ctx, input)
+	err = c.alone(int64(runs)*m.cost, func(ctx context.Context) (err error) {
+		visit.Inside, err = m.InsideTimed(ctx, input, runs)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	told := visitTold{Model: m.name, Width: w, Height: h}
+	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X, part.Max.Y}}
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
 	}
@@ -198,13 +223,16 @@ func clipLong(s string) string {
 	return s
 }
 
-// insideInput is the picture as the network sees it.
+// insideInput is the picture as the network sees it, or the same part of it sharper.
 func (c *call) insideInput() error {
 	v, err := c.visit()
 	if err != nil {
 		return err
 	}
 	p := v.Picture
+	if c.text("as") == "photograph" {
+		p = v.Photograph
+	}
 	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
@@ -355,6 +383,7 @@ type heatTold struct {
 	Width  int       `json:"width"`
 	Height int       `json:"height"`
 	Heat   []float32 `json:"heat"`             // row by row, 1 where it is most, 0 where it is none or speaks against the class
+	Most   float32   `json:"most"`             // what 1 stands for: of occlusion the fall of the probability; 0 where nothing speaks for the class
 	Passes int       `json:"passes,omitempty"` // images of occlusion
 	Side   int       `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
 }
@@ -363,6 +392,7 @@ type heatTold struct {
 func (c *call) tellHeat(h *explain.Heat, told heatTold) error {
 	most := h.Most()
 	told.Layer, told.Class, told.Width, told.Height = h.Layer, h.Class.Index, h.Width, h.Height
+	told.Most = max(most, 0)
 	told.Heat = make([]float32, len(h.Values))
 	for i, v := range h.Values {
 		if v > 0 && most > 0 {

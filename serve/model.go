@@ -58,7 +58,7 @@ func (s *Server) open(source Source) (*model, error) {
 		m.classes = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
-	m.visit = report.Memory.Kept + 4*int64(m.classes.C*m.classes.H*m.classes.W)
+	m.visit = report.Memory.Kept + 4*int64(m.classes.C*m.classes.H*m.classes.W) + int64(m.Input.C)*4*photographSide*photographSide
 	if m.placed, err = m.Placed(); err != nil {
 		return m, err
 	}

@@ -5,6 +5,7 @@ import { tell } from "./state.js";
 
 let words = {};
 let fallback = {};
+let more = {}; // of other files: what classes are called, what the server says
 let language = "en";
 
 export const languages = ["en", "zh"];
@@ -38,6 +39,7 @@ export async function startWords() {
 
 async function speak(name) {
   words = name === "en" ? fallback : await load(name);
+  more = name === "en" ? {} : { classes: await load(`classes.${name}`), faults: await load(`faults.${name}`) };
   language = name;
   document.documentElement.lang = name === "zh" ? "zh-CN" : "en";
   document.title = t("title");
@@ -59,6 +61,9 @@ export function t(key, values = {}) {
 export const has = (key) => key in fallback;
 
 export const spoken = () => language;
+
+// wordsOf is another file of this language: "classes" by their English names, "faults" as pairs of a pattern and a sentence.
+export const wordsOf = (file) => more[file] ?? {};
 
 const locale = () => (language === "zh" ? "zh-CN" : "en-US");
 
