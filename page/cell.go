@@ -42,7 +42,7 @@ type Cell struct {
 	Worked bool `json:"worked"`
 
 	Result float64 `json:"result"`
-	Value  float32 `json:"value"`
+	Value  float64 `json:"value"` // all digits of a float32, so that what is the same is seen to be
 }
 
 // Window is where a kernel lies on its input: its first row and column may be padding, and so may its last.
@@ -110,7 +110,7 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x, Value: out.At(0, channel, y, x), Worked: true}
+	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x, Value: float64(out.At(0, channel, y, x)), Worked: true}
 	if _, conv := first.Op.(arch.Conv); !conv && in != MostAdding {
 		return nil, &AskError{fmt.Sprintf("%s is no convolution: only a convolution adds up input maps that can be chosen by in", first.Name)}
 	}
@@ -127,7 +127,7 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 		return nil, err
 	}
 	if !c.Worked {
-		c.Result = float64(c.Value)
+		c.Result = c.Value
 	}
 	return c, nil
 }

@@ -2,10 +2,7 @@ package browser
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image"
-	"image/png"
 	"net"
 	"net/http"
 	"os"
@@ -42,19 +39,7 @@ func TestTour(t *testing.T) {
 	}
 	tour(b, owl)
 	// A chequered picture is half a shirt, half a dress.
-	chequers := image.NewGray(image.Rect(0, 0, 28, 28))
-	for i := range chequers.Pix {
-		chequers.Pix[i] = uint8((i%28/4 + i/28/4) % 2 * 255)
-	}
-	path := filepath.Join(t.TempDir(), "chequers.png")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(png.Encode(file, chequers), file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	b.upload(path)
+	b.upload(chequers(t, 28, 28))
 	b.until(`document.getElementById("sure").dataset.unsure === "true"`)
 	if got := b.text("#sure"); !strings.Contains(got, "unsure: Shirt or Dress?") {
 		t.Errorf("the network is sure of a chequered picture: %q", got)

@@ -37,6 +37,7 @@ export function startPicture() {
   when("language", () => {
     showExamples();
     seen();
+    if (state.visit) named();
   });
   when("models", () => {
     if (state.file) give(state.file, state.example);
@@ -86,9 +87,8 @@ export async function give(picture, example = null) {
     Object.assign(state, { visit, file: picture, example });
     seen();
     tell("visit");
-    const best = visit.classes[0];
-    byID("live").textContent = t("answer.live", { label: label(best), share: percent(best.probability) });
-    keep(picture, example);
+    named();
+    await keep(picture, example);
   } catch (error) {
     if (mine !== turn) return;
     byID("live").textContent = "";
@@ -104,6 +104,15 @@ export async function again() {
   if (state.file) await give(state.file, state.example);
 }
 
+// named tells the answer to who cannot see it, and what the picture is.
+function named() {
+  const best = state.visit.classes[0];
+  byID("live").textContent = t("answer.live", { label: label(best), share: percent(best.probability) });
+  byID("shown").alt = described();
+}
+
+const described = () => t(view() === "input" ? "see.alt" : "see.alt.photograph");
+
 const view = () => document.querySelector("input[name=view]:checked").value;
 
 // show shows a picture: as the network sees it, or the same part of the photograph.
@@ -111,7 +120,7 @@ async function show(visit) {
   const image = byID("shown");
   const as = view();
   image.src = api.inputURL(visit.id, as);
-  image.alt = t(as === "input" ? "see.alt" : "see.alt.photograph");
+  image.alt = described();
   await image.decode();
   image.hidden = false;
   byID("empty").hidden = true;

@@ -50,7 +50,7 @@ function hide() {
 }
 
 // figure writes a value of a heat map: of occlusion a part of a probability.
-const figure = (kind) => (kind === "occlusion" ? (v) => t("why.points", { n: (100 * v).toPrecision(3) }) : (v) => real(v, 3));
+const figure = (kind) => (kind === "occlusion" ? (v) => t("why.points", { n: v === 0 ? "0" : (100 * v).toPrecision(3) }) : (v) => real(v, 3));
 
 async function show() {
   running?.abort();

@@ -70,10 +70,12 @@ const locale = () => (language === "zh" ? "zh-CN" : "en-US");
 // count writes a whole number with separators.
 export const count = (n) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }).format(n);
 
-// percent writes a share; of less than the last digit it says so.
+// percent writes a share; of less than the last digit, or of nearly all, it says so.
 export function percent(share, digits = 1) {
   const least = 10 ** -(digits + 2);
-  return share > 0 && share < least ? `<${percentOf(least, digits)}` : percentOf(share, digits);
+  if (share > 0 && share < least) return `<${percentOf(least, digits)}`;
+  if (share < 1 && share > 1 - least) return `>${percentOf(1 - least, digits)}`;
+  return percentOf(share, digits);
 }
 
 const percentOf = (share, digits) =>
