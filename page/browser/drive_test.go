@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for the page to come to something. It is no measurement.
-const patience = 40 * time.Second
+const patience = 2 * time.Minute
 
 // chromium is the one browser of all tests; each has a tab of its own.
 var chromium = sync.OnceValues(func() (context.Context, error) {

@@ -197,7 +197,7 @@ func numbers(b *tab, where string) {
 		Result, Value, Max           float64
 		ReLU, Vector                 bool
 		Zero, Name                   string
-		First                        float64
+		First, Min                   float64
 	}](b, `(async () => {
 		const w = document.getElementById("working");
 		const { state, stageOf } = await import("/page/state.js");

@@ -537,6 +537,15 @@ func TestAxe(t *testing.T) {
 	b.answered()
 	b.until(`document.getElementById("working") && document.getElementById("field").dataset.box`)
 	look("with a picture")
+	b.click("input[name=overlay][value=occlusion]")
+	b.until(`document.querySelector("#heat-scale .scale")`)
+	b.click("input[name=view][value=photograph]")
+	b.until(`document.getElementById("shown").naturalWidth >= 448`)
+	look("with a heat map on the photograph")
+	for _, layer := range []string{"pool1", "fc3"} {
+		b.look(layer)
+		look("a number of " + layer)
+	}
 	b.dark(true)
 	look("dark")
 	b.click("#tab-filters")
@@ -552,5 +561,8 @@ func TestAxe(t *testing.T) {
 	b.do(chromedp.EmulateViewport(390, 844))
 	b.until(`document.documentElement.lang === "zh-CN"`)
 	look("in Chinese, on a phone")
+	b.upload("page_test.go")
+	b.until(`!document.getElementById("alert").hidden`)
+	look("a complaint in Chinese")
 	b.js(`localStorage.clear()`)
 }
