@@ -93,7 +93,7 @@ function write() {
   const given = Object.entries(all).filter(([, v]) => v !== undefined && v !== null && v !== "");
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
   history.replaceState(null, "", own);
-  for (const link of document.querySelectorAll("a[data-part]")) link.setAttribute("href", `${own}&show=${link.dataset.part}`);
+  for (const link of document.querySelectorAll("nav a[data-part]")) link.setAttribute("href", `${own}&show=${link.dataset.part}`);
 }
 
 // asksForYet is the example that the address names and that is on its way.
