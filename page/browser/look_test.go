@@ -239,6 +239,9 @@ func plain(b *tab, where, language string) {
 	if wide := value[[]string](b, `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
 		b.Errorf("%s: wider than the screen: %q", where, wide)
 	}
+	if tall := value[[]string](b, `[...document.querySelectorAll(".compare th[scope=row]")].filter((e) => e.offsetHeight > 75).map((e) => e.textContent)`); len(tall) > 0 {
+		b.Errorf("%s: headings of more than three lines: %q", where, tall)
+	}
 	if language == "zh" {
 		if left := b.english(); len(left) > 0 {
 			b.Errorf("%s: English is left: %q", where, left)

@@ -13,13 +13,15 @@ export function translated(text) {
   return undefined;
 }
 
+const hinted = (hint) => (hint ? el("span", { class: "hint" }, hint) : "");
+
 // said is an error and its hint as nodes for a message.
 export function said(error) {
-  if (error.own) return [el("strong", {}, t(error.message)), ` ${t(error.hint)}`];
-  if (spoken() === "en") return [el("strong", {}, error.message), error.hint ? ` ${error.hint}` : ""];
+  if (error.own) return [el("strong", {}, t(error.message)), hinted(t(error.hint))];
+  if (spoken() === "en") return [el("strong", {}, error.message), hinted(error.hint)];
   const message = translated(error.message);
   const hint = error.hint && translated(error.hint);
-  if (message && (hint || !error.hint)) return [el("strong", {}, message), hint ? ` ${hint}` : ""];
+  if (message && (hint || !error.hint)) return [el("strong", {}, message), hinted(hint)];
   const kind = `fault.kind.${error.kind}`;
   return [el("strong", {}, message ?? t(has(kind) ? kind : "fault.kind.other")), " ",
     el("details", { class: "original" }, el("summary", {}, t("fault.original")), el("p", { lang: "en" }, `${error.message}${error.hint ? ` (${error.hint})` : ""}`))];
