@@ -91,7 +91,7 @@ type boxTold [4]int
 type stageTold struct {
 	Layers  []string   `json:"layers"`
 	Shape   arch.Shape `json:"shape"`
-	Seconds float64    `json:"seconds"` // the median of the runs
+	Seconds float64    `json:"seconds"`             // the median of the runs
 	Algo    string     `json:"algorithm,omitempty"` // of a convolution
 }
 
