@@ -34,6 +34,9 @@ type denseSize struct {
 // each of the given lengths, goes whole through the network as a fully convolutional one, whose class scores are averaged over
 // the map; the probabilities are averaged over the scales and, with flip, over the picture and its mirror image.
 func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scales []int, flip bool) ([]Class, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if len(scales) == 0 {
 		return nil, fmt.Errorf("dense evaluation without a scale")
 	}
@@ -46,6 +49,9 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if inputs[i], err = m.prepareDense(picture, scale, flip); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := m.Ending(); err != nil {
+		return nil, err
 	}
 	select {
 	case <-m.turn:
@@ -65,7 +71,7 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 		if err := m.intact(plan.ForwardContext(ctx, input)); err != nil {
 			return nil, err
 		}
-		p := plan.Softmax()
+		p := plan.Probabilities()
 		if sum == nil {
 			sum = tensor.New(1, p.C, 1, 1)
 		}
@@ -89,14 +95,14 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 	if w > h {
 		size = image.Pt(scale*w/h, scale)
 	}
-	recipe := m.Preprocess
-	recipe.Resize, recipe.Crop = size, size
+	preprocess := m.Preprocess.Preprocess
+	preprocess.Resize, preprocess.Crop = size, size
 	n := 1
 	if flip {
 		n = 2
 	}
 	batch := tensor.New(n, m.Input.C, size.Y, size.X)
-	if err := recipe.Put(batch, 0, picture); err != nil {
+	if err := preprocess.Put(batch, 0, picture); err != nil {
 		return nil, err
 	}
 	if flip {

@@ -17,7 +17,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	model, err := vggo.Open("weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels})
+	model, err := vggo.Open("weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels.Names})
 	if err != nil {
 		log.Fatal(err)
 	}

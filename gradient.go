@@ -20,13 +20,16 @@ type Gradient struct {
 }
 
 // Gradient returns the output of a layer for one prepared image, and the gradient with respect to it of a class's logit (where the
-// logits are maps of classes, of their mean over the map). A class of -1 is the most probable one. The network is as Forward runs
+// logits are maps of classes, of their mean over the map; of the first of two classes that one output tells apart, the output's negative). A class of -1 is the most probable one. The network is as Forward runs
 // it: batch norm by its running statistics, no dropout. Only what is behind the layer is computed backward.
 func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *tensor.Tensor) (*Gradient, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if picture.N != 1 {
 		return nil, fmt.Errorf("a gradient is of one image, not of %d", picture.N)
 	}
-	if n := m.classes(); class < -1 || class >= n {
+	if n := m.ClassCount(); class < -1 || class >= n {
 		return nil, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, n, class)
 	}
 	rest, options, err := m.behind(layer)
@@ -67,8 +70,9 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	}
 	seed := tensor.New(1, logits.C, logits.H, logits.W)
 	pixels := logits.H * logits.W
+	at, sign := m.logit(g.Class.Index)
 	for i := range pixels {
-		seed.Data[g.Class.Index*pixels+i] = 1 / float32(pixels)
+		seed.Data[at*pixels+i] = sign / float32(pixels)
 	}
 	if err := m.intact(plan.Backward(seed)); err != nil {
 		return nil, err

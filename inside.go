@@ -3,7 +3,6 @@ package vggo
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/vggo/vggo/arch"
@@ -67,6 +66,9 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 	if runs < 1 {
 		return nil, fmt.Errorf("%s: %d runs: want 1 at least", m.Network.Name, runs)
 	}
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	if image.N != 1 {
 		return nil, fmt.Errorf("%s: one image can be looked into, not %d", m.Network.Name, image.N)
 	}
@@ -98,8 +100,7 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 	for _, c := range m.inside.Choices() {
 		algos[c.Layer] = c.Algo
 	}
-	for i, name := range m.inside.Layers() {
-		layers := strings.Split(name, "+")
+	for i, layers := range m.inside.Layers() {
 		out, err := m.inside.Activation(layers[len(layers)-1])
 		if err != nil {
 			return nil, err

@@ -1,12 +1,13 @@
 package vggo
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,13 +24,23 @@ import (
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
 	Network    *arch.Network
-	Input      arch.Shape        // of one image
-	Preprocess vision.Preprocess // how a picture becomes the network's input
-	Classes    []string          // a name for each class; nil where nothing tells them
-	Origin     string            // the file of weights, or "random weights, seed 1"
-	Family     string            // whose names the file uses: "torchvision", "Keras" …; empty for random weights
+	Input      arch.Shape     // of one image
+	Preprocess Preparation    // how a picture becomes the network's input, and how that is known
+	Classes    []string       // a name for each class; nil where nothing tells them
+	Origin     string         // the file of weights, or "random weights, seed 1"
+	Family     string         // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
+	Guess      bool           // the file's names say nothing: parameters were found by their order and shapes
+	Part       string         // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
+	Others     []weights.Part // that were not
+
+	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
+	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
+
+	outputs arch.Shape  // of one image
+	ending  arch.Ending // how they are read
 
 	file      *weights.File // that params are mapped from; nil for random weights
+	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
 	params    *nn.Params
 	options   nn.Options
 	lowMemory bool // options.Budget is what can be done with little, not a limit
@@ -49,12 +60,19 @@ const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
-	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells.
-	Network    string
-	Preprocess string   // a recipe's name, as vision.PreprocessByName takes; empty: the file's, or what suits the input's channels
-	Classes    []string // names; nil: the file's, or ImageNet's for a network trained on it
-	Seed       uint64   // of New's random weights
-	Threads    int      // 0: one for each processor that Go may use
+	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells. It does
+	// not overrule a file that describes its network (ONNX, Keras with its configuration, vggo's own note): where the two compute
+	// differently, Open is a *weights.DisagreeError.
+	Network string
+	// Input is the size of the network's pictures where the file leaves it open; zero: as the network says.
+	Input arch.Shape
+	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the second of
+	// two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
+	Sigmoid    bool
+	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
+	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
+	Seed       uint64                 // of New's random weights
+	Threads    int                    // 0: one for each processor that Go may use
 	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
 	// of a single image, whose roundings differ.
 	Batch  int
@@ -63,12 +81,22 @@ type Options struct {
 	// algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it is short.
 	LowMemory bool
 	Costs     nn.CostTable
+	// Part is the part to take of a file with several networks' weights, as weights.OpenPart takes it; empty: the plain ones.
+	Part string
+	// Until is the last layer whose output will be asked for. Where the file lacks layers behind it, as weights without a classifier do,
+	// the Model's Network ends there. Empty: the file must have all.
+	Until string
+
+	Synsets []string // WordNet's numbers of Classes, if they are known
+	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes are a
+	// *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
+	Relabel bool
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
 // describes or whose names it follows; a file that tells none needs Options.Network. A file that is shortened before Close makes errors, not crashes.
 func Open(path string, options Options) (*Model, error) {
-	file, err := weights.Open(path)
+	file, err := weights.OpenPart(path, options.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +105,7 @@ func Open(path string, options Options) (*Model, error) {
 
 // Read is Open for the bytes of a file, which name stands for. They must not change until Close.
 func Read(name string, data []byte, options Options) (*Model, error) {
-	file, err := weights.Read(name, data)
+	file, err := weights.ReadPart(name, data, options.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +122,7 @@ func opened(file *weights.File, options Options) (*Model, error) {
 }
 
 func open(file *weights.File, options Options) (*Model, error) {
-	net, err := options.network(file.Network)
-	if err != nil {
-		return nil, err
-	}
-	m, err := newModel(net, options)
+	net, err := options.network(file)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +131,16 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	matched, err := weights.Match(file, placed)
+	var lacks error
+	if err != nil && options.Until != "" {
+		if beginning, part := begins(file, net, placed, options.Until); part != nil {
+			net, matched, lacks, err = beginning, part, err, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(net, options)
 	if err != nil {
 		return nil, err
 	}
@@ -117,19 +151,38 @@ func open(file *weights.File, options Options) (*Model, error) {
 		return nil, err
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
-	if m.Preprocess, err = options.preprocess(matched.Preprocess, net.Input); err != nil {
+	m.lacks, m.Guess, m.Part, m.Others = lacks, matched.Guess, file.Part, file.Others
+	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
 		return nil, err
 	}
-	m.Classes = options.Classes
-	if note := file.Metadata[weights.ClassesNote]; note != "" && m.Classes == nil {
-		if err := json.Unmarshal([]byte(note), &m.Classes); err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", file.Path, weights.ClassesNote, err)
-		}
+	name, _, _ := strings.Cut(m.Preprocess.Name, "-")
+	return m, m.nameClasses(options, file, name == "imagenet" || name == "caffe")
+}
+
+// begins is a network up to a layer where a file has just that of it, else nil.
+func begins(file *weights.File, net *arch.Network, placed []arch.Placed, until string) (*arch.Network, *weights.Matched) {
+	beginning, err := net.Until(until)
+	if err != nil {
+		return nil, nil
 	}
-	if m.Classes == nil && m.classes() == 1000 && (matched.Preprocess == "imagenet" || matched.Preprocess == "caffe") {
-		m.Classes = vision.ImageNetClasses()
+	wanted := map[string]bool{}
+	for _, layer := range beginning.Layers {
+		wanted[layer.Name] = true
 	}
-	return m, m.checkClasses()
+	matched, err := weights.MatchLayers(file, placed, weights.Layers{Wanted: func(layer string) bool { return wanted[layer] }})
+	if err != nil {
+		return nil, nil
+	}
+	return beginning, matched
+}
+
+// incomplete says what a Model of a network's beginning cannot do.
+func (m *Model) incomplete() error {
+	if m.lacks == nil {
+		return nil
+	}
+	last := m.Network.Layers[len(m.Network.Layers)-1].Name
+	return fmt.Errorf("%s is here up to %s alone: %w", m.Network.Name, last, m.lacks)
 }
 
 // New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
@@ -146,32 +199,25 @@ func New(network string, options Options) (*Model, error) {
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	m.Classes = options.Classes
-	if m.Preprocess, err = options.preprocess("", net.Input); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
 		return nil, err
 	}
-	return m, m.checkClasses()
+	return m, m.nameClasses(options, nil, false)
 }
 
-func (o Options) network(told func() (*arch.Network, error)) (*arch.Network, error) {
-	if o.Network == "" && told != nil {
-		return told()
-	}
-	return arch.Open(o.Network)
-}
-
-// preprocess is the one asked for, else the one told by the weights where it suits the input, else the usual one.
-func (o Options) preprocess(told string, input arch.Shape) (vision.Preprocess, error) {
-	if o.Preprocess != "" {
-		return vision.PreprocessByName(o.Preprocess, input.W, input.H, input.C)
-	}
-	if told == "" || told != "unit" && input.C == 1 {
-		told = "imagenet"
-		if input.C == 1 {
-			told = "unit"
+// network is the one to run with a file's weights, or where there is no file the one that is asked for.
+func (o Options) network(file *weights.File) (*arch.Network, error) {
+	asked := weights.Asked{Input: o.Input, Sigmoid: o.Sigmoid}
+	if o.Network != "" || file == nil {
+		var err error
+		if asked.Network, err = arch.Open(o.Network); err != nil {
+			return nil, err
 		}
 	}
-	return vision.PreprocessByName(told, input.W, input.H, input.C)
+	if file == nil {
+		file = new(weights.File) // which tells nothing
+	}
+	return file.Resolve(asked)
 }
 
 // newModel is a Model without values in its parameters.
@@ -194,6 +240,12 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	if m.params, err = nn.NewParams(net, net.Input); err != nil {
 		return nil, err
 	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m.outputs = placed[len(placed)-1].Out
+	m.ending, _ = arch.EndingOf(placed)
 	m.turn <- struct{}{}
 	return m, nil
 }
@@ -277,22 +329,6 @@ func (m *Model) Check() error {
 	return m.file.Check()
 }
 
-// classes is the number of the network's classes: the channels of its last layer.
-func (m *Model) classes() int {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil || len(placed) == 0 { // newModel has placed it
-		return 0
-	}
-	return placed[len(placed)-1].Out.C
-}
-
-func (m *Model) checkClasses() error {
-	if n := m.classes(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
-}
-
 // Close lets the file of weights go. No method may run or be called after it.
 func (m *Model) Close() (err error) {
 	m.once.Do(func() {
@@ -311,13 +347,6 @@ func (m *Model) Close() (err error) {
 		}
 	})
 	return err
-}
-
-// Class is one of a network's answers.
-type Class struct {
-	Index       int     `json:"class"` // from 0
-	Label       string  `json:"label,omitempty"`
-	Probability float64 `json:"probability"`
 }
 
 // Classify returns all classes of a picture, the most probable first.
@@ -362,46 +391,12 @@ func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tenso
 	return batch, nil
 }
 
-// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
-// fully convolutional network's map are averaged over its pixels.
-func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
-	probabilities := tensor.New(logits.N, logits.C, logits.H, logits.W)
-	nn.Softmax(probabilities, logits)
-	return m.rank(probabilities)
-}
-
-// rank is Rank of probabilities.
-func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
-	pixels := probabilities.H * probabilities.W
-	ranked := make([]Class, probabilities.C)
-	for c := range ranked {
-		sum := 0.0
-		for _, p := range probabilities.Data[c*pixels : (c+1)*pixels] {
-			sum += float64(p)
-		}
-		if sum != sum {
-			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's", m.Network.Name, m.Origin)
-		}
-		ranked[c] = Class{Index: c, Probability: sum / float64(pixels)}
-		if m.Classes != nil {
-			ranked[c].Label = m.Classes[c]
-		}
-	}
-	slices.SortStableFunc(ranked, func(a, b Class) int {
-		switch {
-		case a.Probability > b.Probability:
-			return -1
-		case a.Probability < b.Probability:
-			return 1
-		}
-		return 0
-	})
-	return ranked, nil
-}
-
 // Forward returns the logits, N x classes x 1 x 1, of a batch of prepared images, N x C x H x W, in passes of up to
 // Options.Batch. ctx is looked at before each pass and between its layers.
 func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Tensor, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
 	return m.forward(ctx, m.Network, "", images)
 }
 
@@ -411,7 +406,7 @@ func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Ten
 func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
 	net, err := m.Network.Until(layer)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(m.incomplete(), err)
 	}
 	return m.forward(ctx, net, layer, images)
 }
@@ -431,7 +426,11 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 	if err != nil {
 		return nil, err
 	}
-	_, softmax := net.Layers[len(net.Layers)-1].Op.(arch.Softmax)
+	placed, err := net.Place(m.Input)
+	if err != nil {
+		return nil, err
+	}
+	_, logits := arch.EndingOf(placed)
 	var out *tensor.Tensor
 	for from := 0; from < images.N; from += plan.Batch {
 		if err := ctx.Err(); err != nil {
@@ -442,8 +441,8 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		result := plan.Logits()
-		if until != "" && softmax { // a layer like any other when it is asked for
-			result = plan.Softmax()
+		if until != "" && logits < len(placed) { // a softmax is a layer like any other when it is asked for
+			result = plan.Probabilities()
 		}
 		if out == nil {
 			out = tensor.New(images.N, result.C, result.H, result.W)

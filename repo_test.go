@@ -26,20 +26,22 @@ var rooms = []struct {
 	imports []string
 }{
 	{"internal/winograd", nil},
+	{"internal/plainfile", nil},
 	{"internal/fault", nil},
 	{"internal/durable", nil},
+	{"internal/near", nil},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
-	{"arch", nil},
+	{"arch", []string{"internal/near", "internal/plainfile"}},
 	{"nn/reference", []string{"arch"}},
 	{"nn", []string{"internal/fault", "internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
 	{"internal/pickle", nil},
-	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "internal/plainfile", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
-	{"vision", []string{"internal/pickle", "tensor"}},
-	{"train", []string{"internal/durable", "tensor", "arch", "nn", "weights", "vision"}},
+	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "tensor"}},
+	{"train", []string{"internal/durable", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
@@ -48,7 +50,7 @@ var rooms = []struct {
 	{"embedded", []string{""}},
 	{"page", []string{"tensor", "arch", "vision", ""}},
 	{"serve", []string{"tensor", "arch", "nn", "weights", "vision", "", "explain", "page"}},
-	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},

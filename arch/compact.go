@@ -26,7 +26,8 @@ var ImageNetInput = Shape{C: 3, H: 224, W: 224}
 //
 // Options follow an item in any order. Convolutions take k (kernel), s (stride), p (padding), d (dilation), g (groups),
 // each with a number, and b (batch norm before the ReLU): 96k11s4p0, 256k1, 64b. Pooling takes k, s (else the kernel),
-// p with a number, and c (round the size up): Mk3s2. A string may begin with its input: 32x32x3:64,M/10; else it is
+// p with a number, and c (round the size up): Mk3s2. The last width of the head takes s: a sigmoid in place of the softmax,
+// 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is
 // for the given one.
 //
 // Layers are named as in the VGG paper: conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6 … softmax,
@@ -168,10 +169,17 @@ func (b *compactBuilder) startHead() {
 
 func (b *compactBuilder) headItem(item string, last bool) error {
 	out, rest, err := number(item)
-	if err != nil || rest != "" {
+	switch {
+	case err != nil || rest != "" && rest != "s":
 		return fmt.Errorf("want the width of a fully connected layer")
+	case rest == "s" && !last:
+		return fmt.Errorf("s, for a sigmoid, follows the last width alone")
 	}
 	b.add(Linear{Out: out}, "fc%d", b.fc)
+	if rest == "s" {
+		b.add(Sigmoid{}, "sigmoid")
+		return nil
+	}
 	if last {
 		b.add(Softmax{}, "softmax")
 		return nil
@@ -256,6 +264,10 @@ func (n *Network) CompactString() (string, error) {
 			convs = append(convs, "G")
 		case Linear:
 			head = append(head, strconv.Itoa(op.Out))
+		case Sigmoid:
+			if len(head) > 0 {
+				head[len(head)-1] += "s"
+			}
 		}
 	}
 	s := strings.Join(convs, ",")

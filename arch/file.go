@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // maxFile bounds a description's size in bytes.
@@ -77,12 +78,13 @@ var layerFields = map[string]string{
 	"linear":          "out bias",
 	"dropout":         "keep",
 	"softmax":         "",
+	"sigmoid":         "",
 }
 
 // ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network without a name
 // gets the file's.
 func ReadFile(path string) (*Network, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func Decode(r io.Reader) (*Network, error) {
 		if err != nil {
 			return nil, err
 		}
-		return model.Network, nil
+		return model.sized()
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
 	dec.KnownFields(true)
@@ -249,6 +251,8 @@ func (t layerText) op() Op {
 		return Linear{Out: t.Out, NoBias: !or(t.Bias, true)}
 	case "dropout":
 		return Dropout{Keep: or(t.Keep, 0.5)}
+	case "sigmoid":
+		return Sigmoid{}
 	default: // softmax: decodeLayer lets no other through
 		return Softmax{}
 	}

@@ -70,7 +70,7 @@ func WithHead(n *Network, head Head) (*Network, error) {
 }
 
 // dense turns fully connected layers into convolutions, the first with the given kernel, and adds the average of the
-// score map before the softmax.
+// score map before the softmax or the sigmoid.
 func dense(head []Layer, kernel Size) []Layer {
 	var layers []Layer
 	score := Layer{"score", GlobalAvgPool{}}
@@ -79,7 +79,7 @@ func dense(head []Layer, kernel Size) []Layer {
 		case Linear:
 			layer.Op = Conv{Out: op.Out, Window: Window{Kernel: kernel, Stride: Square(1)}, NoBias: op.NoBias}
 			kernel = Square(1)
-		case Softmax:
+		case Softmax, Sigmoid:
 			layers = append(layers, score)
 			score.Op = nil
 		}

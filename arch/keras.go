@@ -1,18 +1,24 @@
 package arch
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
 
 // KerasModel is a network as Keras describes it, and where its weights are in Keras' files.
 type KerasModel struct {
-	Network  *Network // without a name
-	Rescaled bool     // it begins by scaling samples of 0 to 255 to 0 to 1, which the Network leaves to whoever prepares pictures
-	Layers   []KerasLayer
+	Network *Network // without a name
+	// Rescaled: it scales samples of 0 to 255 itself. To 0 to 1 the Network leaves to whoever prepares pictures; what it does beyond is
+	// its first layer, a batch norm.
+	Rescaled bool
+	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's Input.
+	Open   bool
+	Layers []KerasLayer
 }
 
 // KerasLayer is one of the layers with parameters, in the Network's order.
@@ -22,7 +28,14 @@ type KerasLayer struct {
 	Roles []string // of its arrays, as Param.Role says them, in the order in which Keras 3 numbers them
 	OIHW  bool     // the kernels of Keras 1 with Theano's order of dimensions are O,I,H,W; all others H,W,I,O
 	HWC   bool     // a fully connected layer reads a map that was flattened in the order H,W,C
+	// Normalises: its statistics are those of pictures as they come, whose samples go to 255 where a mean is above BytesFrom.
+	Normalises bool
+	// Fixed are values that the description states, by role: one for each channel, or one for all. There are no arrays of these.
+	Fixed map[string][]float32
 }
+
+// BytesFrom is what no mean of samples from 0 to 1 reaches.
+const BytesFrom = 2
 
 // kerasModel is the description's outermost layer (keras/src/models/model.py, to_json); in Keras 1 a Sequential's config is the list of its
 // layers.
@@ -78,17 +91,35 @@ func DecodeKeras(data []byte) (*KerasModel, error) {
 	switch {
 	case len(b.faults) > 0:
 		return nil, fmt.Errorf("this model cannot be run: %s", strings.Join(b.faults, "; "))
-	case b.net.Input == (Shape{}):
+	case len(b.net.Layers) == 0:
+		return nil, errors.New("the model has no layers that compute")
+	}
+	in := b.net.Input
+	read := &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted, Open: in.C == 0 || in.H == 0 || in.W == 0}
+	if read.Open {
+		return read, nil
+	}
+	return read, read.place(in)
+}
+
+// place checks that the model is possible for an input.
+func (m *KerasModel) place(in Shape) error {
+	_, err := m.Network.Place(in)
+	var impossible *ShapeError
+	if errors.As(err, &impossible) {
+		impossible.Network = "the model"
+	}
+	return err
+}
+
+// sized is the network for ImageNet's size where its own is open.
+func (m *KerasModel) sized() (*Network, error) {
+	if m.Network.Input.C == 0 {
 		return nil, errors.New("the model's description does not tell the size of its input")
 	}
-	if _, err := b.net.Place(b.net.Input); err != nil {
-		var impossible *ShapeError
-		if errors.As(err, &impossible) {
-			impossible.Network = "the model"
-		}
-		return nil, err
-	}
-	return &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted}, nil
+	in := &m.Network.Input
+	in.H, in.W = cmp.Or(in.H, ImageNetInput.H), cmp.Or(in.W, ImageNetInput.W)
+	return m.Network, m.place(*in)
 }
 
 // isKeras reports whether a description is Keras'.
@@ -219,7 +250,7 @@ func (b *kerasBuilder) push(item kerasItem, suffix string, op Op) {
 	if name == "" {
 		name = fmt.Sprintf("%s%d", op.Kind(), len(b.net.Layers)+1)
 	}
-	b.net.Layers = append(b.net.Layers, Layer{Name: strings.ReplaceAll(name, "/", ".") + suffix, Op: op})
+	b.net.Layers = append(b.net.Layers, Layer{Name: b.net.freeName(FitName(name, op.Kind()) + suffix), Op: op})
 }
 
 // idle are layers that do something in training alone.
@@ -237,7 +268,7 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 		b.pad = nil
 	}
 	if order := s.order(); order != "" && item.Class != "Flatten" {
-		if first := order == channelsFirst; first != b.first && item.Class != "GlobalAveragePooling2D" {
+		if first := order == channelsFirst; first != b.first {
 			b.fault(item, "has its axes in another order than the layers before it")
 		}
 	}
@@ -251,6 +282,7 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 			b.fault(item, "pads by something else than numbers")
 		}
 	case "MaxPooling2D", "AveragePooling2D":
+		b.sized(item, "pool_size", "strides")
 		w := Window{Kernel: Square(2), Stride: s.size("strides")}
 		if s.value("pool_size") != nil {
 			w.Kernel = s.size("pool_size")
@@ -265,7 +297,7 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 			b.push(item, "", AvgPool{Window: w})
 		}
 	case "GlobalAveragePooling2D":
-		b.vector = true
+		b.vector = !s.truth(false, "keepdims")
 		b.push(item, "", GlobalAvgPool{})
 	case "BatchNormalization":
 		b.batchNorm(item, path)
@@ -297,10 +329,9 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 	case "Activation", "ReLU", "Softmax":
 		b.activate(item)
 	case "Rescaling":
-		if len(b.net.Layers) > 0 || b.rescaled || s.number(0, "scale") != 1.0/255 || s.number(0, "offset") != 0 {
-			b.fault(item, "is read as the first layer and by 1/255 alone")
-		}
-		b.rescaled = true
+		b.rescale(item)
+	case "Normalization":
+		b.normalise(item, path)
 	default:
 		b.fault(item, "is not a layer that vggo runs")
 	}
@@ -308,6 +339,7 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 
 func (b *kerasBuilder) conv(item kerasItem, path string) {
 	s := item.settings
+	b.sized(item, "strides", "subsample", "dilation_rate")
 	w := Window{Kernel: s.size("kernel_size"), Stride: s.size("strides", "subsample"), Dilation: s.size("dilation_rate")}
 	if w.Kernel == (Size{}) {
 		w.Kernel = Size{H: s.int("nb_row"), W: s.int("nb_col")}
@@ -338,20 +370,78 @@ func (b *kerasBuilder) conv(item kerasItem, path string) {
 	b.activation(item)
 }
 
+// rescale takes in x*scale + offset as the first layer. A scale that brings 255 to a few units is of samples of 0 to 255; pictures are
+// then prepared as 0 to 1, and what is left of the two is a batch norm.
+func (b *kerasBuilder) rescale(item kerasItem) {
+	scale, ok := item.settings.numbers("scale")
+	offset, ok2 := item.settings.numbers("offset")
+	if item.settings.value("offset") == nil {
+		offset, ok2 = []float64{0}, true
+	}
+	if !ok || !ok2 || len(b.net.Layers) > 0 || b.rescaled {
+		b.fault(item, "is read as the first layer alone, by numbers")
+		return
+	}
+	if largest := slices.Max(scale); largest > 0 && largest <= 1.0/16 {
+		b.rescaled = true
+		for i := range scale {
+			scale[i] *= 255
+		}
+	}
+	if len(scale) == 1 && math.Abs(scale[0]-1) < 1e-9 && len(offset) == 1 && offset[0] == 0 {
+		return
+	}
+	b.affine(item, map[string][]float32{"gamma": narrow(scale), "beta": narrow(offset), "mean": {0}, "var": {1}})
+}
+
+// normalise takes in (x-mean)/max(sqrt(variance), 1e-7) as one of the first layers, by the description's figures or those that it has
+// learnt.
+func (b *kerasBuilder) normalise(item kerasItem, path string) {
+	s := item.settings
+	if !b.overChannels(s) || s.truth(false, "invert") || len(b.weighted) > 1 || b.vector {
+		b.fault(item, "is read as one of the first layers, over channels and not inverted")
+		return
+	}
+	if s.value("mean") == nil && s.value("variance") == nil {
+		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Path: path, Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
+		b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+		return
+	}
+	mean, ok := s.numbers("mean")
+	variance, ok2 := s.numbers("variance")
+	if !ok || !ok2 || slices.Min(variance) <= 0 {
+		b.fault(item, "has a mean and a variance that are no numbers, or not above 0")
+		return
+	}
+	if !b.rescaled && slices.Max(mean) > BytesFrom {
+		b.rescaled = true
+		for i := range mean {
+			mean[i] /= 255
+		}
+		for i := range variance {
+			variance[i] /= 255 * 255
+		}
+	}
+	b.affine(item, map[string][]float32{"gamma": {1}, "beta": {0}, "mean": narrow(mean), "var": narrow(variance)})
+}
+
+// affine adds a batch norm whose values the description states.
+func (b *kerasBuilder) affine(item kerasItem, values map[string][]float32) {
+	b.weighted = append(b.weighted, KerasLayer{Name: item.name, Fixed: values})
+	b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+}
+
+func narrow(values []float64) []float32 {
+	list := make([]float32, len(values))
+	for i, v := range values {
+		list[i] = float32(v)
+	}
+	return list
+}
+
 func (b *kerasBuilder) batchNorm(item kerasItem, path string) {
 	s := item.settings
-	axis, ok := s.value("axis").(float64)
-	if list, isList := s.value("axis").([]any); isList && len(list) == 1 {
-		axis, ok = list[0].(float64)
-	}
-	channels := axis == 3 || axis == -1
-	if b.first {
-		channels = axis == 1
-	}
-	if b.vector {
-		channels = axis == 1 || axis == -1
-	}
-	if ok && !channels || s.number(0, "mode") != 0 {
+	if s.value("axis") != nil && !b.overChannels(s) || !s.plain(0, "mode") {
 		b.fault(item, "normalises by something else than channels")
 	}
 	if b.hwc {
@@ -369,7 +459,7 @@ func (b *kerasBuilder) batchNorm(item kerasItem, path string) {
 	b.push(item, "", BatchNorm{Eps: s.number(1e-3, "epsilon"), Momentum: 1 - s.number(0.99, "momentum")})
 }
 
-// input reads the size of the pictures from a batch's shape. A side that a network leaves open is ImageNet's.
+// input reads the size of the pictures from a batch's shape. A side that a network leaves open is 0.
 func (b *kerasBuilder) input(dims []any) {
 	if len(dims) != 4 || b.net.Input != (Shape{}) {
 		return
@@ -378,13 +468,16 @@ func (b *kerasBuilder) input(dims []any) {
 	if b.first {
 		c, h, w = dims[1], dims[2], dims[3]
 	}
-	side := func(v any) int {
-		if v == nil {
-			return ImageNetInput.H
+	b.net.Input = Shape{C: whole(c), H: whole(h), W: whole(w)}
+}
+
+// sized refuses settings that are there and are no size.
+func (b *kerasBuilder) sized(item kerasItem, names ...string) {
+	for _, name := range names {
+		if size := item.settings.size(name); item.settings.value(name) != nil && (size.H == 0 || size.W == 0) {
+			b.fault(item, "has %s that are no numbers above 0", name)
 		}
-		return whole(v)
 	}
-	b.net.Input = Shape{C: whole(c), H: side(h), W: side(w)}
 }
 
 func (b *kerasBuilder) padMode(item kerasItem) PadMode {
@@ -404,11 +497,27 @@ func (b *kerasBuilder) activation(item kerasItem) {
 	case name == "linear":
 	case name == "relu":
 		b.push(item, "_relu", ReLU{})
+	case name == "sigmoid":
+		b.push(item, "_sigmoid", Sigmoid{})
 	case name == "softmax" && (b.vector || !b.first):
 		b.push(item, "_softmax", Softmax{})
 	default:
-		b.fault(item, "ends with activation %q: relu, softmax and linear are known", clip(name))
+		b.fault(item, "ends with activation %q: relu, softmax, sigmoid and linear are known", clip(name))
 	}
+}
+
+// overChannels reports whether a layer's axis is that of the channels.
+func (b *kerasBuilder) overChannels(s settings) bool {
+	axis, ok := s.axis(-1)
+	switch {
+	case !ok:
+		return false
+	case b.vector:
+		return axis == -1 || axis == 1
+	case b.first:
+		return axis == 1 || axis == -3
+	}
+	return axis == -1 || axis == 3
 }
 
 // activate adds a layer that is an activation itself.
@@ -420,125 +529,13 @@ func (b *kerasBuilder) activate(item kerasItem) {
 	}
 	switch {
 	case name == "linear":
-	case name == "softmax" && s.number(-1, "axis") == -1 && (b.vector || !b.first):
+	case name == "softmax" && b.overChannels(s):
 		b.push(item, "", Softmax{})
-	case name == "relu" && s.value("max_value") == nil && s.number(0, "negative_slope") == 0 && s.number(0, "threshold") == 0:
+	case name == "sigmoid":
+		b.push(item, "", Sigmoid{})
+	case name == "relu" && s.value("max_value") == nil && s.plain(0, "negative_slope") && s.plain(0, "threshold"):
 		b.push(item, "", ReLU{})
 	default:
-		b.fault(item, "is activation %q: plain relu, softmax and linear are known", clip(name))
+		b.fault(item, "is activation %q: plain relu, softmax over channels, sigmoid and linear are known", clip(name))
 	}
-}
-
-// settings are a layer's, under their names in Keras 2 and 3, then Keras 1.
-type settings map[string]any
-
-func (s settings) value(names ...string) any {
-	for _, name := range names {
-		if v, ok := s[name]; ok && v != nil {
-			return v
-		}
-	}
-	return nil
-}
-
-// text is a setting that must be text: another type is no known word.
-func (s settings) text(otherwise string, names ...string) string {
-	switch v := s.value(names...).(type) {
-	case nil:
-		return otherwise
-	case string:
-		return v
-	default:
-		return "(no text)"
-	}
-}
-
-func (s settings) activation() string {
-	if v, ok := s.value("activation").(map[string]any); ok { // an object of Keras 3, whose config is a function's name
-		return settings(v).text("", "config")
-	}
-	return s.text("linear", "activation")
-}
-
-func (s settings) truth(otherwise bool, names ...string) bool {
-	if v, ok := s.value(names...).(bool); ok {
-		return v
-	}
-	return otherwise
-}
-
-func (s settings) number(otherwise float64, names ...string) float64 {
-	if v, ok := s.value(names...).(float64); ok {
-		return v
-	}
-	return otherwise
-}
-
-func (s settings) list(names ...string) []any {
-	v, _ := s.value(names...).([]any)
-	return v
-}
-
-func (s settings) int(names ...string) int { return whole(s.value(names...)) }
-
-// whole is a JSON number that is a positive integer, else 0.
-func whole(v any) int {
-	f, ok := v.(float64)
-	if !ok || f < 1 || f > 1<<30 || f != float64(int(f)) {
-		return 0
-	}
-	return int(f)
-}
-
-// size is a pair of numbers, or one for both; the zero Size where there is neither.
-func (s settings) size(names ...string) Size {
-	switch v := s.value(names...).(type) {
-	case float64:
-		return Square(whole(v))
-	case []any:
-		if len(v) == 2 {
-			return Size{H: whole(v[0]), W: whole(v[1])}
-		}
-	}
-	return Size{}
-}
-
-const channelsFirst = "channels_first"
-
-// order is that of a map's axes in a layer that is told it; Keras 1 has Theano's and TensorFlow's.
-func (s settings) order() string {
-	switch order := s.text("", "data_format", "dim_ordering"); order {
-	case "th":
-		return channelsFirst
-	default:
-		return order
-	}
-}
-
-// padding is a ZeroPadding2D's: one number, one for each direction, or two.
-func (s settings) padding() (Padding, bool) {
-	side := func(v any) (int, bool) {
-		f, ok := v.(float64)
-		return int(f), ok && f >= 0 && f <= 1<<20 && f == float64(int(f))
-	}
-	pair := func(v any) (from, to int, ok bool) {
-		if list, isList := v.([]any); isList {
-			if len(list) != 2 {
-				return 0, 0, false
-			}
-			from, ok1 := side(list[0])
-			to, ok2 := side(list[1])
-			return from, to, ok1 && ok2
-		}
-		n, ok := side(v)
-		return n, n, ok
-	}
-	v := s.value("padding")
-	rows, columns := v, v
-	if list, ok := v.([]any); ok && len(list) == 2 {
-		rows, columns = list[0], list[1]
-	}
-	top, bottom, ok1 := pair(rows)
-	left, right, ok2 := pair(columns)
-	return Padding{Top: top, Bottom: bottom, Left: left, Right: right}, ok1 && ok2
 }

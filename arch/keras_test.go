@@ -110,7 +110,7 @@ func TestKerasFaults(t *testing.T) {
 		{`{"class_name": "Subclass"}`, `a model of class "Subclass": Sequential and Functional are read`},
 		{kerasText([3]string{"Flatten", "f", ""}), "the model's description does not tell the size of its input"},
 		{faults([3]string{"LSTM", "a", ""}, [3]string{"Dense", "b", `, "units": 2, "activation": "gelu"`}),
-			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, softmax and linear are known`},
+			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, softmax, sigmoid and linear are known`},
 		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"MaxPooling2D", "m", ""}),
 			"this model cannot be run: m (MaxPooling2D) after a ZeroPadding2D: only a convolution can take its padding over"},
 		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}), "this model cannot be run: a ZeroPadding2D at the end pads nothing"},
@@ -118,8 +118,14 @@ func TestKerasFaults(t *testing.T) {
 		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": "3"`}), "this model cannot be run: c (Conv2D) has no kernel or groups of a known size"},
 		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 9`}), "the model: layer c: input 8x8x3: "},
 		{faults([3]string{"Activation", "a", `, "activation": {"class_name": "Custom", "config": {}}`}),
-			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax and linear are known`},
-		{faults([3]string{"ReLU", "r", `, "max_value": 6`}), `this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax and linear are known`},
+			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax over channels, sigmoid and linear are known`},
+		{faults([3]string{"ReLU", "r", `, "max_value": 6`}), `this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax over channels, sigmoid and linear are known`},
+		{faults([3]string{"Softmax", "s", `, "axis": [1, 2, 3]`}), `this model cannot be run: s (Softmax) is activation "softmax"`},
+		{faults([3]string{"ReLU", "r", `, "negative_slope": [0.1]`}), `this model cannot be run: r (ReLU) is activation "relu"`},
+		{faults([3]string{"MaxPooling2D", "m", `, "strides": "2"`}), `this model cannot be run: m (MaxPooling2D) has strides that are no numbers above 0`},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "dilation_rate": [2]`}), `this model cannot be run: c (Conv2D) has dilation_rate that are no numbers above 0`},
+		{faults([3]string{"ReLU", "r", ""}, [3]string{"Rescaling", "s", `, "scale": 0.5`}), `this model cannot be run: s (Rescaling) is read as the first layer alone, by numbers`},
+		{faults([3]string{"Normalization", "n", `, "invert": true`}), `this model cannot be run: n (Normalization) is read as one of the first layers, over channels and not inverted`},
 		{faults([3]string{"BatchNormalization", "n", `, "axis": 1`}), "this model cannot be run: n (BatchNormalization) normalises by something else than channels"},
 		{faults([3]string{"Dense", "d", `, "units": 1`}), "this model cannot be run: d (Dense) reads a map: it needs a Flatten or a GlobalAveragePooling2D before it"},
 		{faults([3]string{"MaxPooling2D", "m", `, "data_format": "channels_last"`}, [3]string{"MaxPooling2D", "n", `, "data_format": "channels_first"`}),
@@ -135,8 +141,47 @@ func TestKerasFaults(t *testing.T) {
 		{strings.Repeat(" ", maxFile+1), "a network's description is at most 1048576 bytes"},
 	} {
 		_, err := DecodeKeras([]byte(c.config))
+		if err == nil { // as a description for itself it needs a size
+			_, err = Decode(strings.NewReader(c.config))
+		}
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%.300s:\n%v, want\n%s", c.config, err, c.want)
+		}
+	}
+}
+
+// TestKerasPreparation: what a model does to its pictures before anything else is its first layer, for samples from 0 to 1.
+func TestKerasPreparation(t *testing.T) {
+	conv := [3]string{"Conv2D", "c", `, "filters": 2, "kernel_size": 3`}
+	normal := func(mean, variance string) [3]string {
+		return [3]string{"Normalization", "n", `, "axis": -1, "mean": ` + mean + `, "variance": ` + variance}
+	}
+	for _, c := range []struct {
+		name     string
+		layers   [][3]string
+		rescaled bool
+		fixed    map[string][]float32 // nil: there is no such layer
+	}{
+		{"to 0 to 1", [][3]string{{"Rescaling", "s", `, "scale": 0.00392156862745098, "offset": 0.0`}}, true, nil},
+		{"to -1 to 1", [][3]string{{"Rescaling", "s", `, "scale": 0.00784313725490196, "offset": -1`}}, true,
+			map[string][]float32{"gamma": {2}, "beta": {-1}, "mean": {0}, "var": {1}}},
+		{"of 0 to 1", [][3]string{{"Rescaling", "s", `, "scale": 2, "offset": -1`}}, false,
+			map[string][]float32{"gamma": {2}, "beta": {-1}, "mean": {0}, "var": {1}}},
+		{"by channel", [][3]string{{"Rescaling", "s", `, "scale": [0.01, 0.02, 0.03], "offset": [-1, -2, -3]`}}, true,
+			map[string][]float32{"gamma": {2.55, 5.1, 7.65}, "beta": {-1, -2, -3}, "mean": {0}, "var": {1}}},
+		{"mean and variance", [][3]string{normal(`[0.5, 0.25, 0.125]`, `[1, 4, 9]`)}, false,
+			map[string][]float32{"gamma": {1}, "beta": {0}, "mean": {0.5, 0.25, 0.125}, "var": {1, 4, 9}}},
+		{"mean and variance of bytes", [][3]string{normal(`[[[[127.5, 51, 25.5]]]]`, `65025`)}, true,
+			map[string][]float32{"gamma": {1}, "beta": {0}, "mean": {0.5, 0.2, 0.1}, "var": {1}}},
+	} {
+		model, err := DecodeKeras([]byte(kerasText(append(append([][3]string{kerasInput}, c.layers...), conv)...)))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		first := model.Network.Layers[0].Op.Kind()
+		if model.Rescaled != c.rescaled || (first == "batchnorm") != (c.fixed != nil) || c.fixed != nil && !reflect.DeepEqual(model.Layers[0].Fixed, c.fixed) {
+			t.Errorf("%s: rescaled %t, begins with %s, %+v", c.name, model.Rescaled, first, model.Layers[0])
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (w Window) canonical() Window {
 }
 
 // Op is one of Conv, ReLU, MaxPool, AvgPool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
-// Dropout and Softmax, all as values, not pointers.
+// Dropout, Softmax and Sigmoid, all as values, not pointers.
 type Op interface {
 	// Kind is the operation's word in descriptions and tables: "conv", "relu", "maxpool" …
 	Kind() string
@@ -222,6 +222,9 @@ type Dropout struct{ Keep float64 }
 // Softmax is exp(x_c)/sum exp(x) over channels.
 type Softmax struct{}
 
+// Sigmoid is 1/(1+exp(-x)) of each value.
+type Sigmoid struct{}
+
 func (Conv) Kind() string            { return "conv" }
 func (ReLU) Kind() string            { return "relu" }
 func (MaxPool) Kind() string         { return "maxpool" }
@@ -234,6 +237,7 @@ func (Flatten) Kind() string         { return "flatten" }
 func (Linear) Kind() string          { return "linear" }
 func (Dropout) Kind() string         { return "dropout" }
 func (Softmax) Kind() string         { return "softmax" }
+func (Sigmoid) Kind() string         { return "sigmoid" }
 
 // Epsilon is Eps, or its default 1e-5.
 func (b BatchNorm) Epsilon() float64 {

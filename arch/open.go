@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/vggo/vggo/internal/near"
 )
 
 var builtins = sync.OnceValue(func() []*Network { return append(vggNetworks(), otherNetworks()...) })
@@ -57,47 +59,4 @@ type UnknownError struct {
 func (e *UnknownError) Error() string { return fmt.Sprintf("no network is called %q", clip(e.Name)) }
 
 // nearest returns up to four built-in names that a slip of the hand could have turned into name.
-func nearest(name string) []string {
-	name = strings.ToLower(clip(name))
-	type candidate struct {
-		name     string
-		distance int
-	}
-	var near []candidate
-	for _, n := range Names() {
-		// A prefix (vgg, alex) is as near as one slip.
-		d := editDistance(name, n)
-		if name != "" && strings.HasPrefix(n, name) {
-			d = min(d, 1)
-		}
-		if d <= max(1, (len(n)+1)/3) {
-			near = append(near, candidate{n, d})
-		}
-	}
-	slices.SortStableFunc(near, func(a, b candidate) int { return a.distance - b.distance })
-	var names []string
-	for _, c := range near[:min(4, len(near))] {
-		names = append(names, c.name)
-	}
-	return names
-}
-
-// editDistance is Levenshtein's: insertions, deletions and substitutions of bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
+func nearest(name string) []string { return near.Names(clip(name), Names(), 4, strings.ToLower) }

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // ShapeError is a network that cannot exist: the layer, what it was given and the rule it breaks.
@@ -211,7 +212,7 @@ func place(layer Layer, in Shape) (Placed, error) {
 		if !(op.Keep > 0 && op.Keep <= 1) {
 			return p, fmt.Errorf("keep probability must lie in (0, 1], not %v", op.Keep)
 		}
-	case ReLU, Softmax:
+	case ReLU, Softmax, Sigmoid:
 	default:
 		return p, fmt.Errorf("unknown operation %T", layer.Op)
 	}
@@ -313,6 +314,30 @@ const maxName = 64
 // plainName reports whether a layer's name can be printed as it stands and leaves a parameter's slash unmistakable.
 func plainName(name string) bool {
 	return len(name) <= maxName && printable(name) && !strings.Contains(name, "/")
+}
+
+// FitName makes a layer's name of a name from elsewhere: slashes and colons become dots, what cannot be printed, and spaces, become
+// underscores, and of a long one the end is kept, which leaves room for a number and a suffix. otherwise is for one of which nothing is
+// left.
+func FitName(name, otherwise string) string {
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case strings.ContainsRune(`/:\`, r):
+			return '.'
+		case r <= ' ' || !unicode.IsGraphic(r) || unicode.IsSpace(r):
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "_"))
+	name = strings.Trim(name, ".")
+	for len(name) > maxName*3/4 {
+		_, size := utf8.DecodeRuneInString(name)
+		name = name[size:]
+	}
+	if name == "" {
+		return otherwise
+	}
+	return name
 }
 
 // printable reports whether a text from a stranger is safe for a terminal: no line breaks, no escapes.

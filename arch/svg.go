@@ -35,11 +35,12 @@ var (
 	normTone       = tone{"normalisation", "#7040d0", "#a78bfa", "#dcd0fd"}
 	activationTone = tone{"activation", "#c2531a", "#fb923c", "#fed7aa"}
 	softmaxTone    = tone{"softmax", "#c27a12", "#f5a93f", "#fcdca0"}
+	sigmoidTone    = tone{"sigmoid", softmaxTone.front, softmaxTone.side, softmaxTone.top}
 )
 
 // tones are by Op.Kind.
 var tones = map[string]tone{
-	"conv": convTone, "linear": linearTone, "softmax": softmaxTone,
+	"conv": convTone, "linear": linearTone, "softmax": softmaxTone, "sigmoid": sigmoidTone,
 	"maxpool": poolTone, "avgpool": poolTone, "adaptiveavgpool": poolTone, "globalavgpool": poolTone,
 	"lrn": normTone, "batchnorm": normTone,
 	"relu": activationTone, "flatten": activationTone, "dropout": activationTone,

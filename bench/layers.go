@@ -9,12 +9,12 @@ import (
 
 // LayerTime is the median time of one pass of one layer, with the layers fused into it, held against the machine's two roofs.
 type LayerTime struct {
-	Layer         string  `json:"layer"` // "conv1_2+relu1_2+pool1"
-	Pass          nn.Pass `json:"pass"`
-	Algo          string  `json:"algo,omitempty"` // of a convolution
-	Seconds       float64 `json:"seconds"`
-	GFLOPs        float64 `json:"gflops"` // counted as direct convolution; 0 for layers without multiply-accumulates
-	PercentOfPeak float64 `json:"percent_of_peak"`
+	Layers        []string `json:"layers"` // computed together: "conv1_2", "relu1_2", "pool1"
+	Pass          nn.Pass  `json:"pass"`
+	Algo          string   `json:"algo,omitempty"` // of a convolution
+	Seconds       float64  `json:"seconds"`
+	GFLOPs        float64  `json:"gflops"` // counted as direct convolution; 0 for layers without multiply-accumulates
+	PercentOfPeak float64  `json:"percent_of_peak"`
 
 	// Bytes must cross memory at least once in a step, even if each cache line is read and written no more than once:
 	//
@@ -28,6 +28,9 @@ type LayerTime struct {
 	Bytes              int64   `json:"bytes"`
 	PercentOfBandwidth float64 `json:"percent_of_bandwidth"`
 }
+
+// Label names the layers for people: "conv1_2+relu1_2".
+func (l LayerTime) Label() string { return strings.Join(l.Layers, "+") }
 
 // Intensity is FLOP for each byte that must cross memory, the roofline's abscissa.
 func (l LayerTime) Intensity() float64 { return l.GFLOPs * 1e9 * l.Seconds / float64(l.Bytes) }
@@ -43,8 +46,7 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 	for _, l := range b.Report.Layers {
 		reports[l.Name] = l
 	}
-	for i, name := range plan.Layers() {
-		fused := strings.Split(name, "+")
+	for i, fused := range plan.Layers() {
 		first, last := reports[fused[0]], reports[fused[len(fused)-1]]
 		work := first.FLOPs * int64(plan.Batch)
 		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
@@ -55,7 +57,7 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 			case work > 0 && pass == nn.BackwardPass: // what a layer with weights does between its two gradients
 				continue
 			}
-			t := LayerTime{Layer: name, Pass: pass, Seconds: seconds, GFLOPs: float64(work) / seconds / 1e9}
+			t := LayerTime{Layers: fused, Pass: pass, Seconds: seconds, GFLOPs: float64(work) / seconds / 1e9}
 			plain := 4 * first.Weights
 			weights := plain
 			for _, c := range plan.Choices() {

@@ -147,14 +147,14 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 				colour = p.colour
 			}
 		}
-		note := fmt.Sprintf("%s, %s: %.0f GFLOP/s, %.3g FLOP/byte, %.3g ms", l.Layer, strings.TrimSpace(string(l.Pass)+" "+l.Algo), l.GFLOPs, l.Intensity(), l.Seconds*1e3)
+		note := fmt.Sprintf("%s, %s: %.0f GFLOP/s, %.3g FLOP/byte, %.3g ms", l.Label(), strings.TrimSpace(string(l.Pass)+" "+l.Algo), l.GFLOPs, l.Intensity(), l.Seconds*1e3)
 		add(`<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.85" stroke="#ffffff"><title>%s</title></circle>`, px, py, pointRadius, colour, escape(note))
 		shape := kind{l.Pass, int64(math.Round(l.GFLOPs * l.Seconds * 1e3)), l.Bytes}
 		if seen[shape] {
 			continue // its like is labelled
 		}
 		seen[shape] = true
-		name, _, _ := strings.Cut(l.Layer, "+")
+		name := l.Layers[0]
 		b, ok := place(px, py, width(name, labelSize), taken)
 		if !ok {
 			continue // the note still names it

@@ -15,7 +15,7 @@ import (
 // someRoofline has a layer on the memory's roof, one at the ridge, two alike, and names that XML must not take for its own.
 func someRoofline() *Roofline {
 	layer := func(name string, pass nn.Pass, gflop, seconds float64, bytes int64) LayerTime {
-		return LayerTime{Layer: name, Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds, Bytes: bytes}
+		return LayerTime{Layers: strings.Split(name, "+"), Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds, Bytes: bytes}
 	}
 	return &Roofline{
 		Network: "<a&b>", Batch: 7, Date: "2026-11-25",
@@ -120,7 +120,7 @@ func TestRooflineLabels(t *testing.T) {
 	r := someRoofline()
 	r.Layers = nil
 	for i := range 40 {
-		r.Layers = append(r.Layers, LayerTime{Layer: fmt.Sprintf("conv%d_1", i), Pass: nn.ForwardPass, Seconds: 0.1, GFLOPs: 500 + float64(i), Bytes: 1e9})
+		r.Layers = append(r.Layers, LayerTime{Layers: []string{fmt.Sprintf("conv%d_1", i)}, Pass: nn.ForwardPass, Seconds: 0.1, GFLOPs: 500 + float64(i), Bytes: 1e9})
 	}
 	var b strings.Builder
 	if err := r.WriteSVG(&b); err != nil {

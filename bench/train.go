@@ -88,11 +88,10 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	step := map[string]float64{}
 	passes := map[passKey][]float64{}
 	counting := b.BurnIn == 0
-	var layers []string
 	observe := func(part train.Part, took time.Duration) {
 		step[b.kind(part)] += took.Seconds()
-		if b.Layers && counting && part.Layer != "" {
-			key := passKey{slices.Index(layers, part.Layer), part.Pass}
+		if b.Layers && counting && part.Layers != nil {
+			key := passKey{part.Step, part.Pass}
 			passes[key] = append(passes[key], took.Seconds())
 		}
 	}
@@ -109,7 +108,6 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 		return nil, err
 	}
 	defer parts.Close()
-	layers = parts.Plan().Layers()
 	if _, err := parts.Run(ctx); err != nil {
 		return r, cmp.Or(ctx.Err(), err)
 	}
@@ -154,12 +152,11 @@ func (b *Bench) trainer(observe func(train.Part, time.Duration), after func(step
 
 // kind is what a part of a step is an instance of.
 func (b *Bench) kind(part train.Part) string {
-	if part.Layer == "" {
+	if part.Layers == nil {
 		return part.Name
 	}
-	first, _, _ := strings.Cut(part.Layer, "+")
 	for _, l := range b.Report.Layers {
-		if l.Name != first {
+		if l.Name != part.Layers[0] {
 			continue
 		}
 		switch work := l.Kind == "conv" || l.Kind == "linear"; {
@@ -177,5 +174,5 @@ func (b *Bench) kind(part train.Part) string {
 			return l.Kind
 		}
 	}
-	return part.Layer
+	return part.Layers[0]
 }

@@ -60,10 +60,10 @@ PASS
 func TestConvolutions(t *testing.T) {
 	out := benchOutput{Machine: bench.Machine{Set: "avx2", Peak: 200, Bandwidth: 30}}
 	text := `[{"mode": "forward", "steps": 4, "median_seconds": 0.5, "gflops": 64, "peak_bytes": 7, "layers": [
-		{"layer": "conv1_1+relu1_1", "pass": "forward", "seconds": 0.1, "gflops": 100},
-		{"layer": "conv1_2+relu1_2+pool1", "pass": "forward", "seconds": 0.2, "gflops": 100},
-		{"layer": "pool2", "pass": "forward", "seconds": 0.1},
-		{"layer": "fc6+relu6", "pass": "forward", "seconds": 0.1, "gflops": 20}]}]`
+		{"layers": ["conv1_1", "relu1_1"], "pass": "forward", "seconds": 0.1, "gflops": 100},
+		{"layers": ["conv1_2", "relu1_2", "pool1"], "pass": "forward", "seconds": 0.2, "gflops": 100},
+		{"layers": ["pool2"], "pass": "forward", "seconds": 0.1},
+		{"layers": ["fc6", "relu6"], "pass": "forward", "seconds": 0.1, "gflops": 20}]}]`
 	if err := json.Unmarshal([]byte(text), &out.Results); err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func (o *benchOutput) measurement() measurement {
 	result := o.Results[0]
 	work, seconds := 0.0, 0.0
 	for _, l := range result.Layers {
-		if strings.HasPrefix(l.Layer, "conv") {
+		if strings.HasPrefix(l.Layers[0], "conv") {
 			work += l.GFLOPs * l.Seconds
 			seconds += l.Seconds
 		}

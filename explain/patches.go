@@ -84,7 +84,7 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 		return ctx.Err()
 	}
 	m := s.model
-	normalise := m.Preprocess
+	normalise := m.Preprocess.Preprocess
 	normalise.Resize = normalise.Crop // and stay as they are
 	batch := tensor.New(len(group), m.Input.C, m.Input.H, m.Input.W)
 	for i, p := range group {

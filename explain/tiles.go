@@ -104,7 +104,7 @@ func Filters(m *vggo.Model, layer string) (*Tiles, error) {
 			tile := vision.NewPicture(width, h, 3)
 			for c := range 3 {
 				for j, v := range w[(i*3+c)*area:][:area] {
-					tile.Pix[3*j+c] = level(v, -most, most)
+					tile.Pix[3*j+m.Preprocess.Sample(c)] = level(v, -most, most)
 				}
 			}
 			return tile

@@ -73,6 +73,7 @@ func TestFilters(t *testing.T) {
 		{grey, "conv2_1", 100, 10, 3, 1},
 		{random(t, "16x16x3:4,8/2"), "conv1_1", 4, 1, 3, 3},
 		{random(t, "16x16x3:4,8/2"), "conv1_2", 32, 4, 3, 1},
+		{blueFirst(t, "16x16x3:4,8/2"), "conv1_1", 4, 1, 3, 3},
 	} {
 		tiles, err := explain.Filters(c.m, c.layer)
 		if err != nil {
@@ -95,7 +96,11 @@ func TestFilters(t *testing.T) {
 			most := float64(max(slices.Max(filter), -slices.Min(filter)))
 			for pixel := range 9 {
 				for k := range c.channels {
-					v := float64(filter[(i%tiles.Each+k)*9+pixel])
+					channel := i%tiles.Each + k
+					if c.channels == 3 && c.m.Preprocess.Order == vision.BGR {
+						channel = 2 - k
+					}
+					v := float64(filter[channel*9+pixel])
 					if got, want := float64(tile.Pix[pixel*c.channels+k]), 255*(v/most+1)/2; math.Abs(got-want) > 0.51 {
 						t.Fatalf("%s, tile %d: sample %d,%d is %v, want %.2f", c.layer, i, pixel, k, got, want)
 					}
@@ -132,4 +137,15 @@ func TestField(t *testing.T) {
 			t.Errorf("%v: %d, want %d", at, got, want)
 		}
 	}
+}
+
+// blueFirst is a network of random weights that takes blue first.
+func blueFirst(t *testing.T, network string) *vggo.Model {
+	t.Helper()
+	m, err := vggo.New(network, vggo.Options{Seed: 1, Preprocess: vision.PreprocessParts{Order: "bgr"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
 }

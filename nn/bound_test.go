@@ -66,6 +66,8 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 		return 2, 2, 0
 	case arch.Softmax:
 		return l.In.C + 1, l.In.C + 1, 0
+	case arch.Sigmoid: // its output is rounded once; 1-y has that error again, and two products follow
+		return 1, 4, 0
 	default:
 		return 0, 0, 0
 	}

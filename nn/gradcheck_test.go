@@ -75,6 +75,9 @@ var layerTests = []struct {
 	{"dropout", arch.Shape{C: 19, H: 3, W: 5}, []arch.Op{arch.Dropout{Keep: 0.7}}},
 	{"linear, ReLU, dropout", arch.Shape{C: 23, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 19}, arch.ReLU{}, arch.Dropout{Keep: 0.6}, arch.Linear{Out: 5}}},
 	{"softmax", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Softmax{}, arch.Flatten{}}},
+	{"sigmoid", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Sigmoid{}, arch.Flatten{}}},
+	{"sigmoid at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Sigmoid{}}},
+	{"softmax, averaged", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Softmax{}, arch.GlobalAvgPool{}}},
 	{"softmax at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Softmax{}}},
 }
 

@@ -47,7 +47,8 @@ type Plan struct {
 	params *Params
 	team   *team
 	steps  []step
-	names  []string // of steps: "conv1_1+relu1_1"
+	names  [][]string // of steps: each layer with those fused into it
+	ending arch.Ending
 	chain  []*values
 	input  *tensor.Tensor // of the running step
 	ctx    context.Context
@@ -242,9 +243,9 @@ func (p *Plan) Close() { p.team.stop() }
 
 // build makes the steps, fusing as it goes.
 func (p *Plan) build(placed []arch.Placed) {
-	if _, ends := placed[len(placed)-1].Op.(arch.Softmax); ends {
-		placed = placed[:len(placed)-1] // a Plan ends at the logits
-	}
+	var logits int
+	p.ending, logits = arch.EndingOf(placed)
+	placed = placed[:logits] // a Plan ends there
 	in := newValues(p.Input)
 	p.chain = []*values{in}
 	defer p.closeStages()
@@ -275,7 +276,7 @@ func (p *Plan) build(placed []arch.Placed) {
 			name = f.Name
 		}
 		p.steps = append(p.steps, s)
-		p.names = append(p.names, joinNames(placed[i-fused:i]))
+		p.names = append(p.names, layerNames(placed[i-fused:i]))
 		if d, ok := s.(*dropout); ok && d.in == d.out {
 			p.hidden[placed[i-fused-1].Name] = layer.Name
 			p.byLayer[layer.Name] = in
@@ -287,12 +288,12 @@ func (p *Plan) build(placed []arch.Placed) {
 	}
 }
 
-func joinNames(layers []arch.Placed) string {
-	name := layers[0].Name
-	for _, l := range layers[1:] {
-		name += "+" + l.Name
+func layerNames(layers []arch.Placed) []string {
+	var names []string
+	for _, l := range layers {
+		names = append(names, l.Name)
 	}
-	return name
+	return names
 }
 
 // step makes the step of the first of layers and says how many layers it covers. A nil step stands for a layer that has
@@ -363,6 +364,8 @@ func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
 		return newDropout(p, layer.Index, keep, in, out), 1
 	case arch.Softmax:
 		return newSoftmax(p, in, out), 1
+	case arch.Sigmoid:
+		return newSigmoid(p, in, out), 1
 	}
 	panic(fmt.Sprintf("nn: no step for %T", layer.Op)) // Place has refused unknown operations
 }
@@ -412,8 +415,8 @@ func (p *Plan) chunk(v *values, n, task int) (from, to int) {
 // Choices tells how each convolution is computed, and why.
 func (p *Plan) Choices() []Choice { return p.choices }
 
-// Layers names the steps: each layer with those fused into it, "conv1_1+relu1_1".
-func (p *Plan) Layers() []string { return p.names }
+// Layers names the steps: each layer with those fused into it, {"conv1_1", "relu1_1"}.
+func (p *Plan) Layers() [][]string { return p.names }
 
 // Refresh takes over changed parameters. Its error is a *fault.Error, as Forward's may be: weights whose file was shortened.
 func (p *Plan) Refresh() error {
@@ -501,7 +504,7 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	return nil
 }
 
-// Logits is the output of the last layer (before a final softmax) for the images of the last Forward. The tensor is the
+// Logits is the output of the last layer (before a final softmax or sigmoid) for the images of the last Forward. The tensor is the
 // Plan's own and holds until the next Forward.
 func (p *Plan) Logits() *tensor.Tensor {
 	return p.exported(p.logits)
@@ -518,10 +521,10 @@ func (p *Plan) exported(t *tensor.Tensor) *tensor.Tensor {
 	return t
 }
 
-// Softmax is the logits as probabilities, on the same terms.
-func (p *Plan) Softmax() *tensor.Tensor {
+// Probabilities is the logits as the network's end makes probabilities of them (see Probabilities), on the same terms.
+func (p *Plan) Probabilities() *tensor.Tensor {
 	t := p.exported(p.probabilities)
-	Softmax(t, t)
+	Probabilities(t, t, p.ending)
 	return t
 }
 

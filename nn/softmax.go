@@ -39,7 +39,7 @@ func softmaxRow(x []float64) {
 	}
 }
 
-// softmax in the middle of a network. At its end the Plan stops at the logits and applies Softmax when asked.
+// softmax in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
 type softmax struct {
 	plan    *Plan
 	in, out *values

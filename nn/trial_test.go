@@ -106,12 +106,10 @@ func (tr *trial) layers(t testing.TB) []arch.Placed {
 	return layers
 }
 
-// logitsDepth counts the layers up to the logits: all but a last softmax.
+// logitsDepth counts the layers up to the logits.
 func logitsDepth(layers []arch.Placed) int {
-	if _, ok := layers[len(layers)-1].Op.(arch.Softmax); ok {
-		return len(layers) - 1
-	}
-	return len(layers)
+	_, depth := arch.EndingOf(layers)
+	return depth
 }
 
 // plan compiles the trial's network for its own copy of the parameters.
@@ -174,7 +172,7 @@ func (tr *trial) forward(t testing.TB, plan *nn.Plan) results {
 	}
 	for i, l := range layers {
 		if i == logitsDepth(layers) {
-			got["act/"+l.Name] = golden.Widen(plan.Softmax().Data)
+			got["act/"+l.Name] = golden.Widen(plan.Probabilities().Data)
 			continue
 		}
 		y, err := plan.Activation(l.Name)

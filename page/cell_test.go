@@ -48,7 +48,7 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	if err := errors.Join(net.EncodeYAML(described), described.Close(), weights.Write(path, file, nil)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := vggo.Open(path, vggo.Options{Network: described.Name(), Preprocess: "unit", Threads: 2})
+	m, err := vggo.Open(path, vggo.Options{Network: described.Name(), Preprocess: vision.PreprocessParts{Base: "unit"}, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

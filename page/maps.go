@@ -51,7 +51,7 @@ func (v *Visit) out(layer string) (*tensor.Tensor, error) {
 	}
 	i, ok := v.Stage(layer)
 	if !ok {
-		return nil, &AskError{fmt.Sprintf("%s has no output of its own: the network ends before its softmax, and dropout does nothing here", layer)}
+		return nil, &AskError{fmt.Sprintf("%s has no output of its own: the network ends before its softmax or sigmoid, and dropout does nothing here", layer)}
 	}
 	return v.Stages[i].Out, nil
 }

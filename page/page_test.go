@@ -127,7 +127,7 @@ func TestChineseClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(known, fashion...) {
+	for _, name := range append(known, fashion.Names...) {
 		if !regexp.MustCompile(`\p{Han}|iPod`).MatchString(names[name]) {
 			t.Errorf("%q is called %q in Chinese", name, names[name])
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/weights"
 )
@@ -16,6 +17,7 @@ type classification struct {
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
+	Ending  arch.Ending  `json:"ending"`  // how probabilities are made
 	Classes []vggo.Class `json:"classes"` // the most probable first
 }
 
@@ -29,7 +31,7 @@ func (c *call) classify() error {
 	if err != nil {
 		return err
 	}
-	return c.answerJSON(http.StatusOK, classification{m.name, w, h, classes[:min(top, len(classes))]})
+	return c.answerJSON(http.StatusOK, classification{m.name, w, h, m.ending, classes[:min(top, len(classes))]})
 }
 
 // ask brings the request's picture through a network, up to a layer. Its answer takes so many bytes for each value of the layer, beside

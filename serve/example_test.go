@@ -40,5 +40,5 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%d %.63s\n", answer.StatusCode, text)
-	// Output: 200 {"model":"clothes","width":28,"height":28,"classes":[{"class":9
+	// Output: 200 {"model":"clothes","width":28,"height":28,"ending":"softmax","c
 }

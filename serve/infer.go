@@ -160,8 +160,8 @@ func (in *inferRequest) addOutput(text jsonText) error {
 	switch {
 	case err != nil:
 		return err
-	case w.name != logitsName && w.name != softmaxName:
-		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, softmaxName)
+	case w.name != logitsName && w.name != probabilitiesName:
+		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, probabilitiesName)
 	case slices.ContainsFunc(in.outputs, func(other wanted) bool { return other.name == w.name }):
 		return fmt.Errorf("output %s is asked for twice", w.name)
 	}
@@ -215,7 +215,7 @@ func (c *call) infer() error {
 		return err
 	}
 	if in.outputs == nil {
-		in.outputs = []wanted{{logitsName, in.binaryOutput}, {softmaxName, in.binaryOutput}}
+		in.outputs = []wanted{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
 	}
 	n, err := m.checkInput(in.input, len(data))
 	if err != nil {
@@ -224,7 +224,7 @@ func (c *call) infer() error {
 	if err := c.admit(m, "", n); err != nil {
 		return err
 	}
-	values := int64(n) * int64(m.classes.C*m.classes.H*m.classes.W)
+	values := int64(n) * int64(m.outputs.C*m.outputs.H*m.outputs.W)
 	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil { // json.Marshal copies what a Marshaler writes
 		return err
 	}
@@ -329,9 +329,9 @@ func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs 
 	var parts [][]byte // of the body: JSON, then the tensors' bytes
 	for _, o := range outputs {
 		out := logits
-		if o.name == softmaxName {
+		if o.name == probabilitiesName {
 			out = tensor.New(logits.N, logits.C, logits.H, logits.W)
-			nn.Softmax(out, logits)
+			nn.Probabilities(out, logits, m.ending)
 		}
 		r := responseOutput{Name: o.name, Datatype: fp32, Shape: m.outputShape(out.N)}
 		if o.binary {

@@ -41,14 +41,16 @@ func servePage(route func(pattern string, serve endpoint)) {
 
 // modelTold is a model as GET /v1/models tells it.
 type modelTold struct {
-	Name       string     `json:"name"`
-	Network    string     `json:"network"`
-	Input      arch.Shape `json:"input"`
-	Preprocess string     `json:"preprocess"`
-	Weights    string     `json:"weights"` // where they come from, without the folder
-	Random     bool       `json:"random"`  // its answers mean nothing
-	Classes    []string   `json:"classes"` // empty where nothing tells their names
-	Count      int        `json:"class_count"`
+	Name       string               `json:"name"`
+	Network    string               `json:"network"`
+	Input      arch.Shape           `json:"input"`
+	Preprocess vggo.PreparationTold `json:"preprocess"`
+	Weights    string               `json:"weights"` // where they come from, without the folder
+	Random     bool                 `json:"random"`  // its answers mean nothing
+	Classes    []string             `json:"classes"` // empty where nothing tells their names
+	Count      int                  `json:"class_count"`
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	Ending arch.Ending `json:"ending"`
 }
 
 func (c *call) models() error {
@@ -65,8 +67,8 @@ func (c *call) models() error {
 	}{Networks: arch.Names()}
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
-		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Name, filepath.Base(m.Origin), random,
-			append([]string{}, m.Classes...), m.classes.C})
+		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Told(), filepath.Base(m.Origin), random,
+			append([]string{}, m.Classes...), m.ClassCount(), m.ending})
 	}
 	return c.answerJSON(http.StatusOK, told)
 }
@@ -136,7 +138,7 @@ func (c *call) inside() error {
 		if part, err = m.Preprocess.Part(picture.W, picture.H); err != nil {
 			return err
 		}
-		visit.Photograph, _, err = explain.Seen(m.Preprocess, picture, photographSide)
+		visit.Photograph, _, err = explain.Seen(m.Preprocess.Preprocess, picture, photographSide)
 		return err
 	})
 	if err != nil {
@@ -416,8 +418,8 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if class >= m.classes.C {
-		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.classes.C-1, class)
+	if class >= m.ClassCount() {
+		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
 }

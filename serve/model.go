@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/vggo/vggo"
@@ -16,7 +18,8 @@ type model struct {
 	name    string
 	cost    int64            // multiply-accumulates of an image
 	until   map[string]layer // by name
-	classes arch.Shape       // of one image's logits
+	outputs arch.Shape       // of one image's logits
+	ending  arch.Ending      // how they are read
 	bytes   int64            // that it takes beside mapped files
 	placed  []arch.Placed    // its layers
 	visit   int64            // bytes of what its layers make of a picture
@@ -29,13 +32,22 @@ type layer struct {
 	values int64 // of its output
 }
 
+// inURL is a network's name with dashes for what a URL does not take as it is: 32x32x3-64-M-10 of 32x32x3:64,M/10.
+func inURL(name string) string {
+	name = strings.Trim(unnamable.ReplaceAllString(name, "-"), "-._")
+	return either(strings.Trim(name[:min(len(name), 64)], "-._"), "model")
+}
+
+// unnamable are the characters that modelName has none of.
+var unnamable = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
 // open opens a model, starts its batcher and runs it once.
 func (s *Server) open(source Source) (*model, error) {
 	opened, err := source.Open()
 	if err != nil {
 		return nil, err
 	}
-	m := &model{Model: opened, name: either(source.Name, opened.Network.Name), until: map[string]layer{}}
+	m := &model{Model: opened, name: either(source.Name, inURL(opened.Network.Name)), until: map[string]layer{}}
 	m.batches = newBatcher(&batcher{
 		largest: m.Batch(), longest: s.MaxWait, turn: s.turn, forward: m.compute,
 		ran: func(layer string, images int, took time.Duration) {
@@ -55,10 +67,13 @@ func (s *Server) open(source Source) (*model, error) {
 	for _, l := range report.Layers {
 		m.cost += l.MACs
 		m.until[l.Name] = layer{max(m.cost, 1), int64(l.Out.C * l.Out.H * l.Out.W)}
-		m.classes = l.Out
+		m.outputs = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
-	m.visit = report.Memory.Kept + 4*int64(m.classes.C*m.classes.H*m.classes.W) + int64(m.Input.C)*4*photographSide*photographSide
+	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W) + int64(m.Input.C)*4*photographSide*photographSide
+	if m.ending, err = m.Ending(); err != nil {
+		return m, err
+	}
 	if m.placed, err = m.Placed(); err != nil {
 		return m, err
 	}

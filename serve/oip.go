@@ -7,11 +7,11 @@ import (
 // The Open Inference Protocol, version 2, over REST: github.com/kserve/open-inference-protocol,
 // specification/protocol/inference_rest.md. Models are served in one version.
 const (
-	modelVersion = "1"
-	inputName    = "images"        // N x C x H x W, prepared as the network was trained
-	logitsName   = "logits"        // N x classes, or of a fully convolutional network N x classes x H x W
-	softmaxName  = "probabilities" // the same after softmax
-	fp32         = "FP32"
+	modelVersion      = "1"
+	inputName         = "images"        // N x C x H x W, prepared as the network was trained
+	logitsName        = "logits"        // N x classes, or of a fully convolutional network N x classes x H x W
+	probabilitiesName = "probabilities" // the same after the network's softmax or sigmoid
+	fp32              = "FP32"
 	// binaryTensors is Triton's extension, by which tensors follow the JSON as bytes (docs/protocol/extension_binary_data.md of
 	// github.com/triton-inference-server/server).
 	binaryTensors = "binary_tensor_data"
@@ -88,7 +88,7 @@ func (c *call) modelMetadata() error {
 	return c.answerJSON(http.StatusOK, modelMetadata{
 		Name: m.name, Versions: []string{modelVersion}, Platform: "vggo_" + m.Network.Name,
 		Inputs:  []tensorMetadata{{inputName, fp32, m.inputShape(-1)}},
-		Outputs: []tensorMetadata{{logitsName, fp32, out}, {softmaxName, fp32, out}},
+		Outputs: []tensorMetadata{{logitsName, fp32, out}, {probabilitiesName, fp32, out}},
 	})
 }
 
@@ -97,8 +97,8 @@ func (m *model) inputShape(n int) []int { return []int{n, m.Input.C, m.Input.H, 
 
 // outputShape is the shape of either output for n images.
 func (m *model) outputShape(n int) []int {
-	shape := []int{n, m.classes.C, m.classes.H, m.classes.W}
-	if m.classes.H == 1 && m.classes.W == 1 {
+	shape := []int{n, m.outputs.C, m.outputs.H, m.outputs.W}
+	if m.outputs.H == 1 && m.outputs.W == 1 {
 		shape = shape[:2]
 	}
 	return shape

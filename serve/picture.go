@@ -3,6 +3,8 @@ package serve
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -13,9 +15,9 @@ import (
 )
 
 // pictureHint says how a picture is sent.
-const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}"
+const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a data URL too"
 
-// readPicture finds an image file in a request: the body itself, a part of a form, or base64 in JSON, which may name the model too.
+// readPicture finds an image file in a request: the body itself, a part of a form, or base64 or a data URL in JSON, which may name the model too.
 func (c *call) readPicture() (file []byte, model string, err error) {
 	body, err := c.readBody()
 	if err != nil {
@@ -36,7 +38,7 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		file, err := imagePart(body, params["boundary"])
 		return file, model, err
 	case kind == "application/json":
-		if err := c.bytes.Add(2 * int64(len(body))); err != nil { // the text without its escapes, and what it stands for
+		if err := c.bytes.Add(3 * int64(len(body))); err != nil { // the text without its escapes, those of a URL too, and what it stands for
 			return nil, "", err
 		}
 		return pictureOfJSON(body, model)
@@ -44,6 +46,25 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		return body, model, nil // curl says urlencoded of whatever it sends
 	}
 	return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "a body of type %s is no picture", clip(kind))
+}
+
+// refusePicture tells why a picture was not decoded, and what helps against just that.
+func refusePicture(err error) error {
+	var (
+		large  *vision.SizeError
+		format *vision.FormatError
+	)
+	switch {
+	case errors.As(err, &format):
+		return refuse(http.StatusUnsupportedMediaType, "unsupported_type", format.Remedy, "%s is not read", format.Format)
+	case errors.As(err, &large):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises the limit", "%v", err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file: curl --data-binary @photo.jpg", "%v", err)
+	case errors.Is(err, errDecodeTime):
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%v", err)
+	}
+	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other programs show", "%v", err)
 }
 
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
@@ -65,7 +86,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	case err != nil && c.ctx.Err() != nil:
 		return nil, 0, 0, context.Cause(c.ctx)
 	case err != nil:
-		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send a whole JPEG, PNG, GIF, WebP, BMP or TIFF file; the server's --max-pixels raises that limit", "%v", err)
+		return nil, 0, 0, refusePicture(err)
 	}
 	input, err = m.Prepare(c.ctx, []*vision.Picture{picture})
 	if err == nil && look != nil {

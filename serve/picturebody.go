@@ -10,13 +10,14 @@ import (
 	"net/http"
 )
 
-// pictureOfJSON is the picture in a JSON body, {"image": "<base64>"}, and the model that it names, or the URL does.
+// pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the URL does.
 func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err error) {
 	text, err := validJSON(body)
 	if err != nil {
 		return nil, "", err
 	}
 	model = inURL
+	var image imageText
 	err = text.members("the JSON", func(name string, value jsonText) error {
 		if name != "image" && name != "model" {
 			return refuse(http.StatusBadRequest, "bad_json", "it takes image and model; what else an endpoint takes stands in its URL", "the JSON has a member %q, which is not known here", clip(name))
@@ -25,7 +26,7 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 			return refuse(http.StatusBadRequest, "bad_json", pictureHint, "the JSON's %q is %s, not a string", name, kind)
 		}
 		if name == "image" {
-			return decodeJSON(value, &file)
+			return decodeJSON(value, &image)
 		}
 		if inURL != "" {
 			return refuse(http.StatusBadRequest, "bad_request", "give it in one place", "model comes twice: in the URL and in the JSON")
@@ -41,10 +42,10 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 		return nil, "", told
 	case err != nil:
 		return nil, "", refuse(http.StatusBadRequest, "bad_json", pictureHint, "%v", err)
-	case len(file) == 0:
+	case len(image) == 0:
 		return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "the JSON holds no \"image\"")
 	}
-	return file, model, nil
+	return image, model, nil
 }
 
 // decodeJSON decodes a body; its errors say where it is wrong.
@@ -55,6 +56,7 @@ func decodeJSON(body []byte, v any) error {
 		syntax *json.SyntaxError
 		kind   *json.UnmarshalTypeError
 		base64 base64.CorruptInputError
+		url    dataURLError
 	)
 	switch {
 	case err == nil:
@@ -63,6 +65,8 @@ func decodeJSON(body []byte, v any) error {
 		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
 	case errors.As(err, &kind):
 		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
+	case errors.As(err, &url):
+		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):
 		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: base64 -w0", "the JSON's base64: %v", base64)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 )
 
@@ -87,11 +88,11 @@ type healthState struct {
 }
 
 type modelHealth struct {
-	Name       string `json:"name"`
-	Network    string `json:"network"`
-	Input      string `json:"input"`
-	Preprocess string `json:"preprocess"`
-	Batch      int    `json:"batch"`
+	Name       string               `json:"name"`
+	Network    string               `json:"network"`
+	Input      string               `json:"input"`
+	Preprocess vggo.PreparationTold `json:"preprocess"`
+	Batch      int                  `json:"batch"`
 }
 
 func (c *call) healthz() error {
@@ -102,7 +103,7 @@ func (c *call) healthz() error {
 			state.Status = "broken"
 		}
 		for _, m := range l.models {
-			state.Models = append(state.Models, modelHealth{m.name, m.Network.Name, m.Input.String(), m.Preprocess.Name, m.Batch()})
+			state.Models = append(state.Models, modelHealth{m.name, m.Network.Name, m.Input.String(), m.Preprocess.Told(), m.Batch()})
 		}
 	}
 	if c.draining.Load() {

@@ -96,18 +96,18 @@ var components = [3][3]float64{
 // painter makes pictures a network's input.
 type painter struct {
 	Augment
-	recipe   vision.Preprocess
-	seed     uint64
-	channels int
-	w, h     int
-	values   [][256]float32 // by channel
-	fit      bool           // pictures come scaled and cropped
+	preprocess vision.Preprocess
+	seed       uint64
+	channels   int
+	w, h       int
+	values     [][256]float32 // by channel
+	fit        bool           // pictures come scaled and cropped
 }
 
-func newPainter(a Augment, recipe vision.Preprocess, seed uint64) *painter {
-	p := &painter{Augment: a, recipe: recipe, seed: seed, channels: recipe.Channels, w: recipe.Crop.X, h: recipe.Crop.Y}
+func newPainter(a Augment, preprocess vision.Preprocess, seed uint64) *painter {
+	p := &painter{Augment: a, preprocess: preprocess, seed: seed, channels: preprocess.Channels, w: preprocess.Crop.X, h: preprocess.Crop.Y}
 	for c := range p.channels {
-		p.values = append(p.values, recipe.Values(c))
+		p.values = append(p.values, preprocess.Values(c))
 	}
 	p.fit = a.Crop == "" || a.Crop == "pad"
 	return p
@@ -117,7 +117,7 @@ func newPainter(a Augment, recipe vision.Preprocess, seed uint64) *painter {
 func (a *painter) prepare(p *vision.Picture) (*vision.Picture, error) {
 	switch {
 	case a.fit:
-		return a.recipe.Fit(p)
+		return a.preprocess.Fit(p)
 	case p.W < 1 || p.H < 1:
 		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
 	case a.channels == 1:
@@ -242,7 +242,7 @@ func (a *painter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, refl
 				}
 				continue
 			}
-			row := p.Pix[line*p.W*p.Channels+c:]
+			row := p.Pix[line*p.W*p.Channels+a.preprocess.Sample(c):]
 			for x, from := range columns {
 				v := uint8(0)
 				if from >= 0 {
@@ -277,7 +277,8 @@ func (a *painter) shift(dst []float32, r *rand.Rand) {
 		}
 	}
 	for c, by := range colour {
-		by := float32(by * 255 / float64(a.recipe.Scale) / float64(a.recipe.Std[c]))
+		c = a.preprocess.Sample(c) // and back: the channel that takes this colour
+		by := float32(by * 255 / float64(a.preprocess.Scale) / float64(a.preprocess.Std[c]))
 		plane := dst[c*a.w*a.h:][:a.w*a.h]
 		for i := range plane {
 			plane[i] += by

@@ -180,7 +180,11 @@ func (t *Trainer) notes() (map[string]string, error) {
 	if err := t.net.EncodeJSON(&net); err != nil {
 		return nil, err
 	}
-	notes := map[string]string{weights.NetworkNote: net.String(), weights.PreprocessNote: t.recipe.Prepare}
+	preprocess, err := json.Marshal(t.painter.preprocess.Parts())
+	if err != nil {
+		return nil, err
+	}
+	notes := map[string]string{weights.NetworkNote: net.String(), weights.PreprocessNote: string(preprocess)}
 	if t.options.Classes != nil {
 		classes, err := json.Marshal(t.options.Classes)
 		if err != nil {

@@ -18,6 +18,16 @@ type Dataset interface {
 	Picture(i int) (*vision.Picture, error) // nobody writes to it; errors name it
 }
 
+// oneClass reports whether all samples are of the same class: whatever the network answers, it would be right.
+func oneClass(d Dataset) bool {
+	for i := range d.Len() {
+		if d.Label(i) != d.Label(0) {
+			return false
+		}
+	}
+	return true
+}
+
 // HoldOut takes n samples, drawn by the seed, from a data set. The rest keeps its order.
 func HoldOut(d Dataset, n int, seed uint64) (rest, held Dataset, err error) {
 	if n < 1 || n >= d.Len() {

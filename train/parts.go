@@ -8,9 +8,10 @@ import (
 
 // Part is a part of a step.
 type Part struct {
-	Layer string // with those fused into it: "conv1_2+relu1_2"
-	Pass  nn.Pass
-	Name  string // of what is no layer's pass: one of those below
+	Layers []string // computed together: "conv1_2", "relu1_2"; nil for what is no layer's
+	Step   int      // their place among the Plan's Layers
+	Pass   nn.Pass
+	Name   string // of what is no layer's pass: one of those below
 }
 
 // The parts of a step that are no layer's.

@@ -8,22 +8,25 @@ import (
 	"image"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
 
 // Recipe is everything that a run depends on but its data, and the kernels that round.
 type Recipe struct {
-	Name    string `yaml:"name"`
-	Model   string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
-	Prepare string `yaml:"prepare"`         // how pictures become inputs: the name of a vision.Preprocess
+	Name  string `yaml:"name"`
+	Model string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
+
+	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's
+	// Prepare is what Preprocess was called until November 2026, then a name alone. Reading a recipe puts it there.
+	Prepare string `yaml:"prepare,omitempty"`
 
 	Epochs     float64 `yaml:"epochs"`
 	Batch      int     `yaml:"batch"`                // samples of one step
@@ -67,7 +70,7 @@ type Init struct {
 // Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures.
 func Default() Recipe {
 	return Recipe{
-		Name: "plain", Prepare: "unit", Epochs: 30, Batch: 128, Seed: 1,
+		Name: "plain", Preprocess: vision.PreprocessParts{Base: "unit"}, Epochs: 30, Batch: 128, Seed: 1,
 		Init:      Init{Kind: "he"},
 		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
 		Schedule:  Schedule{Kind: "cosine", WarmUp: 1},
@@ -95,7 +98,7 @@ func OpenRecipe(name string) (Recipe, error) {
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".json") {
 		return Recipe{}, fmt.Errorf("no recipe is called %q: want one of %s, or a file ending in .yaml", name, strings.Join(RecipeNames(), ", "))
 	}
-	f, err := os.Open(name)
+	f, err := plainfile.Open(name)
 	if err != nil {
 		return Recipe{}, err
 	}
@@ -107,12 +110,12 @@ func OpenRecipe(name string) (Recipe, error) {
 	return r, nil
 }
 
-// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. It leaves out what it does not want: seed is then 1, prepare unit,
+// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. It leaves out what it does not want: seed is then 1, preprocess unit,
 // init.kind he, and the optimiser SGD with a momentum of 0.9 at a constant rate. A key that is not a recipe's is an error.
 func DecodeRecipe(in io.Reader) (Recipe, error) {
 	// Nothing but what Write always writes may be set here, or a recipe could not turn it off.
 	r := Recipe{
-		Prepare: "unit", Seed: 1, Init: Init{Kind: "he"},
+		Preprocess: vision.PreprocessParts{Base: "unit"}, Seed: 1, Init: Init{Kind: "he"},
 		Optimiser: Optimise{Kind: "sgd", Momentum: 0.9}, Schedule: Schedule{Kind: "constant"},
 	}
 	err := r.decode(in)
@@ -133,6 +136,12 @@ func (r *Recipe) decode(in io.Reader) error {
 		return errors.New("the recipe is empty")
 	} else if err != nil {
 		return recipeError(err)
+	}
+	if r.Prepare != "" {
+		if r.Prepare == "caffe" { // whose order of channels was then red first
+			r.Prepare = "caffe-rgb"
+		}
+		r.Preprocess, r.Prepare = vision.PreprocessParts{Base: r.Prepare}, ""
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
@@ -322,7 +331,14 @@ func (r Recipe) check(input arch.Shape) error {
 	return err
 }
 
-// pictures is the recipe of pictures for an input.
+// pictures is how pictures become an input.
 func (r Recipe) pictures(input arch.Shape) (vision.Preprocess, error) {
-	return vision.PreprocessByName(r.Prepare, input.W, input.H, input.C)
+	if input.C != 1 && input.C != 3 {
+		return vision.Preprocess{}, fmt.Errorf("recipe: preprocess: a picture has 1 channel or 3, not %d", input.C)
+	}
+	p, err := r.Preprocess.Apply(vision.Unit(input.W, input.H, input.C))
+	if err != nil {
+		return p, fmt.Errorf("recipe: preprocess: %w", err)
+	}
+	return p, nil
 }

@@ -124,7 +124,7 @@ func (t *Trainer) whiten() error {
 // patches is the mean and the covariance of the patches of the first training pictures, in C,H,W order.
 func (t *Trainer) patches(kh, kw int) (mean []float64, covariance [][]float64, err error) {
 	const group = 50 // pictures that one task sums
-	plain := newPainter(Augment{}, t.painter.recipe, 0)
+	plain := newPainter(Augment{}, t.painter.preprocess, 0)
 	plain.fit = true
 	in := t.net.Input
 	size := in.C * kh * kw

@@ -180,6 +180,16 @@ func Resume(o Options, s *Saved) (*Trainer, error) {
 	return t, nil
 }
 
+// EndingError is a network that training by the cross-entropy of a softmax does not suit.
+type EndingError struct {
+	Network string
+	Ending  arch.Ending
+}
+
+func (e *EndingError) Error() string {
+	return fmt.Sprintf("%s ends in %s: training is by the cross-entropy of a softmax, with an output for each class", e.Network, e.Ending)
+}
+
 // prepare does what beginning and resuming have in common: everything but the parameters' values.
 func prepare(o Options) (*Trainer, error) {
 	t := &Trainer{options: o, recipe: o.Recipe, net: o.Network, threads: o.Threads, train: o.Train}
@@ -202,6 +212,9 @@ func prepare(o Options) (*Trainer, error) {
 	}
 	if t.placed, err = t.net.Place(t.net.Input); err != nil {
 		return nil, err
+	}
+	if ending, _ := arch.EndingOf(t.placed); ending == arch.EndsInSigmoid || ending == arch.EndsInProbabilities {
+		return nil, &EndingError{t.net.Name, ending}
 	}
 	if t.train == nil {
 		return nil, errors.New("there is no training set")
@@ -251,7 +264,7 @@ func prepare(o Options) (*Trainer, error) {
 	}
 	if o.Observe != nil {
 		options.Observe = func(layer int, pass nn.Pass, took time.Duration) {
-			o.Observe(Part{Layer: t.plan.Layers()[layer], Pass: pass}, took)
+			o.Observe(Part{Layers: t.plan.Layers()[layer], Step: layer, Pass: pass}, took)
 		}
 	}
 	t.plan, err = nn.Compile(t.net, t.params, options)
@@ -286,6 +299,9 @@ func (t *Trainer) checkData(others ...Dataset) error {
 	}
 	if t.train.Len() < t.recipe.Batch {
 		return fmt.Errorf("a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
+	}
+	if oneClass(t.train) {
+		return fmt.Errorf("all %d samples are of class %d: a network learns to tell classes apart, and needs two at least", t.train.Len(), t.train.Label(0))
 	}
 	for _, d := range append(others, t.train) {
 		if d == nil {

@@ -30,6 +30,11 @@ type stripes struct {
 func (s stripes) Len() int        { return s.n }
 func (s stripes) Label(i int) int { return i * 7 % 4 }
 
+// uniform is stripes of one class.
+type uniform struct{ stripes }
+
+func (uniform) Label(int) int { return 0 }
+
 func (s stripes) Picture(i int) (*vision.Picture, error) {
 	if s.broken[i] {
 		return nil, fmt.Errorf("stripe-%d.png: broken", i)
@@ -245,7 +250,11 @@ func TestResultIsANetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plan.Close()
-	pictures, err := vision.PreprocessByName(matched.Preprocess, net.Input.W, net.Input.H, net.Input.C)
+	var parts vision.PreprocessParts
+	if err := json.Unmarshal([]byte(file.Metadata[weights.PreprocessNote]), &parts); err != nil {
+		t.Fatal(err)
+	}
+	pictures, err := parts.Apply(vision.Unit(net.Input.W, net.Input.H, net.Input.C))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,6 +405,7 @@ func TestRefusals(t *testing.T) {
 		"there is no training set":                 func(o *train.Options) { o.Train = nil },
 		"a batch of 16 is larger than the trainin": func(o *train.Options) { o.Train = stripes{n: 40, side: 8, channels: 1} },
 		"200 of 190 samples cannot be held out":    func(o *train.Options) { o.Recipe.HoldOut = 200 },
+		"all 30 samples are of class 0: a network": func(o *train.Options) { o.Train = uniform{stripes{n: 60, side: 8, channels: 1}} },
 		"plateau needs validation":                 func(o *train.Options) { o.Recipe.HoldOut = 0 },
 		"is of class 3, 8x8x1:8/3 has 3 classes":   func(o *train.Options) { o.Recipe.Model = "8x8x1:8/3" },
 		"answers with maps of":                     func(o *train.Options) { o.Recipe.Model = "8x8x1:8,4" },

@@ -39,79 +39,91 @@ func clamp(v int32) uint8 {
 	return uint8(v)
 }
 
-// chromaRows gives an image's chroma a sample for each pixel, row by row, as libjpeg does by default ("fancy upsampling",
-// jdsample.c of libjpeg-turbo): halved chroma by a triangle filter, three quarters of the nearer sample and one of the
-// farther; chroma of a quarter, and of 2 samples in a row or fewer, repeated.
+// plane is one of an image's components, whose samples may each stand for several pixels.
+type plane struct {
+	pix    []uint8
+	stride int
+	w, h   int // samples that the image has; what pads a JPEG's last block is not among them
+	sx, sy int // pixels to a sample
+	wide   []uint8
+	sums   []int32
+}
+
+// row gives a sample for each pixel of row y, as libjpeg does by default ("fancy upsampling", jdsample.c of libjpeg-turbo): halved planes
+// by a triangle filter, three quarters of the nearer sample and one of the farther; other ones, and those of 2 samples in a row or
+// fewer, by repetition. There are w times sx, which hold until the next call.
+func (p *plane) row(y int) []uint8 {
+	line := func(i int) []uint8 { // row i of the samples; beyond the first and last they are repeated
+		return p.pix[min(max(i, 0), p.h-1)*p.stride:][:p.w]
+	}
+	near := line(y / p.sy)
+	if p.sx == 1 && p.sy == 1 {
+		return near
+	}
+	if p.wide == nil {
+		p.wide, p.sums = make([]uint8, p.w*p.sx), make([]int32, p.w)
+	}
+	to := p.wide
+	far := func() []uint8 { return line(y/2 - 1 + y%2*2) } // of two rows of pixels, the lower is near the next samples
+	switch {
+	case p.sx == 1 && p.sy == 2:
+		bias, far := int32(1+y%2), far()
+		for i, v := range near {
+			to[i] = uint8((3*int32(v) + int32(far[i]) + bias) >> 2)
+		}
+	case p.sx == 2 && p.w > 2 && p.sy == 1:
+		for i, v := range near {
+			p.sums[i] = int32(v)
+		}
+		spread(to, p.sums, 1, 2, 2)
+	case p.sx == 2 && p.w > 2 && p.sy == 2:
+		far := far()
+		for i, v := range near {
+			p.sums[i] = 3*int32(v) + int32(far[i])
+		}
+		spread(to, p.sums, 8, 7, 4)
+	default:
+		for i := range to {
+			to[i] = near[i/p.sx]
+		}
+	}
+	return to
+}
+
+// chromaRows gives an image's chroma a sample for each pixel, row by row.
 type chromaRows struct {
-	m           *image.YCbCr
-	w, h        int // chroma samples that the image has; what pads a JPEG's last block is not among them
-	sx, sy      int // pixels to a chroma sample
+	cb, cr      plane
 	left, above int // pixels of the first chroma sample that lie outside, of an image cut out of another
-	cb, cr      []uint8
-	sums        []int32
+	width       int
 }
 
 func newChromaRows(m *image.YCbCr) *chromaRows {
-	c := &chromaRows{m: m, sx: 1, sy: 1}
+	p := plane{stride: m.CStride, sx: 1, sy: 1}
 	switch m.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
-		c.sx = 2
+		p.sx = 2
 	case image.YCbCrSubsampleRatio420:
-		c.sx, c.sy = 2, 2
+		p.sx, p.sy = 2, 2
 	case image.YCbCrSubsampleRatio440:
-		c.sy = 2
+		p.sy = 2
 	case image.YCbCrSubsampleRatio411:
-		c.sx = 4
+		p.sx = 4
 	case image.YCbCrSubsampleRatio410:
-		c.sx, c.sy = 4, 2
+		p.sx, p.sy = 4, 2
 	}
 	r := m.Rect
 	// COffset's own rounding, so that the first sample is the one it finds.
-	c.left, c.above = r.Min.X-r.Min.X/c.sx*c.sx, r.Min.Y-r.Min.Y/c.sy*c.sy
-	c.w, c.h = (c.left+r.Dx()+c.sx-1)/c.sx, (c.above+r.Dy()+c.sy-1)/c.sy
-	if c.sx > 1 || c.sy > 1 {
-		c.cb, c.cr = make([]uint8, c.w*c.sx), make([]uint8, c.w*c.sx)
-	}
-	c.sums = make([]int32, c.w)
+	c := &chromaRows{left: r.Min.X - r.Min.X/p.sx*p.sx, above: r.Min.Y - r.Min.Y/p.sy*p.sy, width: r.Dx()}
+	p.w, p.h = ceil(c.left+r.Dx(), p.sx), ceil(c.above+r.Dy(), p.sy)
+	c.cb, c.cr = p, p
+	c.cb.pix, c.cr.pix = m.Cb, m.Cr
 	return c
 }
 
 // row returns the chroma of row y, counted from the image's first; the next call may overwrite it.
 func (c *chromaRows) row(y int) (cb, cr []uint8) {
-	w := c.m.Rect.Dx()
-	cb, cr = c.upsample(c.cb, c.m.Cb, c.above+y), c.upsample(c.cr, c.m.Cr, c.above+y)
-	return cb[c.left:][:w], cr[c.left:][:w]
-}
-
-func (c *chromaRows) upsample(to, plane []uint8, y int) []uint8 {
-	line := func(i int) []uint8 { // row i of the samples; beyond the first and last they are repeated
-		return plane[min(max(i, 0), c.h-1)*c.m.CStride:][:c.w]
-	}
-	near, far := line(y/c.sy), line(y/c.sy-1+y%c.sy*2) // of two rows of pixels, the lower is near the next samples
-	switch {
-	case c.sx == 1 && c.sy == 1:
-		return near
-	case c.sx == 1:
-		bias := int32(1 + y%2)
-		for i, v := range near {
-			to[i] = uint8((3*int32(v) + int32(far[i]) + bias) >> 2)
-		}
-	case c.sx == 2 && c.w > 2 && c.sy == 1:
-		for i, v := range near {
-			c.sums[i] = int32(v)
-		}
-		spread(to, c.sums, 1, 2, 2)
-	case c.sx == 2 && c.w > 2:
-		for i, v := range near {
-			c.sums[i] = 3*int32(v) + int32(far[i])
-		}
-		spread(to, c.sums, 8, 7, 4)
-	default:
-		for i := range to {
-			to[i] = near[i/c.sx]
-		}
-	}
-	return to
+	cb, cr = c.cb.row(c.above+y), c.cr.row(c.above+y)
+	return cb[c.left:][:c.width], cr[c.left:][:c.width]
 }
 
 // spread makes two samples of each along a row, weighing the nearer three times and dropping bits of fraction. Its two

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // cifar is one of CIFAR's two sets (https://www.cs.toronto.edu/~kriz/cifar.html). Its binary version is records of one byte or two
@@ -67,6 +69,35 @@ func cifarFiles(dir string, names []string) map[Split][]string {
 
 const cifarEnding = ".bin"
 
+// openCIFARPart opens the files of one part.
+func openCIFARPart(dir string, parts map[Split][]string, split Split) (*Dataset, error) {
+	if split == Whole {
+		return nil, fmt.Errorf("%s: CIFAR's files are parts and no classes: name one of them", dir)
+	}
+	if parts[split] == nil {
+		return nil, &PartsError{Path: dir, Fault: fmt.Sprintf("CIFAR without its files to %s on", split)}
+	}
+	d, err := openCIFAR(parts[split]...)
+	if err != nil {
+		return nil, err
+	}
+	for _, of := range []Split{Train, Test} {
+		var names []string
+		for _, file := range parts[of] {
+			names = append(names, filepath.Base(file))
+		}
+		if len(names) == 0 {
+			continue
+		}
+		name := strings.Join(names, ", ")
+		d.Parts = append(d.Parts, Part{name, of})
+		if of == split {
+			d.Part = name
+		}
+	}
+	return d, nil
+}
+
 // cifarPart is a file of CIFAR's.
 type cifarPart struct {
 	kind   cifar
@@ -98,6 +129,7 @@ func openCIFAR(files ...string) (*Dataset, error) {
 	if d.Classes, err = names(parts[0].kind, filepath.Dir(files[0])); err != nil {
 		return nil, err
 	}
+	d.Numbered = AreNumbers(d.Classes)
 	locate := func(i int) (file, n int) {
 		file, exact := slices.BinarySearch(begin, i)
 		if !exact {
@@ -128,7 +160,7 @@ func openCIFAR(files ...string) (*Dataset, error) {
 
 // openBinaryCIFAR reads the labels of a file, whose size tells its kind. Pictures are read when they are asked for.
 func openBinaryCIFAR(path string) (part cifarPart, err error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return part, err
 	}
@@ -162,7 +194,7 @@ func openBinaryCIFAR(path string) (part cifarPart, err error) {
 		part.labels = append(part.labels, label)
 	}
 	part.planes = func(n int) ([]byte, error) {
-		file, err := os.Open(path)
+		file, err := plainfile.Open(path)
 		if err != nil {
 			return nil, err
 		}
@@ -193,14 +225,14 @@ func (c cifar) textNames(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := ReadLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
-	if err == nil && len(names) != c.classes {
-		err = fmt.Errorf("%d names for %d classes", len(names), c.classes)
+	labels, err := ReadLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
+	if err == nil && len(labels.Names) != c.classes {
+		err = fmt.Errorf("%d names for %d classes", len(labels.Names), c.classes)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return names, nil
+	return labels.Names, nil
 }
 
 // classNumbers are the names of classes that have none.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // A file of CIFAR's Python version is the pickle of a dict: "data", a NumPy array of N x 3072 bytes, each row the red, green and blue
@@ -31,7 +32,7 @@ func isPickle(path string) bool {
 
 // loadPickled reads a file and the dict in it.
 func loadPickled(path string) (*pickle.Dict, error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

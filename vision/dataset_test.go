@@ -160,14 +160,14 @@ func TestArchive(t *testing.T) {
 	file := archived(t, classFolderFiles(t, ""))
 	size := int64(0)
 	for name, content := range classFolderFiles(t, "") {
-		if isPicture(name) && !strings.Contains(name, "._") && !strings.HasPrefix(name, ".") {
+		if IsPictureName(name) && !strings.Contains(name, "._") && !strings.HasPrefix(name, ".") {
 			size += int64(len(name)+len(content)) + 512
 		}
 	}
-	if _, err := readArchive(bytes.NewReader(file), Test, size); err != nil {
+	if _, err := readTar(bytes.NewReader(file), "x.tar", Test, size); err != nil {
 		t.Error(err)
 	}
-	if _, err := readArchive(bytes.NewReader(file), Test, size-1); err == nil || !strings.Contains(err.Error(), "too large") {
+	if _, err := readTar(bytes.NewReader(file), "x.tar", Test, size-1); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a byte too many: %v", err)
 	}
 }
@@ -409,9 +409,9 @@ func TestOpenDatasetRefuses(t *testing.T) {
 	}{
 		{"nothing", "nothing", nil, Test, "nothing"},
 		{"empty folder", "", nil, Test, "want class folders"},
-		{"pictures without folders", "", map[string][]byte{"a.png": dot(t, 0, 0, 0)}, Test, "want class folders"},
+		{"pictures without folders", "", map[string][]byte{"a.png": dot(t, 0, 0, 0)}, Test, "its 1 pictures lie in no class folders"},
 		{"an empty class", "", map[string][]byte{"cat/a.png": nil, "dog/a.txt": nil}, Test, "a class folder without pictures"},
-		{"no test part", "", map[string][]byte{"train/cat/a.png": nil}, Test, "no folder test or val, only train"},
+		{"no test part", "", map[string][]byte{"train/cat/a.png": nil}, Test, "there is no part to test on, only train"},
 		{"no kind", "x.npz", map[string][]byte{"x.npz": nil}, Test, "not a data set"},
 		{"CIFAR cut", "x.bin", map[string][]byte{"x.bin": make([]byte, 3072)}, Test, "no whole number"},
 		{"CIFAR empty", "x.bin", map[string][]byte{"x.bin": nil}, Test, "CIFAR of 0 bytes"},
@@ -423,7 +423,7 @@ func TestOpenDatasetRefuses(t *testing.T) {
 		{"IDX with few labels", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages, "t10k-labels-idx1-ubyte": {0, 0, 8, 1, 0, 0, 0, 1, 0}}, Test, "not the labels of 2 images"},
 		{"IDX labels as images", "images-idx3", map[string][]byte{"images-idx3": {0, 0, 8, 1, 0, 0, 0, 1, 0}}, Test, "is not images"},
 		{"IDX to train on", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages}, Train, "0 files of IDX images to train on"},
-		{"tar cut", "x.tgz", map[string][]byte{"x.tgz": archived(t, classFolderFiles(t, ""))[:200]}, Test, "tar: "},
+		{"tar cut", "x.tgz", map[string][]byte{"x.tgz": archived(t, classFolderFiles(t, ""))[:200]}, Test, "unexpected EOF"},
 		{"tar of other things", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"a.txt": nil, "a.png": nil})}, Test, "no pictures in folders"},
 		{"tar of CIFAR", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"cifar-10-batches-py/batches.meta": nil})}, Test, "CIFAR's files are: unpack it"},
 	} {

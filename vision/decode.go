@@ -3,35 +3,42 @@ package vision
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
-	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Limits bounds what decoding may take from an untrusted file. A zero field counts as its default.
 type Limits struct {
-	Bytes  int64 // of the file; 128 MiB
+	Bytes  int64 // of the file; 128 MiB, and where Pixels is larger than its default 8 bytes for each
 	Pixels int   // width times height, known before any pixel is decoded; 2^26, about 8192 by 8192
 }
 
-// Beside the file, decoding takes at most 36 bytes a pixel and 160 MiB, whatever the file says. A colour JPEG takes up to 15
-// (a progressive one keeps three 4-byte coefficients and three samples for each pixel) and one in CMYK 33; a PNG 16; a GIF 5;
-// a BMP 7; a TIFF 36 (of 16-bit samples, all in one compressed strip, whose buffer grows by doubling); a WebP 16, and its
-// lossless kind 2600 groups of Huffman trees, which are the 160 MiB.
+// SizeError is of a picture of more pixels than Limits allows.
+type SizeError struct {
+	Format       string
+	W, H, Pixels int // the limit
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.W, e.H, e.Pixels)
+}
+
+// Beside the file, decoding takes at most 36 bytes a pixel and 160 MiB, whatever the file says: a JPEG up to 12 (a progressive one keeps three
+// 2-byte coefficients and three samples for each pixel) and one in CMYK 15, a PNG 16, a GIF 5, a BMP 4, a TIFF 3, a WebP 16, and its lossless
+// kind 2600 groups of Huffman trees, which are the 160 MiB.
 const (
 	defaultBytes  = 128 << 20
-	defaultPixels = 1 << 26
+	DefaultPixels = 1 << 26 // of Limits
 )
 
 // imageFormats lists what Decode reads, by a file's opening bytes, in which ? is any byte.
@@ -39,16 +46,16 @@ var imageFormats = []struct {
 	name   string
 	magic  string
 	size   func(file []byte) (image.Config, error) // from the header alone
-	decode func(file []byte, open opener) (*Picture, error)
+	decode func(*source) (*Picture, error)
 	orient func(file []byte) orientation // nil where a format has none
 }{
-	{"JPEG", "\xff\xd8\xff", config(jpeg.DecodeConfig), decodeJPEG, jpegOrientation},
+	{"JPEG", "\xff\xd8\xff", jpegSize, decodeJPEG, jpegOrientation},
 	{"PNG", "\x89PNG\r\n\x1a\n", config(png.DecodeConfig), plain(png.Decode), pngOrientation},
-	{"GIF", "GIF8?a", config(gif.DecodeConfig), decodeGIF, nil},
+	{"GIF", "GIF8?a", gifSize, decodeGIF, nil},
 	{"WebP", "RIFF????WEBP", config(webp.DecodeConfig), decodeWebP, webpOrientation},
-	{"BMP", "BM", config(bmp.DecodeConfig), plain(bmp.Decode), nil},
-	{"TIFF", "II*\x00", config(tiff.DecodeConfig), decodeTIFF, tiffOrientation},
-	{"TIFF", "MM\x00*", config(tiff.DecodeConfig), decodeTIFF, tiffOrientation},
+	{"BMP", "BM", bmpSize, decodeBMP, nil},
+	{"TIFF", "II*\x00", tiffSize, decodeTIFF, tiffOrientation},
+	{"TIFF", "MM\x00*", tiffSize, decodeTIFF, tiffOrientation},
 }
 
 func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Config, error) {
@@ -56,9 +63,9 @@ func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Co
 }
 
 // plain decodes a format that needs no care of ours.
-func plain(decode func(io.Reader) (image.Image, error)) func([]byte, opener) (*Picture, error) {
-	return func(file []byte, open opener) (*Picture, error) {
-		m, err := decode(open(file))
+func plain(decode func(io.Reader) (image.Image, error)) func(*source) (*Picture, error) {
+	return func(in *source) (*Picture, error) {
+		m, err := decode(in.open(in.file))
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +93,7 @@ func DecodeFile(path string, limits Limits) (*Picture, error) {
 
 // readFile reads a file and names it in errors.
 func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, err error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return result, err
 	}
@@ -103,19 +110,20 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 // orientation says (JPEG, PNG, WebP, TIFF). The result is what Pillow makes of the file with ImageOps.exif_transpose and
 // convert("RGB"), or convert("L") where all pixels are stored as grey:
 //
-//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry.
+//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry. Colours that
+//     were multiplied by their transparency (TIFF) are divided by it.
 //   - Of 16 bits the upper 8 are kept. For grey Pillow keeps the number and convert cuts it off at 255, which whitens nearly
 //     every picture; this is not followed.
-//   - A JPEG's chroma is interpolated as libjpeg does by default, and a WebP's as libwebp. JPEGs in CMYK are taken for inverted,
-//     as Adobe writes them. Colour profiles are not applied, as Pillow does not.
-//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas.
+//   - A JPEG's planes are made as large as the picture as libjpeg does by default, whatever their colours, and a WebP's as libwebp.
+//     JPEGs in CMYK are taken for inverted, as Adobe writes them. Colour profiles are not applied, as Pillow does not.
+//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas, which grows until it holds a GIF's frame.
 //
-// PNG, GIF, BMP, TIFF and WebP come out equal to the bit. A JPEG's samples may differ by the rounding of the inverse cosine
-// transform, which the standard leaves to decoders: on photographs by up to 0.05 levels of 255 in the mean and 3 at most
-// (TestPhotosArePillows). That changes an answer in 200 on CIFAR-10's pictures, all of them close (scripts/jpeg_answers.py).
+// All formats come out equal to the bit, JPEG's inverse cosine transform and chroma included (TestFormatsArePillows; libjpeg-turbo 2.1.5).
+// Of a progressive JPEG some of whose scans are missing libjpeg guesses what they would bring, which is not done here.
 //
-// JPEGs of 12 bits or with arithmetic coding, TIFFs in CMYK, Y'CbCr, floating point, of 2 or 4 bits or with colours in separate
-// planes, and BMPs of 16 bits or run-length encoded are refused.
+// JPEGs of 12 bits or with arithmetic coding, and TIFFs in Y'CbCr, floating point or compressed by JPEG are refused, with a way on. A
+// *FormatError names the format of a file that is none of these, a *SizeError tells of a picture of too many pixels, and one that is cut off
+// is io.ErrUnexpectedEOF.
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	return DecodeContext(context.Background(), r, limits)
 }
@@ -123,11 +131,14 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 // DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than anyone waits
 // for. Decoders know no context; their file ends before the next 512 bytes that they read.
 func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, error) {
+	if limits.Pixels == 0 {
+		limits.Pixels = DefaultPixels
+	}
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultBytes
-	}
-	if limits.Pixels == 0 {
-		limits.Pixels = defaultPixels
+		if limits.Pixels > DefaultPixels {
+			limits.Bytes = 8 * int64(limits.Pixels)
+		}
 	}
 	file, err := io.ReadAll(io.LimitReader(r, limits.Bytes+1))
 	if err != nil {
@@ -148,9 +159,9 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 			return nil, fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
 		}
 		if size.Height > limits.Pixels/size.Width {
-			return nil, fmt.Errorf("%s of %dx%d pixels is refused: the limit is %d pixels", format.name, size.Width, size.Height, limits.Pixels)
+			return nil, &SizeError{format.name, size.Width, size.Height, limits.Pixels}
 		}
-		p, err := format.decode(file, func(part []byte) io.Reader { return &interruptible{ctx, bytes.NewReader(part)} })
+		p, err := format.decode(&source{ctx, file, limits.Pixels})
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
 		}
@@ -165,11 +176,21 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	if len(file) == 0 {
 		return nil, errors.New("not an image: the file is empty")
 	}
+	if err := foreign(file); err != nil {
+		return nil, err
+	}
 	return nil, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
 }
 
-// opener makes the reader of a file, or of a part of it, that a decoder is given.
-type opener func(part []byte) io.Reader
+// source is what is decoded.
+type source struct {
+	ctx    context.Context
+	file   []byte
+	pixels int // the limit
+}
+
+// open makes the reader of the file or of a part of it.
+func (s *source) open(part []byte) io.Reader { return &interruptible{s.ctx, bytes.NewReader(part)} }
 
 // interruptible is a file in memory that ends when its context does.
 type interruptible struct {
@@ -177,8 +198,7 @@ type interruptible struct {
 	file *bytes.Reader
 }
 
-// interruptBytes are read between two looks at the context. A scan of a progressive JPEG may be as short as some ten bytes and go over
-// the whole picture.
+// interruptBytes are read between two looks at the context.
 const interruptBytes = 512
 
 func (r *interruptible) Read(p []byte) (int, error) {
@@ -196,14 +216,46 @@ func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
 	return r.file.ReadAt(p, off)
 }
 
-// imageError makes a decoder's error clear. Some do not name their format, nor say that a file ends early.
+// truncatedError is of a file that ends before its picture does.
+type truncatedError struct {
+	format string
+	bytes  int
+}
+
+func (e truncatedError) Error() string {
+	return fmt.Sprintf("%s truncated: it ends at byte %d, before its picture does", e.format, e.bytes)
+}
+
+// Unwrap lets callers tell what is cut off from what is broken.
+func (e truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// isCutOff reports whether a decoder's fault, told in its words, is that the file lacks its end.
+func isCutOff(format string, file []byte, fault string) bool {
+	switch format {
+	case "PNG":
+		return strings.Contains(fault, "not enough pixel data") && !bytes.Contains(file, []byte("IEND"))
+	case "GIF":
+		return strings.Contains(fault, "not enough image data") && !bytes.HasSuffix(file, []byte{';'})
+	case "WebP":
+		return len(file) < riffHeader || uint64(binary.LittleEndian.Uint32(file[4:]))+8 > uint64(len(file))
+	}
+	return false
+}
+
+// imageError makes a decoder's error clear. Some do not name their format, others do it twice, or do not say that a file ends early.
 func imageError(format string, file []byte, err error) error {
-	const shortJPEG = jpeg.FormatError("short Huffman data")
-	if errors.Is(err, io.EOF) || errors.Is(err, shortJPEG) || strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
-		return fmt.Errorf("%s truncated: it ends at byte %d, before its picture does: %w", format, len(file), io.ErrUnexpectedEOF)
+	if errors.As(err, new(*FormatError)) {
+		return err
 	}
-	if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(format)) {
-		return fmt.Errorf("%s: %w", format, err)
+	text := err.Error()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, io.ErrUnexpectedEOF.Error()) || isCutOff(format, file, text) {
+		return truncatedError{format, len(file)}
 	}
-	return err
+	for again := true; again; { // "png: invalid format: …", and so the format's name stands before it as in our own errors
+		text, again = strings.CutPrefix(text, strings.ToLower(format)+": ")
+	}
+	if strings.Contains(text, format) {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %s", format, text)
 }

@@ -1,8 +1,8 @@
 package vision
 
 import (
+	"bytes"
 	"encoding/binary"
-	"iter"
 )
 
 // orientation is how a camera was held, in EXIF's numbers: what was stored as row and column 0 is, in the scene, …
@@ -79,59 +79,111 @@ func pngOrientation(file []byte) orientation {
 // tiffOrientation reads tag 0x0112, one 16-bit number, from the first directory of a TIFF block (EXIF 2.3, section 4.5).
 // Where there is none, or a broken one, the picture is upright.
 func tiffOrientation(tiff []byte) orientation {
-	const tag, short = 0x0112, 3
-	for e := range tiffEntries(tiff) {
-		if e.tag == tag {
-			if o := orientation(e.value); e.kind == short && e.count == 1 && o >= upright && o <= turnedRight {
-				return o
-			}
-			break
+	const tag = 0x0112
+	if e, ok := tiffDirectory(tiff)[tag]; ok && e.kind == tiffShort && e.count == 1 {
+		if o := orientation(e.first()); o >= upright && o <= turnedRight {
+			return o
 		}
 	}
 	return upright
 }
 
-// tiffEntry is an entry of a TIFF directory. Its value is of use where it is one number of 8, 16 or 32 bits.
+// Kinds of a TIFF's numbers.
+const tiffByte, tiffShort, tiffLong = 1, 3, 4
+
+// tiffEntry is an entry of a TIFF directory.
 type tiffEntry struct {
-	tag, kind    uint16
-	count, value uint32
+	kind  uint16
+	count uint32
+	value []byte // the numbers, or where they lie in the file
+	order binary.ByteOrder
+	file  []byte
 }
 
-// tiffEntries yields the entries of the first directory, as many as there are.
-func tiffEntries(tiff []byte) iter.Seq[tiffEntry] {
-	return func(yield func(tiffEntry) bool) {
-		if len(tiff) < 8 {
-			return
-		}
-		var order binary.ByteOrder
-		switch string(tiff[:4]) {
-		case "II*\x00":
-			order = binary.LittleEndian
-		case "MM\x00*":
-			order = binary.BigEndian
-		default:
-			return
-		}
-		directory := uint64(order.Uint32(tiff[4:]))
-		if directory+2 > uint64(len(tiff)) {
-			return
-		}
-		rest := tiff[directory+2:]
-		for range order.Uint16(tiff[directory:]) {
-			if len(rest) < 12 { // tag, type, count, value
-				return
-			}
-			e := tiffEntry{order.Uint16(rest), order.Uint16(rest[2:]), order.Uint32(rest[4:]), order.Uint32(rest[8:])}
-			switch e.kind { // 8 and 16 bits lie at the value's beginning
-			case 1:
-				e.value = uint32(rest[8])
-			case 3:
-				e.value = uint32(order.Uint16(rest[8:]))
-			}
-			if !yield(e) {
-				return
-			}
-			rest = rest[12:]
+// first is an entry's first number, 0 where it has none.
+func (e tiffEntry) first() uint32 {
+	if n := e.numbers(1); len(n) > 0 {
+		return n[0]
+	}
+	return 0
+}
+
+// isCutOff reports whether an entry's numbers lie beyond the file's end.
+func (e tiffEntry) isCutOff() bool {
+	size := uint64(e.count) * tiffSizes[e.kind]
+	return size > uint64(len(e.value)) && uint64(e.order.Uint32(e.value))+size > uint64(len(e.file))
+}
+
+// tiffSizes are the bytes of a number of each kind.
+var tiffSizes = map[uint16]uint64{tiffByte: 1, tiffShort: 2, tiffLong: 4}
+
+// numbers are an entry's, as many as there are but for the most wanted.
+func (e tiffEntry) numbers(most int) []uint32 {
+	size, ok := tiffSizes[e.kind]
+	if !ok {
+		return nil
+	}
+	from := e.value
+	if size*uint64(e.count) > uint64(len(from)) {
+		from = e.file[min(uint64(e.order.Uint32(e.value)), uint64(len(e.file))):]
+	}
+	n := min(uint64(e.count), uint64(most), uint64(len(from))/size)
+	numbers := make([]uint32, n)
+	for i := range numbers {
+		switch at := from[uint64(i)*size:]; e.kind {
+		case tiffByte:
+			numbers[i] = uint32(at[0])
+		case tiffShort:
+			numbers[i] = uint32(e.order.Uint16(at))
+		case tiffLong:
+			numbers[i] = e.order.Uint32(at)
 		}
 	}
+	return numbers
+}
+
+// tiffOrder is the order of a TIFF's bytes, nil of what is none.
+func tiffOrder(tiff []byte) binary.ByteOrder {
+	switch {
+	case bytes.HasPrefix(tiff, []byte("II*\x00")):
+		return binary.LittleEndian
+	case bytes.HasPrefix(tiff, []byte("MM\x00*")):
+		return binary.BigEndian
+	}
+	return nil
+}
+
+// tiffDirectoryIsWhole reports whether the file holds as many entries as its first directory tells of.
+func tiffDirectoryIsWhole(tiff []byte) bool {
+	if len(tiff) < 8 {
+		return false
+	}
+	order := tiffOrder(tiff)
+	at, size := uint64(order.Uint32(tiff[4:])), uint64(len(tiff))
+	return at+2 <= size && at+2+12*uint64(order.Uint16(tiff[at:])) <= size
+}
+
+// tiffDirectory reads the first directory by its tags, of the same tag the first entry, as many as there are.
+func tiffDirectory(tiff []byte) map[uint16]tiffEntry {
+	order := tiffOrder(tiff)
+	if len(tiff) < 8 || order == nil {
+		return nil
+	}
+	directory := uint64(order.Uint32(tiff[4:]))
+	if directory+2 > uint64(len(tiff)) {
+		return nil
+	}
+	entries := map[uint16]tiffEntry{}
+	rest := tiff[directory+2:]
+	for range order.Uint16(tiff[directory:]) {
+		if len(rest) < 12 { // tag, kind, count, value
+			break
+		}
+		tag := order.Uint16(rest)
+		if _, double := entries[tag]; !double {
+			entries[tag] = tiffEntry{order.Uint16(rest[2:]), order.Uint32(rest[4:]), rest[8:12], order, tiff}
+		}
+		rest = rest[12:]
+	}
+	return entries
 }

@@ -20,7 +20,7 @@ type samples struct {
 
 func (s samples) picture() *Picture { return &Picture{s.W, s.H, s.Channels, s.Pix} }
 
-type recipeCases []struct {
+type preprocessCases []struct {
 	In           samples
 	Crop, Resize int
 	Out          []byte // float32, little-endian, CHW
@@ -40,11 +40,11 @@ func golden(t *testing.T) (g struct {
 		File []byte
 		Out  samples
 	}
-	Preprocess, Caffe recipeCases
+	Recipe, Caffe preprocessCases
 }) {
 	t.Helper()
 	load(t, "golden.json", &g)
-	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Preprocess) == 0 || len(g.Caffe) == 0 {
+	if len(g.Resize) == 0 || len(g.Grey) == 0 || len(g.Orient) != 8 || len(g.Recipe) == 0 || len(g.Caffe) == 0 {
 		t.Fatal("testdata/golden.json holds no cases")
 	}
 	return g
@@ -94,14 +94,14 @@ func TestGreyIsPillows(t *testing.T) {
 	}
 }
 
-func TestRecipeIsTorchvisions(t *testing.T) {
+func TestPreprocessIsTorchvisions(t *testing.T) {
 	g := golden(t)
-	for name, cases := range map[string]recipeCases{"imagenet": g.Preprocess, "caffe": g.Caffe} {
-		t.Run(name, func(t *testing.T) { testRecipe(t, name, cases) })
+	for name, cases := range map[string]preprocessCases{"imagenet": g.Recipe, "caffe-rgb": g.Caffe} {
+		t.Run(name, func(t *testing.T) { testPreprocess(t, name, cases) })
 	}
 }
 
-func testRecipe(t *testing.T, name string, cases recipeCases) {
+func testPreprocess(t *testing.T, name string, cases preprocessCases) {
 	for _, c := range cases {
 		r, err := PreprocessByName(name, c.Crop, c.Crop, 3)
 		if err != nil {
@@ -131,12 +131,12 @@ func testRecipe(t *testing.T, name string, cases recipeCases) {
 	}
 }
 
-func TestRecipeByName(t *testing.T) {
+func TestPreprocessByName(t *testing.T) {
 	n := 0
 	for name, about := range Preprocesses() {
 		for _, channels := range []int{1, 3} {
 			r, err := PreprocessByName(name, 20, 10, channels)
-			if only := preprocesses[n].channels; only != 0 && only != channels {
+			if only := named[n].channels; only != 0 && only != channels {
 				if err == nil {
 					t.Errorf("%d channels by %+v", channels, r)
 				}
@@ -146,18 +146,18 @@ func TestRecipeByName(t *testing.T) {
 		}
 		n++
 	}
-	if n != len(preprocesses) {
+	if n != len(named) {
 		t.Errorf("%d preprocesses", n)
 	}
 	if _, err := PreprocessByName("unit", 20, 10, 4); err == nil {
 		t.Error("a picture of 4 channels")
 	}
-	if _, err := PreprocessByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, cifar10, fashion-mnist, unit") {
+	if _, err := PreprocessByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
 
-func TestImageNetRecipe(t *testing.T) {
+func TestImageNetSizes(t *testing.T) {
 	for size, want := range map[int]int{224: 256, 32: 37, 299: 342, 448: 512, 1: 1} {
 		if r := ImageNet(size, size); r.Resize != image.Pt(want, want) {
 			t.Errorf("input %d resizes to %v, want %d", size, r.Resize, want)
@@ -165,7 +165,7 @@ func TestImageNetRecipe(t *testing.T) {
 	}
 }
 
-func TestRecipeOfAWideInput(t *testing.T) {
+func TestPreprocessOfAWideInput(t *testing.T) {
 	// Columns 0, 64, 128 and 192 of a picture 4 wide and 4 high: an input twice as wide as high takes its full width.
 	p := NewPicture(4, 4, 1)
 	for i := range p.Pix {

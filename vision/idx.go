@@ -93,6 +93,45 @@ func isIDXImages(name string) bool {
 	return strings.Contains(name, "images") && strings.Contains(name, "idx3")
 }
 
+// idxPart tells which part a file of images is: train-images-idx3-ubyte, emnist-letters-test-images-idx3-ubyte.gz, t10k-images.idx3-ubyte.
+func idxPart(name string) (Split, bool) {
+	split, _, ok := partOf(name)
+	if strings.Contains(name, "t10k") {
+		return Test, true
+	}
+	return split, ok
+}
+
+// openIDXPart opens the images of one part in a folder. Images that are called after no part are for any.
+func openIDXPart(dir string, files []string, split Split) (*Dataset, error) {
+	var parts []Part
+	var images []string
+	for _, name := range files {
+		if plain, zipped := strings.CutSuffix(name, ".gz"); !isIDXImages(name) || zipped && slices.Contains(files, plain) { // torchvision leaves both
+			continue
+		}
+		of, named := idxPart(name)
+		if named {
+			parts = append(parts, Part{name, of})
+		}
+		if !named || of == split || split == Whole {
+			images = append(images, name)
+		}
+	}
+	if len(images) != 1 {
+		e := &PartsError{Path: dir, Fault: fmt.Sprintf("%d files of IDX images to %s on", len(images), split), Parts: images}
+		return nil, e
+	}
+	d, err := openIDX(filepath.Join(dir, images[0]))
+	if err != nil {
+		return nil, err
+	}
+	if parts != nil {
+		d.Part, d.Parts = images[0], parts
+	}
+	return d, nil
+}
+
 // openIDX reads a file of images and the labels that lie beside it, both into memory.
 func openIDX(path string) (*Dataset, error) {
 	images, err := ReadIDXFile(path)
@@ -120,7 +159,7 @@ func openIDX(path string) (*Dataset, error) {
 		return nil, fmt.Errorf("%s: an IDX array of %v is not the labels of %d images", labelPath, labels.Dims, images.Len())
 	}
 	d := &Dataset{
-		Classes: classNumbers(int(slices.Max(labels.Data)) + 1),
+		Classes: classNumbers(int(slices.Max(labels.Data)) + 1), Numbered: true,
 		labels:  make([]int, labels.Len()),
 		name:    func(i int) string { return name + "[" + strconv.Itoa(i) + "]" },
 		picture: images.Picture,

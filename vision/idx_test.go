@@ -107,51 +107,6 @@ func TestFashionMNIST(t *testing.T) {
 	}
 }
 
-func TestReadLabels(t *testing.T) {
-	for _, c := range []struct {
-		what, text string
-		want       []string
-		fault      string
-	}{
-		{"lines", "cat\ndog\n", []string{"cat", "dog"}, ""},
-		{"windows", "\ufeffcat\r\ndog\r\n", []string{"cat", "dog"}, ""},
-		{"synsets", "n01440764 tench, Tinca tinca\nn01443537 goldfish", []string{"tench, Tinca tinca", "goldfish"}, ""},
-		{"json", ` ["cat", "wild \"dog\""] `, []string{"cat", `wild "dog"`}, ""},
-		{"empty", " \n", nil, "the file is empty"},
-		{"empty line", "cat\n\ndog", nil, "label 2 is empty"},
-		{"escape", "cat\n\x1b[2Jdog", nil, "label 2 is not a name"},
-		{"json null", `["cat", null]`, nil, "label 2 is empty"},
-		{"json object", `[{"a":1}]`, nil, "JSON array of strings"},
-		{"json cut", `["cat"`, nil, "JSON array of strings"},
-		{"binary", "\xff\xfe", nil, "UTF-8"},
-		{"long", strings.Repeat("a", 16<<20+1), nil, "more than 16777216 bytes"},
-	} {
-		got, err := ReadLabels(strings.NewReader(c.text))
-		if c.fault == "" && (err != nil || !slices.Equal(got, c.want)) {
-			t.Errorf("%s: %q (%v), want %q", c.what, got, err, c.want)
-		}
-		if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
-			t.Errorf("%s: error %v, want %q", c.what, err, c.fault)
-		}
-	}
-}
-
-func TestImageNetLabels(t *testing.T) {
-	root := os.Getenv("VGGO_TESTDATA")
-	if root == "" {
-		t.Skip("VGGO_TESTDATA is not set: ImageNet's labels are not read")
-	}
-	for name, want := range map[string]string{
-		"imagenet-simple-labels.json": "tench",
-		"imagenet-synsets.txt":        "tench, Tinca tinca",
-	} {
-		labels, err := ReadLabelsFile(filepath.Join(root, "labels", name))
-		if err != nil || len(labels) != 1000 || labels[0] != want {
-			t.Errorf("%s: %d labels, the first %q (%v)", name, len(labels), labels[:min(1, len(labels))], err)
-		}
-	}
-}
-
 func FuzzIDX(f *testing.F) {
 	f.Add(twoImages)
 	f.Add(gzipped(f, twoImages))

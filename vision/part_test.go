@@ -9,6 +9,8 @@ import (
 // TestPart holds the part that is said to be seen against what is seen: in a picture whose samples tell their column, and in one whose
 // samples tell their row, the outermost pixels of the network's input are those of the part's edges.
 func TestPart(t *testing.T) {
+	stretched := ImageNet(224, 224)
+	stretched.Stretch = true
 	for _, c := range []struct {
 		w, h int
 		r    Preprocess
@@ -20,6 +22,7 @@ func TestPart(t *testing.T) {
 		{100, 250, Unit(32, 32, 1), image.Rect(0, 75, 100, 175)},
 		{28, 28, Unit(28, 28, 1), image.Rect(0, 0, 28, 28)},
 		{20, 10, Unit(40, 20, 1), image.Rect(0, 0, 20, 10)},
+		{128, 256, stretched, image.Rect(8, 16, 120, 240)},
 		{200, 100, Unit(30, 60, 1), image.Rect(75, 0, 125, 100)},
 	} {
 		part, err := c.r.Part(c.w, c.h)

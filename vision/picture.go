@@ -46,10 +46,8 @@ func FromImage(m image.Image) *Picture {
 	case *image.CMYK:
 		return fill(b, 3, func(y int, to []uint8) {
 			for from := m.Pix[m.PixOffset(b.Min.X, y):]; len(to) > 0; from, to = from[4:], to[3:] {
-				light := 255 - uint32(from[3])
 				for c := range 3 {
-					covered := uint32(from[c])*light + 128
-					to[c] = uint8(light - (covered+covered>>8)>>8) // covered/255, rounded
+					to[c] = uncovered(from[c], from[3])
 				}
 			}
 		})
@@ -94,6 +92,13 @@ func FromImage(m image.Image) *Picture {
 			copy(to[3*(x-b.Min.X):], c[:])
 		}
 	})
+}
+
+// uncovered is what light is left of one colour by its ink and by black, as Pillow's convert("RGB") has it.
+func uncovered(ink, black uint8) uint8 {
+	light := 255 - uint32(black)
+	covered := uint32(ink)*light + 128
+	return uint8(light - (covered+covered>>8)>>8) // covered/255, rounded
 }
 
 // straight is a colour without its transparency: not multiplied by it.

@@ -49,19 +49,19 @@ func webpOrientation(file []byte) orientation {
 
 // decodeWebP decodes a WebP, of an animation the first frame on a black canvas. Colours are libwebp's; transparency is
 // dropped.
-func decodeWebP(file []byte, open opener) (*Picture, error) {
-	for name, content := range webpChunks(file[riffHeader:]) {
+func decodeWebP(in *source) (*Picture, error) {
+	for name, content := range webpChunks(in.file[riffHeader:]) {
 		if name == "VP8X" && len(content) >= 10 && content[0]&webpAnimated != 0 {
-			return decodeFrame(file, open, image.Pt(1+uint24(content[4:]), 1+uint24(content[7:])))
+			return decodeFrame(in, image.Pt(1+uint24(content[4:]), 1+uint24(content[7:])))
 		}
 	}
-	return decodeStill(open(file))
+	return decodeStill(in.open(in.file))
 }
 
 // decodeFrame decodes the first frame of an animation: a chunk ANMF that holds its place and size and the chunks of a still
 // picture, which is what it is made into here.
-func decodeFrame(file []byte, open opener, canvas image.Point) (*Picture, error) {
-	for name, content := range webpChunks(file[riffHeader:]) {
+func decodeFrame(in *source, canvas image.Point) (*Picture, error) {
+	for name, content := range webpChunks(in.file[riffHeader:]) {
 		const header = 16 // x/2, y/2, width-1, height-1, duration, 3 bytes each; flags
 		if name != "ANMF" || len(content) < header {
 			continue
@@ -81,7 +81,7 @@ func decodeFrame(file []byte, open opener, canvas image.Point) (*Picture, error)
 		still := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+8+len(head)+len(chunks)))
 		still = binary.LittleEndian.AppendUint32(append(still, "WEBPVP8X"...), uint32(len(head)))
 		still = append(still, head[:]...)
-		frame, err := decodeStill(io.MultiReader(open(still), open(chunks)))
+		frame, err := decodeStill(io.MultiReader(in.open(still), in.open(chunks)))
 		if err != nil || size == canvas {
 			return frame, err
 		}

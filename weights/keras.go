@@ -13,7 +13,7 @@ import (
 	"github.com/vggo/vggo/internal/hdf5"
 )
 
-// A Keras file is HDF5. Keras 1 and 2 (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute
+// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listFirst). Keras 1 and 2 (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute
 // layer_names of the root or of its group model_weights, and each layer's arrays in its group's attribute weight_names; the root's
 // attribute model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
 // layers/conv2d_1/vars/0, a number for each of a layer's arrays, the layer called by its class and the count of those before it; a
@@ -131,19 +131,57 @@ func (k *keras) read(h *hdf5.File) error {
 		return nil
 	}
 	if k.model, err = arch.DecodeKeras([]byte(k.config)); err != nil {
-		k.file.unknown = err.Error() // its arrays may still suit another network
+		k.file.unreadable = &UnreadableError{k.file.Path, err}
 		return nil
 	}
 	k.model.Network.Name = "keras"
+	if k.model.Open {
+		k.file.leavesOpen, k.file.channels = k.fix, k.model.Network.Input.C
+		return nil
+	}
+	return k.describe()
+}
+
+// fix describes a network whose pictures' size the file leaves open.
+func (k *keras) fix(input arch.Shape) error {
+	open := k.model.Network.Input
+	for _, side := range [][2]int{{open.C, input.C}, {open.H, input.H}, {open.W, input.W}} {
+		if side[0] != 0 && side[0] != side[1] {
+			return fmt.Errorf("%s: pictures of %v: the file's are of %s", k.file.Path, input, openShape(open))
+		}
+	}
+	k.model.Network.Input = input
+	k.file.leavesOpen = nil
+	return k.describe()
+}
+
+// openShape writes a shape as arch does, with a question mark for each side that is open.
+func openShape(s arch.Shape) string {
+	side := func(n int) string {
+		if n == 0 {
+			return "?"
+		}
+		return strconv.Itoa(n)
+	}
+	return side(s.H) + "x" + side(s.W) + "x" + side(s.C)
+}
+
+// describe takes the model over as the file's network.
+func (k *keras) describe() error {
 	net, _, err := k.file.recognise(k.model.Network)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", k.file.Path, err)
 	}
 	placed, err := net.Place(net.Input)
 	if err != nil {
 		return err
 	}
-	k.file.described = &described{net: net, naming: k.naming(placed)}
+	inside := k.model.Rescaled
+	if len(k.model.Layers) > 0 {
+		first := k.model.Layers[0]
+		inside = inside || first.Normalises || first.Fixed != nil
+	}
+	k.file.described = &described{net: net, naming: k.naming(placed), prepares: inside, unit: inside}
 	return nil
 }
 
@@ -250,6 +288,10 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 		return err
 	}
 	if !listed {
+		if first, err := weights.Attribute("nb_layers"); err != nil || first != nil {
+			k.listFirst()
+			return err
+		}
 		k.listNumbered()
 		return nil
 	}
@@ -278,6 +320,35 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 		k.takeGroup(name, arrays)
 	}
 	return nil
+}
+
+// listFirst lists the layers of Keras before 1.0 (keras/models.py of 0.3, save_weights): layer_0, layer_1 and so on in the model's order,
+// each with its arrays as param_0, param_1.
+func (k *keras) listFirst() {
+	k.ordered = true
+	arrays := map[string][]string{}
+	for _, name := range k.file.Names() {
+		layer, number, ok := strings.Cut(name, "/param_")
+		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layer_") {
+			continue
+		}
+		if k.hold(name) {
+			arrays[layer] = append(arrays[layer], name)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
+		list := arrays[name]
+		slices.SortFunc(list, compareNumbered)
+		layer := kerasLayer{name: name, array: map[string]string{}}
+		roles := []string{"w", "b"}
+		if t, _ := k.file.Info(list[0]); len(t.Shape) == 1 {
+			roles = []string{"gamma", "beta", "mean", "var"}
+		}
+		for i, array := range list[:min(len(list), len(roles))] {
+			layer.array[roles[i]] = array
+		}
+		k.take(layer)
+	}
 }
 
 // takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's name.
@@ -345,6 +416,7 @@ func kerasRole(array string) string {
 	for _, r := range []struct{ word, ending, role string }{
 		{"kernel", "_W", "w"}, {"bias", "_b", "b"}, {"gamma", "_gamma", "gamma"}, {"beta", "_beta", "beta"},
 		{"moving_mean", "_running_mean", "mean"}, {"moving_variance", "_running_std", "var"},
+		{"mean", "_mean", "mean"}, {"variance", "_variance", "var"}, // of a Normalization
 	} {
 		if name == r.word || strings.HasSuffix(name, r.ending) {
 			return r.role

@@ -162,7 +162,7 @@ func TestKerasSmallVGG(t *testing.T) {
 	for c := range 3 {
 		for y := range 64 {
 			for x := range 64 {
-				in.Set(0, c, y, x, float32((7*c+3*y+5*x)%11)/11-0.5)
+				in.Set(0, 2-c, y, x, float32((7*c+3*y+5*x)%11)/11-0.5) // blue first
 			}
 		}
 	}
@@ -295,14 +295,14 @@ func TestKerasVGG(t *testing.T) {
 		t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
 	}
 	for name, want := range map[string]layout{
-		"conv1_1/w": {axes: hwio.axes, reverse: true},
+		"conv1_1/w": hwio,
 		"conv1_2/w": hwio,
 		"fc6/w":     {axes: inOut.axes, flat: arch.Shape{C: 512, H: 7, W: 7}},
 		"fc7/w":     inOut,
 		"fc8/b":     {},
 	} {
 		got := m.source[name]
-		if got.name == "" || !slices.Equal(got.layout.axes, want.axes) || got.layout.flat != want.flat || got.layout.reverse != want.reverse {
+		if got.name == "" || !slices.Equal(got.layout.axes, want.axes) || got.layout.flat != want.flat {
 			t.Errorf("%s: %+v, want the layout %+v", name, got, want)
 		}
 	}

@@ -11,13 +11,13 @@ import (
 // naming gives a network's layers with parameters the file's.
 func (k *keras) naming(placed []arch.Placed) naming {
 	n := naming{family: "Keras", source: map[string]source{}, preprocess: "unit"}
-	bgr := k.published()
-	if bgr {
+	if k.published() {
 		n.preprocess = "caffe"
 	}
 	places, arrays := k.places(placed)
 	var flat arch.Shape // of a map that was flattened since the last layer with parameters
-	first, i := true, 0
+	i := 0
+	bytes := k.ofBytes(places, arrays)
 	for _, layer := range placed {
 		if _, ok := layer.Op.(arch.Flatten); ok {
 			flat = layer.In
@@ -30,7 +30,12 @@ func (k *keras) naming(placed []arch.Placed) naming {
 		for _, p := range layer.Params {
 			role := p.Role()
 			s := source{name: array[role]}
+			fixed := place.Fixed[role]
 			switch _, conv := layer.Op.(arch.Conv); {
+			case len(fixed) == 1:
+				s = source{fill: fixed[0]}
+			case len(fixed) > 1:
+				s = source{values: fixed}
 			case s.name == "" && slices.Contains(place.Roles, role):
 				s.name = k.missing(place, role)
 			case s.name == "":
@@ -43,13 +48,14 @@ func (k *keras) naming(placed []arch.Placed) naming {
 					s.layout.axes = nil
 				}
 				s.layout.flip = k.theano(place.OIHW)
-				s.layout.reverse = first && bgr
-				first = false
 			case role == "w":
 				s.layout = inOut
 				if place.HWC {
 					s.layout.flat = flat
 				}
+			}
+			if place.Normalises && bytes[place.Name] {
+				s.layout.scale = map[string]float32{"mean": 1. / 255, "var": 1. / (255 * 255)}[role]
 			}
 			n.source[p.Name] = s
 		}
@@ -57,6 +63,20 @@ func (k *keras) naming(placed []arch.Placed) naming {
 	}
 	n.bookkeeping = func(name string) bool { return !k.held[name] }
 	return n
+}
+
+// ofBytes tells which layers normalise samples of 0 to 255, by the means that they have learnt. Pictures are prepared as 0 to 1.
+func (k *keras) ofBytes(places []arch.KerasLayer, arrays []map[string]string) map[string]bool {
+	found := map[string]bool{}
+	for i, place := range places {
+		if !place.Normalises {
+			continue
+		}
+		if t, err := k.file.Tensor(arrays[i]["mean"]); err == nil && len(t.Data) > 0 {
+			found[place.Name] = slices.Max(t.Data) > arch.BytesFrom
+		}
+	}
+	return found
 }
 
 // missing is what an array that is not there would be called.

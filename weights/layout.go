@@ -13,19 +13,23 @@ import (
 
 // source says where a parameter's values are in a file and how they lie there.
 type source struct {
-	name   string // the file's tensor; empty: every value is fill
+	name   string // the file's tensor; empty: the values are these
 	fill   float32
+	values []float32 // one for each, in place of fill
 	layout layout
+	fold   *folding // nil: the values are as they lie
 }
+
+// folding is what is done to each output of a layer, (y - mean) * gamma + beta, as a part of its weights and its bias.
+type folding struct{ mean, gamma, beta *source } // nil: 0, 1, 0
 
 // layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the inputs
 // in C,H,W order. The zero layout is ours.
 type layout struct {
-	axes    []int      // ours[i] is the file's axis axes[i]; nil: the same order
-	flat    arch.Shape // not zero: the layer reads a map of this shape that the file's library flattens in H,W,C order
-	reverse bool       // a convolution's input channels are last to first: BGR against RGB
-	flip    bool       // a convolution's kernels are turned by half a circle: Theano's true convolution
-	scale   float32    // of every value; 0 counts as 1
+	axes  []int      // ours[i] is the file's axis axes[i]; nil: the same order
+	flat  arch.Shape // not zero: the layer reads a map of this shape that the file's library flattens in H,W,C order
+	flip  bool       // a convolution's kernels are turned by half a circle: Theano's true convolution
+	scale float32    // of every value; 0 counts as 1
 }
 
 // TensorFlow's and Keras' layouts.
@@ -60,7 +64,7 @@ func (l layout) shape(p arch.Param) []int {
 func (l layout) arrange(data []float32, p arch.Param) ([]float32, error) {
 	ours := l.ours(p)
 	inOrder := l.axes == nil || slices.IsSorted(l.axes)
-	if inOrder && l.flat == (arch.Shape{}) && !l.reverse && !l.flip && (l.scale == 0 || l.scale == 1) {
+	if inOrder && l.flat == (arch.Shape{}) && !l.flip && (l.scale == 0 || l.scale == 1) {
 		return data, nil
 	}
 	// strides of the file's axes, in our order of axes
@@ -100,7 +104,7 @@ func (l layout) inputs(ours, strides []int, n int) []int {
 		}
 		for i := range ours[axis] {
 			j := i
-			if axis == 1 && l.reverse || axis > 1 && l.flip {
+			if axis > 1 && l.flip {
 				j = ours[axis] - 1 - i
 			}
 			walk(axis+1, from+j*strides[axis])

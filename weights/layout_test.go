@@ -26,9 +26,6 @@ func TestLayouts(t *testing.T) {
 	}{
 		{"ours", conv, layout{}, []int{70, 3, 2, 5}, func(i [4]int) [4]int { return i }, 1},
 		{"HWIO", conv, hwio, []int{2, 5, 3, 70}, func(i [4]int) [4]int { return [4]int{i[2], i[3], i[1], i[0]} }, 1},
-		{"HWIO of BGR", conv, layout{axes: hwio.axes, reverse: true}, []int{2, 5, 3, 70},
-			func(i [4]int) [4]int { return [4]int{i[2], i[3], 2 - i[1], i[0]} }, 1},
-		{"BGR", conv, layout{reverse: true}, []int{70, 3, 2, 5}, func(i [4]int) [4]int { return [4]int{i[0], 2 - i[1], i[2], i[3]} }, 1},
 		{"turned", conv, layout{flip: true}, []int{70, 3, 2, 5}, func(i [4]int) [4]int { return [4]int{i[0], i[1], 1 - i[2], 4 - i[3]} }, 1},
 		{"in, out", linear, inOut, []int{30, 131}, func(i [4]int) [4]int { return [4]int{i[1], i[0]} }, 1},
 		{"scaled", linear, layout{scale: 0.5}, []int{131, 30}, func(i [4]int) [4]int { return i }, 0.5},

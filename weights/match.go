@@ -1,7 +1,9 @@
 package weights
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -10,8 +12,9 @@ import (
 
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
-	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …
-	Preprocess string // the name of the vision.Preprocess that its pictures were prepared by; empty where nothing tells
+	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …; empty where they say nothing
+	Preprocess string // the name of the vision.Preprocess that the family's pictures come by; empty where its names tell nothing
+	Guess      bool   // the parameters were found by order and shapes alone, since the names say nothing
 
 	file   *File
 	source map[string]source
@@ -24,6 +27,11 @@ type MatchError struct {
 	Missing   []string // by the file's names
 	Extra     []string
 	Misshapen []Misshape
+	Under     string        // the word under which alone the file has all of the network's parameters; empty where there is none
+	Others    []string      // the file's other parts
+	Classes   int           // of the file, where it fits but for their number; else 0
+	Shard     bool          // the file is one shard of several
+	Told      *arch.Network // that the file itself tells; nil where it tells none
 }
 
 // Misshape is a tensor whose shape is not the network's.
@@ -32,7 +40,22 @@ type Misshape struct {
 	Got, Want []int
 }
 
-func (e *MatchError) Error() string {
+func (e *MatchError) Error() string { return e.fault() + e.more() }
+
+// more is what else of the file bears on it.
+func (e *MatchError) more() string {
+	switch {
+	case e.Shard:
+		return "; the file is one shard of several, which the index or their folder opens together"
+	case e.Under != "":
+		return fmt.Sprintf("; its part %q alone fits", e.Under)
+	case len(e.Others) > 0:
+		return fmt.Sprintf("; the file has other parts: %s", some(e.Others))
+	}
+	return ""
+}
+
+func (e *MatchError) fault() string {
 	switch {
 	case e.Family == "" && len(e.Extra) == 0:
 		return e.Path + ": the file holds no weights"
@@ -70,68 +93,213 @@ func shapeText(shape []int) string {
 }
 
 // Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names of a
-// known family. A file that lacks one, holds one of another shape, or holds anything else, is a *MatchError.
-func Match(f *File, placed []arch.Placed) (*Matched, error) {
-	candidates := f.namings(placed)
-	if f.described != nil {
-		candidates = append([]naming{f.described.naming}, candidates...)
-	}
-	var best *MatchError
-	most := -1
-	for _, n := range candidates {
-		found, fault := compare(f, placed, n)
-		if fault == nil {
-			m := &Matched{Family: n.family, Preprocess: n.preprocess, file: f, source: n.source}
-			if note := f.Metadata[PreprocessNote]; note != "" {
-				m.Preprocess = note
-			}
-			return m, nil
-		}
-		if found > most {
-			best, most = fault, found
-		}
-	}
-	if most == 0 {
-		best.Family = ""
-	}
-	return nil, best
+// known family, whatever wraps these, else by their order and shapes. A file that lacks one, holds one of another shape, or holds
+// anything else, is a *MatchError.
+func Match(f *File, placed []arch.Placed) (*Matched, error) { return MatchLayers(f, placed, Layers{}) }
+
+// Layers says which of a network's layers a file must have, for who needs a part alone.
+type Layers struct {
+	Wanted func(layer string) bool // nil: all. Parameters of others may be missing or of any shape; then they are not Matched.
+	// Beside allows tensors that are none of the network's, under names that tell layers by words. Otherwise, and where not all layers
+	// are wanted, another network's fully connected layers are allowed: whatever else is there may belong between those that are wanted,
+	// or numbers in names count other layers.
+	Beside bool
 }
 
-// compare holds a file against one family's names. found counts the parameters whose names occur in the file.
-func compare(f *File, placed []arch.Placed, n naming) (found int, fault *MatchError) {
+// MatchLayers is Match for some of a network's layers.
+func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error) {
+	search := newSearch(f, placed, layers)
+	if search.matched != nil {
+		return search.matched, nil
+	}
+	fault := search.best
+	if search.most == 0 {
+		fault.Family = ""
+	}
+	fault.Shard = shardName.MatchString(f.Path)
+	if told, err := f.Network(); err == nil {
+		fault.Told = told
+	}
+	for _, other := range f.Others {
+		if other.Unread == "" {
+			fault.Others = append(fault.Others, other.Name)
+		}
+	}
+	fault.Classes = otherClasses(fault, placed)
+	if len(f.entries) <= maxViewed {
+		fault.Under = f.partThatFits(placed, layers)
+	}
+	return nil, fault
+}
+
+// otherClasses is the number of classes of a file that fits the network but for that; else 0.
+func otherClasses(e *MatchError, placed []arch.Placed) int {
+	if len(e.Missing)+len(e.Extra) > 0 {
+		return 0
+	}
+	classes := 0
+	for _, m := range e.Misshapen {
+		axis := len(m.Got) - 1 // of weights in, out; biases have one
+		if len(m.Got) > 1 && len(m.Want) > 1 && m.Got[0] != m.Want[0] {
+			axis = 0
+		}
+		same := slices.Clone(m.Got)
+		if axis < 0 || axis >= len(m.Want) {
+			return 0
+		}
+		same[axis] = m.Want[axis]
+		n := m.Got[axis]
+		if !slices.Equal(same, m.Want) || m.Want[axis] != placed[len(placed)-1].Out.C || classes > 0 && classes != n {
+			return 0
+		}
+		classes = n
+	}
+	return classes
+}
+
+// search tries one naming after another until one fits.
+type search struct {
+	f       *File
+	placed  []arch.Placed
+	layers  Layers
+	matched *Matched
+	best    *MatchError // of those that do not
+	most    int         // of its names occur in the file
+	fits    int         // of these have the right shape
+}
+
+func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
+	search := &search{f: f, placed: placed, layers: layers}
+	if f.described != nil {
+		search.try(f.described.naming, nil)
+	}
+	for n, v := range f.readings(placed, layers.Wanted != nil) {
+		search.try(n, v)
+		if search.matched != nil {
+			break
+		}
+	}
+	if n, ok := f.toldInOrder(placed); ok && search.matched == nil {
+		search.try(n, nil)
+	}
+	if search.matched == nil && (search.most == 0 || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
+		if n, ok := f.guess(placed, layers.Wanted); ok {
+			search.try(n, nil)
+		}
+	}
+	return search
+}
+
+// try holds the file's names, as a view has them, against a family's.
+func (s *search) try(n naming, v view) {
+	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
+	if fault == nil {
+		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
+		return
+	}
+	fits := found - len(fault.Misshapen)
+	faults := func(e *MatchError) int { return len(e.Missing) + len(e.Extra) + len(e.Misshapen) }
+	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits && found == s.most && found > 0 && faults(fault) < faults(s.best) {
+		s.best, s.most, s.fits = fault, found, fits
+	}
+}
+
+// partThatFits is the word under which alone a file has a network, beside other tensors: a loss's own network, for one.
+func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
+	whole := part{entries: f.entries}
+	tried := map[string]bool{}
+	for _, e := range f.entries {
+		word, _, dotted := strings.Cut(e.name, ".")
+		if !dotted || tried[word] || len(tried) > maxCommon {
+			continue
+		}
+		tried[word] = true
+		of := &File{Path: f.Path, Format: f.Format, Part: word}
+		under := whole.under(word).entries
+		if len(under) == len(f.entries) || of.addAll(under) != nil {
+			continue
+		}
+		if m := newSearch(of, placed, layers).matched; m != nil && !m.Guess {
+			return join(f.Part, word)
+		}
+	}
+	return ""
+}
+
+// compare holds a file against one family's names. found counts the parameters whose names occur in the file. Sources are where the
+// parameters are by the file's own names. A nil view is the file's names as they are.
+func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (found int, sources map[string]source, fault *MatchError) {
 	fault = &MatchError{Path: f.Path, Family: n.family}
+	sources = make(map[string]source)
 	expected := make(map[string]bool)
+	prefix := "" // of the file's names before the family's
 	for _, layer := range placed {
+		wanted := layers.Wanted == nil || layers.Wanted(layer.Name)
 		for _, p := range layer.Params {
 			src, ok := n.source[p.Name]
 			if ok && src.name == "" {
+				if n := len(src.values); n > 0 && n != p.Count() {
+					fault.Misshapen = append(fault.Misshapen, Misshape{p.Name, []int{n}, p.Shape})
+				}
+				sources[p.Name] = src
 				continue
+			}
+			if !ok {
+				src.name = p.Name
 			}
 			name := src.name
-			if !ok {
-				name = p.Name
+			if v != nil {
+				if src.name = v[name]; src.name == "" {
+					src.name = prefix + name
+				} else if before, ok := strings.CutSuffix(src.name, name); ok {
+					prefix = before
+				}
 			}
-			expected[name] = true
-			t, ok := f.Info(name)
-			if !ok {
-				fault.Missing = append(fault.Missing, name)
-				continue
-			}
-			found++
-			if want := src.layout.shape(p); !sameValues(t.Shape, want) {
-				fault.Misshapen = append(fault.Misshapen, Misshape{name, t.Shape, want})
+			expected[src.name] = true
+			t, ok := f.Info(src.name)
+			want := src.layout.shape(p)
+			switch {
+			case ok && sameValues(t.Shape, want):
+				sources[p.Name] = src
+				if wanted {
+					found++
+				}
+			case !wanted:
+			case !ok:
+				fault.Missing = append(fault.Missing, src.name)
+			default:
+				found++
+				fault.Misshapen = append(fault.Misshapen, Misshape{src.name, t.Shape, want})
 			}
 		}
 	}
-	for _, name := range f.Names() {
-		if !expected[name] && !n.bookkeeping(name) {
-			fault.Extra = append(fault.Extra, name)
+	if !layers.Beside || !n.words {
+		heads := map[string]bool{}
+		for _, name := range f.Names() {
+			if t, _ := f.Info(name); layers.Wanted != nil && len(t.Shape) == 2 {
+				heads[moduleOf(name)] = true
+			}
+		}
+		for _, name := range f.Names() {
+			if !expected[name] && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
+				fault.Extra = append(fault.Extra, name)
+			}
 		}
 	}
 	if len(fault.Missing)+len(fault.Extra)+len(fault.Misshapen) > 0 {
-		return found, fault
+		return found, nil, fault
 	}
-	return found, nil
+	return found, sources, nil
+}
+
+// trainingWords begin the names of what a module of training holds beside its network.
+var trainingWords = regexp.MustCompile(`(?i)^(\w*(criterion|loss|metrics?|accuracy|precision|recall|auroc|confmat)\w*|(\w+_)?(acc|f1|auc)(_\w+)?)\.`)
+
+// ofTraining reports whether a tensor stands beside a network that is a member of another module, belongs to a loss or a score by its
+// name and may be no layer's weights.
+func (f *File) ofTraining(name, prefix string) bool {
+	t, _ := f.Info(name)
+	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(entry{shape: t.Shape, dtype: t.DType}) && trainingWords.MatchString(name)
 }
 
 // sameValues reports whether two shapes hold the same weights in the same order: equal ones, and a linear layer's O,I
@@ -144,22 +312,17 @@ func sameValues(a, b []int) bool {
 	return ranks && a[0] == b[0] && product(a) == product(b)
 }
 
+// Has reports whether the file has a parameter, which it may lack where MatchLayers did not want it.
+func (m *Matched) Has(p arch.Param) bool {
+	_, ok := m.source[p.Name]
+	return ok
+}
+
 // Param returns a parameter's values, mapped or converted as Tensor does, in our layout. It suits nn's Params.Load.
 func (m *Matched) Param(p arch.Param) ([]float32, error) {
 	src, ok := m.source[p.Name]
 	if !ok {
-		return nil, fmt.Errorf("%s: parameter %s is not of the network this file was matched with", m.file.Path, p.Name)
+		return nil, fmt.Errorf("%s: parameter %s is not of the layers that this file was matched with", m.file.Path, p.Name)
 	}
-	if src.name == "" {
-		return slices.Repeat([]float32{src.fill}, p.Count()), nil
-	}
-	t, err := m.file.Tensor(src.name)
-	if err != nil {
-		return nil, err
-	}
-	data, err := src.layout.arrange(t.Data, p)
-	if err != nil {
-		return nil, fmt.Errorf("%s: tensor %q: %w", m.file.Path, src.name, err)
-	}
-	return data, nil
+	return m.file.values(src, p)
 }

@@ -148,7 +148,7 @@ func TestMatchReports(t *testing.T) {
 		{"many", append(slices.Clone(own), tensor("a", 1), tensor("b", 1), tensor("c", 1), tensor("d", 1), tensor("e", 1)),
 			"the weights, under vggo's names, do not fit the network: 5 not the network's (a, b, c and 2 more)"},
 		{"stranger", []Tensor{tensor("encoder.weight", 3)},
-			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the names of vggo, PyTorch, torchvision, timm, TinyVGG or the article"},
+			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the names of vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"},
 		{"empty", nil, "the file holds no weights"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -14,27 +14,30 @@ type naming struct {
 	preprocess string            // of the pictures that the family's networks were trained on; empty where it tells nothing
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
+	words       bool // the names tell the layer, whatever others there are; numbers count layers
+	ownHead     bool // the file's own names for the fully connected layers
+	guess       bool // made of the tensors' order and shapes
 }
 
 // namings lists every family's names for a network's parameters.
 func namings(placed []arch.Placed) []naming {
 	list := []naming{
-		{"vggo", plain(ownNames(placed)), "", nothing},
-		{"torchvision", plain(torchvisionNames(placed)), "imagenet", torchCounter},
-		{"PyTorch", plain(moduleNames(placed)), "", torchCounter},
-		{"TinyVGG", plain(tinyNames(placed, "block_")), "unit", torchCounter},
-		{"TinyVGG", plain(tinyNames(placed, "conv_block_")), "unit", torchCounter},
-		{"the article", articleSources(placed, ""), "", nothing},
-		{"the article", articleSources(placed, ":0"), "", nothing},
+		{family: "vggo", source: plain(ownNames(placed)), bookkeeping: nothing, words: true},
+		{family: "torchvision", source: plain(torchvisionNames(placed)), preprocess: "imagenet", bookkeeping: torchCounter},
+		{family: "PyTorch", source: plain(moduleNames(placed)), bookkeeping: torchCounter, words: true},
+		{family: "TinyVGG", source: plain(tinyNames(placed, "block_")), preprocess: "unit", bookkeeping: torchCounter},
+		{family: "TinyVGG", source: plain(tinyNames(placed, "conv_block_")), preprocess: "unit", bookkeeping: torchCounter},
+		{family: "the article", source: articleSources(placed, ""), bookkeeping: nothing, words: true},
+		{family: "the article", source: articleSources(placed, ":0"), bookkeeping: nothing, words: true},
 	}
 	if names := timmNames(placed); names != nil {
-		list = append(list, naming{"timm", plain(names), "imagenet", torchCounter})
+		list = append(list, naming{family: "timm", source: plain(names), preprocess: "imagenet", bookkeeping: torchCounter})
 	}
 	return list
 }
 
 // families are the names of namings for messages.
-const families = "vggo, PyTorch, torchvision, timm, TinyVGG or the article"
+const families = "vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"
 
 func nothing(string) bool { return false }
 
@@ -170,5 +173,11 @@ var torchSuffix = map[string]string{
 	"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var",
 }
 
-// torchCounter knows the count of training steps that PyTorch's batch norm keeps beside its statistics.
-func torchCounter(name string) bool { return strings.HasSuffix(name, ".num_batches_tracked") }
+// torchCounter knows the counts of steps that PyTorch's batch norm keeps beside its statistics, and what averages weights beside these.
+func torchCounter(name string) bool {
+	switch name[strings.LastIndexByte(name, '.')+1:] {
+	case "num_batches_tracked", "n_averaged", "num_updates":
+		return true
+	}
+	return false
+}

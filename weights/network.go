@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -10,15 +11,22 @@ import (
 
 // The notes under which vggo's own files keep what a list of tensors does not tell.
 const (
-	NetworkNote    = "vggo.network" // the network, as arch's JSON description
-	PreprocessNote = "vggo.recipe"  // the name of the vision.Preprocess of its pictures
-	ClassesNote    = "vggo.classes" // the classes' names, a JSON array
+	NetworkNote    = "vggo.network"    // the network, as arch's JSON description
+	PreprocessNote = "vggo.preprocess" // how pictures become its input: vggo.PreparationTold as JSON
+	ClassesNote    = "vggo.classes"    // the classes' names, a JSON array
+	SynsetsNote    = "vggo.synsets"    // WordNet's numbers of the classes, a JSON array as long; "" where there is none
+	// RecipeNote, the name of a vision.Preprocess alone, is what PreprocessNote was until November 2026. Files that have it hold
+	// their first layer red first.
+	RecipeNote = "vggo.recipe"
 )
 
 // described is a network that a file itself holds, and where its parameters are.
 type described struct {
 	net    *arch.Network
 	naming naming
+	// prepares: the first layer stands for what the graph does to its pictures, as Matched.Prepares tells
+	prepares bool
+	unit     bool // and does so with samples of 0 to 1, whatever its figures
 }
 
 // UndescribedError is a file from which its network cannot be told.
@@ -36,42 +44,98 @@ func (e *UndescribedError) Error() string {
 
 // Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its configuration,
 // vggo's own note), or the built-in whose parameters it has under a known family's names, with as many classes as it has. Any
-// other file is an *UndescribedError.
+// other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and one that leaves the size of its pictures
+// open an *OpenSizeError: see Resolve.
 func (f *File) Network() (*arch.Network, error) {
-	if f.described != nil {
-		return f.described.net, nil
+	if f.unreadable != nil {
+		return nil, f.unreadable
+	}
+	if net, err := f.told(); net != nil || err != nil {
+		return net, err
 	}
 	if f.unknown != "" {
 		return nil, &UndescribedError{f.Path, f.unknown}
 	}
-	if note := f.Metadata[NetworkNote]; note != "" {
-		net, err := arch.Decode(strings.NewReader(note))
-		if err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
+	mine := 0
+	for _, e := range f.entries {
+		if isWeight(e) {
+			mine++
 		}
-		return net, nil
 	}
+	var bodies, fits []string // built-ins whose convolutions the file has, and not the rest; and that fit, but so would others
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range f.families(net) {
-			if candidate, ok := f.withClasses(net, n); ok {
+		placed, err := net.Place(net.Input)
+		if err != nil {
+			continue
+		}
+		convs, all := countWeights(placed)
+		if mine < convs || mine > all { // nearly all are told apart so, at little cost
+			continue
+		}
+		for n, v := range f.readings(placed, false) {
+			if mine != all {
+				break
+			}
+			candidate, ok := f.withClasses(net, n, v)
+			if ok && n.ownHead && readsPixel(placed) {
+				fits = append(fits, name)
+				break
+			}
+			if ok {
 				return candidate, nil
 			}
 		}
+		if f.hasBody(net, placed) {
+			bodies = append(bodies, name)
+		}
+	}
+	if fits != nil {
+		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their last map", strings.Join(fits, ", "))
+		return nil, &UndescribedError{f.Path, reason}
+	}
+	if bodies != nil {
+		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which", strings.Join(bodies, ", "))
+		return nil, &UndescribedError{f.Path, reason}
 	}
 	return nil, &UndescribedError{Path: f.Path}
 }
 
-// families lists the namings of a network.
-func (f *File) families(net *arch.Network) []naming {
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil
+// countWeights counts a network's arrays of weights: of convolutions, and of all layers.
+func countWeights(placed []arch.Placed) (convs, all int) {
+	for _, layer := range placed {
+		switch layer.Op.(type) {
+		case arch.Conv:
+			convs++
+			all++
+		case arch.Linear:
+			all++
+		}
 	}
-	return f.namings(placed)
+	return convs, all
+}
+
+// readsPixel reports whether the fully connected layers read a map of one pixel, so that their shapes do not tell the pictures' size.
+func readsPixel(placed []arch.Placed) bool {
+	body, _ := bodyOf(placed)
+	return body != nil && body[len(body)-1].Out.H*body[len(body)-1].Out.W == 1
+}
+
+// hasBody reports whether the file has the layers of a network before its first fully connected one.
+func (f *File) hasBody(net *arch.Network, placed []arch.Placed) bool {
+	body, linears := bodyOf(placed)
+	if len(linears) == 0 {
+		return false
+	}
+	names := map[string]bool{}
+	for _, layer := range body {
+		names[layer.Name] = true
+	}
+	m := newSearch(f, placed, Layers{Wanted: func(layer string) bool { return names[layer] }}).matched
+	return m != nil && !m.Guess
 }
 
 // namings are the known families' of a network, and the file's own.
@@ -83,9 +147,31 @@ func (f *File) namings(placed []arch.Placed) []naming {
 	return list
 }
 
+// readings are the ways to find a network's parameters by name: known families' namings in every view of the file's names, then those
+// that the names suggest.
+func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view] {
+	return func(yield func(naming, view) bool) {
+		views, known := f.views(), f.namings(placed)
+		for _, v := range views {
+			for _, n := range known {
+				if !yield(n, v) {
+					return
+				}
+			}
+		}
+		for _, v := range views {
+			for _, n := range f.headed(v, placed, part) {
+				if !yield(n, v) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file
 // then holds its parameters under this naming.
-func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
+func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, bool) {
 	last := -1
 	for i, layer := range net.Layers {
 		if _, ok := layer.Op.(arch.Linear); ok {
@@ -97,7 +183,7 @@ func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
 	}
 	linear := net.Layers[last].Op.(arch.Linear)
 	src := n.source[net.Layers[last].Name+"/w"]
-	t, ok := f.Info(src.name)
+	t, ok := f.Info(v[src.name])
 	if !ok || len(t.Shape) < 2 {
 		return nil, false
 	}
@@ -120,6 +206,6 @@ func (f *File) withClasses(net *arch.Network, n naming) (*arch.Network, bool) {
 	if err != nil {
 		return nil, false
 	}
-	_, fault := compare(f, placed, n)
+	_, _, fault := compare(f, placed, n, v, Layers{})
 	return net, fault == nil
 }

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/pickle"
 )
 
 // A .npy file (numpy.lib.format) is "\x93NUMPY", a version, the header's length, a Python dict of descr, fortran_order and shape,
@@ -35,6 +38,7 @@ type npyArray struct {
 	dtype     DType
 	bigEndian bool
 	fortran   bool
+	objects   bool // pickled ones instead of values: neither dtype nor size is set
 	shape     []int
 	size      int // bytes of the values
 	head      int // bytes before them
@@ -70,7 +74,8 @@ func readNPYHeader(data []byte) (a npyArray, err error) {
 		return a, fmt.Errorf("a header without a plain type, order and shape: %q", clipText(string(head)))
 	}
 	if descr[2][0] == 'O' {
-		return a, errors.New("it holds pickled objects, not numbers: they are not run")
+		a.objects = true
+		return a, nil
 	}
 	var ok bool
 	if a.dtype, ok = npyTypes[string(descr[2])]; !ok {
@@ -141,6 +146,9 @@ func (a npyArray) plain(data []byte) []byte {
 // readNPY reads a single array, whose name is "array".
 func readNPY(f *File, data []byte) error {
 	a, err := readNPYHeader(data)
+	if a.objects {
+		return readArrays(f, data[a.head:], "it holds pickled objects")
+	}
 	if err == nil && a.size != len(data)-a.head {
 		err = fmt.Errorf("%d bytes of values, %d by its header", len(data)-a.head, a.size)
 	}
@@ -168,6 +176,12 @@ func readNPZ(f *File, members map[string]member) error {
 			}
 		}
 		a, err := readNPYHeader(head)
+		if a.objects {
+			if err := f.addObjects(of, m, a.head); err != nil {
+				return fail(err)
+			}
+			continue
+		}
 		if err == nil && a.size != m.size-a.head {
 			err = fmt.Errorf("%d bytes of values, %d by its header", m.size-a.head, a.size)
 		}
@@ -189,6 +203,50 @@ func readNPZ(f *File, members map[string]member) error {
 		}
 	}
 	return nil
+}
+
+// addObjects lists the arrays in a member that numpy.savez made of a dict or a list of arrays.
+func (f *File) addObjects(name string, m member, head int) error {
+	content, err := m.bytes()
+	if err != nil {
+		return err
+	}
+	root, err := unpickleArrays(content[head:])
+	if err != nil {
+		return fmt.Errorf("it holds pickled objects: %w", err)
+	}
+	for _, e := range root.flatten(name, nil) {
+		if err := f.add(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readArrays reads a pickle of arrays, as numpy.save writes a dict of them and pickle.dump anything.
+func readArrays(f *File, data []byte, what string) error {
+	root, err := unpickleArrays(data)
+	if err != nil {
+		return &FormatError{f.Path, 0, fmt.Sprintf("%s: %v", what, err)}
+	}
+	return f.addRoot(root)
+}
+
+// unpickleArrays is what of a pickle holds arrays. One that holds none is an error.
+func unpickleArrays(data []byte) (*node, error) {
+	globals := pickle.Containers()
+	maps.Copy(globals, pickle.NumPy())
+	loader := pickle.Loader{Globals: globals, Unknown: pickle.Inert}
+	value, _, err := loader.Load(data)
+	if err != nil {
+		return nil, err
+	}
+	w := walker{barren: map[any]bool{}}
+	root, err := w.node("", value, 0)
+	if err == nil && root == nil {
+		err = errors.New("no array of numbers is among them")
+	}
+	return root, err
 }
 
 func sortedNames(members map[string]member) []string {

@@ -1,9 +1,11 @@
 package weights
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -76,19 +78,40 @@ func readONNX(f *File, data []byte) error {
 	if err := f.fetchExternal(model); err != nil {
 		return err
 	}
-	chain, err := followONNX(f.Path, model, nil)
-	if err != nil {
+	if err := checkNodes(f.Path, &model.Graph); err != nil {
 		return err
-	}
-	if !chain.takesImages() {
-		return fmt.Errorf("%s: the graph's input is no batch of pictures, N,C,H,W or N,H,W,C", f.Path)
 	}
 	for i := range model.Graph.Initializers {
 		if err := f.addONNX(&model.Graph.Initializers[i]); err != nil {
 			return err
 		}
 	}
-	return f.describe(chain)
+	take := func(input arch.Shape) error {
+		chain, err := followONNX(f.Path, model, nil, input)
+		if err != nil {
+			return err
+		}
+		if !chain.takesImages() {
+			return fmt.Errorf("%s: the graph's input is no batch of pictures, N,C,H,W or N,H,W,C", f.Path)
+		}
+		return f.describe(chain)
+	}
+	channels, open := opensSize(&model.Graph)
+	if !open {
+		return take(arch.Shape{})
+	}
+	f.channels = channels
+	f.leavesOpen = func(input arch.Shape) error {
+		if input.C != channels {
+			return fmt.Errorf("%s: pictures of %d channels: the file's have %d", f.Path, input.C, channels)
+		}
+		err := take(input)
+		if err == nil {
+			f.leavesOpen = nil
+		}
+		return err
+	}
+	return nil
 }
 
 // describe takes the chain over as the file's network.
@@ -99,17 +122,46 @@ func (f *File) describe(chain *onnxChain) error {
 	}
 	d := &described{net: net, naming: naming{family: "ONNX", source: map[string]source{}, bookkeeping: func(string) bool { return true }}}
 	for i, layer := range chain.weighted() {
+		fold, err := f.foldingOf(layer, names[i])
+		if err != nil {
+			return err
+		}
 		for _, role := range slices.Sorted(maps.Keys(layer.params)) {
 			name := names[i] + "/" + role
 			src, err := f.onnxSource(layer.params[role], name)
 			if err != nil {
 				return err
 			}
+			src.fold = fold
 			d.naming.source[name] = src
 		}
 	}
+	d.prepares = len(chain.layers) > 0 && chain.layers[0].stretch != noStretch && !chain.layers[0].folds()
 	f.described = d
 	return nil
+}
+
+// foldingOf says where the constants are that are folded into a layer.
+func (f *File) foldingOf(layer *onnxLayer, name string) (*folding, error) {
+	if layer.fold == nil {
+		return nil, nil
+	}
+	fold := &folding{}
+	for _, r := range []struct {
+		role string
+		to   **source
+	}{{"mean", &fold.mean}, {"gamma", &fold.gamma}, {"beta", &fold.beta}} {
+		p := layer.fold[r.role]
+		if p == nil {
+			continue
+		}
+		src, err := f.onnxSource(p, name+"/"+r.role)
+		if err != nil {
+			return nil, err
+		}
+		*r.to = &src
+	}
+	return fold, nil
 }
 
 // addONNX adds a tensor as it is in the file.
@@ -140,11 +192,17 @@ func (f *File) onnxSource(p *onnxParam, name string) (source, error) {
 			return source{}, err
 		}
 	}
-	if p.picks == nil {
+	if p.picks == nil && !p.invert {
 		return source{name: p.tensor.Name, layout: p.layout}, nil
 	}
 	e := f.entries[f.index[p.tensor.Name]]
-	derived := entry{name: p.tensor.Name + " as " + name, shape: []int{p.picks.count()}, dtype: e.dtype}
+	derived := entry{name: p.tensor.Name + " as " + name, shape: []int{product(p.tensor.Dims)}, dtype: e.dtype}
+	if p.picks != nil {
+		derived.shape[0] = p.picks.count()
+	}
+	if p.invert {
+		derived.dtype = F32
+	}
 	derived.fetch = func() ([]byte, error) {
 		raw, err := e.raw, error(nil)
 		if e.fetch != nil {
@@ -153,7 +211,13 @@ func (f *File) onnxSource(p *onnxParam, name string) (source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.picks.gather(raw, sizes[e.dtype]), nil
+		if p.picks != nil {
+			raw = p.picks.gather(raw, sizes[e.dtype])
+		}
+		if p.invert {
+			return inverses(e.dtype.decode(raw)), nil
+		}
+		return raw, nil
 	}
 	if err := f.add(derived); err != nil {
 		return source{}, fmt.Errorf("%s: %w", f.Path, err)
@@ -161,9 +225,18 @@ func (f *File) onnxSource(p *onnxParam, name string) (source, error) {
 	return source{name: derived.name, layout: p.layout}, nil
 }
 
+// inverses are the bytes of 1/v as float32.
+func inverses(values []float32) []byte {
+	raw := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(1/float64(v))))
+	}
+	return raw
+}
+
 // followONNX goes along the graph from its input to its outputs. given are values for inputs that the file leaves open, other
-// than the pictures.
-func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor) (*onnxChain, error) {
+// than the pictures; size is that of pictures where the file leaves it open.
+func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, size arch.Shape) (*onnxChain, error) {
 	refuse := func(format string, args ...any) (*onnxChain, error) {
 		return nil, fmt.Errorf("%s: "+format, append([]any{path}, args...)...)
 	}
@@ -196,25 +269,13 @@ func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor) (
 	for name, t := range given {
 		c.constants[name] = &constant{tensor: t}
 	}
-	if err := c.start(g); err != nil {
+	if err := c.start(g, size); err != nil {
 		return refuse("%w", err)
 	}
+	if err := checkNodes(path, g); err != nil {
+		return nil, err
+	}
 	nodes := needed(g)
-	var unsupported []UnsupportedNode
-	for _, n := range nodes {
-		foreign := n.Domain != "" && n.Domain != "ai.onnx"
-		_, folds := folded[n.Op]
-		if foreign || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
-			name := n.Name
-			if name == "" && len(n.Outputs) > 0 {
-				name = n.Outputs[0]
-			}
-			unsupported = append(unsupported, UnsupportedNode{clipText(name), operator(n)})
-		}
-	}
-	if unsupported != nil {
-		return nil, &UnsupportedError{path, unsupported}
-	}
 	wanted := map[string]bool{}
 	for _, n := range nodes {
 		for _, name := range n.Inputs {
@@ -247,8 +308,58 @@ func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor) (
 	return c, nil
 }
 
+// checkNodes names all nodes that no layer computes.
+func checkNodes(path string, g *onnx.Graph) error {
+	var unsupported []UnsupportedNode
+	for _, n := range needed(g) {
+		foreign := n.Domain != "" && n.Domain != "ai.onnx"
+		_, folds := folded[n.Op]
+		if foreign || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
+			name := n.Name
+			if name == "" && len(n.Outputs) > 0 {
+				name = n.Outputs[0]
+			}
+			unsupported = append(unsupported, UnsupportedNode{clipText(name), operator(n)})
+		}
+	}
+	if unsupported != nil {
+		return &UnsupportedError{path, unsupported}
+	}
+	return nil
+}
+
+// opensSize reports whether a graph's input is of pictures with a side that the file leaves open, and tells their channels.
+func opensSize(g *onnx.Graph) (channels int, open bool) {
+	weights := map[string]bool{}
+	for i := range g.Initializers {
+		weights[g.Initializers[i].Name] = true
+	}
+	for _, v := range g.Inputs {
+		if weights[v.Name] || len(v.Dims) != 4 {
+			continue
+		}
+		at := pictureSides(v.Dims)
+		if c := v.Dims[at[0]].Size; c > 0 && c <= arch.MaxElements && (v.Dims[at[1]].Size < 0 || v.Dims[at[2]].Size < 0) {
+			return int(c), true
+		}
+	}
+	return 0, false
+}
+
+// pictureSides are the places of channels, rows and columns among an input's sides.
+func pictureSides(dims []onnx.Dim) [3]int {
+	var sides []int64
+	for _, d := range dims {
+		sides = append(sides, d.Size)
+	}
+	if channelsLast(sides) {
+		return [3]int{3, 1, 2}
+	}
+	return [3]int{1, 2, 3}
+}
+
 // start finds the input, which must be one.
-func (c *onnxChain) start(g *onnx.Graph) error {
+func (c *onnxChain) start(g *onnx.Graph, size arch.Shape) error {
 	var data *onnx.Value
 	for i := range g.Inputs {
 		v := &g.Inputs[i]
@@ -268,6 +379,16 @@ func (c *onnxChain) start(g *onnx.Graph) error {
 	case !data.Shaped:
 		return fmt.Errorf("the file does not say the shape of its input %s", clipText(data.Name))
 	}
+	given := map[int]int{} // sizes of sides
+	if len(data.Dims) == 4 && size != (arch.Shape{}) {
+		at := pictureSides(data.Dims)
+		given[at[1]], given[at[2]] = size.H, size.W
+		for _, side := range at[1:] {
+			if told := data.Dims[side].Size; told >= 0 && told != int64(given[side]) {
+				return fmt.Errorf("pictures of %v: its input %s has a side of %d", size, clipText(data.Name), told)
+			}
+		}
+	}
 	total := 1
 	for i, d := range data.Dims {
 		size := d.Size
@@ -275,10 +396,10 @@ func (c *onnxChain) start(g *onnx.Graph) error {
 		case size >= 0:
 		case i == 0:
 			size = anyBatch
-		case len(data.Dims) == 4 && i == 1:
+		case given[i] > 0:
+			size = int64(given[i])
+		case len(data.Dims) == 4 && i == pictureSides(data.Dims)[0]:
 			return fmt.Errorf("the file does not say how many channels its input %s has", clipText(data.Name))
-		case len(data.Dims) == 4: // a network for pictures of any size: for those that ImageNet's are made for
-			size = int64(arch.ImageNetInput.H)
 		default:
 			return fmt.Errorf("the file does not say the shape of its input %s", clipText(data.Name))
 		}
@@ -391,11 +512,15 @@ func (c *onnxChain) follow(n *onnx.Node, wanted map[string]bool) error {
 		return fmt.Errorf("it depends on the input's values")
 	case c.pad != nil && n.Op != "Conv" && n.Op != "AveragePool":
 		return fmt.Errorf("it follows %s, which only a convolution or average pooling can take in", label(c.pad))
-	case len(in) > 1 && in[0] != nil && n.Op != "Add" && n.Op != "MatMul":
+	case c.log != nil && !regroups[n.Op]:
+		return fmt.Errorf("it follows %s, whose logarithms are read at a network's end alone", label(c.log))
+	case len(in) > 1 && in[0] != nil && !pairs[n.Op]:
 		return fmt.Errorf("its first input is a constant")
+	case len(in) != 2 && pairs[n.Op]:
+		return fmt.Errorf("it has %d inputs, not 2", len(in))
 	}
-	if len(in) == 1 && (n.Op == "Add" || n.Op == "MatMul") {
-		return fmt.Errorf("it has one input")
+	if err := checkAttributes(n); err != nil {
+		return err
 	}
 	if err := operators[n.Op](c, n, in); err != nil {
 		return err
@@ -407,6 +532,12 @@ func (c *onnxChain) follow(n *onnx.Node, wanted map[string]bool) error {
 	c.sides[out] = c.sizes()
 	return nil
 }
+
+// pairs are operators of two inputs, of which one is the chain's head.
+var pairs = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "MatMul": true}
+
+// regroups are operators that change no value.
+var regroups = map[string]bool{"Identity": true, "Flatten": true, "Reshape": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true, "Dropout": true, "Cast": true}
 
 // compute makes a constant of constants.
 func (c *onnxChain) compute(n *onnx.Node, in []*constant) (*constant, error) {

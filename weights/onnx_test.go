@@ -125,7 +125,7 @@ func graph(nodes ...string) *onnx.Model {
 	}
 	m := &onnx.Model{Opsets: []onnx.Opset{{Version: 13}}}
 	m.Graph.Inputs = []onnx.Value{{Name: "x", Type: onnx.FLOAT, Shaped: true, Dims: side(1, 2, 6, 6)}}
-	for name, dims := range map[string][]int{"w": {3, 2, 3, 3}, "v": {4, 72}, "m": {72, 4}, "one": {1}, "three": {3}, "four": {4}} {
+	for name, dims := range map[string][]int{"w": {3, 2, 3, 3}, "v": {4, 72}, "m": {72, 4}, "one": {1}, "three": {3}, "four": {4}, "column": {1, 3, 1, 1}} {
 		raw := make([]byte, 4*product(dims))
 		m.Graph.Initializers = append(m.Graph.Initializers, *onnx.NewTensor(name, onnx.FLOAT, dims, raw))
 	}
@@ -181,15 +181,35 @@ func TestONNXGraphs(t *testing.T) {
 		{"global max", "maxpool 6x6", graph("GlobalMaxPool p x y")},
 		{"idle average", "flatten", graph("AveragePool p x y kernel_shape=[1,1]")},
 		{"flattened late", "relu, flatten, relu, linear no bias", graph("Relu r x y", "Flatten f y a", "Relu r a b", "Gemm g b,v c transB=1")},
-		{"bias on its own", "conv 3x3, relu, conv 1x1 groups 3", graph("Conv c x,w,three y", "Relu r y z", "Unsqueeze u three b axes=[1,2]", "Add a z,one d")},
+		{"bias on its own", "conv 3x3, relu, batchnorm", graph("Conv c x,w,three y", "Relu r y z", "Unsqueeze u three b axes=[1,2]", "Add a z,one d")},
 		{"matmul and add", "flatten, linear", graph("Flatten f x y", "MatMul m y,m z", "Add a z,four b")},
 		{"shape", "flatten, linear no bias", graph("Shape s x s", "Gather g s,zero n", "Unsqueeze u n l axes=[0]", "Concat c l,minus t axis=0", "Reshape r x,t y", "Gemm g y,v z transB=1")},
-		{"dead branch", "relu", graph("Sigmoid s x a", "Relu r x y")},
+		{"dead branch", "relu", graph("Elu s x a", "Relu r x y")},
 		{"squeezed", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Squeeze s y z axes=[2,3]", "Relu r z a")},
 		{"softmax over maps", "softmax", graph("Softmax s x y axis=1")},
+		{"sigmoid", "relu, sigmoid", graph("Relu r x y", "Sigmoid s y z")},
+		{"logarithms of a softmax", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "Flatten f y z", "LogSoftmax s z a")},
+		{"regrouped behind it", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "LogSoftmax s y z axis=1", "Flatten f z a")},
+		{"mean of rows and columns", "relu, globalavgpool, relu", graph("Relu q x y", "ReduceMean p y z axes=[2,3] keepdims=1", "Relu r z a")},
+		{"mean, sides gone", "relu, globalavgpool, relu", graph("Relu q x y", "ReduceMean p y z axes=[-1,-2] keepdims=0", "Relu r z a")},
+		{"mean of flattened places", "conv 3x3 no bias, globalavgpool", graph("Conv c x,w y", "Reshape r y,places z", "ReduceMean p z a axes=[2]")},
+		{"largest of all places", "maxpool 6x6", graph("ReduceMax p x y axes=[2,3]")},
+		{"scale and shift", "conv 3x3, relu", graph("Conv c x,w,three y", "Mul m y,column z", "Add a z,column s", "Relu r s t")},
+		{"scale the other way round", "conv 3x3 no bias", graph("Conv c x,w y", "Mul m column,y z")},
+		{"away from a constant", "conv 3x3 no bias, batchnorm", graph("Conv c x,w y", "Sub m one,y z")},
+		{"shift and scale", "batchnorm, conv 3x3 no bias", graph("Sub s x,one y", "Div d y,one z", "Conv c z,w a")},
+		{"cut off below", "relu", graph("Clip c x,one y")},
+		{"types", "relu", graph("Cast c x y to=10", "Relu r y z")},
 
-		{"two unsupported", "nodes that no layer computes: Sigmoid (s); Clip (c)", graph("Sigmoid s x y", "Clip c y z")},
-		{"two of a kind", "no layer computes: Sigmoid (s, t)", graph("Sigmoid s x y", "Sigmoid t y z")},
+		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns", graph("Relu q x y", "ReduceMean p y z axes=[1]")},
+		{"mean of rows", "ReduceMean p: it is over other axes than rows and columns", graph("Conv c x,w y", "ReduceMean p y z axes=[2]")},
+		{"mean of all", "ReduceMean p: it is over all axes", graph("ReduceMean p x y")},
+		{"by a constant", "Div d: it divides a constant by its input", graph("Relu r x y", "Div d one,y z")},
+		{"behind logarithms", "Relu r: it follows LogSoftmax s, whose logarithms are read at a network's end alone", graph("LogSoftmax s x y axis=1", "Relu r y z")},
+		{"types of integers", "Cast c: it makes ONNX's type 6 of its input", graph("Cast c x y to=6")},
+		{"an attribute that nobody reads", "Conv c: its attribute activation is not understood", graph("Conv c x,w y activation=Relu")},
+		{"two unsupported", "nodes that no layer computes: Elu (s); HardSwish (c)", graph("Elu s x y", "HardSwish c y z")},
+		{"two of a kind", "no layer computes: Elu (s, t)", graph("Elu s x y", "Elu t y z")},
 		{"branch", "Add a: it combines two values", graph("Relu r x y", "Add a y,y z")},
 		{"skip", "Add a: it reads x, which another node has read before: the graph branches", graph("Relu r x y", "Add a y,x z")},
 		{"unknown value", "Relu r: it reads q, which nothing makes", graph("Relu r q y")},
@@ -218,7 +238,7 @@ func TestONNXGraphs(t *testing.T) {
 		}()},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			ints := map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 0, 0}, "minus": {-1}, "zero": nil}
+			ints := map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 0, 0}, "places": {0, 3, -1}, "minus": {-1}, "zero": nil}
 			for name, list := range ints {
 				dims, raw := []int{len(list)}, []byte{}
 				if list == nil {
@@ -231,7 +251,7 @@ func TestONNXGraphs(t *testing.T) {
 				}
 				c.model.Graph.Initializers = append(c.model.Graph.Initializers, *onnx.NewTensor(name, onnx.INT64, dims, raw))
 			}
-			chain, err := followONNX("model.onnx", c.model, nil)
+			chain, err := followONNX("model.onnx", c.model, nil, arch.Shape{})
 			if err != nil {
 				if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "model.onnx: ") {
 					t.Errorf("%v, want %q", err, c.want)
@@ -266,7 +286,7 @@ func TestONNXInputs(t *testing.T) {
 		change     func(m *onnx.Model)
 	}{
 		{"any batch", "", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, 2, 6, 6) }},
-		{"any size", "", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, 2, -1, -1) }},
+		{"any size", "does not say the shape", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, 2, -1, -1) }},
 		{"listed weights", "", func(m *onnx.Model) {
 			m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: "w", Type: onnx.FLOAT, Shaped: true, Dims: dims(3, 2, 3, 3)})
 		}},
@@ -288,7 +308,7 @@ func TestONNXInputs(t *testing.T) {
 	} {
 		m := graph("Conv c x,w y", "Relu r y z")
 		c.change(m)
-		_, err := followONNX("model.onnx", m, nil)
+		_, err := followONNX("model.onnx", m, nil, arch.Shape{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
 		}

@@ -62,6 +62,7 @@ type onnxChain struct {
 	image  [4]axes // N, C, H, W of our map at head
 	layers []*onnxLayer
 	pad    *onnx.Node // that the next node has to take in
+	log    *onnx.Node // after which the values are logarithms of probabilities: the end
 	pads   [4]int     // its top, left, bottom, right
 
 	input  axes    // the graph's input, row by row
@@ -75,6 +76,9 @@ type onnxLayer struct {
 	op     arch.Op
 	node   *onnx.Node
 	params map[string]*onnxParam // by role
+
+	fold    map[string]*onnxParam // constants that are folded into the layer's parameters
+	stretch stretch               // what has been said of these, or of a batch norm that stands for constants
 }
 
 // onnxParam is a parameter's values: a tensor in some layout, or all the same number.
@@ -82,6 +86,7 @@ type onnxParam struct {
 	tensor *onnx.Tensor
 	layout layout
 	fill   float32 // without a tensor
+	invert bool    // the values are 1 by the tensor's
 	picks  *picks  // the values are taken from all over the tensor, or repeated; nil: they are as the layout says
 }
 
@@ -170,7 +175,7 @@ func (c *onnxChain) push(n *onnx.Node, op arch.Op, params map[string]*onnxParam)
 		return fmt.Errorf("%s", err.(*arch.ShapeError).Rule)
 	}
 	out := placed[0].Out
-	c.layers = append(c.layers, &onnxLayer{op, n, params})
+	c.layers = append(c.layers, &onnxLayer{op: op, node: n, params: params})
 	c.image = [4]axes{c.image[0], newAxes(out.C), newAxes(out.H), newAxes(out.W)}
 	return nil
 }
@@ -184,7 +189,7 @@ func (c *onnxChain) pushMaps(n *onnx.Node, op arch.Op, params map[string]*onnxPa
 
 // pushAlike adds a layer that leaves the axes as they are.
 func (c *onnxChain) pushAlike(n *onnx.Node, op arch.Op, params map[string]*onnxParam) {
-	c.layers = append(c.layers, &onnxLayer{op, n, params})
+	c.layers = append(c.layers, &onnxLayer{op: op, node: n, params: params})
 }
 
 // flatten makes the map a vector.

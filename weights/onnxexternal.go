@@ -69,7 +69,7 @@ func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 	}
 	data, err := x.mapped(location)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if offset > uint64(len(data)) || length > uint64(len(data))-offset {
 		return nil, fmt.Errorf("external data: %s has %d bytes, the tensor's end at %d", clipText(location), len(data), offset+length)
@@ -82,14 +82,14 @@ func (x *externalData) mapped(location string) ([]byte, error) {
 		return data, nil
 	}
 	if !filepath.IsLocal(location) || strings.Contains(location, "\\") || location == "." {
-		return nil, fmt.Errorf("external data: %q is no path within the model's folder", clipText(location))
+		return nil, fmt.Errorf("%q is no path within the model's folder", clipText(location))
 	}
 	if len(x.open) == maxExternal {
-		return nil, fmt.Errorf("external data in more than %d files", maxExternal)
+		return nil, fmt.Errorf("in more than %d files", maxExternal)
 	}
 	root, err := os.OpenRoot(x.folder)
 	if err != nil {
-		return nil, fmt.Errorf("external data: %w", err)
+		return nil, err
 	}
 	defer root.Close()
 	info, err := root.Stat(filepath.FromSlash(location)) // before opening, which waits where it is a pipe
@@ -97,15 +97,15 @@ func (x *externalData) mapped(location string) ([]byte, error) {
 		err = fmt.Errorf("%s: not a plain file", clipText(location))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("external data: %w", err)
+		return nil, err
 	}
 	file, err := root.Open(filepath.FromSlash(location))
 	if err != nil {
-		return nil, fmt.Errorf("external data: %w", err)
+		return nil, err
 	}
 	m, err := mapOpened(file)
 	if err != nil {
-		return nil, fmt.Errorf("external data: %w", err)
+		return nil, err
 	}
 	if x.open == nil {
 		x.open = map[string][]byte{}

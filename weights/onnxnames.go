@@ -21,18 +21,19 @@ type effect struct {
 	eps          float64
 }
 
-// effects lists those of a network's layers that change values: no dropout, nor a softmax at the end, which files have or
-// have not; no flatten, which keeps the order.
-func effects(placed []arch.Placed) []effect {
-	var list []effect
+// effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of which
+// EndingOf tells; no flatten, which keeps the order.
+func effects(placed []arch.Placed) []namedEffect {
+	var list []namedEffect
+	_, logits := arch.EndingOf(placed)
 	for i, layer := range placed {
 		e := effect{kind: layer.Op.Kind(), in: layer.In, out: layer.Out}
 		average := func(g arch.Geometry) { e.kind, e.window = arch.AvgPool{}.Kind(), g }
 		switch op := layer.Op.(type) {
 		case arch.Dropout, arch.Flatten:
 			continue
-		case arch.Softmax:
-			if i == len(placed)-1 {
+		case arch.Softmax, arch.Sigmoid:
+			if i == logits {
 				continue
 			}
 		case arch.Conv:
@@ -67,7 +68,7 @@ func effects(placed []arch.Placed) []effect {
 		if g := e.window; strings.HasSuffix(e.kind, "pool") && g.Kernel == arch.Square(1) && g.In == g.Out && g.Top+g.Left+g.Bottom+g.Right == 0 {
 			continue
 		}
-		list = append(list, e)
+		list = append(list, namedEffect{e, layer.Name, layer.Op})
 	}
 	return list
 }
@@ -109,9 +110,15 @@ func (f *File) recognise(plain *arch.Network) (net *arch.Network, weighted []str
 	for _, candidate := range f.candidates(placed[len(placed)-1].Out.C) {
 		candidate.Input = plain.Input
 		names, ok := sameEffects(candidate, does)
-		if ok {
-			return candidate, names, nil
+		if !ok {
+			continue
 		}
+		if ending, _ := arch.EndingOf(placed); ending == arch.EndsInSigmoid {
+			if candidate, err = arch.WithSigmoid(candidate); err != nil {
+				return nil, nil, err
+			}
+		}
+		return candidate, names, nil
 	}
 	for _, layer := range placed {
 		if len(layer.Params) > 0 {
@@ -147,9 +154,10 @@ func (f *File) candidates(classes int) []*arch.Network {
 }
 
 // sameEffects reports whether a network does just that, and the names of its layers with parameters.
-func sameEffects(net *arch.Network, does []effect) (weighted []string, ok bool) {
+func sameEffects(net *arch.Network, does []namedEffect) (weighted []string, ok bool) {
 	placed, err := net.Place(net.Input)
-	if err != nil || !slices.Equal(effects(placed), does) {
+	same := func(a, b namedEffect) bool { return a.effect == b.effect }
+	if err != nil || !slices.EqualFunc(effects(placed), does, same) {
 		return nil, false
 	}
 	for _, layer := range placed {
@@ -193,23 +201,7 @@ func layerName(layer *onnxLayer) string {
 			}
 		}
 	}
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r == '/' || r == ':' || r == '\\':
-			return '.'
-		case r <= ' ' || r >= 0x7f: // what arch would refuse, and what is hard to type
-			return '_'
-		}
-		return r
-	}, name)
-	name = strings.Trim(name, ".")
-	if len(name) > 48 { // room for a number within arch's limit
-		name = name[len(name)-48:]
-	}
-	if name == "" {
-		return layer.op.Kind()
-	}
-	return name
+	return arch.FitName(name, layer.op.Kind())
 }
 
 // nodeName is a node's name or else its output's. PyTorch calls a module's nodes /features/features.2/Relu: of that it is

@@ -48,8 +48,20 @@ func init() { // a literal would refer to itself by way of the functions
 		"Gemm":               (*onnxChain).gemm,
 		"MatMul":             (*onnxChain).matMul,
 		"Add":                (*onnxChain).add,
+		"Sub":                (*onnxChain).subtract,
+		"Mul":                (*onnxChain).multiply,
+		"Div":                (*onnxChain).divide,
+		"Clip":               (*onnxChain).clip,
+		"Cast":               (*onnxChain).cast,
+		"ReduceMean":         (*onnxChain).reduce,
+		"ReduceMax":          (*onnxChain).reduce,
 		"Softmax":            (*onnxChain).softmax,
-		"Pad":                (*onnxChain).padNode,
+		"LogSoftmax":         (*onnxChain).softmax,
+		"Sigmoid": func(c *onnxChain, n *onnx.Node, _ []*constant) error {
+			c.pushAlike(n, arch.Sigmoid{}, nil)
+			return nil
+		},
+		"Pad": (*onnxChain).padNode,
 	}
 }
 
@@ -380,7 +392,47 @@ func (c *onnxChain) softmax(n *onnx.Node, _ []*constant) error {
 		return fmt.Errorf("it is over other axes than the channels")
 	}
 	c.pushAlike(n, arch.Softmax{}, nil)
+	if n.Op == "LogSoftmax" {
+		c.log = n
+	}
 	return nil
+}
+
+// clip is a ReLU where it cuts off what is below 0 and nothing else.
+func (c *onnxChain) clip(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	least, most := a.float("min", math.Inf(-1)), a.float("max", math.Inf(1))
+	for i, v := range []*float64{&least, &most} { // from opset 11
+		if k := input(in, i+1); k != nil {
+			var err error
+			if *v, err = k.number(); err != nil {
+				return err
+			}
+		}
+	}
+	const none = math.MaxFloat32 // the default before opset 11
+	switch {
+	case a.err != nil:
+		return a.err
+	case most < none:
+		return fmt.Errorf("it cuts off at %g: only what is below 0 is cut off, by a ReLU", most)
+	case least <= -none:
+		return nil
+	case least != 0:
+		return fmt.Errorf("it cuts off below %g: a ReLU does below 0", least)
+	}
+	c.pushAlike(n, arch.ReLU{}, nil)
+	return nil
+}
+
+// cast changes nothing between types of floating point: networks compute in float32.
+func (c *onnxChain) cast(n *onnx.Node, _ []*constant) error {
+	a := arguments{node: n}
+	to := onnx.Type(a.int("to", 0))
+	if a.err == nil && !holdsWeights(onnxTypes[to]) {
+		return fmt.Errorf("it makes ONNX's type %d of its input: networks compute in float32", to)
+	}
+	return a.err
 }
 
 func (c *onnxChain) padNode(n *onnx.Node, in []*constant) error {

@@ -228,3 +228,70 @@ func (c *onnxChain) transpose(n *onnx.Node, _ []*constant) error {
 	c.dims = dims
 	return nil
 }
+
+// reduce is the mean, or the largest, of each map where it is over rows and columns.
+func (c *onnxChain) reduce(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	keep := a.int("keepdims", 1) != 0
+	if len(given) == 0 {
+		if a.int("noop_with_empty_axes", 0) != 0 && a.err == nil {
+			return nil
+		}
+		a.fail("it is over all axes, the images too")
+	}
+	gone := make([]bool, len(c.dims))
+	for _, v := range given {
+		i := a.side(v, len(c.dims), false)
+		if a.err == nil && gone[i] {
+			a.fail("axis %d twice", i)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		gone[i] = true
+	}
+	if a.err != nil {
+		return a.err
+	}
+	if !c.bound {
+		err := c.bindPictures()
+		if d := c.dims; len(d) == 4 && gone[1] && gone[2] && !gone[3] {
+			err = c.bind(d[0], d[3], d[1], d[2])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var over axes
+	for i, side := range c.dims {
+		if gone[i] {
+			over = append(over, side...)
+		}
+	}
+	pixels := concat(c.image[2:]...)
+	if !over.within(pixels) || !pixels.within(over) {
+		return fmt.Errorf("it is over other axes than rows and columns")
+	}
+	shape := c.mapShape()
+	var op arch.Op = arch.GlobalAvgPool{}
+	if n.Op == "ReduceMax" {
+		op = arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: shape.H, W: shape.W}}}
+	}
+	var dims []axes
+	for i, side := range c.dims {
+		switch {
+		case !gone[i]:
+			dims = append(dims, side)
+		case keep:
+			dims = append(dims, nil)
+		}
+	}
+	channels := c.image[1]
+	if err := c.push(n, op, nil); err != nil {
+		return err
+	}
+	c.image[1] = channels // the same ones, wherever the tensor has them
+	c.dims = dims
+	return nil
+}

@@ -20,7 +20,7 @@ const (
 )
 
 // WriteONNX writes a network for an input size as an ONNX model (opset 13, IR 7) for batches of any size: input "images", of
-// shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax. find returns a parameter's values,
+// shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or a sigmoid. find returns a parameter's values,
 // as nn's Params or a Matched have them; they are asked for one by one. notes, which may be nil, become metadata, and the
 // network is noted beside them, so that Open gives back its names and its dropout, which an ONNX model for inference lacks.
 //
@@ -40,7 +40,7 @@ func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.
 	}
 	last := placed[len(placed)-1]
 	out := "logits"
-	if _, ok := last.Op.(arch.Softmax); ok {
+	if ending, _ := arch.EndingOf(placed); ending != arch.EndsInLogits {
 		out = "probabilities"
 	}
 	if len(w.nodes) == 0 {
@@ -213,6 +213,8 @@ func (w *onnxWriter) layer(layer arch.Placed) error {
 		w.node(layer.Name, "Gemm", params, onnxInt("transB", 1))
 	case arch.Softmax:
 		w.node(layer.Name, "Softmax", nil, onnxInt("axis", 1))
+	case arch.Sigmoid:
+		w.node(layer.Name, "Sigmoid", nil)
 	case arch.Flatten, arch.Dropout:
 	default:
 		return fmt.Errorf("ONNX has no operator for %s", op.Kind())

@@ -140,8 +140,10 @@ func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor
 	if err := plan.Forward(images); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := net.Layers[len(net.Layers)-1].Op.(arch.Softmax); ok {
-		return plan.Softmax()
+	if ending, err := net.Ending(); err != nil {
+		t.Fatal(err)
+	} else if ending != arch.EndsInLogits {
+		return plan.Probabilities()
 	}
 	return plan.Logits()
 }

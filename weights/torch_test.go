@@ -304,8 +304,13 @@ func TestHostileFiles(t *testing.T) {
 
 // FuzzPickle opens damaged pickles and archives.
 func FuzzPickle(f *testing.F) {
-	for _, name := range []string{"zip.pth", "legacy.pth", "checkpoint.pth", "views.pth", "views-legacy.pth", "plain.npz", "compressed.npz", "module.pth"} {
-		data, err := os.ReadFile(filepath.Join("testdata/torch", name))
+	placed, err := placeable(counted)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{"torch/zip.pth", "torch/legacy.pth", "torch/checkpoint.pth", "torch/views.pth", "torch/views-legacy.pth", "torch/plain.npz", "torch/compressed.npz",
+		"torch/module.pth", "checkpoints/average.pth", "checkpoints/legacy.pth", "checkpoints/lists.npy", "checkpoints/indices.npy", "checkpoints/protocol5.pkl", "checkpoints/loss.pth"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -313,20 +318,19 @@ func FuzzPickle(f *testing.F) {
 	}
 	f.Add(append([]byte(npyMagic+"\x01\x00\x76\x00"), []byte("{'descr': '>f4', 'fortran_order': True, 'shape': (1, 2), }"+strings.Repeat(" ", 59)+"\n12345678")...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file := &File{Path: "fuzz"}
-		var err error
-		switch {
-		case isZip(data):
-			err = readZip(file, data)
-		case isPickle(data):
-			err = readPickle(file, data)
-		case isNPY(data):
-			err = readNPY(file, data)
-		default:
+		if !isZip(data) && !isPickle(data) && !isNPY(data) {
 			return
 		}
+		file, err := Read("fuzz", data)
 		if err != nil {
 			return
+		}
+		if m, err := Match(file, placed); err == nil {
+			for _, p := range placed[0].Params {
+				if v, err := m.Param(p); err == nil && len(v) != p.Count() {
+					t.Fatalf("%s has %d values", p.Name, len(v))
+				}
+			}
 		}
 		total := 0
 		for _, name := range file.Names() {

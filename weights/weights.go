@@ -3,7 +3,6 @@
 package weights
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +16,7 @@ import (
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -28,19 +28,30 @@ type Tensor struct {
 	Data  []float32
 }
 
-// File is an open file of weights. Its methods other than Close may be called from several goroutines.
+// File is an open file of weights. Its methods other than Close and Resolve may be called from several goroutines.
 type File struct {
 	Path     string
 	Format   string            // "safetensors"
 	Metadata map[string]string // the file's own notes
+	// Part is the part of a file of several networks' weights that was taken, and Others are those that were not. A file that holds
+	// one network's has neither, and a checkpoint the key to its only one.
+	Part   string
+	Others []Part
 
+	parts     []part  // as the format's reader finds them; nil once one is taken, and for formats that know none
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
-	unknown   string     // why the network that the file describes or belongs to cannot be told; else empty
+	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and once
+	// that is done.
+	leavesOpen func(input arch.Shape) error
+	channels   int              // of the pictures whose size is open; 0 where these are open too
+	unreadable *UnreadableError // the network that the file describes cannot be run
+	unknown    string           // what is known of a file that describes no network; else empty
 	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
 	named  func(placed []arch.Placed) naming
 	mapped []*mapping
+	beside string // the folder that the file lies in, whose files an index may name; empty for bytes
 	closed bool
 }
 
@@ -102,32 +113,41 @@ func (e *FormatError) Error() string {
 
 const maxReason = 300
 
-// formats lists what Open reads; a file belongs to the first format that knows its opening bytes.
-var formats = []struct {
+// format is one that Open reads.
+type format struct {
 	name  string
 	knows func(head []byte) bool
 	read  func(f *File, data []byte) error
-}{
-	{"safetensors", isSafetensors, readSafetensors},
-	{"ONNX", onnx.IsModel, readONNX},
-	{"HDF5", hdf5.Is, readHDF5},
-	{"zip", isZip, readZip}, // which says whose
-	{"PyTorch", isPickle, readPickle},
-	{"NumPy", isNPY, readNPY},
 }
 
-// strangers are files people have that Open does not read, by their opening bytes.
-var strangers = []struct{ magic, name string }{
-	{"<", "a web page, perhaps a failed download"},
-	{"{", "JSON, perhaps the description of a network"},
-	{"version https://git-lfs", "a Git LFS pointer: git lfs pull fetches the weights themselves"},
+// formats lists them; a file belongs to the first that knows its opening bytes.
+func formats() []format {
+	return []format{
+		{"safetensors", isSafetensors, readSafetensors},
+		{"ONNX", onnx.IsModel, readONNX},
+		{"HDF5", hdf5.Is, readHDF5},
+		{"zip", isZip, readZip}, // which says whose
+		{"PyTorch", isPickle, readPickle},
+		{"NumPy", isNPY, readNPY},
+		{"shards", isIndex, readIndex}, // which says of what
+	}
 }
 
 // Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its
 // header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is harmless).
+// A path may also be the index of a file in shards (model.safetensors.index.json), or the folder that it lies in. Of a file with several
+// networks' weights, Part says which is taken: plain ones before averaged ones.
 // Errors are *FormatError or of package os.
-func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+func Open(path string) (*File, error) { return OpenPart(path, "") }
+
+// OpenPart is Open for one part of a file: the key of a checkpoint, "model_ema" for one, keys with dots between them, or the words that
+// tensors' names begin with. The empty part is Open's choice. A part that is not there is a *PartError.
+func OpenPart(path, part string) (*File, error) {
+	path, err := indexIn(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +155,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Path: path, mapped: []*mapping{m}}
+	f := &File{Path: path, Part: part, mapped: []*mapping{m}, beside: filepath.Dir(path)}
 	if err := fault.Catch(func() error { return f.read(m.data) }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -143,44 +163,29 @@ func Open(path string) (*File, error) {
 }
 
 // Read is Open for the bytes of a file, which name stands for in errors. They must not change until Close.
-func Read(name string, data []byte) (*File, error) {
-	f := &File{Path: name}
+func Read(name string, data []byte) (*File, error) { return ReadPart(name, data, "") }
+
+// ReadPart is OpenPart for the bytes of a file.
+func ReadPart(name string, data []byte, part string) (*File, error) {
+	f := &File{Path: name, Part: part}
 	return f, f.read(data)
 }
 
+// read goes by what a file holds, and by its name only where that says nothing.
 func (f *File) read(data []byte) error {
-	if name := notYet(f.Path); name != "" {
-		return &FormatError{f.Path, 0, name + " is not yet read: convert it to safetensors, ONNX or Keras' .h5"}
-	}
 	if len(data) == 0 {
 		return &FormatError{f.Path, 0, "the file is empty"}
 	}
-	for _, format := range formats {
+	for _, format := range formats() {
 		if format.knows(data) {
 			f.Format = format.name
-			return format.read(f, data)
+			if err := format.read(f, data); err != nil {
+				return err
+			}
+			return f.divide()
 		}
 	}
-	for _, s := range strangers {
-		if bytes.HasPrefix(data, []byte(s.magic)) {
-			return &FormatError{f.Path, 0, "no weights but " + s.name}
-		}
-	}
-	return &FormatError{f.Path, 0, fmt.Sprintf("no format that vggo reads: %d bytes, beginning %q", len(data), data[:min(len(data), 16)])}
-}
-
-// notYet names the formats that are known by their files' names alone, and not read.
-func notYet(path string) string {
-	name := filepath.Base(path)
-	switch {
-	case strings.HasSuffix(name, ".caffemodel"):
-		return "a model of Caffe's"
-	case name == "checkpoint", strings.HasSuffix(name, ".index"), strings.Contains(name, ".data-0"), strings.HasSuffix(name, ".ckpt"):
-		return "a TensorFlow checkpoint"
-	case strings.HasSuffix(name, ".pb"):
-		return "a TensorFlow graph"
-	}
-	return ""
+	return f.stranger(data)
 }
 
 // Names lists the tensors in the order of their data in the file.

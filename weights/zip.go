@@ -40,7 +40,7 @@ func readZip(f *File, data []byte) error {
 	}
 	if prefix, pickled := strings.CutSuffix(object, "data.pkl"); pickled {
 		if has(prefix+"constants.pkl") || has(prefix+"code/__torch__.py") {
-			return &FormatError{f.Path, 0, "a TorchScript program, not weights: in Python, torch.save(model.state_dict(), path)"}
+			return &FormatError{f.Path, 0, "a TorchScript program, not weights: in Python, torch.save(torch.jit.load(path).state_dict(), new)"}
 		}
 		f.Format = "PyTorch"
 		return readTorchZip(f, members, prefix)

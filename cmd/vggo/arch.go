@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -166,12 +167,26 @@ func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
 	return n, input, nil
 }
 
-// weightEndings are the files that arch looks for a network in; descriptions end in .yaml, .yml and .json.
-var weightEndings = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz"}
+// weightEndings are those of files of weights, and descriptions' are others.
+var (
+	weightEndings      = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".ckpt", ".tar", ".pkl"}
+	descriptionEndings = []string{".yaml", ".yml", ".json"}
+)
+
+// isWeights reports whether arch looks for a network in a file of weights: what is called so, and any other that is there and no
+// description. A built-in's name has neither dot nor slash.
+func isWeights(spec string) bool {
+	ending := strings.ToLower(filepath.Ext(spec))
+	if slices.Contains(weightEndings, ending) || strings.HasSuffix(spec, ".index.json") {
+		return true
+	}
+	_, err := os.Stat(spec)
+	return err == nil && strings.ContainsAny(spec, `/\.`) && !slices.Contains(descriptionEndings, ending)
+}
 
 // find opens a network, or the one that a file of weights tells.
 func (o *archOptions) find(spec string) (net *arch.Network, err error) {
-	if !slices.Contains(weightEndings, strings.ToLower(filepath.Ext(spec))) {
+	if !isWeights(spec) {
 		return openNetwork(spec)
 	}
 	file, err := weights.Open(spec)
@@ -180,6 +195,12 @@ func (o *archOptions) find(spec string) (net *arch.Network, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	net, err = file.Network()
+	if errors.As(err, new(*weights.OpenSizeError)) {
+		var input arch.Shape
+		if input, err = parseInput(o.input); err == nil {
+			net, err = file.Resolve(weights.Asked{Input: input})
+		}
+	}
 	return net, hintModel(err)
 }
 

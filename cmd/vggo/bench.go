@@ -360,7 +360,7 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		t := newTable(4, 5, 6, 7)
 		t.AppendHeader(table.Row{"layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth"})
 		for _, l := range r.Layers {
-			row := table.Row{l.Layer, l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
+			row := table.Row{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
 			if l.GFLOPs > 0 {
 				row[4], row[5] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
 )
@@ -36,10 +37,13 @@ read is reported, and the others are classified all the same.
 
 The weights are a file of safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5,
 .keras) or NumPy (.npz, .npy). Where it tells its network, as ONNX does or torchvision's
-names do, --model need not. Pictures are scaled, cropped and normalised as the weights'
-training was, if that can be told: the recipe imagenet is torchvision's for its VGG and
-AlexNet, caffe that of the paper's own weights, unit scales samples to 0..1 and nothing
-else.`,
+names do, --model need not.
+
+Pictures are scaled, cropped and normalised as the weights' training did it, if that can
+be told; what was decided, and why, is printed. --preprocess says it instead, by name or
+by a file, and the flags beside it say it part by part:
+
+` + preprocessTable(),
 		Example: `  vggo classify photo.jpg
   vggo classify photo.jpg --weights vgg16-397923af.pth
   vggo classify holiday/ --weights vgg16.safetensors --json
@@ -64,14 +68,19 @@ else.`,
 
 // classification is what `vggo classify --json` prints.
 type classification struct {
-	Model    string              `json:"model"`
-	Input    string              `json:"input"`
-	Weights  string              `json:"weights"` // a path, "embedded", or "random weights, seed 1"
-	Recipe   string              `json:"recipe"`
-	Kernel   string              `json:"kernel"`
-	Threads  int                 `json:"threads"`
-	Batch    int                 `json:"batch"`
+	Model   string `json:"model"`
+	Input   string `json:"input"`
+	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
+	told
+	Preprocess root.PreparationTold `json:"preprocess"`
+	Kernel     string               `json:"kernel"`
+	Threads    int                  `json:"threads"`
+	Batch      int                  `json:"batch"`
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	Ending   arch.Ending         `json:"ending"`
 	Pictures []classifiedPicture `json:"pictures"`
+
+	LabelsGuess string `json:"labels_guess,omitempty"` // why the labels are a guess
 }
 
 type classifiedPicture struct {
@@ -91,28 +100,35 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	if o.top < 1 {
 		return usageError{fmt.Errorf("--top must be at least 1, not %d", o.top)}
 	}
-	files, err := listPictures(args)
+	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
-	m, err := o.open(len(files))
+	files := list.files
+	m, err := o.openAnswering(len(files))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }() // nil stays nil
+	tellModel(faults, m, o.part)
 	set, err := kernel.Active()
 	if err != nil {
 		return err
 	}
-	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, Recipe: m.Preprocess.Name,
-		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(),
+	ending, err := m.Ending()
+	if err != nil {
+		return err
 	}
+	result := classification{
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
+		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
+	}
+	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
 	failed, done := 0, 0
-	for group := range loadPictures(ctx, m, files, in) {
+	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted before %s", files[done])
@@ -134,7 +150,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
 			default:
 				if done-failed == 1 {
-					err = result.writeHead(out, m.Classes)
+					err = result.writeHead(out, m)
 				}
 				err = errors.Join(err, p.write(out))
 			}
@@ -151,7 +167,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			return err
 		}
 	}
-	return errSomeFailed(failed, len(files))
+	return list.end(failed)
 }
 
 // classify answers for a group of pictures, in one pass.
@@ -184,10 +200,20 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 }
 
 // writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
-func (c *classification) writeHead(out io.Writer, classes []string) error {
-	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s, kernels: %s, threads: %d\n", c.Model, c.Weights, c.Recipe, c.Kernel, c.Threads)
+func (c *classification) writeHead(out io.Writer, m *root.Model) error {
+	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
 	if err == nil && c.Weights == embedded.Name {
-		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(classes, ", "))
+		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
+	}
+	if err == nil && c.Ending == arch.EndsInSigmoid {
+		how := "Each class has a probability by itself, by a sigmoid: they do not add up to 1."
+		if m.Binary() {
+			how = "One output, a sigmoid: the probability of class 1; that of class 0 is the rest."
+		}
+		_, err = fmt.Fprintln(out, how)
+	}
+	if err == nil && c.LabelsGuess != "" {
+		_, err = fmt.Fprintf(out, "labels: %s\n", c.LabelsGuess)
 	}
 	return err
 }

@@ -85,7 +85,7 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Recipe != "unit" || got.Kernel == "" || len(got.Pictures) != len(files) {
+	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Preprocess.Name != "unit" || got.Kernel == "" || len(got.Pictures) != len(files) {
 		t.Fatalf("%+v", got)
 	}
 	for i, p := range got.Pictures {
@@ -119,7 +119,8 @@ func TestClassifyPrints(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	for _, want := range []string{
-		"tinyvgg, weights: " + tinyWeights + ", recipe: unit, kernels: ", ", threads: 1\n",
+		"tinyvgg, weights: " + tinyWeights + ", kernels: ", ", threads: 1\n",
+		"preprocess: unit (a guess: ",
 		files[0] + ": 28x28 pixels, prepared in ", files[1] + ": 28x28 pixels",
 		"rank  probability  class\n", "\n   1 ", "\n   2 ",
 	} {
@@ -209,10 +210,10 @@ func TestClassifyRefuses(t *testing.T) {
 		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1", ""},
 		{"many threads", []string{good, "--random-weights", "--threads", "20000"}, 2, "not 20000", ""},
 		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`, "vggo classify --help"},
-		{"unknown recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "cafe"}, 1, `unknown recipe "cafe": want one of imagenet, caffe, cifar10, fashion-mnist, unit`, ""},
-		{"colour recipe", []string{good, "-m", "tinyvgg", "--random-weights", "--recipe", "imagenet"}, 1, "recipe imagenet is for colour, not for grey pictures: take unit", ""},
+		{"unknown preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "cafe"}, 1, `unknown preprocess "cafe": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`, ""},
+		{"colour preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "imagenet"}, 1, "preprocess imagenet is for colour, not for grey pictures: take unit", ""},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},
-		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "a picture has 1 channel or 3, not 2", ""},
+		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "8x8x2:4/3 takes 2 channels: a picture has 1 or 3", ""},
 		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1, "forward of one image needs about", ""},
 		{"missing picture", []string{good + "x", "-m", "tinyvgg", "--random-weights"}, 1, good + "x", ""},
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
@@ -220,9 +221,9 @@ func TestClassifyRefuses(t *testing.T) {
 		{"missing weights", []string{good, "-m", "tinyvgg", "-w", tinyWeights + "x"}, 1, tinyWeights + "x", ""},
 		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "no format that vggo reads", "vggo reads safetensors"},
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
-		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "--model must name"},
+		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1, "another network's weights: it has encoder.weight", "--model must name"},
-		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", ""},
+		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", "one name for each class"},
 		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "answers NaN", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -266,7 +267,7 @@ func TestClassifyPhoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	classes := got.Pictures[0].Classes
-	if got.Input != "224x224x3" || got.Recipe != "imagenet" || len(classes) != 5 || classes[0].Label == "" {
+	if got.Input != "224x224x3" || got.Preprocess.Name != "imagenet" || len(classes) != 5 || classes[0].Label == "" {
 		t.Errorf("%+v", got)
 	}
 	if p := classes[0].Probability; !(p > 0.001 && p < 1) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -19,8 +20,12 @@ import (
 // convertOptions are the flags of `vggo convert`.
 type convertOptions struct {
 	model  string
-	recipe string
 	labels string
+	part   string
+	readFlags
+	preprocessFlags
+
+	relabel bool
 }
 
 func newConvertCommand() *cobra.Command {
@@ -31,8 +36,8 @@ func newConvertCommand() *cobra.Command {
 		Long: `Read weights in any format that vggo knows and write them in the one that OUT's
 ending names: .safetensors, .npz or .onnx. Parameters come out under vggo's names
 (conv1_1/w) in PyTorch's order of axes, F32; an ONNX file holds the network as well.
-safetensors and npz carry the network, the recipe of its pictures and its classes as
-notes, so that vggo needs no --model for them.`,
+They carry the network, how pictures become its input and its classes as notes, so that
+vggo needs no --model for them. The first layer keeps the order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
@@ -42,22 +47,28 @@ notes, so that vggo needs no --model for them.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args[0], args[1], cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVar(&o.recipe, "recipe", "", "note how pictures are prepared, one `of` "+preprocessNames()+" (default: what the weights tell)")
-	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`")
+	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form that vggo classify takes")
+	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
+	o.readFlags.add(f)
+	o.preprocessFlags.add(f)
+	addAlias(cmd)
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
-func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
+func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
 	}
-	file, err := weights.Open(in)
+	file, err := weights.OpenPart(in, o.part)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -74,55 +85,89 @@ func (o *convertOptions) run(in, out string, stdout io.Writer) (err error) {
 	if err != nil {
 		return hintModel(err)
 	}
-	notes, err := o.notes(file, matched, net, placed[len(placed)-1].Out.C)
+	tellWeights(notices, in, file.Part, file.Others, matched.Guess, o.part)
+	asked, err := o.parts()
+	if err != nil {
+		return err
+	}
+	var prepared root.Preparation
+	if pictures := net.Input.C == 1 || net.Input.C == 3; pictures || o.given() {
+		if prepared, err = root.Prepare(asked, net, file, matched); err != nil {
+			return err
+		}
+	}
+	notes, err := o.notes(file, prepared, net, placed[len(placed)-1].Out.C)
 	if err != nil {
 		return err
 	}
 	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s, under %s's names, to %s\n", net.Name, matched.Family, out)
+	names := "under " + matched.Family + "'s names"
+	if matched.Guess {
+		names = "by order and shapes"
+	}
+	_, err = fmt.Fprintf(stdout, "%s, %s, to %s\n", net.Name, names, out)
+	if err == nil && prepared.Reason != "" {
+		_, err = fmt.Fprintln(stdout, preparedLine(prepared))
+	}
 	return err
 }
 
 func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
-	if o.model != "" {
-		return openNetwork(o.model)
+	asked, err := o.asked()
+	if err != nil {
+		return nil, err
 	}
-	net, err := file.Network()
+	if o.model != "" {
+		if asked.Network, err = openNetwork(o.model); err != nil {
+			return nil, err
+		}
+	}
+	net, err := file.Resolve(asked)
 	return net, hintModel(err)
 }
 
 // notes are what the new file of a network of so many classes says beside its tensors.
-func (o *convertOptions) notes(file *weights.File, matched *weights.Matched, net *arch.Network, classes int) (map[string]string, error) {
+func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, net *arch.Network, classes int) (map[string]string, error) {
 	var description bytes.Buffer
 	if err := net.EncodeJSON(&description); err != nil {
 		return nil, err
 	}
 	notes := map[string]string{weights.NetworkNote: description.String()}
-	if o.recipe != "" {
-		if _, err := vision.PreprocessByName(o.recipe, net.Input.W, net.Input.H, net.Input.C); err != nil {
-			return nil, usageError{err}
+	if prepared.Reason != "" && !prepared.Blind { // what a reader would guess likewise is no note
+		told, err := json.Marshal(prepared.Told())
+		if err != nil {
+			return nil, err
 		}
-		notes[weights.PreprocessNote] = o.recipe
-	} else if matched.Preprocess != "" {
-		notes[weights.PreprocessNote] = matched.Preprocess
+		notes[weights.PreprocessNote] = string(told)
 	}
+	own, err := root.NotedLabels(file)
+	if err != nil {
+		return nil, err
+	}
+	var given vision.Labels
 	if o.labels != "" {
-		labels, err := vision.ReadLabelsFile(o.labels)
+		if given, err = vision.ReadLabelsFile(o.labels); err != nil {
+			return nil, err
+		}
+	}
+	labels, err := root.ChooseLabels(own, given, o.relabel, net.Name, classes)
+	if other, ok := err.(*root.LabelsError); ok {
+		other.File = file.Path
+	}
+	if err != nil {
+		return nil, hintLabels(err, o.labels)
+	}
+	for note, list := range map[string][]string{weights.ClassesNote: labels.Names, weights.SynsetsNote: labels.Synsets} {
+		if list == nil {
+			continue
+		}
+		text, err := json.Marshal(list)
 		if err != nil {
 			return nil, err
 		}
-		if len(labels) != classes {
-			return nil, fmt.Errorf("%s: %d names for the %d classes of %s", o.labels, len(labels), classes, net.Name)
-		}
-		text, err := json.Marshal(labels)
-		if err != nil {
-			return nil, err
-		}
-		notes[weights.ClassesNote] = string(text)
-	} else if classes := file.Metadata[weights.ClassesNote]; classes != "" {
-		notes[weights.ClassesNote] = classes
+		notes[note] = string(text)
 	}
 	return notes, nil
 }

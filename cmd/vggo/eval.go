@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,10 +25,13 @@ import (
 type evalOptions struct {
 	modelFlags
 	train  bool
+	match  string
 	dense  bool
 	scales []int
 	noFlip bool
 	json   bool
+
+	noParts bool
 }
 
 func newEvalCommand() *cobra.Command {
@@ -36,13 +40,17 @@ func newEvalCommand() *cobra.Command {
 		Use:   "eval DATA",
 		Short: "Count how often a network is right on pictures whose classes are known",
 		Long: `Classify every picture of a data set and count: top-1 and top-5, each class, the
-confusion matrix, pictures a second. DATA is a folder (or .tar, .tar.gz) with a folder
+confusion matrix, pictures a second. DATA is a folder (or .tar, .tar.gz, .zip) with a folder
 of pictures for each class, perhaps in test/ and train/; a file or folder of CIFAR's
 binary or Python version; or a folder of IDX files as MNIST's, or its images alone, the
 labels being beside them.
 
-Classes are matched with the network's by name where its names are known and hold all
-of the data's, else by number.
+The parts of a data set are known by their usual names (train, Training, valid, Test,
+seg_test …); the one to test on is taken, or the one to validate on where there is none.
+
+Classes are matched with the network's by name, and refused where one of the data's is
+none of the network's. By number or order they are matched only where one side has no
+names, which is said; --match overrules.
 
 --dense is the VGG paper's evaluation: each picture goes whole through the network as a
 fully convolutional one, at several scales of its shorter side and mirrored, and the
@@ -63,8 +71,10 @@ probabilities are averaged.`,
 	o.add(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.train, "train", false, "the part to learn from, of data that holds both")
+	f.BoolVar(&o.noParts, "no-parts", false, "take each folder for a class, whatever it is called")
+	f.StringVar(&o.match, "match", matchAuto, "`how` the data's classes are matched with the network's: auto, number (the data's own) or order")
 	f.BoolVar(&o.dense, "dense", false, "evaluate fully convolutionally, as the paper does")
-	f.IntSliceVar(&o.scales, "scales", []int{256, 384, 512}, "shorter sides for --dense, in `pixels`")
+	f.IntSliceVar(&o.scales, "scales", nil, "shorter sides for --dense, in `pixels` (default: 8/7, 12/7 and 16/7 of the network's input, the paper's 256, 384 and 512 for 224)")
 	f.BoolVar(&o.noFlip, "no-flip", false, "leave the mirrored pictures out of --dense")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
@@ -72,18 +82,24 @@ probabilities are averaged.`,
 
 // evaluation is what `vggo eval --json` prints.
 type evaluation struct {
-	Model     string       `json:"model"`
-	Weights   string       `json:"weights"`
-	Recipe    string       `json:"recipe"`
-	Data      string       `json:"data"`
-	Pictures  int          `json:"pictures"`
-	Failed    int          `json:"failed,omitempty"`
-	Top1      float64      `json:"top1"`
-	Top5      float64      `json:"top5"`
-	Seconds   float64      `json:"seconds"`
-	PerSecond float64      `json:"pictures_per_second"`
-	Dense     []int        `json:"dense_scales,omitempty"`
-	Classes   []classScore `json:"classes"`
+	Model   string `json:"model"`
+	Weights string `json:"weights"`
+	told
+	Preprocess root.PreparationTold `json:"preprocess"`
+	Data       string               `json:"data"`
+	Pictures   int                  `json:"pictures"`
+	Failed     int                  `json:"failed,omitempty"`
+	Top1       float64              `json:"top1"`
+	Top5       float64              `json:"top5"`
+	Seconds    float64              `json:"seconds"`
+	PerSecond  float64              `json:"pictures_per_second"`
+	Dense      []int                `json:"dense_scales,omitempty"`
+	dataTold
+	Match       matchTold `json:"match"` // of the data's classes with the network's
+	LabelsGuess string    `json:"labels_guess,omitempty"`
+	// Enlarged counts the pictures whose shorter side is less than one of the scales.
+	Enlarged int          `json:"enlarged,omitempty"`
+	Classes  []classScore `json:"classes"`
 	// Confusion[i][j] counts the pictures of class i that were taken for class j, both by the network's numbers.
 	Confusion [][]int `json:"confusion"`
 }
@@ -101,33 +117,46 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if o.train && o.noParts {
+		return usageError{errors.New("--train and --no-parts exclude each other")}
+	}
 	if !o.dense && (cmd.Flags().Changed("scales") || o.noFlip) {
 		return usageError{errors.New("--scales and --no-flip are for --dense")}
 	}
-	split := vision.Test
-	if o.train {
-		split = vision.Train
+	if !slices.Contains([]string{matchAuto, matchNumber, matchOrder}, o.match) {
+		return usageError{fmt.Errorf("--match must be %s, %s or %s, not %q", matchAuto, matchNumber, matchOrder, o.match)}
 	}
-	data, err := vision.OpenDataset(path, split)
-	if err != nil {
+	data, err := o.data(path, nil, faults)
+	var parts *vision.PartsError
+	if err != nil && !errors.As(err, &parts) { // before the weights are read
 		return err
 	}
-	m, err := o.open(usualBatch)
+	m, err := o.openAnswering(usualBatch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if o.dense { // once, not for each picture
-		shortest := min(m.Input.H, m.Input.W)
-		if len(o.scales) == 0 || slices.Min(o.scales) < shortest {
-			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %v", shortest, m.Network.Name, o.scales)}
+	tellModel(faults, m, o.part)
+	if parts != nil {
+		if data, err = o.data(path, m, faults); err != nil {
+			return err
 		}
 	}
-	of, classes, err := matchClasses(data.Classes, m)
+	if o.dense { // once, not for each picture
+		shortest := min(m.Input.H, m.Input.W)
+		if !cmd.Flags().Changed("scales") {
+			o.scales = usualScales(shortest)
+		}
+		if len(o.scales) == 0 || slices.Min(o.scales) < shortest {
+			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %s", shortest, m.Network.Name, scalesText(o.scales))}
+		}
+	}
+	of, classes, match, err := matchClasses(data, path, m, o.match)
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, Recipe: m.Preprocess.Name, Data: path, Confusion: make([][]int, classes)}
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
+	e.dataTold, e.Match, e.LabelsGuess = tellData(data), match, m.ClassesGuess
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}
@@ -141,14 +170,15 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		for i := range part {
 			part[i] = from + i
 		}
-		answers, errs := o.answer(ctx, m, data, part)
+		answers, errs, enlarged := o.answer(ctx, m, data, part)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
+		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {
 				e.Failed++
-				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), errs[i])
+				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), nameFlag(errs[i]))
 				continue
 			}
 			truth := of[data.Label(part[i])]
@@ -167,10 +197,14 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		}
 	}
 	e.count(top5, of, labels)
+	if e.Enlarged > 0 {
+		fmt.Fprintf(faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d pixels: --scales %d does not\n",
+			e.Enlarged, data.Len(), slices.Max(o.scales), min(m.Input.H, m.Input.W))
+	}
 	if o.json {
 		err = writeJSON(out, e)
 	} else {
-		err = e.write(out)
+		err = e.write(out, m.Preprocess)
 	}
 	if err != nil {
 		return err
@@ -178,33 +212,48 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	return errSomeFailed(e.Failed, data.Len())
 }
 
-// matchClasses gives the data's classes the network's numbers.
-func matchClasses(names []string, m *root.Model) (of []int, classes int, err error) {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil {
-		return nil, 0, err
+// usualScales are the paper's Q of 256, 384 and 512 (section 4.2), which trained networks of 224, for a network of another input.
+func usualScales(input int) []int {
+	scales := []int{256, 384, 512}
+	for i, q := range scales {
+		scales[i] = (q*input + 112) / 224
 	}
-	classes = placed[len(placed)-1].Out.C
-	of = make([]int, len(names))
-	for i, name := range names {
-		of[i] = slices.Index(m.Classes, name)
-	}
-	if !slices.Contains(of, -1) {
-		return of, classes, nil
-	}
-	if len(names) != classes {
-		return nil, 0, hint(fmt.Errorf("%s has %d classes, the data %d: which is which?", m.Network.Name, classes, len(names)),
-			"--labels names the network's classes; the data's must be among them")
-	}
-	for i := range of {
-		of[i] = i
-	}
-	return of, classes, nil
+	return scales
 }
 
-// answer classifies some pictures. One that fails has an error in its place.
-func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset, part []int) ([][]root.Class, []error) {
-	pictures, errs := make([]*vision.Picture, len(part)), make([]error, len(part))
+func scalesText(scales []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(scales), " ", ", "), "[]")
+}
+
+// data opens the data set. Where its folders may be parts or classes, the network's names tell, if they are among the folders'.
+func (o *evalOptions) data(path string, m *root.Model, faults io.Writer) (*vision.Dataset, error) {
+	split := vision.Test
+	switch {
+	case o.noParts:
+		split = vision.Whole
+	case o.train:
+		split = vision.Train
+	}
+	data, err := openPictures(path, split, o.limits(), faults)
+	var parts *vision.PartsError
+	if errors.As(err, &parts) && m != nil {
+		named := m.Labels().Finder()
+		for _, folder := range parts.Folders {
+			if found, _ := named(folder); len(found) > 0 {
+				if _, err := os.Stat(parts.Path); err == nil {
+					path = parts.Path
+				}
+				return openPictures(path, vision.Whole, o.limits(), faults)
+			}
+		}
+	}
+	return data, hintData(err, "eval")
+}
+
+// answer classifies some pictures. One that fails has an error in its place. enlarged counts those that --dense scales up.
+func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset, part []int) (answers [][]root.Class, errs []error, enlarged int) {
+	pictures := make([]*vision.Picture, len(part))
+	answers, errs = make([][]root.Class, len(part)), make([]error, len(part))
 	inputs := make([]*tensor.Tensor, len(part))
 	var workers sync.WaitGroup
 	turn := make(chan int, len(part))
@@ -222,14 +271,16 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 		})
 	}
 	workers.Wait()
-	answers := make([][]root.Class, len(part))
 	if o.dense {
 		for i, p := range pictures {
 			if errs[i] == nil {
+				if min(p.W, p.H) < slices.Max(o.scales) {
+					enlarged++
+				}
 				answers[i], errs[i] = m.ClassifyDense(ctx, p, o.scales, !o.noFlip)
 			}
 		}
-		return answers, errs
+		return answers, errs, enlarged
 	}
 	group := make([]loadedPicture, len(part))
 	for i := range group {
@@ -237,7 +288,7 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 	}
 	batch, at := batchOf(group)
 	if batch == nil {
-		return answers, errs
+		return answers, errs, enlarged
 	}
 	logits, err := m.Forward(ctx, batch)
 	for n, i := range at {
@@ -245,7 +296,7 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 			answers[i], errs[i] = m.Rank(logits.Images(n, n+1))
 		}
 	}
-	return answers, errs
+	return answers, errs, enlarged
 }
 
 // count adds up.
@@ -274,13 +325,20 @@ func (e *evaluation) count(top5, of []int, names []string) {
 // maxMatrix is the largest confusion matrix that is printed as a table.
 const maxMatrix = 20
 
-func (e *evaluation) write(out io.Writer) error {
+func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	how := ""
 	if len(e.Dense) > 0 {
-		how = fmt.Sprintf(", dense at %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Dense), " ", ", "), "[]"))
+		how = ", dense at " + scalesText(e.Dense)
 	}
-	_, err := fmt.Fprintf(out, "%s, weights: %s, recipe: %s%s\n%s: %d pictures in %.1f s, %.1f a second\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
-		e.Model, e.Weights, e.Recipe, how, e.Data, e.Pictures, e.Seconds, e.PerSecond, 100*e.Top1, 100*e.Top5)
+	decided := e.Match.words()
+	if e.LabelsGuess != "" {
+		decided += "\nlabels: " + e.LabelsGuess
+	}
+	if part := e.dataTold.words(); part != "" {
+		decided = part + "\n" + decided
+	}
+	_, err := fmt.Fprintf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, decided, 100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,7 +69,7 @@ func newExplainCommand() *cobra.Command {
 		Long: `Draw what a network saw, to a PNG file. Methods:
 ` + methods.String() + `
 
-Heat is drawn over what the network sees of the picture, cut out by its recipe, in
+Heat is drawn over what the network sees of the picture, cut out as its input is, in
 colours from dark blue (nothing) by green to yellow (the most). Layers have the names
 of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
 
@@ -90,7 +89,7 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	f := cmd.Flags()
 	f.StringVar(&o.method, "method", names[0], "what to draw, one `of` "+strings.Join(names, ", "))
 	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, the first)")
-	f.StringVar(&o.class, "class", "", "`class` to explain, by number or label (default: the most probable one)")
+	f.StringVar(&o.class, "class", "", "`class` to explain, by label or number; a label comes first (default: the most probable one)")
 	f.Float64Var(&o.opacity, "opacity", 0.6, "of the heat over the picture, 0 to 1")
 	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input (default: a seventh of it)")
 	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
@@ -108,7 +107,7 @@ type explanatory struct {
 	ctx         context.Context
 	in          io.Reader
 	out, faults io.Writer
-	files       []string
+	list        *pictureList
 	model       *root.Model
 	changed     func(flag string) bool
 
@@ -160,28 +159,42 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 		pictures = usualBatch
 	}
 	if o.method != "filters" {
-		if e.files, err = listPictures(args); err != nil {
+		if e.list, err = listPictures(args, e.faults); err != nil {
 			return err
 		}
-		if o.method != "patches" && len(e.files) > 1 {
-			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.files), o.method), "--method patches searches many")}
+		if o.method != "patches" && len(e.list.files) > 1 {
+			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.list.files), o.method), "--method patches searches many")}
 		}
 	}
-	if e.model, err = o.open(pictures); err != nil {
+	if slices.Contains(headless, o.method) {
+		o.until = o.layer
+	}
+	open := o.open
+	if o.method == "gradcam" || o.method == "occlusion" { // which explain a class
+		open = o.openAnswering
+	}
+	if e.model, err = open(pictures); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.model.Close()) }()
+	tellModel(e.faults, e.model, o.part)
 	if o.method != "filters" && o.method != "patches" {
 		err = e.load()
 	}
 	if err == nil {
 		err = method.run(e)
 	}
+	if err == nil && o.method != "filters" {
+		_, err = fmt.Fprintln(e.out, preparedLine(e.model.Preprocess))
+	}
 	if err != nil && e.ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
 	return err
 }
+
+// headless are the methods that ask for a layer and nothing behind it.
+var headless = []string{"maps", "filters", "field", "patches"}
 
 // stem is the picture's name without folders and ending.
 func (e *explanatory) stem() string {
@@ -191,12 +204,12 @@ func (e *explanatory) stem() string {
 
 // load decodes and prepares the one picture.
 func (e *explanatory) load() error {
-	picture, name, err := decodePicture(e.files[0], e.in)
+	picture, name, err := decodePicture(e.list.files[0], e.in, e.limits())
 	if err != nil {
 		return err
 	}
 	e.name = name
-	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess, picture, drawnSide); err != nil {
+	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess.Preprocess, picture, drawnSide); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	e.input, err = e.model.Prepare(e.ctx, []*vision.Picture{picture})
@@ -223,44 +236,12 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 	return layer, placed[len(placed)-1].Out, nil
 }
 
-// chooseClass is --class as a number, -1 for the most probable one. A label may be cut short as long as one alone holds it.
+// chooseClass is --class as a number, -1 for the most probable one.
 func (e *explanatory) chooseClass() (int, error) {
 	if e.class == "" {
 		return -1, nil
 	}
-	if n, err := strconv.Atoi(e.class); err == nil {
-		if n < 0 {
-			return 0, usageError{fmt.Errorf("--class must be at least 0, not %d", n)}
-		}
-		return n, nil
-	}
-	if e.model.Classes == nil {
-		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", e.class, e.model.Network.Name), "--labels FILE, or the class's number")
-	}
-	var near []int
-	for i, label := range e.model.Classes {
-		if strings.EqualFold(label, e.class) {
-			return i, nil
-		}
-		if strings.Contains(strings.ToLower(label), strings.ToLower(e.class)) {
-			near = append(near, i)
-		}
-	}
-	switch len(near) {
-	case 0:
-		return 0, hint(fmt.Errorf("%s has no class %q", e.model.Network.Name, e.class), "a number counts too; vggo classify --top lists classes")
-	case 1:
-		return near[0], nil
-	}
-	const named = 5
-	var which []string
-	for _, i := range near[:min(len(near), named)] {
-		which = append(which, fmt.Sprintf("%d %s", i, e.model.Classes[i]))
-	}
-	if len(near) > named {
-		which = append(which, "…")
-	}
-	return 0, hint(fmt.Errorf("%d classes of %s have %q in their names", len(near), e.model.Network.Name, e.class), "one of "+strings.Join(which, ", "))
+	return chooseClass(e.model, e.class, e.faults)
 }
 
 func classWords(c root.Class) string {
@@ -318,6 +299,9 @@ func (e *explanatory) occlusion() error {
 }
 
 func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
+	if e.model.ClassesGuess != "" {
+		fmt.Fprintf(e.faults, "vggo: labels: %s\n", e.model.ClassesGuess)
+	}
 	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
 }
 
@@ -410,7 +394,7 @@ func (e *explanatory) patches() error {
 		return err
 	}
 	if len(patches) == 0 {
-		return errSomeFailed(failed, len(e.files))
+		return e.list.end(failed)
 	}
 	var parts []*vision.Picture
 	for _, p := range patches {
@@ -422,15 +406,15 @@ func (e *explanatory) patches() error {
 	}
 	first, last := patches[0], patches[len(patches)-1]
 	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
-		e.channel, layer, len(patches), len(e.files)-failed, first.Value, first.Name, last.Value, last.Name))
-	return errors.Join(err, errSomeFailed(failed, len(e.files)))
+		e.channel, layer, len(patches), len(e.list.files)-failed, first.Value, first.Name, last.Value, last.Name))
+	return errors.Join(err, e.list.end(failed))
 }
 
 // pictures decodes one after the other. One that cannot be read is reported and counted.
 func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
-		for _, file := range e.files {
-			picture, name, err := decodePicture(file, e.in)
+		for _, file := range e.list.files {
+			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++
 				fmt.Fprintf(e.faults, "vggo: %v\n", err)

@@ -17,6 +17,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -77,15 +78,18 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
 		return usageError{hint(fmt.Errorf("%q is no NumPy file", o.output), "-o out.npy")}
 	}
-	files, err := listPictures(args)
+	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
+	files := list.files
+	o.until = o.layer
 	m, err := o.open(usualBatch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	tellModel(faults, m, o.part)
 	until, err := m.Network.Until(o.layer)
 	if err != nil {
 		return hint(err, "vggo arch lists a network's layers")
@@ -99,7 +103,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if shape.H == 1 && shape.W == 1 {
 		rows.shape = rows.shape[:1]
 	}
-	run := featureRun{m.Network.Name, m.Origin, m.Preprocess.Name, o.layer, o.l2, m.Batch(), rows.shape}
+	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
 	if err := rows.open(run, o.restart); err != nil {
 		return err
 	}
@@ -114,7 +118,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		}
 	}
 	failed := 0
-	for group := range loadPictures(ctx, m, todo, nil) {
+	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
 				failed++
@@ -132,14 +136,15 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")
 	}
 	if len(rows.has) == 0 {
-		return errSomeFailed(failed, len(files))
+		return list.end(failed)
 	}
 	names, err := rows.finish()
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
-	return errSomeFailed(failed, len(files))
+	fmt.Fprintln(out, preparedLine(m.Preprocess))
+	return list.end(failed)
 }
 
 // extract appends the features of a group of pictures.
@@ -178,13 +183,14 @@ func normalise(t *tensor.Tensor) {
 
 // featureRun is what must be equal for a run to go on with another's rows.
 type featureRun struct {
-	Model   string `json:"model"`
-	Weights string `json:"weights"`
-	Recipe  string `json:"recipe"`
-	Layer   string `json:"layer"`
-	L2      bool   `json:"l2"`
-	Batch   int    `json:"batch"` // a plan of another capacity may round differently
-	Shape   []int  `json:"shape"`
+	Model      string                 `json:"model"`
+	Weights    string                 `json:"weights"`
+	Part       string                 `json:"weights_part,omitempty"`
+	Preprocess vision.PreprocessParts `json:"preprocess"`
+	Layer      string                 `json:"layer"`
+	L2         bool                   `json:"l2"`
+	Batch      int                    `json:"batch"` // a plan of another capacity may round differently
+	Shape      []int                  `json:"shape"`
 }
 
 // rowFile is a NumPy array that grows by rows. Until it is finished it is called path.partial, beside a journal

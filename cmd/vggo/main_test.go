@@ -62,7 +62,7 @@ func TestArchErrors(t *testing.T) {
 		{"arch --list vgg16", 2, "--list takes no network", ""},
 		{"arch --list --format svg", 2, "svg draws one network", ""},
 		{"arch --compare vgg16,vgg19 --format svg", 2, "svg draws one network", ""},
-		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg13, vgg16c, vgg16? vggo arch --list lists all"},
+		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg16, vgg13, vgg16c? vggo arch --list lists all"},
 		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; a description ends in"},
 		{"arch none.yaml", 1, "open none.yaml: ", "vggo arch vgg16 --describe -o none.yaml makes one"},
 		{"arch bad.yaml", 1, `bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`, ""},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,40 +19,44 @@ import (
 type modelFlags struct {
 	model   string
 	weights string
+	part    string
+	until   string // the last layer that is asked for; empty: the network is needed whole
 	random  bool
 	seed    uint64
-	recipe  string
 	labels  string
+	relabel bool
 	threads int
 	batch   int
 	low     bool
+	readFlags
 	planFlags
+	pictureFlags
+	preprocessFlags
 }
 
 func (o *modelFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
 	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
-	f.StringVarP(&o.labels, "labels", "l", "", "`file` of class names: one on each line, or a JSON array")
-	f.StringVar(&o.recipe, "recipe", "", "how pictures are prepared, one `of` "+preprocessNames()+" (default: as the weights' training did)")
+	f.StringVarP(&o.labels, "labels", "l", "", labelsHelp)
+	f.BoolVar(&o.relabel, "relabel", false, "take the names of --labels although the weights have others")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.batch, "batch", 0, "most pictures at once (default: as many as there are, up to 16)")
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
+	o.readFlags.add(f)
 	o.planFlags.add(f)
+	o.pictureFlags.add(f)
+	o.preprocessFlags.add(f)
+	addAlias(cmd)
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 }
 
-// recipeNames lists the recipes for help texts.
-func preprocessNames() string {
-	var names []string
-	for name := range vision.Preprocesses() {
-		names = append(names, name)
-	}
-	return strings.Join(names, ", ")
-}
+// labelsHelp says what files of class names there are.
+const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, class_indices, imagenet_class_index, id2label) or YAML (names)"
 
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
@@ -61,8 +66,15 @@ func (o *modelFlags) check() error {
 			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
+	case o.part != "" && o.weights == "":
+		return usageError{errors.New("--weights-part is of a file that --weights names, which is missing")}
+	case o.relabel && o.labels == "":
+		return usageError{errors.New("--relabel is for --labels, which is missing")}
 	case o.batch < 0:
 		return usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
+	}
+	if err := o.pictureFlags.check(); err != nil {
+		return err
 	}
 	return checkThreads(o.threads)
 }
@@ -72,36 +84,57 @@ const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: o.model, Preprocess: o.recipe, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low}
+	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low, Part: o.part, Until: o.until}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
+	asked, err := o.asked()
+	if err != nil {
+		return nil, err
+	}
+	options.Input, options.Sigmoid = asked.Input, asked.Sigmoid
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
 		return nil, err
 	}
+	if options.Preprocess, err = o.parts(); err != nil {
+		return nil, err
+	}
 	if o.labels != "" {
-		var err error
-		if options.Classes, err = vision.ReadLabelsFile(o.labels); err != nil {
+		labels, err := vision.ReadLabelsFile(o.labels)
+		if err != nil {
 			return nil, err
 		}
+		options.Classes, options.Synsets, options.Relabel = labels.Names, labels.Synsets, o.relabel
 	}
 	if o.random {
 		if options.Network == "" {
 			options.Network = "vgg16"
 		}
 		m, err := root.New(options.Network, options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	if o.weights == "" {
 		m, err := embedded.Open(options)
-		return m, hintModel(err)
+		return m, hintLabels(hintModel(err), o.labels)
 	}
 	path, err := weightsPath(o.weights)
 	if err != nil {
 		return nil, err
 	}
 	m, err := root.Open(path, options)
-	return m, hintModel(err)
+	return m, hintLabels(hintModel(err), o.labels)
+}
+
+// openAnswering opens the model for commands that ask for its classes: it must say how its outputs are read.
+func (o *modelFlags) openAnswering(pictures int) (*root.Model, error) {
+	m, err := o.open(pictures)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Ending(); err != nil {
+		return nil, errors.Join(hintModel(err), m.Close())
+	}
+	return m, nil
 }
 
 // hintModel adds the remedy to what root.Open and root.New complain of.
@@ -111,7 +144,18 @@ func hintModel(err error) error {
 		fit         *weights.MatchError
 		undescribed *weights.UndescribedError
 		unknown     *arch.UnknownError
+		open        *weights.OpenSizeError
+		unreadable  *weights.UnreadableError
+		unsupported *weights.UnsupportedError
+		disagree    *weights.DisagreeError
+		single      *root.OneOutputError
 	)
+	if errors.As(err, new(hintedError)) {
+		return err
+	}
+	if hinted, ok := hintPart(err); ok {
+		return hinted
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -121,6 +165,20 @@ func hintModel(err error) error {
 		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
 	case errors.As(err, &undescribed):
 		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
+	case errors.As(err, &open):
+		channels := "3"
+		if open.Channels > 0 {
+			channels = strconv.Itoa(open.Channels)
+		}
+		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
+	case errors.As(err, &unreadable), errors.As(err, &unsupported):
+		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
+	case errors.As(err, &disagree) && disagree.Network == "a sigmoid":
+		return hint(err, "leave --sigmoid out")
+	case errors.As(err, &disagree):
+		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
+	case errors.As(err, &single):
+		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the number itself")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):

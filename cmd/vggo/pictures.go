@@ -5,13 +5,9 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,35 +19,6 @@ import (
 
 // stdin is the name of the picture that is piped in.
 const stdin = "-"
-
-// pictureEndings are what a folder is searched for. A file that is named is read whatever its ending.
-var pictureEndings = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-
-// listPictures turns a command's arguments into files: a folder into the pictures in it and below it, sorted by name.
-func listPictures(args []string) ([]string, error) {
-	var files []string
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		if arg == stdin || err != nil || !info.IsDir() {
-			files = append(files, arg) // a missing one is said in its turn
-			continue
-		}
-		found := len(files)
-		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() && slices.Contains(pictureEndings, strings.ToLower(filepath.Ext(path))) {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == found {
-			return nil, fmt.Errorf("%s: no pictures in this folder: their names end in %s", arg, strings.Join(pictureEndings, " "))
-		}
-	}
-	return files, nil
-}
 
 // loadedPicture is a file made ready for a model, or why it could not be.
 type loadedPicture struct {
@@ -82,7 +49,7 @@ func batchOf(group []loadedPicture) (batch *tensor.Tensor, at []int) {
 
 // loadPictures makes files ready for a model in groups of its batch, each group's side by side, and the next one while a group
 // is in use.
-func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader) iter.Seq[[]loadedPicture] {
+func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader, limits vision.Limits) iter.Seq[[]loadedPicture] {
 	return func(yield func([]loadedPicture) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		groups := make(chan []loadedPicture)
@@ -91,7 +58,7 @@ func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Read
 			defer close(groups)
 			for group := range slices.Chunk(files, m.Batch()) {
 				select {
-				case groups <- loadGroup(ctx, m, group, in):
+				case groups <- loadGroup(ctx, m, group, in, limits):
 				case <-ctx.Done():
 					return
 				}
@@ -107,14 +74,14 @@ func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Read
 	}
 }
 
-func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader) []loadedPicture {
+func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader, limits vision.Limits) []loadedPicture {
 	group := make([]loadedPicture, len(files))
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(files)) {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
-				group[i] = loadPicture(ctx, m, files[i], in)
+				group[i] = loadPicture(ctx, m, files[i], in, limits)
 			}
 		})
 	}
@@ -122,14 +89,14 @@ func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader)
 	return group
 }
 
-func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader) (p loadedPicture) {
+func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader, limits vision.Limits) (p loadedPicture) {
 	start := time.Now()
 	p.path = path
 	if p.err = ctx.Err(); p.err != nil {
 		return p
 	}
 	var picture *vision.Picture
-	if picture, p.path, p.err = decodePicture(path, in); p.err == nil {
+	if picture, p.path, p.err = decodePicture(path, in, limits); p.err == nil {
 		p.size = image.Pt(picture.W, picture.H)
 		if p.input, p.err = m.Prepare(ctx, []*vision.Picture{picture}); p.err != nil {
 			p.err = fmt.Errorf("%s: %w", p.path, p.err)
@@ -140,14 +107,14 @@ func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader) 
 }
 
 // decodePicture decodes a file or standard input. Its name is for people, and its errors have it.
-func decodePicture(path string, in io.Reader) (picture *vision.Picture, name string, err error) {
+func decodePicture(path string, in io.Reader, limits vision.Limits) (picture *vision.Picture, name string, err error) {
 	if path != stdin {
-		picture, err = vision.DecodeFile(path, vision.Limits{})
-		return picture, path, err
+		picture, err = vision.DecodeFile(path, limits)
+		return picture, path, nameFlag(err)
 	}
 	name = "standard input"
-	if picture, err = vision.Decode(in, vision.Limits{}); err != nil {
-		err = fmt.Errorf("%s: %w", name, err)
+	if picture, err = vision.Decode(in, limits); err != nil {
+		err = fmt.Errorf("%s: %w", name, nameFlag(err))
 	}
 	return picture, name, err
 }

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -41,7 +41,7 @@ func (p *planFlags) apply(costs *nn.CostTable, budget *int64) (err error) {
 }
 
 func readCosts(path string) (nn.CostTable, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

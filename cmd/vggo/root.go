@@ -93,6 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		runE := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			understood = true
+			sayNewName(cmd, stderr)
 			return runE(cmd, args)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,8 +28,11 @@ import (
 
 // serveOptions are the flags of `vggo serve`.
 type serveOptions struct {
-	models, weights, labels, recipes []string // [NAME=]VALUE
-	each                             modelFlags
+	models, weights, labels []string   // [NAME=]VALUE
+	parts                   []string   // of weights, likewise
+	inputs, sigmoid         []string   // likewise
+	prepared                [][]string // likewise, of each of the preprocessFlags
+	each                    modelFlags
 
 	addr      string
 	debugAddr string
@@ -37,7 +41,6 @@ type serveOptions struct {
 	queue     int
 	timeout   time.Duration
 	maxBody   string
-	maxPixels int
 }
 
 func newServeCommand() *cobra.Command {
@@ -59,7 +62,7 @@ put what has them in front of it. Called by a name other than localhost it wants
 
 Without --weights it serves the embedded network, which knows CIFAR-10's ten classes.
 Several models have names: --weights big=vgg16.safetensors --weights small=tiny.onnx.
---model, --labels and --recipe then name theirs likewise.`,
+--model, --labels, --preprocess and its parts then name theirs likewise.`,
 		Example: `  vggo serve
   vggo serve --weights vgg16
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
@@ -73,8 +76,18 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
 	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names: one on each line, or a JSON array")
-	f.StringArrayVar(&o.recipes, "recipe", nil, "`[NAME=]RECIPE`, how pictures are prepared, one of "+preprocessNames()+" (default: as the weights' training did)")
+	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any form that vggo classify takes")
+	f.BoolVar(&o.each.relabel, "relabel", false, "take the names of --labels although the weights have others")
+	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
+	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
+	f.Lookup("sigmoid").NoOptDefVal = "true"
+	flags := o.each.preprocessFlags.list()
+	o.prepared = make([][]string, len(flags))
+	for i, each := range flags {
+		f.StringArrayVar(&o.prepared[i], each.name, nil, "[NAME=]VALUE: "+each.help)
+	}
+	addAlias(cmd)
+	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)")
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
@@ -87,14 +100,15 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
 	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
-	f.IntVar(&o.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
+	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
-	sources, err := o.sources()
+	log := serveLog(stderr)
+	sources, err := o.sources(log)
 	if err != nil {
 		return err
 	}
@@ -102,8 +116,8 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		o.maxWait = -1 // 0 is the default
 	}
 	config := serve.Config{
-		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.maxPixels, Hosts: o.hosts,
-		Log: serveLog(stderr),
+		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
+		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
 		return usageError{fmt.Errorf("--max-body: %w", err)}
@@ -182,14 +196,19 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 }
 
 // sources are the models that the flags name.
-func (o *serveOptions) sources() ([]serve.Source, error) {
+func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
-	own := 0 // names of models; labels and recipes must be of them
-	for _, f := range []struct {
+	own := 0 // names of models; all else must be of them
+	type flag struct {
 		name   string
 		values []string
-	}{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"recipe", o.recipes}} {
+	}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts}, {"input", o.inputs}, {"sigmoid", o.sigmoid}}
+	for i, each := range o.each.preprocessFlags.list() {
+		all = append(all, flag{each.name, o.prepared[i]})
+	}
+	for _, f := range all {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
 			return nil, err
@@ -202,30 +221,65 @@ func (o *serveOptions) sources() ([]serve.Source, error) {
 	case own == 0:
 		names = []string{""}
 	case len(names) > own:
-		return nil, usageError{fmt.Errorf("--labels or --recipe is for a model %q that neither --weights nor --model names", names[own])}
+		flag := ""
+		for name, of := range values {
+			if _, ok := of[names[own]]; ok && (flag == "" || name < flag) {
+				flag = name
+			}
+		}
+		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag, names[own])}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
 		return nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
 	case o.each.batch < 1:
 		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.each.batch)}
-	case o.timeout <= 0 || o.maxWait < 0 || o.maxPixels < 1:
+	case o.timeout <= 0 || o.maxWait < 0 || o.each.maxPixels < 1:
 		return nil, usageError{errors.New("--timeout and --max-pixels must be more than 0, --max-wait no less")}
 	}
 	var sources []serve.Source
 	for _, name := range names {
 		flags := o.each
 		flags.seed = 1
-		flags.model, flags.weights, flags.labels, flags.recipe = values["model"][name], values["weights"][name], values["labels"][name], values["recipe"][name]
+		flags.model, flags.weights, flags.labels = values["model"][name], values["weights"][name], values["labels"][name]
+		flags.part = values["weights-part"][name]
+		flags.input = values["input"][name]
+		if text, ok := values["sigmoid"][name]; ok {
+			var err error
+			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
+				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text), "--sigmoid, or for one of several models --sigmoid=NAME=true")}
+			}
+		}
+		for _, each := range flags.preprocessFlags.list() {
+			*each.value = values[each.name][name]
+		}
 		if err := flags.check(); err != nil {
 			if name != "" {
 				err = fmt.Errorf("%s: %w", name, err)
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) { return flags.open(flags.batch) }})
+		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+			m, err := flags.openAnswering(flags.batch)
+			if err == nil {
+				logWeights(log, m, flags.part)
+				if m.ClassesGuess != "" {
+					log.Warn("labels: "+m.ClassesGuess, "weights", m.Origin)
+				}
+			}
+			return m, err
+		}})
 	}
 	return sources, nil
+}
+
+// logWeights is tellModel for the server's log.
+func logWeights(log *slog.Logger, m *root.Model, asked string) {
+	var text strings.Builder
+	tellModel(&text, m, asked)
+	for line := range strings.Lines(text.String()) {
+		log.Warn(strings.TrimPrefix(strings.TrimSpace(line), "vggo: "))
+	}
 }
 
 func loopback(a net.Addr) bool {

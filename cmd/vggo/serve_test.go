@@ -24,7 +24,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--weights a=x --weights a=y", 2, "--weights is given twice for a", "several models have names"},
 		{"--weights x --weights y", 2, "--weights is given two models without names", "several models have names"},
 		{"--weights a=x --weights y", 2, "some models have names and some have not", "--weights NAME=FILE"},
-		{"--weights a=x --labels b=y", 2, `--labels or --recipe is for a model "b" that neither --weights nor --model names`, ""},
+		{"--weights a=x --labels b=y", 2, `--labels is for a model "b" that neither --weights nor --model names`, ""},
 		{"--weights a=x --model b=vgg16", 2, "b: no weights for vgg16", "--weights FILE"},
 		{"--weights a=x --random-weights", 2, "a: --weights and --random-weights exclude each other", ""},
 		{weights + "--queue 0", 2, "--queue must be at least 1, not 0", ""},
@@ -35,7 +35,7 @@ func TestServeRefuses(t *testing.T) {
 		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone", "--debug-addr 127.0.0.1:6060"},
 		{weights + "--addr " + taken.Addr().String(), 1, "--addr: listen tcp " + taken.Addr().String(), "--addr 127.0.0.1:0 takes any free port"},
 		{weights + "--addr nonsense", 1, "--addr: listen tcp: address nonsense: missing port in address", ""},
-		{weights + "--model vgg16", 1, "", "--model must name the network that these weights were trained for"},
+		{weights + "--model vgg16", 1, "", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"--weights nosuch.safetensors --addr 127.0.0.1:0", 1, "open nosuch.safetensors: ", ""},
 	} {
 		code, stdout, stderr := vggo(t.Context(), append([]string{"serve"}, strings.Fields(c.args)...)...)

@@ -9,11 +9,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/durable"
@@ -35,15 +37,20 @@ type trainOptions struct {
 	output  string
 	resume  string
 	from    string
+	part    string
 	take    []string
 	freeze  []string
 	classes int
+	notices []string // of the weights that the run begins with
 
+	noParts    bool
 	validation string
 	test       bool
 	threads    int
 	elsewhere  bool
 	planFlags
+	pictureFlags
+	preprocessFlags
 }
 
 func newTrainCommand() *cobra.Command {
@@ -55,7 +62,9 @@ func newTrainCommand() *cobra.Command {
 its best weights (best.safetensors), its last (model.safetensors), checkpoints, and in the end
 report.html: curves, confusion matrix, the surest mistakes, all on one page.
 DATA is a folder or archive with a folder of pictures for each class, CIFAR's binary or
-Python version or IDX files as MNIST's, as for vggo eval; the part to learn from is taken.
+Python version or IDX files as MNIST's, as for vggo eval. Of a set in parts (train, valid
+and test, or what they are called elsewhere) the one to learn from is taken, and one for
+validation validates.
 
 A recipe says everything else: optimiser, schedule, augmentation, for how long. Those
 that come along are ` + strings.Join(train.RecipeNames(), ", ") + `; a file's name ends in .yaml.
@@ -65,8 +74,9 @@ An interrupted or killed run goes on with --resume FOLDER and ends with the same
 if nothing had happened.
 
 --from begins with a file's weights. The last layer is made anew where its number of
-classes is another; --freeze keeps layers as they are, --take names the only ones that
-are taken from the file.`,
+classes is another, or the file names others; --freeze keeps layers as they are, --take
+names the only ones that are taken from the file. Its pictures' preprocess goes on too,
+unless --preprocess or its parts say another.`,
 		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
@@ -93,14 +103,18 @@ are taken from the file.`,
 	f.StringVarP(&o.output, "output", "o", "vggo-run", "`folder` of the result")
 	f.StringVar(&o.resume, "resume", "", "`folder` of a run to go on with")
 	f.StringVar(&o.from, "from", "", "`file` of weights to begin with, or the name of pulled ones")
+	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
-	f.StringVar(&o.validation, "validation", "", "data `set` to validate on (default: what the recipe's hold_out takes from DATA)")
+	f.BoolVar(&o.noParts, "no-parts", false, "take each folder of DATA for a class, whatever it is called")
+	f.StringVar(&o.validation, "validation", "", "data `set` to validate on, or none (default: what the recipe's hold_out takes from DATA, or DATA's part for it)")
 	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
+	o.pictureFlags.add(f)
+	o.preprocessFlags.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
 }
@@ -108,25 +122,28 @@ are taken from the file.`,
 // runFile keeps what a run's folder does not tell otherwise.
 const runFile = "run.json"
 
-// runNote is what runFile holds: how to find the data again, and where the first weights came from.
-type runNote struct {
-	Data       string   `json:"data"`
-	Validation string   `json:"validation,omitempty"`
-	Test       bool     `json:"test,omitempty"`
-	From       string   `json:"from,omitempty"`
-	Take       []string `json:"take,omitempty"`
-}
-
 func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
+	if err := o.pictureFlags.check(); err != nil {
+		return err
+	}
 	if o.resume != "" {
-		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "take", "freeze", "classes"} {
+		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "weights-part", "take", "freeze", "classes", "no-parts"} {
 			if cmd.Flags().Changed(name) {
 				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
 			}
 		}
+		if o.given() {
+			return usageError{errors.New("--resume goes on as the run began: --preprocess and its parts cannot be given")}
+		}
+	}
+	if o.from == "" && o.part != "" {
+		return usageError{errors.New("--weights-part is of a file that --from names, which is missing")}
+	}
+	if o.noParts && o.test {
+		return usageError{errors.New("--no-parts and --test exclude each other: without parts there is none to test on")}
 	}
 	if o.from == "" && o.take != nil {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
@@ -147,23 +164,26 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if options.Recipe, err = o.readRecipe(cmd); err != nil {
 		return err
 	}
-	note := runNote{Test: o.test, From: o.from, Take: o.take}
+	note := runNote{Test: o.test, NoParts: o.noParts, From: o.from, WeightsPart: o.part, Take: o.take, MaxPixels: o.maxPixels}
 	if note.Data, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if o.validation != "" {
+	if note.Validation = o.validation; o.validation != "" && o.validation != noValidation {
 		if note.Validation, err = filepath.Abs(o.validation); err != nil {
 			return err
 		}
 	}
-	if err := note.open(&options); err != nil {
+	if err := note.open(&options, true, faults); err != nil {
 		return err
 	}
-	close, err := o.network(&options)
+	close, preprocess, err := o.network(&options, &note, faults)
 	if err != nil {
 		return hintModel(err)
 	}
 	defer func() { err = errors.Join(err, close()) }()
+	for _, notice := range o.notices {
+		fmt.Fprintf(faults, "vggo: %s\n", notice)
+	}
 	if err := fitsMemory(options); err != nil {
 		return err
 	}
@@ -174,6 +194,9 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	var occupied *train.OccupiedError
 	if errors.As(err, &occupied) {
 		return hint(err, "--resume "+occupied.Folder+" goes on with it; -o names another folder")
+	}
+	if errors.As(err, new(*train.EndingError)) {
+		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
 	}
 	if err != nil {
 		return err
@@ -186,6 +209,10 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		return errors.Join(err, trainer.Close())
 	}
 	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
+	fmt.Fprintln(out, preparedLine(preprocess))
+	for _, told := range note.told {
+		fmt.Fprintln(out, told)
+	}
 	return finishRun(ctx, trainer, options.Folder, view)
 }
 
@@ -214,10 +241,13 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 		note.Data = args[0]
 	}
 	if o.validation != "" {
-		note.Validation = o.validation
+		note.Validation, note.Part = o.validation, false
+	}
+	if o.maxPixels != vision.DefaultPixels {
+		note.MaxPixels = o.maxPixels
 	}
 	note.Test = note.Test || o.test
-	if err := note.open(&options); err != nil {
+	if err := note.open(&options, false, faults); err != nil {
 		return err
 	}
 	view := newTrainView(out, faults)
@@ -242,9 +272,12 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	var interrupted *train.InterruptedError
 	var broken *train.BrokenError
 	var diverged *train.DivergedError
+	var large *vision.SizeError
 	switch {
 	case errors.As(err, &interrupted):
 		return hint(err, "vggo train --resume "+folder+" goes on from there")
+	case errors.As(err, &broken) && errors.As(err, &large):
+		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
 		return hint(err, "--set broken=N lets more be left out")
 	case errors.As(err, &diverged):
@@ -289,74 +322,41 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 	return r, nil
 }
 
-// open opens the data of a run.
-func (n runNote) open(options *train.Options) error {
-	learn, err := vision.OpenDataset(n.Data, vision.Train)
-	if err != nil {
-		return err
-	}
-	options.Train, options.Classes = learn, learn.Classes
-	same := func(d *vision.Dataset, path string) error {
-		if len(d.Classes) != len(learn.Classes) {
-			return fmt.Errorf("%s has %d classes, %s has %d", path, len(d.Classes), n.Data, len(learn.Classes))
-		}
-		for i, name := range d.Classes {
-			if name != learn.Classes[i] {
-				return fmt.Errorf("%s: class %d is %q, in %s it is %q", path, i, name, n.Data, learn.Classes[i])
-			}
-		}
-		return nil
-	}
-	if n.Validation != "" {
-		d, err := vision.OpenDataset(n.Validation, vision.Test)
-		if err != nil {
-			return err
-		}
-		if err := same(d, n.Validation); err != nil {
-			return err
-		}
-		options.Validation = d
-	}
-	if n.Test {
-		d, err := vision.OpenDataset(n.Data, vision.Test)
-		if err != nil {
-			return err
-		}
-		if err := same(d, n.Data); err != nil {
-			return err
-		}
-		options.Test = d
-	}
-	return nil
-}
-
 // network finds the network and the values it begins with. close lets the file of these go.
-func (o *trainOptions) network(options *train.Options) (close func() error, err error) {
+func (o *trainOptions) network(options *train.Options, note *runNote, notices io.Writer) (close func() error, prepared root.Preparation, err error) {
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
 		path, err := weightsPath(o.from)
 		if err != nil {
-			return close, err
+			return close, prepared, err
 		}
-		if file, err = weights.Open(path); err != nil {
-			return close, err
+		if file, err = weights.OpenPart(path, o.part); err != nil {
+			return close, prepared, err
 		}
 		close = file.Close
 	}
 	var net *arch.Network
 	switch {
 	case options.Recipe.Model != "":
-		net, err = options.Recipe.Network()
+		if net, err = options.Recipe.Network(); err == nil && file != nil {
+			o.compareOwn(file, net)
+		}
 	case file != nil:
-		if net, err = file.Network(); err == nil {
+		if net, err = o.ownNetwork(file); err == nil {
 			options.Recipe.Model = net.Name
 		}
 	default:
 		err = hint(errors.New("no network named"), "--model tinyvgg; vggo arch --list lists all")
 	}
 	if err != nil {
-		return close, err
+		return close, prepared, err
+	}
+	anew := false
+	if file != nil && o.take == nil && o.classes == 0 {
+		if anew, err = note.startClasses(file, options); err != nil {
+			return close, prepared, err
+		}
 	}
 	classes := o.classes
 	if classes == 0 {
@@ -368,72 +368,166 @@ func (o *trainOptions) network(options *train.Options) (close func() error, err 
 	whole := net
 	placed, err := net.Place(net.Input)
 	if err != nil {
-		return close, err
+		return close, prepared, err
 	}
 	head := ""
-	if placed[len(placed)-1].Out.C != classes {
+	if placed[len(placed)-1].Out.C != classes || anew {
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
-			return close, err
+			return close, prepared, err
 		}
 	}
 	options.Network = net
-	if file == nil {
-		return close, nil
+	var own *root.Preparation
+	if file != nil {
+		if head == "" && o.take == nil {
+			if err := note.keptHead(file, options); err != nil {
+				return close, prepared, err
+			}
+		}
+		if options.Start, own, err = o.values(file, whole, head, anew, notices); err != nil {
+			return close, prepared, err
+		}
 	}
-	options.Start, err = o.values(file, whole, head)
-	return close, err
+	prepared, err = o.prepare(options, own)
+	return close, prepared, err
+}
+
+// prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the weights to
+// begin with have it, else as the recipe says.
+func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p root.Preparation, err error) {
+	input := options.Network.Input
+	asked, err := o.parts()
+	if err != nil {
+		return p, err
+	}
+	if input.C != 1 && input.C != 3 {
+		return p, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", options.Network.Name, input.C)
+	}
+	p.Reason = "the recipe says so"
+	if p.Preprocess, err = options.Recipe.Preprocess.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
+		return p, err
+	}
+	said := slices.ContainsFunc(o.set, func(s string) bool {
+		key := strings.TrimSpace(s)
+		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
+	})
+	switch {
+	case said || own == nil && asked.IsZero():
+		return p, nil
+	case own != nil && own.Blind:
+		p.Reason += ", and nothing in " + o.from + " does"
+	case own != nil:
+		parts, err := own.Parts().ForInput(input.W, input.H)
+		if err != nil {
+			return p, err
+		}
+		p = *own
+		if p.Preprocess, err = parts.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
+			return p, err
+		}
+		p.Reason = "as " + o.from + " has it: " + own.Reason
+	}
+	if !asked.IsZero() {
+		if p.Preprocess, err = asked.Apply(p.Preprocess); err != nil {
+			return p, err
+		}
+		p.Reason, p.Guess = "asked for", false
+	}
+	options.Recipe.Preprocess = p.Parts()
+	return p, nil
 }
 
 // values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
-// of the same names. The head's are left to the recipe where it has another number of classes.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string) (func(arch.Param) ([]float32, error), error) {
+// of the same names, or of what is there. The head's are left to the recipe where it has another number of classes, or anew. own is how
+// the file's pictures become its network's input; nil where the first layer is not taken from it.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, err error) {
+	for _, pattern := range o.take {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
+		}
+	}
 	placed, err := net.Place(net.Input)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	for _, pattern := range o.take {
+		if !slices.ContainsFunc(placed, func(l arch.Placed) bool {
+			matches, _ := path.Match(pattern, l.Name)
+			return matches && len(l.Params) > 0
+		}) {
+			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
+		}
 	}
 	matched, err := weights.Match(file, placed)
 	if err != nil {
 		other, unknown := file.Network()
-		if unknown != nil {
-			return nil, err
+		switch {
+		case unknown == nil:
+			if placed, err = other.Place(other.Input); err != nil {
+				return nil, nil, err
+			}
+			net = other
+			matched, err = weights.Match(file, placed)
+		case o.take != nil: // what is taken is enough
+			matched, err = weights.MatchLayers(file, placed, weights.Layers{Wanted: o.takes, Beside: true})
+		default:
+			if _, part := weights.MatchLayers(file, placed, weights.Layers{Wanted: convolutional(placed)}); part == nil {
+				err = hint(err, "--take 'conv*' takes the convolutions, which the file has")
+			}
 		}
-		if placed, err = other.Place(other.Input); err != nil {
-			return nil, err
-		}
-		if matched, err = weights.Match(file, placed); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, nil, err
 		}
 	}
+	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
 	has := map[string]arch.Param{}
 	for _, layer := range placed {
 		for _, p := range layer.Params {
+			if !matched.Has(p) {
+				continue
+			}
+			if len(has) == 0 && o.takes(layer.Name) {
+				of, err := root.Prepare(vision.PreprocessParts{}, net, file, matched)
+				if err != nil {
+					return nil, nil, err
+				}
+				own = &of
+			}
 			has[p.Name] = p
 		}
 	}
-	for _, pattern := range o.take {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
-		}
-	}
 	return func(p arch.Param) ([]float32, error) {
-		taken := o.take == nil
-		for _, pattern := range o.take {
-			matches, _ := path.Match(pattern, p.Layer())
-			taken = taken || matches
-		}
 		source, ok := has[p.Name]
 		switch {
-		case !taken:
+		case !o.takes(p.Layer()):
 			return nil, nil
 		case !ok:
 			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
-		case source.Count() != p.Count() && p.Layer() == head:
+		case (source.Count() != p.Count() || anew) && p.Layer() == head:
 			return nil, nil
 		case source.Count() != p.Count():
 			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
 		}
 		return matched.Param(source)
-	}, nil
+	}, own, nil
+}
+
+// takes reports whether a layer is to be taken from the file.
+func (o *trainOptions) takes(layer string) bool {
+	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
+		matches, _ := path.Match(pattern, layer)
+		return matches
+	})
+}
+
+// convolutional reports whether a layer of a network is called as its convolutions are.
+func convolutional(placed []arch.Placed) func(layer string) bool {
+	kinds := map[string]bool{}
+	for _, layer := range placed {
+		_, conv := layer.Op.(arch.Conv)
+		kinds[layer.Name] = conv && strings.HasPrefix(layer.Name, "conv")
+	}
+	return func(layer string) bool { return kinds[layer] }
 }
 
 // fitsMemory says before a run starts that it is too large, and what would do.

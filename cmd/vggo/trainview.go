@@ -47,7 +47,7 @@ func (v *trainView) report(r train.Report) {
 	switch {
 	case r.Fault != nil:
 		v.hide()
-		fmt.Fprintf(v.faults, "vggo: left out: %v\n", r.Fault)
+		fmt.Fprintf(v.faults, "vggo: left out: %v\n", nameFlag(r.Fault))
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()

@@ -318,12 +318,18 @@ func (m *machine) step() (stop bool, err error) {
 			return false, errors.New("an object of no class")
 		}
 		return false, m.call(items[0], Tuple(items[1:]))
-	case opReduce, opNewObj:
+	case opReduce:
 		pair, err := m.popN(2)
 		if err != nil {
 			return false, err
 		}
 		return false, m.call(pair[0], pair[1])
+	case opNewObj:
+		pair, err := m.popN(2)
+		if err != nil {
+			return false, err
+		}
+		return false, m.instance(pair[0], pair[1])
 	case opNewObjEx:
 		three, err := m.popN(3)
 		if err != nil {
@@ -332,7 +338,7 @@ func (m *machine) step() (stop bool, err error) {
 		if named, ok := three[2].(*Dict); !ok || len(named.Entries) > 0 {
 			return false, errors.New("arguments by name")
 		}
-		return false, m.call(three[0], three[1])
+		return false, m.instance(three[0], three[1])
 	case opBuild:
 		return false, m.build()
 	case opPersID:
@@ -436,6 +442,9 @@ func (m *machine) extend(items []any) error {
 		return err
 	}
 	list, ok := v.(*List)
+	if o, is := v.(*Object); is {
+		list, ok = &o.List, true
+	}
 	if !ok {
 		return fmt.Errorf("items for %s, which is no list", Kind(v))
 	}
@@ -450,6 +459,9 @@ func (m *machine) setItems(items []any) error {
 		return err
 	}
 	d, ok := v.(*Dict)
+	if o, is := v.(*Object); is {
+		d, ok = &o.Dict, true
+	}
 	if !ok {
 		return fmt.Errorf("keys for %s, which is no dict", Kind(v))
 	}
@@ -481,8 +493,11 @@ func nameText(v any) (string, bool) {
 
 func (m *machine) global(module, name string) error {
 	full := module + "." + name
-	g, ok := m.loader.Globals[full]
-	if !ok {
+	g := m.loader.Globals[full]
+	if g == nil && m.loader.Unknown != nil {
+		g = m.loader.Unknown(full)
+	}
+	if g == nil {
 		return &RefusedError{full}
 	}
 	m.push(g)
@@ -494,16 +509,32 @@ func (m *machine) call(class, args any) error {
 	if !ok {
 		return fmt.Errorf("%s is called, which is no function", Kind(class))
 	}
-	if g.Call == nil {
+	return m.apply(g, g.Call, args)
+}
+
+// instance makes one of a class.
+func (m *machine) instance(class, args any) error {
+	g, ok := class.(*Global)
+	if !ok {
+		return fmt.Errorf("%s is called, which is no function", Kind(class))
+	}
+	if g.Make == nil {
+		return m.apply(g, g.Call, args)
+	}
+	return m.apply(g, g.Make, args)
+}
+
+func (m *machine) apply(g *Global, function func(Tuple) (any, error), args any) error {
+	if function == nil {
 		return &RefusedError{g.Name + "()"}
 	}
 	tuple, ok := args.(Tuple)
 	if !ok {
 		return fmt.Errorf("arguments of %s are %s, no tuple", g.Name, Kind(args))
 	}
-	v, err := g.Call(tuple)
+	v, err := function(tuple)
 	if err != nil {
-		return fmt.Errorf("%s: %w", g.Name, err)
+		return fmt.Errorf("%s: %w", printable(g.Name), err)
 	}
 	m.push(v)
 	return nil

@@ -12,7 +12,8 @@
 //	tuple, frozenset        Tuple
 //	dict                    *Dict
 //	classes and functions   *Global
-//	their objects           what the caller's function makes
+//	their objects           what the caller's function makes: *Object for classes that nothing is known of
+//	NumPy's arrays          *Array
 //
 // Lists and dicts may hold themselves, and one may be held from many places: who walks a value has to count its steps.
 package pickle
@@ -55,6 +56,8 @@ type Global struct {
 	// Call returns what calling it with args makes. It must take a fixed amount of time and memory or bound what all calls
 	// of one load take together: an argument may be large and be given many times. nil: it can be named, not called.
 	Call func(args Tuple) (any, error)
+	// Make returns a new instance of a class, whose __init__ Python would not run (instruction NEWOBJ); bounded as Call is. nil: as Call.
+	Make func(args Tuple) (any, error)
 }
 
 // Stateful is an object to which a pickle can give a state (instruction BUILD, Python's __setstate__).
@@ -65,6 +68,7 @@ type Stateful interface {
 // Loader says what a pickle may hold.
 type Loader struct {
 	Globals    map[string]*Global        // by Python's full name
+	Unknown    func(name string) *Global // of another name; nil, or what returns nil: it is refused
 	Persistent func(id any) (any, error) // makes what is kept outside of the pickle; nil: nothing is
 }
 
@@ -238,7 +242,11 @@ func Kind(v any) string {
 	case *Dict:
 		return "a dict"
 	case *Global:
-		return v.Name
+		return printable(v.Name)
+	case *Object:
+		return "an object of class " + printable(v.Class)
+	case *Array:
+		return "an array"
 	}
 	return "an object"
 }

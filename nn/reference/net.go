@@ -88,6 +88,8 @@ func (net *Net) forward(l arch.Placed, x Tensor) (Tensor, error) {
 		return Dropout(l, x, net.Masks[l.Name]), nil
 	case arch.Softmax:
 		return Softmax(x), nil
+	case arch.Sigmoid:
+		return Sigmoid(x), nil
 	default:
 		return Tensor{}, fmt.Errorf("unknown operation %T", op)
 	}
@@ -103,16 +105,13 @@ func (net *Net) Activation(layer string) (Tensor, error) {
 	return Tensor{}, fmt.Errorf("no layer %s", layer)
 }
 
-// Logits is the input of the last layer if that is a softmax, else its output.
+// Logits is the input of a softmax or a sigmoid that the network ends in, else its output.
 func (net *Net) Logits() Tensor { return net.Activations[net.depth()] }
 
 // depth counts the layers up to the logits.
 func (net *Net) depth() int {
-	last := len(net.Layers) - 1
-	if _, ok := net.Layers[last].Op.(arch.Softmax); ok {
-		return last
-	}
-	return last + 1
+	_, depth := arch.EndingOf(net.Layers)
+	return depth
 }
 
 // Backward takes the gradient of a loss with respect to the logits of the last Forward to that of every trainable
@@ -164,6 +163,8 @@ func (net *Net) backward(l arch.Placed, x, y, dy Tensor, grads map[string][]floa
 		return LRNBackward(l, x, dy)
 	case arch.Softmax:
 		return SoftmaxBackward(y, dy)
+	case arch.Sigmoid:
+		return SigmoidBackward(y, dy)
 	case arch.Dropout:
 		if net.training {
 			return Dropout(l, dy, net.Masks[l.Name])

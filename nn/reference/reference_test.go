@@ -63,6 +63,7 @@ func TestFiniteDifferences(t *testing.T) {
 		{"dropout", odd, arch.Dropout{Keep: 0.7}, false},
 		{"dropout in training", odd, arch.Dropout{Keep: 0.7}, true},
 		{"softmax", odd, arch.Softmax{}, false},
+		{"sigmoid", odd, arch.Sigmoid{}, false},
 	}
 	const n, h, tolerance = 3, 1e-5, 1e-8
 	for _, tt := range tests {

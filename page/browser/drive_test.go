@@ -294,6 +294,6 @@ func tiny() serve.Source {
 		if err != nil {
 			return nil, err
 		}
-		return vggo.Open("../../weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels, Threads: 2})
+		return vggo.Open("../../weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels.Names, Threads: 2})
 	}}
 }

@@ -52,9 +52,12 @@ function showAnswer() {
       el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * c.probability}%` } })))));
   const words = doubt(best);
   sure.replaceChildren(...words.map((w) => el("span", {}, `${w} `)));
-  sure.dataset.unsure = String(unsure(best));
+  sure.dataset.unsure = String(unsure(best) && apart());
   sure.hidden = words.length === 0;
 }
+
+// apart says whether the classes exclude each other: by a sigmoid each has a probability by itself, except where there are two of one output.
+const apart = () => state.model.ending === "softmax" || state.model.class_count === 2;
 
 // unsure: the best class has less than half of the probability, or hardly more than the next.
 const unsure = ([first, second]) => first.probability < 0.5 || (second !== undefined && first.probability - second.probability < 0.2);
@@ -63,7 +66,7 @@ const unsure = ([first, second]) => first.probability < 0.5 || (second !== undef
 function doubt(best) {
   const words = [];
   if (state.model.random) words.push(t("sure.random"));
-  else if (unsure(best) && best[1]) words.push(t("sure.not", { first: label(best[0]), second: label(best[1]) }));
-  if (state.model.class_count > 1) words.push(t("sure.must", { n: count(state.model.class_count) }));
+  else if (unsure(best) && best[1] && apart()) words.push(t("sure.not", { first: label(best[0]), second: label(best[1]) }));
+  if (state.model.class_count > 1 && apart()) words.push(t("sure.must", { n: count(state.model.class_count) }));
   return words;
 }

@@ -51,14 +51,14 @@ export function paintSigned(canvas, width, height, values, most) {
   paint(canvas, width, height, Uint8Array.from(values, (v) => Math.round(127.5 + (127.5 * v) / (most || 1))), signed);
 }
 
-// paintRGB shows a filter of three channels as the colours that it answers to most: grey is zero.
-export function paintRGB(canvas, width, height, values, most) {
+// paintRGB shows a filter of three channels, red or blue first, as the colours that it answers to most: grey is zero.
+export function paintRGB(canvas, width, height, values, most, blueFirst) {
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);
   const area = width * height;
   for (let i = 0; i < area; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = 127.5 + (127.5 * values[c * area + i]) / (most || 1);
+    for (let c = 0; c < 3; c++) image.data[4 * i + (blueFirst ? 2 - c : c)] = 127.5 + (127.5 * values[c * area + i]) / (most || 1);
     image.data[4 * i + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);

@@ -57,7 +57,7 @@ async function first(row, panel, channel) {
     const o = from + i;
     const canvas = el("canvas", {});
     const values = told.data.slice(i * each, (i + 1) * each);
-    if (colours) paintRGB(canvas, w, h, values, full);
+    if (colours) paintRGB(canvas, w, h, values, full, state.model.preprocess.channel_order === "bgr");
     else paintSigned(canvas, w, h * inputs, values, full);
     return el("button", { type: "button", class: "map filter", tabindex: o === channel ? 0 : -1, "aria-pressed": String(o === channel), "data-channel": o, "aria-label": t("filters.one", { n: o }),
       onclick: () => point(o, state.cell.y, state.cell.x) }, canvas, el("span", { "aria-hidden": "true" }, String(o)));

@@ -38,7 +38,7 @@ function show() {
   const i = all.findIndex((r) => r.name === row.name);
   const step = (to, word, id) => el("button", { type: "button", id, disabled: !all[to], onclick: () => { choose(all[to].name); byID(id).focus(); } }, t(word, { name: all[to]?.name ?? "" }));
   const look = Boolean(ownModel() && state.visit && stageOf(row.name));
-  byID("layer-note").textContent = look ? does(row) : t(!ownModel() ? "layer.other" : !state.visit ? "layer.nopicture" : row.kind === "softmax" ? "layer.softmax" : "layer.handson");
+  byID("layer-note").textContent = look ? does(row) : t(!ownModel() ? "layer.other" : !state.visit ? "layer.nopicture" : row.kind === "softmax" || row.kind === "sigmoid" ? "layer.softmax" : "layer.handson");
   byID("layer-card").replaceChildren(
     el("div", { class: "row spread" },
       el("dl", { class: "facts" },

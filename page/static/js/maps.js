@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byID, el, rove } from "./dom.js";
 import { t, count, real } from "./words.js";
 import { className } from "./names.js";
-import { state, when, stageOf, scores } from "./state.js";
+import { state, when, stageOf, scores, oneScore } from "./state.js";
 import { point, preview } from "./layer.js";
 import { again } from "./picture.js";
 import { paintShades, paintMap, range } from "./colour.js";
@@ -29,7 +29,7 @@ export function startMaps() {
 }
 
 // unit is what a number of a vector is called: the class that it is the score of, or its place.
-export const unit = (layer, n) => (scores(layer) ? className(n) : t("maps.unit", { n }));
+export const unit = (layer, n) => (scores(layer) ? className(oneScore() ? 1 : n) : t("maps.unit", { n }));
 
 const isVector = (shape) => shape.h === 1 && shape.w === 1;
 

@@ -37,7 +37,7 @@ export function tell(kind) {
 // kinds are the few that operations are drawn as.
 export const kinds = {
   conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool",
-  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other",
+  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other", sigmoid: "other",
 };
 
 export const kindOf = (layer) => (layer.kind === "input" ? "input" : kinds[layer.kind] ?? "other");
@@ -69,8 +69,11 @@ export const stageOf = (name) => state.visit?.stages.find((s) => s.layers.includ
 // firstLayer is the one that reads the picture.
 export const firstLayer = () => state.report?.layers[0]?.name;
 
-// scores says whether a layer's numbers are the classes' scores: a vector, made last before the softmax.
+// scores says whether a layer's numbers are the classes' scores: a vector, made last before the softmax or sigmoid.
 export function scores(name) {
   const last = state.visit?.stages.at(-1);
-  return Boolean(last?.layers.includes(name) && last.shape.h === 1 && last.shape.w === 1 && last.shape.c === state.model.class_count);
+  return Boolean(last?.layers.includes(name) && last.shape.h === 1 && last.shape.w === 1 && (last.shape.c === state.model.class_count || oneScore()));
 }
+
+// oneScore says whether the network has one output, by a sigmoid the probability of the second of two classes.
+export const oneScore = () => state.model.ending === "sigmoid" && state.model.class_count === 2 && state.report?.layers.findLast((l) => l.kind !== "sigmoid")?.out.c === 1;

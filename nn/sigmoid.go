@@ -1,0 +1,66 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/tensor"
+)
+
+// Probabilities stores in dst what a network that ends so makes of its logits x, N,C,H,W. Of scores that nothing is said about they
+// are a softmax. dst may be x.
+func Probabilities(dst, x *tensor.Tensor, ending arch.Ending) {
+	switch ending {
+	case arch.EndsInSigmoid:
+		for i, v := range x.Data {
+			dst.Data[i] = sigmoidOf(v)
+		}
+	case arch.EndsInProbabilities:
+		copy(dst.Data, x.Data)
+	default:
+		Softmax(dst, x)
+	}
+}
+
+// sigmoidOf is 1/(1+exp(-x)). An exponential that overflows is an infinity, which makes 0.
+func sigmoidOf(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+
+// sigmoid in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
+type sigmoid struct {
+	plan    *Plan
+	in, out *values
+
+	forwardJob, backwardJob func(worker, task int)
+}
+
+func newSigmoid(p *Plan, in, out *values) *sigmoid {
+	s := &sigmoid{plan: p, in: in, out: out}
+	s.forwardJob, s.backwardJob = s.forwardTask, s.backwardTask
+	return s
+}
+
+func (s *sigmoid) refresh() {}
+
+func (s *sigmoid) forward(n int) { s.plan.team.run(n, s.forwardJob) }
+
+func (s *sigmoid) forwardTask(_, n int) {
+	y := s.out.image(n)
+	for i, x := range s.in.image(n) {
+		y[i] = sigmoidOf(x)
+	}
+	s.out.clearPadding(y) // the sigmoid of 0 is a half
+}
+
+func (s *sigmoid) backward(n int) {
+	if s.in.grad != nil {
+		s.plan.team.run(n, s.backwardJob)
+	}
+}
+
+// backwardTask: dx = dy * y * (1-y).
+func (s *sigmoid) backwardTask(_, n int) {
+	y, dy, dx := s.out.image(n), s.out.imageGrad(n), s.in.imageGrad(n)
+	for i, v := range y {
+		dx[i] = dy[i] * v * (1 - v)
+	}
+}

@@ -1,0 +1,280 @@
+package vggo
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// Preparation is how pictures become a network's input, and how that is known.
+type Preparation struct {
+	vision.Preprocess
+	Reason string // a clause: "the file notes it"
+	Guess  bool   // nothing states it
+	Blind  bool   // a guess by nothing but the size of the input
+}
+
+// PreparationTold is a Preparation as JSON tells it, and weights.PreprocessNote.
+type PreparationTold struct {
+	vision.PreprocessParts
+	Reason string `json:"reason"`
+	Guess  bool   `json:"guess"`
+}
+
+// Told is the preparation for JSON.
+func (p Preparation) Told() PreparationTold { return PreparationTold{p.Parts(), p.Reason, p.Guess} }
+
+// String names the preparation and why it is this one: "imagenet (a guess: the names are torchvision's)".
+func (p Preparation) String() string {
+	if p.Guess {
+		return fmt.Sprintf("%s (a guess: %s)", p.Name, p.Reason)
+	}
+	return fmt.Sprintf("%s (%s)", p.Name, p.Reason)
+}
+
+// largeInput is the shorter side from which on a network of colour pictures is thought to be ImageNet's kind. Smaller ones mostly
+// learn from pictures of just their size, samples from 0 to 1.
+const largeInput = 128
+
+// Prepare decides how pictures become the input of a network whose weights a file has. What is asked for comes first; parts of it
+// are laid over what is decided without them. Then come, in this order: what the file notes, what its first layer tells
+// (weights.AncestorOf, weights.Small), whose names its layers have, the size of the input. file and matched are nil for random
+// weights.
+func Prepare(asked vision.PreprocessParts, net *arch.Network, file *weights.File, matched *weights.Matched) (Preparation, error) {
+	if net.Input.C != 1 && net.Input.C != 3 {
+		return Preparation{}, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", net.Name, net.Input.C)
+	}
+	if file == nil {
+		p, err := byInput(net.Input)
+		if err != nil || asked.IsZero() {
+			return p, err
+		}
+		return p.changed(asked)
+	}
+	first, err := firstLayerOf(net, matched)
+	if err != nil {
+		return Preparation{}, err
+	}
+	p, err := noted(net, file)
+	if err == nil && p.Reason == "" {
+		p, err = told(net, matched, first)
+	}
+	if err != nil || asked.IsZero() {
+		return p, err
+	}
+	decided := p
+	if p, err = p.changed(asked); err != nil {
+		return p, err
+	}
+	if asked.Base != "" && !decided.Guess && p.Describe() != decided.Describe() {
+		p.Reason = fmt.Sprintf("asked for; otherwise it were %s, since %s", decided.Name, decided.Reason)
+	}
+	if a, near := first.ancestor(); near && asked.Base == "caffe" && asked.Order == "" && a.Preprocess == "caffe" && a.Turned {
+		// The authors' way, in the order that their weights have in this file.
+		p.Preprocess = p.Reordered(vision.RGB)
+		p.Name, p.Reason = strings.Replace(p.Name, "caffe", "caffe-rgb", 1), "asked for, red first since "+ancestorText(a)
+	}
+	return p, nil
+}
+
+// changed is the preparation with what is asked for laid over it.
+func (p Preparation) changed(asked vision.PreprocessParts) (Preparation, error) {
+	of, err := asked.Apply(p.Preprocess)
+	if err != nil {
+		return Preparation{}, err
+	}
+	if asked.Base != "" {
+		return Preparation{Preprocess: of, Reason: "asked for"}, nil
+	}
+	return Preparation{of, "as asked, and else " + p.Reason, p.Guess, false}, nil
+}
+
+// noted is what the file says of its pictures in a note of vggo's, without a reason where it has none.
+func noted(net *arch.Network, file *weights.File) (Preparation, error) {
+	const reason = "the file notes it"
+	p, err := byInput(net.Input)
+	if err != nil {
+		return p, err
+	}
+	if note := file.Metadata[weights.PreprocessNote]; note != "" {
+		var told PreparationTold
+		err := json.Unmarshal([]byte(note), &told)
+		if err == nil {
+			told.PreprocessParts, err = told.ForInput(net.Input.W, net.Input.H)
+		}
+		if err == nil {
+			p.Preprocess, err = told.Apply(p.Preprocess)
+		}
+		if err != nil {
+			return p, fmt.Errorf("%s: note %s: %w", file.Path, weights.PreprocessNote, err)
+		}
+		if told.Guess {
+			return Preparation{p.Preprocess, told.Reason, true, false}, nil
+		}
+		return Preparation{Preprocess: p.Preprocess, Reason: reason}, nil
+	}
+	name := file.Metadata[weights.RecipeNote]
+	if name == "" {
+		return Preparation{}, nil
+	}
+	if name == "caffe" { // whoever wrote that note had turned the weights
+		name = "caffe-rgb"
+	}
+	of, err := vision.PreprocessByName(name, net.Input.W, net.Input.H, net.Input.C)
+	if err != nil {
+		return p, fmt.Errorf("%s: note %s: %w", file.Path, weights.RecipeNote, err)
+	}
+	return Preparation{Preprocess: of, Reason: reason}, nil
+}
+
+// told is what the weights themselves tell.
+func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Preparation, error) {
+	named := func(name, reason string) (Preparation, error) {
+		p, err := vision.PreprocessByName(name, net.Input.W, net.Input.H, net.Input.C)
+		return Preparation{p, reason, true, false}, err
+	}
+	if own, err := matched.Prepares(net); own != nil || err != nil {
+		if err != nil {
+			return Preparation{}, err
+		}
+		return preparedInside(own, net.Input)
+	}
+	if a, err := matched.Prepares(net); err != nil || a != nil {
+		if err != nil {
+			return Preparation{}, err
+		}
+		return normalised(net.Input, *a)
+	}
+	if a, near := first.ancestor(); near {
+		p, err := named(a.Preprocess, ancestorText(a))
+		if a.Turned {
+			p.Preprocess = p.Reordered(1 - p.Order)
+			p.Name = a.Preprocess + "-" + p.Order.String()
+		}
+		p.Guess = !a.Exact()
+		return p, err
+	}
+	names := "the names of the layers are " + matched.Family + "'s"
+	small := first.scaled && weights.Small(first.w, first.filters)
+	switch name := matched.Preprocess; {
+	case net.Input.C == 1:
+		return byInput(net.Input)
+	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
+		return named(name, names+", for the weights of the paper's authors")
+	case small:
+		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order of channels")
+	case name == "imagenet" && min(net.Input.W, net.Input.H) >= largeInput, name == "unit":
+		return named(name, names)
+	}
+	return byInput(net.Input)
+}
+
+// preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0 to 255, and in
+// the order of channels that its means have.
+func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) {
+	parts := vision.PreprocessParts{Base: "unit"}
+	reason := "the file's network scales and shifts its pictures itself"
+	if own.Bytes() {
+		parts.Scale = 1
+		reason += ", by figures for samples of 0 to 255"
+	}
+	if own.BlueFirst() {
+		parts.Order = vision.BGR.String()
+		reason += ", with the mean of blue first"
+	}
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	p.Preprocess, err = parts.Apply(p.Preprocess)
+	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// normalised is for a network that begins with a normalisation of its own: samples come in the units that this one takes. A mean that
+// grows from channel to channel is ImageNet's, blue first.
+func normalised(input arch.Shape, own weights.Affine) (Preparation, error) {
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	p.Name, p.Scale, p.Mean, p.Std = "the network's own", 255, make([]float32, input.C), slices.Repeat([]float32{1}, input.C)
+	if own.Bytes() {
+		p.Scale = 1
+	}
+	var mean []float64
+	for c, scale := range own.Scale {
+		mean = append(mean, -own.Shift[c]/scale)
+	}
+	if len(mean) == 3 && mean[0] < mean[1] && mean[1] < mean[2] {
+		p.Order = vision.BGR
+	}
+	return Preparation{Preprocess: p.Preprocess, Reason: fmt.Sprintf("the file's network normalises samples of 0 to %v itself", 255/p.Scale)}, nil
+}
+
+// byInput is the guess where nothing tells anything but the size of the input.
+func byInput(input arch.Shape) (Preparation, error) {
+	name, reason := "unit", fmt.Sprintf("nothing tells, and pictures of %dx%d mostly come so", input.W, input.H)
+	switch {
+	case input.C == 1:
+		reason = "nothing tells, and grey pictures mostly come so"
+	case min(input.W, input.H) >= largeInput:
+		name = "imagenet"
+	}
+	p, err := vision.PreprocessByName(name, input.W, input.H, input.C)
+	return Preparation{p, reason, true, true}, err
+}
+
+func ancestorText(a weights.Ancestor) string {
+	order := "as published"
+	if a.Turned {
+		order = "its channels turned"
+	}
+	if a.Exact() {
+		return fmt.Sprintf("the first layer is that of %s, %s", a.Name, order)
+	}
+	return fmt.Sprintf("the first layer is %.1f %% away from that of %s, %s", 100*a.Distance, a.Name, order)
+}
+
+// firstLayer is what a network's first convolution looks at a colour picture with; empty where there is no such layer.
+type firstLayer struct {
+	w, b    []float32
+	filters int
+	shape   []int
+	scaled  bool // the size of its weights means something
+}
+
+// firstLayerOf copies it: a mapped file may be shortened at any time.
+func firstLayerOf(net *arch.Network, matched *weights.Matched) (first firstLayer, err error) {
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return first, err
+	}
+	conv, scaled, ok := weights.FirstConvolution(placed)
+	if !ok || net.Input.C != 3 {
+		return first, nil
+	}
+	first.scaled, first.filters = scaled, conv.Out.C
+	err = fault.Catch(func() error {
+		for _, p := range conv.Params {
+			data, err := matched.Param(p)
+			if err != nil {
+				return err
+			}
+			if p.Role() == "w" {
+				first.w, first.shape = slices.Clone(data), p.Shape
+			} else {
+				first.b = slices.Clone(data)
+			}
+		}
+		return nil
+	})
+	return first, err
+}
+
+func (f firstLayer) ancestor() (weights.Ancestor, bool) { return weights.AncestorOf(f.w, f.b, f.shape) }

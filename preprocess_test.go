@@ -1,0 +1,264 @@
+package vggo_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// colourNet is a small network of colour pictures whose first layer is as wide as VGG's.
+const colourNet = "%s:64,M/4"
+
+// written makes a file of random weights for a network whose first layer the caller may change.
+func written(t *testing.T, input string, notes map[string]string, change func(w, b []float32)) string {
+	t.Helper()
+	net, err := arch.Open(strings.Replace(colourNet, "%s", input, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	var tensors []weights.Tensor
+	var first [2][]float32
+	for _, layer := range placed {
+		for i, p := range layer.Params {
+			data := make([]float32, p.Count())
+			for j := range data {
+				data[j] = 0.2 * float32(r.NormFloat64())
+			}
+			if first[i] == nil {
+				first[i] = data
+			}
+			tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: data})
+		}
+	}
+	if change != nil {
+		change(first[0], first[1])
+	}
+	var description bytes.Buffer
+	if err := net.EncodeJSON(&description); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{weights.NetworkNote: description.String()}
+	for k, v := range notes {
+		all[k] = v
+	}
+	path := filepath.Join(t.TempDir(), "net.safetensors")
+	if err := weights.Write(path, tensors, all); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// authors16 puts what is known of the authors' VGG-16 into a first layer, blue first or red first.
+func authors16(red bool) func(w, b []float32) {
+	return func(w, b []float32) {
+		blue, first := 0, 18
+		if red {
+			blue, first = 18, 0
+		}
+		copy(w[blue:], []float32{.42947057, .373467, -.061360113, .27476987, .038680777, -.36722335, -.05746817, -.26224968, -.35009676})
+		w[first] = .4800154
+		copy(b, []float32{.73429835, .093403675})
+	}
+}
+
+// TestPreparation: what decides how pictures become the input, in its order, with its reason.
+func TestPreparation(t *testing.T) {
+	note := func(p vision.Preprocess, guess bool) map[string]string {
+		text, err := json.Marshal(vggo.Preparation{Preprocess: p, Reason: "somebody said so", Guess: guess}.Told())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{weights.PreprocessNote: string(text)}
+	}
+	for _, c := range []struct {
+		what   string
+		input  string
+		notes  map[string]string
+		first  func(w, b []float32)
+		asked  vision.PreprocessParts
+		name   string
+		order  vision.Order
+		reason string // a part
+		guess  bool
+	}{
+		{what: "nothing, small", input: "32x32x3", name: "unit", reason: "nothing tells", guess: true},
+		{what: "nothing, large", input: "128x128x3", name: "imagenet", reason: "nothing tells", guess: true},
+		{what: "nothing, grey", input: "128x128x1", name: "unit", reason: "grey", guess: true},
+		{what: "a note", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), false), name: "cifar10", reason: "notes it"},
+		{what: "a note of a grey network", input: "28x28x1", notes: note(vision.FashionMNIST(28, 28, 1), false), name: "fashion-mnist", reason: "notes it"},
+		{what: "an old note of a grey network", input: "28x28x1", notes: map[string]string{weights.RecipeNote: "fashion-mnist"}, name: "fashion-mnist", reason: "notes it"},
+		{what: "a note of a guess", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), true), name: "cifar10", reason: "somebody", guess: true},
+		{what: "an old note of turned weights", input: "32x32x3", notes: map[string]string{weights.RecipeNote: "caffe"}, name: "caffe-rgb", order: vision.RGB, reason: "notes it"},
+		{what: "the authors' first layer", input: "32x32x3", first: authors16(false), name: "caffe", order: vision.BGR, reason: "the first layer is that of VGG-16 of the paper's authors, as published"},
+		{what: "the authors' first layer, turned", input: "32x32x3", first: authors16(true), name: "caffe-rgb", reason: "its channels turned"},
+		{what: "a descendant", input: "32x32x3", first: func(w, b []float32) { authors16(false)(w, b); w[0] += 0.1 }, name: "caffe", order: vision.BGR, reason: "% away from that of VGG-16", guess: true},
+		{what: "a note before the first layer", input: "32x32x3", notes: note(vision.Unit(32, 32, 3), false), first: authors16(false), name: "unit", reason: "notes it"},
+		{what: "small weights", input: "32x32x3", first: func(w, b []float32) { scale(w, 0.01) }, name: "caffe", order: vision.BGR, reason: "samples of 0 to 255", guess: true},
+		{what: "asked for", input: "32x32x3", first: authors16(false), asked: vision.PreprocessParts{Base: "unit"}, name: "unit", reason: "asked for"},
+		{what: "asked for caffe, turned", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Base: "caffe"}, name: "caffe-rgb", reason: "red first since"},
+		{what: "asked for caffe in BGR, turned", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Base: "caffe", Order: "bgr"}, name: "caffe with own channel order", order: vision.BGR, reason: "asked for"},
+		{what: "a part asked for", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Order: "bgr"}, name: "caffe-rgb with own channel order", order: vision.BGR, reason: "as asked, and else the first layer"},
+	} {
+		m, err := vggo.Open(written(t, c.input, c.notes, c.first), vggo.Options{Preprocess: c.asked})
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+			continue
+		}
+		p := m.Preprocess
+		if p.Name != c.name || p.Order != c.order || !strings.Contains(p.Reason, c.reason) || p.Guess != c.guess {
+			t.Errorf("%s: %v, order %v", c.what, p, p.Order)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, c := range []struct {
+		notes map[string]string
+		want  string
+	}{
+		{map[string]string{weights.PreprocessNote: "{"}, "note vggo.preprocess: unexpected end"},
+		{map[string]string{weights.PreprocessNote: `{"scale": -1}`}, "note vggo.preprocess: scale: -1"},
+		{map[string]string{weights.RecipeNote: "best"}, `note vggo.recipe: unknown preprocess "best"`},
+	} {
+		if m, err := vggo.Open(written(t, "32x32x3", c.notes, nil), vggo.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, %v", c.notes, m, err)
+		}
+	}
+}
+
+func scale(w []float32, by float32) {
+	for i := range w {
+		w[i] *= by
+	}
+}
+
+// TestRealVGG19 knows the real trained first blocks of VGG-19, which were turned to red first, and turned back to blue first.
+func TestRealVGG19(t *testing.T) {
+	data := os.Getenv("VGGO_TESTDATA")
+	if data == "" {
+		t.Skip("VGGO_TESTDATA names no folder of real files")
+	}
+	path := filepath.Join(data, "formats/real/vgg19-block1-3-oihw-rgb.safetensors")
+	const blocks = "224x224x3:64,64,M,128,128,M,256,256,256,256,M"
+	m, err := vggo.Open(path, vggo.Options{Network: blocks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if p := m.Preprocess; p.Name != "caffe-rgb" || p.Order != vision.RGB || p.Guess || !strings.Contains(p.Reason, "VGG-19 of the paper's authors, its channels turned") {
+		t.Errorf("%v", p)
+	}
+	for _, asked := range []string{"caffe", "caffe-rgb"} { // whoever knows their name means the same
+		same, err := vggo.Open(path, vggo.Options{Network: blocks, Preprocess: vision.PreprocessParts{Base: asked}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same.Preprocess.Order != vision.RGB || same.Preprocess.Describe() != m.Preprocess.Describe() {
+			t.Errorf("%s: %v", asked, same.Preprocess)
+		}
+		same.Close()
+	}
+}
+
+// TestPreparationOfLayouts answers with one narrow VGG-16 in other libraries' layouts as PyTorch does, with the preparation found by itself.
+func TestPreparationOfLayouts(t *testing.T) {
+	data := os.Getenv("VGGO_TESTDATA")
+	if data == "" {
+		t.Skip("VGGO_TESTDATA names no folder of real files")
+	}
+	folder := filepath.Join(data, "formats/layouts")
+	want := readNPZ(t, filepath.Join(folder, "expected.npz"))
+	owl, err := vision.DecodeFile(filepath.Join(folder, "owl256.png"), vision.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const net = "224x224x3:8,8,M,16,16,M,24,24,24,M,32,32,32,M,32,32,32,M"
+	for _, c := range []struct {
+		file     string
+		headless bool
+		order    vision.Order
+	}{
+		{"torchvision-names-bgr.pth", false, vision.BGR},
+		{"jcjohnson-classifier-1-4-6-bgr.pth", false, vision.BGR},
+		{"pytorch-examples-imagenet.pth.tar", false, vision.BGR},
+		{"vgg_conv-bgr.pth", true, vision.BGR},
+		{"vgg16-tensorflow-vgg-bgr.npy", false, vision.BGR},
+		{"vgg16_weights-frossard-rgb.npz", false, vision.RGB},
+		{"vgg16_weights-keras0-th-bgr.h5", false, vision.BGR},
+		{"oxford-bgr.onnx", false, vision.BGR},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			options := vggo.Options{Network: net}
+			if !c.headless {
+				options.Network += "/48,48,10"
+			}
+			m, err := vggo.Open(filepath.Join(folder, c.file), options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			p := m.Preprocess
+			if p.Order != c.order || p.Scale != 1 || !p.Guess {
+				t.Errorf("prepared by %v, %s", p, p.Describe())
+			}
+			input, err := m.Prepare(t.Context(), []*vision.Picture{owl})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got *tensor.Tensor
+			expected := want["logits"]
+			if c.headless {
+				expected = want["pool5"]
+				got, err = m.Features(t.Context(), "pool5", input)
+			} else {
+				got, err = m.Forward(t.Context(), input)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			largest, off := float64(max(slices.Max(expected), -slices.Min(expected))), 0.0
+			for i, v := range got.Data {
+				off = max(off, math.Abs(float64(v)-float64(expected[i])))
+			}
+			if off > 1e-5*largest {
+				t.Errorf("%.2g of the largest value off", off/largest)
+			}
+			t.Logf("%v: %.2g off", p, off/largest)
+		})
+	}
+}
+
+func readNPZ(t *testing.T, path string) map[string][]float32 {
+	t.Helper()
+	f, err := weights.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	arrays := map[string][]float32{}
+	for _, name := range f.Names() {
+		array, err := f.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrays[name] = slices.Clone(array.Data)
+	}
+	return arrays
+}

@@ -1,0 +1,242 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+)
+
+// Asked is what whoever opens a file says of its network.
+type Asked struct {
+	// Network is the one to run with the file's weights; nil: the one that the file tells. It does not overrule a file that
+	// describes its network: the two must compute the same.
+	Network *arch.Network
+	Input   arch.Shape // of its pictures, where nothing else tells their size; zero: as the network says
+	Sigmoid bool       // the outputs are probabilities by a sigmoid, each by itself
+}
+
+// OpenSizeError is a file that leaves the size of its pictures open.
+type OpenSizeError struct {
+	Path     string
+	Channels int // of its pictures; 0 where it leaves these open too
+}
+
+func (e *OpenSizeError) Error() string {
+	return e.Path + ": the file leaves the size of its pictures open"
+}
+
+// UnreadableError is a file that describes its network, which vggo cannot run. Another description does not help: it would compute
+// something else with these weights.
+type UnreadableError struct {
+	Path string
+	Err  error
+}
+
+func (e *UnreadableError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// DisagreeError is a network that computes something else than the one that the file describes.
+type DisagreeError struct {
+	Path       string
+	Network    string
+	Difference string // the first
+}
+
+func (e *DisagreeError) Error() string {
+	return fmt.Sprintf("%s describes its network, and %s computes something else: %s", e.Path, e.Network, e.Difference)
+}
+
+// Resolve returns the network to run with the file's weights, for the size of pictures that is asked for where the file leaves it
+// open. It is the network asked for, by its names, where the file describes none or one that computes the same. Errors are
+// *OpenSizeError, *UnreadableError, *DisagreeError and *UndescribedError. It is not to be called beside other methods.
+func (f *File) Resolve(a Asked) (*arch.Network, error) {
+	asked := a.Network
+	if asked != nil && a.Input != (arch.Shape{}) {
+		asked = withInput(asked, a.Input)
+	}
+	size := a.Input
+	if asked != nil {
+		size = asked.Input
+	}
+	if f.leavesOpen != nil && size != (arch.Shape{}) {
+		if err := f.leavesOpen(size); err != nil {
+			return nil, err
+		}
+	}
+	if f.unreadable != nil {
+		return nil, f.unreadable
+	}
+	told, err := f.told()
+	if err != nil {
+		return nil, err
+	}
+	net := told
+	switch {
+	case told != nil && size != (arch.Shape{}) && told.Input != size:
+		return nil, &DisagreeError{f.Path, orText(asked, "what is asked for"), fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
+	case told != nil && asked != nil:
+		if net, err = f.agree(told, asked); err != nil {
+			return nil, err
+		}
+	case asked != nil:
+		net = asked
+	case told == nil:
+		if net, err = f.Network(); err != nil {
+			return nil, err
+		}
+		if size != (arch.Shape{}) {
+			net = withInput(net, size)
+		}
+	}
+	if !a.Sigmoid {
+		return net, nil
+	}
+	if told != nil {
+		placed, err := told.Place(told.Input)
+		if err != nil {
+			return nil, err
+		}
+		ending, _ := arch.EndingOf(placed)
+		if n := placed[len(placed)-1].Out.C; ending == arch.EndsInSoftmax && n > 1 {
+			return nil, &DisagreeError{f.Path, "a sigmoid", fmt.Sprintf("the file has a softmax over its %d outputs", n)}
+		}
+	}
+	return arch.WithSigmoid(net)
+}
+
+func orText(net *arch.Network, otherwise string) string {
+	if net == nil {
+		return otherwise
+	}
+	return net.Name
+}
+
+func withInput(net *arch.Network, input arch.Shape) *arch.Network {
+	changed := *net
+	changed.Input = input
+	return &changed
+}
+
+// told is the network that the file describes itself, nil where it describes none.
+func (f *File) told() (*arch.Network, error) {
+	switch note := f.Metadata[NetworkNote]; {
+	case f.described != nil:
+		return f.described.net, nil
+	case f.leavesOpen != nil:
+		return nil, &OpenSizeError{f.Path, f.channels}
+	case note == "":
+		return nil, nil
+	default:
+		net, err := arch.Decode(strings.NewReader(note))
+		if err != nil {
+			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
+		}
+		return net, nil
+	}
+}
+
+// agree holds the network asked for against the file's own. It is returned with the file's sigmoid where it says nothing else of how
+// its outputs are read.
+func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
+	mine, err := told.Place(told.Input)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := asked.Place(asked.Input)
+	if err != nil {
+		return nil, err
+	}
+	differ := func(format string, args ...any) (*arch.Network, error) {
+		return nil, &DisagreeError{f.Path, asked.Name, fmt.Sprintf(format, args...)}
+	}
+	does, asks := effects(mine), effects(theirs)
+	for i := range max(len(does), len(asks)) {
+		switch {
+		case i >= len(asks):
+			return differ("it lacks the file's %s", does[i].label())
+		case i >= len(does):
+			return differ("the file has no %s", asks[i].label())
+		case does[i].effect != asks[i].effect:
+			was, is := does[i].label(), asks[i].label()
+			if strings.TrimPrefix(was, does[i].name) == strings.TrimPrefix(is, asks[i].name) {
+				was, is = was+" of "+does[i].detail(), is+" of "+asks[i].detail()
+			}
+			return differ("the file's is %s, where it has %s", was, is)
+		}
+	}
+	outputs := mine[len(mine)-1].Out.C
+	ends, _ := arch.EndingOf(mine)
+	wants, _ := arch.EndingOf(theirs)
+	says := func(e arch.Ending) bool { return e != arch.EndsInLogits && !(e == arch.EndsInSoftmax && outputs == 1) }
+	switch {
+	case ends == arch.EndsInSigmoid && !says(wants):
+		return arch.WithSigmoid(asked)
+	case says(ends) && says(wants) && ends != wants:
+		return differ("the file ends in %s, it ends in %s", ends, wants)
+	}
+	return asked, nil
+}
+
+// namedEffect is an effect with the layer that has it.
+type namedEffect struct {
+	effect
+	name string
+	op   arch.Op
+}
+
+func (n namedEffect) label() string { return fmt.Sprintf("%s (%s)", n.name, arch.Describe(n.op)) }
+
+// detail is what Describe leaves out.
+func (n namedEffect) detail() string {
+	text := fmt.Sprintf("%v to %v", n.in, n.out)
+	if g := n.window; g != (arch.Geometry{}) {
+		text += fmt.Sprintf(", padded by %d, %d, %d, %d", g.Top, g.Left, g.Bottom, g.Right)
+	}
+	switch op := n.op.(type) {
+	case arch.BatchNorm:
+		text += fmt.Sprintf(", epsilon %g", op.Epsilon())
+	case arch.LRN:
+		text += fmt.Sprintf(", alpha %g, beta %g, k %g", op.Alpha, op.Beta, op.K)
+	case arch.AvgPool:
+		text += fmt.Sprintf(", padding counted: %t", n.padded)
+	}
+	return text
+}
+
+// toldInOrder gives placed layers with parameters those of the network that the file describes, one after the other, whatever they are
+// called. ok is false where there are none or others.
+func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
+	told, err := f.told()
+	if err != nil || told == nil {
+		return n, false
+	}
+	own, err := told.Place(told.Input)
+	if err != nil {
+		return n, false
+	}
+	if f.described != nil {
+		n = f.described.naming
+	} else {
+		n = naming{family: "vggo", source: plain(ownNames(own)), bookkeeping: nothing}
+	}
+	weighted := func(layers []arch.Placed) []arch.Placed {
+		return slices.DeleteFunc(slices.Clone(layers), func(l arch.Placed) bool { return len(l.Params) == 0 })
+	}
+	mine, theirs := weighted(own), weighted(placed)
+	if len(mine) != len(theirs) {
+		return n, false
+	}
+	renamed := map[string]source{}
+	for i, layer := range theirs {
+		if len(layer.Params) != len(mine[i].Params) {
+			return n, false
+		}
+		for j, p := range layer.Params {
+			renamed[p.Name] = n.source[mine[i].Params[j].Name]
+		}
+	}
+	n.source = renamed
+	return n, true
+}

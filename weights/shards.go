@@ -1,0 +1,112 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// Hugging Face's libraries cut large models into shards, each a whole file of safetensors or PyTorch, and list in an index which
+// tensor is where: {"metadata": …, "weight_map": {"conv1_1.weight": "model-00001-of-00002.safetensors", …}}.
+
+func isIndex(data []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) && bytes.Contains(data, []byte(`"weight_map"`))
+}
+
+// shardName is how a shard is called, with the name of its model before.
+var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}(\.[a-z]+)$`)
+
+// readIndex opens the shards and lists their tensors.
+func readIndex(f *File, data []byte) error {
+	fail := func(format string, args ...any) error {
+		return &FormatError{f.Path, 0, "an index of shards: " + fmt.Sprintf(format, args...)}
+	}
+	if len(data) > maxHeader {
+		return fail("%d bytes, the most is %d", len(data), maxHeader)
+	}
+	var index struct {
+		Shard map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return fail("%v", err)
+	}
+	if f.beside == "" {
+		return fail("it names other files, so it has to be opened by its path")
+	}
+	byShard := map[string][]string{}
+	for name, shard := range index.Shard {
+		byShard[shard] = append(byShard[shard], name)
+	}
+	files := externalData{folder: f.beside, file: f}
+	for _, shard := range slices.Sorted(maps.Keys(byShard)) {
+		content, err := files.mapped(shard)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fail("%s is not beside it: all shards must be there", clipText(shard))
+		}
+		if err != nil {
+			return fail("%v", err)
+		}
+		of := &File{Path: filepath.Join(f.beside, shard)}
+		if isIndex(content) {
+			return fail("%s is an index too", clipText(shard))
+		}
+		if err := of.read(content); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(slices.Values(byShard[shard])) {
+			if _, ok := of.index[name]; !ok {
+				return fail("%s holds no tensor %q", clipText(shard), clipText(name))
+			}
+		}
+		for _, e := range of.entries {
+			if index.Shard[e.name] != shard {
+				return fail("%s holds a tensor %q that is not in it", clipText(shard), e.name)
+			}
+		}
+		f.Format = of.Format
+		if f.Metadata == nil {
+			f.Metadata = of.Metadata
+		}
+		if err := f.addAll(of.entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexIn is the file to open for a path: in a folder the index, or the one file that such folders have.
+func indexIn(path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return path, nil // opening it says what is wrong
+	}
+	for _, name := range []string{"model.safetensors", "pytorch_model.bin"} {
+		for _, name := range []string{name + ".index.json", name} {
+			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+				return filepath.Join(path, name), nil
+			}
+		}
+	}
+	for _, other := range []struct{ pattern, what string }{
+		{"*.safetensors.index.json", ""}, {"*.bin.index.json", ""}, {"*.safetensors", ""},
+		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"}, {"checkpoint", "a TensorFlow checkpoint"},
+	} {
+		list, err := filepath.Glob(filepath.Join(path, other.pattern))
+		if err != nil || len(list) == 0 {
+			continue
+		}
+		if other.what != "" {
+			return "", &FormatError{path, 0, other.what + unread}
+		}
+		if len(list) == 1 {
+			return list[0], nil
+		}
+	}
+	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin nor an index of their shards", path)
+}
