@@ -335,18 +335,35 @@ func (m *Model) Close() (err error) {
 		if m.whole != nil {
 			m.whole.Close()
 		}
-		m.beginnings.close()
-		if m.inside != nil {
-			m.inside.Close()
-		}
-		if m.dense != nil {
-			m.dense.plans.close()
-		}
+		m.closeSeldom()
 		if m.file != nil {
 			err = m.file.Close()
 		}
 	})
 	return err
+}
+
+// Trim lets go of the memory that is laid out for Features, Inside and ClassifyDense, which lay it out again when they are called. It does
+// nothing while the model computes. Forward's memory stays.
+func (m *Model) Trim() {
+	select {
+	case <-m.turn:
+		defer func() { m.turn <- struct{}{} }()
+		m.closeSeldom()
+	default:
+	}
+}
+
+// closeSeldom closes the plans beside Forward's. The caller has the turn.
+func (m *Model) closeSeldom() {
+	m.beginnings.close()
+	if m.inside != nil {
+		m.inside.Close()
+		m.inside = nil
+	}
+	if m.dense != nil {
+		m.dense.plans.close()
+	}
 }
 
 // Classify returns all classes of a picture, the most probable first.

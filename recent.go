@@ -36,8 +36,10 @@ func (r *recent[K]) get(key K, compile func() (*nn.Plan, error)) (*nn.Plan, erro
 	return p, nil
 }
 
+// close closes them all; another one may be asked for again.
 func (r *recent[K]) close() {
 	for _, p := range r.plans {
 		p.Close()
 	}
+	r.plans = nil
 }

@@ -3,6 +3,7 @@ package arch
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -91,7 +92,8 @@ func dense(head []Layer, kernel Size) []Layer {
 	return layers
 }
 
-// WithClasses returns a copy of a network whose last fully connected layer has so many outputs, and that layer's name.
+// WithClasses returns a copy of a network whose last fully connected layer has so many outputs, and that layer's name. A network
+// that is named by its compact string gets the new one's; others, built-ins too, keep their names.
 func WithClasses(n *Network, classes int) (net *Network, layer string, err error) {
 	for i := len(n.Layers) - 1; i >= 0; i-- {
 		if op, ok := n.Layers[i].Op.(Linear); ok {
@@ -99,8 +101,22 @@ func WithClasses(n *Network, classes int) (net *Network, layer string, err error
 			clone.Layers = slices.Clone(n.Layers)
 			op.Out = classes
 			clone.Layers[i].Op = op
+			if name, ok := CompactWithClasses(n.Name, classes); ok {
+				clone.Name = name
+			}
 			return &clone, n.Layers[i].Name, nil
 		}
 	}
 	return nil, "", fmt.Errorf("%s has no fully connected layer to give %d classes", n.Name, classes)
+}
+
+// CompactWithClasses is a compact string whose last fully connected layer has so many outputs; ok is false for any other string.
+func CompactWithClasses(s string, classes int) (changed string, ok bool) {
+	net, err := Compact("", s, ImageNetInput)
+	slash := strings.IndexByte(s, '/')
+	if err != nil || len(net.Layers) == 0 || slash < 0 {
+		return "", false
+	}
+	at := max(slash, strings.LastIndexByte(s, ','))
+	return s[:at+1] + strconv.Itoa(classes), true
 }

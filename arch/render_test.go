@@ -254,3 +254,19 @@ func TestParseShape(t *testing.T) {
 		}
 	}
 }
+
+// TestBytesApart: different numbers of bytes are written differently.
+func TestBytesApart(t *testing.T) {
+	for _, c := range []struct {
+		n, other      int64
+		want, besides string
+	}{
+		{4_000_000_000, 2_000_000_000, "4.00 GB", "2.00 GB"},
+		{4_000_000_001, 4_000_000_000, "4,000,000,001 B", "4,000,000,000 B"},
+		{1000, 1000, "1.00 kB", "1.00 kB"},
+	} {
+		if a, b := BytesApart(c.n, c.other); a != c.want || b != c.besides {
+			t.Errorf("%d and %d: %s and %s, want %s and %s", c.n, c.other, a, b, c.want, c.besides)
+		}
+	}
+}

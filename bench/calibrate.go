@@ -2,6 +2,7 @@ package bench
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -44,7 +45,7 @@ type observation struct {
 // Calibrate measures a kernel set's prices on so many threads (0: all that Go may use) in 15 to 30 s. It times Plans of one layer,
 // not kernels alone: so maps come from where they come from in a network, threads compete for memory, and what hangs over edges is
 // copied. Then it finds the prices by which nn predicts these times best; only that of memory is measured by itself.
-func Calibrate(set *kernel.Set, threads int) (costs *nn.Costs, err error) {
+func Calibrate(ctx context.Context, set *kernel.Set, threads int) (costs *nn.Costs, err error) {
 	threads = cmp.Or(max(threads, 0), runtime.GOMAXPROCS(0))
 	list := probes
 	if set.Name == "generic" {
@@ -53,6 +54,9 @@ func Calibrate(set *kernel.Set, threads int) (costs *nn.Costs, err error) {
 	var seen []observation
 	for _, p := range list {
 		for _, algo := range nn.Algos() {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			got, err := p.observe(set, algo, threads)
 			if err != nil {
 				return nil, err

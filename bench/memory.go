@@ -31,7 +31,8 @@ func (e *MemoryError) Error() string {
 	if e.Budget {
 		need, there = "at least", "are allowed"
 	}
-	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, e.Mode, images, need, arch.Bytes(e.Need), arch.Bytes(e.Available), there)
+	takes, most := arch.BytesApart(e.Need, e.Available)
+	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, e.Mode, images, need, takes, most, there)
 }
 
 // CheckMemory is a *MemoryError if a Plan will not fit into what the system has left, where that tells, or into its budget.

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/vggo/vggo/internal/lock"
 )
 
 // Env names the environment variable that moves the cache: models lie in models below the folder it names.
@@ -139,32 +141,15 @@ func syncFolder(dir string) {
 	}
 }
 
-// errLocked is tryLock's, of a file that another holds.
-var errLocked = errors.New("another process holds it")
-
 // lockPoll is how often a lock that another process holds is tried again.
 const lockPoll = time.Second
 
 // lock keeps other processes, and other calls in this one, from downloading the same file into the same folder.
 func (p *puller) lock(ctx context.Context, path string) (unlock func(), err error) {
 	for told := false; ; {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		err = tryLock(f)
-		if err == nil && stands(f, path) {
-			return func() {
-				os.Remove(path) // while it is held: who waits for it sees that it no longer stands. Windows keeps it
-				f.Close()       // which lets go of it
-			}, nil
-		}
-		f.Close()
-		switch {
-		case err == nil:
-			continue // its holder removed it meanwhile
-		case !errors.Is(err, errLocked):
-			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		unlock, err := lock.Take(path)
+		if !errors.Is(err, lock.ErrHeld) {
+			return unlock, err
 		}
 		if !told {
 			p.notice("another vggo is downloading this file: waiting for it")
@@ -174,13 +159,6 @@ func (p *puller) lock(ctx context.Context, path string) (unlock func(), err erro
 			return nil, err
 		}
 	}
-}
-
-// stands tells whether an open file is still the one of that name.
-func stands(f *os.File, path string) bool {
-	opened, err1 := f.Stat()
-	named, err2 := os.Stat(path)
-	return err1 == nil && err2 == nil && os.SameFile(opened, named)
 }
 
 // exists tells whether something stands under a name.

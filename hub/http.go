@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	stallAfter   = 30 * time.Second // without a byte, a connection is given up
+	stallAfter   = 30 * time.Second // that bring less than leastBytes, a connection is given up
+	leastBytes   = 30 << 10         // 1 KiB a second: less is a server that holds on to whoever waits
 	tries        = 6                // in a row that bring less than worthwhile
 	worthwhile   = 1 << 20          // bytes that start the count anew; with maxFile they bound all tries
 	firstWait    = time.Second      // doubled after each try
@@ -57,8 +58,8 @@ type transientError struct {
 func (e *transientError) Error() string { return e.err.Error() }
 func (e *transientError) Unwrap() error { return e.err }
 
-// errStalled cancels a request on whose connection nothing moves.
-var errStalled = fmt.Errorf("nothing came for %v", stallAfter)
+// errStalled cancels a request on whose connection too little moves.
+var errStalled = fmt.Errorf("less than %d KiB came in %v", leastBytes>>10, stallAfter)
 
 // interrupted marks a connection's fault as one that may pass; nil stays nil.
 func interrupted(err error) error {
@@ -129,9 +130,9 @@ func (p *puller) retry(ctx context.Context, do func() (progress bool, err error)
 	}
 }
 
-// get sends one request and hands its answer to receive, which calls alive whenever bytes arrive: without for stallAfter,
-// the request ends.
-func (p *puller) get(ctx context.Context, address string, header http.Header, receive func(r *http.Response, alive func()) error) error {
+// get sends one request and hands its answer to receive, which calls arrived with the number of bytes whenever some arrive. The request
+// ends when the first answer, or any leastBytes of it, take longer than stallAfter.
+func (p *puller) get(ctx context.Context, address string, header http.Header, receive func(r *http.Response, arrived func(int)) error) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := p.newTimer(stallAfter, func() { cancel(errStalled) })
@@ -148,7 +149,14 @@ func (p *puller) get(ctx context.Context, address string, header http.Header, re
 	response, err := p.client.Do(request)
 	if err == nil {
 		defer response.Body.Close()
-		err = receive(response, func() { watch.Reset(stallAfter) })
+		watch.Reset(stallAfter)
+		since := 0
+		err = receive(response, func(n int) {
+			if since += n; since >= leastBytes {
+				since = 0
+				watch.Reset(stallAfter)
+			}
+		})
 	} else {
 		err = plain(err)
 	}

@@ -174,7 +174,7 @@ func (p *puller) resolve(ctx context.Context, e *Entry) error {
 	}
 	var text []byte
 	err := p.retry(ctx, func() (bool, error) {
-		return false, p.get(ctx, e.Pointer, nil, func(r *http.Response, alive func()) (err error) {
+		return false, p.get(ctx, e.Pointer, nil, func(r *http.Response, arrived func(int)) (err error) {
 			if r.StatusCode != http.StatusOK {
 				return statusError(r)
 			}
@@ -274,7 +274,10 @@ func (d *partial) open() (resumed bool, err error) {
 	d.have = info.Size()
 	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total && d.entry.Size.Value.Holds(d.state.Total))
 	if err != nil || d.state.URL != d.entry.URL.Value || d.state.Validator == "" || d.state.Total < 0 || !fits {
-		return false, d.restart(state{})
+		if err := d.restart(state{}); err != nil {
+			return false, errors.Join(err, d.discard())
+		}
+		return false, nil
 	}
 	d.most = d.have
 	return d.have > 0, nil
@@ -352,11 +355,8 @@ func (d *partial) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	for _, full := range diskFull {
-		if errors.Is(err, full) {
-			err = fmt.Errorf("the disk is full: %w", err)
-			break
-		}
+	if durable.Full(err) {
+		err = fmt.Errorf("the disk is full: %w", err)
 	}
 	have, total := d.have, d.state.Total
 	if have == 0 || d.state.Validator == "" {
@@ -411,7 +411,7 @@ func (d *partial) fetch(ctx context.Context) (progress bool, err error) {
 }
 
 // receive takes an answer to fetch's request.
-func (d *partial) receive(r *http.Response, alive func()) error {
+func (d *partial) receive(r *http.Response, arrived func(int)) error {
 	switch r.StatusCode {
 	case http.StatusOK: // the whole file: the first time, or because it has changed, or because the server knows no ranges
 		if d.have > 0 {
@@ -447,7 +447,7 @@ func (d *partial) receive(r *http.Response, alive func()) error {
 	default:
 		return statusError(r)
 	}
-	return d.copy(r.Body, alive)
+	return d.copy(r.Body, arrived)
 }
 
 // total is the length of a whole file by an answer of status 200, refused where it is not the published one; 0 where the answer
@@ -476,7 +476,7 @@ func (d *partial) total(r *http.Response, length int64) (int64, error) {
 }
 
 // copy writes a body to the end of the partial file, never beyond its limit.
-func (d *partial) copy(body io.Reader, alive func()) error {
+func (d *partial) copy(body io.Reader, arrived func(int)) error {
 	if _, err := d.file.Seek(d.have, io.SeekStart); err != nil {
 		return err
 	}
@@ -489,7 +489,7 @@ func (d *partial) copy(body io.Reader, alive func()) error {
 	for {
 		n, err := body.Read(block)
 		if n > 0 {
-			alive()
+			arrived(n)
 			if d.have+int64(n) > limit {
 				return errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file may have: nothing is kept", limit), d.restart(state{}))
 			}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // TestFaults: whatever the server does, there is the whole file or none, and once it behaves the file arrives to the bit.
@@ -269,7 +271,7 @@ func TestStall(t *testing.T) {
 			if _, err := p.pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
 				t.Fatal(err)
 			}
-			if want := "nothing came for 30s: again in 1s"; !slices.Equal(said, []string{want}) {
+			if want := "less than 30 KiB came in 30s: again in 1s"; !slices.Equal(said, []string{want}) {
 				t.Errorf("said %q, want %q", said, want)
 			}
 			if asked := s.asked(); len(asked) != 2 || c.bytes > 0 && asked[1] != fmt.Sprintf("bytes=%d-", c.bytes) {
@@ -278,6 +280,52 @@ func TestStall(t *testing.T) {
 		})
 	}
 }
+
+// TestDrip: bytes that come one by one buy a connection no time; so much of them within the time does.
+func TestDrip(t *testing.T) {
+	s, dir := newSite(t), t.TempDir()
+	s.fault = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n > 0 {
+			return false
+		}
+		s.serve(&cutter{ResponseWriter: w, left: 100}, r)
+		<-r.Context().Done()
+		return true
+	}
+	p := newTestPuller(dir, nil)
+	counted := &countingTimer{}
+	p.newTimer = func(_ time.Duration, f func()) timer {
+		if counted.fire == nil {
+			counted.fire = f
+		}
+		return counted
+	}
+	first, resets := true, 0
+	p.Progress = func(done, total int64) {
+		if first && done == 100 {
+			if resets = counted.resets; resets > 1 {
+				t.Errorf("100 bytes buy time %d times", resets)
+			}
+			first = false
+			counted.fire()
+		}
+	}
+	if _, err := p.pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
+		t.Fatal(err)
+	}
+	if most := len(s.content)/leastBytes + 1; counted.resets <= resets+1 || counted.resets-resets > most {
+		t.Errorf("%d bytes buy time %d times, want up to %d", len(s.content), counted.resets-resets, most)
+	}
+}
+
+// countingTimer counts how often it is given more time.
+type countingTimer struct {
+	fire   func()
+	resets int
+}
+
+func (c *countingTimer) Reset(time.Duration) bool { c.resets++; return true }
+func (c *countingTimer) Stop() bool               { return true }
 
 // TestCancel: Ctrl-C keeps what there is.
 func TestCancel(t *testing.T) {
@@ -375,7 +423,7 @@ func TestForeignPartial(t *testing.T) {
 
 // TestDiskFull names the cause and keeps what was written.
 func TestDiskFull(t *testing.T) {
-	if len(diskFull) == 0 {
+	if len(durable.FullDisk) == 0 {
 		t.Skip("a full disk is not told apart on this system")
 	}
 	s, dir := newSite(t), t.TempDir()
@@ -403,7 +451,7 @@ func (d *smallDisk) Write(p []byte) (int, error) {
 	n, err := d.Writer.Write(p[:min(len(p), d.room)])
 	d.room -= n
 	if err == nil && n < len(p) {
-		err = &os.PathError{Op: "write", Path: "disk", Err: diskFull[0]}
+		err = &os.PathError{Op: "write", Path: "disk", Err: durable.FullDisk[0]}
 	}
 	return n, err
 }

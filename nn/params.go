@@ -90,12 +90,17 @@ type Initialiser struct {
 	weight     func(r *rand.Rand, fanIn, fanOut int) float64
 }
 
+func glorotWeight(r *rand.Rand, fanIn, fanOut int) float64 {
+	return (2*r.Float64() - 1) * math.Sqrt(6/float64(fanIn+fanOut))
+}
+
 var (
 	// Xavier is TensorFlow's xavier_initializer_conv2d: uniform in ±sqrt(6/(fan_in+fan_out)), fans being kernel area
 	// times channels (Glorot & Bengio 2010, equation 16), and the article's biases: 0.1 for fully connected layers.
-	Xavier = Initialiser{"xavier", 0.1, func(r *rand.Rand, fanIn, fanOut int) float64 {
-		return (2*r.Float64() - 1) * math.Sqrt(6/float64(fanIn+fanOut))
-	}}
+	Xavier = Initialiser{"xavier", 0.1, glorotWeight}
+	// Glorot is Xavier with zero biases, which the VGG paper's authors found to do without pre-training (Simonyan & Zisserman
+	// 2015, section 3.1).
+	Glorot = Initialiser{"glorot", 0, glorotWeight}
 	// He is normal with variance 2/fan_in (He et al. 2015, equation 10), zero biases.
 	He = Initialiser{"he", 0, func(r *rand.Rand, fanIn, _ int) float64 {
 		return r.NormFloat64() * math.Sqrt(2/float64(fanIn))
@@ -105,7 +110,7 @@ var (
 )
 
 // Initialisers lists them by name for a command line.
-func Initialisers() []Initialiser { return []Initialiser{Xavier, He, Paper} }
+func Initialisers() []Initialiser { return []Initialiser{Xavier, Glorot, He, Paper} }
 
 // initChunk values come from one random stream, so that chunks can be filled side by side with the same outcome.
 const initChunk = 1 << 16

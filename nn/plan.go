@@ -196,7 +196,8 @@ type BudgetError struct {
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, arch.Bytes(e.Need), arch.Bytes(e.Budget))
+	need, budget := arch.BytesApart(e.Need, e.Budget)
+	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, need, budget)
 }
 
 // economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less
@@ -529,7 +530,7 @@ func (p *Plan) Probabilities() *tensor.Tensor {
 }
 
 // Predictions is the class of the largest logit of each image, on the same terms. Where the logits are maps of classes (a
-// fully convolutional network), the largest sum over the map.
+// fully convolutional network), the largest sum over the map. One output that is a sigmoid tells classes 0 and 1 apart.
 func (p *Plan) Predictions() []int {
 	t := p.exported(p.logits)
 	pixels := t.H * t.W
@@ -544,6 +545,9 @@ func (p *Plan) Predictions() []int {
 			if c == 0 || sum > top {
 				best, top = c, sum
 			}
+		}
+		if p.ending == arch.EndsInSigmoid && t.C == 1 && top > 0 { // a probability above a half
+			best = 1
 		}
 		predictions[n] = best
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
@@ -21,6 +22,8 @@ type Visit struct {
 	Picture *vision.Picture // as the network sees it, before it is normalised
 	// Photograph is the same part of the picture with more pixels, for the page to lay maps over.
 	Photograph *vision.Picture
+
+	used time.Time // last asked for
 }
 
 // Bytes is what the visit takes.
@@ -70,9 +73,10 @@ func (k *Kept) Budget() int64 { return k.budget }
 func (k *Kept) Put(v *Visit) error {
 	n := v.Bytes()
 	if n > k.budget {
-		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, arch.Bytes(n), arch.Bytes(k.budget))}
+		takes, most := arch.BytesApart(n, k.budget)
+		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, takes, most)}
 	}
-	v.ID = rand.Text()
+	v.ID, v.used = rand.Text(), time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.used+n > k.budget {
@@ -93,8 +97,22 @@ func (k *Kept) Get(id string) *Visit {
 		return nil
 	}
 	v := k.visits[i]
+	v.used = time.Now()
 	k.visits = append(slices.Delete(k.visits, i, i+1), v)
 	return v
+}
+
+// Forget drops the visits that nobody has asked for since then, and reports whether there were any.
+func (k *Kept) Forget(since time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for n < len(k.visits) && k.visits[n].used.Before(since) {
+		k.used -= k.visits[n].Bytes()
+		n++
+	}
+	k.visits = slices.Delete(k.visits, 0, n)
+	return n > 0
 }
 
 // Used is the bytes that visits take.

@@ -230,7 +230,7 @@ func TestBatchFails(t *testing.T) {
 
 // TestGate: work is admitted up to the budget, what can never fit is told apart, and what is given back can be taken again.
 func TestGate(t *testing.T) {
-	g := NewGate(100)
+	g := NewGate(100, "bytes")
 	a, err := g.Enter(60)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -62,6 +63,7 @@ func (s *Server) handle(serve endpoint) http.HandlerFunc {
 // fail answers with an error.
 func (c *call) fail(err error) {
 	p := refusalOf(err)
+	p.Fault, p.Hint = printable.Text(p.Fault), printable.Text(p.Hint) // they may quote what a stranger sent
 	p.ID = c.entry.id
 	c.entry.kind = p.Kind
 	c.entry.note(slog.String("error", p.Fault))

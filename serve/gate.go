@@ -5,12 +5,15 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/vggo/vggo/arch"
 )
 
 // Gate admits work by its cost, up to a budget of what may wait or run at once. What does not fit is refused at once: a queue that
 // only grows serves nobody. Costs are of one unit: multiply-accumulates of a network times images, or bytes. The zero Gate admits
 // nothing.
 type Gate struct {
+	unit   string // "bytes"
 	budget int64
 
 	mu   sync.Mutex
@@ -18,24 +21,28 @@ type Gate struct {
 	rate float64 // cost units finished in a second, smoothed; 0 until something was
 }
 
-// NewGate makes a Gate.
-func NewGate(budget int64) *Gate { return &Gate{budget: budget} }
+// NewGate makes a Gate. The unit of its costs is a plural, for messages: "bytes".
+func NewGate(budget int64, unit string) *Gate { return &Gate{budget: budget, unit: unit} }
 
 // FullError is work that a Gate refused for now.
 type FullError struct {
 	Cost, Used, Budget int64
+	Unit               string
 	After              time.Duration // when it may be tried again, at the present rate
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("no room for more work: %.0f %% of the budget is taken", 100*float64(e.Used)/float64(e.Budget))
+	return fmt.Sprintf("no room for more work: it takes %s %s, and of %s there are %s left", arch.Count(e.Cost), e.Unit, arch.Count(e.Budget), arch.Count(e.Budget-e.Used))
 }
 
 // CostError is work that no Gate of this budget admits, however long it waits.
-type CostError struct{ Cost, Budget int64 }
+type CostError struct {
+	Cost, Budget int64
+	Unit         string
+}
 
 func (e *CostError) Error() string {
-	return fmt.Sprintf("work of %d is more than the budget of %d", e.Cost, e.Budget)
+	return fmt.Sprintf("the request takes %s %s, and this server takes on %s at once", arch.Count(e.Cost), e.Unit, arch.Count(e.Budget))
 }
 
 // Pass is admitted work.
@@ -57,9 +64,9 @@ func (p *Pass) Add(cost int64) error {
 	defer g.mu.Unlock()
 	switch {
 	case cost > g.budget-p.cost:
-		return &CostError{p.cost + cost, g.budget}
+		return &CostError{p.cost + min(cost, math.MaxInt64-p.cost), g.budget, g.unit}
 	case cost > g.budget-g.used:
-		return &FullError{cost, g.used, g.budget, g.wait(cost)}
+		return &FullError{cost, g.used, g.budget, g.unit, g.wait(cost)}
 	}
 	g.used += cost
 	p.cost += cost

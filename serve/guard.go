@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -40,12 +39,13 @@ func newRequestID() string { return rand.Text() }
 // guard is what every request passes: its name and its line in the log, the headers of every answer, and the refusal of what a web page
 // elsewhere may have sent.
 func (s *Server) guard(next http.Handler) http.Handler {
-	var inFlight atomic.Int64
-	s.metrics.inFlight(&inFlight)
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		inFlight.Add(1)
+		s.inFlight.Add(1)
+		if !probes(r) {
+			s.asked.Add(1)
+		}
 		e := &entry{id: r.Header.Get("X-Request-Id")}
 		if !requestID.MatchString(e.id) {
 			e.id = newRequestID()
@@ -60,7 +60,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			if failure != nil && rec.status == 0 {
 				rec.status = http.StatusInternalServerError
 			}
-			inFlight.Add(-1)
+			s.inFlight.Add(-1)
+			if !probes(r) {
+				s.heard.Store(time.Now().UnixNano())
+				s.answered.Add(1)
+			}
 			s.record(r, rec, e, time.Since(start))
 			if failure != nil {
 				panic(failure) // net/http closes the connection
@@ -74,7 +78,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if s.draining.Load() {
+		if s.draining.Load() || spare(r) {
 			h.Set("Connection", "close") // the client's next request goes elsewhere
 		}
 		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) { // HTTP/1.0 has no Host; a browser's requests always have
@@ -90,8 +94,20 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			})(rec, r)
 			return
 		}
+		if spare(r) && !probes(r) {
+			s.handle(func(*call) error {
+				return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: "all connections that this server takes have requests in progress",
+					Hint: "try again after the seconds in Retry-After", After: time.Second}
+			})(rec, r)
+			return
+		}
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// probes reports whether a request is of whatever watches the server, every few seconds.
+func probes(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/v2/health/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
 }
 
 // allowed reports whether a Host header names this server. A page elsewhere that has its own name lead here (DNS rebinding) sends that
@@ -128,8 +144,8 @@ func (s *Server) record(r *http.Request, rec *recorder, e *entry, took time.Dura
 		level = slog.LevelError
 	case status >= 400:
 		level = slog.LevelWarn
-	case strings.HasPrefix(r.URL.Path, "/v2/health/"), r.URL.Path == "/healthz", r.URL.Path == "/metrics":
-		level = slog.LevelDebug // every few seconds, from whatever watches
+	case probes(r):
+		level = slog.LevelDebug
 	}
 	attrs := append([]slog.Attr{
 		slog.String("id", e.id), slog.String("method", r.Method), slog.String("path", clip(r.URL.Path)), slog.Int("status", status),

@@ -42,8 +42,20 @@ func TestBusy(t *testing.T) {
 	busy("no room for a body", sent{method: "POST", path: "/v1/classify", body: make([]byte, 1<<20)})
 	all.Leave()
 	answer, text := sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength, "0"}, body: make([]byte, 300*4*28*28)}.do(t, web.URL)
-	if answer.StatusCode != 413 || !strings.Contains(string(text), "times what this server takes on at once; ask for fewer images") {
+	if answer.StatusCode != 413 || !strings.Contains(string(text), " multiply-accumulates, and this server takes on ") {
 		t.Errorf("300 images for a queue of 4: %d %s", answer.StatusCode, text)
+	}
+	// What is more by little is told apart.
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&CostError{1001, 1000, "bytes"}, "the request takes 1,001 bytes, and this server takes on 1,000 at once"},
+		{&FullError{Cost: 1000, Used: 1, Budget: 1000, Unit: "bytes"}, "no room for more work: it takes 1,000 bytes, and of 1,000 there are 999 left"},
+	} {
+		if got := refusalOf(c.err).Fault; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 	if answer, text := classify.do(t, web.URL); answer.StatusCode != 200 || s.buffers.Used() != 0 || l.work.Used() != 0 {
 		t.Errorf("afterwards %d %s, %d bytes and %d work held", answer.StatusCode, text, s.buffers.Used(), l.work.Used())
@@ -63,15 +75,11 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("%d images wait, %d work is held", n, l.work.Used())
 	}
 	<-s.turn
-	for range cap(s.decode) {
-		s.decode <- struct{}{} // all decoders are busy
-	}
+	s.decode.running += s.decode.all // all decoders are busy
 	if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t, web.URL); answer.StatusCode != 504 {
 		t.Errorf("without a decoder: %d %s", answer.StatusCode, text)
 	}
-	for range cap(s.decode) {
-		<-s.decode
-	}
+	s.decode.running -= s.decode.all
 }
 
 // TestDecodeTime: decoding has a time of its own.
@@ -105,7 +113,7 @@ func TestSlowReader(t *testing.T) {
 	defer conn.Close()
 	file := jpegOf(t, 512, 512)
 	fmt.Fprintf(conn, "POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(file), file) // 40 MB
-	for s.conns.Load() > 0 || s.buffers.Used() > 0 {
+	for s.conns.open() > 0 || s.buffers.Used() > 0 {
 		time.Sleep(time.Millisecond) // the test's own time limit ends a server that waits for ever
 	}
 	cancel()

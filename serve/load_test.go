@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	runtimemetrics "runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,8 +95,8 @@ func TestLoad(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.Load() != 0 {
-		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(), s.conns.Load())
+	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.open() != 0 {
+		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(), s.conns.open())
 	}
 	for _, m := range l.models {
 		if m.batches.waiting() != 0 || m.batches.coming != 0 {
@@ -112,13 +111,6 @@ func TestLoad(t *testing.T) {
 		}
 		time.Sleep(wait)
 	}
-}
-
-// residentBytes is what the Go runtime has from the system and has not given back.
-func residentBytes() uint64 {
-	samples := []runtimemetrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	runtimemetrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
 func newCrowd(t *testing.T, address string) *crowd {

@@ -3,7 +3,6 @@ package serve
 import (
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,8 +58,9 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
+		gauge("vggo_requests_in_flight", "Requests being answered.", func() float64 { return float64(s.inFlight.Load()) }),
 		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.", func() float64 { return float64(s.buffers.Used()) }),
-		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.Load()) }),
+		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.open()) }),
 	)
 	return m
 }
@@ -78,11 +78,6 @@ func (q queued) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(m.batches.waiting()), m.name)
 		}
 	}
-}
-
-func (m *metrics) inFlight(n *atomic.Int64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vggo_requests_in_flight", Help: "Requests being answered."},
-		func() float64 { return float64(n.Load()) }))
 }
 
 func (m *metrics) request(route string, status int, took time.Duration) {

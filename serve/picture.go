@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -70,18 +72,31 @@ func refusePicture(err error) error {
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
 // if not nil, is shown the picture meanwhile.
 func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int, err error) {
-	start := time.Now()
-	select {
-	case c.decode <- struct{}{}:
-		defer func() { <-c.decode }()
-	case <-c.ctx.Done():
-		return nil, 0, 0, context.Cause(c.ctx)
+	limits := vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels}
+	work, err := vision.Expect(file, limits)
+	if err != nil {
+		return nil, 0, 0, refusePicture(err)
 	}
+	if work.Time > max(2*c.DecodeTime, smallTime) {
+		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
+			work.Format, work.W, work.H, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
+	}
+	start := time.Now()
+	leave, err := c.decode.enter(c.ctx, work)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer func() {
+		if work.Memory > smallMemory {
+			runtime.GC() // or the next large picture comes on top of what this one left
+		}
+		leave()
+	}()
 	c.spend("wait", time.Since(start))
 	start = time.Now()
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.DecodeTime, errDecodeTime)
 	defer cancel()
-	picture, err := vision.DecodeContext(ctx, bytes.NewReader(file), vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels})
+	picture, err := vision.DecodeContext(ctx, bytes.NewReader(file), limits)
 	switch {
 	case err != nil && c.ctx.Err() != nil:
 		return nil, 0, 0, context.Cause(c.ctx)
@@ -102,4 +117,12 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	c.spend("decode", took)
 	c.metrics.decode.Observe(took.Seconds())
 	return input, picture.W, picture.H, nil
+}
+
+// inScans tells of a picture's scans, where there are more than one.
+func inScans(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" in %d scans", n)
 }

@@ -52,14 +52,13 @@ func refusalOf(err error) *refusal {
 		p := *told
 		return &p
 	case errors.As(err, &full):
-		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, 1)}
+		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
 	case errors.As(err, &cost):
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "the request is %.1f times what this server takes on at once",
-			float64(cost.Cost)/float64(cost.Budget))
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "%v", cost)
 	case errors.Is(err, errClosed):
-		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: 1}
+		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: time.Second}
 	case errors.Is(err, errTimeout):
-		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: 1}
+		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: time.Second}
 	case errors.Is(err, context.Canceled):
 		return &refusal{Status: clientGone, Kind: "client_gone", Fault: "the client did not wait"}
 	}

@@ -21,29 +21,24 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		// Handlers set deadlines of their own as bytes come and go. These are for what does not.
 		ReadTimeout: s.Timeout + s.Stall, WriteTimeout: s.Timeout + s.Stall,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of broken connections, mostly
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				s.conns.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				s.conns.Add(-1)
-			}
-		},
 	}
+	door := s.conns.listen(listener, s.Connections)
+	server.ConnState, server.ConnContext = door.state, door.context
 	told := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var loadError, serveError error
-	var loading, serving sync.WaitGroup
+	var loading, serving, tidying sync.WaitGroup
 	loading.Go(func() {
 		if loadError = s.Load(ctx); loadError != nil {
 			cancel()
 			return
 		}
+		tidying.Go(func() { s.tidy(ctx) })
 		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.Memory())
 	})
 	serving.Go(func() {
-		if serveError = server.Serve(newLimited(listener, s.Connections)); errors.Is(serveError, http.ErrServerClosed) {
+		if serveError = server.Serve(door); errors.Is(serveError, http.ErrServerClosed) {
 			serveError = nil
 		}
 		cancel()
@@ -64,6 +59,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		err = errors.Join(err, server.Close())
 	}
 	serving.Wait()
+	tidying.Wait()
 	err = errors.Join(loadError, serveError, err, s.Close())
 	s.Log.Info("stopped")
 	return err
@@ -72,58 +68,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 // drain waits until the server need not take new connections any more.
 func (s *Server) drain() {
 	s.draining.Store(true)
-	s.Log.Info("stopping", "connections", s.conns.Load())
+	s.Log.Info("stopping", "connections", s.conns.open())
 	const look = 10 * time.Millisecond
-	for waited := time.Duration(0); waited < s.LameDuck && s.conns.Load() > 0; waited += look {
+	for waited := time.Duration(0); waited < s.LameDuck && s.conns.open() > 0; waited += look {
 		time.Sleep(look)
 	}
-}
-
-// limited is a listener of which so many connections are open at once. The system keeps those beyond waiting.
-type limited struct {
-	net.Listener
-	tokens chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newLimited(l net.Listener, most int) *limited {
-	return &limited{Listener: l, tokens: make(chan struct{}, most), closed: make(chan struct{})}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.tokens <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.tokens
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.tokens })}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	leave func()
-}
-
-// CloseWrite lets net/http end an answer to a client that is still sending.
-func (c *limitedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-func (c *limitedConn) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/vision"
@@ -384,6 +385,29 @@ func TestLoadErrors(t *testing.T) {
 		s := New(Config{Models: models})
 		if err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), want) || s.Ready() {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestAnswersOfStrangers: what a client sent, or a file's name, comes back as text that no terminal acts upon.
+func TestAnswersOfStrangers(t *testing.T) {
+	_, web := start(t, Config{})
+	for _, c := range []sent{
+		{method: "GET", path: "/v1/arch/%1b%5b31m%e2%80%ae"},
+		{method: "GET", path: "/%1b%5b2J%c2%9b%7f"},
+		{method: "POST", path: "/v1/features?layer=%1b%5b31m%0ahint:%e2%80%ae", body: boot(t)},
+		{method: "POST", path: "/v1/classify?model=%1b%5b31m%e2%80%ae", body: boot(t)},
+		{method: "POST", path: "/v1/classify", header: []string{"Content-Type", "text/\u202e\u009b"}, body: boot(t)},
+		{method: "POST", path: "/v2/models/tiny/infer", header: []string{"Content-Encoding", "\u202e\u009b"}, body: boot(t)},
+	} {
+		answer, text := c.do(t, web.URL)
+		if answer.StatusCode < 400 {
+			t.Errorf("%s: %d", c.path, answer.StatusCode)
+		}
+		for _, r := range strings.TrimSuffix(string(text), "\n") {
+			if unicode.In(r, unicode.Cc, unicode.Bidi_Control) {
+				t.Errorf("%s: %q in %q", c.path, r, text)
+			}
 		}
 	}
 }

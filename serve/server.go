@@ -30,9 +30,10 @@ type Config struct {
 	Buffers     int64         // bytes of all requests and their answers together; 8 times MaxBody
 	MaxPixels   int           // of a picture; 25 million
 	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
+	KeptFor     time.Duration // that nobody asks; 45 s
 	DecodeTime  time.Duration // of a picture; 5 s
-	Decoders    int           // pictures decoded at once; one for each processor that Go may use
-	Connections int           // open at once, the others wait; 1024
+	Decoders    int           // pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
+	Connections int           // open at once; one more closes that which was idle longest; 1024
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open connections it
 	// ends at once. Default: 1 s.
 	LameDuck time.Duration
@@ -61,6 +62,7 @@ func (c *Config) complete() {
 	c.Buffers = either(c.Buffers, 8*c.MaxBody)
 	c.MaxPixels = either(c.MaxPixels, 25_000_000)
 	c.Kept = either(c.Kept, 256<<20)
+	c.KeptFor = either(c.KeptFor, 45*time.Second)
 	c.DecodeTime = either(c.DecodeTime, 5*time.Second)
 	c.Decoders = either(c.Decoders, runtime.GOMAXPROCS(0))
 	c.Connections = either(c.Connections, 1024)
@@ -83,14 +85,20 @@ type Server struct {
 	handler http.Handler
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
-	buffers *Gate         // bytes
-	visits  *page.Kept    // of the page
-	decode  chan struct{} // a token for each picture being decoded
+	buffers *Gate      // bytes
+	visits  *page.Kept // of the page
+	decode  *decoders
 	turn    chan struct{} // for the batchers: one computes
 
 	loaded   atomic.Pointer[loaded] // nil until all models are
 	draining atomic.Bool
-	conns    atomic.Int64
+	inFlight atomic.Int64 // requests being answered
+	asked    atomic.Int64 // requests that have come, probes not counted
+	answered atomic.Int64 // those of them that are over
+	heard    atomic.Int64 // when the last was, in nanoseconds of Unix
+	conns    connections
+
+	tidyEvery, quietAfter time.Duration // shorter in tests
 }
 
 // loaded is what there is once the models are.
@@ -104,8 +112,9 @@ type loaded struct {
 func New(config Config) *Server {
 	config.complete()
 	s := &Server{
-		Config: config, buffers: NewGate(config.Buffers), visits: page.NewKept(config.Kept),
-		decode: make(chan struct{}, config.Decoders), turn: make(chan struct{}, 1),
+		Config: config, buffers: NewGate(config.Buffers, "bytes"), visits: page.NewKept(config.Kept),
+		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
+		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
 	s.metrics = newMetrics(s)
 	s.handler = s.guard(s.routes())
@@ -149,7 +158,7 @@ func (s *Server) Load(ctx context.Context) (err error) {
 	if len(l.models) == 0 {
 		return errors.New("no model to serve")
 	}
-	l.work = NewGate(int64(s.Queue) * costliest)
+	l.work = NewGate(int64(s.Queue)*costliest, "multiply-accumulates")
 	l.memory = s.memoryOf(l.models)
 	s.loaded.Store(l)
 	if s.Loaded != nil {
@@ -180,8 +189,8 @@ func (l *loaded) close() (err error) {
 	return err
 }
 
-// decodeBytes is the most that vision.Decode takes for a picture of so many pixels, whatever its format.
-func decodeBytes(pixels int) int64 { return 36*int64(pixels) + 160<<20 }
+// decodeBytes is the most that a picture takes while it is decoded, whatever its format: see vision.Expect, and three copies of the file.
+func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
 
 // connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16 KiB.
 const connectionBytes = 64 << 10
@@ -197,7 +206,7 @@ func (s *Server) Memory() int64 {
 }
 
 func (s *Server) memoryOf(models []*model) int64 {
-	total := s.Buffers + s.Kept + int64(s.Decoders)*decodeBytes(s.MaxPixels) + int64(s.Connections)*connectionBytes + 100e6
+	total := s.Buffers + s.Kept + s.decode.bytes(s.decodeBytes()) + int64(s.Connections)*connectionBytes + 100e6
 	for _, m := range models {
 		total += m.bytes
 	}

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,12 +39,26 @@ type state struct {
 	Validated int     `json:"validated"` // the step of the last validation
 	Plateau   plateau `json:"plateau"`
 	Best      float64 `json:"best"` // accuracy of BestFile; -1 before there is one
+	BestLoss  float64 `json:"best_loss,omitempty"`
 	BestStep  int     `json:"best_step"`
 	Since     tally   `json:"since"` // the last line of metrics
 	Rate      float64 `json:"rate"`  // of the last step
-	Seconds   float64 `json:"seconds"`
-	Data      string  `json:"data"` // its fingerprint
-	Machine   machine `json:"machine"`
+	// Losses are those of the last steps, maxLosses at most, the last one last.
+	Losses  []float64 `json:"losses,omitempty"`
+	Seconds float64   `json:"seconds"`
+	sets
+	Machine machine `json:"machine"`
+}
+
+// maxLosses is how many steps tell what a run's loss has come to: one alone tells more of its batch.
+const maxLosses = 10
+
+// loss is that of the last step; 0 where it is not known.
+func (s *state) loss() float64 {
+	if len(s.Losses) == 0 {
+		return 0
+	}
+	return s.Losses[len(s.Losses)-1]
 }
 
 // tally sums up steps.
@@ -81,22 +94,12 @@ func (m machine) differs(now machine) error {
 	if m.Kernel != now.Kernel {
 		return &MachineError{m.Kernel + " kernels", now.Kernel + " kernels"}
 	}
-	for what, was := range m.Choices {
-		if is := now.Choices[what]; is != was {
+	for _, what := range slices.Sorted(maps.Keys(m.Choices)) {
+		if was, is := m.Choices[what], now.Choices[what]; is != was {
 			return &MachineError{was + " for " + what, is}
 		}
 	}
 	return nil
-}
-
-// fingerprint tells data sets apart by their labels in order.
-func fingerprint(d Dataset) string {
-	h := fnv.New64a()
-	for i := range d.Len() {
-		label := d.Label(i)
-		h.Write([]byte{byte(label), byte(label >> 8), byte(label >> 16)})
-	}
-	return fmt.Sprintf("%d samples, labels %016x", d.Len(), h.Sum64())
 }
 
 // checkpointName is zero-padded so that names sort as steps do.
@@ -157,6 +160,9 @@ func (t *Trainer) save() error {
 	}
 	notes[stateNote], notes[recipeNote] = string(stateText), recipe.String()
 	tensors := slices.Concat(paramTensors(t.params), t.optimiser.tensors(), t.average.tensors())
+	if err := seal(tensors, notes); err != nil {
+		return err
+	}
 	if err := t.options.write(path, tensors, notes); err != nil {
 		return t.saveError(fmt.Sprintf("step %d", t.state.Step), err)
 	}
@@ -220,11 +226,13 @@ func paramTensors(params *nn.Params) []weights.Tensor {
 
 // Saved is what a run's folder tells of it.
 type Saved struct {
+	Path    string // of the checkpoint
 	Recipe  Recipe
 	Network *arch.Network
 	Step    int
+	Classes []string        // their names; nil where the checkpoint has none
+	Damaged []*DamagedError // newer checkpoints, which Resume sets aside
 
-	path  string
 	state state
 }
 
@@ -243,43 +251,59 @@ func (e *NoCheckpointError) Error() string {
 
 func (e *NoCheckpointError) Unwrap() error { return e.Err }
 
-// ReadSaved finds the newest checkpoint in a folder that can be read; without one it is a *NoCheckpointError.
+// ReadSaved finds the newest checkpoint in a folder that is whole; without one it is a *NoCheckpointError.
 func ReadSaved(folder string) (*Saved, error) {
 	names, err := checkpoints(folder)
 	if err != nil {
 		return nil, err
 	}
 	missing := &NoCheckpointError{Folder: folder}
+	var damaged []*DamagedError
 	for _, name := range names {
 		s, err := readSaved(filepath.Join(folder, name))
 		if err == nil {
+			s.Damaged = damaged
 			return s, nil
 		}
 		if missing.Err == nil {
 			missing.Err = err
+		}
+		var d *DamagedError
+		if errors.As(err, &d) {
+			damaged = append(damaged, d)
 		}
 	}
 	return nil, missing
 }
 
 func readSaved(path string) (s *Saved, err error) {
+	if err := intact(path); err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Saved, error) { return nil, &DamagedError{path, err} }
 	file, err := weights.Open(path)
+	var format *weights.FormatError
+	if errors.As(err, &format) {
+		return fail(errors.New(strings.TrimPrefix(err.Error(), path+": ")))
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	s = &Saved{path: path}
-	fail := func(err error) (*Saved, error) { return nil, fmt.Errorf("%s: not a checkpoint: %w", path, err) }
+	s = &Saved{Path: path}
 	if err := json.Unmarshal([]byte(file.Metadata[stateNote]), &s.state); err != nil {
 		return fail(err)
 	}
 	if s.state.Version != stateVersion {
-		return fail(fmt.Errorf("its version is %d, this program's %d", s.state.Version, stateVersion))
+		return nil, fmt.Errorf("%s: its version is %d, this program's %d", path, s.state.Version, stateVersion)
 	}
 	if s.Recipe, err = DecodeRecipe(strings.NewReader(file.Metadata[recipeNote])); err != nil {
 		return fail(err)
 	}
 	if s.Network, err = file.Network(); err != nil {
+		return fail(err)
+	}
+	if s.Classes, err = classesOf(file); err != nil {
 		return fail(err)
 	}
 	s.Step = s.state.Step
@@ -288,7 +312,11 @@ func readSaved(path string) (s *Saved, err error) {
 
 // restore takes over a checkpoint.
 func (t *Trainer) restore(s *Saved) (err error) {
-	file, err := weights.Open(s.path)
+	now := t.sets()
+	if err := t.sameData(s, now); err != nil {
+		return err
+	}
+	file, err := weights.Open(s.Path)
 	if err != nil {
 		return err
 	}
@@ -299,38 +327,19 @@ func (t *Trainer) restore(s *Saved) (err error) {
 			return err
 		}
 		if !slices.Equal(got.Shape, want.Shape) {
-			return fmt.Errorf("%s: tensor %s has shape %v, the run needs %v", s.path, want.Name, got.Shape, want.Shape)
+			return fmt.Errorf("%s: tensor %s has shape %v, the run needs %v", s.Path, want.Name, got.Shape, want.Shape)
 		}
 		copy(want.Data, got.Data)
 	}
-	if now := fingerprint(t.train); s.state.Data != now {
-		return fmt.Errorf("%s: the run's training set was another: %s, now %s", s.path, s.state.Data, now)
-	}
 	if s.state.Step < 0 || s.state.Step > t.steps {
-		return fmt.Errorf("%s: step %d of %d", s.path, s.state.Step, t.steps)
+		return fmt.Errorf("%s: step %d of %d", s.Path, s.state.Step, t.steps)
 	}
 	if err := s.state.Machine.differs(machineOf(t.plan)); err != nil && !t.options.Elsewhere {
 		return err
 	}
-	t.state, t.saved = s.state, s.path
-	t.state.Machine = machineOf(t.plan)
+	t.state, t.saved = s.state, s.Path
+	t.state.Machine, t.state.sets = machineOf(t.plan), now
 	t.optimiser.steps = t.state.Step
 	t.plan.SkipForwards(uint64(t.state.Step) * uint64(t.recipe.accumulate()))
-	return nil
-}
-
-// clean removes what a killed process has left half written.
-func clean(folder string) error {
-	for _, name := range []string{"step-*.safetensors", BestFile, ModelFile, RecipeFile, CurvesFile, ReportFile} {
-		left, err := filepath.Glob(filepath.Join(folder, name+".partial-*"))
-		if err != nil {
-			return err
-		}
-		for _, path := range left {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
 	return nil
 }

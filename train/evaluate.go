@@ -3,6 +3,7 @@ package train
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -172,8 +173,8 @@ func (t *Trainer) validate(ctx context.Context) error {
 		if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
 			return score, t.diverged("the validation's loss is %v", score.Loss)
 		}
-		if score.Accuracy > t.state.Best {
-			t.state.Best, t.state.BestStep = score.Accuracy, t.state.Step
+		if score.Accuracy > t.state.Best || score.Accuracy == t.state.Best && score.Loss < t.state.BestLoss {
+			t.state.Best, t.state.BestLoss, t.state.BestStep = score.Accuracy, score.Loss, t.state.Step
 			return score, t.saveWeights(BestFile)
 		}
 		return score, nil
@@ -192,12 +193,12 @@ func (t *Trainer) validate(ctx context.Context) error {
 }
 
 // averaged calls do while the parameters are those that count: the mean, where there is one beside them.
-func (t *Trainer) averaged(do func() (Score, error)) (Score, error) {
+func (t *Trainer) averaged(do func() (Score, error)) (_ Score, err error) {
 	if t.average.beside() {
 		t.average.swap()
 		defer func() {
 			t.average.swap()
-			t.plan.Refresh() // the plans share what they pack
+			err = errors.Join(err, t.plan.Refresh()) // the plans share what they pack
 		}()
 	}
 	return do()
@@ -212,7 +213,9 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *A
 		}
 		t.judge.plan = plan
 	}
-	t.judge.plan.Refresh()
+	if err := t.judge.plan.Refresh(); err != nil {
+		return Score{}, err
+	}
 	return t.judge.score(ctx, d, views, answers)
 }
 

@@ -18,7 +18,8 @@ type Metrics struct {
 
 	Training   *Stretch `json:"training,omitempty"` // since the line before
 	Validation *Score   `json:"validation,omitempty"`
-	Test       []Score  `json:"test,omitempty"` // of the finished network
+	Test       []Score  `json:"test,omitempty"`   // of the finished network
+	Chance     *Chance  `json:"chance,omitempty"` // where its loss ended above that of guessing
 }
 
 // Stretch is the means of some steps, each before it was taken and of augmented pictures.
@@ -28,7 +29,12 @@ type Stretch struct {
 }
 
 // journal appends metrics. Lines are not brought to the disk one by one: a checkpoint says which count.
-type journal struct{ file *os.File }
+type journal struct {
+	file *os.File
+	// Of the lines that were there: the last validation, and the last stretch's loss, 0 without one.
+	last *Score
+	loss float64
+}
 
 // openJournal goes on after a step: lines of later steps, of a finished network, and what a crash has left of one, are dropped.
 func openJournal(folder string, step int) (*journal, error) {
@@ -40,26 +46,32 @@ func openJournal(folder string, step int) (*journal, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	j := &journal{}
 	end := 0
 	for end < len(text) {
 		length := bytes.IndexByte(text[end:], '\n') + 1
 		var m Metrics
-		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil {
+		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil || m.Chance != nil {
 			break
+		}
+		if m.Validation != nil {
+			j.last = m.Validation
+		}
+		if m.Training != nil {
+			j.loss = m.Training.Loss
 		}
 		end += length
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o666)
-	if err != nil {
+	if j.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o666); err != nil {
 		return nil, err
 	}
-	if err := file.Truncate(int64(end)); err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err := j.file.Truncate(int64(end)); err != nil {
+		return nil, errors.Join(err, j.file.Close())
 	}
-	if _, err := file.Seek(int64(end), 0); err != nil {
-		return nil, errors.Join(err, file.Close())
+	if _, err := j.file.Seek(int64(end), 0); err != nil {
+		return nil, errors.Join(err, j.file.Close())
 	}
-	return &journal{file}, nil
+	return j, nil
 }
 
 func (j *journal) write(m Metrics) error {

@@ -36,6 +36,7 @@ type Recipe struct {
 
 	Init      Init     `yaml:"init"`
 	Optimiser Optimise `yaml:"optimiser"`
+	Wide      Wide     `yaml:"wide,omitempty"`
 	Rules     []Rule   `yaml:"rules,omitempty"`
 	Schedule  Schedule `yaml:"schedule"`
 	Smoothing float64  `yaml:"label_smoothing,omitempty"`
@@ -59,7 +60,7 @@ type Checkpoint struct {
 
 // Init says how parameters begin that no file gives.
 type Init struct {
-	Kind string `yaml:"kind"` // he, xavier or paper
+	Kind string `yaml:"kind"` // one of nn.Initialisers
 	// Identity lets each 3x3 convolution begin as the identity of as many channels as it has in (Zagoruyko & Komodakis 2017).
 	Identity bool `yaml:"identity,omitempty"`
 	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled to
@@ -73,6 +74,7 @@ func Default() Recipe {
 		Name: "plain", Preprocess: vision.PreprocessParts{Base: "unit"}, Epochs: 30, Batch: 128, Seed: 1,
 		Init:      Init{Kind: "he"},
 		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
+		Wide:      Wide{Inputs: 512, Scale: 0.25, Rate: 50},
 		Schedule:  Schedule{Kind: "cosine", WarmUp: 1},
 		Augment:   Augment{Flip: "random"},
 	}
@@ -232,6 +234,17 @@ func (r Recipe) Network() (*arch.Network, error) {
 	return arch.Open(r.Model)
 }
 
+// WithBatch is the recipe for batches of so many pictures, in as few passes as take no more at a time than before.
+func (r Recipe) WithBatch(batch int) Recipe {
+	if r.Accumulate > 1 && batch > 0 {
+		share := max(r.Batch/r.Accumulate, 1)
+		for r.Accumulate = (batch + share - 1) / share; batch%r.Accumulate != 0; r.Accumulate++ {
+		}
+	}
+	r.Batch = batch
+	return r
+}
+
 func (r Recipe) accumulate() int { return max(r.Accumulate, 1) }
 
 func (r Recipe) validateEvery() float64 {
@@ -289,6 +302,7 @@ func (r Recipe) check(input arch.Shape) error {
 	}{
 		{"init", initError},
 		{"optimiser", r.Optimiser.check()},
+		{"wide", r.Wide.check()},
 		{"schedule", r.Schedule.check()},
 		{"average", r.Average.check()},
 		{"augment", r.Augment.check(image.Pt(input.W, input.H), input.C)},
@@ -321,9 +335,12 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: broken must be at least -1, not %d", r.Broken)
 	}
 	for i, rule := range r.Rules {
-		for key, v := range map[string]*float64{"rate": rule.Rate, "decay": rule.Decay, "scale": rule.Scale, "until": rule.Until} {
-			if v != nil && !(*v >= 0 && *v < math.Inf(1)) {
-				return fmt.Errorf("recipe: rules: %s of rule %d must be at least 0, not %v", key, i+1, *v)
+		for _, part := range []struct {
+			key   string
+			value *float64
+		}{{"rate", rule.Rate}, {"decay", rule.Decay}, {"scale", rule.Scale}, {"until", rule.Until}} {
+			if v := part.value; v != nil && !(*v >= 0 && *v < math.Inf(1)) {
+				return fmt.Errorf("recipe: rules: %s of rule %d must be at least 0, not %v", part.key, i+1, *v)
 			}
 		}
 	}

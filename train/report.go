@@ -98,6 +98,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 // reportData is what the page's template shows.
 type reportData struct {
 	Title, Summary   string
+	Warning          string
 	Facts            [][2]string
 	Curves           template.HTML
 	Scores           []Score
@@ -168,6 +169,9 @@ func (t *Trainer) reportData(result Result) (*reportData, error) {
 			{"Machine", fmt.Sprintf("%s, %d threads, kernel set %s, %s/%s, %s", cmp.Or(t.options.Machine, "a processor without a name"), t.threads, t.plan.Set.Name, runtime.GOOS, runtime.GOARCH, runtime.Version())},
 			{"Finished", time.Now().Format(time.DateTime)},
 		},
+	}
+	if result.Chance != nil {
+		d.Warning = result.Chance.String()
 	}
 	if len(d.Scores) == 0 && result.Validation != nil {
 		d.Scores = []Score{*result.Validation}

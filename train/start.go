@@ -9,6 +9,26 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
+// makeRules puts the recipe's rules between those that Wide makes, which they override, and the one that whitening needs.
+func (t *Trainer) makeRules() error {
+	wide := t.recipe.Wide.rules(t.placed)
+	for i, r := range t.recipe.Rules {
+		if err := checkPattern(r.Params, t.params); err != nil {
+			return fmt.Errorf("rule %d: %w", i+1, err)
+		}
+	}
+	t.rules = append(wide, t.recipe.Rules...)
+	if t.recipe.Init.Whiten {
+		first, err := t.firstConv()
+		if err != nil {
+			return err
+		}
+		freeze := true
+		t.rules = append(t.rules, Rule{Params: literal.Replace(first.Name) + "/w", Freeze: &freeze})
+	}
+	return nil
+}
+
 // begin gives every parameter its first value.
 func (t *Trainer) begin() error {
 	initialiser, err := t.recipe.Init.initialiser()
@@ -17,7 +37,7 @@ func (t *Trainer) begin() error {
 	}
 	t.params.Init(initialiser, t.recipe.Seed)
 	for _, p := range t.params.List {
-		scale := float32(mannerOf(p.Param, 0, t.recipe.Rules).scale)
+		scale := float32(mannerOf(p.Param, 0, t.rules).scale)
 		if scale != 1 {
 			for i := range p.Data {
 				p.Data[i] *= scale

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +30,9 @@ type Options struct {
 	// Start tells first values of parameters instead of the recipe; for a parameter that it leaves to the recipe it returns nil.
 	Start func(arch.Param) ([]float32, error)
 
-	Folder  string // of checkpoints, metrics and the result; empty: nothing is kept
-	Threads int    // 0: one for each processor that Go may use
+	Folder  string            // of checkpoints, metrics and the result; empty: nothing is kept
+	Beside  map[string][]byte // files that New writes beside the recipe, by name; may be nil
+	Threads int               // 0: one for each processor that Go may use
 	Costs   nn.CostTable
 	Budget  int64 // most bytes that the network may take while it trains, as of nn.Options; 0: any
 	Cache   int64 // bytes of decoded pictures that are kept; 0: 1 GiB
@@ -66,8 +67,9 @@ type Report struct {
 // Result is a finished run.
 type Result struct {
 	Steps      int
-	Loss       float64 // of the last step; 0 where none was left to take
-	Validation *Score  // of the last validation of this process; nil without one
+	Loss       float64 // of the last step; 0 where a checkpoint of an older vggo does not tell it
+	Chance     *Chance // not nil where the loss ends above that of guessing
+	Validation *Score  // the last one; nil without one
 	Best       float64
 	BestStep   int
 	Test       []Score
@@ -89,6 +91,7 @@ type Trainer struct {
 	feed             *feed
 
 	params    *nn.Params
+	rules     []Rule // the recipe's, and before and after them what Wide and Init make
 	plan      *nn.Plan
 	optimiser *Optimiser
 	average   *averager
@@ -98,44 +101,34 @@ type Trainer struct {
 	perEpoch, steps int
 	state           state
 	saved           string // path of the last checkpoint
+	folder          *claim // nil where nothing is kept
 	journal         *journal
 	last            *Score
 	began           time.Time
 	images          int
-	loss            float64
+	loss            float64 // of the step that is being taken
 }
 
-// New prepares a run from its beginning. A folder that holds a run already is refused.
-func New(o Options) (*Trainer, error) {
+// New prepares a run from its beginning. A folder that holds a run already is an *OccupiedError, one in which a run goes on a
+// *RunningError. After an error nothing is left in the folder that was not there before.
+func New(o Options) (_ *Trainer, err error) {
+	var folder *claim
 	if o.Folder != "" {
-		names, err := checkpoints(o.Folder)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if len(names) > 0 {
-			return nil, &OccupiedError{o.Folder}
-		}
-		if err := os.MkdirAll(o.Folder, 0o777); err != nil {
-			return nil, err
-		}
-		if err := clean(o.Folder); err != nil {
+		if folder, err = takeNew(o.Folder); err != nil {
 			return nil, err
 		}
 	}
+	names := append(slices.Sorted(maps.Keys(o.Beside)), RecipeFile, MetricsFile, checkpointName(0))
 	t, err := prepare(o)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, folder.undo(names...))
 	}
 	if err := t.start(); err != nil {
-		return nil, errors.Join(err, t.Close())
+		return nil, errors.Join(err, t.Close(), folder.undo(names...))
 	}
+	t.folder = folder
 	return t, nil
 }
-
-// OccupiedError is a folder that holds another run.
-type OccupiedError struct{ Folder string }
-
-func (e *OccupiedError) Error() string { return e.Folder + " holds a run already" }
 
 // start gives a new run its first state, which is saved at once: what comes later can be gone back from.
 func (t *Trainer) start() error {
@@ -143,12 +136,19 @@ func (t *Trainer) start() error {
 		return err
 	}
 	t.average = newAverager(t.recipe.Average, t.params, t.threads)
-	t.plan.Refresh()
-	t.state = state{Version: stateVersion, Best: -1, Data: fingerprint(t.train), Machine: machineOf(t.plan)}
+	if err := t.plan.Refresh(); err != nil {
+		return err
+	}
+	t.state = state{Version: stateVersion, Best: -1, sets: t.sets(), Machine: machineOf(t.plan)}
 	if t.options.Folder != "" {
 		// The recipe, with everything that has changed it, lies beside the result.
 		if err := durable.Write(filepath.Join(t.options.Folder, RecipeFile), t.recipe.Write); err != nil {
 			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(t.options.Beside)) {
+			if err := durable.WriteBytes(filepath.Join(t.options.Folder, name), t.options.Beside[name]); err != nil {
+				return err
+			}
 		}
 	}
 	var err error
@@ -158,23 +158,24 @@ func (t *Trainer) start() error {
 	return t.save()
 }
 
-// Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's, the data must be
-// what it was.
-func Resume(o Options, s *Saved) (*Trainer, error) {
+// Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's; data that is not
+// what it was is an *OtherDataError, a folder in which the run goes on already a *RunningError.
+func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	o.Recipe, o.Network = s.Recipe, s.Network
-	if err := clean(o.Folder); err != nil {
+	if o.Classes == nil {
+		o.Classes = s.Classes
+	}
+	folder, err := take(o.Folder)
+	if err != nil {
 		return nil, err
 	}
 	t, err := prepare(o)
 	if err != nil {
+		folder.release()
 		return nil, err
 	}
-	t.average = newAverager(t.recipe.Average, t.params, t.threads)
-	if err := t.restore(s); err != nil {
-		return nil, errors.Join(err, t.Close())
-	}
-	t.plan.Refresh()
-	if t.journal, err = openJournal(o.Folder, t.state.Step); err != nil {
+	t.folder = folder
+	if err := t.resume(s); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
@@ -188,6 +189,28 @@ type EndingError struct {
 
 func (e *EndingError) Error() string {
 	return fmt.Sprintf("%s ends in %s: training is by the cross-entropy of a softmax, with an output for each class", e.Network, e.Ending)
+}
+
+// resume gives a run the state of a checkpoint.
+func (t *Trainer) resume(s *Saved) (err error) {
+	t.average = newAverager(t.recipe.Average, t.params, t.threads)
+	if err := t.restore(s); err != nil {
+		return err
+	}
+	if err := setAside(s.Damaged); err != nil {
+		return err
+	}
+	if err := t.plan.Refresh(); err != nil {
+		return err
+	}
+	if t.journal, err = openJournal(t.options.Folder, t.state.Step); err != nil {
+		return err
+	}
+	t.last = t.journal.last
+	if len(t.state.Losses) == 0 && t.journal.loss > 0 { // an older vggo's checkpoint
+		t.state.Losses = []float64{t.journal.loss}
+	}
+	return nil
 }
 
 // prepare does what beginning and resuming have in common: everything but the parameters' values.
@@ -271,16 +294,10 @@ func prepare(o Options) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := t.recipe.Rules
-	if t.recipe.Init.Whiten {
-		first, err := t.firstConv()
-		if err != nil {
-			return nil, errors.Join(err, t.Close())
-		}
-		freeze := true
-		rules = append(rules[:len(rules):len(rules)], Rule{Params: first.Name + "/w", Freeze: &freeze})
+	if err := t.makeRules(); err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
-	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, rules, t.params, t.threads); err != nil {
+	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, t.rules, t.params, t.threads); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	if passes > 1 {
@@ -318,6 +335,7 @@ func (t *Trainer) checkData(others ...Dataset) error {
 
 // Close lets the run's memory and files go.
 func (t *Trainer) Close() error {
+	defer t.folder.release()
 	t.feed.close()
 	t.plan.Close()
 	if t.judge.plan != nil {
@@ -327,34 +345,6 @@ func (t *Trainer) Close() error {
 		return t.journal.close()
 	}
 	return nil
-}
-
-// InterruptedError is a run that was told to stop, and has saved its state.
-type InterruptedError struct {
-	Step, Steps int
-	Saved       string // path; empty where nothing is kept
-	Err         error  // the context's
-}
-
-func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted after step %d of %d", e.Step, e.Steps)
-}
-
-func (e *InterruptedError) Unwrap() error { return e.Err }
-
-// DivergedError is a run whose numbers are no numbers any more.
-type DivergedError struct {
-	Step  int
-	What  string // "the loss is NaN"
-	Saved string // the last checkpoint from before; empty where there is none
-}
-
-func (e *DivergedError) Error() string {
-	kept := "no checkpoint was kept"
-	if e.Saved != "" {
-		kept = "the last good checkpoint is " + e.Saved
-	}
-	return fmt.Sprintf("step %d: %s: training has diverged; %s", e.Step, e.What, kept)
 }
 
 func (t *Trainer) diverged(what string, args ...any) error {
@@ -386,7 +376,7 @@ func (t *Trainer) report(r Report) {
 	if t.options.Report == nil {
 		return
 	}
-	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate, t.loss
+	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate, t.state.loss()
 	if !t.began.IsZero() {
 		r.Elapsed = time.Since(t.began)
 	}
@@ -406,6 +396,7 @@ func (t *Trainer) due(every float64) bool {
 // are no longer finite is a *DivergedError. Run may be called once.
 func (t *Trainer) Run(ctx context.Context) (Result, error) {
 	t.began = time.Now()
+	defer t.folder.release()
 	interrupted := func() (Result, error) {
 		if err := t.save(); err != nil {
 			return Result{}, err
@@ -471,6 +462,7 @@ func (t *Trainer) step() error {
 		t.optimiser.Step(t.state.Rate, t.epoch())
 	})
 	t.state.Step++
+	t.state.Losses = append(t.state.Losses[max(0, len(t.state.Losses)+1-maxLosses):], t.loss)
 	t.part(AveragePart, func() { t.average.after(t.state.Step, t.steps) })
 	var err error
 	t.part(PackingPart, func() { err = t.plan.Refresh() })
@@ -559,26 +551,34 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if err := t.finite(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Steps: t.steps, Loss: t.loss, Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
+	result := Result{Steps: t.steps, Loss: t.state.loss(), Chance: t.chance(), Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
 	if err := t.judged(ctx, &result); err != nil {
 		if ctx.Err() != nil {
 			return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
 		}
 		return Result{}, err
 	}
-	if result.Test != nil {
-		if err := t.note(Metrics{Test: result.Test}); err != nil {
+	if result.Test != nil || result.Chance != nil {
+		if err := t.note(Metrics{Test: result.Test, Chance: result.Chance}); err != nil {
 			return Result{}, err
 		}
 	}
 	if err := t.saveWeights(ModelFile); err != nil || t.options.Folder == "" {
 		return result, err
 	}
+	if t.validation == nil { // the last weights are the best that are known of
+		if err := t.saveWeights(BestFile); err != nil {
+			return Result{}, err
+		}
+	}
 	if err := t.writeReport(result); err != nil {
 		return Result{}, t.saveError(ReportFile, err)
 	}
 	return result, nil
 }
+
+// Finished reports whether no step is left to take.
+func (t *Trainer) Finished() bool { return t.state.Step == t.steps }
 
 // Params are the network's parameters: the result once Run has returned without an error.
 func (t *Trainer) Params() *nn.Params { return t.params }

@@ -13,10 +13,11 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // isArchive reports whether a file's name ends as a tar archive's.
@@ -158,7 +159,7 @@ func (a *archive) dataset(path string, split Split, read func(name string) (io.R
 
 // openTar reads a tar archive into memory.
 func openTar(path string, split Split) (*Dataset, error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +288,7 @@ func (z *zipped) read() (io.Reader, error) {
 	if z.size > defaultBytes {
 		return nil, fmt.Errorf("a picture of more than %d bytes", defaultBytes)
 	}
-	file, err := os.Open(z.path)
+	file, err := plainfile.Open(z.path)
 	if err != nil {
 		return nil, err
 	}

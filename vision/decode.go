@@ -33,22 +33,34 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.W, e.H, e.Pixels)
 }
 
-// Beside the file, decoding takes at most 36 bytes a pixel and 160 MiB, whatever the file says: a JPEG up to 12 (a progressive one keeps three
-// 2-byte coefficients and three samples for each pixel) and one in CMYK 15, a PNG 16, a GIF 5, a BMP 4, a TIFF 3, a WebP 16, and its lossless
-// kind 2600 groups of Huffman trees, which are the 160 MiB.
+// Beside the file, decoding takes at most 16 bytes a pixel and 161 MiB, whatever the file says; Expect tells it of each format.
 const (
 	defaultBytes  = 128 << 20
 	DefaultPixels = 1 << 26 // of Limits
 )
 
-// imageFormats lists what Decode reads, by a file's opening bytes, in which ? is any byte.
-var imageFormats = []struct {
+func (l *Limits) complete() {
+	if l.Pixels == 0 {
+		l.Pixels = DefaultPixels
+	}
+	if l.Bytes == 0 {
+		l.Bytes = defaultBytes
+		if l.Pixels > DefaultPixels {
+			l.Bytes = 8 * int64(l.Pixels)
+		}
+	}
+}
+
+// imageFormat is one that Decode reads.
+type imageFormat struct {
 	name   string
-	magic  string
+	magic  string                                  // a file's opening bytes, in which ? is any byte
 	size   func(file []byte) (image.Config, error) // from the header alone
 	decode func(*source) (*Picture, error)
 	orient func(file []byte) orientation // nil where a format has none
-}{
+}
+
+var imageFormats = []imageFormat{
 	{"JPEG", "\xff\xd8\xff", jpegSize, decodeJPEG, jpegOrientation},
 	{"PNG", "\x89PNG\r\n\x1a\n", config(png.DecodeConfig), plain(png.Decode), pngOrientation},
 	{"GIF", "GIF8?a", gifSize, decodeGIF, nil},
@@ -131,15 +143,7 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 // DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than anyone waits
 // for. Decoders know no context; their file ends before the next 512 bytes that they read.
 func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, error) {
-	if limits.Pixels == 0 {
-		limits.Pixels = DefaultPixels
-	}
-	if limits.Bytes == 0 {
-		limits.Bytes = defaultBytes
-		if limits.Pixels > DefaultPixels {
-			limits.Bytes = 8 * int64(limits.Pixels)
-		}
-	}
+	limits.complete()
 	file, err := io.ReadAll(io.LimitReader(r, limits.Bytes+1))
 	if err != nil {
 		return nil, err
@@ -147,39 +151,47 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	if int64(len(file)) > limits.Bytes {
 		return nil, fmt.Errorf("an image file of more than %d bytes is refused", limits.Bytes)
 	}
-	for _, format := range imageFormats {
+	format, size, err := identify(file, limits)
+	if err != nil {
+		return nil, err
+	}
+	p, err := format.decode(&source{ctx, file, limits.Pixels})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
+	}
+	if err != nil {
+		return nil, imageError(format.name, file, err)
+	}
+	if format.orient != nil {
+		p = p.turn(format.orient(file))
+	}
+	return p, nil
+}
+
+// identify finds a file's format and its size by the header alone, and refuses what is beyond the limits.
+func identify(file []byte, limits Limits) (format imageFormat, size image.Config, err error) {
+	for _, format = range imageFormats {
 		if !begins(file, format.magic) {
 			continue
 		}
-		size, err := format.size(file)
-		if err != nil {
-			return nil, imageError(format.name, file, err)
+		size, err = format.size(file)
+		switch {
+		case err != nil:
+			err = imageError(format.name, file, err)
+		case size.Width < 1 || size.Height < 1:
+			err = fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
+		case size.Height > limits.Pixels/size.Width:
+			err = &SizeError{format.name, size.Width, size.Height, limits.Pixels}
 		}
-		if size.Width < 1 || size.Height < 1 {
-			return nil, fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
-		}
-		if size.Height > limits.Pixels/size.Width {
-			return nil, &SizeError{format.name, size.Width, size.Height, limits.Pixels}
-		}
-		p, err := format.decode(&source{ctx, file, limits.Pixels})
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
-		}
-		if err != nil {
-			return nil, imageError(format.name, file, err)
-		}
-		if format.orient != nil {
-			p = p.turn(format.orient(file))
-		}
-		return p, nil
+		return format, size, err
 	}
 	if len(file) == 0 {
-		return nil, errors.New("not an image: the file is empty")
+		return imageFormat{}, size, errors.New("not an image: the file is empty")
 	}
 	if err := foreign(file); err != nil {
-		return nil, err
+		return imageFormat{}, size, err
 	}
-	return nil, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
+	return imageFormat{}, size, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
 }
 
 // source is what is decoded.

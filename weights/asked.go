@@ -40,9 +40,15 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 // DisagreeError is a network that computes something else than the one that the file describes.
 type DisagreeError struct {
 	Path       string
-	Network    string
+	Network    string // its name, or AskedInput or AskedSigmoid where that alone is asked for
 	Difference string // the first
 }
+
+// What DisagreeError.Network says of something else than a network.
+const (
+	AskedInput   = "the size asked for"
+	AskedSigmoid = "a sigmoid"
+)
 
 func (e *DisagreeError) Error() string {
 	return fmt.Sprintf("%s describes its network, and %s computes something else: %s", e.Path, e.Network, e.Difference)
@@ -75,7 +81,7 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	net := told
 	switch {
 	case told != nil && size != (arch.Shape{}) && told.Input != size:
-		return nil, &DisagreeError{f.Path, orText(asked, "what is asked for"), fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
+		return nil, &DisagreeError{f.Path, orText(asked, AskedInput), fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
 	case told != nil && asked != nil:
 		if net, err = f.agree(told, asked); err != nil {
 			return nil, err
@@ -100,7 +106,7 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 		}
 		ending, _ := arch.EndingOf(placed)
 		if n := placed[len(placed)-1].Out.C; ending == arch.EndsInSoftmax && n > 1 {
-			return nil, &DisagreeError{f.Path, "a sigmoid", fmt.Sprintf("the file has a softmax over its %d outputs", n)}
+			return nil, &DisagreeError{f.Path, AskedSigmoid, fmt.Sprintf("the file has a softmax over its %d outputs", n)}
 		}
 	}
 	return arch.WithSigmoid(net)

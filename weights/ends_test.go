@@ -139,7 +139,7 @@ func TestResolve(t *testing.T) {
 		})}, ""},
 		{"constants folded", "mul-add", Asked{Network: layers(nothing)}, ""},
 		{"another input", "logsoftmax", Asked{Network: compact("8x8x3:4,G/3")}, "mine computes something else: it is for pictures of 8x8x3, the file's for 6x5x3"},
-		{"another size", "logsoftmax", Asked{Input: arch.Shape{C: 3, H: 7, W: 7}}, "what is asked for computes something else"},
+		{"another size", "logsoftmax", Asked{Input: arch.Shape{C: 3, H: 7, W: 7}}, "the size asked for computes something else"},
 		{"a layer more", "logsoftmax", Asked{Network: compact("6x5x3:4,4,G/3")}, "the file's is n2 (globalavgpool), where it has conv1_2 (conv 3x3 pad 1)"},
 		{"no pooling", "logsoftmax", Asked{Network: compact("6x5x3:4/3")}, "the file's is n2 (globalavgpool), where it has fc2 (linear)"},
 		{"a layer less", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = n.Layers[:2] })}, "it lacks the file's n2 (globalavgpool)"},

@@ -44,7 +44,7 @@ func readHDF5(f *File, data []byte) error {
 func (f *File) hdf5Error(err error) error {
 	var format *hdf5.Error
 	if errors.As(err, &format) {
-		return &FormatError{f.Path, format.Offset, strings.TrimPrefix(err.Error(), format.Error()) + format.Reason}
+		return &FormatError{f.Path, format.Offset, strings.TrimSuffix(err.Error(), format.Error()) + format.Reason}
 	}
 	return fmt.Errorf("%s: %w", f.Path, err)
 }

@@ -3,6 +3,7 @@ package weights
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -15,7 +16,12 @@ import (
 // are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears under its name complete or
 // not at all. sources are the open files whose Data the tensors have, as for Write.
 func WriteNPZ(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
-	return writeFrom(path, sources, func(w io.Writer) error {
+	return WriteNPZContext(context.Background(), path, tensors, notes, sources...)
+}
+
+// WriteNPZContext is WriteNPZ that is given up when ctx ends, as WriteContext is.
+func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
+	return writeFrom(ctx, path, sources, func(w io.Writer) error {
 		counted := &countingWriter{w: w}
 		archive := zip.NewWriter(counted)
 		seen := map[string]bool{}

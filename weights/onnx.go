@@ -311,15 +311,33 @@ func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, s
 // checkNodes names all nodes that no layer computes.
 func checkNodes(path string, g *onnx.Graph) error {
 	var unsupported []UnsupportedNode
+	constants := map[string]*constant{}
+	for i := range g.Initializers {
+		constants[g.Initializers[i].Name] = &constant{tensor: &g.Initializers[i]}
+	}
 	for _, n := range needed(g) {
+		op := operator(n)
+		clipped := error(nil)
+		switch {
+		case n.Op == "Constant" && len(n.Outputs) > 0:
+			constants[n.Outputs[0]], _ = constantOf(n) // whose fault shows on the way
+		case n.Op == "Clip":
+			var in []*constant
+			for _, name := range n.Inputs {
+				in = append(in, constants[name])
+			}
+			if clipped = new(onnxChain).clip(n, in); clipped != nil {
+				op += fmt.Sprintf(", since %v", clipped)
+			}
+		}
 		foreign := n.Domain != "" && n.Domain != "ai.onnx"
 		_, folds := folded[n.Op]
-		if foreign || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
+		if foreign || clipped != nil || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
 			name := n.Name
 			if name == "" && len(n.Outputs) > 0 {
 				name = n.Outputs[0]
 			}
-			unsupported = append(unsupported, UnsupportedNode{clipText(name), operator(n)})
+			unsupported = append(unsupported, UnsupportedNode{clipText(name), op})
 		}
 	}
 	if unsupported != nil {

@@ -209,6 +209,8 @@ func TestONNXGraphs(t *testing.T) {
 		{"types of integers", "Cast c: it makes ONNX's type 6 of its input", graph("Cast c x y to=6")},
 		{"an attribute that nobody reads", "Conv c: its attribute activation is not understood", graph("Conv c x,w y activation=Relu")},
 		{"two unsupported", "nodes that no layer computes: Elu (s); HardSwish (c)", graph("Elu s x y", "HardSwish c y z")},
+		{"limits, and an unsupported one", "no layer computes: Clip, since it cuts off at 0: only what is below 0 is cut off, by a ReLU (c, d); Elu (e)",
+			graph("Clip c x,one,one y", "Elu e y z", "Clip d z,one,one a")},
 		{"two of a kind", "no layer computes: Elu (s, t)", graph("Elu s x y", "Elu t y z")},
 		{"branch", "Add a: it combines two values", graph("Relu r x y", "Add a y,y z")},
 		{"skip", "Add a: it reads x, which another node has read before: the graph branches", graph("Relu r x y", "Add a y,x z")},

@@ -1,7 +1,9 @@
 package weights
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/onnx"
 )
 
@@ -28,6 +31,11 @@ const (
 // input, average pooling with dilation, local response normalisation over an even number of channels. So are models beyond
 // protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads, as for Write.
 func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
+	return WriteONNXContext(context.Background(), path, net, input, find, notes, sources...)
+}
+
+// WriteONNXContext is WriteONNX that is given up when ctx ends, as WriteContext is.
+func WriteONNXContext(ctx context.Context, path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
 	placed, err := net.Place(input)
 	if err != nil {
 		return err
@@ -82,7 +90,7 @@ func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.
 	for _, t := range w.shapes {
 		model.Graph.Initializers = append(model.Graph.Initializers, *t)
 	}
-	err = writeFrom(path, sources, func(to io.Writer) error {
+	err = writeFrom(ctx, path, sources, func(to io.Writer) error {
 		return onnx.Encode(to, model, func(to io.Writer, i int) error {
 			data, err := find(params[i])
 			if err != nil {
@@ -94,10 +102,10 @@ func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.
 			return writeFloats(to, data)
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err != nil && !errors.As(err, new(*durable.Error)) { // which names the file
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return err
 }
 
 // onnxWriter makes nodes of layers.

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -17,21 +18,37 @@ import (
 // sources are the open files whose Data the tensors have. One that was shortened meanwhile, of which zeros may have been written
 // (see File.Check), is an error, and then no file appears.
 func Write(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
+	return WriteContext(context.Background(), path, tensors, notes, sources...)
+}
+
+// WriteContext is Write that is given up when ctx ends: its cause is the error then, and no file appears.
+func WriteContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	header, err := safetensorsHeader(tensors, notes)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeFrom(path, sources, func(w io.Writer) error {
-		if _, err := w.Write(header); err != nil {
+	return writeFrom(ctx, path, sources, func(w io.Writer) error { return encode(w, header, tensors) })
+}
+
+// Encode writes the bytes that a file of Write holds.
+func Encode(w io.Writer, tensors []Tensor, notes map[string]string) error {
+	header, err := safetensorsHeader(tensors, notes)
+	if err != nil {
+		return err
+	}
+	return encode(w, header, tensors)
+}
+
+func encode(w io.Writer, header []byte, tensors []Tensor) error {
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	for _, t := range tensors {
+		if err := writeFloats(w, t.Data); err != nil {
 			return err
 		}
-		for _, t := range tensors {
-			if err := writeFloats(w, t.Data); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its floats
@@ -113,8 +130,8 @@ func product(shape []int) int {
 }
 
 // writeFrom writes a file whole, asking in the end whether the files that its values come from were whole all the while.
-func writeFrom(path string, sources []*File, write func(io.Writer) error) error {
-	return durable.Write(path, func(w io.Writer) error {
+func writeFrom(ctx context.Context, path string, sources []*File, write func(io.Writer) error) error {
+	return durable.WriteContext(ctx, path, func(w io.Writer) error {
 		if err := write(w); err != nil {
 			return err
 		}

@@ -51,8 +51,9 @@ fully connected head.
   G   global average pooling, last
 
 Options follow an item: k kernel, s stride, p padding, d dilation, g groups,
-b batch norm, c (pooling) round up: 96k11s4p0,L,Mk3s2. A string may begin with
-its input: 32x32x3:64,M/10.`,
+b batch norm, c (pooling) round up: 96k11s4p0,L,Mk3s2. The last width takes s: a
+sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
+32x32x3:64,M/10.`,
 		Example: `  vggo arch vgg16
   vggo arch vgg16 --formulas
   vggo arch vgg16 --input 384x512x3 --head dense --batch 8

@@ -231,6 +231,9 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 			return hintSmaller(err)
 		}
 	}
+	if err := canWrite(o.output); err != nil {
+		return err
+	}
 	b, err := bench.New(config)
 	if err != nil {
 		return err

@@ -72,15 +72,18 @@ func (o *calibrateOptions) run(ctx context.Context, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
+	if err := canWrite(o.output); err != nil {
+		return err
+	}
 	measured := nn.CostTable{}
 	for _, set := range sets {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted before kernel set %s", set)
 		}
 		fmt.Fprintf(stderr, "measuring kernel set %s\n", set)
-		costs, err := bench.Calibrate(set, o.threads)
+		costs, err := bench.Calibrate(ctx, set, o.threads)
 		if err != nil {
-			return err
+			return fmt.Errorf("kernel set %s: %w", set, err)
 		}
 		measured[set.Name], whole[set.Name] = costs, costs
 	}

@@ -147,7 +147,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			case p.Error != "" && len(files) == 1:
 				return errors.New(p.Error)
 			case p.Error != "":
-				_, err = fmt.Fprintf(faults, "vggo: %s\n", p.Error)
+				printFault(faults, errors.New(p.Error))
 			default:
 				if done-failed == 1 {
 					err = result.writeHead(out, m)
@@ -201,9 +201,9 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 
 // writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
 func (c *classification) writeHead(out io.Writer, m *root.Model) error {
-	_, err := fmt.Fprintf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
+	err := printf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
 	if err == nil && c.Weights == embedded.Name {
-		_, err = fmt.Fprintf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
+		err = printf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
 	}
 	if err == nil && c.Ending == arch.EndsInSigmoid {
 		how := "Each class has a probability by itself, by a sigmoid: they do not add up to 1."
@@ -225,7 +225,6 @@ func (p *classifiedPicture) write(out io.Writer) error {
 	for i, r := range p.Classes {
 		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label})
 	}
-	_, err := fmt.Fprintf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, t.Render())
-	return err
+	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
+		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, lines(t.Render()))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -63,7 +64,7 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 	return cmd
 }
 
-func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err error) {
+func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
@@ -100,16 +101,22 @@ func (o *convertOptions) run(in, out string, stdout, notices io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	if err := write(out, net, placed, file, matched.Param, notes); err != nil {
+	find := func(p arch.Param) ([]float32, error) { // which may take a while where values are unpacked or turned
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return matched.Param(p)
+	}
+	if err := write(ctx, out, net, placed, file, find, notes); err != nil {
 		return err
 	}
 	names := "under " + matched.Family + "'s names"
 	if matched.Guess {
 		names = "by order and shapes"
 	}
-	_, err = fmt.Fprintf(stdout, "%s, %s, to %s\n", net.Name, names, out)
+	err = printf(stdout, "%s, %s, to %s\n", net.Name, names, out)
 	if err == nil && prepared.Reason != "" {
-		_, err = fmt.Fprintln(stdout, preparedLine(prepared))
+		err = printf(stdout, "%s\n", preparedLine(prepared))
 	}
 	return err
 }
@@ -176,23 +183,23 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 type findParam func(arch.Param) ([]float32, error)
 
 // weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
-var weightWriters = map[string]func(path string, net *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error{
-	".safetensors": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+var weightWriters = map[string]func(ctx context.Context, path string, net *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error{
+	".safetensors": func(ctx context.Context, path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
 		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.Write(path, tensors, notes, from)
+		return weights.WriteContext(ctx, path, tensors, notes, from)
 	},
-	".npz": func(path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+	".npz": func(ctx context.Context, path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
 		tensors, err := tensorsOf(placed, find)
 		if err != nil {
 			return err
 		}
-		return weights.WriteNPZ(path, tensors, notes, from)
+		return weights.WriteNPZContext(ctx, path, tensors, notes, from)
 	},
-	".onnx": func(path string, net *arch.Network, _ []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
-		return weights.WriteONNX(path, net, net.Input, find, notes, from)
+	".onnx": func(ctx context.Context, path string, net *arch.Network, _ []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
+		return weights.WriteONNXContext(ctx, path, net, net.Input, find, notes, from)
 	},
 }
 

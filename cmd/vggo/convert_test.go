@@ -54,7 +54,7 @@ func TestConvertCutFile(t *testing.T) {
 			for _, layer := range placed {
 				left += len(layer.Params)
 			}
-			err = write(out, net, placed, file, func(p arch.Param) ([]float32, error) {
+			err = write(t.Context(), out, net, placed, file, func(p arch.Param) ([]float32, error) {
 				data, err := matched.Param(p)
 				if left--; left == 0 {
 					err = errors.Join(err, os.Truncate(in, int64(len(whole)-40)))

@@ -207,7 +207,7 @@ func TestTrainFromClasses(t *testing.T) {
 	if out := from("cab.safetensors", "abc"); !strings.Contains(out, "classes in the order of cab.safetensors, whose last layer goes on: c, a, b\n") {
 		t.Errorf("another order:\n%s", out)
 	}
-	if out := succeeds(t, "train", "--resume", "tuned-cab.safetensorsabc"); !strings.Contains(out, "goes on") {
+	if out := succeeds(t, "train", "--resume", "tuned-cab.safetensorsabc"); !strings.Contains(out, "is finished") {
 		t.Error(out)
 	}
 	want := `"c",

@@ -178,7 +178,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		for i, ranked := range answers {
 			if errs[i] != nil {
 				e.Failed++
-				fmt.Fprintf(faults, "vggo: %s: %v\n", data.Name(part[i]), nameFlag(errs[i]))
+				printFault(faults, fmt.Errorf("%s: %w", data.Name(part[i]), nameFlag(errs[i])))
 				continue
 			}
 			truth := of[data.Label(part[i])]
@@ -337,8 +337,8 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if part := e.dataTold.words(); part != "" {
 		decided = part + "\n" + decided
 	}
-	_, err := fmt.Fprintf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
-		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, decided, 100*e.Top1, 100*e.Top5)
+	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided), 100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err
 	}

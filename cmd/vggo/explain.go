@@ -173,6 +173,9 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if o.method == "gradcam" || o.method == "occlusion" { // which explain a class
 		open = o.openAnswering
 	}
+	if err := canWrite(o.output); err != nil {
+		return err
+	}
 	if e.model, err = open(pictures); err != nil {
 		return err
 	}
@@ -417,7 +420,7 @@ func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++
-				fmt.Fprintf(e.faults, "vggo: %v\n", err)
+				printFault(e.faults, err)
 				continue
 			}
 			if !yield(name, picture) {
@@ -436,8 +439,7 @@ func (e *explanatory) write(of string, picture image.Image, what string) error {
 	if err := writeTo(path, nil, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.out, "%s: %s\n", what, path)
-	return err
+	return printf(e.out, "%s: %s\n", what, path)
 }
 
 // drawnSide is how long the longer side of what is drawn over is at least.

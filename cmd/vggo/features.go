@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -104,15 +105,20 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		rows.shape = rows.shape[:1]
 	}
 	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
-	if err := rows.open(run, o.restart); err != nil {
-		return err
-	}
-	defer rows.close()
-	todo := files[:0:0]
 	for _, file := range files {
 		if strings.ContainsAny(file, "\n\r") {
 			return fmt.Errorf("%q cannot stand on a line of the file of names: rename it", file)
 		}
+	}
+	if info, err := os.Stat(o.output); err == nil && !info.Mode().IsRegular() {
+		return hint(fmt.Errorf("%s is no file that could be replaced", o.output), "name another file with -o")
+	}
+	if err := rows.open(run, o.restart); err != nil {
+		return err
+	}
+	defer rows.end()
+	todo := files[:0:0]
+	for _, file := range files {
 		if !rows.has[file] {
 			todo = append(todo, file)
 		}
@@ -122,14 +128,14 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
 				failed++
-				fmt.Fprintf(faults, "vggo: %v\n", p.err)
+				printFault(faults, p.err)
 			}
 		}
 		if err := o.extract(ctx, m, group, rows); err != nil {
 			if ctx.Err() != nil {
 				break
 			}
-			return err
+			return rows.full(err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -140,10 +146,10 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	names, err := rows.finish()
 	if err != nil {
-		return err
+		return rows.full(err)
 	}
-	fmt.Fprintf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
-	fmt.Fprintln(out, preparedLine(m.Preprocess))
+	printf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	printf(out, "%s\n", preparedLine(m.Preprocess))
 	return list.end(failed)
 }
 
@@ -202,6 +208,7 @@ type rowFile struct {
 	has   map[string]bool
 
 	data, journal *os.File
+	begun         bool // by this run, which removes what holds no row
 }
 
 func (r *rowFile) rowBytes() int64 {
@@ -223,21 +230,38 @@ func (r *rowFile) open(run featureRun, restart bool) (err error) {
 	if err != nil {
 		return err
 	}
-	flags := os.O_RDWR | os.O_CREATE
-	if restart {
-		flags |= os.O_TRUNC
-	}
+	const flags = os.O_RDWR | os.O_CREATE
 	if r.data, err = os.OpenFile(r.path+".partial", flags, 0o666); err != nil {
 		return err
 	}
-	if r.journal, err = os.OpenFile(r.path+".partial.names", flags, 0o666); err != nil {
-		return errors.Join(err, r.data.Close())
+	if info, err := r.data.Stat(); err == nil {
+		r.begun = info.Size() == 0
 	}
-	if err := r.recover(string(first)); err != nil {
-		r.close()
+	// Two runs into one file would write over each other. Where a file system has no locks they are not kept apart.
+	if err := durable.TryLock(r.data); errors.Is(err, durable.ErrLocked) || !durable.Stands(r.data, r.path+".partial") {
+		return errors.Join(hint(fmt.Errorf("another vggo features is writing %s", r.path), "wait until it is done, or name another file"), r.data.Close())
+	}
+	if r.journal, err = os.OpenFile(r.path+".partial.names", flags, 0o666); err == nil && restart {
+		err = errors.Join(r.data.Truncate(0), r.journal.Truncate(0))
+	}
+	if err == nil {
+		err = r.recover(string(first))
+	}
+	if err != nil {
+		r.end()
+	}
+	return r.full(err)
+}
+
+// full says of a full disk what becomes of the rows that are written.
+func (r *rowFile) full(err error) error {
+	if !durable.Full(err) {
 		return err
 	}
-	return nil
+	if len(r.names) == 0 {
+		return hint(err, "make room there, or name another place")
+	}
+	return hint(fmt.Errorf("%d rows are written: %w", len(r.names), err), "make room there: the same command goes on then")
 }
 
 // recover reads the journal and cuts off whatever was not finished, in it and in the rows.
@@ -339,5 +363,16 @@ func (r *rowFile) finish() (namesPath string, err error) {
 
 func (r *rowFile) close() {
 	r.data.Close()
-	r.journal.Close()
+	if r.journal != nil {
+		r.journal.Close()
+	}
+}
+
+// end closes the files, and removes them if this run has begun them and has come to no row.
+func (r *rowFile) end() {
+	r.close()
+	if r.begun && len(r.names) == 0 {
+		os.Remove(r.path + ".partial.names")
+		os.Remove(r.path + ".partial")
+	}
 }

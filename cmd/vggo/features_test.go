@@ -97,7 +97,7 @@ func TestFeatures(t *testing.T) {
 			t.Fatalf("after %d looks: exit %d, %s", after, code, stderr)
 		}
 		for _, part := range []string{".partial", ".partial.names"} {
-			f, err := os.OpenFile(path+part, os.O_APPEND|os.O_WRONLY, 0)
+			f, err := os.OpenFile(path+part, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666) // gone where no row was done
 			if err != nil {
 				t.Fatal(err)
 			}

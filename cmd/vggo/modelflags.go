@@ -159,6 +159,8 @@ func hintModel(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, new(hintedError)):
+		return err
 	case errors.As(err, &unknown) && len(unknown.Near) > 0:
 		return hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
 	case errors.As(err, &unknown):
@@ -173,8 +175,10 @@ func hintModel(err error) error {
 		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
 	case errors.As(err, &unreadable), errors.As(err, &unsupported):
 		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
-	case errors.As(err, &disagree) && disagree.Network == "a sigmoid":
+	case errors.As(err, &disagree) && disagree.Network == weights.AskedSigmoid:
 		return hint(err, "leave --sigmoid out")
+	case errors.As(err, &disagree) && disagree.Network == weights.AskedInput:
+		return hint(err, "leave --input out")
 	case errors.As(err, &disagree):
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
 	case errors.As(err, &single):

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // writeJSON prints a value as indented JSON.
@@ -22,7 +23,7 @@ func writeJSON(w io.Writer, v any) error {
 
 // newTable is a table with a rule below its header and no box. Columns numbered from 1 hold figures.
 func newTable(figures ...int) table.Writer {
-	t := table.NewWriter()
+	t := cleanTable{table.NewWriter()}
 	t.SetStyle(table.StyleLight)
 	t.Style().Format = table.FormatOptions{}
 	t.Style().Options = table.Options{SeparateHeader: true}
@@ -34,6 +35,40 @@ func newTable(figures ...int) table.Writer {
 	t.SetColumnConfigs(configs)
 	t.SuppressTrailingSpaces()
 	return t
+}
+
+// cleanTable is a table whose texts may be a stranger's: names of classes, of files.
+type cleanTable struct{ table.Writer }
+
+func (t cleanTable) AppendHeader(row table.Row, config ...table.RowConfig) {
+	t.Writer.AppendHeader(cleanRow(row), config...)
+}
+
+func (t cleanTable) AppendRow(row table.Row, config ...table.RowConfig) {
+	t.Writer.AppendRow(cleanRow(row), config...)
+}
+
+func cleanRow(row table.Row) table.Row {
+	clean := make(table.Row, len(row))
+	for i, cell := range row {
+		if text, ok := cell.(string); ok {
+			cell = printable.Text(text)
+		}
+		clean[i] = cell
+	}
+	return clean
+}
+
+// canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or not to be written
+// to. It is asked before work that takes long.
+func canWrite(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	return durable.Check(path)
 }
 
 // writeTo calls write with stdout or, where path is not empty, with a file that takes its name only once it is whole:

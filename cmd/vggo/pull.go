@@ -92,6 +92,9 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 	if errors.As(err, &interrupted) {
 		return hint(err, "vggo pull "+name+" goes on from there")
 	}
+	if err != nil && ctx.Err() != nil {
+		return hint(err, "vggo pull "+name+" begins again: nothing had come yet that it could go on from")
+	}
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/durable"
 )
 
 // Exit codes.
@@ -84,10 +87,12 @@ func checkThreads(n int) error {
 // run executes a command line and returns the exit code. Errors are printed here and nowhere else: "vggo: …", then
 // "hint: …" where there is a remedy.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out, faults := newConsole(stdout), newConsole(stderr)
+	defer faults.close() // where errors cannot be told nobody is told so
 	root := newRootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(out)
+	root.SetErr(faults)
 	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
 	for _, cmd := range append(root.Commands(), root) {
 		runE := cmd.RunE
@@ -98,22 +103,70 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	err := root.ExecuteContext(ctx)
+	if unwritten := out.close(); unwritten != nil && (err == nil || strings.Contains(err.Error(), unwritten.Error())) {
+		if errors.Is(unwritten, syscall.EPIPE) { // as of head, which has seen enough
+			return exitFailure
+		}
+		understood = true // help is printed before RunE
+		err = fmt.Errorf("cannot write to standard output: %w", withoutPath(unwritten))
+	}
 	if err == nil {
 		return exitOK
 	}
 	if set := exclusive.FindStringSubmatch(err.Error()); set != nil {
 		err = fmt.Errorf("--%s exclude each other", strings.Join(strings.Fields(set[1]), " and --"))
 	}
-	fmt.Fprintf(stderr, "vggo: %v\n", err)
+	printFault(faults, err)
 	var hinted hintedError
-	if errors.As(err, &hinted) {
-		fmt.Fprintf(stderr, "hint: %s\n", hinted.remedy)
+	switch {
+	case errors.As(err, &hinted):
+		printf(faults, "hint: %s\n", hinted.remedy)
+	case durable.Full(err):
+		fmt.Fprintln(faults, "hint: make room there, or name another place")
 	}
 	var usage usageError
 	if !understood || errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// printFault prints an error, each of those that were joined on a line of its own.
+func printFault(w io.Writer, err error) {
+	for _, err := range joined(err) {
+		text := err.Error()
+		if errors.Is(err, context.Canceled) { // of Go's own words
+			text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+		}
+		printf(w, "vggo: %s\n", text)
+	}
+}
+
+// joined are the errors that errors.Join made one of.
+func joined(err error) []error {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	var lines []string
+	for _, one := range several.Unwrap() {
+		all = append(all, joined(one)...)
+		lines = append(lines, one.Error())
+	}
+	if err.Error() != strings.Join(lines, "\n") { // fmt.Errorf with several %w
+		return []error{err}
+	}
+	return all
+}
+
+// withoutPath is an error without the name that Go gives the file: /dev/stdout.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // hintedError is an error with a remedy.

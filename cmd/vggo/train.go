@@ -18,7 +18,6 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
-	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -51,6 +50,8 @@ type trainOptions struct {
 	planFlags
 	pictureFlags
 	preprocessFlags
+
+	changed string // what network has made of the network for the data, in words; empty where nothing
 }
 
 func newTrainCommand() *cobra.Command {
@@ -148,7 +149,9 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	if o.from == "" && o.take != nil {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
 	}
-	ctx, out, faults := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	out, faults := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	ctx, stop := untilTerminated(cmd.Context())
+	defer stop()
 	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: bench.Processor()}
 	if err := o.apply(&options.Costs, &options.Budget); err != nil {
 		return err
@@ -176,6 +179,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if err := note.open(&options, true, faults); err != nil {
 		return err
 	}
+	note.Known = options.Classes
 	close, preprocess, err := o.network(&options, &note, faults)
 	if err != nil {
 		return hintModel(err)
@@ -184,34 +188,32 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	for _, notice := range o.notices {
 		fmt.Fprintf(faults, "vggo: %s\n", notice)
 	}
+	if note.Classes != nil {
+		note.Known = note.Classes
+	}
+	note.Network, note.Changed = options.Network.Name, o.changed
+	fitBatch(&options, faults)
 	if err := fitsMemory(options); err != nil {
-		return err
-	}
-	options.Folder = o.output
-	view := newTrainView(out, faults)
-	options.Report = view.report
-	trainer, err := train.New(options)
-	var occupied *train.OccupiedError
-	if errors.As(err, &occupied) {
-		return hint(err, "--resume "+occupied.Folder+" goes on with it; -o names another folder")
-	}
-	if errors.As(err, new(*train.EndingError)) {
-		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
-	}
-	if err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(note, "", "  ")
 	if err != nil {
-		return errors.Join(err, trainer.Close())
+		return err
 	}
-	if err := durable.WriteBytes(filepath.Join(o.output, runFile), append(text, '\n')); err != nil {
-		return errors.Join(err, trainer.Close())
+	options.Folder, options.Beside = o.output, map[string][]byte{runFile: append(text, '\n')}
+	view := newTrainView(out, faults)
+	options.Report = view.report
+	trainer, err := train.New(options)
+	if err != nil {
+		return hintFolder(err)
 	}
-	fmt.Fprintf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(options.Classes), o.output)
-	fmt.Fprintln(out, preparedLine(preprocess))
+	if o.changed != "" {
+		printf(faults, "vggo: %s\n", o.changed)
+	}
+	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(note.Known), o.output)
+	printf(out, "%s\n", preparedLine(preprocess))
 	for _, told := range note.told {
-		fmt.Fprintln(out, told)
+		printf(out, "%s\n", told)
 	}
 	return finishRun(ctx, trainer, options.Folder, view)
 }
@@ -250,17 +252,24 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	if err := note.open(&options, false, faults); err != nil {
 		return err
 	}
+	if err := note.sameClasses(&options, saved, faults); err != nil {
+		return err
+	}
 	view := newTrainView(out, faults)
 	options.Report = view.report
 	trainer, err := train.Resume(options, saved)
-	var machine *train.MachineError
-	if errors.As(err, &machine) {
-		return hint(err, "--elsewhere goes on all the same; VGGO_KERNEL chooses the kernels")
-	}
 	if err != nil {
-		return err
+		return hintResume(err, o.resume)
 	}
-	fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+	for _, damaged := range saved.Damaged {
+		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n", damaged, filepath.Base(damaged.Path))
+	}
+	if trainer.Finished() {
+		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+		view.more = note.Data
+	} else {
+		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+	}
 	return finishRun(ctx, trainer, o.resume, view)
 }
 
@@ -307,7 +316,7 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 		r.Epochs = o.epochs
 	}
 	if changed("batch") {
-		r.Batch = o.batch
+		r = o.withBatch(r)
 	}
 	if changed("rate") {
 		r.Optimiser.Rate = o.rate
@@ -374,6 +383,10 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 	if placed[len(placed)-1].Out.C != classes || anew {
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
 			return close, prepared, err
+		}
+		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name, placed[len(placed)-1].Out.C, o.asked(classes), head, classes)
+		if model, ok := arch.CompactWithClasses(options.Recipe.Model, classes); ok {
+			options.Recipe.Model = model
 		}
 	}
 	options.Network = net

@@ -24,6 +24,9 @@ type runNote struct {
 	From        string   `json:"from,omitempty"`
 	WeightsPart string   `json:"weights_part,omitempty"`
 	Take        []string `json:"take,omitempty"`
+	Network     string   `json:"network,omitempty"` // its name
+	Changed     string   `json:"changed,omitempty"` // what was made of it for the data, in words
+	Known       []string `json:"data_classes,omitempty"`
 	Classes     []string `json:"classes,omitempty"` // in the order of From's, where the data's is another
 
 	MaxPixels int `json:"max_pixels,omitempty"` // of a picture

@@ -11,6 +11,9 @@ import (
 // ownNetwork is the network of the weights that a run begins with. Training is by a softmax: a sigmoid at its end becomes one.
 func (o *trainOptions) ownNetwork(file *weights.File) (*arch.Network, error) {
 	net, err := file.Network()
+	if errors.As(err, new(*weights.OpenSizeError)) {
+		return nil, hint(err, "--model names the network with the size, such as 224x224x3:64,64,M,128,128,M/256,10")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/vggo/vggo/train"
 )
@@ -19,6 +18,7 @@ type trainView struct {
 	terminal    *os.File // nil: no bar
 	bar         *progressbar.ProgressBar
 	told        time.Duration // of the last plain line
+	more        string        // the data of a run that was finished already, which can be trained on; empty for others
 }
 
 // plainEvery is how often a pipe is told of steps.
@@ -26,14 +26,6 @@ const plainEvery = 10 * time.Second
 
 func newTrainView(out, faults io.Writer) *trainView {
 	return &trainView{out: out, faults: faults, terminal: terminalOf(faults)}
-}
-
-// terminalOf is what is written to if it is a terminal, else nil.
-func terminalOf(w io.Writer) *os.File {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return nil
 }
 
 // newBar is a bar of so many steps that leaves nothing behind.
@@ -47,7 +39,7 @@ func (v *trainView) report(r train.Report) {
 	switch {
 	case r.Fault != nil:
 		v.hide()
-		fmt.Fprintf(v.faults, "vggo: left out: %v\n", nameFlag(r.Fault))
+		printFault(v.faults, fmt.Errorf("left out: %w", nameFlag(r.Fault)))
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()
@@ -99,14 +91,23 @@ func (v *trainView) hide() {
 
 // finish says what a run has come to.
 func (v *trainView) finish(result train.Result, folder string) error {
-	if result.BestStep == 0 {
+	if result.Loss > 0 {
 		fmt.Fprintf(v.out, "the last step's loss was %.4f\n", result.Loss)
+	}
+	if result.BestStep == 0 {
+		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses the best\n", folder, train.BestFile)
 	} else {
-		fmt.Fprintf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
+		printf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
 	}
 	for _, score := range result.Test {
 		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy, score.Loss, score.Pictures)
 	}
-	_, err := fmt.Fprintf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
+	if result.Chance != nil {
+		printf(v.faults, "vggo: %v\nhint: a lower --rate, a longer schedule.warm_up or --set clip=1; more --epochs, if it was still falling\n", result.Chance)
+	}
+	err := printf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
+	if v.more != "" && err == nil {
+		err = printf(v.out, "to train it on: vggo train %s --from %s/%s --epochs N -o another folder\n", v.more, folder, train.ModelFile)
+	}
 	return err
 }

@@ -293,7 +293,7 @@ func TestWrongFile(t *testing.T) {
 	b := open(t, web.URL, "/", 1280, 900)
 	b.upload("page_test.go")
 	b.until(`!document.getElementById("alert").hidden`)
-	if got := b.text("#alert"); !strings.Contains(got, "not a JPEG") || !strings.Contains(got, "send a whole JPEG") {
+	if got := b.text("#alert"); !strings.Contains(got, "not a JPEG") || !strings.Contains(got, "send a JPEG") {
 		t.Errorf("a wrong file is answered %q", got)
 	}
 	b.upload(boot)

@@ -1,0 +1,6 @@
+//go:build !windows && (!unix || aix || solaris)
+
+package hub
+
+// diskFull is not told apart there.
+var diskFull []error

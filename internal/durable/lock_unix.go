@@ -1,0 +1,29 @@
+//go:build unix && !aix && !solaris
+
+package durable
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const locks = true
+
+// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the last descriptor, a killed
+// process's too.
+func TryLock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return ErrLocked
+	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
+		return nil // some network file systems have no locks
+	}
+	return err
+}
+
+// FullDisk is what a write to a full disk, or beyond a quota, ends in.
+var FullDisk = []error{syscall.ENOSPC, syscall.EDQUOT}

@@ -1,0 +1,31 @@
+package train
+
+import "fmt"
+
+// InterruptedError is a run that was told to stop, and has saved its state.
+type InterruptedError struct {
+	Step, Steps int
+	Saved       string // path; empty where nothing is kept
+	Err         error  // the context's
+}
+
+func (e *InterruptedError) Error() string {
+	return fmt.Sprintf("interrupted after step %d of %d", e.Step, e.Steps)
+}
+
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// DivergedError is a run whose numbers are no numbers any more.
+type DivergedError struct {
+	Step  int
+	What  string // "the loss is NaN"
+	Saved string // the last checkpoint from before; empty where there is none
+}
+
+func (e *DivergedError) Error() string {
+	kept := "no checkpoint was kept"
+	if e.Saved != "" {
+		kept = "the last good checkpoint is " + e.Saved
+	}
+	return fmt.Sprintf("step %d: %s: training has diverged; %s", e.Step, e.What, kept)
+}
