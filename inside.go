@@ -61,9 +61,11 @@ func (m *Model) InsideMemory() (int64, error) {
 	return memory.Total() - memory.Weights, err
 }
 
-// Inside brings one prepared image through the network, keeps what every layer made of it, and takes the time of each. It runs by a plan
-// of one image, so its roundings may differ from those of Forward in larger batches.
-func (m *Model) Inside(ctx context.Context, image *tensor.Tensor) (*Inside, error) {
+// InsideTimed is Inside over several runs of the same image: each stage's time is the median of its times.
+func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int) (*Inside, error) {
+	if runs < 1 {
+		return nil, fmt.Errorf("%s: %d runs: want 1 at least", m.Network.Name, runs)
+	}
 	if err := m.incomplete(); err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (m *Model) Inside(ctx context.Context, image *tensor.Tensor) (*Inside, erro
 		}
 		m.inside, m.laps = plan, make([]time.Duration, len(plan.Layers()))
 	}
-	if err := m.intact(m.inside.ForwardContext(ctx, image)); err != nil {
+	if err := m.timed(ctx, image, runs); err != nil {
 		return nil, err
 	}
 	logits := *m.inside.Logits()

@@ -1,27 +1,27 @@
 package page
 
 import (
-	"cmp"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/tensor"
 )
 
-// Cell is one number of a map and what it was made of, worked out by the definition in float64. Value is what the map holds: it
-// differs in its last digits, more after Winograd's algorithm.
+// Cell is one number of a map and what it was made of, worked out by the definition in float64, as package nn/reference has it: arch tells
+// both where windows lie and what averages divide by. Value is what the map holds, which the
+// network computed in float32: it may differ in its last digits, more after Winograd's algorithm.
 type Cell struct {
 	Layer   string   `json:"layer"`
 	Layers  []string `json:"layers"` // computed together
-	Kind    string   `json:"kind"`
-	From    string   `json:"from"` // the layer whose output it reads; empty: the picture
+	Kind    string   `json:"kind"`   // of Layer, the first of them
+	From    string   `json:"from"`   // the layer whose output it reads; empty: the picture
 	Channel int      `json:"channel"`
 	Y       int      `json:"y"`
 	X       int      `json:"x"`
 
 	Window *Window `json:"window,omitempty"` // of a convolution or a pooling
+	// Patch is the part of the input that the window covers, of channel In or for pooling of Channel; nil where there is padding. It is
+	// left out where it has more than maxPatch values.
+	Patch [][]*float32 `json:"patch,omitempty"`
 	// Convolutions and fully connected layers.
 	Inputs  int         `json:"inputs"`         // channels that are read: those of the group
 	FirstIn int         `json:"first_in"`       // the first of them
@@ -31,23 +31,27 @@ type Cell struct {
 	Terms   []Term      `json:"terms,omitempty"` // of a fully connected layer: the largest products
 	Rest    float64     `json:"rest"`            // the sum of all others
 	Bias    *float32    `json:"bias,omitempty"`
-	Sum     float64     `json:"sum"` // with the bias
-	Norm    *Norm       `json:"norm,omitempty"`
-	ReLU    bool        `json:"relu"`
-	// Patch is the part of the input that the window covers, of channel In or for pooling of Channel; nil where there is padding.
-	Patch [][]*float32 `json:"patch,omitempty"`
+	Sum     float64     `json:"sum"`               // with the bias; of average pooling over the window
+	Divisor int         `json:"divisor,omitempty"` // of average pooling
+	// Of flatten, ReLU, batch norm and local response normalisation: the number that becomes this one.
+	Source *Source `json:"source,omitempty"`
+	LRN    *LRN    `json:"lrn,omitempty"`
+	Norm   *Norm   `json:"norm,omitempty"`
+	ReLU   bool    `json:"relu"`
+	// Worked says that the working is told. What vggo computes otherwise has its Value alone.
+	Worked bool `json:"worked"`
 
 	Result float64 `json:"result"`
-	Value  float32 `json:"value"`
+	Value  float64 `json:"value"` // all digits of a float32, so that what is the same is seen to be
 }
 
-// Window is where a kernel lies on its input: its first row and column may be padding.
+// Window is where a kernel lies on its input: its first row and column may be padding, and so may its last.
 type Window struct {
 	Top      int       `json:"top"`
 	Left     int       `json:"left"`
 	Kernel   arch.Size `json:"kernel"`
-	Stride   arch.Size `json:"stride"`
 	Dilation arch.Size `json:"dilation"`
+	Real     int       `json:"real"` // of its places that lie on the map
 }
 
 // Term is one product of a fully connected layer.
@@ -57,8 +61,28 @@ type Term struct {
 	Weight float32 `json:"weight"`
 }
 
-// Norm is batch norm, folded into a convolution.
+// Source is one number of the layer's input.
+type Source struct {
+	Channel int     `json:"channel"`
+	Y       int     `json:"y"`
+	X       int     `json:"x"`
+	Value   float32 `json:"value"`
+}
+
+// LRN is local response normalisation: value / (k + alpha/size * Squares)^beta.
+type LRN struct {
+	First   int     `json:"first"` // the channels whose squares are added up
+	Last    int     `json:"last"`
+	Squares float64 `json:"squares"`
+	Size    int     `json:"size"`
+	Alpha   float64 `json:"alpha"`
+	Beta    float64 `json:"beta"`
+	K       float64 `json:"k"`
+}
+
+// Norm is batch norm: gamma * (In - mean)/sqrt(variance + epsilon) + beta.
 type Norm struct {
+	In       float64 `json:"in"`
 	Gamma    float32 `json:"gamma"`
 	Beta     float32 `json:"beta"`
 	Mean     float32 `json:"mean"`
@@ -67,10 +91,11 @@ type Norm struct {
 	Out      float64 `json:"out"`
 }
 
-// terms are the products of a fully connected layer that are told one by one.
-const terms = 12
+// MostAdding asks Cell for the window of the input channel that adds most.
+const MostAdding = -1
 
-// Cell works one number out: row y and column x of a channel of a layer's output. in is the input channel whose window is told.
+// Cell works one number out: row y and column x of a channel of a layer's output. in is the input channel of a convolution whose window
+// is told, or MostAdding.
 func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	out, err := v.out(layer)
 	if err != nil {
@@ -85,174 +110,24 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x, Value: out.At(0, channel, y, x)}
+	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x, Value: float64(out.At(0, channel, y, x)), Worked: true}
+	if _, conv := first.Op.(arch.Conv); !conv && in != MostAdding {
+		return nil, &AskError{fmt.Sprintf("%s is no convolution: only a convolution adds up input maps that can be chosen by in", first.Name)}
+	}
 	input := v.Image
 	if i > 0 {
 		input = v.Stages[i-1].Out
 		c.From = v.Stages[i-1].Layers[0]
 	}
-	switch op := first.Op.(type) {
-	case arch.Conv:
-		err = v.conv(c, first, op, input, in)
-	case arch.Linear:
-		err = v.linear(c, first, input)
-	case arch.MaxPool:
-		c.window(first.Geometry, input, channel)
-		c.Result = math.Inf(-1)
-		c.each(func(x float64) { c.Result = max(c.Result, x) })
-	case arch.AvgPool:
-		c.window(first.Geometry, input, channel)
-		n, sum := 0.0, 0.0
-		c.each(func(x float64) { sum += x; n++ })
-		if op.CountPad {
-			n = float64(c.Window.Kernel.H * c.Window.Kernel.W)
-		}
-		c.Result = sum / n
-	default: // whatever else there is, is told without its working
-		c.Result = float64(c.Value)
-		return c, c.check()
-	}
-	if err != nil {
+	w := working{v, c, input}
+	if err := w.first(first, in); err != nil {
 		return nil, err
 	}
-	if err := v.finish(c, stage.Layers[1:]); err != nil {
+	if err := w.others(stage.Layers[1:]); err != nil {
 		return nil, err
 	}
-	return c, c.check()
-}
-
-// window sets the window's place and what it covers of a channel of the input.
-func (c *Cell) window(g arch.Geometry, input *tensor.Tensor, channel int) {
-	w := &Window{c.Y*g.Stride.H - g.Top, c.X*g.Stride.W - g.Left, g.Kernel, g.Stride, g.Dilation}
-	c.Window = w
-	for r := range g.Kernel.H {
-		var row []*float32
-		for q := range g.Kernel.W {
-			row = append(row, w.at(input, channel, r, q))
-		}
-		c.Patch = append(c.Patch, row)
+	if !c.Worked {
+		c.Result = c.Value
 	}
-}
-
-// at is the input under one tap of the window; nil in the padding.
-func (w *Window) at(input *tensor.Tensor, channel, r, q int) *float32 {
-	y, x := w.Top+r*w.Dilation.H, w.Left+q*w.Dilation.W
-	if y < 0 || y >= input.H || x < 0 || x >= input.W {
-		return nil
-	}
-	return &input.Data[(channel*input.H+y)*input.W+x]
-}
-
-// each calls do for every input that the window covers.
-func (c *Cell) each(do func(float64)) {
-	for _, row := range c.Patch {
-		for _, x := range row {
-			if x != nil {
-				do(float64(*x))
-			}
-		}
-	}
-}
-
-// conv adds up a convolution: the sum over input channels and taps of weight times input, and the bias.
-func (v *Visit) conv(c *Cell, p *arch.Placed, op arch.Conv, input *tensor.Tensor, in int) error {
-	groups := max(op.Groups, 1)
-	c.Inputs = p.In.C / groups
-	c.FirstIn = c.Channel / (p.Out.C / groups) * c.Inputs
-	if c.In = in; in < c.FirstIn || in >= c.FirstIn+c.Inputs {
-		c.In = c.FirstIn
-	}
-	k := p.Geometry.Kernel
-	filter, err := Weights(v.Model, v.Placed, p.Name, c.Channel, 1)
-	if err != nil {
-		return err
-	}
-	c.window(p.Geometry, input, c.In)
-	for i := range c.Inputs {
-		sum := 0.0
-		for r := range k.H {
-			row := filter.Data[(i*k.H+r)*k.W:][:k.W]
-			if c.FirstIn+i == c.In {
-				c.Weights = append(c.Weights, row)
-			}
-			for q, w := range row {
-				if x := c.Window.at(input, c.FirstIn+i, r, q); x != nil {
-					sum += float64(w) * float64(*x)
-				}
-			}
-		}
-		c.Sums = append(c.Sums, sum)
-		c.Sum += sum
-	}
-	c.addBias(filter)
-	return nil
-}
-
-func (c *Cell) addBias(f *Filters) {
-	if f.Bias != nil {
-		c.Bias = &f.Bias[0]
-		c.Sum += float64(f.Bias[0])
-	}
-	c.Result = c.Sum
-}
-
-// linear adds up a fully connected layer, and tells its largest products.
-func (v *Visit) linear(c *Cell, p *arch.Placed, input *tensor.Tensor) error {
-	filter, err := Weights(v.Model, v.Placed, p.Name, c.Channel, 1)
-	if err != nil {
-		return err
-	}
-	c.Inputs = len(filter.Data)
-	all := make([]Term, len(filter.Data))
-	for i, w := range filter.Data {
-		all[i] = Term{i, input.Data[i], w}
-		c.Sum += float64(w) * float64(input.Data[i])
-	}
-	size := func(t Term) float64 { return math.Abs(float64(t.Input) * float64(t.Weight)) }
-	slices.SortStableFunc(all, func(a, b Term) int { return cmp.Compare(size(b), size(a)) })
-	c.Terms = all[:min(terms, len(all))]
-	c.Rest = c.Sum
-	for _, t := range c.Terms {
-		c.Rest -= float64(t.Input) * float64(t.Weight)
-	}
-	c.addBias(filter)
-	return nil
-}
-
-// finish goes on with what is computed together with the layer: batch norm and ReLU.
-func (v *Visit) finish(c *Cell, layers []string) error {
-	for _, name := range layers {
-		p, err := v.layer(name)
-		if err != nil {
-			return err
-		}
-		switch op := p.Op.(type) {
-		case arch.BatchNorm:
-			var value [4]float32
-			for i, role := range []string{"gamma", "beta", "mean", "var"} {
-				one, err := v.Model.Values(name+"/"+role, c.Channel, c.Channel+1)
-				if err != nil {
-					return err
-				}
-				value[i] = one[0]
-			}
-			c.Norm = &Norm{Gamma: value[0], Beta: value[1], Mean: value[2], Variance: value[3], Epsilon: op.Epsilon()}
-			c.Norm.Out = float64(value[0])*(c.Result-float64(value[2]))/math.Sqrt(float64(value[3])+op.Epsilon()) + float64(value[1])
-			c.Result = c.Norm.Out
-		case arch.ReLU:
-			c.ReLU = true
-			c.Result = max(c.Result, 0)
-		}
-	}
-	return nil
-}
-
-// check refuses what JSON cannot hold.
-func (c *Cell) check() error {
-	good := finite(c.Value) && finite(float32(c.Result)) && finite(float32(c.Sum))
-	c.each(func(x float64) { good = good && x-x == 0 })
-	if !good {
-		return &AskError{fmt.Sprintf("%s: this cell, or what it reads, is not a finite number", c.Layer)}
-	}
-	return nil
+	return c, nil
 }

@@ -17,7 +17,8 @@ type Field struct {
 // Step is the cell in the middle of what the asked one sees of a layer below it, and what that cell sees of the picture.
 type Step struct {
 	Layer string `json:"layer"`
-	Size  int    `json:"size"` // of its field, borders ignored; the height
+	Size  int    `json:"size"` // the height of its field, borders ignored
+	Width int    `json:"width"`
 	Box   [4]int `json:"box"`
 }
 
@@ -49,7 +50,7 @@ func FieldOf(report *arch.Report, placed []arch.Placed, layer string, y, x int) 
 		if err != nil {
 			return nil, err
 		}
-		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
+		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, below.Field.W.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
 	}
 	return f, nil
 }

@@ -28,7 +28,7 @@ func Weights(m *vggo.Model, placed []arch.Placed, layer string, from, count int)
 		return nil, &AskError{fmt.Sprintf("%s has no filters: it is no convolution and not fully connected", layer)}
 	}
 	each := w.Count() / w.Shape[0]
-	if from < 0 || count < 1 || from+count > w.Shape[0] || each*count > MaxValues {
+	if from < 0 || count < 1 || from > w.Shape[0]-count || count > MaxValues/each {
 		return nil, &AskError{fmt.Sprintf("%s has filters 0 to %d of %d weights: ask for at most %d weights at once", layer, w.Shape[0]-1, each, MaxValues)}
 	}
 	f := &Filters{Layer: layer, Shape: w.Shape, From: from}

@@ -20,12 +20,16 @@ type Visit struct {
 	Name    string          // of the model
 	Placed  []arch.Placed   // its layers
 	Picture *vision.Picture // as the network sees it, before it is normalised
+	// Photograph is the same part of the picture with more pixels, for the page to lay maps over.
+	Photograph *vision.Picture
 
 	used time.Time // last asked for
 }
 
 // Bytes is what the visit takes.
-func (v *Visit) Bytes() int64 { return v.Inside.Bytes() + int64(len(v.Picture.Pix)) }
+func (v *Visit) Bytes() int64 {
+	return v.Inside.Bytes() + int64(len(v.Picture.Pix)) + int64(len(v.Photograph.Pix))
+}
 
 // layer finds a layer by its name.
 func (v *Visit) layer(name string) (*arch.Placed, error) {

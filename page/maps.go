@@ -15,7 +15,7 @@ type Order string
 
 const (
 	ByChannel  Order = "channel"
-	ByStrength Order = "strength" // by the mean of absolute values, the strongest first
+	ByStrength Order = "strength" // by the mean of what is above zero, as ReLU leaves it, the strongest first; where nothing is, by the largest value
 )
 
 // Maps are some of a layer's feature maps, made small.
@@ -73,7 +73,9 @@ func (v *Visit) Maps(layer string, order Order, from, count, side int) (*Maps, e
 		ranges[c], strength[c] = rangeOf(c, out.Data[c*pixels:(c+1)*pixels])
 	}
 	if order == ByStrength {
-		slices.SortStableFunc(ranges, func(a, b MapRange) int { return cmp.Compare(strength[b.Channel], strength[a.Channel]) })
+		slices.SortStableFunc(ranges, func(a, b MapRange) int {
+			return cmp.Or(cmp.Compare(strength[b.Channel], strength[a.Channel]), cmp.Compare(b.Max, a.Max))
+		})
 	}
 	ranges = ranges[from:min(from+count, out.C)]
 	factor := (max(out.H, out.W) + side - 1) / side
@@ -86,7 +88,7 @@ func (v *Visit) Maps(layer string, order Order, from, count, side int) (*Maps, e
 	return m, nil
 }
 
-// rangeOf is the range of a map's finite values, and the mean of their absolute values.
+// rangeOf is the range of a map's finite values, and the mean of what ReLU leaves of them.
 func rangeOf(channel int, values []float32) (r MapRange, strength float64) {
 	r = MapRange{Channel: channel, Min: math.MaxFloat32, Max: -math.MaxFloat32}
 	sum, n := 0.0, 0
@@ -96,7 +98,7 @@ func rangeOf(channel int, values []float32) (r MapRange, strength float64) {
 		}
 		r.Min, r.Max = min(r.Min, x), max(r.Max, x)
 		sum += float64(x)
-		strength += math.Abs(float64(x))
+		strength += max(float64(x), 0)
 		n++
 	}
 	if n == 0 {
@@ -131,14 +133,17 @@ func shrink(to []byte, values []float32, w, h, factor int, r MapRange) []byte {
 	return to
 }
 
-// Values are a map's values as they are, or for channel -1 a whole layer's, which must be a small one. The slice is the visit's own.
+// AllChannels asks Values for a whole layer.
+const AllChannels = -1
+
+// Values are a map's values as they are, or for AllChannels a whole layer's, which must be a small one. The slice is the visit's own.
 func (v *Visit) Values(layer string, channel int) (values []float32, shape []int, err error) {
 	out, err := v.out(layer)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch {
-	case channel < -1 || channel >= out.C:
+	case channel < AllChannels || channel >= out.C:
 		return nil, nil, &AskError{fmt.Sprintf("%s has maps 0 to %d, not %d", layer, out.C-1, channel)}
 	case channel >= 0:
 		pixels := out.H * out.W

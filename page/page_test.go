@@ -5,10 +5,12 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/vision"
 )
 
 // TestWeight: the whole page, its pictures included, is small.
@@ -109,6 +111,46 @@ func TestColours(t *testing.T) {
 		want := explain.Viridis(float64(i) / float64(len(colours)-1))
 		if got != [3]uint8{want.R, want.G, want.B} {
 			t.Errorf("colour %d is %v, viridis' %v", i, got, want)
+		}
+	}
+}
+
+// TestChineseClasses: the classes of the data sets that vggo knows have Chinese names.
+func TestChineseClasses(t *testing.T) {
+	var names map[string]string
+	if err := json.Unmarshal(Files()["classes.zh.json"].Text, &names); err != nil {
+		t.Fatal(err)
+	}
+	known := vision.ImageNetClasses()
+	known = append(known, "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+	fashion, err := vision.ReadLabelsFile("../docs/examples/fashion-mnist.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(known, fashion.Names...) {
+		if !regexp.MustCompile(`\p{Han}|iPod`).MatchString(names[name]) {
+			t.Errorf("%q is called %q in Chinese", name, names[name])
+		}
+	}
+}
+
+// TestChineseFaults: what the server says is known in Chinese by its pattern: each is a regular expression with as many groups as its
+// sentence asks for.
+func TestChineseFaults(t *testing.T) {
+	var faults [][2]string
+	if err := json.Unmarshal(Files()["faults.zh.json"].Text, &faults); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		pattern, err := regexp.Compile("^(?:" + f[0] + ")$")
+		if err != nil {
+			t.Errorf("%q: %v", f[0], err)
+			continue
+		}
+		for _, m := range regexp.MustCompile(`\$(\d)`).FindAllStringSubmatch(f[1], -1) {
+			if n, _ := strconv.Atoi(m[1]); n > pattern.NumSubexp() {
+				t.Errorf("%q has %d groups, %q asks for %s", f[0], pattern.NumSubexp(), f[1], m[0])
+			}
 		}
 	}
 }

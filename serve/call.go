@@ -28,6 +28,8 @@ type call struct {
 	bytes *Pass   // of buffers
 	work  *Pass   // nil until it is admitted
 	spent []spent // for Server-Timing
+
+	query map[string]string // of the URL, checked, defaults in place
 }
 
 // spent is time that a part of a request took.
@@ -181,6 +183,10 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 // answerJSON answers with a value that marshals.
 func (c *call) answerJSON(status int, v any) error {
 	text, err := json.Marshal(v)
+	var notFinite *json.UnsupportedValueError
+	if errors.As(err, &notFinite) {
+		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library tells such values as they are", "the answer holds %s, which JSON cannot", notFinite.Str)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/vggo/vggo"
@@ -12,9 +11,6 @@ import (
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/weights"
 )
-
-// usualTop is how many classes are answered where nothing else is asked for.
-const usualTop = 5
 
 // classification answers POST /v1/classify.
 type classification struct {
@@ -26,13 +22,7 @@ type classification struct {
 }
 
 func (c *call) classify() error {
-	top := usualTop
-	if text := c.r.URL.Query().Get("top"); text != "" {
-		var err error
-		if top, err = strconv.Atoi(text); err != nil || top < 1 {
-			return refuse(http.StatusBadRequest, "bad_request", "top=5 is what is answered without it", "top=%s is no number of classes", clip(text))
-		}
-	}
+	top, _ := c.number("top")
 	m, out, w, h, err := c.ask("", 0)
 	if err != nil {
 		return err
@@ -89,10 +79,7 @@ type features struct {
 const numpyType = "application/x-npy"
 
 func (c *call) features() error {
-	layer := c.r.URL.Query().Get("layer")
-	if layer == "" {
-		return refuse(http.StatusBadRequest, "bad_request", "POST /v1/features?layer=NAME; GET /v1/arch/MODEL lists a network's layers", "no layer is named")
-	}
+	layer := c.text("layer")
 	numpy := wantsNumPy(c.r.Header.Get("Accept"))
 	each := int64(2 * bytesOfFloat) // json.Marshal copies what a Marshaler writes
 	if numpy {

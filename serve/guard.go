@@ -81,7 +81,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.draining.Load() || spare(r) {
 			h.Set("Connection", "close") // the client's next request goes elsewhere
 		}
-		if !s.allowed(r.Host) {
+		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) { // HTTP/1.0 has no Host; a browser's requests always have
 			s.handle(func(*call) error {
 				return refuse(http.StatusForbidden, "forbidden", "call it by an IP address or localhost; its --allow-host takes other names",
 					"this server is not called %q", clip(r.Host))

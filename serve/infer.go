@@ -15,7 +15,8 @@ import (
 // headerLength tells how much of a body is JSON, where tensors follow.
 const headerLength = "Inference-Header-Content-Length"
 
-// inferRequest is the protocol's $inference_request, as far as it is of use here; what else it holds is passed over.
+// inferRequest is the protocol's $inference_request. A member that no schema lists is refused, since the protocol extends itself through
+// parameters; of those, what is of no use here is passed over (otherParameter).
 type inferRequest struct {
 	id           *string
 	binaryOutput bool
@@ -39,17 +40,9 @@ type wanted struct {
 
 // parseRequest reads a request's JSON.
 func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
-	seen := map[string]bool{}
 	asked := false
 	var outputs jsonText // read last: their default may come after them
 	err = text.members("the request", func(name string, value jsonText) error {
-		switch name {
-		case "id", "parameters", "inputs", "outputs":
-			if seen[name] {
-				return fmt.Errorf("%s comes twice", name)
-			}
-			seen[name] = true
-		}
 		switch name {
 		case "id":
 			in.id = new(string)
@@ -59,7 +52,7 @@ func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
 				if name == "binary_data_output" {
 					return value.scalar(name, &in.binaryOutput)
 				}
-				return nil
+				return otherParameter(name, value)
 			})
 		case "inputs":
 			return value.elements("inputs", func(value jsonText) (err error) {
@@ -71,6 +64,8 @@ func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
 			})
 		case "outputs":
 			asked, outputs = true, value
+		default:
+			return unknownMember(name, "the request", "id, parameters, inputs and outputs")
 		}
 		return nil
 	})
@@ -89,15 +84,7 @@ func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
 // parseInput reads an input.
 func parseInput(text jsonText) (*inferInput, error) {
 	x := &inferInput{}
-	seen := map[string]bool{}
 	return x, text.members("an input", func(name string, value jsonText) error {
-		switch name {
-		case "name", "datatype", "shape", "parameters", "data":
-			if seen[name] {
-				return fmt.Errorf("%s comes twice in an input", name)
-			}
-			seen[name] = true
-		}
 		switch name {
 		case "name":
 			return value.scalar("an input's name", &x.name)
@@ -118,16 +105,38 @@ func parseInput(text jsonText) (*inferInput, error) {
 		case "parameters":
 			return value.members("an input's parameters", func(name string, value jsonText) error {
 				if name != "binary_data_size" {
-					return nil
+					return otherParameter(name, value)
 				}
 				x.binarySize = new(int64)
 				return value.scalar(name, x.binarySize)
 			})
 		case "data":
 			x.data = value
+		default:
+			return unknownMember(name, "an input", "name, datatype, shape, parameters and data")
 		}
 		return nil
 	})
+}
+
+func unknownMember(name, of, known string) error {
+	return fmt.Errorf("%s has a member %q: the protocol knows %s", of, clip(name), known)
+}
+
+// otherExtensions are parameters by which the protocol's extensions ask for another answer than the one that comes without them, and for
+// which this server has nothing: it must not seem to have heard.
+var otherExtensions = []string{"classification", "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset",
+	"sequence_id", "sequence_start", "sequence_end"}
+
+// otherParameter is one that is of no use here. The protocol lets clients send any, of a string, a number or a truth value.
+func otherParameter(name string, value jsonText) error {
+	switch kind := value.kind(); {
+	case slices.Contains(otherExtensions, name):
+		return fmt.Errorf("the parameter %s belongs to an extension that this server does not have: GET /v2 lists those it has", name)
+	case kind == "an object" || kind == "an array" || kind == "null":
+		return fmt.Errorf("the parameter %s is %s: want a string, a number or a truth value", clip(name), kind)
+	}
+	return nil
 }
 
 // addOutput reads an output that is asked for.
@@ -142,10 +151,11 @@ func (in *inferRequest) addOutput(text jsonText) error {
 				if name == "binary_data" {
 					return value.scalar(name, &w.binary)
 				}
-				return nil
+				return otherParameter(name, value)
 			})
+		default:
+			return unknownMember(name, "an output", "name and parameters")
 		}
-		return nil
 	})
 	switch {
 	case err != nil:

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image"
 	"image/png"
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,10 +22,13 @@ import (
 )
 
 // servePage answers with the page's files.
-func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
+func servePage(route func(pattern string, serve endpoint)) {
 	files := page.Files()
-	handle("GET /{$}", files["index.html"])
-	handle("GET /page/{file}", s.handle(func(c *call) error {
+	route("GET /{$}", func(c *call) error {
+		files["index.html"].ServeHTTP(c.w, c.r)
+		return nil
+	})
+	route("GET /page/{file}", func(c *call) error {
 		name := c.r.PathValue("file")
 		file, ok := files[name]
 		if !ok {
@@ -33,7 +36,7 @@ func (s *Server) servePage(handle func(pattern string, h http.Handler)) {
 		}
 		file.ServeHTTP(c.w, c.r)
 		return nil
-	}))
+	})
 }
 
 // modelTold is a model as GET /v1/models tells it.
@@ -76,18 +79,30 @@ type visitTold struct {
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
+	Part    boxTold      `json:"part"`    // of the picture that the network sees
 	Classes []vggo.Class `json:"classes"` // all, the most probable first
 	Stages  []stageTold  `json:"stages"`
-	Seconds float64      `json:"seconds"` // of all stages
+	Seconds float64      `json:"seconds"` // of all stages together, one run
+	Runs    int          `json:"runs"`    // whose median each stage's seconds are
 }
+
+// boxTold is a rectangle: x0, y0 and, exclusive, x1, y1.
+type boxTold [4]int
 
 // stageTold is a layer with those that are computed together with it.
 type stageTold struct {
 	Layers  []string   `json:"layers"`
 	Shape   arch.Shape `json:"shape"`
-	Seconds float64    `json:"seconds"`
+	Seconds float64    `json:"seconds"`             // the median of the runs
 	Algo    string     `json:"algorithm,omitempty"` // of a convolution
 }
+
+// mostRuns is how often a picture goes through the network, so that one that is disturbed does not tell the time. A server that takes on
+// little runs it less often.
+const mostRuns = 5
+
+// photographSide is the least that the longer side of a photograph has on the page. It is less than twice as much.
+const photographSide = 448
 
 // inside brings a picture through a network and keeps what every layer made of it.
 func (c *call) inside() error {
@@ -103,28 +118,40 @@ func (c *call) inside() error {
 		return err
 	}
 	c.entry.note(slog.String("model", m.name))
-	if err := c.admit(m, "", 1); err != nil {
+	l := c.loaded.Load()
+	if l == nil { // closed meanwhile
+		return errClosed
+	}
+	runs := int(max(min(mostRuns, l.work.Budget()/2/m.cost), 1))
+	if err := c.admit(m, "", runs); err != nil {
 		return err
 	}
 	if err := c.bytes.Add(m.visit); err != nil {
 		return err
 	}
 	visit := &page.Visit{Model: m.Model, Name: m.name, Placed: m.placed}
+	var part image.Rectangle
 	input, w, h, err := c.prepare(m, file, func(picture *vision.Picture) (err error) {
-		visit.Picture, err = m.Preprocess.Fit(picture)
+		if visit.Picture, err = m.Preprocess.Fit(picture); err != nil {
+			return err
+		}
+		if part, err = m.Preprocess.Part(picture.W, picture.H); err != nil {
+			return err
+		}
+		visit.Photograph, _, err = explain.Seen(m.Preprocess.Preprocess, picture, photographSide)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	err = c.alone(m.cost, func(ctx context.Context) (err error) {
-		visit.Inside, err = m.Inside(ctx, input)
+	err = c.alone(int64(runs)*m.cost, func(ctx context.Context) (err error) {
+		visit.Inside, err = m.InsideTimed(ctx, input, runs)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	told := visitTold{Model: m.name, Width: w, Height: h}
+	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X, part.Max.Y}}
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
 	}
@@ -198,39 +225,16 @@ func clipLong(s string) string {
 	return s
 }
 
-// number reads a number from the URL.
-func (c *call) number(name string, otherwise int) (int, error) {
-	text := c.r.URL.Query().Get(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, refuse(http.StatusBadRequest, "bad_request", name+" is a whole number", "%s=%s is no number", name, clip(text))
-	}
-	return n, nil
-}
-
-// numbers reads several, each 0 without.
-func (c *call) numbers(names ...string) ([]int, error) {
-	var all []int
-	for _, name := range names {
-		n, err := c.number(name, 0)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, n)
-	}
-	return all, nil
-}
-
-// insideInput is the picture as the network sees it.
+// insideInput is the picture as the network sees it, or the same part of it sharper.
 func (c *call) insideInput() error {
 	v, err := c.visit()
 	if err != nil {
 		return err
 	}
 	p := v.Picture
+	if c.text("as") == "photograph" {
+		p = v.Photograph
+	}
 	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
@@ -246,25 +250,11 @@ func (c *call) insideMaps() error {
 	if err != nil {
 		return err
 	}
-	from, err := c.number("from", 0)
-	if err != nil {
+	n := c.numbers("from", "count", "side")
+	if err := c.bytes.Add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
 		return err
 	}
-	count, err := c.number("count", 64)
-	if err != nil {
-		return err
-	}
-	side, err := c.number("side", 64)
-	if err != nil {
-		return err
-	}
-	if count > 0 && count <= page.MaxMaps && side > 0 && side <= page.MaxSide {
-		if err := c.bytes.Add(4 * int64(count*side*side)); err != nil { // the pixels, and their base64
-			return err
-		}
-	}
-	query := c.r.URL.Query()
-	maps, err := v.Maps(query.Get("layer"), page.Order(query.Get("order")), from, count, side)
+	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
 	if err != nil {
 		return asked(err)
 	}
@@ -277,11 +267,11 @@ func (c *call) insideMap() error {
 	if err != nil {
 		return err
 	}
-	channel, err := c.number("channel", -1)
-	if err != nil {
-		return err
+	channel, one := c.number("channel")
+	if !one {
+		channel = page.AllChannels
 	}
-	values, shape, err := v.Values(c.r.URL.Query().Get("layer"), channel)
+	values, shape, err := v.Values(c.text("layer"), channel)
 	if err != nil {
 		return asked(err)
 	}
@@ -296,11 +286,12 @@ func (c *call) insideCell() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.numbers("channel", "y", "x", "in")
-	if err != nil {
-		return err
+	n := c.numbers("channel", "y", "x")
+	in, chosen := c.number("in")
+	if !chosen {
+		in = page.MostAdding
 	}
-	cell, err := v.Cell(c.r.URL.Query().Get("layer"), n[0], n[1], n[2], n[3])
+	cell, err := v.Cell(c.text("layer"), n[0], n[1], n[2], in)
 	if err != nil {
 		return asked(err)
 	}
@@ -313,18 +304,11 @@ func (c *call) filters() error {
 	if err != nil {
 		return err
 	}
-	from, err := c.number("from", 0)
-	if err != nil {
-		return err
-	}
-	count, err := c.number("count", 1)
-	if err != nil {
-		return err
-	}
 	if err := c.bytes.Add(page.MaxValues * 2 * bytesOfFloat); err != nil {
 		return err
 	}
-	f, err := page.Weights(m.Model, m.placed, c.r.URL.Query().Get("layer"), from, count)
+	n := c.numbers("from", "count")
+	f, err := page.Weights(m.Model, m.placed, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}
@@ -344,15 +328,12 @@ func (c *call) field() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.numbers("y", "x")
-	if err != nil {
-		return err
-	}
 	placed, err := net.Place(report.Input)
 	if err != nil {
 		return err
 	}
-	f, err := page.FieldOf(report, placed, c.r.URL.Query().Get("layer"), n[0], n[1])
+	n := c.numbers("y", "x")
+	f, err := page.FieldOf(report, placed, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}
@@ -404,6 +385,7 @@ type heatTold struct {
 	Width  int       `json:"width"`
 	Height int       `json:"height"`
 	Heat   []float32 `json:"heat"`             // row by row, 1 where it is most, 0 where it is none or speaks against the class
+	Most   float32   `json:"most"`             // what 1 stands for: of occlusion the fall of the probability; 0 where nothing speaks for the class
 	Passes int       `json:"passes,omitempty"` // images of occlusion
 	Side   int       `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
 }
@@ -412,6 +394,7 @@ type heatTold struct {
 func (c *call) tellHeat(h *explain.Heat, told heatTold) error {
 	most := h.Most()
 	told.Layer, told.Class, told.Width, told.Height = h.Layer, h.Class.Index, h.Width, h.Height
+	told.Most = max(most, 0)
 	told.Heat = make([]float32, len(h.Values))
 	for i, v := range h.Values {
 		if v > 0 && most > 0 {
@@ -427,15 +410,15 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	class, err := c.number("class", -1)
-	if err != nil {
-		return nil, nil, 0, err
+	class, chosen := c.number("class")
+	if !chosen {
+		class = -1
 	}
 	m, err := c.model(v.Name)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if class < -1 || class >= m.ClassCount() {
+	if class >= m.ClassCount() {
 		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
@@ -447,7 +430,7 @@ func (c *call) gradCAM() error {
 	if err != nil {
 		return err
 	}
-	layer := c.r.URL.Query().Get("layer")
+	layer := c.text("layer")
 	if layer == "" {
 		if layer, err = explain.LastMap(m.Model); err != nil {
 			return unexplained(err)

@@ -51,11 +51,16 @@ func (t jsonText) empty() bool {
 	return len(t) == 0 || t[0] == '}' || t[0] == ']'
 }
 
-// members calls do for each member of an object, called what in errors.
+// maxMembers is the most members of an object, more than any request has.
+const maxMembers = 64
+
+// members calls do for each member of an object, called what in errors. It is an error if a name comes twice: JSON leaves open which
+// of the two counts (RFC 8259, section 4).
 func (t jsonText) members(what string, do func(name string, value jsonText) error) error {
 	if len(t) == 0 || t[0] != '{' {
 		return fmt.Errorf("%s is no object", what)
 	}
+	seen := map[string]bool{}
 	for rest := t[1:]; !rest.empty(); rest = rest[1:] {
 		var key, value jsonText
 		key, rest = rest.value()
@@ -64,11 +69,35 @@ func (t jsonText) members(what string, do func(name string, value jsonText) erro
 		if err := json.Unmarshal(key, &name); err != nil {
 			return err
 		}
+		switch {
+		case seen[name]:
+			return fmt.Errorf("%s comes twice in %s", clip(name), what)
+		case len(seen) == maxMembers:
+			return fmt.Errorf("%s has more than %d members", what, maxMembers)
+		}
+		seen[name] = true
 		if err := do(name, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kind is what a value is, with its article: "an object", "a string".
+func (t jsonText) kind() string {
+	switch t[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a truth value"
+	case 'n':
+		return "null"
+	}
+	return "a number"
 }
 
 // elements calls do for each element of an array.

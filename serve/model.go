@@ -70,7 +70,7 @@ func (s *Server) open(source Source) (*model, error) {
 		m.outputs = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
-	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W)
+	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W) + int64(m.Input.C)*4*photographSide*photographSide
 	if m.ending, err = m.Ending(); err != nil {
 		return m, err
 	}

@@ -3,13 +3,10 @@ package serve
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"runtime"
 	"strings"
@@ -18,12 +15,6 @@ import (
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 )
-
-// pictureRequest is what a picture's endpoint may be told as JSON; beside other bodies it stands in the URL.
-type pictureRequest struct {
-	Model string    `json:"model"`
-	Image imageText `json:"image"`
-}
 
 // pictureHint says how a picture is sent.
 const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a data URL too"
@@ -34,7 +25,7 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	model = c.r.URL.Query().Get("model")
+	model = c.text("model")
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil && c.r.Header.Get("Content-Type") != "" {
 		return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "Content-Type %q: %v", clip(c.r.Header.Get("Content-Type")), err)
@@ -52,72 +43,11 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		if err := c.bytes.Add(3 * int64(len(body))); err != nil { // the text without its escapes, those of a URL too, and what it stands for
 			return nil, "", err
 		}
-		var in pictureRequest
-		if err := decodeJSON(body, &in); err != nil {
-			return nil, "", err
-		}
-		if len(in.Image) == 0 {
-			return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "the JSON holds no \"image\"")
-		}
-		return in.Image, either(in.Model, model), nil
+		return pictureOfJSON(body, model)
 	case kind == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded", strings.HasPrefix(kind, "image/"):
 		return body, model, nil // curl says urlencoded of whatever it sends
 	}
 	return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "a body of type %s is no picture", clip(kind))
-}
-
-// decodeJSON decodes a body; its errors say where it is wrong.
-func decodeJSON(body []byte, v any) error {
-	const hint = "GET /openapi.yaml describes what is read"
-	err := json.Unmarshal(body, v)
-	var (
-		syntax *json.SyntaxError
-		kind   *json.UnmarshalTypeError
-		base64 base64.CorruptInputError
-		url    dataURLError
-	)
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &syntax):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
-	case errors.As(err, &kind):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
-	case errors.As(err, &url):
-		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
-	case errors.As(err, &base64):
-		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: base64 -w0", "the JSON's base64: %v", base64)
-	}
-	return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON is wrong: %v", err)
-}
-
-// maxParts bounds a form's parts before the picture.
-const maxParts = 16
-
-// imagePart is the part of a form that is called image.
-func imagePart(body []byte, boundary string) ([]byte, error) {
-	if boundary == "" {
-		return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form's Content-Type has no boundary")
-	}
-	form := multipart.NewReader(bytes.NewReader(body), boundary)
-	for range maxParts {
-		part, err := form.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form is broken: %v", err)
-		}
-		if part.FormName() != "image" {
-			continue
-		}
-		file := bytes.NewBuffer(make([]byte, 0, len(body)))
-		if _, err := file.ReadFrom(part); err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form is broken: %v", err)
-		}
-		return file.Bytes(), nil
-	}
-	return nil, refuse(http.StatusBadRequest, "bad_request", pictureHint, "the form has no part called \"image\" among its first %d", maxParts)
 }
 
 // refusePicture tells why a picture was not decoded, and what helps against just that.

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/vggo/vggo"
@@ -23,14 +22,17 @@ var methods = []string{http.MethodGet, http.MethodPost}
 // routes are all endpoints, as openapi.yaml lists them.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h http.Handler) {
+	route := func(pattern string, serve endpoint) {
 		s.routed = append(s.routed, pattern)
-		mux.Handle(pattern, h)
+		mux.Handle(pattern, s.handle(checked(pattern, serve)))
 	}
-	route := func(pattern string, serve endpoint) { handle(pattern, s.handle(serve)) }
 	route("GET /healthz", (*call).healthz)
 	route("GET /openapi.yaml", func(c *call) error { return c.answer("application/yaml", http.StatusOK, openAPI) })
-	handle("GET /metrics", s.metrics.handler())
+	metrics := s.metrics.handler()
+	route("GET /metrics", func(c *call) error {
+		metrics.ServeHTTP(c.w, c.r)
+		return nil
+	})
 
 	route("GET /v2", (*call).serverMetadata)
 	route("GET /v2/{$}", (*call).serverMetadata)
@@ -56,7 +58,7 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/cell", (*call).insideCell)
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
-	s.servePage(handle)
+	servePage(route)
 
 	mux.Handle("/", s.handle(func(c *call) error {
 		var allowed []string
@@ -143,18 +145,16 @@ func (c *call) network(name string) (*arch.Network, error) {
 
 // analysed works a network out, for the input and the batch that the URL names.
 func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
-	query := c.r.URL.Query()
-	input, batch := net.Input, 1
-	var err error
-	if text := query.Get("input"); text != "" {
+	input := net.Input
+	if text := c.text("input"); text != "" {
+		var err error
 		if input, err = arch.ParseShape(text); err != nil {
 			return nil, refuse(http.StatusBadRequest, "bad_request", "input=224x224x3 is height, width and channels", "%v", err)
 		}
 	}
-	if text := query.Get("batch"); text != "" {
-		if batch, err = strconv.Atoi(text); err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad_request", "batch=1 is what is told without it", "batch=%s is no number of images", clip(text))
-		}
+	batch := 1 // where the endpoint takes none
+	if n, given := c.number("batch"); given {
+		batch = n
 	}
 	report, err := arch.Analyze(net, input, batch)
 	if err != nil {
@@ -169,7 +169,7 @@ func (c *call) tellArch(net *arch.Network) error {
 	if err != nil {
 		return err
 	}
-	format := c.r.URL.Query().Get("format")
+	format := arch.Format(c.text("format"))
 	var text bytes.Buffer
 	if format == "yaml" {
 		described := *net
@@ -179,14 +179,10 @@ func (c *call) tellArch(net *arch.Network) error {
 		}
 		return c.answer("application/yaml", http.StatusOK, text.Bytes())
 	}
-	kind, ok := archTypes[either(arch.Format(format), arch.JSON)]
-	if !ok {
-		return refuse(http.StatusBadRequest, "bad_request", "format is one of json, csv, markdown, table, svg and yaml", "there is no format %q", clip(format))
-	}
-	if err := report.Write(&text, either(arch.Format(format), arch.JSON), false); err != nil {
+	if err := report.Write(&text, format, false); err != nil {
 		return err
 	}
-	return c.answer(kind, http.StatusOK, text.Bytes())
+	return c.answer(archTypes[format], http.StatusOK, text.Bytes())
 }
 
 // impossible is the refusal of a network that cannot exist, with the layer that breaks a rule.

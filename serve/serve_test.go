@@ -287,7 +287,7 @@ func TestRefusals(t *testing.T) {
 		"broken JSON":      {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image":`)}, 400, "bad_json", "byte 9"},
 		"wrong JSON":       {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image": 7}`)}, 400, "bad_json", `"image" is a number`},
 		"base64":           {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image": "a*b="}`)}, 400, "bad_json", "base64"},
-		"a URL":            {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"url": "http://example.com/a.png"}`)}, 400, "bad_request", "no \"image\""},
+		"a URL":            {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"url": "http://example.com/a.png"}`)}, 400, "bad_json", `has a member "url"`},
 		"unknown model":    {sent{"POST", "/v1/classify?model=vgg", nil, file}, 404, "not_found", `no model is called "vgg"`},
 		"top":              {sent{"POST", "/v1/classify?top=0", nil, file}, 400, "bad_request", "top=0"},
 		"no layer":         {sent{"POST", "/v1/features", nil, file}, 400, "bad_request", "no layer"},

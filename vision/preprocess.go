@@ -177,18 +177,14 @@ func (r Preprocess) Fit(p *Picture) (*Picture, error) {
 	} else {
 		p = p.RGB()
 	}
-	size := r.Resize
-	if !r.Stretch {
-		var err error
-		if size, err = cover(image.Pt(p.W, p.H), r.Resize); err != nil {
-			return nil, err
-		}
+	size, kept, err := r.window(p.W, p.H)
+	if err != nil {
+		return nil, err
 	}
 	if size == r.Crop && size == image.Pt(p.W, p.H) {
 		return p, nil
 	}
-	corner := image.Pt(centre(size.X, r.Crop.X), centre(size.Y, r.Crop.Y))
-	return p.resize(size.X, size.Y, r.Filter, image.Rectangle{Min: corner, Max: corner.Add(r.Crop)}), nil
+	return p.resize(size.X, size.Y, r.Filter, kept), nil
 }
 
 // Values are what becomes of each value of a sample that channel c takes.

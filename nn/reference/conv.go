@@ -9,7 +9,7 @@ import "github.com/vggo/vggo/arch"
 // Output channel o belongs to group o/(O/G) and sees that group's C/G input channels, beginning with first(o).
 // w is O x C/G x kh x kw; b may be nil.
 func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
-	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
+	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	y := New(x.N, l.Out)
 	each(y.N*y.C, func(plane int) {
 		n, o := plane/y.C, plane%y.C
@@ -35,7 +35,7 @@ func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
 //	dw[o,c,p,q]          += x[n, first(o)+c, …] · dy[n,o,i,j]
 //	db[o]                += dy[n,o,i,j]
 func ConvBackward(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, dw, db []float64) {
-	k, lines, stride := newKernel(l), newLines(l.Geometry), l.Geometry.Stride.W
+	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	dx, dw, db = New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
 	each(dx.N*dx.C, func(plane int) {
 		n, channel := plane/dx.C, plane%dx.C
@@ -82,14 +82,17 @@ func (k kernel) index(o, c int, t line) int { return ((o*k.in+c)*k.h+t.p)*k.w + 
 type line struct{ p, q, out, in, count int }
 
 // newLines lists all of a plane's.
-func newLines(g arch.Geometry) (lines []line) {
+func newLines(l *arch.Placed) (lines []line) {
+	g := l.Geometry
 	for i := range g.Out.H {
-		for p := range g.Kernel.H {
+		rows, _ := l.Taps(i, 0)
+		for p := rows.First; p < rows.Last; p++ {
+			y, _ := rows.At(p)
 			for q := range g.Kernel.W {
 				t := line{p: p, q: q}
 				for j := range g.Out.W {
-					y, x := i*g.Stride.H-g.Top+p*g.Dilation.H, j*g.Stride.W-g.Left+q*g.Dilation.W
-					if 0 <= y && y < g.In.H && 0 <= x && x < g.In.W {
+					_, cols := l.Taps(i, j)
+					if x, real := cols.At(q); real {
 						if t.count == 0 {
 							t.out, t.in = i*g.Out.W+j, y*g.In.W+x
 						}

@@ -32,7 +32,7 @@ func LRNBackward(l arch.Placed, x, dy Tensor) Tensor {
 		g := *dy.at(at.n, at.c, at.i, at.j)
 		*dx.at(at.n, at.c, at.i, at.j) += g * math.Pow(d, -op.Beta)
 		shared := g * *x.at(at.n, at.c, at.i, at.j) * op.Beta * math.Pow(d, -op.Beta-1) * 2 * op.Alpha / float64(op.Size)
-		for c, last := neighbours(op, x.C, at.c); c <= last; c++ {
+		for c, last := op.Neighbours(at.c, x.C); c <= last; c++ {
 			*dx.at(at.n, c, at.i, at.j) -= shared * *x.at(at.n, c, at.i, at.j)
 		}
 	}
@@ -41,13 +41,9 @@ func LRNBackward(l arch.Placed, x, dy Tensor) Tensor {
 
 func denominator(op arch.LRN, x Tensor, at index) float64 {
 	sum := 0.0
-	for c, last := neighbours(op, x.C, at.c); c <= last; c++ {
+	for c, last := op.Neighbours(at.c, x.C); c <= last; c++ {
 		v := *x.at(at.n, c, at.i, at.j)
 		sum += v * v
 	}
 	return op.K + op.Alpha/float64(op.Size)*sum
-}
-
-func neighbours(op arch.LRN, channels, c int) (first, last int) {
-	return max(c-op.Size/2, 0), min(c+(op.Size-1)/2, channels-1)
 }

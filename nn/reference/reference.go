@@ -68,16 +68,15 @@ func (t Tensor) indices() iter.Seq[index] {
 // tap is one kernel element (p, q) and the input pixel (y, x) under it.
 type tap struct{ p, q, y, x int }
 
-// window runs over the kernel at output (i, j), row by row: input pixel y = i·stride − top + p·dilation, x likewise.
-// Taps in the padding are left out.
-func window(g arch.Geometry, i, j int) iter.Seq[tap] {
+// window runs over the kernel at output (i, j), row by row, where arch.Placed.Taps says that it lies. Taps in the padding are left out.
+func window(l *arch.Placed, i, j int) iter.Seq[tap] {
+	rows, cols := l.Taps(i, j)
 	return func(yield func(tap) bool) {
-		for p := range g.Kernel.H {
-			for q := range g.Kernel.W {
-				y := i*g.Stride.H - g.Top + p*g.Dilation.H
-				x := j*g.Stride.W - g.Left + q*g.Dilation.W
-				inside := 0 <= y && y < g.In.H && 0 <= x && x < g.In.W
-				if inside && !yield(tap{p, q, y, x}) {
+		for p := rows.First; p < rows.Last; p++ {
+			for q := cols.First; q < cols.Last; q++ {
+				y, _ := rows.At(p)
+				x, _ := cols.At(q)
+				if !yield(tap{p, q, y, x}) {
 					return
 				}
 			}

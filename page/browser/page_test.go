@@ -2,10 +2,7 @@ package browser
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image"
-	"image/png"
 	"net"
 	"net/http"
 	"os"
@@ -42,19 +39,7 @@ func TestTour(t *testing.T) {
 	}
 	tour(b, owl)
 	// A chequered picture is half a shirt, half a dress.
-	chequers := image.NewGray(image.Rect(0, 0, 28, 28))
-	for i := range chequers.Pix {
-		chequers.Pix[i] = uint8((i%28/4 + i/28/4) % 2 * 255)
-	}
-	path := filepath.Join(t.TempDir(), "chequers.png")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(png.Encode(file, chequers), file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	b.upload(path)
+	b.upload(chequers(t, 28, 28))
 	b.until(`document.getElementById("sure").dataset.unsure === "true"`)
 	if got := b.text("#sure"); !strings.Contains(got, "unsure: Shirt or Dress?") {
 		t.Errorf("the network is sure of a chequered picture: %q", got)
@@ -308,7 +293,7 @@ func TestWrongFile(t *testing.T) {
 	b := open(t, web.URL, "/", 1280, 900)
 	b.upload("page_test.go")
 	b.until(`!document.getElementById("alert").hidden`)
-	if got := b.text("#alert"); !strings.Contains(got, "not a JPEG") || !strings.Contains(got, "send a whole JPEG") {
+	if got := b.text("#alert"); !strings.Contains(got, "not a JPEG") || !strings.Contains(got, "send a JPEG") {
 		t.Errorf("a wrong file is answered %q", got)
 	}
 	b.upload(boot)
@@ -552,6 +537,15 @@ func TestAxe(t *testing.T) {
 	b.answered()
 	b.until(`document.getElementById("working") && document.getElementById("field").dataset.box`)
 	look("with a picture")
+	b.click("input[name=overlay][value=occlusion]")
+	b.until(`document.querySelector("#heat-scale .scale")`)
+	b.click("input[name=view][value=photograph]")
+	b.until(`document.getElementById("shown").naturalWidth >= 448`)
+	look("with a heat map on the photograph")
+	for _, layer := range []string{"pool1", "fc3"} {
+		b.look(layer)
+		look("a number of " + layer)
+	}
 	b.dark(true)
 	look("dark")
 	b.click("#tab-filters")
@@ -567,5 +561,8 @@ func TestAxe(t *testing.T) {
 	b.do(chromedp.EmulateViewport(390, 844))
 	b.until(`document.documentElement.lang === "zh-CN"`)
 	look("in Chinese, on a phone")
+	b.upload("page_test.go")
+	b.until(`!document.getElementById("alert").hidden`)
+	look("a complaint in Chinese")
 	b.js(`localStorage.clear()`)
 }

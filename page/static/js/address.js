@@ -1,4 +1,5 @@
-// The address: #network=vgg16&layer=conv3_1&show=weights leads to one number, and says where the reader is.
+// The address: #network=vgg16&layer=conv3_1&show=weights leads to one number, and says where the reader is, so that a reload or a link
+// comes back to the same map and cell.
 
 import { byID, calm } from "./dom.js";
 import { state, tell, when, rowOf, rows } from "./state.js";
@@ -6,23 +7,36 @@ import { draw } from "./network.js";
 import { openNumber } from "./table.js";
 
 // Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
-const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", time: "time", build: "build", layer: "layer" };
+const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", time: "time", build: "build", layer: "layer" };
 
 let own = ""; // what this page wrote itself
 
 const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+
+// asksFor is the example that the address names.
+export const asksFor = () => read().picture;
 
 export async function startAddress() {
   await follow(read());
   addEventListener("hashchange", () => {
     if (location.hash !== own && location.hash.includes("=")) follow(read());
   });
-  when("layer report", write);
+  for (const link of document.querySelectorAll("a[data-part]")) {
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // in another tab, by its address
+      event.preventDefault();
+      go(parts[link.dataset.part]);
+    });
+  }
+  when("layer report cell visit tab models", write);
+  write();
 }
+
+const whole = (text) => (/^\d{1,9}$/.test(text ?? "") ? Number(text) : 0);
 
 // follow shows what the address asks for.
 async function follow(asked) {
-  const model = state.models.find((m) => m.name === asked.network) ?? state.model;
+  const model = state.models.find((m) => m.name === (asked.model ?? asked.network)) ?? state.model;
   if (model !== state.model) {
     state.model = model;
     tell("models");
@@ -33,6 +47,8 @@ async function follow(asked) {
   await draw(source);
   if (!state.report) return;
   const row = asked.layer && rowOf(state.report, asked.layer);
+  if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x) };
+  state.tab = asked.show === "filters" || asked.tab === "filters" ? "filters" : "maps";
   choose(row ? row.name : firstChoice());
   if (!asked.show && !asked.layer) return;
   const part = parts[asked.show];
@@ -65,13 +81,20 @@ export function go(id) {
   byID(id).focus({ preventScroll: true });
 }
 
-// write keeps the address at what is shown, without a step in the browser's history.
+// write keeps the address at what is shown, without a step in the browser's history, and the menu's links with it.
 function write() {
   if (!state.report || !state.source) return;
-  const { source } = state;
+  const { source, model, layer, visit } = state;
   const build = source.build?.includes("\n") ? undefined : source.build; // a description is too long for an address
-  const all = { network: source.network, build, input: source.input, batch: source.batch, layer: state.layer };
-  const given = Object.entries(all).filter(([, v]) => v);
+  const other = model.name === source.network ? undefined : model.name;
+  const at = visit && state.pinned ? { channel: state.channel, ...state.cell } : state.asked?.layer === layer ? state.asked : {};
+  const all = { network: source.network, build, model: other, input: source.input, batch: source.batch, picture: state.example ?? asksForYet(), layer,
+    tab: state.tab === "maps" ? undefined : state.tab, map: at.channel, y: at.y, x: at.x };
+  const given = Object.entries(all).filter(([, v]) => v !== undefined && v !== null && v !== "");
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
   history.replaceState(null, "", own);
+  for (const link of document.querySelectorAll("nav a[data-part]")) link.setAttribute("href", `${own}&show=${link.dataset.part}`);
 }
+
+// asksForYet is the example that the address names and that is on its way.
+const asksForYet = () => (state.file ? undefined : asksFor());

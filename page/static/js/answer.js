@@ -4,6 +4,7 @@ import { byID, el } from "./dom.js";
 import { t, count, percent } from "./words.js";
 import { state, tell, when } from "./state.js";
 import { label } from "./picture.js";
+import { className } from "./names.js";
 import { draw } from "./network.js";
 
 const shown = 5;
@@ -27,10 +28,11 @@ function showModels() {
   const m = state.model;
   if (!m) return;
   const note = byID("model-note");
+  const weights = m.random ? t("model.weights.random") : m.weights === "embedded" ? t("model.weights.embedded") : m.weights;
   note.replaceChildren(
-    t("model.note", { network: m.network, weights: m.weights, classes: count(m.class_count) }),
+    t("model.note", { network: m.network, weights, classes: count(m.class_count) }),
     m.random ? el("strong", {}, ` ${t("model.random")}`) : "",
-    m.classes.length > 0 && m.classes.length <= 20 ? ` ${t("model.classes", { list: m.classes.join(", ") })}` : "");
+    m.classes.length > 0 && m.classes.length <= 20 ? ` ${t("model.classes", { list: m.classes.map((name, n) => className(n, name)).join(t("list.comma")) })}` : "");
   showAnswer();
 }
 
@@ -50,9 +52,12 @@ function showAnswer() {
       el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * c.probability}%` } })))));
   const words = doubt(best);
   sure.replaceChildren(...words.map((w) => el("span", {}, `${w} `)));
-  sure.dataset.unsure = String(unsure(best));
+  sure.dataset.unsure = String(unsure(best) && apart());
   sure.hidden = words.length === 0;
 }
+
+// apart says whether the classes exclude each other: by a sigmoid each has a probability by itself, except where there are two of one output.
+const apart = () => state.model.ending === "softmax" || state.model.class_count === 2;
 
 // unsure: the best class has less than half of the probability, or hardly more than the next.
 const unsure = ([first, second]) => first.probability < 0.5 || (second !== undefined && first.probability - second.probability < 0.2);
@@ -61,7 +66,7 @@ const unsure = ([first, second]) => first.probability < 0.5 || (second !== undef
 function doubt(best) {
   const words = [];
   if (state.model.random) words.push(t("sure.random"));
-  else if (unsure(best)) words.push(t("sure.not", { first: label(best[0]), second: best[1] ? label(best[1]) : "" }));
-  words.push(t("sure.must", { n: count(state.model.class_count) }));
+  else if (unsure(best) && best[1] && apart()) words.push(t("sure.not", { first: label(best[0]), second: label(best[1]) }));
+  if (state.model.class_count > 1 && apart()) words.push(t("sure.must", { n: count(state.model.class_count) }));
   return words;
 }

@@ -2,6 +2,8 @@
 
 import { t } from "./words.js";
 import { byID, el } from "./dom.js";
+import { said } from "./faults.js";
+import { when } from "./state.js";
 
 // Refusal is an error of the server, or its silence.
 export class Refusal extends Error {
@@ -13,13 +15,20 @@ export class Refusal extends Error {
   }
 }
 
+// ownFault is a fault that the page itself found: kind "silent" says fault.silent.
+export function ownFault(kind) {
+  const fault = new Refusal(kind, `fault.${kind}`, `fault.${kind}.hint`);
+  fault.own = true; // its message and hint are keys
+  return fault;
+}
+
 async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("silent", t("fault.silent"), t("fault.silent.hint"));
+    throw ownFault("silent");
   }
   if (answer.ok) {
     retract();
@@ -58,7 +67,8 @@ export const field = (name, values, signal) => json(`/v1/arch/${encodeURICompone
 export const inside = (model, file) =>
   json(`/v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
 
-export const inputURL = (id) => `/v1/inside/${id}/input`;
+// inputURL is where the picture as the network sees it is, or with as "photograph" the same part of it sharper.
+export const inputURL = (id, as = "input") => `/v1/inside/${id}/input?as=${as}`;
 
 export const maps = (id, values, signal) => json(`/v1/inside/${id}/maps${query(values)}`, { signal });
 
@@ -78,19 +88,28 @@ export async function map(id, values, signal) {
   return { shape, values: new Float32Array(buffer.slice(10 + length)) };
 }
 
+let complaint = null; // the last one: {error, again}
+
 // complain shows what went wrong, in words, with a way to try again if there is one.
 export function complain(error, again) {
   if (error.name === "AbortError") return;
+  complaint = { error, again };
+  show();
+  if (!(error instanceof Refusal)) throw error; // the page's own mistake belongs in the console too
+}
+
+function show() {
+  const { error, again } = complaint;
   const box = byID("alert");
-  const parts = [el("strong", {}, error.message)];
-  if (error.hint) parts.push(` ${error.hint}`);
+  const parts = said(error);
   if (error.after) parts.push(` ${t("fault.after", { seconds: error.after })}`);
   if (again) parts.push(" ", el("button", { type: "button", onclick: () => { box.hidden = true; again(); } }, t("fault.again")));
   box.replaceChildren(...parts);
   box.dataset.kind = error.kind ?? "page";
   box.hidden = false;
-  if (!(error instanceof Refusal)) throw error; // the page's own mistake belongs in the console too
 }
+
+when("language", () => { if (!byID("alert").hidden) show(); });
 
 // retract takes the complaint of a silent server back once it answers.
 function retract() {

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { byID, el, later } from "./dom.js";
 import { t, count, bytes, size } from "./words.js";
+import { said } from "./faults.js";
 import { state, when, rows } from "./state.js";
 import { draw } from "./network.js";
 import { go } from "./address.js";
@@ -110,7 +111,7 @@ function piece(name, items, item, i, p) {
     if (name === "head" && items.length === 0) p.head = null;
     set(join(p), `${name}-${Math.max(i - 1, 0)}`);
   };
-  const kind = /^\d/.test(item) ? "number" : item[0];
+  const kind = name === "head" ? "linear" : /^\d/.test(item) ? "number" : item[0];
   return el("li", { class: `chip chip-${kind}` },
     el("input", { id, value: item, size: Math.max(item.length, 2), "aria-label": word, spellcheck: "false", onchange: (event) => change(event.target.value.trim()) }),
     el("button", { type: "button", "aria-label": t("build.left", { item: word }), disabled: i === 0, onclick: () => move(-1) }, "‹"),
@@ -121,7 +122,7 @@ function piece(name, items, item, i, p) {
 function complain(error) {
   if (error.name === "AbortError") return;
   if (error.kind === "silent") return api.complain(error, work);
-  byID("build-result").replaceChildren(el("p", { class: "fault", id: "build-fault" }, error.message), error.hint ? el("p", { class: "note" }, error.hint) : "");
+  byID("build-result").replaceChildren(el("div", { class: "fault", id: "build-fault" }, ...said(error)));
 }
 
 const soon = later(300, work);

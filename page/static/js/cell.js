@@ -1,9 +1,10 @@
-// One number of a map, worked out with the real numbers: window times kernel, tap by tap, then over all input maps, bias, batch norm, ReLU.
+// The pinned number of a map, worked out with the real numbers: window times kernel, tap by tap, then over all input maps, bias, batch
+// norm, ReLU. What each kind of layer computes is the server's to say; here it is written down.
 
 import * as api from "./api.js";
 import { byID, el, later } from "./dom.js";
 import { t, count, real } from "./words.js";
-import { state, when } from "./state.js";
+import { state, when, stageOf } from "./state.js";
 import { again } from "./picture.js";
 
 let asking = new AbortController();
@@ -21,17 +22,13 @@ export function showCell() {
 }
 
 async function ask() {
-  if (!byID("cell") || byID("map")?.dataset.layer !== state.layer) return; // another layer was chosen meanwhile
+  if (!state.visit || !state.pinned || !byID("cell")) return; // another layer was chosen meanwhile
   asking.abort();
   asking = new AbortController();
   const { layer, channel } = state;
   try {
-    cell = await api.cell(state.visit.id, { layer, channel, y: state.cell.y, x: state.cell.x, in: Math.max(state.input, 0) }, asking.signal);
-    if (state.input < 0 && cell.sums) { // the input map that adds most
-      const best = cell.sums.reduce((b, s, i, all) => (Math.abs(s) > Math.abs(all[b]) ? i : b), 0) + cell.first_in;
-      state.input = best;
-      if (best !== cell.in) return ask();
-    }
+    cell = await api.cell(state.visit.id, { layer, channel, y: state.cell.y, x: state.cell.x, in: state.input < 0 ? undefined : state.input }, asking.signal);
+    if (cell.sums) state.input = cell.in;
     tap = -1;
     const held = byID("cell")?.contains(document.activeElement) ? document.activeElement.id : "";
     draw(held); // new buttons stand where the old ones had the focus
@@ -47,57 +44,88 @@ function draw(focus) {
   const box = byID("cell");
   if (!box || !cell) return;
   const parts = [el("h3", {}, t("cell.title"))];
-  if (cell.kind === "conv") parts.push(...conv());
-  else if (cell.patch) parts.push(...pool());
+  if (cell.layers.length > 1) parts.push(el("p", { class: "note" }, t("cell.together", { layers: cell.layers.join(", ") })));
+  if (!cell.worked) parts.push(el("p", {}, t("cell.plain")));
+  else if (cell.sums) parts.push(...conv());
+  else if (cell.window) parts.push(...pool());
   else if (cell.terms) parts.push(...linear());
-  else parts.push(el("p", {}, t("cell.plain")));
+  else if (cell.lrn) parts.push(...lrn());
+  else if (cell.source) parts.push(el("p", { class: "note" }, t(cell.kind === "flatten" ? "cell.flatten" : "cell.source", { from: from(), ...place() })));
   parts.push(ending());
   box.replaceChildren(...parts);
   if (focus) byID(focus)?.focus();
 }
 
+const place = () => ({ in: cell.source.channel, y: cell.source.y, x: cell.source.x, value: real(cell.source.value, 6) });
+
 // grid is a window's numbers; lit is the tap in the light.
 const grid = (values, label, lit, write = (v) => real(v, 3)) =>
-  el("table", { class: "grid" }, el("caption", {}, label), el("tbody", {}, values.map((row, r) =>
-    el("tr", {}, row.map((v, q) => el("td", { class: `${r * row.length + q === lit ? "lit" : ""}${v === null ? " padding" : ""}` }, v === null ? t("cell.padding") : write(v)))))));
+  el("div", { class: "scroll" }, el("table", { class: "grid" }, el("caption", {}, label), el("tbody", {}, values.map((row, r) =>
+    el("tr", {}, row.map((v, q) => el("td", { class: `${r * row.length + q === lit ? "lit" : ""}${v === null ? " padding" : ""}` }, v === null ? t("cell.padding") : write(v))))))));
+
+// where says where the window lies, and how far its places are apart.
+function where(words) {
+  const { top, left, dilation } = cell.window;
+  const apart = dilation.h > 1 || dilation.w > 1 ? t("cell.apart", { h: dilation.h, w: dilation.w }) : "";
+  return el("p", { class: "note" }, t(words, { from: from(), in: cell.sums ? cell.in : cell.channel, top, left }) + apart);
+}
+
+const steps = (buttons) => el("div", { class: "row" }, buttons);
 
 function conv() {
-  const taps = cell.weights.flatMap((row, r) => row.map((w, q) => ({ w, x: cell.patch[r][q] ?? 0, outside: cell.patch[r][q] === null })));
-  const last = tap < 0 ? taps.length - 1 : tap;
-  const sum = taps.slice(0, last + 1).reduce((s, { w, x }) => s + w * x, 0);
-  const now = taps[last];
-  const steps = el("div", { class: "row" },
-    el("button", { type: "button", id: "tap-first", onclick: () => { tap = 0; draw("tap-next"); } }, t("cell.step")),
-    el("button", { type: "button", id: "tap-next", disabled: tap < 0 || tap >= taps.length - 1, onclick: () => { tap++; draw(tap >= taps.length - 1 ? "tap-first" : "tap-next"); } }, t("cell.next")),
-    el("button", { type: "button", id: "tap-all", disabled: tap < 0, onclick: () => { tap = -1; draw("tap-first"); } }, t("cell.all")));
   const share = cell.sums[cell.in - cell.first_in];
+  const parts = [];
+  if (cell.patch) {
+    const taps = cell.weights.flatMap((row, r) => row.map((w, q) => ({ w, x: cell.patch[r][q] ?? 0 })));
+    const last = tap < 0 ? taps.length - 1 : tap;
+    const sum = taps.slice(0, last + 1).reduce((s, { w, x }) => s + w * x, 0);
+    const now = taps[last];
+    parts.push(where(cell.from ? "cell.window" : "cell.window.picture"),
+      el("div", { class: "product" },
+        grid(cell.patch, t("cell.patch"), tap), el("span", { class: "sign", "aria-hidden": "true" }, "×"), grid(cell.weights, t("cell.weights"), tap)),
+      steps([
+        el("button", { type: "button", id: "tap-first", onclick: () => { tap = 0; draw("tap-next"); } }, t("cell.step")),
+        el("button", { type: "button", id: "tap-next", disabled: tap < 0 || tap >= taps.length - 1, onclick: () => { tap++; draw(tap >= taps.length - 1 ? "tap-first" : "tap-next"); } }, t("cell.next")),
+        el("button", { type: "button", id: "tap-all", disabled: tap < 0, onclick: () => { tap = -1; draw("tap-first"); } }, t("cell.all"))]),
+      el("p", { class: "formula", id: "tap-line", "aria-live": "polite" }, tap < 0
+        ? `${taps.slice(0, 3).map(({ w, x }) => `${real(x, 3)}·${real(w, 3)}`).join(" + ")}${taps.length > 3 ? " + …" : ""} = ${real(share, 5)}`
+        : `${tap > 0 ? `${real(sum - now.w * now.x, 4)} + ` : ""}${real(now.x, 3)}·${real(now.w, 3)} = ${real(sum, 5)}`));
+  } else {
+    parts.push(el("p", { class: "note" }, t("cell.large", { h: cell.window.kernel.h, w: cell.window.kernel.w })));
+  }
+  if (cell.inputs > 1) parts.push(inputs());
+  return parts;
+}
+
+// inputs lists what the input maps add, the largest first; each can be chosen.
+function inputs() {
   const rest = cell.sums.map((s, i) => ({ s, i: i + cell.first_in })).sort((a, b) => Math.abs(b.s) - Math.abs(a.s));
   const most = Math.abs(rest[0].s) || 1;
-  return [
-    el("p", { class: "note" }, t("cell.window", { from: from(), in: cell.in, top: cell.window.top, left: cell.window.left })),
-    el("div", { class: "product" },
-      grid(cell.patch, t("cell.patch"), tap), el("span", { class: "sign", "aria-hidden": "true" }, "×"), grid(cell.weights, t("cell.weights"), tap)),
-    steps,
-    el("p", { class: "formula", id: "tap-line", "aria-live": "polite" }, tap < 0
-      ? `${taps.slice(0, 3).map(({ w, x }) => `${real(x, 3)}·${real(w, 3)}`).join(" + ")}${taps.length > 3 ? " + …" : ""} = ${real(share, 5)}`
-      : `${tap > 0 ? `${real(sum - now.w * now.x, 4)} + ` : ""}${real(now.x, 3)}·${real(now.w, 3)} = ${real(sum, 5)}`),
-    cell.inputs > 1 && el("details", { class: "inputs" }, el("summary", {}, t("cell.inputs", { n: count(cell.inputs) })),
-      el("ol", { class: "units" }, rest.slice(0, 16).map(({ s, i }) => el("li", {},
-        el("button", { type: "button", class: "line", "aria-pressed": String(i === cell.in), onclick: () => { state.input = i; ask(); } }, t("cell.input", { n: i })),
-        el("span", { class: "figure" }, real(s)), el("span", { class: `meter ${s < 0 ? "less" : ""}`, "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(s)) / most}%` } })))),
-      rest.length > 16 && el("li", { class: "note" }, t("cell.others", { n: count(rest.length - 16), sum: real(rest.slice(16).reduce((x, { s }) => x + s, 0)) })))),
-  ].filter(Boolean);
+  return el("details", { class: "inputs" }, el("summary", {}, t(cell.from ? "cell.inputs" : "cell.inputs.picture", { n: count(cell.inputs) })),
+    el("ol", { class: "units" }, rest.slice(0, 16).map(({ s, i }) => el("li", {},
+      el("button", { type: "button", class: "line", "aria-pressed": String(i === cell.in), onclick: () => { state.input = i; ask(); } }, t(cell.from ? "cell.input" : "cell.input.picture", { n: i })),
+      el("span", { class: "figure" }, real(s)), el("span", { class: `meter ${s < 0 ? "less" : ""}`, "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(s)) / most}%` } })))),
+    rest.length > 16 && el("li", { class: "note" }, t("cell.others", { n: count(rest.length - 16), sum: real(rest.slice(16).reduce((x, { s }) => x + s, 0)) }))));
 }
+
+const listed = (values) => `${values.slice(0, 9).map((v) => real(v, 3)).join(", ")}${values.length > 9 ? ", …" : ""}`;
 
 function pool() {
   const max = cell.kind === "maxpool";
-  const flat = cell.patch.flat();
-  const lit = max ? flat.findIndex((v) => v !== null && v === cell.result) : -1;
-  return [
-    el("p", { class: "note" }, t("cell.pool", { from: from(), in: cell.channel, top: cell.window.top, left: cell.window.left })),
-    grid(cell.patch, t("cell.patch"), lit),
-    el("p", { class: "formula" }, `${max ? "max" : t("cell.mean")}(${flat.filter((v) => v !== null).slice(0, 9).map((v) => real(v, 3)).join(", ")}${flat.length > 9 ? ", …" : ""}) = ${real(cell.result, 5)}`),
-  ];
+  const { window: w, divisor } = cell;
+  const parts = [];
+  if (cell.patch) {
+    const flat = cell.patch.flat();
+    const best = Math.max(...flat.filter((v) => v !== null));
+    parts.push(where(cell.from ? "cell.pool" : "cell.pool.picture"), grid(cell.patch, t("cell.patch"), max ? flat.findIndex((v) => v === best) : -1));
+  } else {
+    parts.push(el("p", { class: "note" }, t("cell.pool.large", { n: count(w.real), from: from(), in: cell.channel })));
+  }
+  const given = cell.patch ? listed(cell.patch.flat().filter((v) => v !== null)) : "…";
+  if (max) parts.push(el("p", { class: "formula" }, `max(${given}) = ${real(cell.result, 5)}`));
+  else parts.push(el("p", { class: "formula", id: "mean-line" }, `(${given.replaceAll(", ", " + ")}) / ${divisor} = ${real(cell.sum, 5)} / ${divisor} = ${real(cell.sum / divisor, 5)}`),
+    w.real !== divisor && el("p", { class: "note" }, t("cell.counts", { n: divisor, real: w.real })));
+  return parts.filter(Boolean);
 }
 
 function linear() {
@@ -106,25 +134,45 @@ function linear() {
     el("table", { class: "terms" }, el("thead", {}, el("tr", {}, ["input", "value", "weight", "product"].map((c) => el("th", { scope: "col" }, t(`cell.col.${c}`))))),
       el("tbody", {}, cell.terms.map((term) => el("tr", {}, el("th", { scope: "row" }, String(term.index)),
         [term.input, term.weight, term.input * term.weight].map((v) => el("td", { class: "figure" }, real(v)))))),
-      el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: 3 }, t("cell.rest", { n: count(Math.max(cell.inputs - cell.terms.length, 0)) })), el("td", { class: "figure" }, real(cell.rest ?? 0))))),
+      cell.inputs > cell.terms.length && el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: 3 }, t("cell.rest", { n: count(cell.inputs - cell.terms.length) })), el("td", { class: "figure" }, real(cell.rest))))),
+  ];
+}
+
+function lrn() {
+  const { lrn: n, source } = cell;
+  return [
+    el("p", { class: "note" }, t("cell.lrn", { first: n.first, last: n.last, ...place(), from: from() })),
+    el("p", { class: "formula" }, `${real(source.value, 5)} / (${n.k} + ${n.alpha}/${n.size} · ${real(n.squares, 5)})^${n.beta} = ${real(source.value / (n.k + (n.alpha / n.size) * n.squares) ** n.beta, 5)}`),
   ];
 }
 
 // ending is what becomes of the sum, and the map's own value.
 function ending() {
   const lines = [];
+  let now = cell.source && !cell.lrn ? cell.source.value : cell.divisor ? cell.sum / cell.divisor : cell.norm ? cell.norm.in : cell.sum; // what ReLU or batch norm gets
   if (cell.sums || cell.terms) {
     const parts = cell.sums ? cell.sums.length : cell.inputs;
     const plain = cell.sum - (cell.bias ?? 0);
-    lines.push([t(cell.sums ? "cell.sum.maps" : "cell.sum.inputs", { n: count(parts) }), real(plain, 6)]);
+    lines.push([t(cell.sums ? (cell.from ? "cell.sum.maps" : "cell.sum.picture") : "cell.sum.inputs", { n: count(parts) }), real(plain, 6)]);
     if (cell.bias !== undefined) lines.push([t("cell.bias"), `${real(plain, 6)} + ${real(cell.bias, 5)} = ${real(cell.sum, 6)}`]);
-    const { norm } = cell;
-    if (norm) lines.push([t("cell.norm"), `${real(norm.gamma)}·(${real(cell.sum)} − ${real(norm.mean)})/√(${real(norm.variance)} + ${real(norm.epsilon)}) + ${real(norm.beta)} = ${real(norm.out, 6)}`]);
-    if (cell.relu) lines.push([t("cell.relu"), `max(0, ${real(norm ? norm.out : cell.sum, 6)}) = ${real(cell.result, 6)}`]);
   }
+  const { norm } = cell;
+  if (norm) {
+    lines.push([t("cell.norm"), `${real(norm.gamma)}·(${real(norm.in)} − ${real(norm.mean)})/√(${real(norm.variance)} + ${real(norm.epsilon)}) + ${real(norm.beta)} = ${real(norm.out, 6)}`]);
+    now = norm.out;
+  }
+  if (cell.relu) lines.push([t("cell.relu"), `max(0, ${real(now, 6)}) = ${real(cell.result, 6)}`]);
   lines.push([t("cell.value"), real(cell.value, 6)]);
-  const off = Math.abs(cell.value - cell.result);
   return el("div", { class: "ending" },
-    el("dl", { class: "working", id: "working", "data-at": `${cell.y},${cell.x}`, "data-result": cell.result, "data-value": cell.value }, lines.map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))),
-    el("p", { class: "note" }, off === 0 ? t("cell.same") : t("cell.off", { off: real(off, 2) })));
+    el("dl", { class: "working", id: "working", "data-at": `${cell.y},${cell.x}`, "data-layer": cell.layer, "data-channel": cell.channel, "data-result": cell.result, "data-value": cell.value },
+      lines.map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))),
+    cell.worked && el("p", { class: "note", id: "exact" }, exact()));
+}
+
+// exact says how the map's number comes to differ from the working, by what computed it.
+function exact() {
+  const off = Math.abs(cell.value - cell.result);
+  if (off === 0) return t("cell.same");
+  const algorithm = cell.sums && /^winograd(\d)$/.exec(stageOf(cell.layer)?.algorithm ?? "");
+  return t(algorithm ? "cell.off.winograd" : "cell.off", { off: real(off, 2), m: algorithm?.[1] });
 }

@@ -1,7 +1,7 @@
 // What a cell sees: its receptive field on the picture, and how that grew layer by layer.
 
 import * as api from "./api.js";
-import { byID, el, svg, calm } from "./dom.js";
+import { byID, el, svg, calm, later } from "./dom.js";
 import { t, count } from "./words.js";
 import { state, when } from "./state.js";
 
@@ -12,6 +12,7 @@ let timer = null;
 
 export function startField() {
   when("cell", ask);
+  when("hover", later(40, ask));
 }
 
 // showField makes the picture ready; ask draws the field once a cell is pointed at.
@@ -21,7 +22,7 @@ export function showField() {
   byID("field-figure").replaceChildren(
     el("h3", {}, t("field.title")),
     el("div", { class: "pad still" },
-      el("img", { src: api.inputURL(state.visit.id), alt: t("see.alt"), id: "field-picture" }),
+      el("img", { src: api.inputURL(state.visit.id), alt: t("see.alt"), id: "field-picture", class: "pixels" }),
       svg("svg", { id: "field", viewBox: `0 0 ${input.w} ${input.h}`, preserveAspectRatio: "none", "aria-hidden": "true" })),
     el("figcaption", { id: "field-caption", "aria-live": "polite" }),
     el("label", { class: "field wide" }, el("span", {}, t("field.walk")),
@@ -31,11 +32,12 @@ export function showField() {
 }
 
 async function ask() {
-  if (!byID("field") || !state.visit) return;
+  if (!byID("field") || !state.visit || !state.pinned) return;
   asking.abort();
   asking = new AbortController();
   clearInterval(timer);
-  const { layer, cell, model } = state;
+  const { layer, model } = state;
+  const cell = state.hover ?? state.cell;
   try {
     field = await api.field(model.name, { layer, y: cell.y, x: cell.x }, asking.signal);
   } catch (error) {
@@ -64,9 +66,22 @@ function draw() {
   const last = shown.at(-1);
   byID("field-step").value = step;
   byID("field-step").setAttribute("aria-valuetext", last?.layer ?? "");
-  byID("field-caption").textContent = last
-    ? t(x1 - x0 < last.size || y1 - y0 < last.size ? "field.clipped" : "field.sees", { layer: last.layer, size: count(last.size), h: y1 - y0, w: x1 - x0 })
-    : t("field.pixel");
+  byID("field-caption").textContent = caption(last, y1 - y0, x1 - x0);
+}
+
+// uneven says whether a layer up to this one averages over windows of different sizes: then a field has no one size.
+function uneven(layer) {
+  for (const l of state.report.layers) {
+    if (l.kind === "adaptiveavgpool" && (l.in.h % l.out.h || l.in.w % l.out.w)) return true;
+    if (l.name === layer) return false;
+  }
+  return false;
+}
+
+function caption(last, h, w) {
+  if (!last || uneven(last.layer)) return h === 1 && w === 1 ? t("field.pixel") : t("field.here", { h: count(h), w: count(w) });
+  const words = h < last.size || w < last.width ? "field.clipped" : "field.sees";
+  return t(words, { layer: last.layer, fh: count(last.size), fw: count(last.width), h: count(h), w: count(w) });
 }
 
 // play lets the field grow from the pixels up.

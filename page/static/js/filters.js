@@ -3,11 +3,17 @@
 import * as api from "./api.js";
 import { byID, el, rove } from "./dom.js";
 import { t, count, real } from "./words.js";
-import { state, when, ownModel, rowOf } from "./state.js";
+import { state, when, ownModel, rowOf, firstLayer } from "./state.js";
 import { point } from "./layer.js";
+import { unit } from "./maps.js";
 import { paintRGB, paintSigned, largest } from "./colour.js";
 
+const most = 1 << 18; // weights that the server tells at once
+const page = 64; // filters shown at once
+
 let asking = new AbortController();
+let from = 0;
+let of = ""; // the layer whose filters are shown from there on
 
 export function startFilters() {
   when("cell", () => {
@@ -23,10 +29,15 @@ export async function showFilters(row) {
   const say = (words) => panel.replaceChildren(el("p", { class: "note" }, words));
   if (row.kind !== "conv" && row.kind !== "linear") return say(t("filters.none", { layer: row.name }));
   if (!ownModel()) return say(t("layer.other"));
+  if (of !== `${state.model.name} ${row.name}`) from = 0;
+  of = `${state.model.name} ${row.name}`;
+  const channel = Math.min(state.channel, row.out.c - 1);
+  const each = row.weights / row.out.c;
+  if (each > most) return say(t("filters.many", { layer: row.name, n: count(each) }));
   try {
-    if (row.kind === "linear") return await vector(row, panel);
-    if (row.in.c <= 3) return await first(row, panel);
-    await one(row, panel);
+    if (row.kind === "linear") return await vector(row, panel, channel);
+    if (row.name === firstLayer() && each <= most / page) return await first(row, panel, channel);
+    await one(row, panel, channel);
   } catch (error) {
     api.complain(error);
   }
@@ -34,28 +45,36 @@ export async function showFilters(row) {
 
 const ask = (values) => api.filters(state.model.name, values, asking.signal);
 
-// first shows all filters of a layer that reads the picture.
-async function first(row, panel) {
-  const told = await ask({ layer: row.name, from: 0, count: row.out.c });
+// first shows the filters of the layer that reads the picture, a page of them at a time.
+async function first(row, panel, channel) {
+  const n = Math.min(page, row.out.c - from);
+  const told = await ask({ layer: row.name, from, count: n });
   const [, inputs, h, w] = told.shape;
   const each = inputs * h * w;
-  const most = largest(told.data);
-  const grid = el("div", { class: "maps", role: "group", "aria-label": t("filters.label", { layer: row.name }) }, Array.from({ length: row.out.c }, (_, o) => {
+  const full = largest(told.data);
+  const colours = inputs === 3 && state.model.input.c === 3;
+  const grid = el("div", { class: "maps", role: "group", "aria-label": t("filters.label", { layer: row.name }) }, Array.from({ length: n }, (_, i) => {
+    const o = from + i;
     const canvas = el("canvas", {});
-    const values = told.data.slice(o * each, (o + 1) * each);
-    if (inputs === 3) paintRGB(canvas, w, h, values, most, state.model.preprocess.channel_order === "bgr");
-    else paintSigned(canvas, w, h * inputs, values, most);
-    return el("button", { type: "button", class: "map filter", tabindex: o === state.channel ? 0 : -1, "aria-pressed": String(o === state.channel), "data-channel": o, "aria-label": t("filters.one", { n: o }),
+    const values = told.data.slice(i * each, (i + 1) * each);
+    if (colours) paintRGB(canvas, w, h, values, full, state.model.preprocess.channel_order === "bgr");
+    else paintSigned(canvas, w, h * inputs, values, full);
+    return el("button", { type: "button", class: "map filter", tabindex: o === channel ? 0 : -1, "aria-pressed": String(o === channel), "data-channel": o, "aria-label": t("filters.one", { n: o }),
       onclick: () => point(o, state.cell.y, state.cell.x) }, canvas, el("span", { "aria-hidden": "true" }, String(o)));
   }));
   if (!grid.querySelector("[tabindex='0']")) grid.firstChild?.setAttribute("tabindex", "0");
   rove(grid, ".map");
-  panel.replaceChildren(el("p", { class: "note" }, t(inputs === 3 ? "filters.rgb" : "filters.grey", { h, w })), grid);
+  const turn = (by) => () => { from += by; showFilters(row); };
+  panel.replaceChildren(...[el("p", { class: "note" }, t(colours ? "filters.rgb" : "filters.grey", { h, w })),
+    row.out.c > page && el("div", { class: "row" }, el("span", {}, t("maps.range", { from: count(from + 1), to: count(from + n), all: count(row.out.c) })),
+      el("button", { type: "button", disabled: from === 0, onclick: turn(-page) }, t("maps.before")),
+      el("button", { type: "button", disabled: from + n >= row.out.c, onclick: turn(page) }, t("maps.after"))),
+    grid].filter(Boolean));
 }
 
 // one shows the chosen map's filter: a small kernel for each map that it reads.
-async function one(row, panel) {
-  const told = await ask({ layer: row.name, from: state.channel, count: 1 });
+async function one(row, panel, channel) {
+  const told = await ask({ layer: row.name, from: channel, count: 1 });
   const [, inputs, h, w] = told.shape;
   const columns = Math.ceil(Math.sqrt(inputs * 2));
   const lines = Math.ceil(inputs / columns);
@@ -66,24 +85,26 @@ async function one(row, panel) {
     const [tile, y, x] = [Math.floor(i / (h * w)), Math.floor((i % (h * w)) / w), i % w];
     values[(Math.floor(tile / columns) * (h + 1) + y) * width + (tile % columns) * (w + 1) + x] = v;
   });
-  const most = largest(told.data);
-  const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": t("filters.kernels", { inputs: count(inputs), h, w, layer: row.name, n: state.channel }) });
-  paintSigned(canvas, width, height, values, most);
-  panel.replaceChildren(el("p", { class: "note" }, t("filters.kernels", { inputs: count(inputs), h, w, layer: row.name, n: state.channel })),
+  const full = largest(told.data);
+  const words = t("filters.kernels", { inputs: count(inputs), h, w, layer: row.name, n: channel });
+  const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": words, "data-channel": channel });
+  paintSigned(canvas, width, height, values, full);
+  panel.replaceChildren(el("p", { class: "note" }, words),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("tab.filters") }, canvas),
-    el("p", { class: "note" }, t("filters.signed", { most: real(most) })));
+    el("p", { class: "note" }, t("filters.signed", { most: real(full) })));
 }
 
 // vector shows a fully connected unit's weights, a pixel each.
-async function vector(row, panel) {
-  const told = await ask({ layer: row.name, from: state.channel, count: 1 });
+async function vector(row, panel, channel) {
+  const told = await ask({ layer: row.name, from: channel, count: 1 });
   const inputs = told.shape[1];
   const width = Math.ceil(Math.sqrt(inputs * 2));
   const height = Math.ceil(inputs / width);
-  const most = largest(told.data);
+  const full = largest(told.data);
   const values = new Float32Array(width * height);
   values.set(told.data);
-  const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": t("filters.unit", { inputs: count(inputs), n: state.channel }) });
-  paintSigned(canvas, width, height, values, most);
-  panel.replaceChildren(el("p", { class: "note" }, t("filters.unit", { inputs: count(inputs), n: state.channel })), canvas, el("p", { class: "note" }, t("filters.signed", { most: real(most) })));
+  const words = t("filters.unit", { inputs: count(inputs), unit: unit(row.name, channel) });
+  const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": words, "data-channel": channel });
+  paintSigned(canvas, width, height, values, full);
+  panel.replaceChildren(el("p", { class: "note" }, words), canvas, el("p", { class: "note" }, t("filters.signed", { most: real(full) })));
 }

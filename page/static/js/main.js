@@ -1,10 +1,10 @@
-// The page's start: words, models, and what the address asks for.
+// The page's start: words, models, what the address asks for, and the picture that was here before.
 
 import * as api from "./api.js";
 import { startWords } from "./words.js";
 import { state, tell } from "./state.js";
 import { startTheme } from "./theme.js";
-import { startPicture } from "./picture.js";
+import { startPicture, restore } from "./picture.js";
 import { startAnswer } from "./answer.js";
 import { startWhy } from "./why.js";
 import { startNetwork } from "./network.js";
@@ -12,7 +12,7 @@ import { startTable } from "./table.js";
 import { startLayer } from "./layer.js";
 import { startTime } from "./time.js";
 import { startBuild } from "./build.js";
-import { startAddress } from "./address.js";
+import { startAddress, asksFor } from "./address.js";
 
 async function start() {
   try {
@@ -26,6 +26,7 @@ async function start() {
   }
   tell("models");
   await startAddress();
+  await restore(asksFor());
   document.body.dataset.ready = "true";
 }
 

@@ -1,20 +1,23 @@
-// A layer's maps of this picture: small ones to choose from, and the chosen one large, on which a cell is pointed at.
+// A layer's maps of this picture: small ones to choose from, and the chosen one large, on which a cell is pinned.
 
 import * as api from "./api.js";
 import { byID, el, rove } from "./dom.js";
 import { t, count, real } from "./words.js";
-import { state, when, stageOf } from "./state.js";
-import { point } from "./layer.js";
+import { className } from "./names.js";
+import { state, when, stageOf, scores, oneScore } from "./state.js";
+import { point, preview } from "./layer.js";
 import { again } from "./picture.js";
-import { paintShades, paintMap } from "./colour.js";
+import { paintShades, paintMap, range } from "./colour.js";
+import { scaleOf } from "./scale.js";
 
 const page = 64; // maps shown at once
+const units = 24; // numbers of a vector
 const most = 448; // pixels of the large map's longer side
 
 let order = "strength";
 let from = 0;
 let asking = new AbortController();
-let shown = null; // {layer, channel, h, w, values}
+let shown = null; // {visit, layer, channel, h, w, values}
 
 export function startMaps() {
   when("cell", () => {
@@ -22,16 +25,23 @@ export function startMaps() {
     mark();
     large();
   });
+  when("hover", spot);
 }
 
-// showMaps shows the layer's maps from the first on, and looks at the largest value of the strongest.
-export async function showMaps(row) {
+// unit is what a number of a vector is called: the class that it is the score of, or its place.
+export const unit = (layer, n) => (scores(layer) ? className(oneScore() ? 1 : n) : t("maps.unit", { n }));
+
+const isVector = (shape) => shape.h === 1 && shape.w === 1;
+
+// showMaps shows the layer's maps from the first on, and looks at the largest value of the strongest, unless one is chosen already.
+export async function showMaps(row, chosen) {
   const { visit } = state;
   const stale = () => visit !== state.visit || row.name !== state.layer; // something else was chosen meanwhile
   from = 0;
   shown = null;
   const maps = await ask(row.name);
   if (!maps || stale()) return;
+  if (chosen) return point(state.channel, state.cell.y, state.cell.x);
   const channel = maps.channels[0].channel;
   const map = await values(row.name, channel);
   if (!map || stale()) return;
@@ -45,11 +55,10 @@ async function ask(layer) {
   asking = new AbortController();
   const stage = stageOf(layer);
   if (!stage) return null;
+  const vector = isVector(stage.shape);
   try {
-    const { shape } = stage;
-    const side = shape.h * shape.w > 1 ? 64 : 1;
-    const maps = await api.maps(state.visit.id, { layer, order, from, count: side > 1 ? page : 256, side }, asking.signal);
-    if (shape.h === 1 && shape.w === 1) await vector(layer, maps);
+    const maps = await api.maps(state.visit.id, { layer, ...(vector ? { order: "strength", count: units, side: 1 } : { order, from, count: page, side: 64 }) }, asking.signal);
+    if (vector) list(layer, maps);
     else small(layer, maps);
     return maps;
   } catch (error) {
@@ -81,34 +90,34 @@ function small(layer, maps) {
     maps.channels.map((c, i) => {
       const canvas = el("canvas", {});
       paintShades(canvas, maps.width, maps.height, pixels.subarray(i * area, (i + 1) * area));
-      return el("button", { type: "button", class: "map", "data-channel": c.channel, tabindex: -1, "aria-label": t("maps.one", { n: c.channel, min: real(c.min), max: real(c.max) }),
+      return el("button", { type: "button", class: "map", "data-channel": c.channel, "data-max": c.max, tabindex: -1, "aria-label": t("maps.one", { n: c.channel, min: real(c.min), max: real(c.max) }),
         onclick: () => point(c.channel, state.cell.y, state.cell.x) }, canvas, el("span", { "aria-hidden": "true" }, String(c.channel)));
     }));
   rove(grid, ".map");
-  byID("panel-maps").replaceChildren(controls(layer, maps.shape), grid, el("p", { class: "note" }, t("maps.note")));
+  byID("panel-maps").replaceChildren(controls(layer, maps.shape), grid, el("p", { class: "note" }, t("maps.note")), el("p", { class: "note" }, t(`maps.note.${order}`)));
   mark();
 }
 
-// vector shows a fully connected layer's values as bars.
-async function vector(layer, maps) {
-  const all = await api.map(state.visit.id, { layer }, asking.signal);
-  const height = Math.max(...all.values.map(Math.abs)) || 1;
-  const rowsOf = maps.channels.slice(0, 24).map((c) =>
-    el("li", {}, el("button", { type: "button", class: "map line", "data-channel": c.channel, onclick: () => point(c.channel, 0, 0) }, t("maps.unit", { n: c.channel })),
-      el("span", { class: "figure" }, real(all.values[c.channel])),
-      el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(all.values[c.channel])) / height}%` } }))));
-  byID("panel-maps").replaceChildren(el("p", { class: "note" }, t("maps.vector", { n: count(maps.shape.c), shown: rowsOf.length })), el("ol", { class: "units" }, rowsOf));
+// list shows a vector's numbers as bars, the largest first.
+function list(layer, maps) {
+  const height = Math.max(...maps.channels.map((c) => Math.abs(c.max))) || 1;
+  const rowsOf = maps.channels.map((c) =>
+    el("li", {}, el("button", { type: "button", class: "map line", "data-channel": c.channel, "data-max": c.max, onclick: () => point(c.channel, 0, 0) }, unit(layer, c.channel)),
+      el("span", { class: "figure" }, real(c.max)),
+      el("span", { class: c.max < 0 ? "meter less" : "meter", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(c.max)) / height}%` } }))));
+  byID("panel-maps").replaceChildren(el("p", { class: "note" }, t(scores(layer) ? "maps.scores" : "maps.vector", { n: count(maps.shape.c), shown: rowsOf.length })), el("ol", { class: "units" }, rowsOf));
   mark();
 }
 
 // values are one map's; null when another was asked for meanwhile.
 async function values(layer, channel) {
-  if (!state.visit) return null;
-  if (shown?.layer === layer && shown.channel === channel) return shown;
+  const { visit } = state;
+  if (!visit) return null;
+  if (shown?.visit === visit && shown.layer === layer && shown.channel === channel) return shown;
   try {
-    const map = await api.map(state.visit.id, { layer, channel }, asking.signal);
-    if (layer !== state.layer) return null;
-    shown = { layer, channel, h: map.shape[0], w: map.shape[1] ?? 1, values: map.values };
+    const map = await api.map(visit.id, { layer, channel }, asking.signal);
+    if (layer !== state.layer || visit !== state.visit) return null;
+    shown = { visit, layer, channel, h: map.shape[0], w: map.shape[1] ?? 1, values: map.values };
     return shown;
   } catch (error) {
     if (error.kind === "not_found") await again();
@@ -127,51 +136,78 @@ function mark() {
   if (all.length > 0 && !all.some((b) => b.tabIndex === 0)) all[0].tabIndex = 0;
 }
 
-// large shows the chosen map, with the cell marked. The pointer and the arrow keys move it.
+// large shows the chosen map, with the pinned cell marked. A click or the arrow keys pin another; the pointer looks at what it is on.
 async function large() {
   const layer = state.layer;
   const map = await values(layer, state.channel);
   const figure = byID("map-figure");
   const stage = stageOf(layer);
-  if (!map || !stage || layer !== state.layer || !figure) return;
+  if (!map || !stage || layer !== state.layer || map.channel !== state.channel || !figure) return;
   const { h, w } = map;
   state.cell.y = Math.min(state.cell.y, h - 1);
   state.cell.x = Math.min(state.cell.x, w - 1);
-  let canvas = byID("map");
-  if (!canvas || canvas.dataset.layer !== layer || Number(canvas.dataset.channel) !== state.channel) {
-    canvas = el("canvas", { id: "map", "data-layer": layer, "data-channel": state.channel });
-    paintMap(canvas, w, h, map.values);
-    const cell = el("span", { class: "cell", "aria-hidden": "true" });
-    const pad = el("div", { class: "pad", id: "pad", tabindex: 0, role: "application", "aria-label": t("maps.pad", { layer, channel: state.channel }), "aria-describedby": "map-caption" }, canvas, cell);
-    pad.style.setProperty("aspect-ratio", `${w} / ${h}`);
-    pad.style.setProperty("max-width", `${Math.min(most, Math.max(w * 24, 120))}px`);
-    const spot = (event) => {
-      const r = canvas.getBoundingClientRect();
-      const x = Math.min(Math.max(Math.floor(((event.clientX - r.left) / r.width) * w), 0), w - 1);
-      const y = Math.min(Math.max(Math.floor(((event.clientY - r.top) / r.height) * h), 0), h - 1);
-      if (x !== state.cell.x || y !== state.cell.y) point(state.channel, y, x);
-    };
-    pad.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") spot(event); });
-    pad.addEventListener("pointerdown", spot);
-    pad.addEventListener("keydown", (event) => {
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const by = event.shiftKey ? 8 : 1;
-      point(state.channel, Math.min(Math.max(state.cell.y + by * step[0], 0), h - 1), Math.min(Math.max(state.cell.x + by * step[1], 0), w - 1));
-    });
-    const numberInput = (id, value, top, set) => el("label", { class: "field" }, t(`maps.${id}`), " ",
-      el("input", { type: "number", id: `cell-${id}`, min: 0, max: top, value, onchange: (event) => set(Math.min(Math.max(Number(event.target.value) || 0, 0), top)) }));
-    figure.replaceChildren(el("h3", {}, t("maps.large", { layer, channel: state.channel })), pad,
-      el("figcaption", { id: "map-caption" }),
-      el("div", { class: "row" },
-        numberInput("y", state.cell.y, h - 1, (v) => point(state.channel, v, state.cell.x)),
-        numberInput("x", state.cell.x, w - 1, (v) => point(state.channel, state.cell.y, v)),
-        numberInput("channel", state.channel, stage.shape.c - 1, (v) => point(v, state.cell.y, state.cell.x))));
+  const canvas = byID("map");
+  if (!canvas || canvas.dataset.layer !== layer || Number(canvas.dataset.channel) !== state.channel) build(figure, layer, stage.shape, map);
+  if (byID("cell-y")) {
+    byID("cell-y").value = state.cell.y;
+    byID("cell-x").value = state.cell.x;
   }
-  const { y, x } = state.cell;
-  Object.assign(figure.querySelector(".cell").style, { left: `${(100 * x) / w}%`, top: `${(100 * y) / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
-  byID("cell-y").value = y;
-  byID("cell-x").value = x;
-  byID("map-caption").textContent = t("maps.here", { y, x, value: real(map.values[y * w + x], 6) });
+  spot();
+}
+
+function build(figure, layer, shape, { h, w, values: numbers }) {
+  const vector = isVector(shape);
+  const { channel } = state;
+  const canvas = el("canvas", { id: "map", "data-layer": layer, "data-channel": channel });
+  paintMap(canvas, w, h, numbers);
+  const name = vector ? t("maps.large.unit", { layer, unit: unit(layer, channel) }) : t("maps.large", { layer, channel });
+  const pad = el("div", { class: "pad", id: "pad", tabindex: 0, role: "application", "aria-label": vector ? name : t("maps.pad", { layer, channel }), "aria-describedby": "map-caption", hidden: vector },
+    canvas, el("span", { class: "cell", id: "cell-pinned", "aria-hidden": "true" }), el("span", { class: "cell hover", id: "cell-hover", "aria-hidden": "true", hidden: true }));
+  pad.style.setProperty("aspect-ratio", `${w} / ${h}`);
+  pad.style.setProperty("max-width", `${Math.min(most, Math.max(w * 24, 120))}px`);
+  const under = (event) => {
+    const r = canvas.getBoundingClientRect();
+    const at = (position, length, n) => Math.min(Math.max(Math.floor((position / length) * n), 0), n - 1);
+    return { y: at(event.clientY - r.top, r.height, h), x: at(event.clientX - r.left, r.width, w) };
+  };
+  pad.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") preview(under(event)); });
+  pad.addEventListener("pointerleave", () => preview(null));
+  pad.addEventListener("pointerdown", (event) => {
+    const { y, x } = under(event);
+    point(state.channel, y, x);
+  });
+  pad.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const by = event.shiftKey ? 8 : 1;
+    point(state.channel, Math.min(Math.max(state.cell.y + by * step[0], 0), h - 1), Math.min(Math.max(state.cell.x + by * step[1], 0), w - 1));
+  });
+  const numberInput = (id, value, top, set) => el("label", { class: "field" }, t(`maps.${id}`), " ",
+    el("input", { type: "number", id: `cell-${id}`, min: 0, max: top, value, onchange: (event) => set(Math.min(Math.max(Math.round(Number(event.target.value)) || 0, 0), top)) }));
+  figure.replaceChildren(...[el("h3", {}, name), pad, !vector && scaleOf(...range(numbers)),
+    el("figcaption", { id: "map-caption" }),
+    el("div", { class: "row" },
+      !vector && numberInput("y", state.cell.y, h - 1, (v) => point(state.channel, v, state.cell.x)),
+      !vector && numberInput("x", state.cell.x, w - 1, (v) => point(state.channel, state.cell.y, v)),
+      numberInput(vector ? "number" : "channel", channel, shape.c - 1, (v) => point(v, state.cell.y, state.cell.x))),
+    !vector && el("p", { class: "note" }, t("maps.pin"))].filter(Boolean));
+}
+
+// spot marks the pinned cell, and the one under the pointer if there is one, and tells its value.
+function spot() {
+  const figure = byID("map-figure");
+  if (!byID("map") || !shown || shown.layer !== state.layer || shown.channel !== state.channel || !figure) return;
+  const { h, w, values: numbers } = shown;
+  const place = (id, cell) => {
+    const box = byID(id);
+    box.hidden = !cell;
+    if (cell) Object.assign(box.style, { left: `${(100 * cell.x) / w}%`, top: `${(100 * cell.y) / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
+  };
+  place("cell-pinned", state.cell);
+  place("cell-hover", state.hover);
+  const { y, x } = state.hover ?? state.cell;
+  const value = real(numbers[y * w + x], 6);
+  const vector = h === 1 && w === 1;
+  byID("map-caption").textContent = vector ? t(scores(shown.layer) ? "maps.score" : "maps.value", { value }) : t(state.hover ? "maps.hover" : "maps.here", { y, x, value });
 }

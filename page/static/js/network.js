@@ -3,7 +3,9 @@
 import * as api from "./api.js";
 import { byID, el, svg, rove, later } from "./dom.js";
 import { t, count, percent, size } from "./words.js";
-import { state, tell, when, rows, kinds, stageOf, ownModel } from "./state.js";
+import { operation } from "./names.js";
+import { said } from "./faults.js";
+import { state, tell, when, rows, kindOf, stageOf, ownModel } from "./state.js";
 import { choose, go } from "./address.js";
 
 // The drawing's measures, in its own units.
@@ -18,6 +20,7 @@ const depth = { x: 0.3, y: 0.24 }; // how far a pixel of width goes right and up
 export function startNetwork() {
   when("models language", showChoices);
   when("report language", picture);
+  when("language", () => { if (!byID("network-error").hidden) complain(); });
   when("layer", mark);
   when("visit", picture);
   byID("which").addEventListener("change", (event) => draw({ network: event.target.value }));
@@ -52,6 +55,14 @@ function showChoices() {
     el("optgroup", { label: t("network.yours"), hidden: !state.source?.build }, state.source?.build ? [el("option", { value: "", selected: true }, t("network.build"))] : []));
 }
 
+let failed = null; // why a network could not be drawn
+
+function complain() {
+  const box = byID("network-error");
+  box.replaceChildren(...said(failed));
+  box.hidden = false;
+}
+
 // draw works a network out and shows it. What cannot be is explained, and what was shown stays.
 export async function draw(source) {
   const error = byID("network-error");
@@ -64,8 +75,8 @@ export async function draw(source) {
     if (!report.layers.some((l) => l.name === state.layer)) state.layer = null;
   } catch (fault) {
     if (fault.kind === "silent") return api.complain(fault, () => draw(source));
-    error.textContent = `${fault.message}${fault.hint ? ` (${fault.hint})` : ""}`;
-    error.hidden = false;
+    failed = fault;
+    complain();
     return;
   }
   const { input } = state.report;
@@ -120,7 +131,7 @@ function box(p, pixel) {
   const x1 = x0 + p.length;
   const y0 = stageTop + stageHeight / 2 - h / 2 + dy / 2;
   const y1 = y0 + h;
-  const kind = p.kind === "input" ? "input" : kinds[p.kind] ?? "other";
+  const kind = kindOf(p);
   const faces = [
     svg("rect", { class: "reach", x: x0 - 5, y: Math.min(y0 - dy, y1) - 5, width: x1 + dx - x0 + 10, height: y1 - y0 + dy + 10 }),
     svg("path", { class: "face top", d: `M${x0} ${y0}h${p.length}l${dx} ${-dy}h${-p.length}z` }),
@@ -130,7 +141,7 @@ function box(p, pixel) {
       p.name || t("network.picture"), svg("tspan", { class: "channels" }, ` ${p.out.c}`)),
   ];
   if (!p.name) return svg("g", { class: "box k-input" }, svg("title", {}, `${t("network.picture")} ${size(p.out)}`), faces);
-  const words = t("network.box", { name: p.name, c: p.out.c, operation: p.operation, size: size(p.out), params: count(p.weights + p.biases), macs: count(p.macs_per_image) });
+  const words = t("network.box", { name: p.name, c: p.out.c, operation: operation(p.operation), size: size(p.out), params: count(p.weights + p.biases), macs: count(p.macs_per_image) });
   return svg("g", { class: `box k-${kind}`, role: "button", tabindex: -1, "data-layer": p.name, "aria-label": words }, svg("title", {}, words), faces);
 }
 
@@ -146,13 +157,13 @@ function barRowOf(drawing, plates, top, kind, title, value) {
     if (!share) continue;
     const w = Math.min(Math.max(p.length, 9), 26);
     const h = Math.max(1, (barHeight * value(p)) / most);
-    drawing.append(svg("rect", { class: `stick ${kind}`, x: p.x - w / 2, y: base - h, width: w, height: h }));
+    drawing.append(svg("rect", { class: `stick ${kind} k-${kindOf(p)}`, x: p.x - w / 2, y: base - h, width: w, height: h }));
     if (share >= 0.01) drawing.append(svg("text", { class: "share", x: p.x, y: base - h - 3, "text-anchor": "middle" }, percent(share, 0)));
   }
 }
 
 function legend(plates) {
-  const used = [...new Set(plates.map((p) => (p.kind === "input" ? "input" : kinds[p.kind] ?? "other")))];
+  const used = [...new Set(plates.map((p) => (kindOf(p))))];
   return el("p", { class: "legend" }, used.map((k) => el("span", { class: `key k-${k}` }, t(`kind.${k}`))));
 }
 

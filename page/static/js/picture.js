@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { byID, el } from "./dom.js";
 import { t, percent } from "./words.js";
 import { state, tell, when } from "./state.js";
+import { className } from "./names.js";
+import { keep, recall } from "./keep.js";
 
 const examples = ["cat", "owl", "hotdog", "boot"];
 const file = (name) => `/page/${name}.${name === "boot" ? "png" : "jpg"}`;
@@ -31,11 +33,24 @@ export function startPicture() {
     event.target.value = ""; // the same file again is a change too
   });
   byID("camera").addEventListener("click", openCamera);
-  when("language", showExamples);
+  for (const radio of document.querySelectorAll("input[name=view]")) radio.addEventListener("change", look);
+  when("language", () => {
+    showExamples();
+    seen();
+    if (state.visit) named();
+  });
   when("models", () => {
-    if (state.file) give(state.file);
+    if (state.file) give(state.file, state.example);
   });
   showExamples();
+}
+
+// restore brings the picture back that was here before a reload, or the example that the address names.
+export async function restore(asked) {
+  const example = examples.includes(asked) ? asked : null;
+  const before = await recall();
+  if (before && (before.example ?? null) === example) await give(before.file, example);
+  else if (example) await giveExample(example);
 }
 
 function showExamples() {
@@ -48,18 +63,17 @@ function showExamples() {
 async function giveExample(name) {
   try {
     const answer = await fetch(file(name));
-    await give(await answer.blob());
+    await give(await answer.blob(), name);
   } catch {
-    api.complain(new api.Refusal("silent", t("fault.silent"), t("fault.silent.hint")), () => giveExample(name));
+    api.complain(api.ownFault("silent"), () => giveExample(name));
   }
 }
 
 let turn = 0; // the newest picture wins
 
-// give sends a picture through the network.
-export async function give(picture) {
+// give sends a picture through the network. example is its name, if it is one of the page's own.
+export async function give(picture, example = null) {
   const mine = ++turn;
-  state.file = picture;
   document.body.dataset.busy = "true";
   byID("live").textContent = t("see.running");
   byID("seen-note").textContent = t("see.running");
@@ -67,16 +81,19 @@ export async function give(picture) {
     const visit = await api.inside(state.model.name, picture);
     if (mine !== turn) return;
     api.settle();
+    visit.file = picture; // the one that it is of
     await show(visit);
-    state.visit = visit;
+    if (mine !== turn) return;
+    Object.assign(state, { visit, file: picture, example });
+    seen();
     tell("visit");
-    const best = visit.classes[0];
-    byID("live").textContent = t("answer.live", { label: label(best), share: percent(best.probability) });
+    named();
+    await keep(picture, example);
   } catch (error) {
     if (mine !== turn) return;
     byID("live").textContent = "";
-    byID("seen-note").textContent = "";
-    api.complain(error, error.kind === "silent" || error.after ? () => give(picture) : undefined);
+    seen();
+    api.complain(error, error.kind === "silent" || error.after ? () => give(picture, example) : undefined);
   } finally {
     if (mine === turn) delete document.body.dataset.busy;
   }
@@ -84,23 +101,61 @@ export async function give(picture) {
 
 // again sends the same picture once more, because the server has forgotten what it made of it.
 export async function again() {
-  if (state.file) await give(state.file);
+  if (state.file) await give(state.file, state.example);
 }
 
-// show shows the picture as the network sees it.
+// named tells the answer to who cannot see it, and what the picture is.
+function named() {
+  const best = state.visit.classes[0];
+  byID("live").textContent = t("answer.live", { label: label(best), share: percent(best.probability) });
+  byID("shown").alt = described();
+}
+
+const described = () => t(view() === "input" ? "see.alt" : "see.alt.photograph");
+
+const view = () => document.querySelector("input[name=view]:checked").value;
+
+// show shows a picture: as the network sees it, or the same part of the photograph.
 async function show(visit) {
   const image = byID("shown");
-  image.src = api.inputURL(visit.id);
-  image.alt = t("see.alt");
+  const as = view();
+  image.src = api.inputURL(visit.id, as);
+  image.alt = described();
   await image.decode();
   image.hidden = false;
   byID("empty").hidden = true;
-  const { input } = state.model;
-  document.body.classList.toggle("coarse", input.w < 128); // so few pixels are shown as they are
-  byID("seen-note").textContent = t(input.c === 1 ? "see.as.grey" : "see.as", { w: visit.width, h: visit.height, iw: input.w, ih: input.h });
+  byID("view").hidden = false;
+  const few = state.model.input.w < 128; // so few pixels are shown as they are
+  document.body.classList.toggle("coarse", few);
+  image.classList.toggle("pixels", few && as === "input");
 }
 
-export const label = (c) => c.label || t("answer.class", { n: c.class });
+async function look() {
+  if (!state.visit) return;
+  try {
+    await show(state.visit);
+  } catch {
+    await again(); // the server keeps it no longer
+  }
+}
+
+// seen says which part of the picture the network sees, and what became of it.
+function seen() {
+  const { visit, model } = state;
+  const note = byID("seen-note");
+  if (!visit || visit.model !== model.name) {
+    note.textContent = "";
+    return;
+  }
+  const [x0, y0, x1, y1] = visit.part;
+  const all = x0 === 0 && y0 === 0 && x1 === visit.width && y1 === visit.height;
+  const { w, h } = model.input;
+  const scaled = x1 - x0 !== w || y1 - y0 !== h;
+  const words = all ? (scaled ? "see.as.all" : "see.as.itself") : scaled ? "see.as.part" : "see.as.cut";
+  note.textContent = t(words, { w: visit.width, h: visit.height, pw: x1 - x0, ph: y1 - y0, iw: w, ih: h }) + (model.input.c === 1 ? t("see.as.grey") : "");
+}
+
+export const label = (c) => className(c.class, c.label);
 
 async function openCamera() {
   const dialog = byID("camera-dialog");
@@ -108,7 +163,7 @@ async function openCamera() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
-    api.complain(new api.Refusal("camera", t("camera.none"), t("camera.none.hint")));
+    api.complain(api.ownFault("camera"));
     return;
   }
   const video = el("video", { autoplay: true, playsinline: true, muted: true, "aria-label": t("camera.live") });

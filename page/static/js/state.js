@@ -7,17 +7,22 @@ export const state = {
   report: null, // of the network that is drawn, as vggo arch --json tells it
   source: null, // of the report: {network} or {build}, and {input, batch}
   layer: null, // the name of the chosen one
+  tab: "maps", // what is shown of it: "maps" or "filters"
   show: null, // what the address asks to be shown of it
+  asked: null, // the map and the cell that the address asks for: {layer, channel, y, x}
   file: null, // the picture as it was given
+  example: null, // its name, if it is one of the page's own
   visit: null, // what POST /v1/inside answered for it
-  channel: 0,
-  cell: { y: 0, x: 0 },
-  input: 0, // the input channel whose window is worked out
+  channel: 0, // the chosen map
+  cell: { y: 0, x: 0 }, // the one of it that is pinned
+  pinned: false, // whether they are this layer's
+  hover: null, // the one under the pointer, if it is another: {y, x}
+  input: -1, // the input channel whose window is worked out; -1: the one that adds most
 };
 
 const listeners = new Map();
 
-// when has do called after each change of some kind: "report", "layer", "visit", "cell", "language".
+// when has do called after each change of some kind: "report", "layer", "visit", "cell", "hover", "tab", "language".
 export function when(kinds, todo) {
   for (const kind of kinds.split(" ")) {
     if (!listeners.has(kind)) listeners.set(kind, []);
@@ -32,8 +37,10 @@ export function tell(kind) {
 // kinds are the few that operations are drawn as.
 export const kinds = {
   conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool",
-  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other",
+  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other", sigmoid: "other",
 };
+
+export const kindOf = (layer) => (layer.kind === "input" ? "input" : kinds[layer.kind] ?? "other");
 
 // rows are the report's layers that have an output of their own, each with those in place after it, as vggo arch's table.
 export function rows(report) {
@@ -58,3 +65,15 @@ const sameShape = (a, b) => a.c === b.c && a.h === b.h && a.w === b.w;
 
 // stageOf is the stage of the visit that computed a layer; undefined for one that only hands on.
 export const stageOf = (name) => state.visit?.stages.find((s) => s.layers.includes(name));
+
+// firstLayer is the one that reads the picture.
+export const firstLayer = () => state.report?.layers[0]?.name;
+
+// scores says whether a layer's numbers are the classes' scores: a vector, made last before the softmax or sigmoid.
+export function scores(name) {
+  const last = state.visit?.stages.at(-1);
+  return Boolean(last?.layers.includes(name) && last.shape.h === 1 && last.shape.w === 1 && (last.shape.c === state.model.class_count || oneScore()));
+}
+
+// oneScore says whether the network has one output, by a sigmoid the probability of the second of two classes.
+export const oneScore = () => state.model.ending === "sigmoid" && state.model.class_count === 2 && state.report?.layers.findLast((l) => l.kind !== "sigmoid")?.out.c === 1;

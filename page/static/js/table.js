@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { byID, el, calm } from "./dom.js";
 import { t, has, count, percent, bytes, size } from "./words.js";
+import { operation } from "./names.js";
 import { state, when, rows, kinds } from "./state.js";
 import { choose, go } from "./address.js";
 
@@ -65,7 +66,7 @@ function table() {
   const body = rows(report).map((row) =>
     el("tr", { "data-row": row.name },
       el("th", { scope: "row" }, el("button", { type: "button", class: "link", onclick: () => { choose(row.name); go("layer"); } }, row.name)),
-      el("td", {}, [row, ...row.after].map((l) => l.operation).join(", ")),
+      el("td", {}, operation([row, ...row.after].map((l) => l.operation).join(", "))),
       columns.map(([q, path, write]) => el("td", { class: "figure" }, number(row.name, q, path, write, row)))));
   const foot = el("tr", {}, el("th", { scope: "row" }, t("col.total")), el("td", {}),
     el("td", {}),
@@ -108,15 +109,23 @@ function lines(layer, quantity) {
   const f = row.formulas;
   const exact = (n) => t("formula.exact", { n: count(n) });
   switch (quantity) {
-    case "size": return [f.size, t("formula.size.channels", { c: row.out.c })];
+    case "size": return [f.size, has(`formula.size.${kinds[row.kind]}`) && t(`formula.size.${kinds[row.kind]}`, { c: row.out.c })];
     case "weights": return [f.weights];
-    case "biases": return [t("formula.biases.one", { n: count(row.biases), c: row.out.c })];
+    case "biases": return [t(row.kind === "linear" ? "formula.biases.outputs" : "formula.biases.one", { n: count(row.biases), c: row.out.c })];
     case "macs": return [f.macs, t("formula.macs.flops", { n: count(row.flops_per_image) })];
     case "memory": return [f.activations, exact(row.activation_bytes)];
     case "intensity": return [f.intensity];
-    case "field": return [f.field || row.after.map((a) => a.formulas.field).filter(Boolean).join(", "), t("formula.field.jump", { jump: row.field.h.jump, offset: row.field.h.offset })];
+    case "field": return [f.field || row.after.map((a) => a.formulas.field).filter(Boolean).join(", "), jump(row)];
   }
   return [];
+}
+
+// jump says how far neighbours' fields lie apart, where there are neighbours and each has the same distance.
+function jump(row) {
+  const { h, w } = row.field;
+  if (row.out.h * row.out.w === 1) return "";
+  const both = (a, b) => (a === b ? String(a) : `${a}×${b}`);
+  return t("formula.field.jump", { jump: both(h.jump, w.jump), offset: both(h.offset, w.offset) });
 }
 
 function totalLines(report, quantity) {

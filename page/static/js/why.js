@@ -2,17 +2,21 @@
 
 import * as api from "./api.js";
 import { byID, el } from "./dom.js";
-import { t, percent, count } from "./words.js";
+import { t, percent, count, real } from "./words.js";
 import { state, when } from "./state.js";
 import { label, again } from "./picture.js";
 import { paintHeat } from "./colour.js";
+import { scaleOf } from "./scale.js";
 
 let running;
+let shown = null; // the heat map that is shown, and its kind
 
 export function startWhy() {
   for (const radio of document.querySelectorAll("input[name=overlay]")) radio.addEventListener("change", show);
   byID("why-class").addEventListener("change", show);
   byID("why-strength").addEventListener("input", strength);
+  byID("stage").addEventListener("pointermove", here);
+  byID("stage").addEventListener("pointerleave", () => { byID("heat-here").textContent = ""; });
   when("visit language", renew);
 }
 
@@ -22,7 +26,7 @@ function renew() {
   const { visit } = state;
   byID("why").hidden = !visit;
   if (!visit) {
-    byID("heat").hidden = true;
+    hide();
     return;
   }
   const chosen = byID("why-class").value;
@@ -35,14 +39,25 @@ function strength() {
   byID("heat").style.opacity = byID("why-strength").value / 100;
 }
 
+function hide() {
+  shown = null;
+  const canvas = byID("heat");
+  canvas.hidden = true;
+  canvas.dataset.kind = "none";
+  byID("why-note").textContent = "";
+  byID("heat-scale").replaceChildren();
+  byID("heat-here").textContent = "";
+}
+
+// figure writes a value of a heat map: of occlusion a part of a probability.
+const figure = (kind) => (kind === "occlusion" ? (v) => t("why.points", { n: v === 0 ? "0" : (100 * v).toPrecision(3) }) : (v) => real(v, 3));
+
 async function show() {
   running?.abort();
+  hide();
   const canvas = byID("heat");
   const note = byID("why-note");
   const kind = overlay();
-  canvas.hidden = true;
-  canvas.dataset.kind = "none";
-  note.textContent = "";
   if (kind === "none" || !state.visit) return;
   running = new AbortController();
   note.textContent = t("why.running");
@@ -52,10 +67,22 @@ async function show() {
     canvas.hidden = false;
     canvas.dataset.kind = kind;
     strength();
-    note.textContent = kind === "gradcam" ? t("why.gradcam.note", { layer: heat.layer }) : t("why.occlusion.note", { n: count(heat.passes), side: heat.side });
+    shown = { ...heat, kind };
+    const words = kind === "gradcam" ? t("why.gradcam.note", { layer: heat.layer }) : t("why.occlusion.note", { n: count(heat.passes), side: heat.side });
+    note.textContent = heat.most > 0 ? words : t(`why.${kind}.nothing`, { layer: heat.layer, n: count(heat.passes ?? 0), side: heat.side });
+    if (heat.most > 0) byID("heat-scale").replaceChildren(scaleOf(0, heat.most, figure(kind)), el("p", { class: "note" }, t(`why.${kind}.scale`)));
   } catch (error) {
-    note.textContent = "";
+    if (error.name !== "AbortError") note.textContent = "";
     if (error.kind === "not_found") await again();
     else api.complain(error, error.after ? show : undefined);
   }
+}
+
+// here tells the heat under the pointer.
+function here(event) {
+  if (!shown || !(shown.most > 0)) return;
+  const r = byID("heat").getBoundingClientRect();
+  const at = (position, length, n) => Math.min(Math.max(Math.floor((position / length) * n), 0), n - 1);
+  const value = shown.heat[at(event.clientY - r.top, r.height, shown.height) * shown.width + at(event.clientX - r.left, r.width, shown.width)];
+  byID("heat-here").textContent = t("why.here", { value: figure(shown.kind)(value * shown.most) });
 }

@@ -5,6 +5,7 @@ import { tell } from "./state.js";
 
 let words = {};
 let fallback = {};
+let more = {}; // of other files: what classes are called, what the server says
 let language = "en";
 
 export const languages = ["en", "zh"];
@@ -38,6 +39,7 @@ export async function startWords() {
 
 async function speak(name) {
   words = name === "en" ? fallback : await load(name);
+  more = name === "en" ? {} : { classes: await load(`classes.${name}`), faults: await load(`faults.${name}`) };
   language = name;
   document.documentElement.lang = name === "zh" ? "zh-CN" : "en";
   document.title = t("title");
@@ -60,15 +62,20 @@ export const has = (key) => key in fallback;
 
 export const spoken = () => language;
 
+// wordsOf is another file of this language: "classes" by their English names, "faults" as pairs of a pattern and a sentence.
+export const wordsOf = (file) => more[file] ?? {};
+
 const locale = () => (language === "zh" ? "zh-CN" : "en-US");
 
 // count writes a whole number with separators.
 export const count = (n) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }).format(n);
 
-// percent writes a share; of less than the last digit it says so.
+// percent writes a share; of less than the last digit, or of nearly all, it says so.
 export function percent(share, digits = 1) {
   const least = 10 ** -(digits + 2);
-  return share > 0 && share < least ? `<${percentOf(least, digits)}` : percentOf(share, digits);
+  if (share > 0 && share < least) return `<${percentOf(least, digits)}`;
+  if (share < 1 && share > 1 - least) return `>${percentOf(1 - least, digits)}`;
+  return percentOf(share, digits);
 }
 
 const percentOf = (share, digits) =>

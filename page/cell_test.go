@@ -1,0 +1,288 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn/reference"
+	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
+)
+
+// visitOf brings a picture of noise through a network whose parameters are all drawn at random, batch norm's statistics too.
+func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string][]float64) {
+	t.Helper()
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float64{}
+	var file []weights.Tensor
+	for _, p := range placed {
+		for _, q := range p.Params {
+			data := make([]float32, q.Count())
+			for i := range data {
+				data[i] = float32(r.NormFloat64()) / float32(math.Sqrt(float64(max(q.FanIn, 1))))
+				if q.Role() == "var" {
+					data[i] = 0.2 + float32(r.Float64())
+				}
+				values[q.Name] = append(values[q.Name], float64(data[i]))
+			}
+			file = append(file, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: data})
+		}
+	}
+	dir := t.TempDir()
+	described, err := os.Create(filepath.Join(dir, "net.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "net.safetensors")
+	if err := errors.Join(net.EncodeYAML(described), described.Close(), weights.Write(path, file, nil)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := vggo.Open(path, vggo.Options{Network: described.Name(), Preprocess: vision.PreprocessParts{Base: "unit"}, Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	image := tensor.New(1, m.Input.C, m.Input.H, m.Input.W)
+	for i := range image.Data {
+		image.Data[i] = float32(r.NormFloat64())
+	}
+	in, err := m.Inside(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Visit{Inside: in, Model: m, Name: "net", Placed: placed, Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
+}
+
+// check works cells of every stage out and holds each against the map, and closer against the reference's layers over what the stage
+// read. It returns how many cells of each kind of layer it looked at.
+func check(t *testing.T, v *Visit, params map[string][]float64, r *rand.Rand) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for i, stage := range v.Stages {
+		input := v.Image
+		if i > 0 {
+			input = v.Stages[i-1].Out
+		}
+		part := &arch.Network{Name: "part"}
+		for _, name := range stage.Layers {
+			p, err := v.layer(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			part.Layers = append(part.Layers, p.Layer)
+		}
+		plain, err := reference.NewNet(part, arch.Shape{C: input.C, H: input.H, W: input.W}, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := make([]float64, len(input.Data))
+		for j, value := range input.Data {
+			x[j] = float64(value)
+		}
+		if err := plain.Forward(x, 1, false); err != nil {
+			t.Fatal(err)
+		}
+		want := plain.Activations[len(part.Layers)]
+		largest := 1.0
+		for _, y := range want.Data {
+			largest = max(largest, math.Abs(y))
+		}
+		cells := r.Perm(len(want.Data))
+		for _, at := range cells[:min(len(cells), 60)] {
+			channel, y, x := at/(want.H*want.W), at/want.W%want.H, at%want.W
+			c, err := v.Cell(stage.Layers[r.IntN(len(stage.Layers))], channel, y, x, MostAdding)
+			if err != nil {
+				t.Fatalf("%v: %v", stage.Layers, err)
+			}
+			where := fmt.Sprintf("%s %v, cell %d,%d of map %d", arch.Describe(part.Layers[0].Op), stage.Layers, y, x, channel)
+			if !c.Worked {
+				t.Fatalf("%s is not worked out", where)
+			}
+			if math.Abs(c.Result-want.Data[at]) > 1e-10*largest {
+				t.Errorf("%s: worked out as %v, by the reference %v", where, c.Result, want.Data[at])
+			}
+			if math.Abs(c.Result-c.Value) > 1e-4*largest {
+				t.Errorf("%s: worked out as %v, the map holds %v", where, c.Result, c.Value)
+			}
+			if c.Kind == "maxpool" && c.Result != c.Value {
+				t.Errorf("%s: the largest is %v, the map holds %v", where, c.Result, c.Value)
+			}
+			whole(t, c, where)
+			seen[c.Kind]++
+			if w := c.Window; w != nil && w.Real < w.Kernel.H*w.Kernel.W {
+				seen[c.Kind+" over the edge"]++
+			}
+		}
+	}
+	return seen
+}
+
+// whole holds what is told of a cell against its sum: a reader who adds it up comes to the same.
+func whole(t *testing.T, c *Cell, where string) {
+	t.Helper()
+	sum := 0.0
+	switch {
+	case c.Sums != nil:
+		for _, s := range c.Sums {
+			sum += s
+		}
+		window := 0.0
+		for r, row := range c.Patch {
+			for q, x := range row {
+				if x != nil {
+					window += float64(*x) * float64(c.Weights[r][q])
+				}
+			}
+		}
+		if c.Patch != nil && math.Abs(window-c.Sums[c.In-c.FirstIn]) > 1e-9 {
+			t.Errorf("%s: the window shown comes to %v, map %d is said to add %v", where, window, c.In, c.Sums[c.In-c.FirstIn])
+		}
+	case c.Terms != nil:
+		sum = c.Rest
+		for _, term := range c.Terms {
+			sum += float64(term.Input) * float64(term.Weight)
+		}
+	case c.Divisor > 0:
+		real := 0
+		for _, row := range c.Patch {
+			for _, x := range row {
+				if x != nil {
+					sum += float64(*x)
+					real++
+				}
+			}
+		}
+		if c.Patch == nil {
+			return
+		}
+		if real != c.Window.Real || math.Abs(sum/float64(c.Divisor)-c.Result) > 1e-9 {
+			t.Errorf("%s: %d places of %d, %v/%d is not %v", where, real, c.Window.Real, sum, c.Divisor, c.Result)
+		}
+	default:
+		return
+	}
+	if c.Bias != nil {
+		sum += float64(*c.Bias)
+	}
+	if math.Abs(sum-c.Sum) > 1e-9 {
+		t.Errorf("%s: the parts come to %v, the sum is said to be %v", where, sum, c.Sum)
+	}
+}
+
+// TestCells: in odd networks, what the page works out is what the map holds.
+func TestCells(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 14))
+	for _, text := range []string{
+		"8x8x3:4,Ak3s2c/5",                        // a window that hangs over the edge
+		"9x7x3:4,Mk3s2c,6/5",                      // the same of max pooling
+		"20x18x3:8b,12k5s2p1g2b,16d2p0,A/24,10",   // groups, dilation, batch norm
+		"32x28x1:96k11s4p2,L,Mk3s2,8g4,Ak3s1p1/5", // local response normalisation, overlapping pooling
+		"12x12x3:8,G/3", "7x7x3:4k1,4k7p3/6,6,3",
+	} {
+		net, err := arch.Compact("odd", text, arch.ImageNetInput)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		v, params := visitOf(t, net, r)
+		check(t, v, params, r)
+	}
+}
+
+// TestRandomNetworks does the same for networks drawn at random: kernels, strides, dilations and padding of uneven sides, rounding up,
+// counted padding, adaptive windows that do not divide, and layers in an order that nobody would choose.
+func TestRandomNetworks(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 5))
+	seen := map[string]int{}
+	for tried := 0; tried < 120; {
+		net := &arch.Network{Name: "odd", Input: arch.Shape{C: 1 + 2*r.IntN(2), H: 5 + r.IntN(9), W: 5 + r.IntN(9)}}
+		for i := range 2 + r.IntN(6) {
+			net.Layers = append(net.Layers, arch.Layer{Name: fmt.Sprintf("l%d", i), Op: randomOp(r)})
+		}
+		net.Layers = append(net.Layers, arch.Layer{Name: "flat", Op: arch.Flatten{}}, arch.Layer{Name: "fc", Op: arch.Linear{Out: 4}},
+			arch.Layer{Name: "last", Op: arch.ReLU{}}, arch.Layer{Name: "scores", Op: arch.Linear{Out: 3, NoBias: true}})
+		if _, err := net.Place(net.Input); err != nil {
+			continue // it cannot exist
+		}
+		tried++
+		v, params := visitOf(t, net, r)
+		for kind, n := range check(t, v, params, r) {
+			seen[kind] += n
+		}
+	}
+	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "lrn", "batchnorm", "relu", "flatten", "linear",
+		"conv over the edge", "maxpool over the edge", "avgpool over the edge"} {
+		if seen[kind] < 20 {
+			t.Errorf("%s was met in %d cells", kind, seen[kind])
+		}
+	}
+}
+
+func randomOp(r *rand.Rand) arch.Op {
+	size := func(most int) arch.Size { return arch.Size{H: 1 + r.IntN(most), W: 1 + r.IntN(most)} }
+	w := arch.Window{Kernel: size(4), Stride: size(3), Dilation: size(2),
+		Pad: arch.Padding{Mode: []arch.PadMode{arch.Explicit, arch.Same, arch.Valid}[r.IntN(3)], Top: r.IntN(3), Left: r.IntN(3), Bottom: r.IntN(3), Right: r.IntN(3)}}
+	if w.Pad.Mode != arch.Explicit {
+		w.Pad = arch.Padding{Mode: w.Pad.Mode}
+	}
+	pooling := w
+	pooling.Ceil = r.IntN(2) == 0
+	switch r.IntN(12) {
+	case 0, 1, 2:
+		return arch.Conv{Out: 6, Window: w, Groups: []int{1, 1, 2, 3}[r.IntN(4)], NoBias: r.IntN(4) == 0}
+	case 3:
+		return arch.Conv{Out: 6, Window: arch.Window{Kernel: arch.Square(3), Pad: arch.Pad(1)}} // as Winograd's algorithm takes it
+	case 4, 5:
+		return arch.MaxPool{Window: pooling}
+	case 6, 7:
+		return arch.AvgPool{Window: pooling, CountPad: r.IntN(2) == 0}
+	case 8:
+		return arch.AdaptiveAvgPool{Out: size(6)}
+	case 9:
+		return arch.LRN{Size: 1 + r.IntN(5), Alpha: 0.5, Beta: 0.75, K: 1 + r.Float64()}
+	case 10:
+		return arch.BatchNorm{}
+	}
+	if r.IntN(4) == 0 {
+		return arch.GlobalAvgPool{}
+	}
+	return arch.ReLU{}
+}
+
+// TestCellAsked: a cell and an input map that do not exist are named.
+func TestCellAsked(t *testing.T) {
+	net, err := arch.Compact("odd", "8x8x3:4,8g2,M/5", arch.ImageNetInput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := visitOf(t, net, rand.New(rand.NewPCG(1, 1)))
+	for _, c := range []struct {
+		layer             string
+		channel, y, x, in int
+		fault             string
+	}{
+		{"conv1_2", 8, 0, 0, MostAdding, "conv1_2 has no cell 0,0 of map 8: it is 8x8x8"},
+		{"conv1_2", 0, 8, 0, MostAdding, "conv1_2 has no cell 8,0 of map 0: it is 8x8x8"},
+		{"conv1_2", 4, 0, 0, 0, "map 4 of conv1_2 reads maps 2 to 3, not 0"},
+		{"pool1", 4, 0, 0, 0, "pool1 is no convolution: only a convolution adds up input maps that can be chosen by in"},
+		{"conv9", 0, 0, 0, MostAdding, `odd has no layer "conv9"`},
+	} {
+		var ask *AskError
+		if _, err := v.Cell(c.layer, c.channel, c.y, c.x, c.in); !errors.As(err, &ask) || ask.Fault != c.fault {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if c, err := v.Cell("conv1_2", 4, 0, 0, 3); err != nil || c.In != 3 || c.FirstIn != 2 {
+		t.Errorf("%+v: %v", c, err)
+	}
+}

@@ -1,0 +1,106 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+)
+
+// pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the URL does.
+func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err error) {
+	text, err := validJSON(body)
+	if err != nil {
+		return nil, "", err
+	}
+	model = inURL
+	var image imageText
+	err = text.members("the JSON", func(name string, value jsonText) error {
+		if name != "image" && name != "model" {
+			return refuse(http.StatusBadRequest, "bad_json", "it takes image and model; what else an endpoint takes stands in its URL", "the JSON has a member %q, which is not known here", clip(name))
+		}
+		if kind := value.kind(); kind != "a string" {
+			return refuse(http.StatusBadRequest, "bad_json", pictureHint, "the JSON's %q is %s, not a string", name, kind)
+		}
+		if name == "image" {
+			return decodeJSON(value, &image)
+		}
+		if inURL != "" {
+			return refuse(http.StatusBadRequest, "bad_request", "give it in one place", "model comes twice: in the URL and in the JSON")
+		}
+		if err := decodeJSON(value, &model); err != nil || model != "" {
+			return err
+		}
+		return refuse(http.StatusBadRequest, "bad_request", "leave it out for the first model", "model is empty")
+	})
+	var told *refusal
+	switch {
+	case errors.As(err, &told):
+		return nil, "", told
+	case err != nil:
+		return nil, "", refuse(http.StatusBadRequest, "bad_json", pictureHint, "%v", err)
+	case len(image) == 0:
+		return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "the JSON holds no \"image\"")
+	}
+	return image, model, nil
+}
+
+// decodeJSON decodes a body; its errors say where it is wrong.
+func decodeJSON(body []byte, v any) error {
+	const hint = "GET /openapi.yaml describes what is read"
+	err := json.Unmarshal(body, v)
+	var (
+		syntax *json.SyntaxError
+		kind   *json.UnmarshalTypeError
+		base64 base64.CorruptInputError
+		url    dataURLError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax):
+		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
+	case errors.As(err, &kind):
+		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
+	case errors.As(err, &url):
+		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
+	case errors.As(err, &base64):
+		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: base64 -w0", "the JSON's base64: %v", base64)
+	}
+	return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON is wrong: %v", err)
+}
+
+// imagePart is the one part of a form, which is called image.
+func imagePart(body []byte, boundary string) (file []byte, err error) {
+	bad := func(hint, format string, args ...any) ([]byte, error) {
+		return nil, refuse(http.StatusBadRequest, "bad_request", hint, format, args...)
+	}
+	if boundary == "" {
+		return bad(pictureHint, "the form's Content-Type has no boundary")
+	}
+	form := multipart.NewReader(bytes.NewReader(body), boundary)
+	for {
+		part, err := form.NextRawPart()
+		switch {
+		case errors.Is(err, io.EOF) && file == nil:
+			return bad(pictureHint, "the form has no part called \"image\"")
+		case errors.Is(err, io.EOF):
+			return file, nil
+		case err != nil:
+			return bad(pictureHint, "the form is broken: %v", err)
+		case part.FormName() != "image":
+			return bad("the picture's part is called image; model and whatever else there is to say stand in the URL: POST /v1/classify?model=NAME",
+				"the form has a part %q, and takes one alone, called \"image\"", clip(part.FormName()))
+		case file != nil:
+			return bad("send each in a request of its own", "the form holds two pictures: image comes twice")
+		}
+		all := bytes.NewBuffer(make([]byte, 0, len(body)))
+		if _, err := all.ReadFrom(part); err != nil {
+			return bad(pictureHint, "the form is broken: %v", err)
+		}
+		file = all.Bytes()
+	}
+}
