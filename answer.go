@@ -48,13 +48,6 @@ func (m *Model) ClassCount() int {
 	return m.outputs.C
 }
 
-func (m *Model) checkClasses() error {
-	if n := m.ClassCount(); m.Classes != nil && len(m.Classes) != n {
-		return fmt.Errorf("%s has %d classes, not the %d that are named", m.Network.Name, n, len(m.Classes))
-	}
-	return nil
-}
-
 // Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
 // fully convolutional network's map are averaged over its pixels. A network that Ending is an error of has none.
 func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
