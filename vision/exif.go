@@ -115,7 +115,7 @@ func (e tiffEntry) isCutOff() bool {
 }
 
 // tiffSizes are the bytes of a number of each kind.
-var tiffSizes = map[uint16]uint64{tiffByte: 1, tiffShort: 2, tiffLong: 4}
+var tiffSizes = map[uint16]uint64{tiffByte: 1, 2: 1, tiffShort: 2, tiffLong: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 // numbers are an entry's, as many as there are but for the most wanted.
 func (e tiffEntry) numbers(most int) []uint32 {
@@ -182,6 +182,9 @@ func tiffDirectory(tiff []byte) map[uint16]tiffEntry {
 		tag := order.Uint16(rest)
 		if _, double := entries[tag]; !double {
 			entries[tag] = tiffEntry{order.Uint16(rest[2:]), order.Uint32(rest[4:]), rest[8:12], order, tiff}
+		}
+		if entries[tag].isCutOff() {
+			break // as Pillow, which reads no entry behind one whose value is not there
 		}
 		rest = rest[12:]
 	}
