@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -196,8 +197,8 @@ func kerasNames(v any, layers []kerasItem) []string {
 				walk(w)
 			}
 		case map[string]any:
-			for _, w := range v {
-				walk(w)
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				walk(v[key])
 			}
 		case string:
 			if known[v] {
