@@ -58,8 +58,8 @@ func fitBatch(options *train.Options, faults io.Writer) {
 	*r = r.WithBatch(have)
 }
 
-// hintFolder adds remedies to what train.New says of a folder.
-func hintFolder(err error) error {
+// hintBegin adds remedies to what train.New says.
+func hintBegin(err error) error {
 	var occupied *train.OccupiedError
 	var running *train.RunningError
 	switch {
@@ -67,12 +67,14 @@ func hintFolder(err error) error {
 		return hint(err, "--resume "+occupied.Folder+" goes on with it; -o names another folder")
 	case errors.As(err, &running):
 		return hint(err, "-o names another folder")
+	case errors.Is(err, train.ErrNoValidation):
+		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
 	return err
 }
 
 // hintResume adds remedies to what train.Resume says.
-func hintResume(err error, folder string) error {
+func hintResume(err error) error {
 	var machine *train.MachineError
 	var running *train.RunningError
 	var other *train.OtherDataError
@@ -82,7 +84,7 @@ func hintResume(err error, folder string) error {
 	case errors.As(err, &running):
 		return hint(err, "wait until it ends, or end it: it saves its state")
 	case errors.As(err, &other):
-		return hint(err, "a run goes on with the data that it began with; for other data begin one, with another -o: vggo train DATA --from "+other.Path)
+		return hint(err, "a run goes on with the data that it began with; for other data begin one, without --resume and with another -o")
 	}
 	return err
 }
@@ -95,7 +97,7 @@ func (n runNote) sameClasses(options *train.Options, saved *train.Saved, faults 
 	}
 	if n.Classes != nil {
 		if err := train.SameClasses(saved.Path, n.Classes, options.Classes); err != nil {
-			return hintResume(err, "")
+			return hintResume(err)
 		}
 	}
 	if saved.Classes == nil {
