@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -227,8 +228,8 @@ func kerasNames(v any, layers []kerasItem) []string {
 				walk(w)
 			}
 		case map[string]any:
-			for _, w := range v {
-				walk(w)
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				walk(v[key])
 			}
 		case string:
 			if known[v] {

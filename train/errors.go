@@ -1,6 +1,12 @@
 package train
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNoValidation is a recipe whose schedule follows the validation, and no data for one.
+var ErrNoValidation = errors.New("schedule: plateau needs validation: give a set for it, or hold_out")
 
 // InterruptedError is a run that was told to stop, and has saved its state.
 type InterruptedError struct {

@@ -249,7 +249,7 @@ func prepare(o Options) (*Trainer, error) {
 		}
 	}
 	if t.recipe.Schedule.Kind == "plateau" && validation == nil {
-		return nil, errors.New("schedule: plateau needs validation: give a set for it, or hold_out")
+		return nil, ErrNoValidation
 	}
 	if err := t.checkData(validation, o.Test); err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/vggo/vggo/internal/pickle"
 )
@@ -185,8 +187,8 @@ func readPickle(f *File, data []byte) error {
 		s.raw = data[at : at+size : at+size]
 		at += size
 	}
-	for key, s := range storages {
-		if s.raw == nil && s.count > 0 {
+	for _, key := range slices.Sorted(maps.Keys(storages)) {
+		if s := storages[key]; s.raw == nil && s.count > 0 {
 			return &FormatError{f.Path, int64(at), fmt.Sprintf("storage %q is not in the file", clipText(key))}
 		}
 	}

@@ -205,7 +205,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	options.Report = view.report
 	trainer, err := train.New(options)
 	if err != nil {
-		return hintFolder(err)
+		return hintBegin(err)
 	}
 	if o.changed != "" {
 		printf(faults, "vggo: %s\n", o.changed)
@@ -259,7 +259,7 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	options.Report = view.report
 	trainer, err := train.Resume(options, saved)
 	if err != nil {
-		return hintResume(err, o.resume)
+		return hintResume(err)
 	}
 	for _, damaged := range saved.Damaged {
 		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n", damaged, filepath.Base(damaged.Path))

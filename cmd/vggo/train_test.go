@@ -84,7 +84,7 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := succeeds(t, "train", "--resume", "vggo-run"); !strings.Contains(out, "is finished: all of its 72 steps were taken") {
+	if out := succeeds(t, "train", "--resume", "vggo-run"); !strings.Contains(out, "is finished: all of its 72 steps were taken") || strings.Contains(out, "loss was 0\n") || !strings.Contains(out, "--from vggo-run/model.safetensors") {
 		t.Errorf("resuming a finished run prints\n%s", out)
 	}
 	if after, err := os.ReadFile("vggo-run/model.safetensors"); err != nil || !bytes.Equal(after, before) {
@@ -127,6 +127,7 @@ func TestTrainErrors(t *testing.T) {
 		{"train data", 1, "no network named", "--model tinyvgg"},
 		{"train nothing --model 8x8x1:8/4", 1, "nothing: no such file", ""},
 		{"train data --model 8x8x1:8/4 --batch 16 -o done", 1, "done holds a run already", "--resume done goes on with it"},
+		{"train data --model 8x8x1:8/4 --batch 16 --set hold_out=64", 1, "64 of 64 samples cannot be held out", ""},
 		{"train data --model 8x8x1:8/4 --recipe papr", 1, `no recipe is called "papr"`, ""},
 		{"train data --model 8x8x1:8/4 --set optimiser.speed=2", 2, `--set "optimiser.speed=2": unknown key "speed"`, ""},
 		{"train data --model 8x8x1:8/4 --batch 16 --freeze conv9", 1, `rule 1: "conv9" names no parameter of 8x8x1:8/4`, ""},
@@ -137,6 +138,7 @@ func TestTrainErrors(t *testing.T) {
 		{"train --resume empty", 1, "empty: there is no checkpoint", "begin the run again, without --resume"},
 		{"train --resume done --batch 3", 2, "--resume and --batch exclude each other", ""},
 		{"train data --model 8x8x1:8/4 --test --batch 16", 1, "data: ", ""},
+		{"train data --model 8x8x1:8/4 --batch 16 --set schedule.kind=plateau --set schedule.patience=1", 1, "plateau needs validation", "--set hold_out=N"},
 		{"train data --model 8x8x1:8/4 --threads -1", 2, "--threads must lie between", ""},
 		{"train data --model 8x8x1:8/4 --rate -1 --batch 16", 1, "optimiser: rate must be above 0, not -1", ""},
 		{"train data --model 8x8x1:8/4 --rate 1e30 --batch 16 -o far", 1, "training has diverged; the last good checkpoint is far", "a lower --rate"},
@@ -159,5 +161,50 @@ func TestTrainErrors(t *testing.T) {
 	if code, _, stderr := vggo(t.Context(), strings.Fields("train data --model 8x8x1:8/4 --epochs 1 -o small")...); code != exitOK ||
 		!strings.Contains(stderr, "a batch is all of the 64 pictures to learn from") {
 		t.Errorf("fewer pictures than a batch: exit %d, %s", code, stderr)
+	}
+}
+
+// TestTrainSays: what the data makes of a network, of a batch and of a run is said, and named rightly in what is left.
+func TestTrainSays(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"three", "two"} {
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeIDX(t, "three", "train", 33, 3)
+	writeIDX(t, "two", "train", 32, 2)
+	code, out, faults := vggo(t.Context(), "train", "three", "--model", "8x8x1:8/2", "--epochs", "1", "-o", "run")
+	for _, want := range []string{
+		"8x8x1:8/2 tells 2 classes apart, the data has 3: its last layer, fc2, is made for 3",
+		"a batch is all of the 33 pictures to learn from",
+	} {
+		if code != exitOK || !strings.Contains(faults, want) {
+			t.Errorf("exit %d, %q, want %q", code, faults, want)
+		}
+	}
+	for _, want := range []string{"8x8x1:8/3, recipe plain, 33 pictures of 3 classes", "nothing was validated, so run/best.safetensors is the last state too"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q, want %q", out, want)
+		}
+	}
+	for _, file := range []string{"run/recipe.yaml", "run/run.json", "run/report.html", "run/model.safetensors", "run/best.safetensors"} {
+		text, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(text, []byte("8x8x1:8/3")) && !strings.HasSuffix(file, ".safetensors") {
+			t.Errorf("%s does not name the network that there is (%v)", file, err)
+		}
+	}
+	// The classes of two are three's first two: the number is said, the network is not made anew for a third.
+	code, _, faults = vggo(t.Context(), "train", "two", "--resume", "run")
+	if code != exitFailure || !strings.Contains(faults, "the run's number of classes was another: 3, now 2") || !strings.Contains(faults, "hint: ") {
+		t.Errorf("other classes: exit %d, %q", code, faults)
+	}
+	code, _, faults = vggo(t.Context(), "train", "two", "--model", "8x8x1:8,M/2", "--rate", "40", "--set", "clip=1", "--epochs", "12", "-o", "wild")
+	if code != exitOK || !strings.Contains(faults, "of guessing one of 2 classes") {
+		t.Errorf("a run that learns nothing: exit %d, %q", code, faults)
+	}
+	code, _, _ = vggo(t.Context(), "train", "two", "--model", "8x8x1:8,M/2", "--freeze", "conv9", "-o", "never/began")
+	if _, err := os.Stat("never"); code != exitFailure || !os.IsNotExist(err) {
+		t.Errorf("a run that never began: exit %d, %v", code, err)
 	}
 }

@@ -58,8 +58,8 @@ func fitBatch(options *train.Options, faults io.Writer) {
 	*r = r.WithBatch(have)
 }
 
-// hintFolder adds remedies to what train.New says of a folder.
-func hintFolder(err error) error {
+// hintBegin adds remedies to what train.New says.
+func hintBegin(err error) error {
 	var occupied *train.OccupiedError
 	var running *train.RunningError
 	switch {
@@ -69,12 +69,14 @@ func hintFolder(err error) error {
 		return hint(err, "-o names another folder")
 	case errors.As(err, new(*train.EndingError)):
 		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
+	case errors.Is(err, train.ErrNoValidation):
+		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
 	return err
 }
 
 // hintResume adds remedies to what train.Resume says.
-func hintResume(err error, folder string) error {
+func hintResume(err error) error {
 	var machine *train.MachineError
 	var running *train.RunningError
 	var other *train.OtherDataError
@@ -84,7 +86,7 @@ func hintResume(err error, folder string) error {
 	case errors.As(err, &running):
 		return hint(err, "wait until it ends, or end it: it saves its state")
 	case errors.As(err, &other):
-		return hint(err, "a run goes on with the data that it began with; for other data begin one, with another -o: vggo train DATA --from "+other.Path)
+		return hint(err, "a run goes on with the data that it began with; for other data begin one, without --resume and with another -o")
 	}
 	return err
 }
@@ -97,7 +99,7 @@ func (n runNote) sameClasses(options *train.Options, saved *train.Saved, faults 
 	}
 	if n.Known != nil {
 		if err := train.SameClasses(saved.Path, n.Known, options.Classes); err != nil {
-			return hintResume(err, "")
+			return hintResume(err)
 		}
 	}
 	if saved.Classes == nil {

@@ -92,7 +92,7 @@ func (v *trainView) hide() {
 // finish says what a run has come to.
 func (v *trainView) finish(result train.Result, folder string) error {
 	if result.Loss > 0 {
-		fmt.Fprintf(v.out, "the last step's loss was %.4f\n", result.Loss)
+		fmt.Fprintf(v.out, "the last step's loss was %.4g\n", result.Loss)
 	}
 	if result.BestStep == 0 {
 		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses the best\n", folder, train.BestFile)

@@ -106,8 +106,11 @@ func parseResponse(a *answer) (*Response, error) {
 		return nil, err
 	}
 	r := &Response{}
-	for name, field := range map[string]*string{"model_name": &r.ModelName, "model_version": &r.ModelVersion, "id": &r.ID} {
-		if *field, err = o.text(name); err != nil {
+	for _, text := range []struct {
+		name  string
+		field *string
+	}{{"model_name", &r.ModelName}, {"model_version", &r.ModelVersion}, {"id", &r.ID}} {
+		if *text.field, err = o.text(text.name); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Every built-in network takes 30 steps of every recipe that fits it, on real pictures; some of them beside PyTorch.
+
+    VGGO_TESTDATA=... /usr/bin/python3 scripts/steps_table.py VGGO FOLDER > steps-table.md
+
+VGGO is the program, FOLDER takes the pictures, what the runs leave, and each finished row, so that a table can be gone on with.
+The pictures are 100 of each of three classes of CIFAR-10's test set. A run is the shipped recipe with batches of 8, ended after
+30 steps; nothing else is changed, but that the paper's recipe, which watches a validation, gets 30 of the pictures for it.
+
+Beside PyTorch (1.13 of Debian 12) both have a batch of the same 12 pictures in each step, no augmentation and no dropout; PyTorch
+begins with the weights of vggo's first checkpoint, takes the rates of its metrics, and otherwise is torch.optim.SGD.
+"""
+import json, os, shutil, signal, struct, subprocess, sys, tarfile, time
+
+import numpy as np
+import torch
+from PIL import Image
+
+CLASSES = {"airplane": 100, "cat": 100, "ship": 100}
+BESIDE = ["vgg11", "vgg11-bn", "vgg16-bn", "vgg11-cifar", "vgg16-cifar-bn", "tinyvgg-food", "alexnet-torchvision"]
+OWN = ("cifar10", "fashion-mnist")  # recipes whose rules name their own network's layers
+
+
+def pictures(folder):
+    """Lays the pictures out, all of them and 4 of each class."""
+    root = os.environ["VGGO_TESTDATA"]
+    for name, most in (("all", 100), ("twelve", 4)):
+        if os.path.isdir(os.path.join(folder, name)):
+            continue
+        with tarfile.open(os.path.join(root, "cifar10-png.tar.gz")) as tar:
+            seen = {}
+            for m in tar:
+                part = m.name.split("/")
+                if m.isfile() and part[0] == "test" and part[1] in CLASSES and seen.get(part[1], 0) < most:
+                    seen[part[1]] = seen.get(part[1], 0) + 1
+                    os.makedirs(os.path.join(folder, name, part[1]), exist_ok=True)
+                    with open(os.path.join(folder, name, part[1], part[2]), "wb") as f:
+                        f.write(tar.extractfile(m).read())
+    grey = os.path.join(folder, "grey")
+    if not os.path.isdir(grey):
+        os.makedirs(grey)
+        source = os.path.join(root, "fashion-mnist")
+        for f in os.listdir(source):
+            if f.startswith("t10k"):
+                os.symlink(os.path.join(os.path.abspath(source), f), os.path.join(grey, f.replace("t10k", "train")))
+
+
+def losses(run):
+    """The losses in a run's metrics, a line for each step, and the rates."""
+    try:
+        lines = [json.loads(line) for line in open(os.path.join(run, "metrics.jsonl")) if line.endswith("\n")]
+    except FileNotFoundError:
+        return [], []
+    lines = [m for m in lines if "training" in m]
+    return [m["training"]["loss"] for m in lines], [m["rate"] for m in lines]
+
+
+def train(vggo, folder, args, steps=30, end=True):
+    """Trains until so many steps are told of, and ends the process."""
+    run = os.path.join(folder, "run")
+    shutil.rmtree(run, ignore_errors=True)
+    process = subprocess.Popen([vggo, "train", *args, "-o", run, "--set", "checkpoint.every=1000"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(losses(run)[0]) < steps:
+        time.sleep(0.1)
+    if process.poll() is None and end:
+        process.send_signal(signal.SIGKILL)
+    _, errors = process.communicate()
+    values, rates = losses(run)
+    return values[:steps], rates[:steps], "" if len(values) >= steps else (errors.strip().splitlines() or ["?"])[0]
+
+
+def shipped(vggo, folder, net, grey, recipe):
+    data = os.path.join(folder, "grey" if grey else "all")
+    args = [data, "--recipe", recipe, "--batch", "8"]
+    if net:
+        args += ["--model", net]
+    if recipe == "paper":
+        args += ["--set", "hold_out=30", "--set", "accumulate=1"]
+    if grey:
+        args += ["--batch", "500"]  # of 10,000 pictures a line of metrics is told for each step then
+    return train(vggo, folder, args)
+
+
+def read(path):
+    """A safetensors file: its tensors and its notes."""
+    with open(path, "rb") as f:
+        n, = struct.unpack("<Q", f.read(8))
+        head = json.loads(f.read(n))
+        data = f.read()
+    notes = head.pop("__metadata__")
+    return {k: np.frombuffer(data[v["data_offsets"][0]:v["data_offsets"][1]], "<f4").reshape(v["shape"]) for k, v in head.items()}, notes
+
+
+def pair(v, default):
+    if v is None:
+        v = default
+    return tuple(int(x) for x in v.split("x")) if isinstance(v, str) else (v, v)
+
+
+def forward(layers, p, state, x):
+    import torch.nn.functional as F
+    for l in layers:
+        op, name = l["op"], l["name"]
+        if op == "conv":
+            x = F.conv2d(x, p[name + "/w"], p.get(name + "/b"), pair(l.get("stride"), 1), pair(l.get("pad"), 0),
+                         pair(l.get("dilation"), 1), l.get("groups", 1))
+        elif op == "relu":
+            x = F.relu(x)
+        elif op == "maxpool":
+            x = F.max_pool2d(x, pair(l["kernel"], 2), pair(l.get("stride"), 1), pair(l.get("pad"), 0), ceil_mode=l.get("ceil", False))
+        elif op == "batchnorm":
+            x = F.batch_norm(x, None, None, p[name + "/gamma"], p[name + "/beta"], True, 0, l.get("eps", 1e-5))
+        elif op == "adaptiveavgpool":
+            x = F.adaptive_avg_pool2d(x, pair(l["to"], 7))
+        elif op == "flatten":
+            x = x.flatten(1)
+        elif op == "linear":
+            x = F.linear(x, p[name + "/w"], p.get(name + "/b"))
+        elif op not in ("dropout", "softmax"):
+            raise ValueError("no " + op)
+    return x
+
+
+def prepared(path, prepare, h, w):
+    im = Image.open(path).convert("RGB")
+    if prepare == "caffe":
+        im = im.resize((round(w * 256 / 224), round(h * 256 / 224)), Image.BILINEAR)
+        left, top = (im.width - w) // 2, (im.height - h) // 2
+        im = im.crop((left, top, left + w, top + h))
+        return np.asarray(im, np.float32) - np.array([123.68, 116.779, 103.939], np.float32)
+    return np.asarray(im.resize((w, h), Image.BILINEAR), np.float32) / 255
+
+
+def beside(vggo, folder, net, recipe):
+    data = os.path.join(folder, "twelve")
+    args = [data, "--recipe", recipe, "--model", net, "--batch", "12", "--epochs", "30", "--set", "keep=1", "--set", "accumulate=1",
+            "--set", "augment={crop: '', flip: '', colour: 0}", "--set", "schedule.kind=constant", "--set", "schedule.patience=0"]
+    ours, rates, fault = train(vggo, folder, args, end=False)
+    if fault:
+        return ours, [], fault
+    tensors, notes = read(os.path.join(folder, "run", "step-000000000.safetensors"))
+    described = json.loads(notes["vggo.network"])
+    text = notes["vggo.train.recipe"]
+    import yaml
+    r = yaml.safe_load(text)
+    h, w = (int(x) for x in described["input"].split("x")[:2])
+    names = sorted(os.listdir(data))
+    files = [(c, os.path.join(data, n, f)) for c, n in enumerate(names) for f in sorted(os.listdir(os.path.join(data, n)))]
+    x = torch.tensor(np.stack([prepared(f, r["prepare"], h, w) for _, f in files])).permute(0, 3, 1, 2).contiguous()
+    y = torch.tensor([c for c, _ in files])
+    kept = {k: torch.tensor(v) for k, v in tensors.items() if not k.startswith(("optimiser/", "mean/"))}
+    p = {k: v.requires_grad_() for k, v in kept.items() if k.split("/")[1] in ("w", "b", "gamma", "beta")}
+    linear = [l["name"] for l in described["layers"] if l["op"] == "linear"]
+    wide, o = r.get("wide", {}), r["optimiser"]
+    shares = {}
+    for k, v in p.items():
+        layer, role = k.split("/")
+        shares[k] = 1.0
+        if role == "w" and layer in linear and len(linear) > 1 and wide and v.shape[1] >= wide["inputs"]:
+            shares[k] = min(1, wide["rate"] * len(names) / v.shape[1])
+    sgd = torch.optim.SGD([{"params": [v], "share": shares[k]} for k, v in p.items()], lr=1, momentum=o["momentum"],
+                          weight_decay=o["decay"], nesterov=o.get("nesterov", False))
+    theirs = []
+    for rate in rates:
+        sgd.zero_grad()
+        loss = torch.nn.functional.cross_entropy(forward(described["layers"], p, kept, x), y)
+        theirs.append(loss.item())
+        loss.backward()
+        if r.get("clip"):
+            torch.nn.utils.clip_grad_norm_(list(p.values()), r["clip"])
+        for g in sgd.param_groups:
+            g["lr"] = rate * g["share"]
+        sgd.step()
+    return ours, theirs, ""
+
+
+def cell(values, fault):
+    if fault:
+        return "| " + fault.replace("vggo: ", "") + " | | |"
+    return "| %.3f | %.3f | %.3f |" % (values[0], np.mean(values[:5]), np.mean(values[-5:]))
+
+
+def main():
+    vggo, folder = sys.argv[1:3]
+    os.makedirs(folder, exist_ok=True)
+    pictures(folder)
+    kept = os.path.join(folder, "rows.json")
+    rows = json.load(open(kept)) if os.path.exists(kept) else {}
+
+    def row(key, make):
+        if key not in rows:
+            rows[key] = make()
+            json.dump(rows, open(kept, "w"))
+            print(key, rows[key], file=sys.stderr, flush=True)
+        print(rows[key], flush=True)
+
+    nets = [line.split()[:2] for line in subprocess.check_output([vggo, "arch", "--list"], text=True).splitlines()[2:]]
+    print("| network | recipe | step 1 | mean of 1 to 5 | mean of 26 to 30 |\n|---|---|---:|---:|---:|")
+    for recipe in ("plain", "paper"):
+        for net, size in nets:
+            grey = size.endswith("x1")
+            if grey and recipe == "paper":
+                print("| %s | paper | the paper's means and colours are for three channels | | |" % net)
+                continue
+
+            def make():
+                values, _, fault = shipped(vggo, folder, net, grey, recipe)
+                return "| %s | %s %s" % (net, recipe, cell(values, fault))
+            row(net + " " + recipe, make)
+    for recipe in OWN:
+        def make():
+            values, _, fault = shipped(vggo, folder, "", recipe == "fashion-mnist", recipe)
+            return "| its own | %s %s" % (recipe, cell(values, fault))
+        row(recipe, make)
+    print("\n| network | recipe | step 1 | PyTorch | step 10 | PyTorch | step 30 | PyTorch |\n|---|---|---:|---:|---:|---:|---:|---:|")
+    for recipe in ("plain", "paper"):
+        for net in BESIDE:
+            def make():
+                ours, theirs, fault = beside(vggo, folder, net, recipe)
+                if fault:
+                    return "| %s | %s | %s |" % (net, recipe, fault)
+                return "| %s | %s | %s |" % (net, recipe, " | ".join("%.5f | %.5f" % (ours[i], theirs[i]) for i in (0, 9, 29)))
+            row("beside " + net + " " + recipe, make)
+
+
+if __name__ == "__main__":
+    main()
