@@ -114,8 +114,7 @@ func TestPin(t *testing.T) {
 		t.Errorf("the menu leads to %s", hash)
 	}
 	href := value[string](b, `document.querySelector("nav [data-part=time]").getAttribute("href")`)
-	b.js(`(() => { document.body.dataset.ready = "" ; location.reload() })()`)
-	b.until(`document.body.dataset.ready === "true"`)
+	b.reload()
 	same("a reload")
 	b.navigate("/" + href) // as a link opened in another tab
 	same("following the menu's link")
@@ -123,8 +122,8 @@ func TestPin(t *testing.T) {
 	b.upload("../static/examples/owl.jpg")
 	b.until(`document.querySelector("#classes li").dataset.class !== "3" && !document.body.dataset.busy`)
 	own := b.text("#classes")
-	b.js(`(() => { document.body.dataset.ready = "" ; location.reload() })()`)
-	b.until(`document.body.dataset.ready === "true" && document.querySelectorAll("#classes li[data-class]").length > 1`)
+	b.reload()
+	b.until(`document.querySelectorAll("#classes li[data-class]").length > 1`)
 	if got := b.text("#classes"); got != own {
 		t.Errorf("after a reload the answer is %q, not %q", got, own)
 	}
