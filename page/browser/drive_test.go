@@ -67,12 +67,6 @@ type tab struct {
 // open opens the page at an address below base: "/", "/#layer=conv1_1". The languages are the browser's.
 func open(t *testing.T, base, at string, width, height int64) *tab {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a browser and a network at once; the page is the same under every kernel set")
-	}
-	if os.Getenv("VGGO_BROWSER") == "" && os.Getenv("VGGO_SCREENSHOTS") == "" {
-		t.Skip("these tests take minutes and Chromium: VGGO_BROWSER=1 runs them")
-	}
 	browser, err := chromium()
 	if err != nil {
 		t.Fatal(err)
@@ -280,6 +274,9 @@ func quote(s string) string {
 // serving makes a server of models.
 func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Server) {
 	t.Helper()
+	if os.Getenv("VGGO_BROWSER") == "" && os.Getenv("VGGO_SCREENSHOTS") == "" {
+		t.Skip("these tests take minutes and Chromium: VGGO_BROWSER=1 runs them")
+	}
 	s := serve.New(serve.Config{Models: models, Timeout: patience})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
