@@ -271,12 +271,18 @@ func quote(s string) string {
 	return string(text)
 }
 
-// serving makes a server of models.
-func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Server) {
+// wanted skips a test unless a browser is asked for.
+func wanted(t *testing.T) {
 	t.Helper()
 	if os.Getenv("VGGO_BROWSER") == "" && os.Getenv("VGGO_SCREENSHOTS") == "" {
 		t.Skip("these tests take minutes and Chromium: VGGO_BROWSER=1 runs them")
 	}
+}
+
+// serving makes a server of models.
+func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Server) {
+	t.Helper()
+	wanted(t)
 	s := serve.New(serve.Config{Models: models, Timeout: patience})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)

@@ -305,6 +305,7 @@ func TestWrongFile(t *testing.T) {
 
 // TestServerGoesAway: a server that ends is told of; when it is back the page goes on, and a picture that it has forgotten is sent again.
 func TestServerGoesAway(t *testing.T) {
+	wanted(t)
 	load := func() *serve.Server {
 		s := serve.New(serve.Config{Models: []serve.Source{tiny()}})
 		if err := s.Load(t.Context()); err != nil {
