@@ -231,7 +231,7 @@ func newExactRun(t *testing.T, net *arch.Network, params *nn.Params, x *tensor.T
 	for _, p := range params.List {
 		wide[p.Name] = golden.Widen(p.Data)
 	}
-	exact, err := reference.NewNet(net, net.Input, wide)
+	exact, err := golden.NewReference(net, net.Input, wide)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (tr *trial) sampledReference(l arch.Placed) (s passes) {
 
 	fewer := l
 	fewer.Out.C = min(l.Out.C, sampledChannels)
-	s[0] = reference.Conv(fewer, reference.Tensor{N: 1, Shape: l.In, Data: x}, w[:len(w)/l.Out.C*fewer.Out.C], b).Data
+	s[0] = golden.Conv(fewer, reference.Tensor{N: 1, Shape: l.In, Data: x}, w[:len(w)/l.Out.C*fewer.Out.C], b).Data
 
 	fewer = l
 	fewer.In.C = min(l.In.C, sampledChannels)
@@ -102,7 +102,7 @@ func (tr *trial) sampledReference(l arch.Placed) (s passes) {
 	for filter := range slices.Chunk(w, len(w)/l.Out.C) {
 		filters = append(filters, filter[:len(filter)/l.In.C*fewer.In.C]...)
 	}
-	dx, dw, _ := reference.ConvBackward(fewer, reference.Tensor{N: 1, Shape: fewer.In, Data: x[:len(x)/l.In.C*fewer.In.C]},
+	dx, dw, _ := golden.ConvBackward(fewer, reference.Tensor{N: 1, Shape: fewer.In, Data: x[:len(x)/l.In.C*fewer.In.C]},
 		filters, reference.Tensor{N: 1, Shape: l.Out, Data: dy})
 	s[1], s[2] = dx.Data, dw
 	return s

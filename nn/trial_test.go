@@ -11,7 +11,6 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/nn/internal/golden"
-	"github.com/vggo/vggo/nn/reference"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -207,7 +206,7 @@ func (tr *trial) reference(t testing.TB, got results) results {
 	for name, v := range tr.params {
 		params[name] = golden.Widen(v)
 	}
-	net, err := reference.NewNet(tr.network, tr.input, params)
+	net, err := golden.NewReference(tr.network, tr.input, params)
 	if err != nil {
 		t.Fatal(err)
 	}

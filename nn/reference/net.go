@@ -13,6 +13,10 @@ type Net struct {
 	Masks       map[string][]float64 // dropout's masks by layer: 1 keeps a value, 0 drops it
 	Activations []Tensor             // of the last Forward: [0] is the input, [i+1] what Layers[i] made of [i]
 
+	// What the network's convolutions are computed by: Conv and ConvBackward, unless a test puts quicker ones here.
+	Conv         func(l arch.Placed, x Tensor, w, b []float64) Tensor
+	ConvBackward func(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, dw, db []float64)
+
 	training bool // how the last Forward ran
 }
 
@@ -30,7 +34,7 @@ func NewNet(network *arch.Network, input arch.Shape, params map[string][]float64
 			}
 		}
 	}
-	return &Net{Layers: layers, Params: params}, nil
+	return &Net{Layers: layers, Params: params, Conv: Conv, ConvBackward: ConvBackward}, nil
 }
 
 // Forward runs n images. In training, batch norm uses the batch's moments and moves its running statistics in Params,
@@ -55,7 +59,7 @@ func (net *Net) Forward(x []float64, n int, training bool) error {
 func (net *Net) forward(l arch.Placed, x Tensor) (Tensor, error) {
 	switch op := l.Op.(type) {
 	case arch.Conv:
-		return Conv(l, x, net.param(l, "w"), net.param(l, "b")), nil
+		return net.Conv(l, x, net.param(l, "w"), net.param(l, "b")), nil
 	case arch.Linear:
 		return Linear(l, x, net.param(l, "w"), net.param(l, "b")), nil
 	case arch.BatchNorm:
@@ -132,7 +136,7 @@ func (net *Net) Backward(dlogits []float64) (grads map[string][]float64, dx []fl
 func (net *Net) backward(l arch.Placed, x, y, dy Tensor, grads map[string][]float64) (dx Tensor) {
 	switch op := l.Op.(type) {
 	case arch.Conv:
-		dx, grads[l.Name+"/w"], grads[l.Name+"/b"] = ConvBackward(l, x, net.param(l, "w"), dy)
+		dx, grads[l.Name+"/w"], grads[l.Name+"/b"] = net.ConvBackward(l, x, net.param(l, "w"), dy)
 		if op.NoBias {
 			delete(grads, l.Name+"/b")
 		}

@@ -2,9 +2,8 @@
 // per index, float64. It is what package nn is measured against, and the place to read what a layer means. Semantics are
 // PyTorch's.
 //
-// Convolutions and linear layers, which take all the time of a network such as VGG-16, have their loops in an order that
-// runs along rows of memory, and deal out what they compute to goroutines. Each value still is one sum in one order, so the
-// bits do not depend on how many there are.
+// Convolutions and linear layers, which take all the time of a network such as VGG-16, deal out what they compute to
+// goroutines. Each value is one sum in one order, so the bits do not depend on how many there are.
 //
 // In the equations n is an image, c an input channel, o an output channel, (i, j) a place in the output, (p, q) a place
 // in the kernel, (y, x) a place in the input. A gradient is written dy for ∂loss/∂y.
@@ -32,16 +31,6 @@ func New(n int, shape arch.Shape) Tensor {
 }
 
 func (t Tensor) at(n, c, i, j int) *float64 { return &t.Data[((n*t.C+c)*t.H+i)*t.W+j] }
-
-func (t Tensor) plane(n, c int) []float64 { return t.Data[(n*t.C+c)*t.H*t.W:][:t.H*t.W] }
-
-// planes are those of count channels from c on.
-func (t Tensor) planes(n, c, count int) (planes [][]float64) {
-	for i := range count {
-		planes = append(planes, t.plane(n, c+i))
-	}
-	return planes
-}
 
 func (t Tensor) image(n int) []float64 { return t.Data[n*t.C*t.H*t.W:][:t.C*t.H*t.W] }
 
