@@ -2,12 +2,10 @@ package vggo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -37,13 +35,13 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 		return nil, err
 	}
 	if options.Budget == 0 {
-		if err := bench.CheckMemory(rest, options); err != nil {
+		if err := nn.CheckMemory(rest, options); err != nil {
 			return nil, err
 		}
 	}
 	output, err := m.Features(ctx, layer, picture)
 	if err != nil {
-		return nil, beyond(err)
+		return nil, err
 	}
 	select {
 	case <-m.turn:
@@ -53,7 +51,7 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	defer func() { m.turn <- struct{}{} }()
 	plan, err := nn.Compile(rest, m.params, options)
 	if err != nil {
-		return nil, m.intact(beyond(err))
+		return nil, m.intact(err)
 	}
 	defer plan.Close()
 	if err := m.intact(plan.ForwardContext(ctx, output)); err != nil {
@@ -79,15 +77,6 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	}
 	g.Gradient, err = plan.ImageGrad()
 	return g, err
-}
-
-// beyond is a plan that does not fit into its budget as newModel tells it, or another error as it is.
-func beyond(err error) error {
-	var short *nn.BudgetError
-	if errors.As(err, &short) {
-		return &bench.MemoryError{Network: short.Network, Mode: bench.Forward, Batch: short.Batch, Need: short.Need, Available: short.Budget, Budget: true}
-	}
-	return err
 }
 
 // GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that it takes meanwhile

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -92,7 +91,7 @@ func TestGradientMemory(t *testing.T) {
 	}
 	defer narrow.Close()
 	_, err = narrow.Gradient(t.Context(), "conv1_1", 0, x)
-	var short *bench.MemoryError
+	var short *nn.MemoryError
 	if !errors.As(err, &short) || !short.Budget || short.Need <= short.Available {
 		t.Errorf("%v", err)
 	}

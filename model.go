@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -233,7 +232,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	err := bench.CheckMemory(net, m.options)
+	err := nn.CheckMemory(net, m.options)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +267,7 @@ func (m *Model) economise() error {
 // sufficient raises a budget that a network's plan does not fit into to the least that it takes, and tells the plan's memory.
 func sufficient(net *arch.Network, options nn.Options) (nn.Options, nn.Memory, error) {
 	memory, _, err := nn.Predict(net, options)
-	var short *nn.BudgetError
+	var short *nn.MemoryError
 	if errors.As(err, &short) {
 		options.Budget = short.Need
 		memory, _, err = nn.Predict(net, options)

@@ -36,7 +36,8 @@ var rooms = []struct {
 	{"tensor", nil},
 	{"arch", []string{"internal/near", "internal/plainfile"}},
 	{"nn/reference", []string{"arch"}},
-	{"nn", []string{"internal/fault", "internal/winograd", "internal/kernel", "tensor", "arch"}},
+	{"internal/machine", nil},
+	{"nn", []string{"internal/fault", "internal/machine", "internal/winograd", "internal/kernel", "tensor", "arch"}},
 	{"internal/hdf5", nil},
 	{"internal/onnx", nil},
 	{"internal/pickle", nil},
@@ -46,13 +47,13 @@ var rooms = []struct {
 	{"train", []string{"internal/durable", "internal/lock", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
-	{"bench", []string{"internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
-	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision", "bench"}},
+	{"bench", []string{"internal/machine", "internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
+	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
 	{"embedded", []string{""}},
 	{"page", []string{"tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "tensor", "arch", "nn", "weights", "vision", "", "explain", "page"}},
-	{"cmd/vggo", []string{"internal/durable", "internal/printable", "internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},
@@ -197,6 +198,19 @@ func TestImportGraph(t *testing.T) {
 			case to != from && !slices.Contains(rooms[from].imports, rooms[to].path):
 				t.Errorf("%s imports %s: %q may import %q alone", s.path, importPath, rooms[from].path, rooms[from].imports)
 			}
+		}
+	}
+}
+
+// TestRootIsLight: who uses the library links no trainer, no benchmark and no template language.
+func TestRootIsLight(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dep := range strings.Fields(string(out)) {
+		if pkg, _ := ours(dep); pkg == "bench" || pkg == "train" || strings.HasSuffix(dep, "/template") {
+			t.Errorf("the root package takes in %s", dep)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/train"
@@ -130,7 +131,7 @@ func New(c Config) (*Bench, error) {
 	}
 	b := &Bench{Config: c, Report: report}
 	b.Machine = Machine{
-		Processor: Processor(), Threads: c.Threads, Set: c.Set.Name,
+		Processor: machine.Processor(), Threads: c.Threads, Set: c.Set.Name,
 		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
 	}
 	return b, nil
@@ -174,7 +175,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 		return b.runTraining(ctx, progress)
 	}
 	debug.FreeOSMemory() // what came before, the bandwidth buffer included, is not this mode's
-	resetPeakMemory()
+	machine.ResetPeakMemory()
 	if b.params == nil {
 		params, err := nn.NewParams(b.Network, b.Input)
 		if err != nil {
@@ -246,7 +247,7 @@ func (b *Bench) images() *tensor.Tensor {
 func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][]float64) *Result {
 	r := &Result{
 		Mode: mode, Steps: t.Steps(), Mean: t.Mean(), Deviation: t.Deviation(), Median: t.Median(),
-		PredictedBytes: plan.Memory().Total(), PeakBytes: peakMemory(),
+		PredictedBytes: plan.Memory().Total(), PeakBytes: machine.PeakMemory(),
 	}
 	r.Shortest, r.Longest = t.Range()
 	if r.Median > 0 {

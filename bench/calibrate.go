@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -65,7 +66,7 @@ func Calibrate(ctx context.Context, set *kernel.Set, threads int) (costs *nn.Cos
 		}
 	}
 	costs = nn.NewCosts()
-	costs.Processor, costs.Date = Processor(), time.Now().Format(time.DateOnly)
+	costs.Processor, costs.Date = machine.Processor(), time.Now().Format(time.DateOnly)
 	if costs.Stream, err = streamPrice(set, threads); err != nil {
 		return nil, err
 	}

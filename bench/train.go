@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -64,7 +65,7 @@ func (b *Bench) noise(n int) noise {
 // runTraining times whole steps of the recipe, and then as many part by part.
 func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, error) {
 	debug.FreeOSMemory()
-	resetPeakMemory()
+	machine.ResetPeakMemory()
 	var timing Timing
 	plain, err := b.trainer(nil, func(step int, took time.Duration) {
 		if step >= 0 {

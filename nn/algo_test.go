@@ -30,7 +30,7 @@ func TestPredictIsCompile(t *testing.T) {
 			for _, opt.Budget = range []int64{0, unbounded.Total() - 1} {
 				t.Run(fmt.Sprintf("%s/training=%v/budget=%d", name, training, opt.Budget), func(t *testing.T) {
 					memory, choices, err := nn.Predict(net, opt)
-					var short *nn.BudgetError
+					var short *nn.MemoryError
 					if errors.As(err, &short) {
 						t.Skip("no algorithm takes less")
 					}

@@ -84,13 +84,13 @@ func shortOf(t *testing.T, net *arch.Network, params *nn.Params, opt nn.Options,
 	t.Helper()
 	opt.Budget = budget
 	_, err := nn.Compile(net, params, opt)
-	var short *nn.BudgetError
+	var short *nn.MemoryError
 	if !errors.As(err, &short) {
 		t.Fatalf("a budget of %d bytes: error %v, want one that says so", budget, err)
 	}
 	need, has := arch.BytesApart(short.Need, budget)
-	if short.Budget != budget || short.Need <= budget || need == has ||
-		!strings.HasSuffix(err.Error(), "needs at least "+need+", the budget is "+has) {
+	if !short.Budget || short.Available != budget || short.Need <= budget || need == has ||
+		!strings.HasSuffix(err.Error(), "needs at least "+need+" of memory, and "+has+" are allowed") {
 		t.Errorf("a budget of %d bytes: %+v, which reads %q", budget, short, err)
 	}
 	return short.Need

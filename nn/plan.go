@@ -183,21 +183,9 @@ func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed)
 			return p, nil
 		}
 		if least = min(least, need); !p.economise() {
-			return nil, &BudgetError{Network: net.Name, Batch: opt.Batch, Need: least, Budget: opt.Budget}
+			return nil, &MemoryError{Network: net.Name, Training: opt.Training, Batch: opt.Batch, Need: least, Available: opt.Budget, Budget: true}
 		}
 	}
-}
-
-// BudgetError is a Plan that does not fit into Options.Budget by any algorithm.
-type BudgetError struct {
-	Network      string
-	Batch        int
-	Need, Budget int64 // bytes
-}
-
-func (e *BudgetError) Error() string {
-	need, budget := arch.BytesApart(e.Need, e.Budget)
-	return fmt.Sprintf("nn: %s: a batch of %d needs at least %s, the budget is %s", e.Network, e.Batch, need, budget)
 }
 
 // economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less

@@ -227,7 +227,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		})
 	}
 	for _, mode := range modes {
-		if err := bench.CheckMemory(config.Network, config.Options(mode)); err != nil {
+		if err := nn.CheckMemory(config.Network, config.Options(mode)); err != nil {
 			return hintSmaller(err)
 		}
 	}

@@ -41,7 +41,7 @@ func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
 		e.Costs = pricesOrigin{costs.Processor, costs.Date}
 	}
 	for _, mode := range modes {
-		if err := bench.CheckMemory(c.Network, c.Options(mode)); err != nil {
+		if err := nn.CheckMemory(c.Network, c.Options(mode)); err != nil {
 			return nil, hintSmaller(err)
 		}
 		memory, choices, err := nn.Predict(c.Network, c.Options(mode))

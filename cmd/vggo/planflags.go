@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 )
@@ -71,7 +70,7 @@ func parseBytes(s string) (int64, error) {
 
 // hintSmaller says what would do where a batch does not fit.
 func hintSmaller(err error) error {
-	var e *bench.MemoryError
+	var e *nn.MemoryError
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -82,7 +81,7 @@ func hintSmaller(err error) error {
 	if e.Budget {
 		would = append(would, fmt.Sprintf("--memory %dMB would do", (e.Need+999_999)/1_000_000))
 	}
-	if e.Mode == bench.ForwardBackward {
+	if e.Training {
 		would = append(would, "--mode forward needs less")
 	}
 	if len(would) == 0 {

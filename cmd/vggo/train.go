@@ -17,7 +17,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -152,7 +152,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	out, faults := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
-	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: bench.Processor()}
+	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: machine.Processor()}
 	if err := o.apply(&options.Costs, &options.Budget); err != nil {
 		return err
 	}
@@ -549,10 +549,10 @@ func fitsMemory(options train.Options) error {
 	if options.Recipe.Batch < passes {
 		return nil // the recipe's check will say so
 	}
-	err := bench.CheckMemory(options.Network, nn.Options{
+	err := nn.CheckMemory(options.Network, nn.Options{
 		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
 	})
-	var e *bench.MemoryError
+	var e *nn.MemoryError
 	if !errors.As(err, &e) || e.Fits == 0 {
 		return err
 	}

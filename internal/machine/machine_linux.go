@@ -1,4 +1,4 @@
-package bench
+package machine
 
 import (
 	"bufio"
@@ -33,15 +33,15 @@ func kilobytes(value string) int64 {
 	return n << 10
 }
 
-// peakMemory is the most resident memory since resetPeakMemory.
-func peakMemory() int64 { return kilobytes(field("/proc/self/status", "VmHWM")) }
+// PeakMemory is the most resident memory since ResetPeakMemory.
+func PeakMemory() int64 { return kilobytes(field("/proc/self/status", "VmHWM")) }
 
-// resetPeakMemory starts the high-water mark afresh (proc(5), clear_refs). Where that is forbidden the mark is the
+// ResetPeakMemory starts the high-water mark afresh (proc(5), clear_refs). Where that is forbidden the mark is the
 // process's own, which is never too low.
-func resetPeakMemory() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+func ResetPeakMemory() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 
-// availableMemory is what the system can give, and no more than a container's limit.
-func availableMemory() int64 {
+// AvailableMemory is what the system can give, and no more than a container's limit.
+func AvailableMemory() int64 {
 	available := kilobytes(field("/proc/meminfo", "MemAvailable"))
 	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} { // cgroup v2, v1
 		text, _ := os.ReadFile(file)

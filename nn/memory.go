@@ -1,4 +1,4 @@
-package bench
+package nn
 
 import (
 	"errors"
@@ -6,25 +6,28 @@ import (
 	"sort"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/internal/machine"
 )
 
 // slack is what the process takes beyond the network: the program, its stacks, the garbage collector.
 const slack = 100 << 20
 
-// MemoryError is a batch that does not fit: into what the system has left or, where Budget says so, into what it may take.
+// MemoryError is a batch that does not fit: into what the system has left or, where Budget says so, into Options.Budget.
 type MemoryError struct {
 	Network   string
-	Mode      Mode
+	Training  bool // Options.Training of the Plan
 	Batch     int
 	Need      int64 // bytes; with a budget, by the algorithms that take least
 	Available int64
 	Budget    bool
-	Fits      int // the largest batch that would fit; 0 if none does
+	Fits      int // the largest batch that would fit, as CheckMemory finds it; 0 if none does, and from Compile and Predict
 }
 
 func (e *MemoryError) Error() string {
-	images, need, there := "one image", "about", "are available"
+	pass, images, need, there := "forward", "one image", "about", "are available"
+	if e.Training {
+		pass = "forward-backward"
+	}
 	if e.Batch > 1 {
 		images = fmt.Sprintf("%d images", e.Batch)
 	}
@@ -32,15 +35,15 @@ func (e *MemoryError) Error() string {
 		need, there = "at least", "are allowed"
 	}
 	takes, most := arch.BytesApart(e.Need, e.Available)
-	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, e.Mode, images, need, takes, most, there)
+	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, pass, images, need, takes, most, there)
 }
 
 // CheckMemory is a *MemoryError if a Plan will not fit into what the system has left, where that tells, or into its budget.
-func CheckMemory(net *arch.Network, opt nn.Options) error {
-	return checkMemory(net, opt, availableMemory())
+func CheckMemory(net *arch.Network, opt Options) error {
+	return checkMemory(net, opt, machine.AvailableMemory())
 }
 
-func checkMemory(net *arch.Network, opt nn.Options, available int64) error {
+func checkMemory(net *arch.Network, opt Options, available int64) error {
 	err := fits(net, opt, available)
 	var e *MemoryError
 	if !errors.As(err, &e) {
@@ -55,7 +58,7 @@ func checkMemory(net *arch.Network, opt nn.Options, available int64) error {
 }
 
 // fits is a *MemoryError if a Plan, its images and the process take more than is available (0: untold), or more than the budget.
-func fits(net *arch.Network, opt nn.Options, available int64) error {
+func fits(net *arch.Network, opt Options, available int64) error {
 	if opt.Input == (arch.Shape{}) {
 		opt.Input = net.Input
 	}
@@ -63,21 +66,15 @@ func fits(net *arch.Network, opt nn.Options, available int64) error {
 	if err != nil {
 		return err
 	}
-	e := &MemoryError{Network: net.Name, Mode: Forward, Batch: opt.Batch, Available: available}
+	e := &MemoryError{Network: net.Name, Training: opt.Training, Batch: opt.Batch, Available: available}
 	if opt.Training {
-		e.Mode = ForwardBackward
-		// Training keeps every map. Where these alone do not fit nothing is asked of nn, whose drafts hold sums for each image.
+		// Training keeps every map. Where these alone do not fit no Plan is drafted: a draft holds sums for each image.
 		if e.Need = report.Memory.Train; available > 0 && e.Need > available {
 			return e
 		}
 	}
-	memory, _, err := nn.Predict(net, opt)
-	var short *nn.BudgetError
-	switch {
-	case errors.As(err, &short):
-		e.Need, e.Available, e.Budget = short.Need, short.Budget, true
-		return e
-	case err != nil:
+	memory, _, err := Predict(net, opt)
+	if err != nil {
 		return err
 	}
 	e.Need = memory.Total() + slack
