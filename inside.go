@@ -88,7 +88,7 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 		if err := m.intact(err); err != nil {
 			return nil, err
 		}
-		m.inside, m.laps = plan, make([]time.Duration, len(plan.Layers()))
+		m.inside, m.laps = plan, make([]time.Duration, len(plan.Groups()))
 	}
 	if err := m.timed(ctx, image, runs); err != nil {
 		return nil, err
@@ -96,16 +96,13 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 	logits := *m.inside.Logits()
 	logits.Data = append([]float32(nil), logits.Data...)
 	in := &Inside{Image: image, Logits: &logits}
-	algos := map[string]nn.Algo{}
-	for _, c := range m.inside.Choices() {
-		algos[c.Layer] = c.Algo
-	}
-	for i, layers := range m.inside.Layers() {
+	for i, g := range m.inside.Groups() {
+		layers := g.Names()
 		out, err := m.inside.Activation(layers[len(layers)-1])
 		if err != nil {
 			return nil, err
 		}
-		in.Stages = append(in.Stages, Stage{layers, out, m.laps[i], algos[layers[0]]})
+		in.Stages = append(in.Stages, Stage{layers, out, m.laps[i], g.Algo(nn.ForwardPass)})
 	}
 	return in, nil
 }

@@ -295,11 +295,12 @@ func (m *Model) Memory() (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		part, choices, err := nn.Predict(beginning, m.options)
+		part, groups, err := nn.Predict(beginning, m.options)
 		if err != nil {
 			return 0, err
 		}
 		n := part.Activations + part.Workspace
+		choices := nn.Choices(groups)
 		switch {
 		case m.options.Budget > 0: // its convolutions may go by other algorithms than the whole network's
 			n += part.Packing

@@ -156,11 +156,11 @@ func (p probe) observe(set *kernel.Set, algo nn.Algo, threads int) ([]observatio
 func (o observation) predict(costs *nn.Costs, set *kernel.Set, threads int) (float64, error) {
 	opt := o.options(set, threads)
 	opt.Costs = nn.CostTable{set.Name: costs}
-	_, choices, err := nn.Predict(o.network(), opt)
+	_, groups, err := nn.Predict(o.network(), opt)
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range choices {
+	for _, c := range nn.Choices(groups) {
 		for _, x := range c.Candidates {
 			if c.Pass == o.pass && x.Algo == o.algo {
 				return x.Seconds, nil

@@ -46,7 +46,8 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 	for _, l := range b.Report.Layers {
 		reports[l.Name] = l
 	}
-	for i, fused := range plan.Layers() {
+	for i, g := range plan.Groups() {
+		fused := g.Names()
 		first, last := reports[fused[0]], reports[fused[len(fused)-1]]
 		work := first.FLOPs * int64(plan.Batch)
 		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
@@ -60,8 +61,8 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 			t := LayerTime{Layers: fused, Pass: pass, Seconds: seconds, GFLOPs: float64(work) / seconds / 1e9}
 			plain := 4 * first.Weights
 			weights := plain
-			for _, c := range plan.Choices() {
-				if c.Layer != first.Name || c.Pass != pass {
+			for _, c := range g.Choices {
+				if c.Pass != pass {
 					continue
 				}
 				t.Algo = c.Algo.String()

@@ -1,9 +1,11 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/winograd"
 )
@@ -72,49 +74,54 @@ type Candidate struct {
 	Bytes   int64   `json:"packed_bytes"`      // of weights rearranged for it
 }
 
-// decision is a Choice in the making.
+// decision is what a Choice is about.
 type decision struct {
 	layer string
 	pass  Pass
 }
 
-// choose picks the algorithm of one pass of the convolution d over so many images. tileable says that its shape and its
-// place in the network allow Winograd's algorithm.
-func (p *Plan) choose(layer string, pass Pass, d *direct, parts, images int, tileable bool) Algo {
-	c := Choice{Layer: layer, Pass: pass}
+// choose picks the algorithms of a convolution's passes over so many images at a time, the network's first of the images
+// themselves if planar says so. Of its gradients there are those that the options ask for; data tells about the input's.
+func (o *Options) choose(layer arch.Placed, images int, planar, data bool, forced map[decision]Algo) (choices []Choice) {
+	d, parts := convolution(layer, planar)
+	choices = append(choices, o.choice(layer, ForwardPass, &d, parts, images, planar, forced))
+	if o.Training {
+		choices = append(choices, o.choice(layer, WeightsPass, &d, parts, o.Batch, planar, forced))
+	}
+	if data {
+		back := transposed(layer, parts)
+		choices = append(choices, o.choice(layer, DataPass, &back, parts, images, planar, forced))
+	}
+	return choices
+}
+
+// choice picks the algorithm of one pass of a layer, the convolution d.
+func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images int, planar bool, forced map[decision]Algo) Choice {
+	c, costs := Choice{Layer: layer.Name, Pass: pass}, o.Costs.Of(o.Set)
 	for _, algo := range Algos() {
-		if algo != Direct && !tileable {
+		if algo != Direct && !tileable(layer, pass, d, planar) {
 			continue
 		}
-		runs := float64(p.Batch) / float64(images)
-		candidate := Candidate{Algo: algo, Seconds: runs * p.costs.seconds(p.Set, d, algo, pass, parts, images)}
+		runs := float64(o.Batch) / float64(images)
+		candidate := Candidate{Algo: algo, Seconds: runs * costs.seconds(o.Set, d, algo, pass, parts, images)}
 		if pass != WeightsPass {
-			candidate.Bytes = packedBytes(p.Set, d, algo, parts)
+			candidate.Bytes = packedBytes(o.Set, d, algo, parts)
 		}
 		c.Candidates = append(c.Candidates, candidate)
 	}
-	quickest := slices.MinFunc(c.Candidates, func(a, b Candidate) int {
-		switch {
-		case a.Seconds < b.Seconds:
-			return -1
-		case a.Seconds > b.Seconds:
-			return 1
-		}
-		return 0
-	})
-	forced, short := p.forced[decision{layer, pass}]
+	quickest := slices.MinFunc(c.Candidates, func(a, b Candidate) int { return cmp.Compare(a.Seconds, b.Seconds) })
+	left, short := forced[decision{layer.Name, pass}]
 	switch {
 	case len(c.Candidates) == 1:
 		c.Algo, c.Why = Direct, "not a 3x3 convolution of stride 1 over blocks of channels"
 	case short:
-		c.Algo, c.Why = forced, "the memory budget allows no more"
-	case p.Algo != Auto:
-		c.Algo, c.Why = p.Algo, "asked for"
+		c.Algo, c.Why = left, "the memory budget allows no more"
+	case o.Algo != Auto:
+		c.Algo, c.Why = o.Algo, "asked for"
 	default:
 		c.Algo, c.Why = quickest.Algo, "predicted to be the quickest"
 	}
-	p.choices = append(p.choices, c)
-	return c.Algo
+	return c
 }
 
 // packedBytes is what the weights of d take as algo reads them.

@@ -29,7 +29,7 @@ func TestPredictIsCompile(t *testing.T) {
 			}
 			for _, opt.Budget = range []int64{0, unbounded.Total() - 1} {
 				t.Run(fmt.Sprintf("%s/training=%v/budget=%d", name, training, opt.Budget), func(t *testing.T) {
-					memory, choices, err := nn.Predict(net, opt)
+					memory, groups, err := nn.Predict(net, opt)
 					var short *nn.MemoryError
 					if errors.As(err, &short) {
 						t.Skip("no algorithm takes less")
@@ -38,8 +38,8 @@ func TestPredictIsCompile(t *testing.T) {
 						t.Fatal(err)
 					}
 					plan := compile(t, net, newParams(t, net, nn.He), opt)
-					if memory != plan.Memory() || !reflect.DeepEqual(choices, plan.Choices()) {
-						t.Errorf("%+v, %+v; the plan has %+v, %+v", memory, choices, plan.Memory(), plan.Choices())
+					if memory != plan.Memory() || !reflect.DeepEqual(groups, plan.Groups()) {
+						t.Errorf("%+v, %+v; the plan has %+v, %+v", memory, groups, plan.Memory(), plan.Groups())
 					}
 				})
 			}
@@ -67,14 +67,15 @@ func TestChoices(t *testing.T) {
 	}
 	for _, set := range kernel.Sets() {
 		opt := nn.Options{Batch: 32, Threads: 1, Set: set, Training: true}
-		_, choices, err := nn.Predict(net, opt)
+		_, groups, err := nn.Predict(net, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		opt.Threads = 7
-		if _, again, err := nn.Predict(net, opt); err != nil || !reflect.DeepEqual(again, choices) {
+		if _, again, err := nn.Predict(net, opt); err != nil || !reflect.DeepEqual(again, groups) {
 			t.Errorf("%s: other choices for other threads (%v)", set, err)
 		}
+		choices := nn.Choices(groups)
 		if len(choices) != 3*13-1 {
 			t.Fatalf("%s: %d choices for 13 convolutions, whose first has no data gradient", set, len(choices))
 		}
@@ -108,9 +109,10 @@ func TestPredictedSecondsAreOfTheBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range one {
-		if a, b := 32*one[i].Candidates[0].Seconds, many[i].Candidates[0].Seconds; b > a*(1+1e-9) || b < a/2 {
-			t.Errorf("%s: %v s for 32 images, %v s for one", one[i].Layer, b, a/32)
+	of32 := nn.Choices(many)
+	for i, c := range nn.Choices(one) {
+		if a, b := 32*c.Candidates[0].Seconds, of32[i].Candidates[0].Seconds; b > a*(1+1e-9) || b < a/2 {
+			t.Errorf("%s: %v s for 32 images, %v s for one", c.Layer, b, a/32)
 		}
 	}
 }

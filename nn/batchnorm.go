@@ -25,11 +25,13 @@ type batchNorm struct {
 	forwardJob, backwardJob func(worker, task int)
 }
 
-func newBatchNorm(p *Plan, layer arch.Placed, in, out *values) *batchNorm {
+func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
+	layer := g.first()
 	op := layer.Op.(arch.BatchNorm)
 	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
 	b := &batchNorm{plan: p, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
 		eps: op.Epsilon(), momentum: op.Rate()}
+	_, b.relu = fused[arch.ReLU](g)
 	channels := kernel.Blocks(in.shape.C) * kernel.Block
 	b.usedMean, b.inverse = make([]float64, channels), make([]float64, channels)
 	p.needScratch(2 * b.stretch())

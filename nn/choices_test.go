@@ -23,7 +23,7 @@ func chooser() []arch.Op {
 // choicesBy are a Plan's by layer and pass.
 func choicesBy(plan *nn.Plan) map[string]nn.Choice {
 	by := map[string]nn.Choice{}
-	for _, c := range plan.Choices() {
+	for _, c := range nn.Choices(plan.Groups()) {
 		by[c.Layer+" "+string(c.Pass)] = c
 	}
 	return by
@@ -54,7 +54,7 @@ func TestBudget(t *testing.T) {
 						t.Errorf("with a budget of %d bytes a Plan takes %d", tr.budget, got)
 					}
 					forced := 0
-					for _, choice := range plan.Choices() {
+					for _, choice := range nn.Choices(plan.Groups()) {
 						if strings.Contains(choice.Why, "budget") {
 							forced++
 						} else if choice.Algo != c.algo && len(choice.Candidates) > 1 {
@@ -142,8 +142,8 @@ func TestChoicesFollowCosts(t *testing.T) {
 			params := newParams(t, net, nn.He)
 			plan := compile(t, net, params, opt)
 			opt.Threads = 5
-			if again := compile(t, net, params, opt); !reflect.DeepEqual(again.Choices(), plan.Choices()) {
-				t.Errorf("set=%s algo=%s: a second Plan, of 5 threads, chooses %+v, the first %+v", c.set, c.algo, again.Choices(), plan.Choices())
+			if again := compile(t, net, params, opt); !reflect.DeepEqual(nn.Choices(again.Groups()), nn.Choices(plan.Groups())) {
+				t.Errorf("set=%s algo=%s: a second Plan, of 5 threads, chooses %+v, the first %+v", c.set, c.algo, nn.Choices(again.Groups()), nn.Choices(plan.Groups()))
 			}
 			for what, choice := range choicesBy(plan) {
 				want, why, algos := c.algo, "asked for", nn.Algos()

@@ -61,43 +61,75 @@ func (f *folded) channel(c int) (scale, shift float32) {
 	return float32(s), float32(float64(f.beta.Data[c]) - float64(f.mean.Data[c])*s)
 }
 
-func newConv(p *Plan, layer arch.Placed, in, out *values, planar bool) *conv {
-	op, g := layer.Op.(arch.Conv), layer.Geometry
-	c := &conv{plan: p, layer: layer, in: in, out: out, planar: planar, groups: max(op.Groups, 1), parts: 1,
-		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
-	inC, outC := layer.In.C, layer.Out.C
-	if c.groups > 1 && inC/c.groups%kernel.Block == 0 && outC/c.groups%kernel.Block == 0 && !planar {
-		c.parts = c.groups
+// convolution is a layer's as the engine runs it, and in how many parts. planar says that it reads the network's images.
+func convolution(layer arch.Placed, planar bool) (d direct, parts int) {
+	g, inC, outC := layer.Geometry, layer.In.C, layer.Out.C
+	parts = 1
+	if groups := groupsOf(layer); groups > 1 && inC/groups%kernel.Block == 0 && outC/groups%kernel.Block == 0 && !planar {
+		parts = groups
 	}
-	width, inBlocks := kernel.Block, kernel.Blocks(inC/c.parts)
+	width, inBlocks := kernel.Block, kernel.Blocks(inC/parts)
 	if planar && inC < kernel.Block {
 		width, inBlocks = inC, 1
 	}
-	c.shape = direct{
+	d = direct{
 		inH: g.In.H, inW: g.In.W, outH: g.Out.H, outW: g.Out.W, kh: g.Kernel.H, kw: g.Kernel.W,
 		strideH: g.Stride.H, strideW: g.Stride.W, dilH: g.Dilation.H, dilW: g.Dilation.W, upH: 1, upW: 1,
-		top: g.Top, left: g.Left, width: width, inBlocks: inBlocks, outBlocks: kernel.Blocks(outC / c.parts),
+		top: g.Top, left: g.Left, width: width, inBlocks: inBlocks, outBlocks: kernel.Blocks(outC / parts),
 	}
-	c.shape.prepare()
-	c.bias = make([]float32, kernel.Blocks(outC)*kernel.Block)
+	d.prepare()
+	return d, parts
+}
+
+func groupsOf(layer arch.Placed) int { return max(layer.Op.(arch.Conv).Groups, 1) }
+
+// transposed is the convolution that takes the output's gradient to the input's:
+// dx[y] = sum of w[kh] * dy[(y + top - kh*d)/s], of dy with its rows s apart, padded by (k-1)*d - top before.
+func transposed(layer arch.Placed, parts int) direct {
+	g := layer.Geometry
+	d := direct{
+		inH: g.Out.H, inW: g.Out.W, outH: g.In.H, outW: g.In.W, kh: g.Kernel.H, kw: g.Kernel.W,
+		strideH: 1, strideW: 1, dilH: g.Dilation.H, dilW: g.Dilation.W, upH: g.Stride.H, upW: g.Stride.W,
+		top: g.Extent().H - 1 - g.Top, left: g.Extent().W - 1 - g.Left,
+		width: kernel.Block, inBlocks: kernel.Blocks(layer.Out.C / parts), outBlocks: kernel.Blocks(layer.In.C / parts),
+	}
+	d.prepare()
+	return d
+}
+
+// tileable reports whether the convolution d, a pass of a layer, can go by Winograd's algorithm. The images that a network's first
+// layer reads are not in blocks; only their gradient is.
+func tileable(layer arch.Placed, pass Pass, d *direct, planar bool) bool {
+	square := func(h, w, n int) bool { return h == n && w == n }
+	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) && square(d.dilH, d.dilW, 1) &&
+		groupsOf(layer) == 1 && (pass == DataPass || !planar && d.width == kernel.Block)
+}
+
+func newConv(p *Plan, g Group, in, out *values) *conv {
+	layer := g.first()
+	c := &conv{plan: p, layer: layer, in: in, out: out, planar: in == p.chain[0] && !p.imported, groups: groupsOf(layer),
+		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"), bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
+	c.shape, c.parts = convolution(layer, c.planar)
+	if norm, ok := fused[arch.BatchNorm](g); ok {
+		c.fold = p.foldNorm(norm)
+	}
+	_, c.relu = fused[arch.ReLU](g)
+	c.forwardBy = c.pass(ForwardPass, g.Algo(ForwardPass), g.images, &c.shape, c.bias)
+	if _, pooled := fused[arch.MaxPool](g); pooled {
+		c.forwardBy.(*winogradPass).fusePool()
+	}
+	if p.backs() {
+		c.prepareBackward(g)
+	}
 	return c
 }
 
-// compute chooses and makes the passes, once it is known what is fused.
-func (c *conv) compute() {
-	c.forwardBy = c.pass(ForwardPass, &c.shape, c.bias)
-	if c.plan.backs() {
-		c.prepareBackward()
-	}
-}
-
 // pass makes the forward pass or the data gradient, the convolution d.
-func (c *conv) pass(pass Pass, d *direct, bias []float32) convPass {
+func (c *conv) pass(pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
 	p := c.plan
-	algo := p.choose(c.layer.Name, pass, d, c.parts, p.images, c.tileable(pass, d))
 	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil}
 	if algo == Direct {
-		s := newDirectPass(p, d, c.parts, p.images, bias)
+		s := newDirectPass(p, d, c.parts, images, bias)
 		s.packed = p.pack(key, c.parts*d.packedSize(), d.inBlocks*d.width*d.kh*d.kw*kernel.Block)
 		s.relu = c.relu && pass == ForwardPass
 		if pass == ForwardPass && c.planar {
@@ -108,28 +140,10 @@ func (c *conv) pass(pass Pass, d *direct, bias []float32) convPass {
 	if bias == nil {
 		bias = make([]float32, d.outBlocks*kernel.Block)
 	}
-	s := newWinogradPass(p, d, algo.Tile(), p.images, bias)
+	s := newWinogradPass(p, d, algo.Tile(), images, bias)
 	s.packed = p.pack(key, s.packedSize(), 9*d.inBlocks*kernel.Block*kernel.Block)
 	s.relu = c.relu && pass == ForwardPass
 	return s
-}
-
-// tileable reports whether the convolution d, a pass of this layer, can go by Winograd's algorithm. The images of the first
-// layer are not in blocks; only their gradient is.
-func (c *conv) tileable(pass Pass, d *direct) bool {
-	square := func(h, w, n int) bool { return h == n && w == n }
-	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) && square(d.dilH, d.dilW, 1) &&
-		c.groups == 1 && (pass == DataPass || !c.planar && d.width == kernel.Block)
-}
-
-// fusePool makes the convolution store its output pooled, if its algorithm can.
-func (c *conv) fusePool(out *values) bool {
-	s, ok := c.forwardBy.(*winogradPass)
-	if ok {
-		s.fusePool()
-		c.out = out
-	}
-	return ok
 }
 
 func (c *conv) refresh() {
@@ -157,29 +171,21 @@ func (c *conv) forward(n int) {
 	c.plan.clearPadding(c.out, c.out.data, n)
 }
 
-func (c *conv) prepareBackward() {
-	p, g := c.plan, c.layer.Geometry
+func (c *conv) prepareBackward(g Group) {
+	p := c.plan
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
 	if p.Training {
-		if algo := p.choose(c.layer.Name, WeightsPass, &c.shape, c.parts, p.Batch, c.tileable(WeightsPass, &c.shape)); algo == Direct {
+		if algo := g.Algo(WeightsPass); algo == Direct {
 			c.weightsBy = newDirectGrad(c)
 		} else {
 			c.weightsBy = newWinogradGrad(c, algo.Tile())
 		}
 	}
-	if !p.wantsGrad(c.in) {
-		return
+	if p.wantsGrad(c.in) {
+		d := transposed(c.layer, c.parts)
+		c.dataBy = c.pass(DataPass, g.Algo(DataPass), g.images, &d, nil)
 	}
-	// dx[y] = sum of w[kh] * dy[(y + top - kh*d)/s]: a convolution of dy, its rows s apart, padded by (k-1)*d - top before.
-	d := direct{
-		inH: g.Out.H, inW: g.Out.W, outH: g.In.H, outW: g.In.W, kh: g.Kernel.H, kw: g.Kernel.W,
-		strideH: 1, strideW: 1, dilH: g.Dilation.H, dilW: g.Dilation.W, upH: g.Stride.H, upW: g.Stride.W,
-		top: g.Extent().H - 1 - g.Top, left: g.Extent().W - 1 - g.Left,
-		width: kernel.Block, inBlocks: kernel.Blocks(c.layer.Out.C / c.parts), outBlocks: kernel.Blocks(c.layer.In.C / c.parts),
-	}
-	d.prepare()
-	c.dataBy = c.pass(DataPass, &d, nil)
 }
 
 // backward turns the gradient of the output into those of bias, weights and input.

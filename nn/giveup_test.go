@@ -57,8 +57,8 @@ func TestForwardGivenUp(t *testing.T) {
 			t.Fatalf("given up after %d layers: %v, %d logits", asked, err, plan.Logits().N)
 		}
 	}
-	if asked < len(plan.Layers()) {
-		t.Errorf("the context is asked %d times for %d layers", asked, len(plan.Layers()))
+	if asked < len(plan.Groups()) {
+		t.Errorf("the context is asked %d times for %d layers", asked, len(plan.Groups()))
 	}
 	if !slices.Equal(plan.Logits().Data, want) {
 		t.Error("after passes that were given up the logits are others")

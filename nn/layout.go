@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/tensor"
 )
@@ -42,41 +41,15 @@ type stage struct {
 	images   int
 }
 
-// stagePixels is how many pixels of a layer's output a stage should compute at a time: enough tiles for the threads to share,
-// of maps that stay in the L3 cache. 128x128: one image of VGG-16's conv1, two of conv2, eight of conv3.
-const stagePixels = 128 * 128
-
-// enterStage opens a stage for the next step if its layer should take more images at a time than the ones before.
-func (p *Plan) enterStage(layer arch.Placed) {
-	images := p.Batch
-	if pixels := layer.Out.H * layer.Out.W; pixels > 1 && !p.keeps() {
-		images = 1
-		for images < p.Batch && images*pixels < stagePixels {
-			images *= 2
+// layStages divides the steps: neighbours that take as many images at a time are one stage. The logits are of the whole batch: if
+// the last steps are not, a stage without steps gathers them.
+func (p *Plan) layStages() {
+	for i, g := range p.groups {
+		if n := len(p.stages); n == 0 || p.stages[n-1].images < g.images {
+			p.stages = append(p.stages, stage{i, i, g.images})
 		}
-		images = min(images, p.Batch)
+		p.stages[len(p.stages)-1].to++
 	}
-	if images > p.images {
-		p.closeStage()
-		p.images = images
-	}
-}
-
-// closeStage ends the stage of the steps built since the last one.
-func (p *Plan) closeStage() {
-	from := 0
-	if n := len(p.stages); n > 0 {
-		from = p.stages[n-1].to
-	}
-	if from < len(p.steps) {
-		p.stages = append(p.stages, stage{from, len(p.steps), p.images})
-	}
-}
-
-// closeStages ends the last stage. The logits are of the whole batch: if the last steps are not, a stage without steps gathers
-// them.
-func (p *Plan) closeStages() {
-	p.closeStage()
 	if n := len(p.stages); n == 0 || p.stages[n-1].images < p.Batch {
 		p.stages = append(p.stages, stage{len(p.steps), len(p.steps), p.Batch})
 	}

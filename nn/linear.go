@@ -31,8 +31,10 @@ const (
 	panelRow = linearIn + kernel.Block
 )
 
-func newLinear(p *Plan, layer arch.Placed, in, out *values) *linear {
+func newLinear(p *Plan, g Group, in, out *values) *linear {
+	layer := g.first()
 	l := &linear{plan: p, in: in, out: out, w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
+	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
 	l.depth = in.shape.C
 	if p.Batch > 3 {

@@ -34,9 +34,9 @@ type Options struct {
 	Keep bool
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
-	// Observe, if not nil, is told after each Forward and Backward how long each part of it took: layers as numbered by
-	// Plan.Layers, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what remains.
-	Observe func(layer int, pass Pass, elapsed time.Duration)
+	// Observe, if not nil, is told after each Forward and Backward how long each part of it took: groups as numbered by
+	// Plan.Groups, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what remains.
+	Observe func(group int, pass Pass, elapsed time.Duration)
 }
 
 // Plan runs a network on batches of up to Options.Batch images. It is laid out once; a step allocates nothing. One step
@@ -46,8 +46,8 @@ type Plan struct {
 	net    *arch.Network
 	params *Params
 	team   *team
-	steps  []step
-	names  [][]string // of steps: each layer with those fused into it
+	groups []Group // that compute something
+	steps  []step  // of the groups
 	ending arch.Ending
 	chain  []*values
 	input  *tensor.Tensor // of the running step
@@ -55,15 +55,9 @@ type Plan struct {
 	ended  error // of ctx, when a forward pass was given up
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
-	byLayer  map[string]*values
-	hidden   map[string]string // layers whose output is overwritten by a fused one
-
-	costs   *Costs
-	forced  map[decision]Algo // by the budget
-	choices []Choice
+	outputs  map[string]output // by layer
 
 	stages []stage
-	images int // of the step being built: its stage's
 	from   int // first image of the running stage
 
 	layout
@@ -109,8 +103,8 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 	return p, nil
 }
 
-// Predict tells what Compile's Plan would work with and how it would compute each convolution, and takes no memory.
-func Predict(net *arch.Network, opt Options) (Memory, []Choice, error) {
+// Predict tells what Compile's Plan would work with and how it would compute the network, and takes no memory.
+func Predict(net *arch.Network, opt Options) (Memory, []Group, error) {
 	placed, err := opt.complete(net)
 	if err != nil {
 		return Memory{}, nil, err
@@ -119,7 +113,7 @@ func Predict(net *arch.Network, opt Options) (Memory, []Choice, error) {
 	if err != nil {
 		return Memory{}, nil, err
 	}
-	return p.memory, p.choices, nil
+	return p.memory, p.groups, nil
 }
 
 // complete checks the options, fills in what was left open, and places the network's layers.
@@ -174,27 +168,26 @@ func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed)
 	forced := map[decision]Algo{}
 	least := int64(math.MaxInt64) // packing less may take more scratch
 	for {
-		p := &Plan{Options: opt, net: net, params: params, costs: opt.Costs.Of(opt.Set), forced: forced,
-			byLayer: map[string]*values{}, hidden: map[string]string{}, elapsed: map[lapKey]time.Duration{}}
-		p.build(placed)
+		p := &Plan{Options: opt, net: net, params: params, outputs: map[string]output{}, elapsed: map[lapKey]time.Duration{}}
+		p.build(placed, forced)
 		p.measure()
 		need := p.memory.Total()
 		if opt.Budget <= 0 || need <= opt.Budget {
 			return p, nil
 		}
-		if least = min(least, need); !p.economise() {
+		if least = min(least, need); !economise(p.groups, forced) {
 			return nil, &MemoryError{Network: net.Name, Training: opt.Training, Batch: opt.Batch, Need: least, Available: opt.Budget, Budget: true}
 		}
 	}
 }
 
 // economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less
-// packed weights, the one that loses least time for the bytes it saves.
-func (p *Plan) economise() bool {
+// packed weights, the one that loses least time for the bytes it saves is forced to.
+func economise(groups []Group, forced map[decision]Algo) bool {
 	best, found := math.Inf(1), false
 	var what decision
 	var algo Algo
-	for _, c := range p.choices {
+	for _, c := range Choices(groups) {
 		now := c.Candidates[slices.IndexFunc(c.Candidates, func(x Candidate) bool { return x.Algo == c.Algo })]
 		for _, x := range c.Candidates {
 			if saved := now.Bytes - x.Bytes; saved > 0 {
@@ -204,8 +197,16 @@ func (p *Plan) economise() bool {
 			}
 		}
 	}
-	p.forced[what] = algo
+	forced[what] = algo
 	return found
+}
+
+// Choices are all of some groups.
+func Choices(groups []Group) (all []Choice) {
+	for _, g := range groups {
+		all = append(all, g.Choices...)
+	}
+	return all
 }
 
 // maxThreads is beyond any machine; each thread takes scratch memory.
@@ -230,167 +231,91 @@ func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {
 // Close ends the Plan's goroutines; a Plan that is no longer reachable is closed by itself.
 func (p *Plan) Close() { p.team.stop() }
 
-// build makes the steps, fusing as it goes.
-func (p *Plan) build(placed []arch.Placed) {
+// build makes the steps of a network's groups.
+func (p *Plan) build(placed []arch.Placed, forced map[decision]Algo) {
 	var logits int
 	p.ending, logits = arch.EndingOf(placed)
 	placed = placed[:logits] // a Plan ends there
 	in := newValues(p.Input)
 	p.chain = []*values{in}
-	defer p.closeStages()
-	if len(placed) == 0 {
-		p.imported = true
-		return
-	}
-	_, first := placed[0].Op.(arch.Conv)
-	p.imported = !first
-	for i := 0; i < len(placed); {
-		layer := placed[i]
-		p.enterStage(layer)
-		out := newValues(layer.Out)
-		s, fused := p.step(placed[i:], in, out)
-		i += fused
-		if s == nil { // nothing to do: an alias
-			p.byLayer[layer.Name] = in
+	p.imported = len(placed) == 0 || !is[arch.Conv](placed[0])
+	for _, g := range p.Options.groups(placed, forced) {
+		name := g.last().Name
+		if g.alias {
+			p.outputs[name] = output{values: in}
 			continue
 		}
-		if c, ok := s.(*conv); ok {
-			out = c.out // pooled, perhaps
+		out := in
+		if g.inPlace {
+			p.overwritten(in, name)
+		} else {
+			out = newValues(g.last().Out)
+			p.chain = append(p.chain, out)
 		}
-		in.images = p.images
-		name := layer.Name
-		for _, f := range placed[i-fused+1 : i] {
-			p.hidden[name] = f.Name
-			p.byLayer[f.Name] = out
-			name = f.Name
+		in.images = g.images
+		p.steps = append(p.steps, p.step(g, in, out))
+		p.groups = append(p.groups, g)
+		for i, l := range g.Layers[1:] {
+			p.outputs[g.Layers[i].Name] = output{out, l.Name}
 		}
-		p.steps = append(p.steps, s)
-		p.names = append(p.names, layerNames(placed[i-fused:i]))
-		if d, ok := s.(*dropout); ok && d.in == d.out {
-			p.hidden[placed[i-fused-1].Name] = layer.Name
-			p.byLayer[layer.Name] = in
-			continue
-		}
-		p.byLayer[layer.Name] = out
-		p.chain = append(p.chain, out)
+		p.outputs[name] = output{values: out}
 		in = out
 	}
+	p.layStages()
 }
 
-func layerNames(layers []arch.Placed) []string {
-	var names []string
-	for _, l := range layers {
-		names = append(names, l.Name)
-	}
-	return names
+// output is where a layer's output lies, and the layer that is fused with it and has overwritten it; empty for none.
+type output struct {
+	*values
+	by string
 }
 
-// step makes the step of the first of layers and says how many layers it covers. A nil step stands for a layer that has
-// nothing to do.
-func (p *Plan) step(layers []arch.Placed, in, out *values) (step, int) {
-	layer := layers[0]
-	next := func(i int) arch.Op {
-		if p.NoFuse || i >= len(layers) {
-			return nil
+// overwritten notes that a layer writes over an output.
+func (p *Plan) overwritten(v *values, by string) {
+	for layer, o := range p.outputs {
+		if o.values == v && o.by == "" {
+			p.outputs[layer] = output{v, by}
 		}
-		return layers[i].Op
 	}
+}
+
+// step makes the step of a group.
+func (p *Plan) step(g Group, in, out *values) step {
+	layer := g.first()
 	switch op := layer.Op.(type) {
 	case arch.Conv:
-		c := newConv(p, layer, in, out, in == p.chain[0] && !p.imported)
-		n := 1
-		if norm, ok := next(n).(arch.BatchNorm); ok && !p.Training {
-			c.fold = p.foldNorm(layers[n].Name, norm)
-			n++
-		}
-		if _, ok := next(n).(arch.ReLU); ok {
-			c.relu = true
-			n++
-		}
-		c.compute()
-		if pool, ok := next(n).(arch.MaxPool); ok && !p.keeps() && halves(pool, layers[n].Geometry) && c.fusePool(newValues(layers[n].Out)) {
-			n++
-		}
-		return c, n
+		return newConv(p, g, in, out)
 	case arch.Linear:
-		l := newLinear(p, layer, in, out)
-		if _, ok := next(1).(arch.ReLU); ok {
-			l.relu = true
-			return l, 2
-		}
-		return l, 1
+		return newLinear(p, g, in, out)
 	case arch.BatchNorm:
-		b := newBatchNorm(p, layer, in, out)
-		if _, ok := next(1).(arch.ReLU); ok {
-			b.relu = true
-			return b, 2
-		}
-		return b, 1
+		return newBatchNorm(p, g, in, out)
 	case arch.ReLU:
-		return newReLU(p, in, out), 1
+		return newReLU(p, in, out)
 	case arch.MaxPool:
-		return newMaxPool(p, layer, in, out), 1
+		return newMaxPool(p, layer, in, out)
 	case arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool:
-		return newAveragePool(p, layer, in, out), 1
+		return newAveragePool(p, layer, in, out)
 	case arch.LRN:
-		return newLRN(p, op, in, out), 1
+		return newLRN(p, op, in, out)
 	case arch.Flatten:
-		if in.shape == out.shape {
-			return nil, 1
-		}
-		return newFlatten(p, in, out), 1
+		return newFlatten(p, in, out)
 	case arch.Dropout:
-		keep := op.Keep
-		if p.KeepProb > 0 {
-			keep = p.KeepProb
-		}
-		if !p.Training || keep == 1 {
-			return nil, 1
-		}
-		if p.overwritable() {
-			out = in
-		}
-		return newDropout(p, layer.Index, keep, in, out), 1
+		return newDropout(p, layer.Index, p.keep(op), in, out)
 	case arch.Softmax:
-		return newSoftmax(p, in, out), 1
+		return newSoftmax(p, in, out)
 	case arch.Sigmoid:
-		return newSigmoid(p, in, out), 1
+		return newSigmoid(p, in, out)
 	}
 	panic(fmt.Sprintf("nn: no step for %T", layer.Op)) // Place has refused unknown operations
 }
 
-// halves reports whether pooling takes the maxima of 2x2 windows side by side, odd last rows and columns left out.
-func halves(op arch.MaxPool, g arch.Geometry) bool {
-	two := arch.Square(2)
-	return g.Kernel == two && g.Stride == two && g.Dilation == arch.Square(1) && g.Top == 0 && g.Left == 0 && g.Out.H == g.In.H/2 && g.Out.W == g.In.W/2
-}
-
-// overwritable reports whether the last step can do its backward pass when dropout has changed its output: a fused ReLU
-// only asks where the output is positive, and where dropout cleared it the gradient is zero already.
-func (p *Plan) overwritable() bool {
-	if len(p.steps) == 0 || p.NoFuse {
-		return false
-	}
-	switch p.steps[len(p.steps)-1].(type) {
-	case *conv, *linear, *batchNorm:
-		return true
-	}
-	return false
-}
-
-func (p *Plan) foldNorm(layer string, op arch.BatchNorm) *folded {
-	get := func(role string) *Param { return p.params.Get(layer + "/" + role) }
-	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"), eps: op.Epsilon()}
+func (p *Plan) foldNorm(layer arch.Placed) *folded {
+	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
+	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"), eps: layer.Op.(arch.BatchNorm).Epsilon()}
 }
 
 // wantsGrad reports whether the gradient of v is needed.
 func (p *Plan) wantsGrad(v *values) bool { return p.backs() && (v != p.chain[0] || p.InputGrad) }
-
-// backs reports whether Backward works.
-func (p *Plan) backs() bool { return p.Training || p.InputGrad }
-
-// keeps reports whether every layer's output is kept until the next forward pass.
-func (p *Plan) keeps() bool { return p.backs() || p.Keep }
 
 // chunkFloats is the share of an element-wise task: 256 KiB.
 const chunkFloats = 64 << 10
@@ -401,11 +326,8 @@ func (p *Plan) chunk(v *values, n, task int) (from, to int) {
 	return task * chunkFloats, min((task+1)*chunkFloats, n*v.size)
 }
 
-// Choices tells how each convolution is computed, and why.
-func (p *Plan) Choices() []Choice { return p.choices }
-
-// Layers names the steps: each layer with those fused into it, {"conv1_1", "relu1_1"}.
-func (p *Plan) Layers() [][]string { return p.names }
+// Groups are the steps' layers, and how each convolution is computed and why.
+func (p *Plan) Groups() []Group { return p.groups }
 
 // Refresh takes over changed parameters. Its error is a *fault.Error, as Forward's may be: weights whose file was shortened.
 func (p *Plan) Refresh() error {
@@ -545,18 +467,18 @@ func (p *Plan) Predictions() []int {
 // Activation copies the output of a layer for the images of the last Forward. The Plan must be for gradients or keep its
 // activations; the output of a layer with another fused into it is gone, unless the Plan was made with NoFuse.
 func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
-	v, ok := p.byLayer[layer]
+	v, ok := p.outputs[layer]
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("nn: %s has no layer %s", p.net.Name, layer)
-	case p.hidden[layer] != "":
-		return nil, fmt.Errorf("nn: the output of %s is fused with %s: use NoFuse to see it", layer, p.hidden[layer])
+	case v.by != "":
+		return nil, fmt.Errorf("nn: the output of %s is fused with %s: use NoFuse to see it", layer, v.by)
 	case !p.keeps():
 		return nil, fmt.Errorf("nn: the output of %s was not kept: use Keep", layer)
 	case p.input == nil:
 		return nil, fmt.Errorf("nn: the output of %s before forward", layer)
 	}
-	if v == p.chain[0] && !p.imported {
+	if v.values == p.chain[0] && !p.imported {
 		return p.input, nil
 	}
 	t := tensor.New(p.input.N, v.shape.C, v.shape.H, v.shape.W)

@@ -134,7 +134,7 @@ func TestFusedPooling(t *testing.T) {
 					params := newParams(t, net, nn.He)
 					options := nn.Options{Batch: 3, Threads: 2, Set: set, Algo: algo}
 					plan := compile(t, net, params, options)
-					if steps := len(plan.Layers()); steps != 2 {
+					if steps := len(plan.Groups()); steps != 2 {
 						t.Fatalf("%d steps: pooling is not fused", steps)
 					}
 					options.Keep = true

@@ -76,7 +76,7 @@ type machine struct {
 
 func machineOf(p *nn.Plan) machine {
 	m := machine{p.Set.Name, map[string]string{}}
-	for _, c := range p.Choices() {
+	for _, c := range nn.Choices(p.Groups()) {
 		m.Choices[c.Layer+"/"+string(c.Pass)] = c.Algo.String()
 	}
 	return m

@@ -286,8 +286,8 @@ func prepare(o Options) (*Trainer, error) {
 		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs, Budget: o.Budget,
 	}
 	if o.Observe != nil {
-		options.Observe = func(layer int, pass nn.Pass, took time.Duration) {
-			o.Observe(Part{Layers: t.plan.Layers()[layer], Step: layer, Pass: pass}, took)
+		options.Observe = func(group int, pass nn.Pass, took time.Duration) {
+			o.Observe(Part{Layers: t.plan.Groups()[group].Names(), Step: group, Pass: pass}, took)
 		}
 	}
 	t.plan, err = nn.Compile(t.net, t.params, options)

@@ -44,11 +44,11 @@ func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
 		if err := nn.CheckMemory(c.Network, c.Options(mode)); err != nil {
 			return nil, hintSmaller(err)
 		}
-		memory, choices, err := nn.Predict(c.Network, c.Options(mode))
+		memory, groups, err := nn.Predict(c.Network, c.Options(mode))
 		if err != nil {
 			return nil, err
 		}
-		e.Plans = append(e.Plans, &plannedMode{mode, memory.Total(), choices})
+		e.Plans = append(e.Plans, &plannedMode{mode, memory.Total(), nn.Choices(groups)})
 	}
 	return e, nil
 }
