@@ -8,7 +8,7 @@ import (
 // averagePool is the mean of each window: average pooling, adaptive and global average pooling differ only in where the
 // windows lie and what they are divided by.
 type averagePool struct {
-	plan       *Plan
+	engine     *engine
 	in, out    *values
 	rows, cols []span
 
@@ -19,7 +19,7 @@ type averagePool struct {
 type span struct{ from, to, step, divisor int }
 
 func newAveragePool(p *Plan, layer arch.Placed, in, out *values) *averagePool {
-	a := &averagePool{plan: p, in: in, out: out}
+	a := &averagePool{engine: &p.engine, in: in, out: out}
 	a.rows, a.cols = averageSpans(layer)
 	a.forwardJob, a.backwardJob = a.forwardTask, a.backwardTask
 	return a
@@ -62,7 +62,7 @@ func windowSpans(in, out, kernel, stride, dilation, before, after int, countPad 
 func (a *averagePool) refresh() {}
 
 func (a *averagePool) forward(n int) {
-	a.plan.team.run(n*kernel.Blocks(a.in.shape.C), a.forwardJob)
+	a.engine.team.run(n*kernel.Blocks(a.in.shape.C), a.forwardJob)
 }
 
 func (a *averagePool) forwardTask(_, task int) {
@@ -74,11 +74,11 @@ func (a *averagePool) forwardTask(_, task int) {
 			for iy := r.from; iy < r.to; iy += r.step {
 				row := x[(iy*a.in.shape.W+c.from)*kernel.Block : (iy*a.in.shape.W+c.to)*kernel.Block]
 				if c.step == 1 {
-					a.plan.Set.SumLanes(&sum, row)
+					a.engine.set.SumLanes(&sum, row)
 					continue
 				}
 				for at := 0; at < len(row); at += c.step * kernel.Block {
-					a.plan.Set.SumLanes(&sum, row[at:at+kernel.Block])
+					a.engine.set.SumLanes(&sum, row[at:at+kernel.Block])
 				}
 			}
 			divisor := float32(r.divisor * c.divisor)
@@ -92,7 +92,7 @@ func (a *averagePool) forwardTask(_, task int) {
 
 func (a *averagePool) backward(n int) {
 	if a.in.grad != nil {
-		a.plan.team.run(n*kernel.Blocks(a.in.shape.C), a.backwardJob)
+		a.engine.team.run(n*kernel.Blocks(a.in.shape.C), a.backwardJob)
 	}
 }
 

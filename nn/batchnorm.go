@@ -14,11 +14,12 @@ import (
 // While training, mean and (biased) variance are the batch's and move the running statistics, the variance made unbiased as
 // in PyTorch; otherwise they are the running ones. Behind a convolution inference folds it into the weights instead.
 type batchNorm struct {
-	plan                        *Plan
+	engine                      *engine
 	in, out                     *values
 	relu                        bool
 	gamma, beta, mean, variance *Param
 	eps, momentum               float64
+	training                    bool
 	usedMean, inverse           []float64 // by channel: of the last forward pass; inverse = 1/sqrt(var+eps)
 
 	n                       int
@@ -29,8 +30,8 @@ func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 	layer := g.first()
 	op := layer.Op.(arch.BatchNorm)
 	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
-	b := &batchNorm{plan: p, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
-		eps: op.Epsilon(), momentum: op.Rate()}
+	b := &batchNorm{engine: &p.engine, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
+		eps: op.Epsilon(), momentum: op.Rate(), training: p.Training}
 	_, b.relu = fused[arch.ReLU](g)
 	channels := kernel.Blocks(in.shape.C) * kernel.Block
 	b.usedMean, b.inverse = make([]float64, channels), make([]float64, channels)
@@ -60,24 +61,24 @@ func (b *batchNorm) each(cb int, do func(at, length int)) {
 
 func (b *batchNorm) forward(n int) {
 	b.n = n
-	b.plan.team.run(kernel.Blocks(b.in.shape.C), b.forwardJob)
+	b.engine.team.run(kernel.Blocks(b.in.shape.C), b.forwardJob)
 }
 
 func (b *batchNorm) forwardTask(worker, cb int) {
 	var scale, shift [kernel.Block]float32
-	if b.plan.Training {
+	if b.training {
 		b.statistics(worker, cb)
 	}
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
-		if !b.plan.Training {
+		if !b.training {
 			b.usedMean[c], b.inverse[c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
 		}
 		s := float64(b.gamma.Data[c]) * b.inverse[c]
 		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-b.usedMean[c]*s)
 	}
 	b.each(cb, func(at, length int) {
-		b.plan.Set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
+		b.engine.set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
 	})
 }
 
@@ -105,7 +106,7 @@ const pieceFloats = 64 << 10
 // an image at a time, so that memory is read once.
 func (b *batchNorm) statistics(worker, cb int) {
 	var all moments
-	centred := b.plan.scratch[worker][:b.stretch()]
+	centred := b.engine.scratch[worker][:b.stretch()]
 	rows := max(1, pieceFloats/b.stretch()) * b.stretch()
 	for n := range b.n {
 		image := b.in.block(b.in.data, n, cb)
@@ -137,7 +138,7 @@ func (b *batchNorm) moments(piece, centred []float32) moments {
 	var one, minus [kernel.Block]float32
 	for at := 0; at < len(piece); at += len(centred) {
 		var sum [kernel.Block]float32
-		b.plan.Set.SumLanes(&sum, piece[at:at+len(centred)])
+		b.engine.set.SumLanes(&sum, piece[at:at+len(centred)])
 		for l, s := range sum {
 			p.mean[l] += float64(s) / p.pixels
 		}
@@ -147,8 +148,8 @@ func (b *batchNorm) moments(piece, centred []float32) moments {
 	}
 	for at := 0; at < len(piece); at += len(centred) {
 		var sum [kernel.Block]float32
-		b.plan.Set.ScaleShift(centred, piece[at:at+len(centred)], &one, &minus, false)
-		b.plan.Set.DotLanes(&sum, centred, centred)
+		b.engine.set.ScaleShift(centred, piece[at:at+len(centred)], &one, &minus, false)
+		b.engine.set.DotLanes(&sum, centred, centred)
 		for l, s := range sum {
 			p.squares[l] += float64(s)
 		}
@@ -162,7 +163,7 @@ func move(running *float32, batch, momentum float64) {
 
 func (b *batchNorm) backward(n int) {
 	b.n = n
-	b.plan.team.run(kernel.Blocks(b.in.shape.C), b.backwardJob)
+	b.engine.team.run(kernel.Blocks(b.in.shape.C), b.backwardJob)
 }
 
 // constantTask is the backward pass with running statistics, which do not depend on x: dx = gamma*inverse*dy.
@@ -175,9 +176,9 @@ func (b *batchNorm) constantTask(_, cb int) {
 	b.each(cb, func(at, length int) {
 		dy := b.out.grad[at : at+length]
 		if b.relu {
-			b.plan.Set.ReLUGrad(dy, b.out.data[at:at+length])
+			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
 		}
-		b.plan.Set.ScaleShift(b.in.grad[at:at+length], dy, &scale, &none, false)
+		b.engine.set.ScaleShift(b.in.grad[at:at+length], dy, &scale, &none, false)
 	})
 }
 
@@ -191,16 +192,16 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 		inverse[l], minus[l] = float32(b.inverse[c]), float32(-b.usedMean[c]*b.inverse[c])
 	}
 	var dbeta, dgamma [kernel.Block]float64
-	xhat := b.plan.scratch[worker][:b.stretch()]
+	xhat := b.engine.scratch[worker][:b.stretch()]
 	b.each(cb, func(at, length int) {
 		dy := b.out.grad[at : at+length]
 		if b.relu {
-			b.plan.Set.ReLUGrad(dy, b.out.data[at:at+length])
+			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
 		}
-		b.plan.Set.ScaleShift(xhat, b.in.data[at:at+length], &inverse, &minus, false)
+		b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &inverse, &minus, false)
 		var sum, dot [kernel.Block]float32
-		b.plan.Set.SumLanes(&sum, dy)
-		b.plan.Set.DotLanes(&dot, dy, xhat)
+		b.engine.set.SumLanes(&sum, dy)
+		b.engine.set.DotLanes(&dot, dy, xhat)
 		for l := range sum {
 			dbeta[l] += float64(sum[l])
 			dgamma[l] += float64(dot[l])
@@ -221,8 +222,8 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 	}
 	b.each(cb, func(at, length int) {
 		dx := b.in.grad[at : at+length]
-		b.plan.Set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
-		b.plan.Set.ScaleShift(xhat, b.in.data[at:at+length], &byX, &constant, false)
-		b.plan.Set.Axpy(dx, xhat, 1)
+		b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
+		b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &byX, &constant, false)
+		b.engine.set.Axpy(dx, xhat, 1)
 	})
 }

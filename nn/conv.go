@@ -12,7 +12,8 @@ import (
 //
 //	y[o] = b[o] + sum over c, kh, kw of w[o][c][kh][kw] * x[c][y*s - top + kh*d][x*s - left + kw*d]
 type conv struct {
-	plan    *Plan
+	engine  *engine
+	packs   *packCache
 	layer   arch.Placed
 	in, out *values
 	relu    bool
@@ -107,26 +108,25 @@ func tileable(layer arch.Placed, pass Pass, d *direct, planar bool) bool {
 
 func newConv(p *Plan, g Group, in, out *values) *conv {
 	layer := g.first()
-	c := &conv{plan: p, layer: layer, in: in, out: out, planar: in == p.chain[0] && !p.imported, groups: groupsOf(layer),
+	c := &conv{engine: &p.engine, packs: &p.params.packCache, layer: layer, in: in, out: out, planar: in == p.chain[0] && !p.imported, groups: groupsOf(layer),
 		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"), bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
 	c.shape, c.parts = convolution(layer, c.planar)
 	if norm, ok := fused[arch.BatchNorm](g); ok {
 		c.fold = p.foldNorm(norm)
 	}
 	_, c.relu = fused[arch.ReLU](g)
-	c.forwardBy = c.pass(ForwardPass, g.Algo(ForwardPass), g.images, &c.shape, c.bias)
+	c.forwardBy = c.pass(p, ForwardPass, g.Algo(ForwardPass), g.images, &c.shape, c.bias)
 	if _, pooled := fused[arch.MaxPool](g); pooled {
 		c.forwardBy.(*winogradPass).fusePool()
 	}
 	if p.backs() {
-		c.prepareBackward(g)
+		c.prepareBackward(p, g)
 	}
 	return c
 }
 
 // pass makes the forward pass or the data gradient, the convolution d.
-func (c *conv) pass(pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
-	p := c.plan
+func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
 	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil}
 	if algo == Direct {
 		s := newDirectPass(p, d, c.parts, images, bias)
@@ -159,46 +159,45 @@ func (c *conv) refresh() {
 	if c.fold != nil {
 		f.scale = scale
 	}
-	c.plan.repack(c.forwardBy, &f)
+	c.packs.fill(c.forwardBy, &f)
 	if c.dataBy != nil {
 		f.data = true
-		c.plan.repack(c.dataBy, &f)
+		c.packs.fill(c.dataBy, &f)
 	}
 }
 
 func (c *conv) forward(n int) {
 	c.forwardBy.run(n, c.in.data, c.out.data)
-	c.plan.clearPadding(c.out, c.out.data, n)
+	c.out.clearAllPadding(c.out.data, n)
 }
 
-func (c *conv) prepareBackward(g Group) {
-	p := c.plan
+func (c *conv) prepareBackward(p *Plan, g Group) {
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
 	if p.Training {
 		if algo := g.Algo(WeightsPass); algo == Direct {
-			c.weightsBy = newDirectGrad(c)
+			c.weightsBy = newDirectGrad(p, c)
 		} else {
-			c.weightsBy = newWinogradGrad(c, algo.Tile())
+			c.weightsBy = newWinogradGrad(p, c, algo.Tile())
 		}
 	}
 	if p.wantsGrad(c.in) {
 		d := transposed(c.layer, c.parts)
-		c.dataBy = c.pass(DataPass, g.Algo(DataPass), g.images, &d, nil)
+		c.dataBy = c.pass(p, DataPass, g.Algo(DataPass), g.images, &d, nil)
 	}
 }
 
 // backward turns the gradient of the output into those of bias, weights and input.
 func (c *conv) backward(n int) {
-	c.plan.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
+	c.engine.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
 	if c.weightsBy != nil {
 		c.weightGrad(n)
-		c.plan.lap(WeightsPass)
+		c.engine.lap(WeightsPass)
 	}
 	if c.dataBy != nil {
 		c.dataBy.run(n, c.out.grad, c.in.grad)
-		c.plan.clearPadding(c.in, c.in.grad, n)
-		c.plan.lap(DataPass)
+		c.in.clearAllPadding(c.in.grad, n)
+		c.engine.lap(DataPass)
 	}
 }
 
@@ -229,10 +228,10 @@ func (c *conv) reluGradTask(_, task int) {
 	for at := 0; at < len(grad); at += row {
 		g := grad[at : at+row]
 		if c.relu {
-			c.plan.Set.ReLUGrad(g, y[at:at+row])
+			c.engine.set.ReLUGrad(g, y[at:at+row])
 		}
 		var sum [kernel.Block]float32
-		c.plan.Set.SumLanes(&sum, g)
+		c.engine.set.SumLanes(&sum, g)
 		for l, s := range sum {
 			partial[l] += float64(s)
 		}

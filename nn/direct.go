@@ -163,7 +163,7 @@ func (d *direct) convolve(set *kernel.Set, band, packed, bias, out []float32, y0
 // directPass runs a direct over a batch: parts of it, for groups that fill whole blocks, each on blocks of its own.
 type directPass struct {
 	direct
-	plan   *Plan
+	engine *engine
 	parts  int
 	packed *packed
 	bias   []float32 // padded to blocks; nil: none
@@ -176,7 +176,7 @@ type directPass struct {
 }
 
 func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *directPass {
-	s := &directPass{direct: *d, plan: p, parts: parts, bias: bias}
+	s := &directPass{direct: *d, engine: &p.engine, parts: parts, bias: bias}
 	// Few images make lower bands, so that every thread has some, and where there are too few rows for that, share the output
 	// blocks of a band. Results do not depend on it.
 	const tasks, fewestRows = 16, 4
@@ -194,8 +194,8 @@ func (s *directPass) weights() *packed { return s.packed }
 
 func (s *directPass) pack(f *filters) {
 	channels := s.inBlocks * s.width
-	s.plan.team.run(s.parts*s.outBlocks, func(worker, task int) {
-		taps := s.plan.scratch[worker][:channels*s.kh*s.kw*kernel.Block]
+	s.engine.team.run(s.parts*s.outBlocks, func(worker, task int) {
+		taps := s.engine.scratch[worker][:channels*s.kh*s.kw*kernel.Block]
 		f.gather(taps, channels, task/s.outBlocks, task%s.outBlocks)
 		s.direct.pack(s.packed.data[task*s.depth()*kernel.Block:], taps)
 	})
@@ -204,14 +204,14 @@ func (s *directPass) pack(f *filters) {
 // run convolves n images from src to dst.
 func (s *directPass) run(n int, src, dst []float32) {
 	s.src, s.dst = src, dst
-	s.plan.team.run(n*s.parts*s.bands()*s.split, s.job)
+	s.engine.team.run(n*s.parts*s.bands()*s.split, s.job)
 }
 
 func (s *directPass) task(worker, task int) {
 	share, task := task%s.split, task/s.split
 	y0, task := task%s.bands()*s.rows, task/s.bands()
 	part, n := task%s.parts, task/s.parts
-	band := s.plan.scratch[worker]
+	band := s.engine.scratch[worker]
 	s.fill(band, s.source(n, part), 0, s.inBlocks, y0, s.bandRows)
 	o0, o1 := share*s.outBlocks/s.split, (share+1)*s.outBlocks/s.split
 	var bias []float32
@@ -219,20 +219,14 @@ func (s *directPass) task(worker, task int) {
 		bias = s.bias[part*s.outBlocks*kernel.Block:]
 	}
 	size := s.outBlocks * s.outH * s.outW * kernel.Block
-	s.convolve(s.plan.Set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:], y0, o0, o1, s.relu)
+	s.convolve(s.engine.set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:], y0, o0, o1, s.relu)
 }
 
 // source is the input blocks of one part of an image.
 func (s *directPass) source(n, part int) source {
 	if s.planar > 0 {
-		return s.plan.planarImage(n)
+		return s.engine.planarImage(n)
 	}
 	size := s.inBlocks * s.inH * s.inW * kernel.Block
 	return source{data: s.src[(n*s.parts+part)*size:]}
-}
-
-// planarImage is image n of the running step as the caller has it.
-func (p *Plan) planarImage(n int) source {
-	size := p.Input.C * p.Input.H * p.Input.W
-	return source{data: p.input.Data[(p.from+n)*size:][:size], planar: true, channels: p.Input.C}
 }

@@ -19,7 +19,7 @@ type directGrad struct {
 	tapRows   int   // input positions of a tap: kernel columns x channels
 }
 
-func newDirectGrad(c *conv) *directGrad {
+func newDirectGrad(p *Plan, c *conv) *directGrad {
 	d := &c.shape
 	g := &directGrad{c: c}
 	g.job = g.task
@@ -37,19 +37,19 @@ func newDirectGrad(c *conv) *directGrad {
 	}
 	g.taps, g.tapRows = d.blockRuns(g.bandRows, 1)
 	g.accSize = len(g.taps) * g.tapRows * kernel.Block
-	c.plan.needScratch(g.bandRows*d.bandCols*d.width + g.groupSize*g.accSize)
+	p.needScratch(g.bandRows*d.bandCols*d.width + g.groupSize*g.accSize)
 	return g
 }
 
 func (g *directGrad) run(n int) {
 	g.n = n
-	g.c.plan.team.run(g.c.parts*g.c.shape.inBlocks*g.groups, g.job)
+	g.c.engine.team.run(g.c.parts*g.c.shape.inBlocks*g.groups, g.job)
 }
 
 // source is the input blocks of one part of an image.
 func (g *directGrad) source(n, part int) source {
 	if g.c.planar {
-		return g.c.plan.planarImage(n)
+		return g.c.engine.planarImage(n)
 	}
 	return source{data: g.c.in.image(n)[part*g.c.shape.inBlocks*g.c.in.blockSize():]}
 }
@@ -60,7 +60,7 @@ func (g *directGrad) task(worker, task int) {
 	inBlock, part := task%d.inBlocks, task/d.inBlocks
 	o0 := group * g.groupSize
 	blocks := min(g.groupSize, d.outBlocks-o0)
-	scratch := c.plan.scratch[worker]
+	scratch := c.engine.scratch[worker]
 	acc, band := scratch[:blocks*g.accSize], scratch[blocks*g.accSize:][:g.bandRows*d.bandCols*d.width]
 	first := true
 	for n := range g.n {
@@ -70,7 +70,7 @@ func (g *directGrad) task(worker, task int) {
 			rows := min(g.rows, d.outH-y0)
 			d.fill(band, src, inBlock, inBlock+1, y0, (rows-1)*d.strideH+(d.kh-1)*d.dilH+1)
 			for t, tap := range g.taps {
-				c.plan.Set.Matmul(&kernel.Matmul{
+				c.engine.set.Matmul(&kernel.Matmul{
 					Bands: 1, M: g.tapRows, Blocks: blocks,
 					K: d.outW, Runs: g.runs[:rows],
 					A: band[tap:], ARow: 1, ACol: d.strideW * d.width,

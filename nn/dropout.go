@@ -5,17 +5,18 @@ import "math/rand/v2"
 // dropout keeps each value with probability keep and scales it by 1/keep, while training. The mask of step s for image n
 // comes from a stream of its own, so it does not depend on threads nor on the rest of the batch.
 type dropout struct {
-	plan    *Plan
+	engine  *engine
 	in, out *values // the same where the layer before does not need its output again
 	keep    float64
 	index   uint64 // of the layer
+	seed    uint64
 	mask    []bool
 
 	forwardJob, backwardJob func(worker, task int)
 }
 
 func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
-	d := &dropout{plan: p, in: in, out: out, keep: keep, index: uint64(index)}
+	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed}
 	p.workspace += int64(p.Batch * in.size)
 	p.later = append(p.later, func() { d.mask = make([]bool, p.Batch*in.size) })
 	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask
@@ -24,10 +25,10 @@ func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
 
 func (d *dropout) refresh() {}
 
-func (d *dropout) forward(n int) { d.plan.team.run(n, d.forwardJob) }
+func (d *dropout) forward(n int) { d.engine.team.run(n, d.forwardJob) }
 
 func (d *dropout) forwardTask(_, n int) {
-	stream := rand.NewPCG(d.plan.Seed+d.plan.count, d.index<<32|uint64(n))
+	stream := rand.NewPCG(d.seed+d.engine.count, d.index<<32|uint64(n))
 	threshold := uint64(d.keep * (1 << 53))
 	x, y, mask := d.in.image(n), d.out.image(n), d.mask[n*d.in.size:]
 	scale := float32(1 / d.keep)
@@ -43,7 +44,7 @@ func (d *dropout) forwardTask(_, n int) {
 
 func (d *dropout) backward(n int) {
 	if d.in.grad != nil {
-		d.plan.team.run(n, d.backwardJob)
+		d.engine.team.run(n, d.backwardJob)
 	}
 }
 

@@ -4,21 +4,21 @@ import "github.com/vggo/vggo/internal/kernel"
 
 // flatten turns blocked feature maps into vectors in C,H,W order.
 type flatten struct {
-	plan                    *Plan
+	engine                  *engine
 	in, out                 *values
 	forwardJob, backwardJob func(worker, task int)
 }
 
 func newFlatten(p *Plan, in, out *values) *flatten {
 	out.copy = true
-	f := &flatten{plan: p, in: in, out: out}
+	f := &flatten{engine: &p.engine, in: in, out: out}
 	f.forwardJob, f.backwardJob = f.forwardTask, f.backwardTask
 	return f
 }
 
 func (f *flatten) refresh() {}
 
-func (f *flatten) forward(n int) { f.plan.team.run(n, f.forwardJob) }
+func (f *flatten) forward(n int) { f.engine.team.run(n, f.forwardJob) }
 
 func (f *flatten) forwardTask(_, n int) {
 	pixels, row := f.in.shape.H*f.in.shape.W, f.out.image(n)
@@ -33,7 +33,7 @@ func (f *flatten) forwardTask(_, n int) {
 
 func (f *flatten) backward(n int) {
 	if f.in.grad != nil {
-		f.plan.team.run(n, f.backwardJob)
+		f.engine.team.run(n, f.backwardJob)
 	}
 }
 

@@ -28,9 +28,7 @@ type layout struct {
 	workspace     int64
 	later         []func() // allocations
 	scratchFloats int
-	scratch       [][]float32 // by worker
 	sharedFloats  int
-	shared        []float32 // of all workers
 }
 
 // stage is steps that run on a number of images at a time. The first layers' maps are large and their tiles many: taking few

@@ -8,7 +8,7 @@ import (
 // linear is a fully connected layer with the ReLU after it fused: y[n][o] = b[o] + sum over i of w[o][i] * x[n][i].
 // Its weights are used where they lie, in O,I order: VGG-16's fc6 alone is 411 MB, which nobody wants twice.
 type linear struct {
-	plan    *Plan
+	engine  *engine
 	in, out *values
 	relu    bool
 	w, b    *Param // b may be nil
@@ -33,7 +33,7 @@ const (
 
 func newLinear(p *Plan, g Group, in, out *values) *linear {
 	layer := g.first()
-	l := &linear{plan: p, in: in, out: out, w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
+	l := &linear{engine: &p.engine, in: in, out: out, w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
 	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
 	l.depth = in.shape.C
@@ -60,7 +60,7 @@ func (l *linear) forward(n int) {
 	for i := range n {
 		l.out.clearPadding(l.out.image(i))
 	}
-	l.plan.team.run((l.out.shape.C+linearOut-1)/linearOut, l.forwardJob)
+	l.engine.team.run((l.out.shape.C+linearOut-1)/linearOut, l.forwardJob)
 }
 
 func (l *linear) forwardTask(_, task int) {
@@ -78,22 +78,22 @@ func (l *linear) forwardTask(_, task int) {
 		if k == 0 && l.b != nil {
 			d.Bias = l.b.Data[o : o+outs]
 		}
-		l.plan.Set.Dot(&d)
+		l.engine.set.Dot(&d)
 	}
 }
 
 func (l *linear) backward(n int) {
 	l.n = n
 	if l.relu {
-		l.plan.team.run(n, l.reluGradJob)
+		l.engine.team.run(n, l.reluGradJob)
 	}
-	if l.plan.Training {
+	if l.weightJob != nil {
 		l.weightGrad(n)
-		l.plan.lap(WeightsPass)
+		l.engine.lap(WeightsPass)
 	}
 	if l.dataJob != nil {
-		l.plan.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
-		l.plan.lap(DataPass)
+		l.engine.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
+		l.engine.lap(DataPass)
 	}
 }
 
@@ -108,11 +108,11 @@ func (l *linear) weightGrad(n int) {
 			l.b.Grad[o] = float32(sum)
 		}
 	}
-	l.plan.team.run(n, l.columnJob)
-	l.plan.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
+	l.engine.team.run(n, l.columnJob)
+	l.engine.team.run((l.out.shape.C+linearRows-1)/linearRows, l.weightJob)
 }
 
-func (l *linear) reluGradTask(_, n int) { l.plan.Set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }
+func (l *linear) reluGradTask(_, n int) { l.engine.set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }
 
 func (l *linear) columnTask(_, n int) {
 	row := l.in.image(n)
@@ -132,15 +132,15 @@ func (l *linear) weightTask(worker, task int) {
 		C: l.w.Grad[o*in:], CRow: in, CBlock: kernel.Block,
 	}
 	if m.Blocks > 0 {
-		l.plan.Set.Matmul(&m)
+		l.engine.set.Matmul(&m)
 	}
 	tail := in % kernel.Block
 	if tail == 0 {
 		return
 	}
-	c := l.plan.scratch[worker][:linearRows*kernel.Block]
+	c := l.engine.scratch[worker][:linearRows*kernel.Block]
 	m.B, m.Blocks, m.C, m.CRow = l.columns[(in-tail)*l.n:], 1, c, kernel.Block
-	l.plan.Set.Matmul(&m)
+	l.engine.set.Matmul(&m)
 	for r := range m.M {
 		copy(l.w.Grad[(o+r+1)*in-tail:(o+r+1)*in], c[r*kernel.Block:])
 	}
@@ -152,14 +152,14 @@ func (l *linear) dataTask(worker, task int) {
 	i0, in, out := task*linearIn, l.in.shape.C, l.out.shape.C
 	cols := min(linearIn, in-i0)
 	blocks := kernel.Blocks(cols)
-	panel := l.plan.scratch[worker][:linearOuts*panelRow]
+	panel := l.engine.scratch[worker][:linearOuts*panelRow]
 	for o := 0; o < out; o += linearOuts {
 		depth := min(linearOuts, out-o)
 		for k := range depth {
 			row := panel[k*panelRow:][:blocks*kernel.Block]
 			clear(row[copy(row, l.w.Data[(o+k)*in+i0:][:cols]):])
 		}
-		l.plan.Set.Matmul(&kernel.Matmul{
+		l.engine.set.Matmul(&kernel.Matmul{
 			Bands: 1, M: l.n, Blocks: blocks,
 			K: depth, Runs: oneRun,
 			A: l.out.grad[o:], ARow: l.out.size, ACol: 1,

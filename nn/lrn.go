@@ -10,7 +10,7 @@ import (
 //
 //	y_c = x_c / d_c^beta,  d_c = k + alpha/size * sum of x_j² over the size channels around c
 type lrn struct {
-	plan    *Plan
+	engine  *engine
 	op      arch.LRN
 	in, out *values
 	x, d, t [][]float64 // by worker: one pixel's channels
@@ -19,7 +19,7 @@ type lrn struct {
 }
 
 func newLRN(p *Plan, op arch.LRN, in, out *values) *lrn {
-	l := &lrn{plan: p, op: op, in: in, out: out, x: p.rows(in.shape.C), d: p.rows(in.shape.C), t: p.rows(in.shape.C)}
+	l := &lrn{engine: &p.engine, op: op, in: in, out: out, x: p.rows(in.shape.C), d: p.rows(in.shape.C), t: p.rows(in.shape.C)}
 	l.forwardJob, l.backwardJob = l.forwardTask, l.backwardTask
 	return l
 }
@@ -48,7 +48,7 @@ func (l *lrn) forward(n int) {
 	for i := range n {
 		l.out.clearPadding(l.out.image(i))
 	}
-	l.plan.team.run(n*l.in.shape.H, l.forwardJob)
+	l.engine.team.run(n*l.in.shape.H, l.forwardJob)
 }
 
 func (l *lrn) forwardTask(worker, task int) {
@@ -67,7 +67,7 @@ func (l *lrn) forwardTask(worker, task int) {
 func (l *lrn) backward(n int) {
 	if l.in.grad != nil {
 		clear(l.in.grad[:n*l.in.size])
-		l.plan.team.run(n*l.in.shape.H, l.backwardJob)
+		l.engine.team.run(n*l.in.shape.H, l.backwardJob)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 // maxPool takes the largest of each window; padding never wins, NaN does. In the backward pass the gradient goes to the
 // first largest in scan order, found again from input and output: no index is stored.
 type maxPool struct {
-	plan     *Plan
+	engine   *engine
 	in, out  *values
 	segments [][]segment // by output row
 
@@ -23,7 +23,7 @@ type segment struct {
 }
 
 func newMaxPool(p *Plan, layer arch.Placed, in, out *values) *maxPool {
-	m := &maxPool{plan: p, in: in, out: out}
+	m := &maxPool{engine: &p.engine, in: in, out: out}
 	g := layer.Geometry
 	type clip struct{ y0, y1, x0, x1, n int }
 	pools := map[clip]*kernel.Pool{} // most rows share theirs
@@ -75,7 +75,7 @@ func clipTaps(out, kernel, stride, dilation, before, in int) (start, from, to in
 func (m *maxPool) refresh() {}
 
 func (m *maxPool) forward(n int) {
-	m.plan.team.run(n*kernel.Blocks(m.in.shape.C), m.forwardJob)
+	m.engine.team.run(n*kernel.Blocks(m.in.shape.C), m.forwardJob)
 }
 
 func (m *maxPool) forwardTask(_, task int) {
@@ -83,14 +83,14 @@ func (m *maxPool) forwardTask(_, task int) {
 	x, y := m.in.block(m.in.data, task/blocks, task%blocks), m.out.block(m.out.data, task/blocks, task%blocks)
 	for oy, row := range m.segments {
 		for _, s := range row {
-			m.plan.Set.MaxPool(s.pool, y[(oy*m.out.shape.W+s.from)*kernel.Block:], x[s.at:])
+			m.engine.set.MaxPool(s.pool, y[(oy*m.out.shape.W+s.from)*kernel.Block:], x[s.at:])
 		}
 	}
 }
 
 func (m *maxPool) backward(n int) {
 	if m.in.grad != nil {
-		m.plan.team.run(n*kernel.Blocks(m.in.shape.C), m.backwardJob)
+		m.engine.team.run(n*kernel.Blocks(m.in.shape.C), m.backwardJob)
 	}
 }
 
@@ -103,7 +103,7 @@ func (m *maxPool) backwardTask(_, task int) {
 	for oy, row := range m.segments {
 		for _, s := range row {
 			at := (oy*m.out.shape.W + s.from) * kernel.Block
-			m.plan.Set.MaxPoolGrad(s.pool, dx[s.at:], x[s.at:], y[at:], dy[at:])
+			m.engine.set.MaxPoolGrad(s.pool, dx[s.at:], x[s.at:], y[at:], dy[at:])
 		}
 	}
 }

@@ -24,29 +24,29 @@ type packedKey struct {
 	folded bool        // with a batch norm
 }
 
-// shelf is the packed weights of a Params' Plans.
-type shelf struct {
+// packCache is the packed weights of a Params' Plans.
+type packCache struct {
 	mu      sync.Mutex
 	version uint64 // counts changes of the parameters
 	packs   map[packedKey]weak.Pointer[packed]
 }
 
 // changed makes all packed weights stale.
-func (s *shelf) changed() {
+func (s *packCache) changed() {
 	s.mu.Lock()
 	s.version++
 	s.mu.Unlock()
 }
 
 // current counts the changes so far.
-func (s *shelf) current() uint64 {
+func (s *packCache) current() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.version
 }
 
 // take returns the packed weights for a key, of so many floats: those that a Plan holds, or else new ones, not yet filled.
-func (s *shelf) take(key packedKey, floats int) *packed {
+func (s *packCache) take(key packedKey, floats int) *packed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if found := s.packs[key].Value(); found != nil {
@@ -67,10 +67,10 @@ func (p *Plan) pack(key packedKey, floats, scratch int) *packed {
 	return p.params.take(key, floats)
 }
 
-// repack fills a pass's weights if parameters have changed since they were filled. Of Plans that are compiled at the same time one
-// fills them, and the others wait.
-func (p *Plan) repack(by convPass, f *filters) {
-	w, version := by.weights(), p.params.current()+1
+// fill packs a pass's weights if parameters have changed since they were packed. Of Plans that are compiled at the same time one
+// packs them, and the others wait.
+func (s *packCache) fill(by convPass, f *filters) {
+	w, version := by.weights(), s.current()+1
 	w.mu.Lock()
 	defer w.mu.Unlock() // after a fault too
 	if w.version == version {

@@ -25,7 +25,7 @@ type Params struct {
 	Network *arch.Network
 	List    []*Param
 	byName  map[string]*Param
-	shelf
+	packCache
 }
 
 // NewParams makes the parameters of a network for an input shape, all zero. An impossible network is an *arch.ShapeError.

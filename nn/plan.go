@@ -45,12 +45,10 @@ type Plan struct {
 	Options
 	net    *arch.Network
 	params *Params
-	team   *team
 	groups []Group // that compute something
 	steps  []step  // of the groups
 	ending arch.Ending
 	chain  []*values
-	input  *tensor.Tensor // of the running step
 	ctx    context.Context
 	ended  error // of ctx, when a forward pass was given up
 	// imported: the first layer is no convolution, so the images are blocked first
@@ -58,13 +56,9 @@ type Plan struct {
 	outputs  map[string]output // by layer
 
 	stages []stage
-	from   int // first image of the running stage
 
 	layout
-	count   uint64 // of forward passes
-	current int    // step being observed
-	mark    time.Time
-	elapsed map[lapKey]time.Duration
+	engine
 
 	logits, probabilities *tensor.Tensor
 	predictions           []int
@@ -168,7 +162,8 @@ func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed)
 	forced := map[decision]Algo{}
 	least := int64(math.MaxInt64) // packing less may take more scratch
 	for {
-		p := &Plan{Options: opt, net: net, params: params, outputs: map[string]output{}, elapsed: map[lapKey]time.Duration{}}
+		p := &Plan{Options: opt, net: net, params: params, outputs: map[string]output{}}
+		p.set, p.laps = opt.Set, laps{observe: opt.Observe, elapsed: map[lapKey]time.Duration{}}
 		p.build(placed, forced)
 		p.measure()
 		need := p.memory.Total()
@@ -317,15 +312,6 @@ func (p *Plan) foldNorm(layer arch.Placed) *folded {
 // wantsGrad reports whether the gradient of v is needed.
 func (p *Plan) wantsGrad(v *values) bool { return p.backs() && (v != p.chain[0] || p.InputGrad) }
 
-// chunkFloats is the share of an element-wise task: 256 KiB.
-const chunkFloats = 64 << 10
-
-func (p *Plan) chunks(v *values, n int) int { return (n*v.size + chunkFloats - 1) / chunkFloats }
-
-func (p *Plan) chunk(v *values, n, task int) (from, to int) {
-	return task * chunkFloats, min((task+1)*chunkFloats, n*v.size)
-}
-
 // Groups are the steps' layers, and how each convolution is computed and why.
 func (p *Plan) Groups() []Group { return p.groups }
 
@@ -375,7 +361,7 @@ func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error)
 	defer p.caught(&err, debug.SetPanicOnFault(true))
 	p.input, p.ctx, p.ended = x, ctx, nil
 	p.count++
-	p.startLap()
+	p.start()
 	p.runStage(len(p.stages)-1, 0, x.N)
 	p.ctx = nil
 	if p.ended != nil {
@@ -383,7 +369,7 @@ func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error)
 		clear(p.elapsed)
 		return p.ended
 	}
-	p.report()
+	p.report(len(p.steps))
 	return nil
 }
 
@@ -405,13 +391,13 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	}
 	defer p.caught(&err, debug.SetPanicOnFault(true))
 	last.load(last.grad, grad, 0, grad.N)
-	p.startLap()
+	p.start()
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		p.current = i
 		p.steps[i].backward(p.input.N)
 		p.lap(BackwardPass)
 	}
-	p.report()
+	p.report(len(p.steps))
 	return nil
 }
 

@@ -3,14 +3,14 @@ package nn
 // relu stands alone: y = max(0, x), NaN kept. Behind a convolution, a linear layer or a batch norm the ReLU is fused into
 // that layer instead.
 type relu struct {
-	plan                    *Plan
+	engine                  *engine
 	in, out                 *values
 	forwardJob, backwardJob func(worker, task int)
 	n                       int
 }
 
 func newReLU(p *Plan, in, out *values) *relu {
-	r := &relu{plan: p, in: in, out: out}
+	r := &relu{engine: &p.engine, in: in, out: out}
 	r.forwardJob, r.backwardJob = r.forwardTask, r.backwardTask
 	return r
 }
@@ -19,12 +19,12 @@ func (r *relu) refresh() {}
 
 func (r *relu) forward(n int) {
 	r.n = n
-	r.plan.team.run(r.plan.chunks(r.in, n), r.forwardJob)
+	r.engine.team.run(r.in.chunks(n), r.forwardJob)
 }
 
 func (r *relu) forwardTask(_, task int) {
-	from, to := r.plan.chunk(r.in, r.n, task)
-	r.plan.Set.ReLU(r.out.data[from:to], r.in.data[from:to])
+	from, to := r.in.chunk(r.n, task)
+	r.engine.set.ReLU(r.out.data[from:to], r.in.data[from:to])
 }
 
 // backward: dx = dy where y > 0, else 0.
@@ -33,12 +33,12 @@ func (r *relu) backward(n int) {
 		return
 	}
 	r.n = n
-	r.plan.team.run(r.plan.chunks(r.in, n), r.backwardJob)
+	r.engine.team.run(r.in.chunks(n), r.backwardJob)
 }
 
 func (r *relu) backwardTask(_, task int) {
-	from, to := r.plan.chunk(r.in, r.n, task)
+	from, to := r.in.chunk(r.n, task)
 	dx := r.in.grad[from:to]
 	copy(dx, r.out.grad[from:to])
-	r.plan.Set.ReLUGrad(dx, r.out.data[from:to])
+	r.engine.set.ReLUGrad(dx, r.out.data[from:to])
 }

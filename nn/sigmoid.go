@@ -27,21 +27,21 @@ func sigmoidOf(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)
 
 // sigmoid in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
 type sigmoid struct {
-	plan    *Plan
+	engine  *engine
 	in, out *values
 
 	forwardJob, backwardJob func(worker, task int)
 }
 
 func newSigmoid(p *Plan, in, out *values) *sigmoid {
-	s := &sigmoid{plan: p, in: in, out: out}
+	s := &sigmoid{engine: &p.engine, in: in, out: out}
 	s.forwardJob, s.backwardJob = s.forwardTask, s.backwardTask
 	return s
 }
 
 func (s *sigmoid) refresh() {}
 
-func (s *sigmoid) forward(n int) { s.plan.team.run(n, s.forwardJob) }
+func (s *sigmoid) forward(n int) { s.engine.team.run(n, s.forwardJob) }
 
 func (s *sigmoid) forwardTask(_, n int) {
 	y := s.out.image(n)
@@ -53,7 +53,7 @@ func (s *sigmoid) forwardTask(_, n int) {
 
 func (s *sigmoid) backward(n int) {
 	if s.in.grad != nil {
-		s.plan.team.run(n, s.backwardJob)
+		s.engine.team.run(n, s.backwardJob)
 	}
 }
 

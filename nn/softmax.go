@@ -41,7 +41,7 @@ func softmaxRow(x []float64) {
 
 // softmax in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
 type softmax struct {
-	plan    *Plan
+	engine  *engine
 	in, out *values
 	y, dy   [][]float64 // by worker: one pixel's channels
 
@@ -49,14 +49,14 @@ type softmax struct {
 }
 
 func newSoftmax(p *Plan, in, out *values) *softmax {
-	s := &softmax{plan: p, in: in, out: out, y: p.rows(in.shape.C), dy: p.rows(in.shape.C)}
+	s := &softmax{engine: &p.engine, in: in, out: out, y: p.rows(in.shape.C), dy: p.rows(in.shape.C)}
 	s.forwardJob, s.backwardJob = s.forwardTask, s.backwardTask
 	return s
 }
 
 func (s *softmax) refresh() {}
 
-func (s *softmax) forward(n int) { s.plan.team.run(n, s.forwardJob) }
+func (s *softmax) forward(n int) { s.engine.team.run(n, s.forwardJob) }
 
 func (s *softmax) forwardTask(worker, n int) {
 	y := s.y[worker]
@@ -70,7 +70,7 @@ func (s *softmax) forwardTask(worker, n int) {
 
 func (s *softmax) backward(n int) {
 	if s.in.grad != nil {
-		s.plan.team.run(n, s.backwardJob)
+		s.engine.team.run(n, s.backwardJob)
 	}
 }
 

@@ -107,9 +107,20 @@ func (v *values) clearPadding(image []float32) {
 	}
 }
 
-// clearPadding does so for n images after a convolution: it gives those lanes zero weights, and 0·Inf is NaN.
-func (p *Plan) clearPadding(v *values, buffer []float32, n int) {
+// clearAllPadding does so for n images after a convolution: it gives those lanes zero weights, and 0·Inf is NaN.
+func (v *values) clearAllPadding(buffer []float32, n int) {
 	for i := range n {
 		v.clearPadding(buffer[i*v.size : (i+1)*v.size])
 	}
+}
+
+// chunkFloats is the share of an element-wise task: 256 KiB.
+const chunkFloats = 64 << 10
+
+// chunks is how many such tasks n images make.
+func (v *values) chunks(n int) int { return (n*v.size + chunkFloats - 1) / chunkFloats }
+
+// chunk is the floats of one of them.
+func (v *values) chunk(n, task int) (from, to int) {
+	return task * chunkFloats, min((task+1)*chunkFloats, n*v.size)
 }

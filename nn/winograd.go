@@ -158,7 +158,7 @@ func (w *tiling) multiply(m, v, packed []float32, plane, tiles int) {
 // winogradPass runs a tiling over a batch, with what follows the convolution fused into the output transform.
 type winogradPass struct {
 	tiling
-	plan   *Plan
+	engine *engine
 	packed *packed
 	bias   []float32 // padded to blocks
 	relu   bool
@@ -198,7 +198,7 @@ func (w *tiling) chunks(images int) (chunk int, shared bool) {
 
 // newWinogradPass makes d's convolution by tiles of so many outputs for a step of up to images images.
 func newWinogradPass(p *Plan, d *direct, tile, images int, bias []float32) *winogradPass {
-	s := &winogradPass{tiling: tiled(p.Set, d, tile), plan: p, bias: bias}
+	s := &winogradPass{tiling: tiled(p.Set, d, tile), engine: &p.engine, bias: bias}
 	chunk, shared := s.chunks(images)
 	s.inChunks(chunk)
 	s.shared, s.patches = shared, s.inputPatches()
@@ -226,8 +226,8 @@ func (s *winogradPass) weights() *packed { return s.packed }
 
 func (s *winogradPass) pack(f *filters) {
 	channels := s.inBlocks * kernel.Block
-	s.plan.team.run(s.outBlocks, func(worker, block int) {
-		taps := s.plan.scratch[worker][:9*channels*kernel.Block]
+	s.engine.team.run(s.outBlocks, func(worker, block int) {
+		taps := s.engine.scratch[worker][:9*channels*kernel.Block]
 		f.gather(taps, channels, 0, block)
 		s.Winograd.Weight(s.packed.data[block*channels*kernel.Block:], s.outBlocks*channels*kernel.Block, taps, channels)
 	})
@@ -237,18 +237,18 @@ func (s *winogradPass) pack(f *filters) {
 func (s *winogradPass) run(n int, src, dst []float32) {
 	s.total, s.src, s.dst = n*s.tiles(), src, dst
 	if !s.shared {
-		s.plan.team.run((s.total+s.chunk-1)/s.chunk, s.chunkJob)
+		s.engine.team.run((s.total+s.chunk-1)/s.chunk, s.chunkJob)
 		return
 	}
-	s.plan.team.run(s.inBlocks, s.inputJob)
-	s.plan.team.run(s.Planes(), s.multiplyJob)
-	s.plan.team.run(s.outBlocks, s.outputJob)
+	s.engine.team.run(s.inBlocks, s.inputJob)
+	s.engine.team.run(s.Planes(), s.multiplyJob)
+	s.engine.team.run(s.outBlocks, s.outputJob)
 }
 
 func (s *winogradPass) chunkTask(worker, task int) {
 	from := task * s.chunk
 	to := min(from+s.chunk, s.total)
-	scratch := s.plan.scratch[worker]
+	scratch := s.engine.scratch[worker]
 	strip, planes := scratch[:s.stripSize()], scratch[s.stripSize():]
 	// M follows V through the same planes, one behind: a product overwrites what the one before it has read.
 	m, v := planes, planes[s.plane():]
@@ -265,11 +265,11 @@ func (s *winogradPass) chunkTask(worker, task int) {
 
 // The shared phases.
 
-func (s *winogradPass) v() []float32 { return s.plan.shared[:s.planesSize()] }
-func (s *winogradPass) m() []float32 { return s.plan.shared[s.planesSize():][:s.planesSize()] }
+func (s *winogradPass) v() []float32 { return s.engine.shared[:s.planesSize()] }
+func (s *winogradPass) m() []float32 { return s.engine.shared[s.planesSize():][:s.planesSize()] }
 
 func (s *winogradPass) inputTask(worker, block int) {
-	s.gather(&s.patches, s.v(), s.plan.scratch[worker], s.src, block, 0, s.total)
+	s.gather(&s.patches, s.v(), s.engine.scratch[worker], s.src, block, 0, s.total)
 }
 
 func (s *winogradPass) multiplyTask(_, plane int) {
@@ -277,7 +277,7 @@ func (s *winogradPass) multiplyTask(_, plane int) {
 }
 
 func (s *winogradPass) outputTask(worker, block int) {
-	s.transformOutput(s.m(), s.plan.scratch[worker], block, 0, s.total)
+	s.transformOutput(s.m(), s.engine.scratch[worker], block, 0, s.total)
 }
 
 // transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go by way of

@@ -30,22 +30,22 @@ const (
 	gradGroups, gradGroupFloats = 8, 1 << 20
 )
 
-func newWinogradGrad(c *conv, tile int) *winogradGrad {
-	g := &winogradGrad{tiling: tiled(c.plan.Set, &c.shape, tile), c: c, groups: 1}
-	total := c.plan.Batch * g.tiles()
+func newWinogradGrad(p *Plan, c *conv, tile int) *winogradGrad {
+	g := &winogradGrad{tiling: tiled(p.Set, &c.shape, tile), c: c, groups: 1}
+	total := p.Batch * g.tiles()
 	chunk := gradChunk
 	if g.packedSize() <= gradGroupFloats && total >= gradGroups*gradGroupChunk {
 		g.groups, chunk = gradGroups, gradGroupChunk
 	}
 	g.inChunks(min(chunk, total))
 	g.inputPatches, g.gradPatches = g.tiling.inputPatches(), g.tiling.gradPatches()
-	c.plan.needScratch(9 * g.inBlocks * kernel.Block * kernel.Block)
+	p.needScratch(9 * g.inBlocks * kernel.Block * kernel.Block)
 	if g.groups > 1 {
-		c.plan.needShared(g.groups * g.packedSize())
-		c.plan.needScratch(g.stripSize() + 2*g.planesSize())
+		p.needShared(g.groups * g.packedSize())
+		p.needScratch(g.stripSize() + 2*g.planesSize())
 	} else {
-		c.plan.needShared(g.packedSize() + 2*g.planesSize())
-		c.plan.needScratch(g.stripSize())
+		p.needShared(g.packedSize() + 2*g.planesSize())
+		p.needScratch(g.stripSize())
 	}
 	g.groupJob, g.transformJob, g.multiplyJob, g.storeJob = g.groupTask, g.transformTask, g.multiplyTask, g.storeTask
 	return g
@@ -53,11 +53,11 @@ func newWinogradGrad(c *conv, tile int) *winogradGrad {
 
 // d is the products of a group, [plane][output block][input channel][16].
 func (g *winogradGrad) d(group int) []float32 {
-	return g.c.plan.shared[group*g.packedSize():][:g.packedSize()]
+	return g.c.engine.shared[group*g.packedSize():][:g.packedSize()]
 }
 
 func (g *winogradGrad) run(n int) {
-	team := g.c.plan.team
+	team := g.c.engine.team
 	g.end = n * g.tiles()
 	if g.groups > 1 {
 		team.run(g.groups, g.groupJob)
@@ -73,7 +73,7 @@ func (g *winogradGrad) run(n int) {
 
 // groupTask sums over the tiles of one group.
 func (g *winogradGrad) groupTask(worker, group int) {
-	scratch := g.c.plan.scratch[worker]
+	scratch := g.c.engine.scratch[worker]
 	strip, v := scratch[:g.stripSize()], scratch[g.stripSize():]
 	z := v[g.planesSize():]
 	start, end := group*g.end/g.groups, (group+1)*g.end/g.groups
@@ -96,14 +96,14 @@ func (g *winogradGrad) groupTask(worker, group int) {
 
 // The shared phases.
 
-func (g *winogradGrad) v() []float32 { return g.c.plan.shared[g.packedSize():][:g.planesSize()] }
+func (g *winogradGrad) v() []float32 { return g.c.engine.shared[g.packedSize():][:g.planesSize()] }
 func (g *winogradGrad) z() []float32 {
-	return g.c.plan.shared[g.packedSize()+g.planesSize():][:g.planesSize()]
+	return g.c.engine.shared[g.packedSize()+g.planesSize():][:g.planesSize()]
 }
 
 // transformTask takes one block of channels of the input, or of the output's gradient.
 func (g *winogradGrad) transformTask(worker, task int) {
-	strip := g.c.plan.scratch[worker]
+	strip := g.c.engine.scratch[worker]
 	if task < g.inBlocks {
 		g.gather(&g.inputPatches, g.v(), strip, g.c.in.data, task, g.from, g.to)
 	} else {
@@ -139,7 +139,7 @@ func (g *winogradGrad) storeTask(worker, block int) {
 			g.set.Axpy(sums[p*plane:][:len(part)], part, 1)
 		}
 	}
-	taps := g.c.plan.scratch[worker][:9*channels*kernel.Block]
+	taps := g.c.engine.scratch[worker][:9*channels*kernel.Block]
 	g.Winograd.WeightGrad(taps, sums, plane, channels)
 	in, out := g.c.in.shape.C, g.c.out.shape.C
 	for lane := range min(kernel.Block, out-block*kernel.Block) {
