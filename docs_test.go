@@ -81,6 +81,16 @@ func (d document) block(t *testing.T, language string) string {
 	return found[0]
 }
 
+// program is the only block of Go that is a whole program.
+func (d document) program(t *testing.T) string {
+	t.Helper()
+	i := slices.IndexFunc(d.blocks, func(b codeBlock) bool { return b.language == "go" && strings.HasPrefix(b.text, "package main\n") })
+	if i < 0 {
+		t.Fatalf("%s has no program", d.path)
+	}
+	return d.blocks[i].text
+}
+
 // documents are all Markdown files.
 func documents(t *testing.T) []document {
 	t.Helper()
@@ -187,14 +197,17 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 	return stdout.String()
 }
 
-// TestReadmeCommands runs every vggo command of the README that takes seconds and needs no file of the user's, and holds the
-// committed picture against what the README says makes it.
-func TestReadmeCommands(t *testing.T) {
-	readme := readDocument(t, "README.md")
-	commands := slices.Clone(readme.spans)
-	for _, b := range readme.blocks {
-		if b.language == "sh" {
-			commands = append(commands, strings.Split(b.text, "\n")...)
+// TestCommands runs every vggo command of the README and of docs/commands.md that takes seconds and needs no file of the user's, and
+// holds the committed picture against what the document says makes it.
+func TestCommands(t *testing.T) {
+	var commands []string
+	for _, name := range []string{"README.md", "docs/commands.md"} {
+		d := readDocument(t, name)
+		commands = append(commands, d.spans...)
+		for _, b := range d.blocks {
+			if b.language == "sh" {
+				commands = append(commands, strings.Split(b.text, "\n")...)
+			}
 		}
 	}
 	root := t.TempDir()
@@ -203,14 +216,16 @@ func TestReadmeCommands(t *testing.T) {
 		vggo += ".exe"
 	}
 	goCommand(t, ".", nil, "build", "-o", vggo, "./cmd/vggo")
-	for _, folder := range []string{"docs/examples", "weights/testdata"} {
+	for _, folder := range []string{"docs/examples", "page/static/examples", "weights/testdata"} {
 		if err := os.CopyFS(filepath.Join(root, folder), os.DirFS(folder)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	users := []string{"photo.jpg", "photos/", "val/"}
+	answers := map[string]string{"docs/examples/boot.png": "1      99.75 %      9  Ankle boot", "page/static/examples/cat.jpg": "cat"}
 	ran := map[string]bool{}
 	for _, command := range commands {
-		words := strings.Fields(command)
+		words := strings.Fields(strings.Replace(command, "go run ./cmd/vggo", "vggo", 1))
 		if len(words) < 2 || words[0] != "vggo" {
 			continue
 		}
@@ -218,19 +233,19 @@ func TestReadmeCommands(t *testing.T) {
 		switch {
 		case slices.Contains([]string{"bench", "calibrate", "serve", "train"}, words[1]): // minutes, or for ever; --help refuses a flag that does not exist
 			cmd.Args = append(cmd.Args, "--help")
-		case slices.Contains(words, "photo.jpg"), slices.Contains(words, "vgg16-12.onnx"), slices.Contains(words, "val/"), words[1] == "pull", len(words) == 2 && words[1] != "version":
-			continue // the user's picture; the mere name of a command
+		case words[1] == "pull", len(words) == 2 && words[1] != "version", slices.ContainsFunc(words, func(w string) bool { return slices.Contains(users, w) }):
+			continue // the user's files; the mere name of a command
 		}
 		ran[words[1]] = true
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) == 0 && !slices.Contains(words, "-o") {
 			t.Errorf("%s: %v\n%s", command, err, out)
-		} else if words[1] == "classify" && !bytes.Contains(out, []byte("1      99.75 %      9  Ankle boot")) {
-			t.Errorf("%s: not a boot?\n%s", command, out)
+		} else if words[1] == "classify" && (answers[words[2]] == "" || !bytes.Contains(out, []byte(answers[words[2]]))) {
+			t.Errorf("%s: not %q?\n%s", command, answers[words[2]], out)
 		}
 	}
 	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
-		t.Errorf("the README shows %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
+		t.Errorf("the documents show %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))
 	if err != nil {
@@ -245,18 +260,18 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// TestOutsideModule builds the README's program in a module of its own, as the README says to. Our own requirements stand in for
+// TestOutsideModule builds the program of docs/service.md in a module of its own, as that says to. Our own requirements stand in for
 // what go mod tidy would find: nothing needs to be fetched that is not here already.
 func TestOutsideModule(t *testing.T) {
-	readme := readDocument(t, "README.md")
+	guide := readDocument(t, "docs/service.md")
 	root, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const here = "=> ../vggo\n"
-	entry := readme.block(t, "")
+	entry := guide.block(t, "")
 	if !strings.Contains(entry, here) {
-		t.Fatalf("the README's replace line does not end in %q:\n%s", here, entry)
+		t.Fatalf("the replace line of docs/service.md does not end in %q:\n%s", here, entry)
 	}
 	requirements, err := os.ReadFile("go.mod")
 	if err != nil {
@@ -271,15 +286,15 @@ func TestOutsideModule(t *testing.T) {
 		"go.mod": strings.Replace(string(requirements), "module "+module+"\n", "module example.com/outside\n", 1) +
 			strings.Replace(entry, here, "=> "+filepath.ToSlash(root)+"\n", 1),
 		"go.sum":  string(sums),
-		"main.go": readme.block(t, "go"),
+		"main.go": guide.program(t),
 	} {
 		if err := os.WriteFile(filepath.Join(outside, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := goCommand(t, outside, []string{"GOWORK=off", "CGO_ENABLED=0"}, "run", ".")
-	if want := readme.block(t, "text"); got != want {
-		t.Errorf("the README's program prints\n%s\nnot\n%s", got, want)
+	if want := guide.block(t, "text"); got != want {
+		t.Errorf("the program of docs/service.md prints\n%s\nnot\n%s", got, want)
 	}
 }
 
