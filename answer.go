@@ -29,7 +29,7 @@ func (e *OneOutputError) Error() string {
 // two classes.
 func (m *Model) Ending() (arch.Ending, error) {
 	switch {
-	case m.outputs.C == 1 && m.ending != arch.EndsInSigmoid:
+	case m.Placed.Output().C == 1 && m.ending != arch.EndsInSigmoid:
 		return m.ending, &OneOutputError{m.Network.Name}
 	case m.ending == arch.EndsInLogits:
 		return arch.EndsInSoftmax, nil
@@ -38,14 +38,14 @@ func (m *Model) Ending() (arch.Ending, error) {
 }
 
 // Binary reports whether one output, by a sigmoid, tells two classes apart.
-func (m *Model) Binary() bool { return m.outputs.C == 1 && m.ending == arch.EndsInSigmoid }
+func (m *Model) Binary() bool { return m.Placed.Output().C == 1 && m.ending == arch.EndsInSigmoid }
 
 // ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a sigmoid.
 func (m *Model) ClassCount() int {
 	if m.Binary() {
 		return 2
 	}
-	return m.outputs.C
+	return m.Placed.Output().C
 }
 
 // Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
@@ -99,7 +99,7 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 // output is likelier the lower that is.
 func (m *Model) logit(class int) (output int, sign float32) {
 	switch {
-	case m.outputs.C > 1:
+	case m.Placed.Output().C > 1:
 		return class, 1
 	case class == 0:
 		return 0, -1

@@ -67,7 +67,7 @@ func TestClassesGuess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tensors []weights.Tensor
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Count())})
 		}

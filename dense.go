@@ -123,17 +123,25 @@ func (m *Model) densePlan(input arch.Shape, batch int) (*nn.Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		params, err := m.parameters(net)
+		placed, err := net.Place(m.Input)
 		if err != nil {
+			return nil, err
+		}
+		params := nn.NewParams(placed)
+		if err := params.Load(func(p arch.Param) ([]float32, error) { return m.params.Get(p.Name).Data, nil }); err != nil {
 			return nil, err
 		}
 		m.dense = &dense{net, params, recent[denseSize]{most: densePlans}}
 	}
 	d := m.dense
 	return d.plans.get(denseSize{input, batch}, func() (*nn.Plan, error) {
+		placed, err := d.net.Place(input)
+		if err != nil {
+			return nil, err
+		}
 		options := m.options
-		options.Input, options.Batch = input, batch
-		plan, err := nn.Compile(d.net, d.params, options)
+		options.Batch = batch
+		plan, err := nn.Compile(placed, d.params, options)
 		return plan, m.intact(err)
 	})
 }

@@ -90,11 +90,11 @@ func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	whole, err := arch.Analyze(m.Network, m.Input, 1)
+	whole, err := m.Placed.Analyze(1)
 	if err != nil {
 		return 0, 0, err
 	}
-	back, err := arch.Analyze(rest, rest.Input, 1)
+	back, err := rest.Analyze(1)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -103,8 +103,8 @@ func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 }
 
 // behind is the network behind a layer, and the options of a plan for the gradient of its input.
-func (m *Model) behind(layer string) (*arch.Network, nn.Options, error) {
-	rest, err := m.Network.After(layer)
+func (m *Model) behind(layer string) (*arch.Placement, nn.Options, error) {
+	rest, err := m.Placed.After(layer)
 	options := m.options
 	options.Batch, options.InputGrad = 1, true
 	if err == nil && m.lowMemory {

@@ -50,7 +50,7 @@ func TestGradient(t *testing.T) {
 	if err != nil || top.Class.Index != ranked[0][0].Index || math.Abs(top.Class.Probability-ranked[0][0].Probability) > 1e-5 {
 		t.Errorf("%+v, %+v, %v", top.Class, ranked[0][0], err)
 	}
-	rest, err := m.Network.After("conv1_1")
+	rest, err := m.Placed.After("conv1_1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestGradientMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward, _, err := nn.Predict(net, nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
+	forward, _, err := nn.Predict(place(t, net), nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,4 +141,14 @@ func TestParameter(t *testing.T) {
 	if _, _, err := m.Parameter("conv9/w"); err == nil || !strings.Contains(err.Error(), `tinyvgg has no parameter "conv9/w"`) {
 		t.Error(err)
 	}
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

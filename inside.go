@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -52,7 +51,7 @@ func (in *Inside) Bytes() int64 {
 func (m *Model) insideOptions() (nn.Options, nn.Memory, error) {
 	options := m.options
 	options.Batch, options.Keep = 1, true
-	return sufficient(m.Network, options)
+	return sufficient(m.Placed, options)
 }
 
 // InsideMemory is the most bytes that Inside takes beside what Memory tells, its answers not counted.
@@ -84,7 +83,7 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 			return nil, err
 		}
 		options.Observe = func(step int, _ nn.Pass, took time.Duration) { m.laps[step] = took }
-		plan, err := nn.Compile(m.Network, m.params, options)
+		plan, err := nn.Compile(m.Placed, m.params, options)
 		if err := m.intact(err); err != nil {
 			return nil, err
 		}
@@ -118,6 +117,3 @@ func (m *Model) Values(parameter string, from, to int) ([]float32, error) {
 	err := fault.Catch(func() error { copy(values, p.Data[from:to]); return nil })
 	return values, m.intact(err)
 }
-
-// Placed is the network's layers with their shapes for the model's input.
-func (m *Model) Placed() ([]arch.Placed, error) { return m.Network.Place(m.Input) }

@@ -27,7 +27,7 @@ func holes(t *testing.T) string {
 		t.Fatal(err)
 	}
 	tensors, at := map[string]any{}, 0
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			tensors[p.Name] = map[string]any{"dtype": "F32", "shape": p.Shape, "data_offsets": []int{at, at + 4*p.Count()}}
 			at += 4 * p.Count()

@@ -17,17 +17,17 @@ func TestLowMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newModel(net, Options{LowMemory: true, Batch: c.batch})
+		m, err := newModel(place(t, net), Options{LowMemory: true, Batch: c.batch})
 		if err != nil {
 			t.Fatal(err)
 		}
-		low, _, err := nn.Predict(net, m.options)
+		low, _, err := nn.Predict(place(t, net), m.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		free := m.options
 		free.Budget = 0
-		usual, _, err := nn.Predict(net, free)
+		usual, _, err := nn.Predict(place(t, net), free)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,4 +35,14 @@ func TestLowMemory(t *testing.T) {
 			t.Errorf("batch %d: %d bytes beside the parameters, usually %d", c.batch, low.Total()-low.Weights, usual.Total()-usual.Weights)
 		}
 	}
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

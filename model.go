@@ -23,20 +23,20 @@ import (
 // side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
 type Model struct {
 	Network    *arch.Network
-	Input      arch.Shape     // of one image
-	Preprocess Preparation    // how a picture becomes the network's input, and how that is known
-	Classes    []string       // a name for each class; nil where nothing tells them
-	Origin     string         // the file of weights, or "random weights, seed 1"
-	Family     string         // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
-	Guess      bool           // the file's names say nothing: parameters were found by their order and shapes
-	Part       string         // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
-	Others     []weights.Part // that were not
+	Input      arch.Shape      // of one image
+	Placed     *arch.Placement // Network on Input
+	Preprocess Preparation     // how a picture becomes the network's input, and how that is known
+	Classes    []string        // a name for each class; nil where nothing tells them
+	Origin     string          // the file of weights, or "random weights, seed 1"
+	Family     string          // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
+	Guess      bool            // the file's names say nothing: parameters were found by their order and shapes
+	Part       string          // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
+	Others     []weights.Part  // that were not
 
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
-	outputs arch.Shape  // of one image
-	ending  arch.Ending // how they are read
+	ending arch.Ending // how the outputs are read
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
@@ -129,17 +129,17 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	matched, err := weights.Match(file, placed)
+	matched, err := weights.Match(file, placed.Layers)
 	var lacks error
 	if err != nil && options.Until != "" {
-		if beginning, part := begins(file, net, placed, options.Until); part != nil {
-			net, matched, lacks, err = beginning, part, err, nil
+		if beginning, part := begins(file, placed, options.Until); part != nil {
+			placed, matched, lacks, err = beginning, part, err, nil
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	m, err := newModel(net, options)
+	m, err := newModel(placed, options)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func open(file *weights.File, options Options) (*Model, error) {
 	}
 	m.file, m.Origin, m.Family = file, file.Path, matched.Family
 	m.lacks, m.Guess, m.Part, m.Others = lacks, matched.Guess, file.Part, file.Others
-	if m.Preprocess, err = Prepare(options.Preprocess, net, file, matched); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, placed, file, matched); err != nil {
 		return nil, err
 	}
 	name, _, _ := strings.Cut(m.Preprocess.Name, "-")
@@ -159,16 +159,13 @@ func open(file *weights.File, options Options) (*Model, error) {
 }
 
 // begins is a network up to a layer where a file has just that of it, else nil.
-func begins(file *weights.File, net *arch.Network, placed []arch.Placed, until string) (*arch.Network, *weights.Matched) {
-	beginning, err := net.Until(until)
+func begins(file *weights.File, placed *arch.Placement, until string) (*arch.Placement, *weights.Matched) {
+	beginning, err := placed.Until(until)
 	if err != nil {
 		return nil, nil
 	}
-	wanted := map[string]bool{}
-	for _, layer := range beginning.Layers {
-		wanted[layer.Name] = true
-	}
-	matched, err := weights.MatchLayers(file, placed, weights.Layers{Wanted: func(layer string) bool { return wanted[layer] }})
+	wanted := func(layer string) bool { _, ok := beginning.Layer(layer); return ok }
+	matched, err := weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: wanted})
 	if err != nil {
 		return nil, nil
 	}
@@ -192,13 +189,17 @@ func New(network string, options Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newModel(net, options)
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(placed, options)
 	if err != nil {
 		return nil, err
 	}
 	m.params.Init(nn.He, options.Seed)
 	m.Origin = fmt.Sprintf("random weights, seed %d", options.Seed)
-	if m.Preprocess, err = Prepare(options.Preprocess, net, nil, nil); err != nil {
+	if m.Preprocess, err = Prepare(options.Preprocess, placed, nil, nil); err != nil {
 		return nil, err
 	}
 	return m, m.nameClasses(options, nil, false)
@@ -220,9 +221,9 @@ func (o Options) network(file *weights.File) (*arch.Network, error) {
 }
 
 // newModel is a Model without values in its parameters.
-func newModel(net *arch.Network, o Options) (*Model, error) {
+func newModel(placed *arch.Placement, o Options) (*Model, error) {
 	m := &Model{
-		Network: net, Input: net.Input,
+		Network: placed.Network, Input: placed.Input, Placed: placed,
 		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
 		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
 	}
@@ -232,19 +233,11 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	err := nn.CheckMemory(net, m.options)
-	if err != nil {
+	if err := nn.CheckMemory(placed, m.options); err != nil {
 		return nil, err
 	}
-	if m.params, err = nn.NewParams(net, net.Input); err != nil {
-		return nil, err
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, err
-	}
-	m.outputs = placed[len(placed)-1].Out
-	m.ending, _ = arch.EndingOf(placed)
+	m.params = nn.NewParams(placed)
+	m.ending, _ = placed.Ending()
 	m.turn <- struct{}{}
 	return m, nil
 }
@@ -255,22 +248,22 @@ const LowMemoryLimit = 128 << 20
 
 // economise sets the plans' budget for Options.LowMemory.
 func (m *Model) economise() error {
-	report, err := arch.Analyze(m.Network, m.Input, 1)
+	report, err := m.Placed.Analyze(1)
 	if err != nil {
 		return err
 	}
 	m.options.Budget = 4*report.Total.Parameters + LowMemoryLimit
-	m.options, _, err = sufficient(m.Network, m.options)
+	m.options, _, err = sufficient(m.Placed, m.options)
 	return err
 }
 
 // sufficient raises a budget that a network's plan does not fit into to the least that it takes, and tells the plan's memory.
-func sufficient(net *arch.Network, options nn.Options) (nn.Options, nn.Memory, error) {
-	memory, _, err := nn.Predict(net, options)
+func sufficient(placed *arch.Placement, options nn.Options) (nn.Options, nn.Memory, error) {
+	memory, _, err := nn.Predict(placed, options)
 	var short *nn.MemoryError
 	if errors.As(err, &short) {
 		options.Budget = short.Need
-		memory, _, err = nn.Predict(net, options)
+		memory, _, err = nn.Predict(placed, options)
 	}
 	return options, memory, err
 }
@@ -281,7 +274,7 @@ func (m *Model) Batch() int { return m.options.Batch }
 // Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of
 // whichever beginnings Features keeps. ClassifyDense's plans come on top, and what GradientCost tells.
 func (m *Model) Memory() (int64, error) {
-	whole, _, err := nn.Predict(m.Network, m.options)
+	whole, _, err := nn.Predict(m.Placed, m.options)
 	if err != nil {
 		return 0, err
 	}
@@ -291,7 +284,7 @@ func (m *Model) Memory() (int64, error) {
 	}
 	var extra []int64
 	for _, layer := range m.Network.Layers {
-		beginning, err := m.Network.Until(layer.Name)
+		beginning, err := m.Placed.Until(layer.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -414,22 +407,22 @@ func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Ten
 	if err := m.incomplete(); err != nil {
 		return nil, err
 	}
-	return m.forward(ctx, m.Network, "", images)
+	return m.forward(ctx, m.Placed, "", images)
 }
 
 // Features returns the output of a layer, N x C x H x W, for a batch of prepared images. The layers after it are not computed.
 // Names are those of the network's table: "fc7" is the fully connected layer's own output, "relu7" the same without its
 // negative values.
 func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
-	net, err := m.Network.Until(layer)
+	beginning, err := m.Placed.Until(layer)
 	if err != nil {
 		return nil, cmp.Or(m.incomplete(), err)
 	}
-	return m.forward(ctx, net, layer, images)
+	return m.forward(ctx, beginning, layer, images)
 }
 
 // forward runs the network or its beginning, up to a layer.
-func (m *Model) forward(ctx context.Context, net *arch.Network, until string, images *tensor.Tensor) (*tensor.Tensor, error) {
+func (m *Model) forward(ctx context.Context, placed *arch.Placement, until string, images *tensor.Tensor) (*tensor.Tensor, error) {
 	if images.N == 0 {
 		return tensor.New(0, 0, 0, 0), nil
 	}
@@ -439,15 +432,11 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 		return nil, ctx.Err()
 	}
 	defer func() { m.turn <- struct{}{} }()
-	plan, err := m.plan(net, until)
+	plan, err := m.plan(placed, until)
 	if err != nil {
 		return nil, err
 	}
-	placed, err := net.Place(m.Input)
-	if err != nil {
-		return nil, err
-	}
-	_, logits := arch.EndingOf(placed)
+	_, logits := placed.Ending()
 	var out *tensor.Tensor
 	for from := 0; from < images.N; from += plan.Batch {
 		if err := ctx.Err(); err != nil {
@@ -458,7 +447,7 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 			return nil, err
 		}
 		result := plan.Logits()
-		if until != "" && logits < len(placed) { // a softmax is a layer like any other when it is asked for
+		if until != "" && logits < len(placed.Layers) { // a softmax is a layer like any other when it is asked for
 			result = plan.Probabilities()
 		}
 		if out == nil {
@@ -470,9 +459,9 @@ func (m *Model) forward(ctx context.Context, net *arch.Network, until string, im
 }
 
 // plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the turn.
-func (m *Model) plan(net *arch.Network, until string) (*nn.Plan, error) {
+func (m *Model) plan(placed *arch.Placement, until string) (*nn.Plan, error) {
 	compile := func() (*nn.Plan, error) {
-		p, err := nn.Compile(net, m.params, m.options)
+		p, err := nn.Compile(placed, m.params, m.options)
 		return p, m.intact(err)
 	}
 	if until != "" {
@@ -498,13 +487,4 @@ func (m *Model) intact(err error) error {
 		return fmt.Errorf("%s: %w", m.Origin, err)
 	}
 	return err
-}
-
-// parameters are those of the network with another head, shared with the whole.
-func (m *Model) parameters(net *arch.Network) (*nn.Params, error) {
-	params, err := nn.NewParams(net, m.Input)
-	if err != nil {
-		return nil, err
-	}
-	return params, params.Load(func(p arch.Param) ([]float32, error) { return m.params.Get(p.Name).Data, nil })
 }

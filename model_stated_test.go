@@ -234,13 +234,10 @@ func TestLayerNames(t *testing.T) {
 	for i, op := range ops {
 		net.Layers = append(net.Layers, arch.Layer{Name: names[i], Op: op})
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(place(t, net))
 	params.Init(nn.He, 1)
 	path := filepath.Join(t.TempDir(), "names.onnx")
-	if err := weights.WriteONNX(path, net, net.Input, func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+	if err := weights.WriteONNX(path, place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
 		t.Fatal(err)
 	}
 	m, err := vggo.Open(path, vggo.Options{})

@@ -25,10 +25,7 @@ func TestShortenedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(place(t, net))
 	params.Init(nn.He, 1)
 	var tensors []weights.Tensor
 	for _, p := range params.List {

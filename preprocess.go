@@ -46,24 +46,24 @@ const largeInput = 128
 // are laid over what is decided without them. Then come, in this order: what the file notes, what its first layer tells
 // (weights.AncestorOf, weights.Small), whose names its layers have, the size of the input. file and matched are nil for random
 // weights.
-func Prepare(asked vision.PreprocessParts, net *arch.Network, file *weights.File, matched *weights.Matched) (Preparation, error) {
-	if net.Input.C != 1 && net.Input.C != 3 {
-		return Preparation{}, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", net.Name, net.Input.C)
+func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights.File, matched *weights.Matched) (Preparation, error) {
+	if placed.Input.C != 1 && placed.Input.C != 3 {
+		return Preparation{}, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", placed.Network.Name, placed.Input.C)
 	}
 	if file == nil {
-		p, err := byInput(net.Input)
+		p, err := byInput(placed.Input)
 		if err != nil || asked.IsZero() {
 			return p, err
 		}
 		return p.changed(asked)
 	}
-	first, err := firstLayerOf(net, matched)
+	first, err := firstLayerOf(placed, matched)
 	if err != nil {
 		return Preparation{}, err
 	}
-	p, err := noted(net, file)
+	p, err := noted(placed.Network, file)
 	if err == nil && p.Reason == "" {
-		p, err = told(net, matched, first)
+		p, err = told(placed.Network, matched, first)
 	}
 	if err != nil || asked.IsZero() {
 		return p, err
@@ -223,13 +223,9 @@ type firstLayer struct {
 }
 
 // firstLayerOf copies it: a mapped file may be shortened at any time.
-func firstLayerOf(net *arch.Network, matched *weights.Matched) (first firstLayer, err error) {
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return first, err
-	}
-	conv, scaled, ok := weights.FirstConvolution(placed)
-	if !ok || net.Input.C != 3 {
+func firstLayerOf(placed *arch.Placement, matched *weights.Matched) (first firstLayer, err error) {
+	conv, scaled, ok := weights.FirstConvolution(placed.Layers)
+	if !ok || placed.Input.C != 3 {
 		return first, nil
 	}
 	first.scaled, first.filters = scaled, conv.Out.C

@@ -35,7 +35,7 @@ func written(t *testing.T, input string, notes map[string]string, change func(w,
 	r := rand.New(rand.NewPCG(7, 8))
 	var tensors []weights.Tensor
 	var first [2][]float32
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for i, p := range layer.Params {
 			data := make([]float32, p.Count())
 			for j := range data {

@@ -167,7 +167,7 @@ func TestArticleLeavesBiasesOut(t *testing.T) {
 		t.Errorf("%d biases, %d parameters; want 13416 and 138357544", r.Total.Biases, r.Total.Parameters)
 	}
 	params := 0
-	for _, p := range r.placed {
+	for _, p := range r.placed.Layers {
 		params += len(p.Params)
 	}
 	if params != 32 {

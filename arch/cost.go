@@ -19,8 +19,11 @@ type Report struct {
 	Total   Total         `json:"total"`
 	Memory  Memory        `json:"memory"`
 
-	placed []Placed
+	placed *Placement
 }
+
+// Placement is the network on the input that the report is of.
+func (r *Report) Placement() *Placement { return r.placed }
 
 // LayerReport is one layer of a Report.
 type LayerReport struct {
@@ -81,18 +84,24 @@ type Memory struct {
 // Analyze works out what a network produces and costs for an input size and a number of images at once. An impossible
 // network is a *ShapeError, and so is one whose figures pass 63 bits.
 func Analyze(n *Network, input Shape, batch int) (*Report, error) {
-	if batch < 1 || batch > 1<<20 {
-		return nil, fmt.Errorf("batch %d must lie between 1 and %d", batch, 1<<20)
-	}
-	placed, err := n.Place(input)
+	placement, err := n.Place(input)
 	if err != nil {
 		return nil, err
 	}
+	return placement.Analyze(batch)
+}
+
+// Analyze works out what the network produces and costs for a number of images at once. It is a *ShapeError if a figure passes 63 bits.
+func (p *Placement) Analyze(batch int) (*Report, error) {
+	if batch < 1 || batch > 1<<20 {
+		return nil, fmt.Errorf("batch %d must lie between 1 and %d", batch, 1<<20)
+	}
+	n, input, placed := p.Network, p.Input, p.Layers
 	fields, err := Fields(placed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	r := &Report{Network: n.Name, Title: n.Title, Input: input, Batch: batch, placed: placed}
+	r := &Report{Network: n.Name, Title: n.Title, Input: input, Batch: batch, placed: p}
 	var sum counter // overflows are found once a layer, not once an operation
 	imageBytes := func(s Shape) int64 { return int64(s.C) * int64(s.H) * int64(s.W) * bytesPerValue }
 	r.Memory.Kept = sum.times(imageBytes(input), int64(batch))

@@ -27,38 +27,8 @@ func (n *Network) Ending() (Ending, error) {
 	if err != nil {
 		return "", err
 	}
-	ending, _ := EndingOf(placed)
+	ending, _ := placed.Ending()
 	return ending, nil
-}
-
-// EndingOf tells how placed layers end, and how many of them there are up to the logits. A softmax or a sigmoid counts as the
-// end where nothing follows but layers that change no value in use: dropout, flatten of single pixels.
-func EndingOf(placed []Placed) (ending Ending, logits int) {
-	for i := len(placed) - 1; i >= 0; i-- {
-		switch placed[i].Op.(type) {
-		case Softmax:
-			return EndsInSoftmax, i
-		case Sigmoid:
-			return EndsInSigmoid, i
-		case Dropout:
-			continue
-		case Flatten:
-			if placed[i].In == placed[i].Out {
-				continue
-			}
-		}
-		break
-	}
-	for i := len(placed) - 1; i >= 0; i-- {
-		switch placed[i].Op.(type) {
-		case Softmax, Sigmoid:
-			return EndsInProbabilities, len(placed)
-		case Dropout, Flatten, GlobalAvgPool, AdaptiveAvgPool, AvgPool:
-			continue
-		}
-		break
-	}
-	return EndsInLogits, len(placed)
 }
 
 // WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One that ends in
@@ -68,7 +38,7 @@ func WithSigmoid(n *Network) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	ending, at := EndingOf(placed)
+	ending, at := placed.Ending()
 	clone := *n
 	switch ending {
 	case EndsInSigmoid:
@@ -90,7 +60,7 @@ func WithSoftmax(n *Network) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	ending, at := EndingOf(placed)
+	ending, at := placed.Ending()
 	if ending != EndsInSigmoid {
 		return n, nil
 	}

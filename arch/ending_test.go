@@ -37,7 +37,7 @@ func TestEnding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, logits := EndingOf(placed); got != c.want || logits != c.logits {
+		if got, logits := placed.Ending(); got != c.want || logits != c.logits {
 			t.Errorf("%v end in %s after %d, want %s after %d", kinds, got, logits, c.want, c.logits)
 		}
 		with, err := WithSigmoid(net)

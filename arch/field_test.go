@@ -47,17 +47,17 @@ func TestFieldRecurrence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := placed[3].Out; last != (Shape{4, 14, 13}) {
+	if last := placed.Layers[3].Out; last != (Shape{4, 14, 13}) {
 		t.Fatalf("the last map is %v, should be 14x13x4, for adaptive pooling to divide it evenly", last)
 	}
-	fields, err := Fields(placed)
+	fields, err := Fields(placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	size, jump := [2]int{1, 1}, [2]int{1, 1}
 	extents := [][2]int{{3, 13}, {3, 2}, {3, 3}, {2, 3}, {2, 1}, {7, 13}}
 	strides := [][2]int{{2, 1}, {2, 2}, {1, 1}, {1, 3}, {2, 1}, {7, 13}}
-	for i, p := range placed {
+	for i, p := range placed.Layers {
 		for a, f := range []Field{fields[i].H, fields[i].W} {
 			size[a] += (extents[i][a] - 1) * jump[a]
 			jump[a] *= strides[i][a]
@@ -81,19 +81,19 @@ func TestBox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, p := range placed {
+	for i, p := range placed.Layers {
 		for y := range p.Out.H {
 			for x := range p.Out.W {
-				want := reach(placed[:i+1], map[image.Point]bool{{x, y}: true})
-				got, err := Box(placed, i, x, y)
+				want := reach(placed.Layers[:i+1], map[image.Point]bool{{x, y}: true})
+				got, err := Box(placed.Layers, i, x, y)
 				if err != nil || got != want {
 					t.Errorf("%s (%d, %d): %v (%v), want %v", p.Name, x, y, got, err, want)
 				}
 			}
 		}
 	}
-	for _, bad := range [][3]int{{-1, 0, 0}, {len(placed), 0, 0}, {0, placed[0].Out.W, 0}, {0, 0, -1}} {
-		if _, err := Box(placed, bad[0], bad[1], bad[2]); err == nil {
+	for _, bad := range [][3]int{{-1, 0, 0}, {len(placed.Layers), 0, 0}, {0, placed.Layers[0].Out.W, 0}, {0, 0, -1}} {
+		if _, err := Box(placed.Layers, bad[0], bad[1], bad[2]); err == nil {
 			t.Errorf("Box%v gave no error", bad)
 		}
 	}
@@ -149,7 +149,7 @@ func TestBoxOfPadding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if box, err := Box(placed, 0, 0, 4); err != nil || !box.Empty() {
+	if box, err := Box(placed.Layers, 0, 0, 4); err != nil || !box.Empty() {
 		t.Errorf("the corner unit sees %v (%v), want nothing", box, err)
 	}
 }
@@ -173,7 +173,7 @@ func TestFieldOfAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields, err := Fields(placed)
+		fields, err := Fields(placed.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,18 +113,18 @@ type LayerField struct {
 
 // LayerField works one layer's receptive field out. An unknown name is an error.
 func (r *Report) LayerField(layer string) (*LayerField, error) {
-	for i, p := range r.placed {
+	for i, p := range r.placed.Layers {
 		if p.Name != layer {
 			continue
 		}
 		f := &LayerField{Network: r.Network, Input: r.Input, Layer: layer, Out: p.Out, Field: r.Layers[i].Field}
 		f.Unit = [2]int{p.Out.W / 2, p.Out.H / 2}
-		box, err := Box(r.placed, i, f.Unit[0], f.Unit[1])
+		box, err := Box(r.placed.Layers, i, f.Unit[0], f.Unit[1])
 		if err != nil {
 			return nil, err
 		}
 		f.Box = [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}
-		if stack, ok := stackOf(r.placed[:i+1]); ok {
+		if stack, ok := stackOf(r.placed.Layers[:i+1]); ok {
 			f.stack = stack
 			f.Steps, err = FieldOf(stack...)
 		}

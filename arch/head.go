@@ -48,7 +48,7 @@ func WithHead(n *Network, head Head) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := placed[flatten].In // at the design input, after an adaptive pooling if there is one
+	last := placed.Layers[flatten].In // at the design input, after an adaptive pooling if there is one
 	body := n.Layers[:flatten]
 	if flatten > 0 {
 		if _, adaptive := body[flatten-1].Op.(AdaptiveAvgPool); adaptive {

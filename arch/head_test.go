@@ -81,7 +81,7 @@ func TestDenseIsTheSameNetwork(t *testing.T) {
 		}
 		names := func(r *Report) string {
 			var s []string
-			for _, p := range r.placed {
+			for _, p := range r.placed.Layers {
 				for _, q := range p.Params {
 					s = append(s, q.Name)
 				}

@@ -82,25 +82,6 @@ func (n *Network) Until(layer string) (*Network, error) {
 	return nil, fmt.Errorf("%s has no layer %q", n.Name, clip(layer))
 }
 
-// After returns the rest of the network behind a layer, whose input is that layer's output for the network's own input. An unknown
-// name is an error, and so is the last layer.
-func (n *Network) After(layer string) (*Network, error) {
-	beginning, err := n.Until(layer)
-	if err != nil {
-		return nil, err
-	}
-	placed, err := beginning.Place(n.Input)
-	if err != nil {
-		return nil, err
-	}
-	rest := *n
-	if rest.Layers = n.Layers[len(placed):]; len(rest.Layers) == 0 {
-		return nil, fmt.Errorf("nothing of %s is behind its last layer, %s", n.Name, layer)
-	}
-	rest.Input = placed[len(placed)-1].Out
-	return &rest, nil
-}
-
 // canonical writes an operation's defaults out, so that operations that mean the same compare equal.
 func canonical(op Op) Op {
 	switch op := op.(type) {

@@ -73,8 +73,8 @@ func (p Param) Count() int {
 
 // Place works out every layer's input and output shape and parameters for an input size. An impossible network is a
 // *ShapeError that names the layer.
-func (n *Network) Place(input Shape) ([]Placed, error) {
-	fail := func(layer string, in Shape, format string, args ...any) ([]Placed, error) {
+func (n *Network) Place(input Shape) (*Placement, error) {
+	fail := func(layer string, in Shape, format string, args ...any) (*Placement, error) {
 		return nil, &ShapeError{Network: n.Name, Layer: layer, In: in, Rule: fmt.Sprintf(format, args...)}
 	}
 	if input.C < 1 || input.H < 1 || input.W < 1 {
@@ -110,7 +110,7 @@ func (n *Network) Place(input Shape) ([]Placed, error) {
 		placed = append(placed, p)
 		in = p.Out
 	}
-	return placed, nil
+	return &Placement{n, input, placed}, nil
 }
 
 // inPlace reports whether layer i may overwrite its input. ReLU may only where backward of the layer before it does not

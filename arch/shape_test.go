@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -118,7 +119,7 @@ func TestWindowSizes(t *testing.T) {
 			t.Errorf("%d %+v: %v", c.in, c.window, err)
 			continue
 		}
-		g := r.placed[0].Geometry
+		g := r.placed.Layers[0].Geometry
 		if g.Out != Square(c.out) || g.Top != c.top || g.Bottom != c.bottom || g.Left != c.top || g.Right != c.bottom {
 			t.Errorf("%d %+v: %+v, want output %d, padding %d and %d", c.in, c.window, g, c.out, c.top, c.bottom)
 		}
@@ -154,21 +155,25 @@ func TestAfter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	whole, err := n.Place(n.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		layer, next string
 		input       Shape
 	}{{"conv1_1", "relu1_1", Shape{64, 224, 224}}, {"pool5", "flatten", Shape{512, 7, 7}}, {"fc8", "softmax", Shape{1000, 1, 1}}} {
-		rest, err := n.After(c.layer)
-		if err != nil || rest.Layers[0].Name != c.next || rest.Input != c.input || rest.Layers[len(rest.Layers)-1] != n.Layers[len(n.Layers)-1] {
+		rest, err := whole.After(c.layer)
+		if err != nil || rest.Layers[0].Name != c.next || rest.Input != c.input || rest.Network.Layers[len(rest.Layers)-1] != n.Layers[len(n.Layers)-1] {
 			t.Errorf("after %s: %+v, %v", c.layer, rest, err)
 			continue
 		}
-		if _, err := rest.Place(rest.Input); err != nil {
-			t.Error(err)
+		if placed, err := rest.Network.Place(rest.Input); err != nil || !reflect.DeepEqual(placed, rest) {
+			t.Errorf("after %s: %+v, placed anew %+v (%v)", c.layer, rest, placed, err)
 		}
 	}
 	for layer, want := range map[string]string{"softmax": "nothing of vgg16 is behind its last layer, softmax", "conv": `vgg16 has no layer "conv"`} {
-		if _, err := n.After(layer); err == nil || err.Error() != want {
+		if _, err := whole.After(layer); err == nil || err.Error() != want {
 			t.Errorf("after %s: %v, want %s", layer, err, want)
 		}
 	}

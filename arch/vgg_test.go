@@ -87,7 +87,7 @@ func TestLayerNames(t *testing.T) {
 		}
 	}
 	var params []string
-	for _, p := range mustAnalyze(t, "vgg16-cifar-bn").placed[:2] {
+	for _, p := range mustAnalyze(t, "vgg16-cifar-bn").placed.Layers[:2] {
 		for _, q := range p.Params {
 			params = append(params, q.Name)
 		}

@@ -39,8 +39,7 @@ const MaxThreads = 1024
 
 // Config says what to time. Zero Threads means all that Go may use, a zero KeepProb the network's own.
 type Config struct {
-	Network  *arch.Network
-	Input    arch.Shape // zero: the network's own
+	Placed   *arch.Placement
 	Batch    int
 	Steps    int // counted
 	BurnIn   int // before them, not counted
@@ -57,7 +56,7 @@ type Config struct {
 
 // Options are a mode's Plan.
 func (c *Config) Options(mode Mode) nn.Options {
-	opt := nn.Options{Input: c.Input, Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget, Seed: c.Seed, KeepProb: 1}
+	opt := nn.Options{Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget, Seed: c.Seed, KeepProb: 1}
 	if mode == ForwardBackward {
 		opt.Training, opt.KeepProb = true, c.KeepProb
 	}
@@ -112,9 +111,6 @@ func New(c Config) (*Bench, error) {
 	if c.Threads > MaxThreads {
 		return nil, fmt.Errorf("bench: %d threads are more than %d", c.Threads, MaxThreads)
 	}
-	if c.Input == (arch.Shape{}) {
-		c.Input = c.Network.Input
-	}
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -125,7 +121,7 @@ func New(c Config) (*Bench, error) {
 		}
 		c.Set = set
 	}
-	report, err := arch.Analyze(c.Network, c.Input, c.Batch)
+	report, err := c.Placed.Analyze(c.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -177,12 +173,8 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	debug.FreeOSMemory() // what came before, the bandwidth buffer included, is not this mode's
 	machine.ResetPeakMemory()
 	if b.params == nil {
-		params, err := nn.NewParams(b.Network, b.Input)
-		if err != nil {
-			return nil, err
-		}
-		params.Init(nn.Xavier, b.Seed)
-		b.params = params
+		b.params = nn.NewParams(b.Placed)
+		b.params.Init(nn.Xavier, b.Seed)
 	}
 	passes := map[passKey][]float64{}
 	opt := b.Options(mode)
@@ -195,7 +187,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 			}
 		}
 	}
-	plan, err := nn.Compile(b.Network, b.params, opt)
+	plan, err := nn.Compile(b.Placed, b.params, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +228,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 
 // images is a batch of noise, normal with standard deviation 0.1 as in the article.
 func (b *Bench) images() *tensor.Tensor {
-	x := tensor.New(b.Batch, b.Input.C, b.Input.H, b.Input.W)
+	x := tensor.New(b.Batch, b.Placed.Input.C, b.Placed.Input.H, b.Placed.Input.W)
 	r := rand.New(rand.NewPCG(b.Seed, 1))
 	for i := range x.Data {
 		x.Data[i] = float32(0.1 * r.NormFloat64())

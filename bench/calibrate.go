@@ -96,12 +96,13 @@ func streamPrice(set *kernel.Set, threads int) (float64, error) {
 }
 
 // network is the probe as an inner layer: the ReLU before it gives it a blocked input and a data gradient.
-func (p probe) network() *arch.Network {
+func (p probe) network() (*arch.Placement, error) {
 	window := arch.Window{Kernel: arch.Square(3), Stride: arch.Square(1), Pad: arch.Pad(1)}
-	return &arch.Network{
+	net := &arch.Network{
 		Name: fmt.Sprintf("%dx%dx%d:%d", p.side, p.side, p.in, p.out), Input: arch.Shape{C: p.in, H: p.side, W: p.side},
 		Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}}, {Name: "conv", Op: arch.Conv{Out: p.out, Window: window}}},
 	}
+	return net.Place(net.Input)
 }
 
 func (p probe) options(set *kernel.Set, threads int) nn.Options {
@@ -110,7 +111,11 @@ func (p probe) options(set *kernel.Set, threads int) nn.Options {
 
 // observe times the probe's passes by an algorithm: the medians of a few steps, in seconds of one thread.
 func (p probe) observe(set *kernel.Set, algo nn.Algo, threads int) ([]observation, error) {
-	net, opt := p.network(), p.options(set, threads)
+	placed, err := p.network()
+	if err != nil {
+		return nil, err
+	}
+	opt := p.options(set, threads)
 	times := map[nn.Pass][]float64{}
 	opt.Algo = algo
 	opt.Observe = func(layer int, pass nn.Pass, took time.Duration) {
@@ -118,12 +123,9 @@ func (p probe) observe(set *kernel.Set, algo nn.Algo, threads int) ([]observatio
 			times[pass] = append(times[pass], took.Seconds())
 		}
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		return nil, err
-	}
+	params := nn.NewParams(placed)
 	params.Init(nn.He, 1)
-	plan, err := nn.Compile(net, params, opt)
+	plan, err := nn.Compile(placed, params, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +156,13 @@ func (p probe) observe(set *kernel.Set, algo nn.Algo, threads int) ([]observatio
 
 // predict asks nn what a pass takes at these prices.
 func (o observation) predict(costs *nn.Costs, set *kernel.Set, threads int) (float64, error) {
+	placed, err := o.network()
+	if err != nil {
+		return 0, err
+	}
 	opt := o.options(set, threads)
 	opt.Costs = nn.CostTable{set.Name: costs}
-	_, groups, err := nn.Predict(o.network(), opt)
+	_, groups, err := nn.Predict(placed, opt)
 	if err != nil {
 		return 0, err
 	}
@@ -167,7 +173,7 @@ func (o observation) predict(costs *nn.Costs, set *kernel.Set, threads int) (flo
 			}
 		}
 	}
-	return 0, fmt.Errorf("bench: %s has no %s by %s", o.network().Name, o.pass, o.algo)
+	return 0, fmt.Errorf("bench: %s has no %s by %s", placed.Network.Name, o.pass, o.algo)
 }
 
 // fit finds the prices, but for Stream, with the least squares of relative errors. A prediction is the sum of each price times an

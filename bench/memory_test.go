@@ -72,8 +72,11 @@ func memoryCase(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv("VGGO_MEMORY_CASE"), &c.Batch, &mode); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if c.Network, err = arch.Builtin("vgg16"); err != nil {
+	net, err := arch.Builtin("vgg16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Placed, err = net.Place(net.Input); err != nil {
 		t.Fatal(err)
 	}
 	c.Steps = 1

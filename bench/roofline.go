@@ -23,7 +23,7 @@ type Roofline struct {
 
 // Roofline gathers the results' layers. Where forward was timed by itself, forward-backward's own forward passes are left out.
 func (b *Bench) Roofline(results []*Result, now time.Time) *Roofline {
-	r := &Roofline{Network: b.Network.Name, Batch: b.Batch, Machine: b.Machine, Date: now.Format(time.DateOnly)}
+	r := &Roofline{Network: b.Placed.Network.Name, Batch: b.Batch, Machine: b.Machine, Date: now.Format(time.DateOnly)}
 	for i, result := range results {
 		for _, l := range result.Layers {
 			if l.GFLOPs > 0 && (i == 0 || l.Pass != nn.ForwardPass) {

@@ -53,7 +53,7 @@ func (b *Bench) noise(n int) noise {
 	d := noise{n: n, classes: b.Report.Layers[len(b.Report.Layers)-1].Out.C}
 	r := rand.New(rand.NewPCG(b.Seed, 2))
 	for range 64 {
-		p := vision.NewPicture(b.Input.W, b.Input.H, b.Input.C)
+		p := vision.NewPicture(b.Placed.Input.W, b.Placed.Input.H, b.Placed.Input.C)
 		for i := range p.Pix {
 			p.Pix[i] = uint8(r.IntN(256))
 		}
@@ -139,7 +139,7 @@ func (b *Bench) trainer(observe func(train.Part, time.Duration), after func(step
 	}
 	done, since := 0, time.Duration(0)
 	return train.New(train.Options{
-		Recipe: recipe, Network: b.Network, Train: b.noise(recipe.Batch * (b.BurnIn + b.Steps)),
+		Recipe: recipe, Network: b.Placed.Network, Train: b.noise(recipe.Batch * (b.BurnIn + b.Steps)),
 		Threads: b.Threads, Costs: b.Costs, Budget: b.Budget, Observe: observe,
 		Report: func(r train.Report) {
 			if r.Step == done {

@@ -17,7 +17,11 @@ func TestTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(Config{Network: net, Batch: recipe.Batch, Steps: 3, BurnIn: 2, Threads: 2, Seed: 1, Layers: true, Recipe: &recipe})
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{Placed: placed, Batch: recipe.Batch, Steps: 3, BurnIn: 2, Threads: 2, Seed: 1, Layers: true, Recipe: &recipe})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,11 @@ import (
 // Field is the pixels of the network's input that unit (x, y) of a layer's map sees, cut off at the border: Min inclusive, Max
 // exclusive. It is empty for a unit that sees padding alone.
 func Field(m *vggo.Model, layer string, x, y int) (image.Rectangle, error) {
-	placed, err := until(m, layer)
+	placed, err := m.Placed.Until(layer)
 	if err != nil {
 		return image.Rectangle{}, err
 	}
-	return arch.Box(placed, len(placed)-1, x, y)
+	return arch.Box(placed.Layers, len(placed.Layers)-1, x, y)
 }
 
 // Frame draws a line around a part of a picture, within it, and dims the rest.

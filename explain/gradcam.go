@@ -48,12 +48,8 @@ func GradCAM(ctx context.Context, m *vggo.Model, image *tensor.Tensor, layer str
 // LastMap is the layer that tells most about classes by place: the last convolution with a map and something behind it, taken behind
 // its batch norm and ReLU where it has them.
 func LastMap(m *vggo.Model) (string, error) {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil {
-		return "", err
-	}
 	last, follows := "", false // follows: only its batch norm is between
-	for _, l := range placed[:len(placed)-1] {
+	for _, l := range m.Placed.Layers[:len(m.Placed.Layers)-1] {
 		if l.Out.H*l.Out.W == 1 {
 			break
 		}
@@ -81,21 +77,12 @@ func LastMap(m *vggo.Model) (string, error) {
 
 // HasMap is an error for a layer whose output has no places.
 func HasMap(m *vggo.Model, layer string) error {
-	placed, err := until(m, layer)
+	placed, err := m.Placed.Until(layer)
 	if err != nil {
 		return err
 	}
-	if out := placed[len(placed)-1].Out; out.H*out.W == 1 {
+	if out := placed.Output(); out.H*out.W == 1 {
 		return fmt.Errorf("%s of %s has no map: its output is %v", layer, m.Network.Name, out)
 	}
 	return nil
-}
-
-// until places a model's layers up to one.
-func until(m *vggo.Model, layer string) ([]arch.Placed, error) {
-	net, err := m.Network.Until(layer)
-	if err != nil {
-		return nil, err
-	}
-	return net.Place(m.Input)
 }

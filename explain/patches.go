@@ -33,11 +33,11 @@ const MaxPatches = 1024
 // first and of equals the earlier. A part is what the unit sees of the picture as the network does. Pictures go through the
 // network in passes of the model's batch; only these and n parts are kept meanwhile.
 func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *vision.Picture], layer string, channel, n int) ([]Patch, error) {
-	placed, err := until(m, layer)
+	placed, err := m.Placed.Until(layer)
 	if err != nil {
 		return nil, err
 	}
-	out := placed[len(placed)-1].Out
+	out := placed.Output()
 	switch {
 	case channel < 0 || channel >= out.C:
 		return nil, fmt.Errorf("%s of %s has %d channels, numbered from 0: there is no channel %d", layer, m.Network.Name, out.C, channel)
@@ -72,7 +72,7 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 // patchSearch is a search as it goes on.
 type patchSearch struct {
 	model      *vggo.Model
-	placed     []arch.Placed
+	placed     *arch.Placement
 	layer      string
 	channel, n int
 	top        *patches
@@ -116,7 +116,7 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 			}
 			heap.Pop(s.top)
 		}
-		if p.Box, err = arch.Box(s.placed, len(s.placed)-1, p.X, p.Y); err != nil {
+		if p.Box, err = arch.Box(s.placed.Layers, len(s.placed.Layers)-1, p.X, p.Y); err != nil {
 			return err
 		}
 		p.Picture = cut(group[i], p.Box)

@@ -71,11 +71,11 @@ func Maps(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, layer stri
 // Filters is a convolution's weights. Of a first layer that sees colours each filter is one tile in colours; of any other a grey tile
 // for each channel that it reads, filter by filter. Mid-grey is 0, black and white the filter's largest weight of either sign.
 func Filters(m *vggo.Model, layer string) (*Tiles, error) {
-	placed, err := until(m, layer)
+	placed, err := m.Placed.Until(layer)
 	if err != nil {
 		return nil, err
 	}
-	at := placed[len(placed)-1]
+	at := placed.Layers[len(placed.Layers)-1]
 	if _, ok := at.Op.(arch.Conv); !ok {
 		return nil, fmt.Errorf("%s of %s is no convolution: it has no filters", layer, m.Network.Name)
 	}
@@ -97,7 +97,7 @@ func Filters(m *vggo.Model, layer string) (*Tiles, error) {
 		most := scale(i / in)
 		return grey(w[i*area:][:area], width, h, -most, most)
 	}
-	if in == 3 && len(placed) == 1 {
+	if in == 3 && len(placed.Layers) == 1 {
 		t.Count, t.Each = p.Shape[0], 1
 		t.draw = func(i int) *vision.Picture {
 			most := scale(i)

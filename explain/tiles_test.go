@@ -116,9 +116,9 @@ func TestField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, l := range placed {
+	for i, l := range placed.Layers {
 		for _, at := range []image.Point{{}, {X: l.Out.W / 2, Y: l.Out.H / 2}, {X: l.Out.W - 1, Y: l.Out.H - 1}} {
-			want, err := arch.Box(placed, i, at.X, at.Y)
+			want, err := arch.Box(placed.Layers, i, at.X, at.Y)
 			if err != nil {
 				t.Fatal(err)
 			}

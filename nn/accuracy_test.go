@@ -91,7 +91,7 @@ func TestVGG16Accuracy(t *testing.T) {
 				}
 				for _, opt := range plans {
 					opt.Batch, opt.KeepProb, opt.Set, opt.Algo = x.N, 1, set, c.algo
-					plan, err := nn.Compile(net, params, opt)
+					plan, err := nn.Compile(place(t, net), params, opt)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -231,7 +231,7 @@ func newExactRun(t *testing.T, net *arch.Network, params *nn.Params, x *tensor.T
 	for _, p := range params.List {
 		wide[p.Name] = golden.Widen(p.Data)
 	}
-	exact, err := golden.NewReference(net, net.Input, wide)
+	exact, err := golden.NewReference(placeOn(t, net, net.Input), wide)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func TestConvolutionErrors(t *testing.T) {
 	}
 	table += "\n" + rule + "\n"
 	seen := map[string]bool{}
-	for i, l := range placed {
+	for i, l := range placed.Layers {
 		shape := fmt.Sprint(l.In, l.Out)
 		if _, ok := l.Op.(arch.Conv); !ok || seen[shape] {
 			continue

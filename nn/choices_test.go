@@ -83,7 +83,7 @@ func TestBudget(t *testing.T) {
 func shortOf(t *testing.T, net *arch.Network, params *nn.Params, opt nn.Options, budget int64) int64 {
 	t.Helper()
 	opt.Budget = budget
-	_, err := nn.Compile(net, params, opt)
+	_, err := nn.Compile(place(t, net), params, opt)
 	var short *nn.MemoryError
 	if !errors.As(err, &short) {
 		t.Fatalf("a budget of %d bytes: error %v, want one that says so", budget, err)

@@ -29,12 +29,9 @@ func TestForwardGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := NewParams(place(t, net))
 	params.Init(He, 1)
-	plan, err := Compile(net, params, Options{Batch: 40, Threads: 2})
+	plan, err := Compile(place(t, net), params, Options{Batch: 40, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

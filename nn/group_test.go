@@ -35,7 +35,7 @@ func TestGroups(t *testing.T) {
 		{"nothing fused", nn.Options{Algo: nn.Winograd4, NoFuse: true}, "conv1_1 bn1_1 relu1_1 pool1 conv2_1 relu2_1 pool2 flatten fc3 relu3 fc4"},
 	} {
 		c.opt.Batch, c.opt.Threads = 2, 1
-		_, groups, err := nn.Predict(net, c.opt)
+		_, groups, err := nn.Predict(place(t, net), c.opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,7 @@ func (p *Plan) measure() {
 		}
 	}
 	if p.backs() {
-		p.memory.Activations += 4 * int64(p.Batch*p.Input.C*p.Input.H*p.Input.W)
+		p.memory.Activations += 4 * int64(p.Batch*p.placed.Input.C*p.placed.Input.H*p.placed.Input.W)
 		grads := p.chain[1:]
 		if p.InputGrad {
 			grads = p.chain

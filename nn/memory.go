@@ -39,12 +39,12 @@ func (e *MemoryError) Error() string {
 }
 
 // CheckMemory is a *MemoryError if a Plan will not fit into what the system has left, where that tells, or into its budget.
-func CheckMemory(net *arch.Network, opt Options) error {
-	return checkMemory(net, opt, machine.AvailableMemory())
+func CheckMemory(placed *arch.Placement, opt Options) error {
+	return checkMemory(placed, opt, machine.AvailableMemory())
 }
 
-func checkMemory(net *arch.Network, opt Options, available int64) error {
-	err := fits(net, opt, available)
+func checkMemory(placed *arch.Placement, opt Options, available int64) error {
+	err := fits(placed, opt, available)
 	var e *MemoryError
 	if !errors.As(err, &e) {
 		return err
@@ -52,34 +52,31 @@ func checkMemory(net *arch.Network, opt Options, available int64) error {
 	e.Fits = sort.Search(opt.Batch, func(n int) bool {
 		smaller := opt
 		smaller.Batch = n + 1
-		return fits(net, smaller, available) != nil
+		return fits(placed, smaller, available) != nil
 	})
 	return e
 }
 
 // fits is a *MemoryError if a Plan, its images and the process take more than is available (0: untold), or more than the budget.
-func fits(net *arch.Network, opt Options, available int64) error {
-	if opt.Input == (arch.Shape{}) {
-		opt.Input = net.Input
-	}
-	report, err := arch.Analyze(net, opt.Input, opt.Batch)
+func fits(placed *arch.Placement, opt Options, available int64) error {
+	report, err := placed.Analyze(opt.Batch)
 	if err != nil {
 		return err
 	}
-	e := &MemoryError{Network: net.Name, Training: opt.Training, Batch: opt.Batch, Available: available}
+	e := &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Available: available}
 	if opt.Training {
 		// Training keeps every map. Where these alone do not fit no Plan is drafted: a draft holds sums for each image.
 		if e.Need = report.Memory.Train; available > 0 && e.Need > available {
 			return e
 		}
 	}
-	memory, _, err := Predict(net, opt)
+	memory, _, err := Predict(placed, opt)
 	if err != nil {
 		return err
 	}
 	e.Need = memory.Total() + slack
 	if !opt.Training { // whose activations include the images
-		e.Need += 4 * int64(opt.Batch) * int64(opt.Input.C*opt.Input.H*opt.Input.W)
+		e.Need += 4 * int64(opt.Batch) * int64(placed.Input.C*placed.Input.H*placed.Input.W)
 	}
 	if available > 0 && e.Need > available {
 		return e

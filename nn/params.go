@@ -28,24 +28,20 @@ type Params struct {
 	packCache
 }
 
-// NewParams makes the parameters of a network for an input shape, all zero. An impossible network is an *arch.ShapeError.
-func NewParams(net *arch.Network, input arch.Shape) (*Params, error) {
-	placed, err := net.Place(input)
-	if err != nil {
-		return nil, err
-	}
-	p := unfilled(net, placed)
+// NewParams makes the parameters of a network, all zero.
+func NewParams(placed *arch.Placement) *Params {
+	p := unfilled(placed)
 	for _, q := range p.List {
 		// Fresh memory is mapped only when written: parameters that Load replaces cost nothing.
 		q.Data = kernel.Alloc(q.Count())
 	}
-	return p, nil
+	return p
 }
 
-// unfilled is the parameters of the placed layers without their Data.
-func unfilled(net *arch.Network, placed []arch.Placed) *Params {
-	p := &Params{Network: net, byName: map[string]*Param{}}
-	for _, layer := range placed {
+// unfilled is the parameters of a network without their Data.
+func unfilled(placed *arch.Placement) *Params {
+	p := &Params{Network: placed.Network, byName: map[string]*Param{}}
+	for _, layer := range placed.Layers {
 		for _, param := range layer.Params {
 			q := &Param{Param: param}
 			p.List = append(p.List, q)

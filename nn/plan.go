@@ -17,7 +17,6 @@ import (
 
 // Options say what a Plan is for. The zero value of each but Batch has a sensible meaning.
 type Options struct {
-	Input     arch.Shape  // of one image; zero: what the network was designed for
 	Batch     int         // the most images of one step
 	Training  bool        // batch norm and dropout train, and Backward works
 	InputGrad bool        // Backward computes the gradient of the images: beside the others, or of a network in use, alone
@@ -43,7 +42,7 @@ type Options struct {
 // runs at a time: a Plan is not for concurrent use. Its options are not to be changed.
 type Plan struct {
 	Options
-	net    *arch.Network
+	placed *arch.Placement
 	params *Params
 	groups []Group // that compute something
 	steps  []step  // of the groups
@@ -75,15 +74,14 @@ type step interface {
 // must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
 // compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
 // train, which share gradients and running statistics, one alone at any time.
-func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
-	placed, err := opt.complete(net)
-	if err != nil {
+func Compile(placed *arch.Placement, params *Params, opt Options) (*Plan, error) {
+	if err := opt.complete(placed); err != nil {
 		return nil, err
 	}
-	if err := params.fit(net, placed); err != nil {
+	if err := params.fit(placed); err != nil {
 		return nil, err
 	}
-	p, err := draft(net, params, opt, placed)
+	p, err := draft(placed, params, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -98,52 +96,44 @@ func Compile(net *arch.Network, params *Params, opt Options) (*Plan, error) {
 }
 
 // Predict tells what Compile's Plan would work with and how it would compute the network, and takes no memory.
-func Predict(net *arch.Network, opt Options) (Memory, []Group, error) {
-	placed, err := opt.complete(net)
-	if err != nil {
+func Predict(placed *arch.Placement, opt Options) (Memory, []Group, error) {
+	if err := opt.complete(placed); err != nil {
 		return Memory{}, nil, err
 	}
-	p, err := draft(net, unfilled(net, placed), opt, placed)
+	p, err := draft(placed, unfilled(placed), opt)
 	if err != nil {
 		return Memory{}, nil, err
 	}
 	return p.memory, p.groups, nil
 }
 
-// complete checks the options, fills in what was left open, and places the network's layers.
-func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
+// complete checks the options for a network and fills in what was left open.
+func (o *Options) complete(placed *arch.Placement) error {
 	if o.Batch < 1 {
-		return nil, fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", o.Batch)
+		return fmt.Errorf("nn: a plan needs a batch of at least 1, not %d", o.Batch)
 	}
 	if !(o.KeepProb >= 0 && o.KeepProb <= 1) { // NaN too
-		return nil, fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", o.KeepProb)
-	}
-	if o.Input == (arch.Shape{}) {
-		o.Input = net.Input
+		return fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", o.KeepProb)
 	}
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	if o.Threads > maxThreads {
-		return nil, fmt.Errorf("nn: %d threads, the most is %d", o.Threads, maxThreads)
+		return fmt.Errorf("nn: %d threads, the most is %d", o.Threads, maxThreads)
 	}
 	if o.Set == nil {
 		set, err := kernel.Active()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		o.Set = set
 	}
 	if o.Costs == nil {
 		o.Costs = DefaultCosts()
 	}
-	placed, err := net.Place(o.Input)
-	if err != nil {
-		return nil, err
-	}
 	// Sizes are ints: what is beyond any memory must not wrap around and seem small.
 	floats := 0.0
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for _, s := range []arch.Shape{layer.In, layer.Out} {
 			floats += float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
 		}
@@ -152,26 +142,26 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 		}
 	}
 	if floats > math.MaxInt/64 {
-		return nil, fmt.Errorf("nn: %s: a batch of %d is beyond any memory", net.Name, o.Batch)
+		return fmt.Errorf("nn: %s: a batch of %d is beyond any memory", placed.Network.Name, o.Batch)
 	}
-	return placed, nil
+	return nil
 }
 
 // draft is a Plan whose memory is measured and not taken. Where it exceeds the budget another is made that takes less.
-func draft(net *arch.Network, params *Params, opt Options, placed []arch.Placed) (*Plan, error) {
+func draft(placed *arch.Placement, params *Params, opt Options) (*Plan, error) {
 	forced := map[decision]Algo{}
 	least := int64(math.MaxInt64) // packing less may take more scratch
 	for {
-		p := &Plan{Options: opt, net: net, params: params, outputs: map[string]output{}}
+		p := &Plan{Options: opt, placed: placed, params: params, outputs: map[string]output{}}
 		p.set, p.laps = opt.Set, laps{observe: opt.Observe, elapsed: map[lapKey]time.Duration{}}
-		p.build(placed, forced)
+		p.build(forced)
 		p.measure()
 		need := p.memory.Total()
 		if opt.Budget <= 0 || need <= opt.Budget {
 			return p, nil
 		}
 		if least = min(least, need); !economise(p.groups, forced) {
-			return nil, &MemoryError{Network: net.Name, Training: opt.Training, Batch: opt.Batch, Need: least, Available: opt.Budget, Budget: true}
+			return nil, &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Need: least, Available: opt.Budget, Budget: true}
 		}
 	}
 }
@@ -208,15 +198,15 @@ func Choices(groups []Group) (all []Choice) {
 const maxThreads = 1024
 
 // fit checks that the parameters have the shapes that the placed layers need.
-func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {
-	for _, layer := range placed {
+func (p *Params) fit(placed *arch.Placement) error {
+	for _, layer := range placed.Layers {
 		for _, want := range layer.Params {
 			got := p.Get(want.Name)
 			if got == nil {
-				return fmt.Errorf("nn: %s: there is no parameter %s", net.Name, want.Name)
+				return fmt.Errorf("nn: %s: there is no parameter %s", placed.Network.Name, want.Name)
 			}
 			if len(got.Data) != want.Count() {
-				return fmt.Errorf("nn: %s: parameter %s has shape %v, this input size needs %v", net.Name, want.Name, got.Shape, want.Shape)
+				return fmt.Errorf("nn: %s: parameter %s has shape %v, this input size needs %v", placed.Network.Name, want.Name, got.Shape, want.Shape)
 			}
 		}
 	}
@@ -227,11 +217,11 @@ func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {
 func (p *Plan) Close() { p.team.stop() }
 
 // build makes the steps of a network's groups.
-func (p *Plan) build(placed []arch.Placed, forced map[decision]Algo) {
+func (p *Plan) build(forced map[decision]Algo) {
 	var logits int
-	p.ending, logits = arch.EndingOf(placed)
-	placed = placed[:logits] // a Plan ends there
-	in := newValues(p.Input)
+	p.ending, logits = p.placed.Ending()
+	placed := p.placed.Layers[:logits] // a Plan ends there
+	in := newValues(p.placed.Input)
 	p.chain = []*values{in}
 	p.imported = len(placed) == 0 || !is[arch.Conv](placed[0])
 	for _, g := range p.Options.groups(placed, forced) {
@@ -337,7 +327,7 @@ func (p *Plan) caught(err *error, before bool) {
 		if f == nil {
 			panic(r)
 		}
-		*err = fmt.Errorf("nn: %s: weights: %w", p.net.Name, f)
+		*err = fmt.Errorf("nn: %s: weights: %w", p.placed.Network.Name, f)
 	}
 }
 
@@ -349,14 +339,14 @@ func (p *Plan) Forward(x *tensor.Tensor) error { return p.ForwardContext(context
 
 // ForwardContext is Forward that gives up between two layers when ctx is done. There are no logits then.
 func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error) {
-	if x.C != p.Input.C || x.H != p.Input.H || x.W != p.Input.W {
-		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.net.Name, x.H, x.W, x.C, p.Input)
+	if x.C != p.placed.Input.C || x.H != p.placed.Input.H || x.W != p.placed.Input.W {
+		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.placed.Network.Name, x.H, x.W, x.C, p.placed.Input)
 	}
 	if x.N < 1 || x.N > p.Batch {
-		return fmt.Errorf("nn: %s: %d images, the plan is for 1 to %d", p.net.Name, x.N, p.Batch)
+		return fmt.Errorf("nn: %s: %d images, the plan is for 1 to %d", p.placed.Network.Name, x.N, p.Batch)
 	}
 	if len(x.Data) != x.N*x.C*x.H*x.W {
-		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.net.Name, x.Shape(), len(x.Data))
+		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.placed.Network.Name, x.Shape(), len(x.Data))
 	}
 	defer p.caught(&err, debug.SetPanicOnFault(true))
 	p.input, p.ctx, p.ended = x, ctx, nil
@@ -380,11 +370,11 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	last := p.chain[len(p.chain)-1]
 	switch {
 	case !p.backs():
-		return fmt.Errorf("nn: %s: this plan is not for training", p.net.Name)
+		return fmt.Errorf("nn: %s: this plan is not for training", p.placed.Network.Name)
 	case p.input == nil:
-		return fmt.Errorf("nn: %s: backward before forward", p.net.Name)
+		return fmt.Errorf("nn: %s: backward before forward", p.placed.Network.Name)
 	case grad.N != p.input.N || grad.C != last.shape.C || grad.H != last.shape.H || grad.W != last.shape.W || len(grad.Data) != grad.N*grad.C*grad.H*grad.W:
-		return fmt.Errorf("nn: %s: gradient of shape %s for %d logits of %v", p.net.Name, grad.Shape(), p.input.N, last.shape)
+		return fmt.Errorf("nn: %s: gradient of shape %s for %d logits of %v", p.placed.Network.Name, grad.Shape(), p.input.N, last.shape)
 	}
 	if last.grad == nil { // a network without layers that compute
 		return nil
@@ -456,7 +446,7 @@ func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 	v, ok := p.outputs[layer]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("nn: %s has no layer %s", p.net.Name, layer)
+		return nil, fmt.Errorf("nn: %s has no layer %s", p.placed.Network.Name, layer)
 	case v.by != "":
 		return nil, fmt.Errorf("nn: the output of %s is fused with %s: use NoFuse to see it", layer, v.by)
 	case !p.keeps():
@@ -475,9 +465,9 @@ func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 // ImageGrad copies the gradient of the images of the last Backward of a Plan made with InputGrad.
 func (p *Plan) ImageGrad() (*tensor.Tensor, error) {
 	if !p.InputGrad || p.input == nil {
-		return nil, fmt.Errorf("nn: %s: no gradient of the images: use InputGrad", p.net.Name)
+		return nil, fmt.Errorf("nn: %s: no gradient of the images: use InputGrad", p.placed.Network.Name)
 	}
-	t := tensor.New(p.input.N, p.Input.C, p.Input.H, p.Input.W)
+	t := tensor.New(p.input.N, p.placed.Input.C, p.placed.Input.H, p.placed.Input.W)
 	p.chain[0].export(t, p.chain[0].grad, t.N)
 	return t, nil
 }

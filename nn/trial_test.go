@@ -98,30 +98,23 @@ func goldenTrial(t testing.TB, g *golden.Golden, set *kernel.Set) *trial {
 
 func (tr *trial) layers(t testing.TB) []arch.Placed {
 	t.Helper()
-	layers, err := tr.network.Place(tr.input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return layers
+	return placeOn(t, tr.network, tr.input).Layers
 }
 
 // logitsDepth counts the layers up to the logits.
 func logitsDepth(layers []arch.Placed) int {
-	_, depth := arch.EndingOf(layers)
+	_, depth := (&arch.Placement{Layers: layers}).Ending()
 	return depth
 }
 
 // plan compiles the trial's network for its own copy of the parameters.
 func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 	t.Helper()
-	params, err := nn.NewParams(tr.network, tr.input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(placeOn(t, tr.network, tr.input))
 	for _, p := range params.List {
 		copy(p.Data, tr.params[p.Name])
 	}
-	plan, err := nn.Compile(tr.network, params, nn.Options{
+	plan, err := nn.Compile(placeOn(t, tr.network, tr.input), params, nn.Options{
 		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
@@ -206,7 +199,7 @@ func (tr *trial) reference(t testing.TB, got results) results {
 	for name, v := range tr.params {
 		params[name] = golden.Widen(v)
 	}
-	net, err := golden.NewReference(tr.network, tr.input, params)
+	net, err := golden.NewReference(placeOn(t, tr.network, tr.input), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,4 +305,19 @@ func narrow(v []float64) []float32 {
 		short[i] = float32(v[i])
 	}
 	return short
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	return placeOn(t, net, net.Input)
+}
+
+func placeOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

@@ -26,7 +26,7 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	}
 	values := map[string][]float64{}
 	var file []weights.Tensor
-	for _, p := range placed {
+	for _, p := range placed.Layers {
 		for _, q := range p.Params {
 			data := make([]float32, q.Count())
 			for i := range data {
@@ -61,7 +61,7 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Visit{Inside: in, Model: m, Name: "net", Placed: placed, Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
+	return &Visit{Inside: in, Model: m, Name: "net", Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
 }
 
 // check works cells of every stage out and holds each against the map, and closer against the reference's layers over what the stage
@@ -82,7 +82,11 @@ func check(t *testing.T, v *Visit, params map[string][]float64, r *rand.Rand) ma
 			}
 			part.Layers = append(part.Layers, p.Layer)
 		}
-		plain, err := reference.NewNet(part, arch.Shape{C: input.C, H: input.H, W: input.W}, params)
+		placed, err := part.Place(arch.Shape{C: input.C, H: input.H, W: input.W})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := reference.NewNet(placed, params)
 		if err != nil {
 			t.Fatal(err)
 		}

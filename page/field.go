@@ -23,12 +23,13 @@ type Step struct {
 }
 
 // FieldOf works out what a cell of a layer sees. Layers that see no more than the one before them are left out of the steps.
-func FieldOf(report *arch.Report, placed []arch.Placed, layer string, y, x int) (*Field, error) {
-	i, err := find(placed, report.Network, layer)
+func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
+	placed := report.Placement()
+	i, err := find(placed, layer)
 	if err != nil {
 		return nil, err
 	}
-	box, err := arch.Box(placed, i, x, y)
+	box, err := arch.Box(placed.Layers, i, x, y)
 	if err != nil {
 		return nil, &AskError{err.Error()}
 	}
@@ -46,7 +47,7 @@ func FieldOf(report *arch.Report, placed []arch.Placed, layer string, y, x int) 
 		own := report.Layers[i].Field
 		cy := nearest(own.H, y, below.Field.H, below.Out.H)
 		cx := nearest(own.W, x, below.Field.W, below.Out.W)
-		b, err := arch.Box(placed, j, cx, cy)
+		b, err := arch.Box(placed.Layers, j, cx, cy)
 		if err != nil {
 			return nil, err
 		}

@@ -18,12 +18,12 @@ type Filters struct {
 
 // Weights are the weights of count output channels of a layer, as the file has them: batch norm is not folded in. Their number is
 // bounded by MaxValues.
-func Weights(m *vggo.Model, placed []arch.Placed, layer string, from, count int) (*Filters, error) {
-	i, err := find(placed, m.Network.Name, layer)
+func Weights(m *vggo.Model, layer string, from, count int) (*Filters, error) {
+	i, err := find(m.Placed, layer)
 	if err != nil {
 		return nil, err
 	}
-	w, b := params(&placed[i])
+	w, b := params(&m.Placed.Layers[i])
 	if w == nil {
 		return nil, &AskError{fmt.Sprintf("%s has no filters: it is no convolution and not fully connected", layer)}
 	}

@@ -18,7 +18,6 @@ type Visit struct {
 	ID      string // nobody guesses it
 	Model   *vggo.Model
 	Name    string          // of the model
-	Placed  []arch.Placed   // its layers
 	Picture *vision.Picture // as the network sees it, before it is normalised
 	// Photograph is the same part of the picture with more pixels, for the page to lay maps over.
 	Photograph *vision.Picture
@@ -33,18 +32,18 @@ func (v *Visit) Bytes() int64 {
 
 // layer finds a layer by its name.
 func (v *Visit) layer(name string) (*arch.Placed, error) {
-	i, err := find(v.Placed, v.Model.Network.Name, name)
+	i, err := find(v.Model.Placed, name)
 	if err != nil {
 		return nil, err
 	}
-	return &v.Placed[i], nil
+	return &v.Model.Placed.Layers[i], nil
 }
 
 // find is the place of a layer among a network's.
-func find(placed []arch.Placed, network, layer string) (int, error) {
-	i := slices.IndexFunc(placed, func(p arch.Placed) bool { return p.Name == layer })
+func find(placed *arch.Placement, layer string) (int, error) {
+	i := slices.IndexFunc(placed.Layers, func(p arch.Placed) bool { return p.Name == layer })
 	if i < 0 {
-		return 0, &AskError{fmt.Sprintf("%s has no layer %q", network, layer)}
+		return 0, &AskError{fmt.Sprintf("%s has no layer %q", placed.Network.Name, layer)}
 	}
 	return i, nil
 }

@@ -129,7 +129,7 @@ func (c *call) inside() error {
 	if err := c.bytes.Add(m.visit); err != nil {
 		return err
 	}
-	visit := &page.Visit{Model: m.Model, Name: m.name, Placed: m.placed}
+	visit := &page.Visit{Model: m.Model, Name: m.name}
 	var part image.Rectangle
 	input, w, h, err := c.prepare(m, file, func(picture *vision.Picture) (err error) {
 		if visit.Picture, err = m.Preprocess.Fit(picture); err != nil {
@@ -308,7 +308,7 @@ func (c *call) filters() error {
 		return err
 	}
 	n := c.numbers("from", "count")
-	f, err := page.Weights(m.Model, m.placed, c.text("layer"), n[0], n[1])
+	f, err := page.Weights(m.Model, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}
@@ -328,12 +328,8 @@ func (c *call) field() error {
 	if err != nil {
 		return err
 	}
-	placed, err := net.Place(report.Input)
-	if err != nil {
-		return err
-	}
 	n := c.numbers("y", "x")
-	f, err := page.FieldOf(report, placed, c.text("layer"), n[0], n[1])
+	f, err := page.FieldOf(report, c.text("layer"), n[0], n[1])
 	if err != nil {
 		return asked(err)
 	}

@@ -38,7 +38,7 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range m.placed {
+	for _, p := range m.Placed.Layers {
 		for _, stage := range told.Stages {
 			if stage.Layers[len(stage.Layers)-1] == p.Name && stage.Shape != p.Out {
 				t.Errorf("%s: %v, want %v", p.Name, stage.Shape, p.Out)

@@ -21,7 +21,6 @@ type model struct {
 	outputs arch.Shape       // of one image's logits
 	ending  arch.Ending      // how they are read
 	bytes   int64            // that it takes beside mapped files
-	placed  []arch.Placed    // its layers
 	visit   int64            // bytes of what its layers make of a picture
 	batches *batcher
 }
@@ -60,7 +59,7 @@ func (s *Server) open(source Source) (*model, error) {
 	if !modelName.MatchString(m.name) {
 		return m, fmt.Errorf("%q cannot name a model in a URL: want letters, digits, dots, dashes and underscores, as in NAME=%s", m.name, m.Origin)
 	}
-	report, err := arch.Analyze(m.Network, m.Input, 1)
+	report, err := m.Placed.Analyze(1)
 	if err != nil {
 		return m, err
 	}
@@ -72,9 +71,6 @@ func (s *Server) open(source Source) (*model, error) {
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
 	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W) + int64(m.Input.C)*4*photographSide*photographSide
 	if m.ending, err = m.Ending(); err != nil {
-		return m, err
-	}
-	if m.placed, err = m.Placed(); err != nil {
 		return m, err
 	}
 	if m.bytes, err = m.Memory(); err != nil {

@@ -22,7 +22,7 @@ func (t *Trainer) chance() *Chance {
 	if len(t.state.Losses) == 0 {
 		return nil
 	}
-	c := &Chance{Classes: t.placed[len(t.placed)-1].Out.C}
+	c := &Chance{Classes: t.placed.Output().C}
 	for _, loss := range t.state.Losses {
 		c.Loss += loss / float64(len(t.state.Losses))
 	}

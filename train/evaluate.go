@@ -207,7 +207,7 @@ func (t *Trainer) averaged(do func() (Score, error)) (_ Score, err error) {
 // score runs the network as it is on a data set.
 func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *Answers) (Score, error) {
 	if t.judge.plan == nil {
-		plan, err := nn.Compile(t.net, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
+		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
 		if err != nil {
 			return Score{}, err
 		}
@@ -222,7 +222,7 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *A
 // judged scores the finished network on the test set, or looks once more at its answers to what validates.
 func (t *Trainer) judged(ctx context.Context, r *Result) error {
 	look := func(set string, d *memory, views string) (Score, error) {
-		answers := newAnswers(set, t.placed[len(t.placed)-1].Out.C)
+		answers := newAnswers(set, t.placed.Output().C)
 		score, err := t.score(ctx, d, views, answers)
 		if answers != nil {
 			answers.Score, r.Answers = score, answers

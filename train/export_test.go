@@ -71,13 +71,13 @@ func CheckRecipe(r Recipe, net *arch.Network) error {
 	if err := r.check(net.Input); err != nil {
 		return err
 	}
-	params, err := nn.NewParams(net, net.Input)
+	placed, err := net.Place(net.Input)
 	if err != nil {
 		return err
 	}
 	if _, err := r.pictures(net.Input); err != nil {
 		return err
 	}
-	_, err = NewOptimiser(r.Optimiser, r.Rules, params, 1)
+	_, err = NewOptimiser(r.Optimiser, r.Rules, nn.NewParams(placed), 1)
 	return err
 }

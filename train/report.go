@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/durable"
 )
 
@@ -149,7 +148,7 @@ func (t *Trainer) reportData(result Result) (*reportData, error) {
 	if err := t.recipe.Write(&recipe); err != nil {
 		return nil, err
 	}
-	analysis, err := arch.Analyze(t.net, t.net.Input, t.recipe.Batch)
+	analysis, err := t.placed.Analyze(t.recipe.Batch)
 	if err != nil {
 		return nil, err
 	}

@@ -65,10 +65,7 @@ func TestAverages(t *testing.T) {
 		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 1.5}, []float32{0, 1.5, 1.5, 1.5}},
 	} {
 		net := network()
-		params, err := nn.NewParams(net, net.Input)
-		if err != nil {
-			t.Fatal(err)
-		}
+		params := nn.NewParams(place(t, net))
 		values, means := train.Averaged(c.average, params, 4, func(int) { params.List[0].Data[0]++ })
 		if !slices.Equal(values, c.values) || !slices.Equal(means, c.means) {
 			t.Errorf("%s: weights %v, mean %v; want %v, %v", c.name, values, means, c.values, c.means)

@@ -11,7 +11,7 @@ import (
 
 // makeRules puts the recipe's rules between those that Wide makes, which they override, and the one that whitening needs.
 func (t *Trainer) makeRules() error {
-	wide := t.recipe.Wide.rules(t.placed)
+	wide := t.recipe.Wide.rules(t.placed.Layers)
 	for i, r := range t.recipe.Rules {
 		if err := checkPattern(r.Params, t.params); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
@@ -44,7 +44,7 @@ func (t *Trainer) begin() error {
 			}
 		}
 	}
-	for _, layer := range t.placed {
+	for _, layer := range t.placed.Layers {
 		if conv, ok := layer.Op.(arch.Conv); ok && t.recipe.Init.Identity && conv.Groups <= 1 {
 			identity(t.params.Get(layer.Name + "/w"))
 		}
@@ -93,7 +93,7 @@ const whitenedShare = 5e-4
 
 // firstConv is the layer that whiten fills.
 func (t *Trainer) firstConv() (arch.Placed, error) {
-	for _, layer := range t.placed {
+	for _, layer := range t.placed.Layers {
 		if conv, ok := layer.Op.(arch.Conv); ok {
 			w := t.params.Get(layer.Name + "/w")
 			size := w.Count() / layer.Out.C

@@ -81,7 +81,7 @@ type Trainer struct {
 	options Options
 	recipe  Recipe
 	net     *arch.Network
-	placed  []arch.Placed
+	placed  *arch.Placement
 	threads int
 
 	train            Dataset // as given, less what is held out
@@ -236,7 +236,7 @@ func prepare(o Options) (*Trainer, error) {
 	if t.placed, err = t.net.Place(t.net.Input); err != nil {
 		return nil, err
 	}
-	if ending, _ := arch.EndingOf(t.placed); ending == arch.EndsInSigmoid || ending == arch.EndsInProbabilities {
+	if ending, _ := t.placed.Ending(); ending == arch.EndsInSigmoid || ending == arch.EndsInProbabilities {
 		return nil, &EndingError{t.net.Name, ending}
 	}
 	if t.train == nil {
@@ -271,9 +271,7 @@ func prepare(o Options) (*Trainer, error) {
 	if o.Test != nil {
 		t.test = newMemory(o.Test, t.judge.painter.prepare, left)
 	}
-	if t.params, err = nn.NewParams(t.net, t.net.Input); err != nil {
-		return nil, err
-	}
+	t.params = nn.NewParams(t.placed)
 	passes := t.recipe.accumulate()
 	t.perEpoch = t.train.Len() / t.recipe.Batch
 	t.steps = int(math.Ceil(t.recipe.Epochs * float64(t.perEpoch)))
@@ -290,7 +288,7 @@ func prepare(o Options) (*Trainer, error) {
 			o.Observe(Part{Layers: t.plan.Groups()[group].Names(), Step: group, Pass: pass}, took)
 		}
 	}
-	t.plan, err = nn.Compile(t.net, t.params, options)
+	t.plan, err = nn.Compile(t.placed, t.params, options)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +308,7 @@ func prepare(o Options) (*Trainer, error) {
 
 // checkData refuses data sets that the network has no class for, and one too small for a step.
 func (t *Trainer) checkData(others ...Dataset) error {
-	out := t.placed[len(t.placed)-1].Out
+	out := t.placed.Output()
 	if out.H != 1 || out.W != 1 {
 		return fmt.Errorf("%s answers with maps of %v, not with a class", t.net.Name, out)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/vggo/vggo/arch"
 	"image"
 	"math"
 	"math/rand/v2"
@@ -234,18 +235,15 @@ func TestResultIsANetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	matched, err := weights.Match(file, placed)
+	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(place(t, net))
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := nn.Compile(net, params, nn.Options{Batch: 16})
+	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -438,4 +436,14 @@ func TestRefusals(t *testing.T) {
 	if _, err := train.ReadSaved(t.TempDir()); !errors.As(err, &none) {
 		t.Errorf("%v, want no checkpoint", err)
 	}
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

@@ -56,7 +56,7 @@ func (m *Matched) Prepares(net *arch.Network) (*Affine, error) {
 		return nil, err
 	}
 	values := map[string][]float32{} // of a batch norm whose variance is 1
-	for _, p := range placed[0].Params {
+	for _, p := range placed.Layers[0].Params {
 		var err error
 		if values[p.Role()], err = m.Param(p); err != nil {
 			return nil, err

@@ -104,8 +104,8 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 		if err != nil {
 			return nil, err
 		}
-		ending, _ := arch.EndingOf(placed)
-		if n := placed[len(placed)-1].Out.C; ending == arch.EndsInSoftmax && n > 1 {
+		ending, _ := placed.Ending()
+		if n := placed.Output().C; ending == arch.EndsInSoftmax && n > 1 {
 			return nil, &DisagreeError{f.Path, AskedSigmoid, fmt.Sprintf("the file has a softmax over its %d outputs", n)}
 		}
 	}
@@ -172,9 +172,9 @@ func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
 			return differ("the file's is %s, where it has %s", was, is)
 		}
 	}
-	outputs := mine[len(mine)-1].Out.C
-	ends, _ := arch.EndingOf(mine)
-	wants, _ := arch.EndingOf(theirs)
+	outputs := mine.Output().C
+	ends, _ := mine.Ending()
+	wants, _ := theirs.Ending()
 	says := func(e arch.Ending) bool { return e != arch.EndsInLogits && !(e == arch.EndsInSoftmax && outputs == 1) }
 	switch {
 	case ends == arch.EndsInSigmoid && !says(wants):
@@ -225,12 +225,12 @@ func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
 	if f.described != nil {
 		n = f.described.naming
 	} else {
-		n = naming{family: "vggo", source: plain(ownNames(own)), bookkeeping: nothing}
+		n = naming{family: "vggo", source: plain(ownNames(own.Layers)), bookkeeping: nothing}
 	}
 	weighted := func(layers []arch.Placed) []arch.Placed {
 		return slices.DeleteFunc(slices.Clone(layers), func(l arch.Placed) bool { return len(l.Params) == 0 })
 	}
-	mine, theirs := weighted(own), weighted(placed)
+	mine, theirs := weighted(own.Layers), weighted(placed)
 	if len(mine) != len(theirs) {
 		return n, false
 	}

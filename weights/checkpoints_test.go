@@ -55,7 +55,11 @@ func placeable(spec string) ([]arch.Placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return net.Place(net.Input)
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, err
+	}
+	return placed.Layers, nil
 }
 
 // TestCheckpoints finds one network's parameters in whatever scripts, wrappers and other programs make of them.
@@ -410,10 +414,10 @@ func TestOtherClassifiers(t *testing.T) {
 			continue
 		}
 		placed, err := net.Place(net.Input)
-		if err != nil || placed[len(placed)-1].Out.C != c.classes {
-			t.Errorf("%s, %v: %d classes (%v)", c.network, c.rename, placed[len(placed)-1].Out.C, err)
+		if err != nil || placed.Output().C != c.classes {
+			t.Errorf("%s, %v: %d classes (%v)", c.network, c.rename, placed.Output().C, err)
 		}
-		if _, err := Match(f, placed); err != nil {
+		if _, err := Match(f, placed.Layers); err != nil {
 			t.Error(err)
 		}
 	}

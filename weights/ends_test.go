@@ -44,7 +44,7 @@ func TestONNXEnds(t *testing.T) {
 			}
 			check("read", outputOf(t, net, params, images))
 			back := filepath.Join(t.TempDir(), "back.onnx")
-			if err := WriteONNX(back, net, net.Input, func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+			if err := WriteONNX(back, place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
 				t.Fatal(err)
 			}
 			net, params = fromFile(t, open(t, back))
@@ -102,7 +102,7 @@ func TestOpenSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Match(f, placed); err != nil {
+	if _, err := Match(f, placed.Layers); err != nil {
 		t.Errorf("under the names of the network asked for: %v", err)
 	}
 }
@@ -175,10 +175,10 @@ func TestResolve(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Match(f, placed); err != nil {
+		if _, err := Match(f, placed.Layers); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if ending, _ := arch.EndingOf(placed); (ending == arch.EndsInSigmoid) != (c.asked.Sigmoid || strings.HasPrefix(c.file, "sigmoid")) {
+		if ending, _ := placed.Ending(); (ending == arch.EndsInSigmoid) != (c.asked.Sigmoid || strings.HasPrefix(c.file, "sigmoid")) {
 			t.Errorf("%s ends in %s", c.name, ending)
 		}
 	}
@@ -236,7 +236,7 @@ func TestPrepares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		matched, err := Match(f, placed)
+		matched, err := Match(f, placed.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,4 +254,14 @@ func TestPrepares(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}
 	}
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

@@ -181,7 +181,7 @@ func (k *keras) describe() error {
 		first := k.model.Layers[0]
 		inside = inside || first.Normalises || first.Fixed != nil
 	}
-	k.file.described = &described{net: net, naming: k.naming(placed), prepares: inside, unit: inside}
+	k.file.described = &described{net: net, naming: k.naming(placed.Layers), prepares: inside, unit: inside}
 	return nil
 }
 

@@ -62,10 +62,7 @@ func matchedLogits(t *testing.T, net *arch.Network, m *Matched, in *tensor.Tenso
 		beginning.Layers = net.Layers[:last]
 		net = &beginning
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(place(t, net))
 	if err := params.Load(m.Param); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +75,7 @@ func matchNetwork(t *testing.T, f *File, net *arch.Network) *Matched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Match(f, placed)
+	m, err := Match(f, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +179,7 @@ func TestKerasDoesNotFit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return placed
+		return placed.Layers
 	}
 	deeper := strings.Replace(kerasSmall, `{"name": "dense2",`, `{"name": "between", "op": "linear", "out": 7}, {"name": "dense2",`, 1)
 	shallower := strings.Replace(kerasSmall, `{"name": "dense1", "op": "linear", "out": 7}, {"name": "relu3", "op": "relu"},`, "", 1)
@@ -212,7 +209,7 @@ func TestKerasBatchNormOfThree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Match(f, placed); err == nil || !strings.Contains(err.Error(), "layers/batch_normalization/vars/0") {
+	if _, err := Match(f, placed.Layers); err == nil || !strings.Contains(err.Error(), "layers/batch_normalization/vars/0") {
 		t.Errorf("three arrays of a batch norm: %v", err)
 	}
 }
@@ -287,7 +284,7 @@ func TestKerasVGG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Match(f, placed)
+	m, err := Match(f, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +424,7 @@ func FuzzKeras(f *testing.F) {
 		}
 		if net, err := file.Network(); err == nil {
 			if placed, err := net.Place(net.Input); err == nil {
-				Match(file, placed)
+				Match(file, placed.Layers)
 			}
 		}
 	})
@@ -453,7 +450,7 @@ func TestKerasCIFAR10(t *testing.T) {
 		t.Fatalf("%d pictures, %d classes, want 10000", len(pictures), len(want))
 	}
 	net, params := fromFile(t, open(t, filepath.Join(root, "weights/keras/vggbn-cifar10.h5")))
-	plan, err := nn.Compile(net, params, nn.Options{Batch: 100})
+	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,10 +103,10 @@ func TestNetworkOfFamilies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if last := placed[len(placed)-1].Out.C; got.Name != c.network || last != c.classes {
+			if last := placed.Output().C; got.Name != c.network || last != c.classes {
 				t.Errorf("%s with %d classes, want %s with %d", got.Name, last, c.network, c.classes)
 			}
-			m, err := Match(f, placed)
+			m, err := Match(f, placed.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,8 +125,8 @@ func fileOf(t *testing.T, net *arch.Network, sources func([]arch.Placed) map[str
 		t.Fatal(err)
 	}
 	f := &File{Path: net.Name}
-	at := sources(placed)
-	for _, layer := range placed {
+	at := sources(placed.Layers)
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			if err := f.add(entry{name: at[p.Name].name, shape: at[p.Name].layout.shape(p), dtype: F32}); err != nil {
 				t.Fatal(err)

@@ -38,7 +38,7 @@ func small(t *testing.T, batchNorm bool) []arch.Placed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return placed
+	return placed.Layers
 }
 
 // tensorsOf makes a tensor for each parameter, valued by its place in the network.

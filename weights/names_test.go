@@ -37,7 +37,7 @@ func TestTorchvisionNames(t *testing.T) {
 			f.index[name] = len(f.entries)
 			f.entries = append(f.entries, entry{name: name, shape: shape, dtype: F32})
 		}
-		m, err := Match(f, placed)
+		m, err := Match(f, placed.Layers)
 		if err != nil {
 			t.Errorf("%s: %v", model, err)
 		} else if m.Family != "torchvision" {

@@ -72,16 +72,16 @@ func (f *File) Network() (*arch.Network, error) {
 		if err != nil {
 			continue
 		}
-		convs, all := countWeights(placed)
+		convs, all := countWeights(placed.Layers)
 		if mine < convs || mine > all { // nearly all are told apart so, at little cost
 			continue
 		}
-		for n, v := range f.readings(placed, false) {
+		for n, v := range f.readings(placed.Layers, false) {
 			if mine != all {
 				break
 			}
 			candidate, ok := f.withClasses(net, n, v)
-			if ok && n.ownHead && readsPixel(placed) {
+			if ok && n.ownHead && readsPixel(placed.Layers) {
 				fits = append(fits, name)
 				break
 			}
@@ -89,7 +89,7 @@ func (f *File) Network() (*arch.Network, error) {
 				return candidate, nil
 			}
 		}
-		if f.hasBody(net, placed) {
+		if f.hasBody(net, placed.Layers) {
 			bodies = append(bodies, name)
 		}
 	}
@@ -206,6 +206,6 @@ func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, 
 	if err != nil {
 		return nil, false
 	}
-	_, _, fault := compare(f, placed, n, v, Layers{})
+	_, _, fault := compare(f, placed.Layers, n, v, Layers{})
 	return net, fault == nil
 }

@@ -140,21 +140,18 @@ func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*o
 	if err != nil {
 		t.Fatal(err)
 	}
-	matched, err := Match(f, placed)
+	matched, err := Match(f, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(place(t, net))
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
 	in := readTensor(t, folder, "input", 0)
 	x := floats(t, in)
 	batch := chain.placed[0].size()
-	plan, err := nn.Compile(net, params, nn.Options{Batch: batch, Algo: nn.Direct})
+	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: batch, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -465,11 +465,11 @@ func FuzzONNX(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		matched, err := Match(f, placed)
+		matched, err := Match(f, placed.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, layer := range placed {
+		for _, layer := range placed.Layers {
 			for _, p := range layer.Params {
 				values, err := matched.Param(p)
 				if err == nil && len(values) != p.Count() {

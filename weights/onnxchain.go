@@ -174,7 +174,7 @@ func (c *onnxChain) push(n *onnx.Node, op arch.Op, params map[string]*onnxParam)
 	if err != nil {
 		return fmt.Errorf("%s", err.(*arch.ShapeError).Rule)
 	}
-	out := placed[0].Out
+	out := placed.Layers[0].Out
 	c.layers = append(c.layers, &onnxLayer{op: op, node: n, params: params})
 	c.image = [4]axes{c.image[0], newAxes(out.C), newAxes(out.H), newAxes(out.W)}
 	return nil

@@ -22,11 +22,11 @@ type effect struct {
 }
 
 // effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of which
-// EndingOf tells; no flatten, which keeps the order.
-func effects(placed []arch.Placed) []namedEffect {
+// Placement.Ending tells; no flatten, which keeps the order.
+func effects(placed *arch.Placement) []namedEffect {
 	var list []namedEffect
-	_, logits := arch.EndingOf(placed)
-	for i, layer := range placed {
+	_, logits := placed.Ending()
+	for i, layer := range placed.Layers {
 		e := effect{kind: layer.Op.Kind(), in: layer.In, out: layer.Out}
 		average := func(g arch.Geometry) { e.kind, e.window = arch.AvgPool{}.Kind(), g }
 		switch op := layer.Op.(type) {
@@ -107,20 +107,20 @@ func (f *File) recognise(plain *arch.Network) (net *arch.Network, weighted []str
 		return nil, nil, err
 	}
 	does := effects(placed)
-	for _, candidate := range f.candidates(placed[len(placed)-1].Out.C) {
+	for _, candidate := range f.candidates(placed.Output().C) {
 		candidate.Input = plain.Input
 		names, ok := sameEffects(candidate, does)
 		if !ok {
 			continue
 		}
-		if ending, _ := arch.EndingOf(placed); ending == arch.EndsInSigmoid {
+		if ending, _ := placed.Ending(); ending == arch.EndsInSigmoid {
 			if candidate, err = arch.WithSigmoid(candidate); err != nil {
 				return nil, nil, err
 			}
 		}
 		return candidate, names, nil
 	}
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		if len(layer.Params) > 0 {
 			weighted = append(weighted, layer.Name)
 		}
@@ -160,7 +160,7 @@ func sameEffects(net *arch.Network, does []namedEffect) (weighted []string, ok b
 	if err != nil || !slices.EqualFunc(effects(placed), does, same) {
 		return nil, false
 	}
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		if len(layer.Params) > 0 {
 			weighted = append(weighted, layer.Name)
 		}

@@ -184,7 +184,7 @@ func (c *onnxChain) window(a *arguments, kernel arch.Size) arch.Window {
 			a.fail("%s", err.(*arch.ShapeError).Rule)
 			return w
 		}
-		g := placed[0].Geometry
+		g := placed.Layers[0].Geometry
 		w.Pad = arch.Padding{Top: g.Bottom, Left: g.Right, Bottom: g.Top, Right: g.Left}
 	}
 	return w

@@ -22,7 +22,7 @@ const (
 	writtenIR    = 7
 )
 
-// WriteONNX writes a network for an input size as an ONNX model (opset 13, IR 7) for batches of any size: input "images", of
+// WriteONNX writes a network, for the input that it is placed on, as an ONNX model (opset 13, IR 7) for batches of any size: input "images", of
 // shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or a sigmoid. find returns a parameter's values,
 // as nn's Params or a Matched have them; they are asked for one by one. notes, which may be nil, become metadata, and the
 // network is noted beside them, so that Open gives back its names and its dropout, which an ONNX model for inference lacks.
@@ -30,25 +30,22 @@ const (
 // Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not divide its
 // input, average pooling with dilation, local response normalisation over an even number of channels. So are models beyond
 // protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads, as for Write.
-func WriteONNX(path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
-	return WriteONNXContext(context.Background(), path, net, input, find, notes, sources...)
+func WriteONNX(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
+	return WriteONNXContext(context.Background(), path, placed, find, notes, sources...)
 }
 
 // WriteONNXContext is WriteONNX that is given up when ctx ends, as WriteContext is.
-func WriteONNXContext(ctx context.Context, path string, net *arch.Network, input arch.Shape, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
-	placed, err := net.Place(input)
-	if err != nil {
-		return err
-	}
+func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
+	net, input := placed.Network, placed.Input
 	w := onnxWriter{head: "images"}
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		if err := w.layer(layer); err != nil {
 			return fmt.Errorf("%s: layer %s: %w", net.Name, layer.Name, err)
 		}
 	}
-	last := placed[len(placed)-1]
+	last := placed.Layers[len(placed.Layers)-1]
 	out := "logits"
-	if ending, _ := arch.EndingOf(placed); ending != arch.EndsInLogits {
+	if ending, _ := placed.Ending(); ending != arch.EndsInLogits {
 		out = "probabilities"
 	}
 	if len(w.nodes) == 0 {
@@ -81,7 +78,7 @@ func WriteONNXContext(ctx context.Context, path string, net *arch.Network, input
 	model.Graph.Inputs = value("images", input, false)
 	model.Graph.Outputs = value(out, last.Out, w.vector)
 	var params []arch.Param
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			params = append(params, p)
 			model.Graph.Initializers = append(model.Graph.Initializers, onnx.Tensor{Name: p.Name, Type: onnx.FLOAT, Dims: p.Shape})
@@ -90,7 +87,7 @@ func WriteONNXContext(ctx context.Context, path string, net *arch.Network, input
 	for _, t := range w.shapes {
 		model.Graph.Initializers = append(model.Graph.Initializers, *t)
 	}
-	err = writeFrom(ctx, path, sources, func(to io.Writer) error {
+	err := writeFrom(ctx, path, sources, func(to io.Writer) error {
 		return onnx.Encode(to, model, func(to io.Writer, i int) error {
 			data, err := find(params[i])
 			if err != nil {

@@ -48,18 +48,15 @@ func TestTinyVGG(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	matched, err := weights.Match(file, placed)
+	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params, err := nn.NewParams(net, net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	params := nn.NewParams(placed)
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := nn.Compile(net, params, nn.Options{Batch: n})
+	plan, err := nn.Compile(placed, params, nn.Options{Batch: n})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,14 +60,11 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := Match(f, placed)
+			m, err := Match(f, placed.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}
-			params, err := nn.NewParams(net, net.Input)
-			if err != nil {
-				t.Fatal(err)
-			}
+			params := nn.NewParams(place(t, net))
 			if err := params.Load(m.Param); err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +80,7 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 			}
 			if c.file == "plain.npz" {
 				var tensors []Tensor
-				for _, layer := range placed {
+				for _, layer := range placed.Layers {
 					for _, p := range layer.Params {
 						tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: params.Get(p.Name).Data})
 					}
@@ -129,7 +126,7 @@ func TestTinyVGGOnFashion(t *testing.T) {
 	if net.Name != "tinyvgg" {
 		t.Errorf("network %s", net.Name)
 	}
-	plan, err := nn.Compile(net, params, nn.Options{Batch: 100})
+	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

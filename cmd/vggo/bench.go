@@ -187,13 +187,20 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
+	var net *arch.Network
+	var input arch.Shape
 	if c.Recipe != nil {
-		c.Network, err = c.Recipe.Network()
+		if net, err = c.Recipe.Network(); err == nil {
+			input = net.Input
+		}
 	} else {
 		a := archOptions{input: o.input}
-		c.Network, c.Input, err = a.open(o.model)
+		net, input, err = a.open(o.model)
 	}
 	if err != nil {
+		return c, err
+	}
+	if c.Placed, err = net.Place(input); err != nil {
 		return c, err
 	}
 	c.Set, err = kernel.Active()
@@ -227,7 +234,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		})
 	}
 	for _, mode := range modes {
-		if err := nn.CheckMemory(config.Network, config.Options(mode)); err != nil {
+		if err := nn.CheckMemory(config.Placed, config.Options(mode)); err != nil {
 			return hintSmaller(err)
 		}
 	}
@@ -254,7 +261,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n", roughly(estimate))
 	}
 
-	out := benchOutput{Model: b.Network.Name, Input: b.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
+	out := benchOutput{Model: b.Placed.Network.Name, Input: b.Placed.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
 	var stopped error
 	for _, mode := range modes {
 		progress, done := newBenchProgress(b, mode, log, stderr)
@@ -335,7 +342,7 @@ func roughly(d time.Duration) string {
 
 func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) error {
 	t := newTable(2, 3, 4, 5, 6, 7)
-	t.AppendHeader(table.Row{b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
+	t.AppendHeader(table.Row{b.Placed.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {

@@ -82,7 +82,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 	if err != nil {
 		return err
 	}
-	matched, err := weights.Match(file, placed)
+	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -93,11 +93,11 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 	}
 	var prepared root.Preparation
 	if pictures := net.Input.C == 1 || net.Input.C == 3; pictures || o.given() {
-		if prepared, err = root.Prepare(asked, net, file, matched); err != nil {
+		if prepared, err = root.Prepare(asked, placed, file, matched); err != nil {
 			return err
 		}
 	}
-	notes, err := o.notes(file, prepared, net, placed[len(placed)-1].Out.C)
+	notes, err := o.notes(file, prepared, net, placed.Output().C)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 		}
 		return matched.Param(p)
 	}
-	if err := write(ctx, out, net, placed, file, find, notes); err != nil {
+	if err := write(ctx, out, placed, file, find, notes); err != nil {
 		return err
 	}
 	names := "under " + matched.Family + "'s names"
@@ -183,23 +183,23 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 type findParam func(arch.Param) ([]float32, error)
 
 // weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
-var weightWriters = map[string]func(ctx context.Context, path string, net *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error{
-	".safetensors": func(ctx context.Context, path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, find)
+var weightWriters = map[string]func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error{
+	".safetensors": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed.Layers, find)
 		if err != nil {
 			return err
 		}
 		return weights.WriteContext(ctx, path, tensors, notes, from)
 	},
-	".npz": func(ctx context.Context, path string, _ *arch.Network, placed []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
-		tensors, err := tensorsOf(placed, find)
+	".npz": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+		tensors, err := tensorsOf(placed.Layers, find)
 		if err != nil {
 			return err
 		}
 		return weights.WriteNPZContext(ctx, path, tensors, notes, from)
 	},
-	".onnx": func(ctx context.Context, path string, net *arch.Network, _ []arch.Placed, from *weights.File, find findParam, notes map[string]string) error {
-		return weights.WriteONNXContext(ctx, path, net, net.Input, find, notes, from)
+	".onnx": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+		return weights.WriteONNXContext(ctx, path, placed, find, notes, from)
 	},
 }
 

@@ -46,15 +46,15 @@ func TestConvertCutFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			matched, err := weights.Match(file, placed)
+			matched, err := weights.Match(file, placed.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}
 			left := 0
-			for _, layer := range placed {
+			for _, layer := range placed.Layers {
 				left += len(layer.Params)
 			}
-			err = write(t.Context(), out, net, placed, file, func(p arch.Param) ([]float32, error) {
+			err = write(t.Context(), out, placed, file, func(p arch.Param) ([]float32, error) {
 				data, err := matched.Param(p)
 				if left--; left == 0 {
 					err = errors.Join(err, os.Truncate(in, int64(len(whole)-40)))

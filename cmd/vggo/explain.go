@@ -228,15 +228,11 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 			return "", arch.Shape{}, err
 		}
 	}
-	net, err := e.model.Network.Until(layer)
+	until, err := e.model.Placed.Until(layer)
 	if err != nil {
 		return "", arch.Shape{}, hint(err, "vggo arch lists a network's layers")
 	}
-	placed, err := net.Place(e.model.Input)
-	if err != nil {
-		return "", arch.Shape{}, err
-	}
-	return layer, placed[len(placed)-1].Out, nil
+	return layer, until.Output(), nil
 }
 
 // chooseClass is --class as a number, -1 for the most probable one.

@@ -36,15 +36,15 @@ type plannedMode struct {
 }
 
 func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
-	e := &explanation{Model: c.Network.Name, Input: c.Input, Batch: c.Batch, Set: c.Set.Name}
+	e := &explanation{Model: c.Placed.Network.Name, Input: c.Placed.Input, Batch: c.Batch, Set: c.Set.Name}
 	if costs := c.Costs.Of(c.Set); costs != nil {
 		e.Costs = pricesOrigin{costs.Processor, costs.Date}
 	}
 	for _, mode := range modes {
-		if err := nn.CheckMemory(c.Network, c.Options(mode)); err != nil {
+		if err := nn.CheckMemory(c.Placed, c.Options(mode)); err != nil {
 			return nil, hintSmaller(err)
 		}
-		memory, groups, err := nn.Predict(c.Network, c.Options(mode))
+		memory, groups, err := nn.Predict(c.Placed, c.Options(mode))
 		if err != nil {
 			return nil, err
 		}

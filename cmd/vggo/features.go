@@ -91,15 +91,11 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	tellModel(faults, m, o.part)
-	until, err := m.Network.Until(o.layer)
+	until, err := m.Placed.Until(o.layer)
 	if err != nil {
 		return hint(err, "vggo arch lists a network's layers")
 	}
-	placed, err := until.Place(m.Input)
-	if err != nil {
-		return err
-	}
-	shape := placed[len(placed)-1].Out
+	shape := until.Output()
 	rows := &rowFile{path: o.output, shape: []int{shape.C, shape.H, shape.W}}
 	if shape.H == 1 && shape.W == 1 {
 		rows.shape = rows.shape[:1]

@@ -380,11 +380,11 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 		return close, prepared, err
 	}
 	head := ""
-	if placed[len(placed)-1].Out.C != classes || anew {
+	if placed.Output().C != classes || anew {
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
 			return close, prepared, err
 		}
-		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name, placed[len(placed)-1].Out.C, o.asked(classes), head, classes)
+		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name, placed.Output().C, o.asked(classes), head, classes)
 		if model, ok := arch.CompactWithClasses(options.Recipe.Model, classes); ok {
 			options.Recipe.Model = model
 		}
@@ -464,14 +464,14 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		return nil, nil, err
 	}
 	for _, pattern := range o.take {
-		if !slices.ContainsFunc(placed, func(l arch.Placed) bool {
+		if !slices.ContainsFunc(placed.Layers, func(l arch.Placed) bool {
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
 			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
 		}
 	}
-	matched, err := weights.Match(file, placed)
+	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		other, unknown := file.Network()
 		switch {
@@ -479,12 +479,11 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			if placed, err = other.Place(other.Input); err != nil {
 				return nil, nil, err
 			}
-			net = other
-			matched, err = weights.Match(file, placed)
+			matched, err = weights.Match(file, placed.Layers)
 		case o.take != nil: // what is taken is enough
-			matched, err = weights.MatchLayers(file, placed, weights.Layers{Wanted: o.takes, Beside: true})
+			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})
 		default:
-			if _, part := weights.MatchLayers(file, placed, weights.Layers{Wanted: convolutional(placed)}); part == nil {
+			if _, part := weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: convolutional(placed.Layers)}); part == nil {
 				err = hint(err, "--take 'conv*' takes the convolutions, which the file has")
 			}
 		}
@@ -494,13 +493,13 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 	}
 	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
 	has := map[string]arch.Param{}
-	for _, layer := range placed {
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			if !matched.Has(p) {
 				continue
 			}
 			if len(has) == 0 && o.takes(layer.Name) {
-				of, err := root.Prepare(vision.PreprocessParts{}, net, file, matched)
+				of, err := root.Prepare(vision.PreprocessParts{}, placed, file, matched)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -549,7 +548,11 @@ func fitsMemory(options train.Options) error {
 	if options.Recipe.Batch < passes {
 		return nil // the recipe's check will say so
 	}
-	err := nn.CheckMemory(options.Network, nn.Options{
+	placed, err := options.Network.Place(options.Network.Input)
+	if err != nil {
+		return err
+	}
+	err = nn.CheckMemory(placed, nn.Options{
 		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
 	})
 	var e *nn.MemoryError

@@ -70,10 +70,10 @@ func firstOf(list []string) string {
 // nameOf is a network's name and its number of classes.
 func nameOf(net *arch.Network) string {
 	placed, err := net.Place(net.Input)
-	if err != nil || len(placed) == 0 {
+	if err != nil {
 		return net.Name
 	}
-	return fmt.Sprintf("%s of %d classes", net.Name, placed[len(placed)-1].Out.C)
+	return fmt.Sprintf("%s of %d classes", net.Name, placed.Output().C)
 }
 
 // hintPart adds the remedy to a part that is not there, and to a network that only another part may fit.

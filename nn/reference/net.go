@@ -8,7 +8,7 @@ import (
 
 // Net runs a whole network and keeps every activation.
 type Net struct {
-	Layers      []arch.Placed
+	*arch.Placement
 	Params      map[string][]float64 // by name; shared with the caller
 	Masks       map[string][]float64 // dropout's masks by layer: 1 keeps a value, 0 drops it
 	Activations []Tensor             // of the last Forward: [0] is the input, [i+1] what Layers[i] made of [i]
@@ -20,21 +20,16 @@ type Net struct {
 	training bool // how the last Forward ran
 }
 
-// NewNet places a network on an input size and gives it its parameters by name. It is an error if a parameter is missing
-// or has the wrong number of values, or the network is impossible.
-func NewNet(network *arch.Network, input arch.Shape, params map[string][]float64) (*Net, error) {
-	layers, err := network.Place(input)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range layers {
+// NewNet gives a network its parameters by name. It is an error if one is missing or has the wrong number of values.
+func NewNet(placed *arch.Placement, params map[string][]float64) (*Net, error) {
+	for _, l := range placed.Layers {
 		for _, p := range l.Params {
 			if len(params[p.Name]) != p.Count() {
-				return nil, fmt.Errorf("%s: parameter %s has %d values, not %d", network.Name, p.Name, len(params[p.Name]), p.Count())
+				return nil, fmt.Errorf("%s: parameter %s has %d values, not %d", placed.Network.Name, p.Name, len(params[p.Name]), p.Count())
 			}
 		}
 	}
-	return &Net{Layers: layers, Params: params, Conv: Conv, ConvBackward: ConvBackward}, nil
+	return &Net{Placement: placed, Params: params, Conv: Conv, ConvBackward: ConvBackward}, nil
 }
 
 // Forward runs n images. In training, batch norm uses the batch's moments and moves its running statistics in Params,
@@ -114,7 +109,7 @@ func (net *Net) Logits() Tensor { return net.Activations[net.depth()] }
 
 // depth counts the layers up to the logits.
 func (net *Net) depth() int {
-	_, depth := arch.EndingOf(net.Layers)
+	_, depth := net.Ending()
 	return depth
 }
 

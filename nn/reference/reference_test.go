@@ -76,7 +76,7 @@ func TestFiniteDifferences(t *testing.T) {
 				t.Fatal(err)
 			}
 			params := make(map[string][]float64)
-			for _, p := range layers[0].Params {
+			for _, p := range layers.Layers[0].Params {
 				params[p.Name] = spread(rng, p.Count())
 				if p.Name == "it/var" {
 					for i, v := range params[p.Name] {
@@ -84,7 +84,7 @@ func TestFiniteDifferences(t *testing.T) {
 					}
 				}
 			}
-			net, err := reference.NewNet(network, tt.input, params)
+			net, err := reference.NewNet(placeOn(t, network, tt.input), params)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestFiniteDifferences(t *testing.T) {
 				mask[i] = float64(rng.IntN(2))
 			}
 			net.Masks = map[string][]float64{"it": mask}
-			out := layers[1].Out
+			out := layers.Layers[1].Out
 			weighting := spread(rng, n*out.C)
 			loss := func() float64 {
 				if err := net.Forward(x, n, tt.training); err != nil {
@@ -125,7 +125,7 @@ func TestFiniteDifferences(t *testing.T) {
 				}
 			}
 			check("input", x, dx)
-			for _, p := range layers[0].Params {
+			for _, p := range layers.Layers[0].Params {
 				if p.Trainable {
 					check(p.Name, params[p.Name], grads[p.Name])
 				} else if grads[p.Name] != nil {
@@ -179,7 +179,7 @@ func TestNotANumber(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			network := &arch.Network{Name: tt.name, Layers: []arch.Layer{{Name: "it", Op: tt.op}}}
-			net, err := reference.NewNet(network, arch.Shape{C: 1, H: 1, W: len(tt.x)}, nil)
+			net, err := reference.NewNet(placeOn(t, network, arch.Shape{C: 1, H: 1, W: len(tt.x)}), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,4 +224,19 @@ func identical(a, b []float64) bool {
 		}
 	}
 	return true
+}
+
+// place is a network on its own input.
+func place(t testing.TB, net *arch.Network) *arch.Placement {
+	t.Helper()
+	return placeOn(t, net, net.Input)
+}
+
+func placeOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement {
+	t.Helper()
+	placed, err := net.Place(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placed
 }

@@ -24,10 +24,11 @@ func Weights(path string) error {
 	if err != nil {
 		return err
 	}
-	params, err := nn.NewParams(net, net.Input)
+	placed, err := net.Place(net.Input)
 	if err != nil {
 		return err
 	}
+	params := nn.NewParams(placed)
 	params.Init(nn.He, 1)
 	var tensors []weights.Tensor
 	for _, p := range params.List {

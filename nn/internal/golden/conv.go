@@ -64,8 +64,8 @@ func ConvBackward(l arch.Placed, x reference.Tensor, w []float64, dy reference.T
 }
 
 // NewReference is reference.NewNet with the quick convolutions.
-func NewReference(network *arch.Network, input arch.Shape, params map[string][]float64) (*reference.Net, error) {
-	net, err := reference.NewNet(network, input, params)
+func NewReference(placed *arch.Placement, params map[string][]float64) (*reference.Net, error) {
+	net, err := reference.NewNet(placed, params)
 	if err == nil {
 		net.Conv, net.ConvBackward = Conv, ConvBackward
 	}

@@ -30,7 +30,7 @@ func TestConv(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, n := placed[0], 2
+		l, n := placed.Layers[0], 2
 		x, dy := reference.New(n, l.In), reference.New(n, l.Out)
 		w, b := make([]float64, l.Params[0].Count()), make([]float64, op.Out)
 		for _, v := range [][]float64{x.Data, dy.Data, w, b} {

@@ -80,13 +80,13 @@ func (g *Golden) Labels(t testing.TB) []int {
 // Reference is the float64 reference of the network with the stored parameters.
 func (g *Golden) Reference(t testing.TB) *reference.Net {
 	t.Helper()
-	layers, err := g.Network.Place(g.Network.Input)
+	placed, err := g.Network.Place(g.Network.Input)
 	if err != nil {
 		t.Fatal(err)
 	}
 	params := make(map[string][]float64)
 	masks := make(map[string][]float64)
-	for _, l := range layers {
+	for _, l := range placed.Layers {
 		for _, p := range l.Params {
 			params[p.Name] = g.Values(t, p.Name)
 		}
@@ -97,7 +97,7 @@ func (g *Golden) Reference(t testing.TB) *reference.Net {
 			}
 		}
 	}
-	net, err := reference.NewNet(&g.Network, g.Network.Input, params)
+	net, err := reference.NewNet(placed, params)
 	if err != nil {
 		t.Fatal(err)
 	}
