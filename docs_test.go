@@ -323,7 +323,7 @@ func declared(files []source) map[string]bool {
 // TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its codemap names every file.
 func TestArchitectureIsTrue(t *testing.T) {
 	own := parse(t, ".")
-	const generator = "internal/kernel/_asm" // a module of its own, whose tests count
+	const generator = "internal/kernel/_asm" // a module that walk passes over, whose tests count
 	names := declared(append(parse(t, generator), own...))
 	named := map[string]bool{}
 	identifier := regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)+$`)

@@ -33,12 +33,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("ok   %s (%s)", f.Check, f.clause)
 }
 
-// Names that no server has.
-const (
-	noModel   = "protocol-no-such-model"
-	noVersion = "protocol-no-such-version"
-	noTensor  = "protocol-no-such-tensor"
-)
+// unknown is no server's name of a model, a version or a tensor.
+const unknown = "protocol-no-such-name"
 
 // run is one run of checks.
 type run struct {
@@ -59,7 +55,9 @@ type run struct {
 // input, which the checks of the encodings compare. Without metadata that describes the sample nothing more can be tried.
 func Check(ctx context.Context, client *http.Client, base, model string, sample Sample) []Finding {
 	r := &run{ctx: ctx, client: *client, base: base, model: model, sample: sample}
-	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the protocol has none
+	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { // the protocol has none
+		return http.ErrUseLastResponse
+	}
 	for _, v := range sample.Values {
 		r.numbers, r.data = append(r.numbers, float64(v)), binary.LittleEndian.AppendUint32(r.data, math.Float32bits(v))
 	}
@@ -71,48 +69,47 @@ func Check(ctx context.Context, client *http.Client, base, model string, sample 
 	return r.findings
 }
 
-func (r *run) found(check string, by clause, err error) {
-	r.findings = append(r.findings, Finding{check, err, by})
-}
+// judge tells what is wrong with an answer.
+type judge = func(a *answer) error
 
-// try asks, and lets read judge the answer.
-func (r *run) try(check string, by clause, method, path string, body []byte, header http.Header, read func(a *answer) error) {
+// try asks, and lets somebody judge the answer.
+func (r *run) try(check string, by clause, method, path string, body []byte, header http.Header, is judge) {
 	a, err := r.do(method, path, body, header)
 	if err == nil {
-		err = read(a)
+		err = is(a)
 	}
-	r.found(check, by, err)
+	r.findings = append(r.findings, Finding{check, err, by})
 }
 
 // describe tries health and metadata. ok tells whether the metadata describes the sample.
 func (r *run) describe() (ok bool) {
-	get := func(check string, by clause, path string, read func(a *answer) error) {
-		r.try(check, by, http.MethodGet, path, nil, nil, read)
+	get := func(check string, by clause, path string, is judge) {
+		r.try(check, by, http.MethodGet, path, nil, nil, is)
 	}
-	ready := func(model string, want bool) func(a *answer) error {
+	ready := func(model string, want bool) judge {
 		return probed(want, members{"name": model, "ready": want})
 	}
 	get("health: the server is live", health, "/v2/health/live", probed(true, members{"live": true}))
-	get("health: the server is ready", health, "/v2/health/ready", probed(true, members{"ready": true}, members{"live": true}))
+	get("health: the server is ready", health, "/v2/health/ready",
+		probed(true, members{"ready": true}, members{"live": true}))
 	get("health: the model is ready", health, modelPath(r.model, "")+"/ready", ready(r.model, true))
-	get("health: an unknown model is not ready", health, modelPath(noModel, "")+"/ready", ready(noModel, false))
-	get("health: an unknown version is not ready", health, modelPath(r.model, noVersion)+"/ready", ready(r.model, false))
+	get("health: an unknown model is not ready", health, modelPath(unknown, "")+"/ready", ready(unknown, false))
+	get("health: an unknown version is not ready", health, modelPath(r.model, unknown)+"/ready", ready(r.model, false))
 
 	refused := func(a *answer) error { return a.refusal(modelErrorObject) }
 	get("metadata: the server", serverMetadataObject, "/v2", (*answer).serverMetadata)
-	get("metadata: the model", modelMetadataObject, modelPath(r.model, ""), func(a *answer) error {
-		return a.modelMetadata(r.model, &r.metadata)
-	})
+	described := func(m *modelMetadata) judge {
+		return func(a *answer) error { return a.modelMetadata(r.model, m) }
+	}
+	get("metadata: the model", modelMetadataObject, modelPath(r.model, ""), described(&r.metadata))
 	for _, version := range r.metadata.Versions {
-		get("metadata: version "+version, modelMetadataObject, modelPath(r.model, version), func(a *answer) error {
-			return a.modelMetadata(r.model, &modelMetadata{})
-		})
+		get("metadata: version "+version, modelMetadataObject, modelPath(r.model, version), described(new(modelMetadata)))
 		get("health: version "+version+" is ready", health, modelPath(r.model, version)+"/ready", ready(r.model, true))
 	}
-	get("metadata: an unknown model is refused", modelErrorObject, modelPath(noModel, ""), refused)
-	get("metadata: an unknown version is refused", modelErrorObject, modelPath(r.model, noVersion), refused)
+	get("metadata: an unknown model is refused", modelErrorObject, modelPath(unknown, ""), refused)
+	get("metadata: an unknown version is refused", modelErrorObject, modelPath(r.model, unknown), refused)
 	err := r.fits()
-	r.found("metadata: the sample fits the model's input", modelMetadataObject, err)
+	r.findings = append(r.findings, Finding{"metadata: the sample fits the model's input", err, modelMetadataObject})
 	return err == nil
 }
 
@@ -199,7 +196,8 @@ func (r *run) answers(got *response, version string, request members) error {
 	switch {
 	case got.Model != r.model:
 		return responseObject.violated("the model_name is %q, where %q was asked", got.Model, r.model)
-	case got.Version != "" && (version != "" && got.Version != version || known != nil && !slices.Contains(known, got.Version)):
+	case got.Version != "" && known != nil && !slices.Contains(known, got.Version),
+		got.Version != "" && version != "" && got.Version != version:
 		return responseObject.violated("the model_version is %q, where %q was asked of %q", got.Version, version, known)
 	case got.ID == nil && id != "", got.ID != nil && *got.ID != id:
 		return responseObject.violated("the id is not the request's, which is %q", id)
@@ -226,8 +224,8 @@ func (r *run) answers(got *response, version string, request members) error {
 	return nil
 }
 
-// probed reads the answer of a health endpoint: the status, and no body or one of the objects.
-func probed(want bool, objects ...members) func(a *answer) error {
+// probed judges the answer of a health endpoint: the status, and no body or one of the objects.
+func probed(want bool, objects ...members) judge {
 	return func(a *answer) error {
 		switch {
 		case want && a.code != http.StatusOK, !want && a.code/100 != 4:

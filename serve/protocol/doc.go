@@ -3,13 +3,6 @@
 // specification. For that reason it imports nothing of vggo; its tests start vggo's server. It tries what that server speaks:
 // one input and outputs of FP32, in JSON and by the binary tensor data extension.
 //
-//	sample := protocol.Sample{Name: "images", Shape: []int{1, 3, 224, 224}, Values: values}
-//	for _, f := range protocol.Check(ctx, http.DefaultClient, url, "vgg16", sample) {
-//		if f.Err != nil {
-//			t.Error(f) // what was tried, what came back, and the section that says otherwise
-//		}
-//	}
-//
 // # Sources
 //
 //   - OIP: kserve/open-inference-protocol, specification/protocol/inference_rest.md at commit 7ef512b1f171 and
@@ -18,9 +11,7 @@
 //     keeps what OIP lost: the meaning of the health endpoints' status codes, and that all strings are case-sensitive.
 //   - Binary: triton-inference-server/server, docs/protocol/extension_binary_data.md at commit 6306a13d812a (2022), which KServe
 //     took over in kserve/website, docs/modelserving/data_plane/binary_tensor_data_extension.md at commit 95709dc4bb45.
-//   - RFC 9110 (HTTP semantics) and RFC 8259 (JSON), which these build on.
-//
-// The commits are those of the copies read; their dates are not known where none is given.
+//   - RFC 9110 (HTTP semantics) and RFC 8259 (JSON), which these build on. Commits are those of the copies read.
 //
 // # Where they are silent or contradict themselves
 //
@@ -40,7 +31,7 @@
 //   - Content-Type appears in examples only: application/json, or application/octet-stream where binary data follows.
 //   - Content-Length: Binary says that it "continues" to tell the whole length, so a response with binary data must have it.
 //   - Inference-Header-Content-Length without binary data: accepted if it is the length of the body.
-//   - A dimension is an integer written as one: 3, not 3.0. In requests and responses it is not negative.
+//   - A dimension is an integer written as one: 3, not 3.0. In requests and responses it is not negative; empty tensors are not tried.
 //   - JSON data has the JSON type of its datatype: a server may coerce what it takes, by Tensor Data, but nobody may coerce what it
 //     gives. NaN and infinity have no JSON: not sent.
 //   - Nested data must have the shape.

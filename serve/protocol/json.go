@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"unicode/utf8"
 )
@@ -45,10 +46,4 @@ func tree(text []byte) (value any) {
 }
 
 // short is the beginning of a text, for errors.
-func short(text []byte) string {
-	const most = 200
-	if len(text) > most {
-		return string(text[:most]) + "..."
-	}
-	return string(text)
-}
+func short(text []byte) string { return fmt.Sprintf("%.200s", text) }

@@ -11,8 +11,8 @@ import (
 // wrongRequests tries what a server has to refuse.
 func (r *run) wrongRequests() {
 	plain := encode(r.bent())
-	r.refuse("an unknown model", paths, modelPath(noModel, ""), plain, headers(""))
-	r.refuse("an unknown version", paths, modelPath(r.model, noVersion), plain, headers(""))
+	r.refuse("an unknown model", paths, modelPath(unknown, ""), plain, headers(""))
+	r.refuse("an unknown version", paths, modelPath(r.model, unknown), plain, headers(""))
 	r.wrongTensors()
 	for _, text := range []struct{ check, body string }{
 		{"an empty body", ""},
@@ -32,7 +32,9 @@ func (r *run) wrongRequests() {
 
 // refuse wants a request for inference by a model to be refused.
 func (r *run) refuse(check string, by clause, model string, body []byte, header http.Header) {
-	r.try("refused: "+check, by, http.MethodPost, model+"/infer", body, header, func(a *answer) error { return a.refusal(errorObject) })
+	r.try("refused: "+check, by, http.MethodPost, model+"/infer", body, header, func(a *answer) error {
+		return a.refusal(errorObject)
+	})
 }
 
 // wrongVerb wants a 4xx: what the body says of another verb than an endpoint's is not the protocol's affair.
@@ -66,8 +68,8 @@ func (r *run) wrongTensors() {
 		by    clause
 		bend  bend
 	}{
-		{"an unknown input", requestInput, set("name", noTensor)},
-		{"an unknown output", requestOutput, ask("outputs", []members{{"name": noTensor}})},
+		{"an unknown input", requestInput, set("name", unknown)},
+		{"an unknown output", requestOutput, ask("outputs", []members{{"name": unknown}})},
 		{"no inputs", requestObject, without("inputs")},
 		{"an empty list of inputs", requestObject, ask("inputs", []members{})},
 		{"an input without name", requestInput, without("name")},
@@ -96,7 +98,7 @@ func (r *run) wrongTensors() {
 		{"a broken dimension", requestInput, first(1.5)},
 		{"a dimension that is text", requestInput, first("1")},
 		{"a dimension beyond 64 bits", requestInput, first(json.Number("18446744073709551617"))},
-		{"a shape whose product is 2^64", requestInput, reshaped([]int64{1 << 32, 1 << 32}, []int{})}, // 0 elements where it wraps
+		{"a shape whose product is 2^64", requestInput, reshaped([]int64{1 << 32, 1 << 32}, []int{})}, // 0 where it wraps
 	} {
 		r.refuse(w.check, w.by, modelPath(r.model, ""), encode(r.bent(w.bend)), headers(""))
 	}
