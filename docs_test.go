@@ -332,7 +332,7 @@ func TestArchitectureIsTrue(t *testing.T) {
 	for _, span := range d.spans {
 		switch {
 		case strings.HasPrefix(span, "golang.org/"), strings.ContainsAny(span, " ,:["):
-		case strings.Contains(span, "/") || slices.Contains([]string{".go", ".md"}, path.Ext(span)):
+		case strings.Contains(span, "/") || slices.Contains([]string{".go", ".md", ".work"}, path.Ext(span)):
 			files, err := filepath.Glob(span)
 			if err != nil || len(files) == 0 {
 				t.Errorf("%s: there is no file %s", d.path, span)
