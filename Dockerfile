@@ -7,6 +7,8 @@
 # IP address it wants --allow-host.
 FROM golang:1.26 AS build
 WORKDIR /src
+# The other modules of go.work are not needed here.
+ENV GOWORK=off
 COPY go.mod go.sum ./
 RUN go mod download
 # With .git, which names the build on /healthz.

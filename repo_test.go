@@ -46,7 +46,7 @@ var rooms = []struct {
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "tensor"}},
 	{"train", []string{"internal/durable", "internal/lock", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock"}},
-	{"internal/oipclient", nil}, // apart, so that it agrees with the server only where both agree with the specification
+	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
 	{"", []string{"internal/fault", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
@@ -61,7 +61,7 @@ var rooms = []struct {
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"internal/oipclient", "nn/internal/golden", "nn/reference"}
+var testOnly = []string{"serve/protocol", "nn/internal/golden", "nn/reference"}
 
 // room finds the row of rooms that a package belongs to: the longest path that begins its own.
 func room(pkg string) (row int, ok bool) {
@@ -75,7 +75,17 @@ func room(pkg string) (row int, ok bool) {
 	return row, row >= 0
 }
 
-// source is a parsed file of the module, for whatever system it is meant.
+// moduleOf is the folder of the module that a package belongs to: "" is the root's.
+func moduleOf(pkg string) string {
+	for ; pkg != "" && pkg != "."; pkg = path.Dir(pkg) {
+		if _, err := os.Stat(filepath.Join(filepath.FromSlash(pkg), "go.mod")); err == nil {
+			return pkg
+		}
+	}
+	return ""
+}
+
+// source is a parsed file of this repository, for whatever system it is meant.
 type source struct {
 	*ast.File
 	fset *token.FileSet
@@ -106,7 +116,7 @@ func (s source) imported() []string {
 	return paths
 }
 
-// ours is an import of this module, from its root; ok is false for other modules and the standard library.
+// ours is an import of this repository, from its root; ok is false for others and the standard library.
 func ours(importPath string) (pkg string, ok bool) {
 	if importPath == module {
 		return "", true
@@ -114,8 +124,8 @@ func ours(importPath string) (pkg string, ok bool) {
 	return strings.CutPrefix(importPath, module+"/")
 }
 
-// walk calls do for every file below root, like the go command passing over folders that begin with . or _, testdata, and
-// other modules.
+// walk calls do for every file below root, those of modules there too, like the go command passing over folders that begin
+// with . or _ and testdata.
 func walk(t *testing.T, root string, do func(path string)) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -130,9 +140,6 @@ func walk(t *testing.T, root string, do func(path string)) {
 			return nil
 		}
 		if base := d.Name(); base[0] == '.' || base[0] == '_' || base == "testdata" {
-			return filepath.SkipDir
-		}
-		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
 			return filepath.SkipDir
 		}
 		return nil
@@ -181,13 +188,16 @@ func TestImportGraph(t *testing.T) {
 			t.Errorf("%s: package %q has no row in the table of rooms", s.path, s.pkg())
 			continue
 		}
-		if s.isTest() {
-			continue // tests may use what they like: the compiler refuses cycles
-		}
 		for _, importPath := range s.imported() {
 			pkg, ok := ours(importPath)
 			if !ok {
 				continue
+			}
+			if m := moduleOf(pkg); m != "" && m != moduleOf(s.pkg()) {
+				t.Errorf("%s imports %s of the module %s, which go.work alone would find", s.path, importPath, m)
+			}
+			if s.isTest() {
+				continue // tests may use what they like: the compiler refuses cycles
 			}
 			to, ok := room(pkg)
 			switch {

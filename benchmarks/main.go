@@ -97,17 +97,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	return updateDocuments(root, r)
 }
 
-// moduleRoot is where the scripts and the documents are; go run puts the program elsewhere.
+// moduleRoot is vggo's folder, where the scripts and the documents are; go run puts the program elsewhere.
 func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/vggo/vggo").Output()
 	if err != nil {
-		return "", fmt.Errorf("go list: %w", err)
+		return "", fmt.Errorf("go list: %w: change into vggo's folder and start go run ./benchmarks there", err)
 	}
-	root, ours := strings.CutPrefix(strings.TrimSpace(string(out)), "github.com/vggo/vggo ")
-	if !ours {
-		return "", errors.New("not in vggo's folder: change into it and start go run ./benchmarks there")
-	}
-	return root, nil
+	return strings.TrimSpace(string(out)), nil
 }
 
 // words takes a flag's list apart.
