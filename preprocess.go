@@ -145,6 +145,15 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		}
 		return preparedInside(own, net.Input)
 	}
+	stats, err := matched.PixelStats()
+	if err != nil {
+		return Preparation{}, err
+	}
+	if stats != nil {
+		if p, err := keptStats(stats, net.Input); err == nil { // else they are none of this network's pictures
+			return p, nil
+		}
+	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
 		if a.Turned {
@@ -188,6 +197,24 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
 	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// keptStats is for a file that keeps the mean and the deviation of its pictures: what they are of, their size tells.
+func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error) {
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	parts := vision.PreprocessParts{Mean: stats.Mean, Std: stats.Std}
+	if own := stats.Affine(); own.Bytes() {
+		parts.Scale = 1
+		if own.BlueFirst() {
+			parts.Order = vision.BGR.String()
+		}
+	}
+	p.Preprocess, err = parts.Apply(p.Preprocess)
+	p.Reason, p.Guess, p.Blind = fmt.Sprintf("the file keeps their mean and deviation as %s and %s", stats.MeanName, stats.StdName), true, false
+	return p, err
 }
 
 // byInput is the guess where nothing tells anything but the size of the input.

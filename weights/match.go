@@ -32,6 +32,38 @@ type MatchError struct {
 	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
 	Told      *arch.Network // that the file itself tells; nil where it tells none
+	Split     *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
+}
+
+// Split is a way of training that keeps one tensor as two, and what puts them together before a network is saved.
+type Split struct{ What, Remedy string }
+
+// splits lists them by the ends of names.
+var splits = []struct {
+	ends []string
+	Split
+}{
+	{[]string{"weight_g", "weight_v"}, Split{"weight normalisation", "torch.nn.utils.remove_weight_norm(layer)"}},
+	{[]string{"weight_orig", "weight_mask"}, Split{"pruning", "torch.nn.utils.prune.remove(layer, 'weight')"}},
+	{[]string{"weight_orig", "weight_u"}, Split{"spectral normalisation", "torch.nn.utils.remove_spectral_norm(layer)"}},
+	{[]string{"parametrizations.weight.original0", "parametrizations.weight.original1"},
+		Split{"weight normalisation", "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"}},
+	{[]string{"parametrizations.weight.original"},
+		Split{"a parametrisation", "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"}},
+}
+
+// splitOf finds the way by which names keep one tensor as two.
+func splitOf(names []string) *Split {
+	for _, s := range splits {
+		all := true
+		for _, end := range s.ends {
+			all = all && slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, "."+end) })
+		}
+		if all {
+			return &s.Split
+		}
+	}
+	return nil
 }
 
 // Misshape is a tensor whose shape is not the network's.
@@ -45,6 +77,8 @@ func (e *MatchError) Error() string { return e.fault() + e.more() }
 // more is what else of the file bears on it.
 func (e *MatchError) more() string {
 	switch {
+	case e.Split != nil:
+		return fmt.Sprintf("; %s keeps a layer's weights in two tensors, which are put together in Python alone", e.Split.What)
 	case e.Shard:
 		return "; the file is one shard of several, which the index or their folder opens together"
 	case e.Under != "":
@@ -124,6 +158,9 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		if other.Unread == "" {
 			fault.Others = append(fault.Others, other.Name)
 		}
+	}
+	if len(fault.Missing) > 0 {
+		fault.Split = splitOf(fault.Extra)
 	}
 	fault.Classes = otherClasses(fault, placed)
 	if len(f.entries) <= maxViewed {
@@ -280,8 +317,9 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 				heads[moduleOf(name)] = true
 			}
 		}
+		mean, std := f.pixelStats()
 		for _, name := range f.Names() {
-			if !expected[name] && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
+			if !expected[name] && name != mean && name != std && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
 				fault.Extra = append(fault.Extra, name)
 			}
 		}

@@ -46,7 +46,7 @@ func tellWeights(w io.Writer, path, part string, others []weights.Part, guess bo
 		}
 	}
 	if part == "" {
-		part = "the whole"
+		part = "the one under plain names"
 	}
 	if len(left) > 0 && asked == "" {
 		fmt.Fprintf(w, "vggo: %s holds several networks' weights: %s is taken, and not %s; --weights-part takes another\n", path, part, firstOf(left))
@@ -85,6 +85,8 @@ func hintPart(err error) (error, bool) {
 		return hint(err, "--weights-part "+none.Have[0]), true
 	case errors.As(err, &none):
 		return hint(err, "leave --weights-part out"), true
+	case errors.As(err, &fit) && fit.Split != nil:
+		return hint(err, fmt.Sprintf("in Python, %s of each such layer, then torch.save(model.state_dict(), path)", fit.Split.Remedy)), true
 	case errors.As(err, &fit) && fit.Under != "":
 		return hint(err, "--weights-part "+fit.Under), true
 	case errors.As(err, &fit) && len(fit.Others) > 0:
