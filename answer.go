@@ -24,11 +24,20 @@ func (e *OneOutputError) Error() string {
 	return e.Network + " has one output, and nothing says that a sigmoid makes a probability of it: a softmax of one number is always 1"
 }
 
+// NoClassesError is a network that ends in a map of features: its channels are no classes.
+type NoClassesError struct{ Network, Layer string }
+
+func (e *NoClassesError) Error() string {
+	return fmt.Sprintf("%s ends in the feature map of %s: it has no classifier, and the map's channels are no classes", e.Network, e.Layer)
+}
+
 // Ending is how the network's outputs are read as probabilities: as it ends, or by a softmax where it ends in logits, of two outputs
 // and more. By a sigmoid each class has a probability by itself, and they do not add up to 1; a single output is then the second of
 // two classes.
 func (m *Model) Ending() (arch.Ending, error) {
 	switch {
+	case m.features:
+		return m.ending, &NoClassesError{m.Network.Name, m.Network.Layers[len(m.Network.Layers)-1].Name}
 	case m.outputs.C == 1 && m.ending != arch.EndsInSigmoid:
 		return m.ending, &OneOutputError{m.Network.Name}
 	case m.ending == arch.EndsInLogits:

@@ -35,8 +35,9 @@ type Model struct {
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
-	outputs arch.Shape  // of one image
-	ending  arch.Ending // how they are read
+	outputs  arch.Shape  // of one image
+	ending   arch.Ending // how they are read
+	features bool        // they are a map, and no classes
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
@@ -245,6 +246,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	}
 	m.outputs = placed[len(placed)-1].Out
 	m.ending, _ = arch.EndingOf(placed)
+	m.features = arch.EndsInMap(placed)
 	m.turn <- struct{}{}
 	return m, nil
 }

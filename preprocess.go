@@ -172,6 +172,8 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 		return named(name, names+", for the weights of the paper's authors")
 	case small:
 		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order of channels")
+	case name == "caffe": // Keras' own VGG in another width: its authors' weights it has not
+		return named("unit", names+", for another network than the published")
 	case name == "imagenet" && min(net.Input.W, net.Input.H) >= largeInput, name == "unit":
 		return named(name, names)
 	}

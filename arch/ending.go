@@ -61,6 +61,22 @@ func EndingOf(placed []Placed) (ending Ending, logits int) {
 	return EndsInLogits, len(placed)
 }
 
+// EndsInMap reports whether placed layers end in a map of features, as the convolutions of a VGG alone do, and not in scores of classes:
+// in a max pooling or a ReLU of more than one pixel.
+func EndsInMap(placed []Placed) bool {
+	for i := len(placed) - 1; i >= 0; i-- {
+		in := placed[i].In
+		switch placed[i].Op.(type) {
+		case Dropout, Flatten:
+			continue
+		case MaxPool, ReLU:
+			return in.H*in.W > 1
+		}
+		return false
+	}
+	return false
+}
+
 // WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One that ends in
 // a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
 func WithSigmoid(n *Network) (*Network, error) {

@@ -31,7 +31,7 @@ type MatchError struct {
 	Others    []string      // the file's other parts
 	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
-	Told      *arch.Network // that the file itself tells; nil where it tells none
+	Told      *arch.Network // that the file itself tells, and which is another; nil where it tells none
 	Split     *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
 }
 
@@ -151,7 +151,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Family = ""
 	}
 	fault.Shard = shardName.MatchString(f.Path)
-	if told, err := f.Network(); err == nil {
+	if told, err := f.Network(); err == nil && !hasParameters(told, placed) {
 		fault.Told = told
 	}
 	for _, other := range f.Others {
@@ -167,6 +167,23 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Under = f.partThatFits(placed, layers)
 	}
 	return nil, fault
+}
+
+// hasParameters reports whether a network has the parameters of placed layers, by their shapes.
+func hasParameters(net *arch.Network, placed []arch.Placed) bool {
+	own, err := net.Place(net.Input)
+	if err != nil {
+		return false
+	}
+	shapes := func(layers []arch.Placed) (list []string) {
+		for _, layer := range layers {
+			for _, p := range layer.Params {
+				list = append(list, shapeText(p.Shape))
+			}
+		}
+		return list
+	}
+	return slices.Equal(shapes(own), shapes(placed))
 }
 
 // otherClasses is the number of classes of a file that fits the network but for that; else 0.

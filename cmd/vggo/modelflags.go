@@ -149,6 +149,7 @@ func hintModel(err error) error {
 		unsupported *weights.UnsupportedError
 		disagree    *weights.DisagreeError
 		single      *root.OneOutputError
+		features    *root.NoClassesError
 	)
 	if errors.As(err, new(hintedError)) {
 		return err
@@ -183,6 +184,8 @@ func hintModel(err error) error {
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
 	case errors.As(err, &single):
 		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the number itself")
+	case errors.As(err, &features):
+		return hint(err, "vggo features --layer "+features.Layer+" writes the map; vggo train --from takes these weights into a network with a classifier")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):
