@@ -122,6 +122,8 @@ func TestTrainParts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	plantFolders(t, "tt/Training/a tt/Training/b tt/Testing/a tt/Testing/b tv/train/a tv/train/b tv/valid/a tv/valid/b three/Train/a three/Train/b three/Val/a three/test/a three/test/b")
 	plantFolders(t, "one/a two/a two/b up/set/a up/set/b unknown/x/a unknown/x/b unknown/y/a unknown/y/b odd/train/a odd/train/b odd/valid/a odd/valid/bb")
+	plantFolders(t, "tiny/train/a tiny/train/b tiny/val tiny/test yolo/images/train/a yolo/images/train/b yolo/images/val/a yolo/labels/train")
+	plantFolders(t, "learn/Learning/a learn/Learning/b learn/Testing/a learn/Testing/b plant/it's/it's/train/a plant/it's/it's/train/b plant/test/test")
 	plantFolders(t, "wrapped/in/training_set/a wrapped/in/training_set/b wrapped/in/test_set/a wrapped/in/test_set/b")
 	if err := os.Mkdir("runs", 0o777); err != nil {
 		t.Fatal(err)
@@ -141,9 +143,13 @@ func TestTrainParts(t *testing.T) {
 		{"wrapped", 0, "part: in/training_set, of in/test_set, in/training_set"},
 		{"two --validation one", 0, "validation: loss"}, // of one class
 		{"two --validation tv", 0, "validation: loss"},
+		{"tiny", 0, "part: train, of test, train, val|not validated: the 4 pictures in val lie in no class folders|not used: test"},
+		{"yolo", 0, "part: images/train, of images/train, images/val\nleft out: labels\nvalidation: images/val"},
+		{"learn", 1, "there is no part to train on, only Testing, beside Learning\nhint: name one: vggo train |learn/Learning\n"},
+		{"plant", 1, `is it a part, or a class?|hint: name one: vggo train '|plant/it'\''s'; --no-parts`},
 		{"unknown --no-parts", 0, "16 pictures of 2 classes"},
 		{"unknown", 1, "x and y hold the same folders (a and b): are they parts|hint: name one: vggo train |--validation |--no-parts"},
-		{"one", 1, `one: all pictures are of one class, "a", and beside one there is odd, |: is the folder named one too low?|hint: to tell these apart: vggo train `},
+		{"one", 1, `one: all pictures are of one class, "a", and beside one there is learn, odd, |: is the folder named one too low?|hint: to tell these apart: vggo train `},
 		{"up", 1, `up: all pictures are of one class, "set", whose folder holds a and b: is the folder named one too high?|hint: to tell these apart: vggo train |up/set`},
 		{"two/a", 1, "its 4 pictures lie in no class folders; if all are of one class, name the folder above"},
 		{"odd", 1, `the data's class "bb" is none of the training set's|hint: its class folders must be called as those to learn from`},

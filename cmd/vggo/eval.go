@@ -334,9 +334,7 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if e.LabelsGuess != "" {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
-	if part := e.dataTold.words(); part != "" {
-		decided = part + "\n" + decided
-	}
+	decided = strings.Join(append(e.dataTold.lines(), decided), "\n")
 	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
 		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided), 100*e.Top1, 100*e.Top5)
 	if err != nil {

@@ -284,7 +284,7 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	var large *vision.SizeError
 	switch {
 	case errors.As(err, &interrupted):
-		return hint(err, "vggo train --resume "+folder+" goes on from there")
+		return hint(err, "vggo train --resume "+shellWord(folder)+" goes on from there")
 	case errors.As(err, &broken) && errors.As(err, &large):
 		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
