@@ -30,7 +30,7 @@ func hintLabels(err error, path string) error {
 	if len(count.Names) == count.Classes+1 && strings.EqualFold(count.Names[0], "background") {
 		return hint(err, "the list fits without its first line, background, which is TensorFlow's")
 	}
-	return hint(err, "the file must have one name for each class")
+	return hint(err, "the file must have one name for each class, a line each")
 }
 
 // matchTold is what JSON tells about which class is which.

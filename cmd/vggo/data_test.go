@@ -117,6 +117,27 @@ func TestEvalMatches(t *testing.T) {
 	}
 }
 
+// TestEvalFromOne: numbers that begin with 1 are taken for those from 0, which is said, and every picture counts once.
+func TestEvalFromOne(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeText(t, "t10k-images-idx3-ubyte", "\x00\x00\x08\x03\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x02"+strings.Repeat("0123", 3))
+	writeText(t, "t10k-labels-idx1-ubyte", "\x00\x00\x08\x01\x00\x00\x00\x03\x01\x02\x01")
+	writeText(t, "ab.txt", "a\nb\n")
+	for _, c := range []struct {
+		args []string
+		why  string
+	}{
+		{nil, "nothing names the network's classes; the data's numbers, 1 to 2, are taken for 0 to 1"},
+		{[]string{"-l", "ab.txt"}, "the data names no classes; the data's numbers, 1 to 2, are taken for 0 to 1"},
+	} {
+		var got evaluation
+		decodeJSON(t, succeeds(t, append([]string{"eval", ".", "--random-weights", "--preprocess", "unit", "-m", "2x2x1:3/2", "--json"}, c.args...)...), &got)
+		if got.Match.By != "order" || !got.Match.Guessed || got.Match.Why != c.why || got.Pictures != 3 || len(got.Classes) != 2 || got.Classes[0].Pictures != 2 {
+			t.Errorf("eval %v: %+v", c.args, got)
+		}
+	}
+}
+
 // TestTrainParts: which part is learned, validated and tested on, and what is refused.
 func TestTrainParts(t *testing.T) {
 	t.Chdir(t.TempDir())
