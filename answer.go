@@ -47,15 +47,10 @@ func (m *Model) Ending() (arch.Ending, error) {
 }
 
 // Binary reports whether one output, by a sigmoid, tells two classes apart.
-func (m *Model) Binary() bool { return m.outputs.C == 1 && m.ending == arch.EndsInSigmoid }
+func (m *Model) Binary() bool { return m.outputs.C == 1 && m.classes == 2 }
 
 // ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a sigmoid.
-func (m *Model) ClassCount() int {
-	if m.Binary() {
-		return 2
-	}
-	return m.outputs.C
-}
+func (m *Model) ClassCount() int { return m.classes }
 
 // Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
 // fully convolutional network's map are averaged over its pixels. A network that Ending is an error of has none.

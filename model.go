@@ -36,6 +36,7 @@ type Model struct {
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
 	outputs  arch.Shape  // of one image
+	classes  int         // that they tell apart
 	ending   arch.Ending // how they are read
 	features bool        // they are a map, and no classes
 
@@ -246,7 +247,7 @@ func newModel(net *arch.Network, o Options) (*Model, error) {
 	}
 	m.outputs = placed[len(placed)-1].Out
 	m.ending, _ = arch.EndingOf(placed)
-	m.features = arch.EndsInMap(placed)
+	m.features, m.classes = arch.EndsInMap(placed), arch.ClassesOf(placed)
 	m.turn <- struct{}{}
 	return m, nil
 }

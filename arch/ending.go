@@ -77,6 +77,15 @@ func EndsInMap(placed []Placed) bool {
 	return false
 }
 
+// ClassesOf is the number of classes that placed layers tell apart: their outputs, or two for one output that is a sigmoid.
+func ClassesOf(placed []Placed) int {
+	outputs := placed[len(placed)-1].Out.C
+	if ending, _ := EndingOf(placed); outputs == 1 && ending == EndsInSigmoid {
+		return 2
+	}
+	return outputs
+}
+
 // WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One that ends in
 // a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
 func WithSigmoid(n *Network) (*Network, error) {

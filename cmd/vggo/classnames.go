@@ -66,11 +66,7 @@ const (
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
 func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold, err error) {
-	placed, err := m.Network.Place(m.Input)
-	if err != nil {
-		return nil, 0, told, err
-	}
-	outputs = placed[len(placed)-1].Out.C
+	outputs = m.ClassCount()
 	var found vision.Matching
 	switch way {
 	case matchNumber:
@@ -121,11 +117,7 @@ func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) erro
 // the label that one alone holds. What else could have been meant is said.
 func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	classes, named := m.Classes, m.Labels().Finder()
-	all, err := m.Network.Place(m.Input)
-	if err != nil {
-		return 0, err
-	}
-	outputs := all[len(all)-1].Out.C
+	outputs := m.ClassCount()
 	number, notNumber := strconv.Atoi(name)
 	isNumber := notNumber == nil && number >= 0 && number < outputs
 	found, _ := named(name)

@@ -97,7 +97,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 			return err
 		}
 	}
-	notes, err := o.notes(file, prepared, net, placed[len(placed)-1].Out.C)
+	notes, err := o.notes(file, prepared, net, arch.ClassesOf(placed))
 	if err != nil {
 		return err
 	}

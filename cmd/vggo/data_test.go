@@ -52,6 +52,8 @@ func TestEvalMatches(t *testing.T) {
 	plantFolders(t, "set/a set/b set/c deeper/a/s1 deeper/a/s2 deeper/b/s1 deeper/b/s2 deeper/c/s1 deeper/c/s2 up/set/a up/set/b up/set/c")
 	plantFolders(t, "parts/Training/a parts/Training/b parts/Training/c parts/Testing/a parts/Testing/b parts/annotations/x imagenette/val/n01440764 imagenette/val/n02979186")
 	plantFolders(t, "unknown/one/a unknown/one/b unknown/two/a unknown/two/b Loose/A Loose/B")
+	plantFolders(t, "pair/neg pair/pos")
+	writeText(t, "pair.txt", "pos\nneg\n")
 	writeText(t, "typo.txt", "c\na\nbee\n")
 	writeText(t, "right.txt", "c\na\nb\n")
 	writeText(t, "other.txt", "x\ny\nz\n")
@@ -72,6 +74,9 @@ func TestEvalMatches(t *testing.T) {
 		{"deeper --no-parts", "guessed order", "", "classes guessed by order"},
 		{"set -l typo.txt --match order", "order", "", "classes matched by order"},
 		{"imagenette -m 16x16x3:3/1000", "guessed synset", "imagenette", "classes guessed by WordNet's number: the network has 1000 classes"},
+		{"pair -m 16x16x3:3/1s", "guessed order", "", "classes guessed by order"}, // one output, two classes
+		{"pair -m 16x16x3:3/1s -l pair.txt", "name", "", "is \\ seen as  0  1"},
+		{"set -m 16x16x3:3/1s", "", "", "the network has 2 classes, the data 3: which is which?"},
 		{"set -l typo.txt", "", "", `16x16x3:3/3: the data's class "b" is none of the network's hint: did you mean bee?; --labels names the network's classes, in its order, as the data does; --match order by the order of its classes`},
 		{"deeper -l typo.txt", "", "", `the data's class "b" is none of the network's hint: did you mean bee?`},
 		{"set -l other.txt", "", "", `none of the data's classes is one of the network's: the data has "a", "b", "c", the network "x", "y", "z" hint: --labels `},

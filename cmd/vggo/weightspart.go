@@ -73,7 +73,7 @@ func nameOf(net *arch.Network) string {
 	if err != nil || len(placed) == 0 {
 		return net.Name
 	}
-	return fmt.Sprintf("%s of %d classes", net.Name, placed[len(placed)-1].Out.C)
+	return fmt.Sprintf("%s of %d classes", net.Name, arch.ClassesOf(placed))
 }
 
 // hintPart adds the remedy to a part that is not there, and to a network that only another part may fit.
