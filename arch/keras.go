@@ -427,7 +427,7 @@ func (b *kerasBuilder) normalise(item kerasItem, path string) {
 	}
 	if s.value("mean") == nil && s.value("variance") == nil {
 		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
-		b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+		b.push(item, "", Constants())
 		return
 	}
 	mean, ok := s.numbers("mean")
@@ -451,7 +451,7 @@ func (b *kerasBuilder) normalise(item kerasItem, path string) {
 // affine adds a batch norm whose values the description states.
 func (b *kerasBuilder) affine(item kerasItem, values map[string][]float32) {
 	b.weighted = append(b.weighted, KerasLayer{Name: item.name, Fixed: values})
-	b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+	b.push(item, "", Constants())
 }
 
 func narrow(values []float64) []float32 {

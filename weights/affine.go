@@ -51,20 +51,29 @@ func (m *Matched) Prepares(net *arch.Network) (*Affine, error) {
 	case d.unit:
 		return new(Affine), nil
 	}
+	return m.FirstAffine(net)
+}
+
+// FirstAffine is what the network's first layer does to each channel where that stands for constants, which prepare pictures; nil
+// otherwise.
+func (m *Matched) FirstAffine(net *arch.Network) (*Affine, error) {
 	placed, err := net.Place(net.Input)
 	if err != nil {
 		return nil, err
 	}
-	values := map[string][]float32{} // of a batch norm whose variance is 1
+	norm, ok := placed[0].Op.(arch.BatchNorm)
+	if !ok || !norm.IsConstants() {
+		return nil, nil
+	}
+	values := map[string][]float32{}
 	for _, p := range placed[0].Params {
-		var err error
 		if values[p.Role()], err = m.Param(p); err != nil {
 			return nil, err
 		}
 	}
 	a := &Affine{}
 	for c, gamma := range values["gamma"] {
-		scale := float64(gamma)
+		scale := float64(gamma) / math.Sqrt(float64(values["var"][c]))
 		a.Scale = append(a.Scale, scale)
 		a.Shift = append(a.Shift, float64(values["beta"][c])-scale*float64(values["mean"][c]))
 	}

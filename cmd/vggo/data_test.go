@@ -250,6 +250,53 @@ func TestTrainFromClasses(t *testing.T) {
 	}
 }
 
+// TestTrainFromPrepared: what a file's network does to its pictures is their preparation when it is trained on, and no batch norm that goes
+// by each batch: the result answers as the file does.
+func TestTrainFromPrepared(t *testing.T) {
+	ends, err := filepath.Abs("../../weights/testdata/onnx/ends")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	plantFolders(t, "abc/a abc/b abc/c")
+	pictures, err := filepath.Glob("abc/*/*.png")
+	if err != nil || len(pictures) == 0 {
+		t.Fatal(pictures, err)
+	}
+	for i, file := range []string{"preparation.onnx", "preparation-bytes.onnx"} {
+		path, run := filepath.Join(ends, file), fmt.Sprintf("run%d", i)
+		said := succeeds(t, "train", "abc", "--from", path, "--rate", "1e-12", "--epochs", "1", "--batch", "4", "-o", run)
+		if !strings.Contains(said, "what its first layers do to pictures is part of that from here on") {
+			t.Errorf("%s: %s", file, said)
+		}
+		var answers [2][]float32
+		for j, w := range []string{path, run + "/model.safetensors"} {
+			net := succeeds(t, "arch", w, "--describe")
+			if has := strings.Contains(net, "batchnorm"); has != (j == 0) {
+				t.Errorf("%s: a batch norm: %t", w, has)
+			}
+			var told classification
+			decodeJSON(t, succeeds(t, "classify", pictures[0], "-w", w, "--top", "3", "--json"), &told)
+			answers[j] = make([]float32, 3)
+			for _, class := range told.Pictures[0].Classes {
+				answers[j][class.Index] = float32(class.Probability)
+			}
+		}
+		if !slices.EqualFunc(answers[0], answers[1], func(x, y float32) bool { return x-y < 1e-4 && y-x < 1e-4 }) {
+			t.Errorf("%s: %v, trained on by nothing %v", file, answers[0], answers[1])
+		}
+		// Said otherwise, the network stays as it is, which is told.
+		code, _, errs := vggo(t.Context(), "train", "abc", "--from", path, "--preprocess", "unit", "--epochs", "1", "--batch", "4", "-o", run+"said")
+		if code != exitOK || !strings.Contains(errs, "it is trained as a batch norm, which goes by each batch") {
+			t.Errorf("%s with --preprocess: exit %d, %s", file, code, errs)
+		}
+	}
+	code, _, errs := vggo(t.Context(), "train", "abc", "--from", filepath.Join(ends, "preparation.onnx"), "--model", "6x5x3:4,5,G/3", "--epochs", "1", "-o", "other")
+	if code == exitOK || !strings.Contains(errs, "hint: without --model the run begins with the file's own network") {
+		t.Errorf("another network: exit %d, %s", code, errs)
+	}
+}
+
 // TestLabels: a file's own names stay, a label comes before a number, and what is ambiguous is said.
 func TestLabels(t *testing.T) {
 	t.Chdir(t.TempDir())
