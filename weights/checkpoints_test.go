@@ -488,6 +488,10 @@ func TestShards(t *testing.T) {
 		if _, err := Match(f, placed); err == nil || !strings.Contains(err.Error(), "one shard of several") {
 			t.Errorf("a shard alone: %v", err)
 		}
+		var undescribed *UndescribedError
+		if _, err := f.Network(); !errors.As(err, &undescribed) || !undescribed.Shard {
+			t.Errorf("a shard alone tells a network: %v", err)
+		}
 	}
 	if _, err := Read("index", index(right)); err == nil || !strings.Contains(err.Error(), "opened by its path") {
 		t.Errorf("an index's bytes: %v", err)

@@ -132,7 +132,7 @@ func (k *keras) read(h *hdf5.File) error {
 		return nil
 	}
 	if k.model, err = arch.DecodeKeras([]byte(k.config)); err != nil {
-		k.file.unreadable = &UnreadableError{k.file.Path, err}
+		k.file.unreadable = &UnreadableError{Path: k.file.Path, Err: err}
 		return nil
 	}
 	k.model.Network.Name = "keras"
@@ -152,7 +152,7 @@ func (k *keras) fix(input arch.Shape) error {
 		}
 	}
 	if err := k.model.Place(input); err != nil {
-		return fmt.Errorf("%s: %w", k.file.Path, err)
+		return &UnreadableError{Path: k.file.Path, Err: err}
 	}
 	k.file.leavesOpen = nil
 	return k.describe()

@@ -153,6 +153,16 @@ func TestKeras(t *testing.T) {
 	}
 }
 
+// TestKerasWrongSize: of a file that leaves its pictures' size open, one that is impossible is said to be the reason.
+func TestKerasWrongSize(t *testing.T) {
+	small := arch.Shape{C: 3, H: 1, W: 1}
+	_, err := open(t, "testdata/keras/keras3-open.keras").Resolve(Asked{Input: small})
+	var unreadable *UnreadableError
+	if !errors.As(err, &unreadable) || unreadable.Input != small || !strings.Contains(err.Error(), "for pictures of 1x1x3: ") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestKerasSmallVGG runs a VGG-16 of few channels with the published file's names and layouts: kernels H,W,I,O, a first layer that
 // reads BGR, fc1 reading a map in H,W,C order.
 func TestKerasSmallVGG(t *testing.T) {

@@ -80,7 +80,7 @@ func (e *MatchError) more() string {
 	case e.Split != nil:
 		return fmt.Sprintf("; %s keeps a layer's weights in two tensors, which are put together in Python alone", e.Split.What)
 	case e.Shard:
-		return "; the file is one shard of several, which the index or their folder opens together"
+		return "; " + oneShard
 	case e.Under != "":
 		return fmt.Sprintf("; its part %q alone fits", e.Under)
 	case len(e.Others) > 0:

@@ -92,7 +92,7 @@ func readONNX(f *File, data []byte) error {
 			return err
 		}
 		if !chain.takesImages() {
-			return &UnreadableError{f.Path, errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
+			return &UnreadableError{Path: f.Path, Err: errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
 		}
 		return f.describe(chain)
 	}
@@ -238,7 +238,7 @@ func inverses(values []float32) []byte {
 // than the pictures; size is that of pictures where the file leaves it open.
 func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, size arch.Shape) (*onnxChain, error) {
 	refuse := func(format string, args ...any) (*onnxChain, error) {
-		return nil, &UnreadableError{path, fmt.Errorf(format, args...)}
+		return nil, &UnreadableError{Path: path, Err: fmt.Errorf(format, args...)}
 	}
 	g := &model.Graph
 	c := &onnxChain{constants: map[string]*constant{}, sides: map[string][]int64{}, masks: map[string]bool{}}

@@ -174,6 +174,8 @@ func hintModel(err error) error {
 			channels = strconv.Itoa(open.Channels)
 		}
 		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
+	case errors.As(err, &unreadable) && unreadable.Input != (arch.Shape{}):
+		return hint(err, "another size may be the network's own: --input tells it")
 	case errors.As(err, &unreadable), errors.As(err, &unsupported):
 		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
 	case errors.As(err, &disagree) && disagree.Network == weights.AskedSigmoid:

@@ -493,9 +493,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		case o.take != nil: // what is taken is enough
 			matched, err = weights.MatchLayers(file, placed, weights.Layers{Wanted: o.takes, Beside: true})
 		default:
-			if _, part := weights.MatchLayers(file, placed, weights.Layers{Wanted: convolutional(placed)}); part == nil {
-				err = hint(err, "--take 'conv*' takes the convolutions, which the file has")
-			}
+			err = hintTake(err, file, placed)
 		}
 		if err != nil {
 			return nil, nil, 0, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
@@ -42,6 +43,31 @@ func (o *trainOptions) compareOwn(file *weights.File, net *arch.Network) {
 	case errors.As(err, &unreadable):
 		o.notices = append(o.notices, fmt.Sprintf("%v; its values are only where the training of %s begins", err, net.Name))
 	}
+}
+
+// hintTake names the layers that a file has, where it has not all: the convolutions, or the first ones.
+func hintTake(err error, file *weights.File, placed []arch.Placed) error {
+	has := func(wanted func(layer string) bool) bool {
+		matched, err := weights.MatchLayers(file, placed, weights.Layers{Wanted: wanted})
+		return err == nil && !matched.Guess
+	}
+	if has(convolutional(placed)) {
+		return hint(err, "--take 'conv*' takes the convolutions, which the file has")
+	}
+	var first []string
+	for _, layer := range placed {
+		if len(layer.Params) == 0 {
+			continue
+		}
+		if !has(func(name string) bool { return name == layer.Name || slices.Contains(first, name) }) {
+			break
+		}
+		first = append(first, layer.Name)
+	}
+	if first == nil {
+		return err
+	}
+	return hint(err, "--take "+strings.Join(first, ",")+" takes the layers that fit")
 }
 
 // foldConstants takes the constants that a file's network scales and shifts its pictures by into their preparation: trained, the layers

@@ -80,6 +80,7 @@ func nameOf(net *arch.Network) string {
 func hintPart(err error) (error, bool) {
 	var none *weights.PartError
 	var fit *weights.MatchError
+	var undescribed *weights.UndescribedError
 	switch {
 	case errors.As(err, &none) && len(none.Have) > 0:
 		return hint(err, "--weights-part "+none.Have[0]), true
@@ -91,7 +92,7 @@ func hintPart(err error) (error, bool) {
 		return hint(err, "--weights-part "+fit.Under), true
 	case errors.As(err, &fit) && len(fit.Others) > 0:
 		return hint(err, "--weights-part "+fit.Others[0]+" takes another part; --model must name the network that these weights were trained for"), true
-	case errors.As(err, &fit) && fit.Shard:
+	case errors.As(err, &fit) && fit.Shard, errors.As(err, &undescribed) && undescribed.Shard:
 		return hint(err, "--weights with the folder that it lies in, or with the index, which ends in .index.json"), true
 	case errors.As(err, &fit) && fit.Told != nil:
 		return hint(err, fmt.Sprintf("without --model the file tells its network: %s", nameOf(fit.Told))), true

@@ -172,6 +172,13 @@ func TestTrainTakes(t *testing.T) {
 	if code, errs := train("--model", network, "--from", headless); code != 1 || !strings.Contains(errs, "hint: --take 'conv*'") {
 		t.Errorf("exit %d, %s", code, errs)
 	}
+	fewer := strings.Replace(network, "32x32x3:6,6,M,6,6", "32x32x3:6,6,M,6,7", 1)
+	if code, errs := train("--model", fewer, "--from", headless); code != 1 || !strings.Contains(errs, "hint: --take conv1_1,conv1_2,conv2_1 takes the layers that fit\n") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	if code, errs := train("--model", fewer, "--from", headless, "--take", "conv1_1,conv1_2,conv2_1"); code != 0 {
+		t.Errorf("exit %d, %s", code, errs)
+	}
 	if code, errs := train("--model", network, "--from", headless, "--take", "conv9*"); code != 2 || !strings.Contains(errs, `has no layer "conv9*" with weights`) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
