@@ -115,6 +115,9 @@ def pytorch():
     save("cycle", {"model_state_dict": plain, "scheduler_state_dict": cycle.state_dict()})
     save("partial", {"state_dict": prefixed("net."), "hyper_parameters": {
         "optimizer": functools.partial(torch.optim.Adam, lr=.1), "type": typing.Any, "act": torch.relu, "net": Module()}})
+    nested = {"features.0.weight": "features.0.0.weight", "features.0.bias": "features.0.0.bias",
+              "features.3.weight": "features.1.0.weight", "features.3.bias": "features.1.0.bias"}
+    save("nested-blocks", {nested.get(k, k): v for k, v in plain.items()})
     save("shadow", {"model": plain, "ema": {"decay": .9, "num_updates": 3, "shadow_params": list(zeros.values()), "collected_params": []}})
     save("callback", {"state_dict": prefixed("net."), "callbacks": {"EMA": {"ema_state_dict": prefixed("net.", zeros), "steps": 3}}})
     save("best", {"best_state_dict": zeros, "state_dict": plain})

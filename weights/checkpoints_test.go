@@ -90,6 +90,7 @@ func TestCheckpoints(t *testing.T) {
 		{file: "average-flat.pth", family: "torchvision", part: "model", others: []string{"ema"}},
 		{file: "average-beside.pth", family: "torchvision", others: []string{"ema"}},
 		{file: "average-undotted.pth", family: "torchvision", part: "state_dict", others: []string{"state_dict.model_ema"}},
+		{file: "nested-blocks.pth"}, // by order and shapes
 		{file: "profiled.pth", family: "torchvision"},
 		{file: "cycle.pth", family: "torchvision", part: "model_state_dict"},
 		{file: "partial.pth", family: "torchvision", part: "state_dict", others: []string{"hyper_parameters.net!"}},

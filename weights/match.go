@@ -220,6 +220,7 @@ type search struct {
 	best    *MatchError // of those that do not
 	most    int         // of its names occur in the file
 	fits    int         // of these have the right shape
+	convs   bool        // some convolution's occur, by some naming
 }
 
 func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
@@ -236,7 +237,7 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 	if n, ok := f.toldInOrder(placed); ok && search.matched == nil {
 		search.try(n, nil)
 	}
-	if search.matched == nil && (search.most == 0 || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
+	if search.matched == nil && (!search.convs || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
 		}
@@ -247,6 +248,7 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 // try holds the file's names, as a view has them, against a family's.
 func (s *search) try(n naming, v view) {
 	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
+	s.convs = s.convs || s.hasConv(n, v)
 	if fault == nil {
 		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
 		return
@@ -256,6 +258,26 @@ func (s *search) try(n naming, v view) {
 	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits && found == s.most && found > 0 && faults(fault) < faults(s.best) {
 		s.best, s.most, s.fits = fault, found, fits
 	}
+}
+
+// hasConv reports whether the file has any convolution's weights under a family's names. Those of a classifier alone say little: many
+// are called so.
+func (s *search) hasConv(n naming, v view) bool {
+	for _, layer := range s.placed {
+		if _, conv := layer.Op.(arch.Conv); !conv {
+			continue
+		}
+		for _, p := range layer.Params {
+			name := n.source[p.Name].name
+			if v != nil {
+				name = v[name]
+			}
+			if t, _ := s.f.Info(name); len(t.Shape) == 4 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // partThatFits is the word under which alone a file has a network, beside other tensors: a loss's own network, for one.
