@@ -24,11 +24,20 @@ func (e *OneOutputError) Error() string {
 	return e.Network + " has one output, and nothing says that a sigmoid makes a probability of it: a softmax of one number is always 1"
 }
 
+// NoClassesError is a network that ends in a map of features: its channels are no classes.
+type NoClassesError struct{ Network, Layer string }
+
+func (e *NoClassesError) Error() string {
+	return fmt.Sprintf("%s ends in the feature map of %s: it has no classifier, and the map's channels are no classes", e.Network, e.Layer)
+}
+
 // Ending is how the network's outputs are read as probabilities: as it ends, or by a softmax where it ends in logits, of two outputs
 // and more. By a sigmoid each class has a probability by itself, and they do not add up to 1; a single output is then the second of
 // two classes.
 func (m *Model) Ending() (arch.Ending, error) {
 	switch {
+	case m.features:
+		return m.ending, &NoClassesError{m.Network.Name, m.Network.Layers[len(m.Network.Layers)-1].Name}
 	case m.Placed.Output().C == 1 && m.ending != arch.EndsInSigmoid:
 		return m.ending, &OneOutputError{m.Network.Name}
 	case m.ending == arch.EndsInLogits:
@@ -38,15 +47,10 @@ func (m *Model) Ending() (arch.Ending, error) {
 }
 
 // Binary reports whether one output, by a sigmoid, tells two classes apart.
-func (m *Model) Binary() bool { return m.Placed.Output().C == 1 && m.ending == arch.EndsInSigmoid }
+func (m *Model) Binary() bool { return m.Placed.Output().C == 1 && m.classes == 2 }
 
 // ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a sigmoid.
-func (m *Model) ClassCount() int {
-	if m.Binary() {
-		return 2
-	}
-	return m.Placed.Output().C
-}
+func (m *Model) ClassCount() int { return m.classes }
 
 // Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
 // fully convolutional network's map are averaged over its pixels. A network that Ending is an error of has none.

@@ -36,7 +36,9 @@ type Model struct {
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
 
-	ending arch.Ending // how the outputs are read
+	classes  int         // that the outputs tell apart
+	ending   arch.Ending // how they are read
+	features bool        // they are a map, and no classes
 
 	file      *weights.File // that params are mapped from; nil for random weights
 	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
@@ -238,6 +240,7 @@ func newModel(placed *arch.Placement, o Options) (*Model, error) {
 	}
 	m.params = nn.NewParams(placed)
 	m.ending, _ = placed.Ending()
+	m.features, m.classes = placed.EndsInMap(), placed.Classes()
 	m.turn <- struct{}{}
 	return m, nil
 }

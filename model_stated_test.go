@@ -186,6 +186,27 @@ func TestOneOutput(t *testing.T) {
 	}
 }
 
+// TestNoClasses: a network that ends in a map of features names no classes, whatever its channels hold.
+func TestNoClasses(t *testing.T) {
+	for network, classes := range map[string]bool{
+		"8x8x3:4,M": false, "8x8x3:4": false, "8x8x3:4,M,5,G": true, "8x8x3:4,M/5": true,
+	} {
+		m, err := vggo.New(network, vggo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var none *vggo.NoClassesError
+		if _, err := m.Classify(t.Context(), noise(1, 8, 8)); (err == nil) != classes || !classes && !errors.As(err, &none) {
+			t.Errorf("%s: %v", network, err)
+		}
+		last := m.Network.Layers[len(m.Network.Layers)-1].Name
+		if _, err := m.Features(t.Context(), last, tensor.New(1, 3, m.Input.H, m.Input.W)); err != nil {
+			t.Errorf("%s: %v", network, err)
+		}
+		m.Close()
+	}
+}
+
 // TestProbabilitiesOnce: outputs that are probabilities already are not made probabilities again.
 func TestProbabilitiesOnce(t *testing.T) {
 	image := tensor.New(1, 3, 6, 5)

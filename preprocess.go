@@ -63,7 +63,7 @@ func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights
 	}
 	p, err := noted(placed.Network, file)
 	if err == nil && p.Reason == "" {
-		p, err = told(placed.Network, matched, first)
+		p, err = told(placed, matched, first)
 	}
 	if err != nil || asked.IsZero() {
 		return p, err
@@ -134,16 +134,25 @@ func noted(net *arch.Network, file *weights.File) (Preparation, error) {
 }
 
 // told is what the weights themselves tell.
-func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Preparation, error) {
+func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (Preparation, error) {
 	named := func(name, reason string) (Preparation, error) {
-		p, err := vision.PreprocessByName(name, net.Input.W, net.Input.H, net.Input.C)
+		p, err := vision.PreprocessByName(name, placed.Input.W, placed.Input.H, placed.Input.C)
 		return Preparation{p, reason, true, false}, err
 	}
-	if own, err := matched.Prepares(net); own != nil || err != nil {
+	if own, err := matched.Prepares(placed); own != nil || err != nil {
 		if err != nil {
 			return Preparation{}, err
 		}
-		return preparedInside(own, net.Input)
+		return preparedInside(own, placed.Input)
+	}
+	stats, err := matched.PixelStats()
+	if err != nil {
+		return Preparation{}, err
+	}
+	if stats != nil {
+		if p, err := keptStats(stats, placed.Input); err == nil { // else they are none of this network's pictures
+			return p, nil
+		}
 	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
@@ -157,16 +166,18 @@ func told(net *arch.Network, matched *weights.Matched, first firstLayer) (Prepar
 	names := "the names of the layers are " + matched.Family + "'s"
 	small := first.scaled && weights.Small(first.w, first.filters)
 	switch name := matched.Preprocess; {
-	case net.Input.C == 1:
-		return byInput(net.Input)
+	case placed.Input.C == 1:
+		return byInput(placed.Input)
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
 	case small:
 		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order of channels")
-	case name == "imagenet" && min(net.Input.W, net.Input.H) >= largeInput, name == "unit":
+	case name == "caffe": // Keras' own VGG in another width: its authors' weights it has not
+		return named("unit", names+", for another network than the published")
+	case name == "imagenet" && min(placed.Input.W, placed.Input.H) >= largeInput, name == "unit":
 		return named(name, names)
 	}
-	return byInput(net.Input)
+	return byInput(placed.Input)
 }
 
 // preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0 to 255, and in
@@ -188,6 +199,24 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
 	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// keptStats is for a file that keeps the mean and the deviation of its pictures: what they are of, their size tells.
+func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error) {
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	parts := vision.PreprocessParts{Mean: stats.Mean, Std: stats.Std}
+	if own := stats.Affine(); own.Bytes() {
+		parts.Scale = 1
+		if own.BlueFirst() {
+			parts.Order = vision.BGR.String()
+		}
+	}
+	p.Preprocess, err = parts.Apply(p.Preprocess)
+	p.Reason, p.Guess, p.Blind = fmt.Sprintf("the file keeps their mean and deviation as %s and %s", stats.MeanName, stats.StdName), true, false
+	return p, err
 }
 
 // byInput is the guess where nothing tells anything but the size of the input.

@@ -24,6 +24,12 @@ const colourNet = "%s:64,M/4"
 // written makes a file of random weights for a network whose first layer the caller may change.
 func written(t *testing.T, input string, notes map[string]string, change func(w, b []float32)) string {
 	t.Helper()
+	return writtenBeside(t, input, notes, change, nil)
+}
+
+// writtenBeside is written with other tensors beside the network's.
+func writtenBeside(t *testing.T, input string, notes map[string]string, change func(w, b []float32), beside []weights.Tensor) string {
+	t.Helper()
 	net, err := arch.Open(strings.Replace(colourNet, "%s", input, 1))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +65,7 @@ func written(t *testing.T, input string, notes map[string]string, change func(w,
 		all[k] = v
 	}
 	path := filepath.Join(t.TempDir(), "net.safetensors")
-	if err := weights.Write(path, tensors, all); err != nil {
+	if err := weights.Write(path, append(tensors, beside...), all); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -128,6 +134,31 @@ func TestPreparation(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+	kept := func(mean, std float32) []weights.Tensor {
+		return []weights.Tensor{{Name: "norm.mean", Shape: []int{1, 3, 1, 1}, Data: []float32{mean, mean, mean}},
+			{Name: "norm.std", Shape: []int{3, 1, 1}, Data: []float32{std, std, std}}}
+	}
+	for _, c := range []struct {
+		what   string
+		beside []weights.Tensor
+		want   string
+	}{
+		{"of samples of 0 to 1", kept(.5, .25), "samples 0..1 less 0.5, divided by 0.25"},
+		{"of samples of 0 to 255", kept(120, 60), "samples 0..255 less 120, divided by 60"},
+		{"in Caffe's order", []weights.Tensor{{Name: "pixel_mean", Shape: []int{3}, Data: []float32{103.53, 116.28, 123.675}},
+			{Name: "pixel_std", Shape: []int{3}, Data: []float32{1, 1, 1}}}, "BGR, shorter side 32, centre 32x32, samples 0..255 less 103.53 116.28 123.675"},
+		{"that cannot be", kept(.5, 0), "samples 0..1"},
+	} {
+		m, err := vggo.Open(writtenBeside(t, "32x32x3", nil, nil, c.beside), vggo.Options{})
+		if err != nil {
+			t.Errorf("a mean and deviation %s: %v", c.what, err)
+			continue
+		}
+		if got := m.Preprocess.Describe(); !strings.HasSuffix(got, c.want) || !m.Preprocess.Guess {
+			t.Errorf("a mean and deviation %s: %s, want %s", c.what, got, c.want)
+		}
+		m.Close()
 	}
 	for _, c := range []struct {
 		notes map[string]string

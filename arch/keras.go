@@ -20,11 +20,14 @@ type KerasModel struct {
 	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's Input.
 	Open   bool
 	Layers []KerasLayer
+
+	whole []int // layers of the Network that pool maps whole, and take their windows from the input
 }
 
 // KerasLayer is one of the layers with parameters, in the Network's order.
 type KerasLayer struct {
 	Name  string   // its group in files of Keras 1 and 2
+	Model string   // in these the group of the outermost model in the model that it is of; else empty
 	Path  string   // its group in files of Keras 3, which counts classes: layers/conv2d_1
 	Roles []string // of its arrays, as Param.Role says them, in the order in which Keras 3 numbers them
 	OIHW  bool     // the kernels of Keras 1 with Theano's order of dimensions are O,I,H,W; all others H,W,I,O
@@ -96,15 +99,25 @@ func DecodeKeras(data []byte) (*KerasModel, error) {
 		return nil, errors.New("the model has no layers that compute")
 	}
 	in := b.net.Input
-	read := &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted, Open: in.C == 0 || in.H == 0 || in.W == 0}
+	read := &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted, whole: b.whole, Open: in.C == 0 || in.H == 0 || in.W == 0}
 	if read.Open {
 		return read, nil
 	}
-	return read, read.place(in)
+	return read, read.Place(in)
 }
 
-// place checks that the model is possible for an input.
-func (m *KerasModel) place(in Shape) error {
+// Place gives the Network an input, and checks that it is possible.
+func (m *KerasModel) Place(in Shape) error {
+	m.Network.Input = in
+	for _, i := range m.whole {
+		before := *m.Network
+		before.Layers = before.Layers[:i]
+		size := in
+		if placed, err := before.Place(in); err == nil && i > 0 { // else placing all says what is wrong
+			size = placed.Output()
+		}
+		m.Network.Layers[i].Op = MaxPool{Window: Window{Kernel: Size{H: size.H, W: size.W}}}
+	}
 	_, err := m.Network.Place(in)
 	var impossible *ShapeError
 	if errors.As(err, &impossible) {
@@ -118,9 +131,9 @@ func (m *KerasModel) sized() (*Network, error) {
 	if m.Network.Input.C == 0 {
 		return nil, errors.New("the model's description does not tell the size of its input")
 	}
-	in := &m.Network.Input
+	in := m.Network.Input
 	in.H, in.W = cmp.Or(in.H, ImageNetInput.H), cmp.Or(in.W, ImageNetInput.W)
-	return m.Network, m.place(*in)
+	return m.Network, m.Place(in)
 }
 
 // isKeras reports whether a description is Keras'.
@@ -139,7 +152,9 @@ type kerasBuilder struct {
 	pad      *Padding // of a ZeroPadding2D that the next convolution takes over
 	first    bool     // maps are C,H,W
 	vector   bool     // behind Flatten or global pooling
+	outer    string   // the outermost model in the model that layers are read of; else empty
 	hwc      bool     // a map was flattened in H,W,C order, and no fully connected layer has read it yet
+	whole    []int    // layers that pool maps whole, of whatever size these are
 	items    int
 	faults   []string
 	counts   map[string]int // layers of a class in a container so far, by path
@@ -195,9 +210,12 @@ func (b *kerasBuilder) model(class string, text json.RawMessage, input []any, pa
 			at += fmt.Sprintf("_%d", n-1)
 		}
 		if slices.Contains(kerasContainers, item.Class) {
+			outer := b.outer
+			b.outer = cmp.Or(outer, item.name)
 			if err := b.model(item.Class, item.Config, nil, at+"/", depth+1); err != nil {
 				return err
 			}
+			b.outer = outer
 			continue
 		}
 		b.add(item, at)
@@ -300,6 +318,10 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 	case "GlobalAveragePooling2D":
 		b.vector = !s.truth(false, "keepdims")
 		b.push(item, "", GlobalAvgPool{})
+	case "GlobalMaxPooling2D":
+		b.vector = !s.truth(false, "keepdims")
+		b.whole = append(b.whole, len(b.net.Layers))
+		b.push(item, "", MaxPool{})
 	case "BatchNormalization":
 		b.batchNorm(item, path)
 	case "Flatten":
@@ -314,7 +336,7 @@ func (b *kerasBuilder) add(item kerasItem, path string) {
 		if !b.vector && len(b.faults) == 0 { // behind an unknown layer nobody knows
 			b.fault(item, "reads a map: it needs a Flatten or a GlobalAveragePooling2D before it")
 		}
-		layer := KerasLayer{Name: item.name, Path: path, Roles: []string{"w", "b"}, HWC: b.hwc}
+		layer := KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"}, HWC: b.hwc}
 		op := Linear{Out: s.int("units", "output_dim"), NoBias: !s.truth(true, "use_bias", "bias")}
 		if op.NoBias {
 			layer.Roles = layer.Roles[:1]
@@ -356,7 +378,7 @@ func (b *kerasBuilder) conv(item kerasItem, path string) {
 	if s.value("groups") != nil {
 		op.Groups = s.int("groups")
 	}
-	layer := KerasLayer{Name: item.name, Path: path, Roles: []string{"w", "b"}, OIHW: item.Class == "Convolution2D" && b.first}
+	layer := KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"}, OIHW: item.Class == "Convolution2D" && b.first}
 	if op.NoBias {
 		layer.Roles = layer.Roles[:1]
 	}
@@ -404,8 +426,8 @@ func (b *kerasBuilder) normalise(item kerasItem, path string) {
 		return
 	}
 	if s.value("mean") == nil && s.value("variance") == nil {
-		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Path: path, Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
-		b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
+		b.push(item, "", Constants())
 		return
 	}
 	mean, ok := s.numbers("mean")
@@ -429,7 +451,7 @@ func (b *kerasBuilder) normalise(item kerasItem, path string) {
 // affine adds a batch norm whose values the description states.
 func (b *kerasBuilder) affine(item kerasItem, values map[string][]float32) {
 	b.weighted = append(b.weighted, KerasLayer{Name: item.name, Fixed: values})
-	b.push(item, "", BatchNorm{Eps: math.SmallestNonzeroFloat64})
+	b.push(item, "", Constants())
 }
 
 func narrow(values []float64) []float32 {
@@ -448,7 +470,7 @@ func (b *kerasBuilder) batchNorm(item kerasItem, path string) {
 	if b.hwc {
 		b.fault(item, "stands between Flatten and Dense: the order of its channels would be another")
 	}
-	layer := KerasLayer{Name: item.name, Path: path}
+	layer := KerasLayer{Name: item.name, Model: b.outer, Path: path}
 	if s.truth(true, "scale") {
 		layer.Roles = append(layer.Roles, "gamma")
 	}

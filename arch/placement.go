@@ -89,3 +89,27 @@ func (p *Placement) Ending() (ending Ending, logits int) {
 	}
 	return EndsInLogits, len(layers)
 }
+
+// EndsInMap reports whether the layers end in a map of features, as the convolutions of a VGG alone do, and not in scores of classes:
+// in a max pooling or a ReLU of more than one pixel.
+func (p *Placement) EndsInMap() bool {
+	for _, layer := range slices.Backward(p.Layers) {
+		switch layer.Op.(type) {
+		case Dropout, Flatten:
+			continue
+		case MaxPool, ReLU:
+			return layer.In.H*layer.In.W > 1
+		}
+		break
+	}
+	return false
+}
+
+// Classes is the number of classes that the network tells apart: its outputs, or two for one output that is a sigmoid.
+func (p *Placement) Classes() int {
+	outputs := p.Output().C
+	if ending, _ := p.Ending(); outputs == 1 && ending == EndsInSigmoid {
+		return 2
+	}
+	return outputs
+}

@@ -10,12 +10,14 @@ import argparse
 import collections
 import datetime
 import enum
+import functools
 import json
 import os
 import pathlib
 import pickle
 import struct
 import types
+import typing
 
 import numpy as np
 import torch
@@ -105,6 +107,17 @@ def pytorch():
     save("average-alone", {"model_ema": {**prefixed("module."), "n_averaged": torch.tensor(5)}, "epoch": 3})
     save("average-first", {"state_dict_ema": zeros, "state_dict": plain})
     save("average-flat", {**prefixed("ema.module.", zeros), "ema.n_averaged": torch.tensor(4), **prefixed("model.")})
+    save("average-beside", {**plain, **prefixed("ema.", zeros)})
+    save("average-undotted", {"state_dict": {**prefixed("model."), **{"model_ema." + k.replace(".", ""): v for k, v in zeros.items()}}})
+    save("profiled", {**plain, "total_ops": torch.zeros(1, dtype=torch.float64), "features.0.total_params": torch.zeros(1, dtype=torch.float64)})
+    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=.1, momentum=.9)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=.1, total_steps=9)
+    save("cycle", {"model_state_dict": plain, "scheduler_state_dict": cycle.state_dict()})
+    save("partial", {"state_dict": prefixed("net."), "hyper_parameters": {
+        "optimizer": functools.partial(torch.optim.Adam, lr=.1), "type": typing.Any, "act": torch.relu, "net": Module()}})
+    nested = {"features.0.weight": "features.0.0.weight", "features.0.bias": "features.0.0.bias",
+              "features.3.weight": "features.1.0.weight", "features.3.bias": "features.1.0.bias"}
+    save("nested-blocks", {nested.get(k, k): v for k, v in plain.items()})
     save("shadow", {"model": plain, "ema": {"decay": .9, "num_updates": 3, "shadow_params": list(zeros.values()), "collected_params": []}})
     save("callback", {"state_dict": prefixed("net."), "callbacks": {"EMA": {"ema_state_dict": prefixed("net.", zeros), "steps": 3}}})
     save("best", {"best_state_dict": zeros, "state_dict": plain})

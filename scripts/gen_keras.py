@@ -41,7 +41,7 @@ def pool(x):
     return x[: 2 * h, : 2 * w].reshape(h, 2, w, 2, -1).max((1, 3))
 
 
-def forward(x, p, without=""):
+def forward(x, p, without="", whole=False):
     """One picture, H,W,C. Without batch norm's scale or center, if so asked."""
     x = np.maximum(conv(x, p["conv1"][0], p["conv1"][1], ((1, 1), (1, 1))), 0)
     gamma, beta, mean, var = p["bn"]
@@ -52,6 +52,8 @@ def forward(x, p, without=""):
     x = gamma * (x - mean) / np.sqrt(var + 1e-3) + beta
     x = np.maximum(conv(x, p["conv2"][0], p["conv2"][1], ((1, 0), (0, 1))), 0)
     x = pool(x)
+    if whole:
+        return x.max((0, 1)) @ p["dense2"][0] + p["dense2"][1]
     x = x.reshape(-1)
     x = np.maximum(x @ p["dense1"][0] + p["dense1"][1], 0)
     x = x @ p["dense2"][0] + p["dense2"][1]
@@ -218,6 +220,31 @@ def main():
         for n in inner:
             layer, array = n.split("/")
             g["base"].create_dataset(n, data=p[layer][NAMES[layer].index(array)])
+    # two models in the model, whose convolutions have one name; and a model of a single layer
+    alike = lambda layers, name: ("Functional", {**functional([(c, {**s, "name": "conv" if c == "Conv2D" else s["name"]}) for c, s in layers])["config"], "name": name})
+    head = [sequential([layers3[8]])["config"], *layers3[9:]]
+    twins = sequential([alike(layers3[:3], "one"), alike([("InputLayer", {"batch_shape": [None, H, W, 5], "name": "input_2"})] + layers3[3:7], "two"), layers3[7],
+                        ("Sequential", {**head[0], "name": "three"})] + head[1:])
+    with file("keras2-twins.h5") as h:
+        h.attrs["backend"], h.attrs["model_config"] = "tensorflow", json.dumps(twins)
+        g = h.create_group("model_weights")
+        g.attrs["layer_names"] = texts(["one", "two", "flatten", "three", "dropout", "dense2"])
+        for group, arrays in {
+            "one": [(f"conv/{n}", p["conv1"][i]) for i, n in enumerate(NAMES["conv1"])] + [(f"bn/{n}", p["bn"][i]) for i, n in enumerate(NAMES["bn"])],
+            "two": [(f"conv/{n}", p["conv2"][i]) for i, n in enumerate(NAMES["conv2"])], "flatten": [],
+            "three": [(f"dense1/{n}", p["dense1"][i]) for i, n in enumerate(NAMES["dense1"])], "dropout": [],
+            "dense2": [(f"dense2/{n}", p["dense2"][i]) for i, n in enumerate(NAMES["dense2"])],
+        }.items():
+            g.create_group(group).attrs["weight_names"] = texts([n for n, _ in arrays])
+            for n, v in arrays:
+                g[group].create_dataset(n, data=v)
+    # the largest value of each whole map
+    few = {**p, "dense2": [p["dense2"][0][:6], p["dense2"][1]]}
+    golden["max"] = [forward(x, few, whole=True).tolist() for x in pictures.astype(np.float64)]
+    whole = layers3[:7] + [("GlobalMaxPooling2D", {"name": "global_max_pooling2d", "data_format": "channels_last", "keepdims": False}), layers3[10]]
+    names = {**{k: NUMBERED[k] for k in ["conv1", "conv2", "bn"]}, "dense2": "dense"}
+    archive("keras3-global-max.keras", sequential(whole), few, names=names)
+    archive("keras3-open.keras", sequential(changed(whole, ["InputLayer"], batch_shape=[None, None, None, 3])), few, names=names)
     # channels first: kernels lie as ever, and Flatten moves the channels to the end
     first = [(c, {**s, **({"data_format": "channels_first"} if c in ("Conv2D", "ZeroPadding2D", "MaxPooling2D", "Flatten") else {})}) for c, s in LAYERS2]
     first = changed(changed(first, ["BatchNormalization"], axis=[1]), ["InputLayer"], batch_input_shape=[None, 3, H, W])

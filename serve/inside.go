@@ -45,9 +45,12 @@ type modelTold struct {
 	Network    string               `json:"network"`
 	Input      arch.Shape           `json:"input"`
 	Preprocess vggo.PreparationTold `json:"preprocess"`
-	Weights    string               `json:"weights"` // where they come from, without the folder
-	Random     bool                 `json:"random"`  // its answers mean nothing
-	Classes    []string             `json:"classes"` // empty where nothing tells their names
+	Weights    string               `json:"weights"`                   // where they come from, without the folder
+	Part       string               `json:"weights_part,omitempty"`    // of a file with several networks' weights
+	Guessed    bool                 `json:"weights_guessed,omitempty"` // the file's names say nothing: by order and shapes
+	Random     bool                 `json:"random"`                    // its answers mean nothing
+	Classes    []string             `json:"classes"`                   // empty where nothing tells their names
+	Labels     string               `json:"labels_guess,omitempty"`    // why these are a guess
 	Count      int                  `json:"class_count"`
 	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
 	Ending arch.Ending `json:"ending"`
@@ -67,8 +70,11 @@ func (c *call) models() error {
 	}{Networks: arch.Names()}
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
-		told.Models = append(told.Models, modelTold{m.name, m.Network.Name, m.Input, m.Preprocess.Told(), filepath.Base(m.Origin), random,
-			append([]string{}, m.Classes...), m.ClassCount(), m.ending})
+		told.Models = append(told.Models, modelTold{
+			Name: m.name, Network: m.Network.Name, Input: m.Input, Preprocess: m.Preprocess.Told(),
+			Weights: filepath.Base(m.Origin), Part: m.Part, Guessed: m.Guess, Random: random,
+			Classes: append([]string{}, m.Classes...), Labels: m.ClassesGuess, Count: m.ClassCount(), Ending: m.ending,
+		})
 	}
 	return c.answerJSON(http.StatusOK, told)
 }

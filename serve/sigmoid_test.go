@@ -85,3 +85,28 @@ func TestSigmoid(t *testing.T) {
 		t.Errorf("one output that nothing says how to read: %v", err)
 	}
 }
+
+// TestGuessesAreTold: what was guessed of a model stands in the list of models.
+func TestGuessesAreTold(t *testing.T) {
+	open := func() (*vggo.Model, error) {
+		m, err := vggo.New("16x16x3:8,M/3", vggo.Options{Classes: []string{"a", "b", "c"}})
+		if err == nil {
+			m.ClassesGuess, m.Guess, m.Part = "taken for somebody's", true, "net"
+		}
+		return m, err
+	}
+	_, web := start(t, Config{Models: []Source{{"guessed", open}, {"stated", func() (*vggo.Model, error) { return vggo.New("16x16x3:8,M/3", vggo.Options{}) }}}})
+	_, text := sent{method: "GET", path: "/v1/models"}.do(t, web.URL)
+	var list struct {
+		Models []modelTold
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	if m := list.Models[0]; m.Labels != "taken for somebody's" || !m.Guessed || m.Part != "net" || !m.Preprocess.Guess {
+		t.Errorf("guessed: %s", text)
+	}
+	if strings.Count(string(text), "labels_guess") != 1 || strings.Count(string(text), "weights_guessed") != 1 {
+		t.Errorf("stated: %s", text)
+	}
+}

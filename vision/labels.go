@@ -66,7 +66,7 @@ func ReadLabels(r io.Reader) (Labels, error) {
 	case len(text) == 0:
 		return Labels{}, errors.New("no labels: the file is empty")
 	case !utf8.Valid(text):
-		return Labels{}, errors.New("labels must be UTF-8 text")
+		return Labels{}, errors.New("labels must be UTF-8 text: save the file so")
 	}
 	var list []label
 	if told, structured, err := structure(text); err != nil {
@@ -116,8 +116,12 @@ func arrange(list []label) (Labels, error) {
 		known = known || found.synset != ""
 	}
 	if missing := slices.Index(l.Names, ""); missing >= 0 {
-		return Labels{}, fmt.Errorf("class %d has no name: the numbers of %d classes must be those from 0 to %d, and they begin with %d",
-			missing, len(list), len(list)-1, lowest)
+		remedy := ""
+		if missing == 0 && lowest == 1 && !slices.Contains(l.Names[1:], "") {
+			remedy = ": take 1 from each"
+		}
+		return Labels{}, fmt.Errorf("class %d has no name: the numbers of %d classes must be those from 0 to %d, and they begin with %d%s",
+			missing, len(list), len(list)-1, lowest, remedy)
 	}
 	if !known {
 		l.Synsets = nil

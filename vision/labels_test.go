@@ -72,7 +72,7 @@ func TestReadLabels(t *testing.T) {
 		{"a key twice", `{"cat": 0, "dog": 1, "cat": 2}`, nil, nil, `"cat" is the name of two classes, 0 and 2`},
 		{"an index twice", `{"cat": 0, "dog": 1, "bird": 1}`, nil, nil, `class 1 has two names, "dog" and "bird"`},
 		{"a gap", `{"0": "cat", "2": "dog"}`, nil, nil, "class 1 has no name: the numbers of 2 classes must be those from 0 to 1, and they begin with 0"},
-		{"from 1", `{"1": "cat", "2": "dog"}`, nil, nil, "class 0 has no name: the numbers of 2 classes must be those from 0 to 1, and they begin with 1"},
+		{"from 1", `{"1": "cat", "2": "dog"}`, nil, nil, "class 0 has no name: the numbers of 2 classes must be those from 0 to 1, and they begin with 1: take 1 from each"},
 		{"a gap in lines", "0: cat\n3: dog", nil, nil, "class 1 has no name"},
 		{"a gap after spaces", "0 cat\n1 dog\n3 bird", nil, nil, "class 2 has no name"},
 		{"twice in lines", "0 cat\n1 dog\n1 bird", nil, nil, `class 1 has two names, "dog" and "bird"`},

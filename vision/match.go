@@ -14,7 +14,7 @@ import (
 
 // Matching says which of a network's classes the classes of a data set are.
 type Matching struct {
-	Of      []int    // the network's number of each of the data's classes
+	Of      []int    // the network's number of each of the data's classes; -1 for one of no pictures that the network has not
 	By      string   // "name", "synset" (WordNet's number), "number" (the data's own) or "order" (of the data's classes)
 	Guessed bool     // that the data's numbers or order are the network's: nothing tells it
 	Why     string   // Guessed: in a few words
@@ -111,14 +111,19 @@ func MatchClasses(d *Dataset, called Labels, outputs int) (Matching, error) {
 	index := called.index()
 	var missing []string
 	of := map[int]string{}
+	from := d.firstSeen()
 	for i, name := range d.Classes {
 		found, exact := index.find(name)
+		if len(found) == 0 && i < from {
+			m.Of[i] = -1
+			continue
+		}
 		if len(found) == 0 {
 			missing = append(missing, name)
 			continue
 		}
 		if len(found) > 1 {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q may be any of the network's %s", name, called.list(found)), ByOrder: len(d.Classes) == outputs}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q may be any of the network's %s", name, called.list(found)), ByOrder: d.asMany(outputs)}
 		}
 		if other, twice := of[found[0]]; twice {
 			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are both the network's class %d, %q", other, name, found[0], called.Names[found[0]])}
@@ -136,9 +141,12 @@ func MatchClasses(d *Dataset, called Labels, outputs int) (Matching, error) {
 		return m, nil
 	case unnamed:
 		return matchUnnamed(d, called, outputs)
-	case d.Numbered && len(missing) == len(d.Classes):
+	case d.Numbered && len(missing) == len(d.Classes)-from:
 		m, err := MatchByNumber(d, outputs)
-		m.Guessed, m.Why = true, "the data names no classes"
+		if byOrder, orderErr := MatchByOrder(d, outputs); err != nil && orderErr == nil {
+			m, err = byOrder, nil
+		}
+		m.Guessed, m.Why = true, "the data names no classes"+d.offset(m)
 		return m, err
 	}
 	return m, missingError(d, called, outputs, missing)
@@ -171,8 +179,31 @@ func matchUnnamed(d *Dataset, called Labels, outputs int) (Matching, error) {
 			ByNumber: true, ByOrder: true,
 		}
 	}
-	m.Guessed, m.Why = true, why
+	m.Guessed, m.Why = true, why+d.offset(m)
 	return m, nil
+}
+
+// firstSeen is the first class of numbered data that it has pictures of: EMNIST's letters count from 1. Others have pictures of all.
+func (d *Dataset) firstSeen() int {
+	if !d.Numbered || len(d.labels) == 0 {
+		return 0
+	}
+	return slices.Min(d.labels)
+}
+
+// asMany reports whether the data's classes are as many as a network's outputs, those below the first seen counted or not.
+func (d *Dataset) asMany(outputs int) bool {
+	return len(d.Classes) == outputs || len(d.Classes)-d.firstSeen() == outputs
+}
+
+// offset says so where the data's numbers begin above 0 and are taken by their order.
+func (d *Dataset) offset(m Matching) string {
+	from := d.firstSeen()
+	if from == 0 || m.By != "order" {
+		return ""
+	}
+	last := len(d.Classes) - 1
+	return fmt.Sprintf("; the data's numbers, %s to %s, are taken for 0 to %d", d.Classes[from], d.Classes[last], last-from)
 }
 
 // MatchByNumber takes the data's numbers for the network's: those of files that hold numbers alone, or of folders that are called by
@@ -182,27 +213,31 @@ func MatchByNumber(d *Dataset, outputs int) (Matching, error) {
 	for i, name := range d.Classes {
 		n, err := strconv.Atoi(name)
 		if err != nil || n < 0 {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q is no number", name), ByOrder: len(d.Classes) == outputs}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q is no number", name), ByOrder: d.asMany(outputs)}
 		}
 		if n >= outputs {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data has a class %d, the network's classes are 0 to %d", n, outputs-1), ByOrder: len(d.Classes) == outputs}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data has a class %d, the network's classes are 0 to %d", n, outputs-1), ByOrder: d.asMany(outputs)}
 		}
 		if at := slices.Index(m.Of[:i], n); at >= 0 {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are the same number", d.Classes[at], name), ByOrder: len(d.Classes) == outputs}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are the same number", d.Classes[at], name), ByOrder: d.asMany(outputs)}
 		}
 		m.Of[i] = n
 	}
 	return m, nil
 }
 
-// MatchByOrder takes the data's classes in their order for the network's, which must be as many.
+// MatchByOrder takes the data's classes in their order for the network's, which must be as many. Numbers may begin above 0.
 func MatchByOrder(d *Dataset, outputs int) (Matching, error) {
 	m := Matching{Of: make([]int, len(d.Classes)), By: "order"}
-	if len(d.Classes) != outputs {
-		return m, &ClassesError{Fault: fmt.Sprintf("the network has %d classes, the data %d: which is which?", outputs, len(d.Classes))}
+	from := d.firstSeen()
+	if len(d.Classes) == outputs { // whether or not there are pictures of the first
+		from = 0
+	}
+	if len(d.Classes)-from != outputs {
+		return m, &ClassesError{Fault: fmt.Sprintf("the network has %d classes, the data %d: which is which?", outputs, len(d.Classes)-from)}
 	}
 	for i := range m.Of {
-		m.Of[i] = i
+		m.Of[i] = max(i-from, -1)
 	}
 	return m, nil
 }
@@ -236,7 +271,7 @@ func quoted(names []string) string {
 
 // missingError names the data's classes that are none of the network's.
 func missingError(d *Dataset, called Labels, outputs int, missing []string) error {
-	e := &ClassesError{ByOrder: len(d.Classes) == outputs}
+	e := &ClassesError{ByOrder: d.asMany(outputs)}
 	_, numberErr := MatchByNumber(d, outputs)
 	e.ByNumber = numberErr == nil
 	what := fmt.Sprintf("%d of the data's %d classes are none of the network's: %s", len(missing), len(d.Classes), quoted(missing))

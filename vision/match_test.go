@@ -79,6 +79,39 @@ func TestMatchClasses(t *testing.T) {
 	}
 }
 
+// TestMatchFromOne: numbers that begin with 1, as those of EMNIST's letters, leave class 0 without pictures.
+func TestMatchFromOne(t *testing.T) {
+	d := &Dataset{Classes: []string{"0", "1", "2", "3"}, labels: []int{1, 3, 2, 1}, Numbered: true}
+	for _, c := range []struct {
+		what    string
+		names   []string
+		outputs int
+		of      []int // of classes 1 to 3
+		by, why string
+	}{
+		{"a network of 4", nil, 4, []int{1, 2, 3}, "number", "nothing names the network's classes"},
+		{"a network of 3", nil, 3, []int{0, 1, 2}, "order", "nothing names the network's classes; the data's numbers, 1 to 3, are taken for 0 to 2"},
+		{"letters", []string{"a", "b", "c"}, 3, []int{0, 1, 2}, "order", "the data names no classes; the data's numbers, 1 to 3, are taken for 0 to 2"},
+		{"numbers from 1", []string{"1", "2", "3"}, 3, []int{0, 1, 2}, "name", ""},
+		{"numbers in another order", []string{"3", "1", "2"}, 3, []int{1, 2, 0}, "name", ""},
+	} {
+		m, err := MatchClasses(d, Labels{Names: c.names}, c.outputs)
+		if err != nil || !slices.Equal(m.Of[1:], c.of) || (m.Of[0] < 0) != (c.outputs == 3) || m.By != c.by || m.Why != c.why || m.Guessed != (c.why != "") {
+			t.Errorf("%s: %+v (%v)", c.what, m, err)
+		}
+	}
+	var fault *ClassesError
+	if _, err := MatchByNumber(d, 3); !errors.As(err, &fault) || !fault.ByOrder {
+		t.Errorf("by number: %v", err)
+	}
+	if m, err := MatchByOrder(d, 3); err != nil || !slices.Equal(m.Of[1:], []int{0, 1, 2}) {
+		t.Errorf("by order: %+v (%v)", m, err)
+	}
+	if _, err := MatchClasses(d, Labels{}, 2); err == nil {
+		t.Error("three classes are taken for two")
+	}
+}
+
 func TestMatchBy(t *testing.T) {
 	d := &Dataset{Classes: []string{"1", "10", "2"}}
 	if m, err := MatchByNumber(d, 11); err != nil || !slices.Equal(m.Of, []int{1, 10, 2}) {

@@ -34,6 +34,9 @@ type tree interface {
 // partWords are the words that name a part.
 var partWords = map[string]Split{
 	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train, "训练": Train, "训练集": Train,
+	"entrainement": Train, "entraînement": Train, "apprentissage": Train, "entrenamiento": Train, "treino": Train, "treinamento": Train,
+	"validación": Validation, "validacion": Validation, "validação": Validation, "validacao": Validation, "validierung": Validation,
+	"prueba": Test, "pruebas": Test, "teste": Test,
 	"val": Validation, "valid": Validation, "validate": Validation, "validation": Validation, "valset": Validation, "validset": Validation, "validationset": Validation,
 	"dev": Validation, "devset": Validation, "eval": Validation, "evaluation": Validation, "验证": Validation, "验证集": Validation,
 	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test, "测试": Test, "测试集": Test,
@@ -84,6 +87,9 @@ func words(name string) []string {
 
 // partOf tells which part a name means. rest is what else it says: "seg" of "seg_train".
 func partOf(name string) (split Split, rest string, ok bool) {
+	if split, ok = partWords[strings.ToLower(name)]; ok { // "tRaIn" is one word
+		return split, "", true
+	}
 	var others []string
 	for _, word := range words(name) {
 		of, isPart := partWords[word]
@@ -125,6 +131,7 @@ const maxWrappers = 8
 // an archive's, are no classes.
 func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 	dir := ""
+	var passed []string // beside folders around the data
 	for range maxWrappers {
 		folders, pictures, err := t.look(dir)
 		if err != nil {
@@ -132,7 +139,7 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 		}
 		folders, system := withoutSystem(folders)
 		if split != Whole {
-			p, err := partsAmong(t, dir, folders)
+			p, err := partsAmong(t, dir, folders, split)
 			if fault, ok := err.(*PartsError); ok {
 				fault.Path = path.Join(name, dir)
 			}
@@ -140,11 +147,18 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 				return p, err
 			}
 			if p.parts != nil {
-				p.passed = append(p.passed, system...)
+				p.passed = append(append(p.passed, system...), passed...)
 				return p.choose(t, name, split)
 			}
 		}
-		if len(folders) != 1 || pictures > 0 {
+		if pictures > 0 {
+			break
+		}
+		beside, err := dataAlone(t, dir, &folders)
+		if err != nil {
+			return places{}, err
+		}
+		if len(folders) != 1 {
 			break
 		}
 		inside, within, err := t.look(path.Join(dir, folders[0]))
@@ -155,6 +169,9 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 			break
 		}
 		dir = path.Join(dir, folders[0])
+		if passed = append(passed, beside...); len(beside) > 0 {
+			unwrap = true
+		}
 	}
 	if !unwrap {
 		dir = "" // it is for whoever asks to say that it is too high
@@ -164,11 +181,33 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 		return places{}, err
 	}
 	folders, system := withoutSystem(folders)
-	p := places{root: dir, passed: system}
+	p := places{root: dir, passed: append(system, passed...)}
 	if split != Whole {
 		err = sameBelow(t, path.Join(name, dir), dir, folders)
 	}
 	return p, err
+}
+
+// dataAlone leaves of folders the one whose name says nothing, as "images" or "data", where the others are called as what lies beside data
+// ("labels") and is none. It returns these.
+func dataAlone(t tree, dir string, folders *[]string) (beside []string, err error) {
+	var data []string
+	for _, name := range *folders {
+		inside, pictures, err := t.look(path.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if isFiller(name) && len(inside)+pictures > 0 {
+			data = append(data, name)
+		} else if slices.ContainsFunc(words(name), func(word string) bool { return slices.Contains(noClasses, word) }) {
+			beside = append(beside, name)
+		}
+	}
+	if len(data) != 1 || len(beside) != len(*folders)-1 {
+		return nil, nil
+	}
+	*folders = data
+	return beside, nil
 }
 
 // withoutSystem parts folders of data from those that systems leave.
@@ -184,27 +223,27 @@ func withoutSystem(folders []string) (data, system []string) {
 }
 
 // partsAmong finds which folders are parts; none where they are classes. A name alone may be a class ("train", beside "bus"), so where
-// not all names mean parts, two different parts do, or what the folders hold.
-func partsAmong(t tree, dir string, folders []string) (p places, err error) {
+// not all names mean parts, two different parts do, or what the folders hold. split is the part that is looked for.
+func partsAmong(t tree, dir string, folders []string, split Split) (p places, err error) {
 	var others []string
 	kinds := map[Split]bool{}
 	beside := map[string]map[Split]bool{} // kinds of parts by what else their names say
 	for _, name := range folders {
-		if split, rest, ok := partOf(name); ok {
+		if of, rest, ok := partOf(name); ok {
 			if beside[rest] == nil {
 				beside[rest] = map[Split]bool{}
 			}
-			beside[rest][split] = true
+			beside[rest][of] = true
 		}
 	}
 	for _, name := range folders {
-		split, rest, ok := partOf(name)
+		of, rest, ok := partOf(name)
 		if !ok || rest != "" && len(beside[rest]) < 2 { // "seg_train" is one beside "seg_test"
 			others = append(others, name)
 			continue
 		}
-		kinds[split] = true
-		p.parts = append(p.parts, Part{path.Join(dir, name), split})
+		kinds[of] = true
+		p.parts = append(p.parts, Part{path.Join(dir, name), of})
 	}
 	p.passed = others
 	if len(others) == 0 || len(kinds) != 1 {
@@ -244,10 +283,14 @@ func partsAmong(t tree, dir string, folders []string) (p places, err error) {
 		return p, nil
 	}
 	first := path.Base(p.parts[0].Name)
-	return p, &PartsError{
+	e := &PartsError{
 		Fault: fmt.Sprintf("%s is called as a part of a data set, and beside it %s holds other folders: is it a part, or a class?", first, unsure[0]),
 		Parts: []string{first}, Folders: folders,
 	}
+	if split == Train && p.parts[0].For != Train { // the other may hold the part to learn from
+		e.Parts = unsure[:1]
+	}
+	return p, e
 }
 
 // hasPictures reports whether there is a picture in a folder or below.
@@ -299,9 +342,6 @@ func sameBelow(t tree, name, dir string, folders []string) error {
 		if pictures > 0 || !alike(first, below) {
 			return nil
 		}
-	}
-	if len(folders) > 3 && len(first) < len(folders) {
-		return nil
 	}
 	e := &PartsError{Path: name, Parts: folders, Folders: folders,
 		Fault: fmt.Sprintf("%s hold the same folders (%s): are they parts of a data set, or classes?", listed(folders), listed(first))}
@@ -381,7 +421,15 @@ func (p places) choose(t tree, name string, split Split) (places, error) {
 	if flat != "" {
 		return p, &PartsError{Path: name, Fault: flat, Flat: true}
 	}
-	return p, &PartsError{Path: name, Fault: fmt.Sprintf("there is no part to %s on, only %s", split, listed(all)), Parts: all}
+	fault := &PartsError{Path: name, Fault: fmt.Sprintf("there is no part to %s on, only %s", split, listed(all)), Parts: all}
+	if split == Train && len(p.passed) > 0 { // one that is called otherwise
+		fault.Fault += fmt.Sprintf(", beside %s", listed(p.passed))
+		fault.Parts = nil
+		for _, other := range p.passed {
+			fault.Parts = append(fault.Parts, path.Join(path.Dir(all[0]), other))
+		}
+	}
+	return p, fault
 }
 
 // unwrapPart goes into a folder that stands alone in a part and says nothing more: "seg_train/seg_train".
@@ -392,7 +440,11 @@ func unwrapPart(t tree, part string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if folders, _ = withoutSystem(folders); len(folders) != 1 || pictures > 0 || !isFiller(folders[0]) && fold(folders[0]) != fold(path.Base(part)) {
+		folders, _ = withoutSystem(folders)
+		if _, err := dataAlone(t, dir, &folders); err != nil {
+			return "", err
+		}
+		if len(folders) != 1 || pictures > 0 || !isFiller(folders[0]) && fold(folders[0]) != fold(path.Base(part)) {
 			break
 		}
 		dir = path.Join(dir, folders[0])

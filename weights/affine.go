@@ -41,9 +41,9 @@ func (a *Affine) BlueFirst() bool {
 }
 
 // Prepares is what the network does to each channel of its pictures before anything else, where the file states that; nil
-// otherwise. Whoever prepares pictures must not do it again. One without figures takes samples of 0 to 1. net is the network that
+// otherwise. Whoever prepares pictures must not do it again. One without figures takes samples of 0 to 1. placed is the network that
 // the file was matched with.
-func (m *Matched) Prepares(net *arch.Network) (*Affine, error) {
+func (m *Matched) Prepares(placed *arch.Placement) (*Affine, error) {
 	d := m.file.described
 	switch {
 	case d == nil || !d.prepares:
@@ -51,20 +51,27 @@ func (m *Matched) Prepares(net *arch.Network) (*Affine, error) {
 	case d.unit:
 		return new(Affine), nil
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, err
+	return m.FirstAffine(placed.Layers)
+}
+
+// FirstAffine is what the first of some layers does to each channel where that stands for constants, which prepare pictures; nil
+// otherwise.
+func (m *Matched) FirstAffine(layers []arch.Placed) (*Affine, error) {
+	norm, ok := layers[0].Op.(arch.BatchNorm)
+	if !ok || !norm.IsConstants() {
+		return nil, nil
 	}
-	values := map[string][]float32{} // of a batch norm whose variance is 1
-	for _, p := range placed.Layers[0].Params {
-		var err error
-		if values[p.Role()], err = m.Param(p); err != nil {
+	values := map[string][]float32{}
+	for _, p := range layers[0].Params {
+		data, err := m.Param(p)
+		if err != nil {
 			return nil, err
 		}
+		values[p.Role()] = data
 	}
 	a := &Affine{}
 	for c, gamma := range values["gamma"] {
-		scale := float64(gamma)
+		scale := float64(gamma) / math.Sqrt(float64(values["var"][c]))
 		a.Scale = append(a.Scale, scale)
 		a.Shift = append(a.Shift, float64(values["beta"][c])-scale*float64(values["mean"][c]))
 	}

@@ -30,11 +30,18 @@ func (e *OpenSizeError) Error() string {
 // UnreadableError is a file that describes its network, which vggo cannot run. Another description does not help: it would compute
 // something else with these weights.
 type UnreadableError struct {
-	Path string
-	Err  error
+	Path  string
+	Err   error
+	Input arch.Shape // of the pictures that were asked for, where the file leaves it open: for others it may run
 }
 
-func (e *UnreadableError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+func (e *UnreadableError) Error() string {
+	if e.Input != (arch.Shape{}) {
+		return fmt.Sprintf("%s: for pictures of %v: %v", e.Path, e.Input, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Path, e.Err)
+}
+
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // DisagreeError is a network that computes something else than the one that the file describes.
@@ -68,6 +75,9 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	}
 	if f.leavesOpen != nil && size != (arch.Shape{}) {
 		if err := f.leavesOpen(size); err != nil {
+			if unreadable, ok := err.(*UnreadableError); ok {
+				unreadable.Input = size
+			}
 			return nil, err
 		}
 	}

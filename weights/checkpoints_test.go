@@ -92,6 +92,12 @@ func TestCheckpoints(t *testing.T) {
 		{file: "average-alone.pth", family: "torchvision", part: "model_ema"},
 		{file: "average-first.pth", family: "torchvision", part: "state_dict", others: []string{"state_dict_ema"}},
 		{file: "average-flat.pth", family: "torchvision", part: "model", others: []string{"ema"}},
+		{file: "average-beside.pth", family: "torchvision", others: []string{"ema"}},
+		{file: "average-undotted.pth", family: "torchvision", part: "state_dict", others: []string{"state_dict.model_ema"}},
+		{file: "nested-blocks.pth"}, // by order and shapes
+		{file: "profiled.pth", family: "torchvision"},
+		{file: "cycle.pth", family: "torchvision", part: "model_state_dict"},
+		{file: "partial.pth", family: "torchvision", part: "state_dict", others: []string{"hyper_parameters.net!"}},
 		{file: "average.safetensors", family: "torchvision", part: "model", others: []string{"model_ema"}},
 		{file: "shadow.pth", family: "torchvision", part: "model", others: []string{"ema.shadow_params"}},
 		{file: "callback.pth", family: "torchvision", part: "state_dict", others: []string{"callbacks.EMA.ema_state_dict"}},
@@ -256,6 +262,8 @@ func TestParts(t *testing.T) {
 		{"average.pth", "model_ema", "zeros"},
 		{"average-flat.pth", "ema.module", "zeros"},
 		{"average-flat.pth", "model", ""},
+		{"average-beside.pth", "ema", "zeros"},
+		{"average-undotted.pth", "state_dict.model", ""},
 		{"deep.pth", "checkpoint.run.model.module", ""},
 		{"ensemble.pth", "models.1", "zeros"},
 		{"average.pth", "mode", `no part "mode": it has model, model_ema`},
@@ -484,6 +492,10 @@ func TestShards(t *testing.T) {
 	if f := open(t, filepath.Join(dir, right(0))); true {
 		if _, err := Match(f, placed); err == nil || !strings.Contains(err.Error(), "one shard of several") {
 			t.Errorf("a shard alone: %v", err)
+		}
+		var undescribed *UndescribedError
+		if _, err := f.Network(); !errors.As(err, &undescribed) || !undescribed.Shard {
+			t.Errorf("a shard alone tells a network: %v", err)
 		}
 	}
 	if _, err := Read("index", index(right)); err == nil || !strings.Contains(err.Error(), "opened by its path") {

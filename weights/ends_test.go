@@ -240,7 +240,7 @@ func TestPrepares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		own, err := matched.Prepares(net)
+		own, err := matched.Prepares(placed)
 		if err != nil {
 			t.Fatal(err)
 		}

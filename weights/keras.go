@@ -86,6 +86,7 @@ type keras struct {
 // kerasLayer is a layer's arrays.
 type kerasLayer struct {
 	name  string            // in files of Keras 1 and 2 the layer's, in those of Keras 3 its group's path
+	group string            // in files of Keras 1 and 2 the one that its arrays lie in: its own, or that of a model in the model
 	kind  string            // arch's, as far as the arrays' shapes tell; else empty
 	array map[string]string // by the roles of our parameters
 	vars  []string          // Keras 3's, by number; their roles are the network's to say
@@ -131,7 +132,7 @@ func (k *keras) read(h *hdf5.File) error {
 		return nil
 	}
 	if k.model, err = arch.DecodeKeras([]byte(k.config)); err != nil {
-		k.file.unreadable = &UnreadableError{k.file.Path, err}
+		k.file.unreadable = &UnreadableError{Path: k.file.Path, Err: err}
 		return nil
 	}
 	k.model.Network.Name = "keras"
@@ -150,7 +151,9 @@ func (k *keras) fix(input arch.Shape) error {
 			return fmt.Errorf("%s: pictures of %v: the file's are of %s", k.file.Path, input, openShape(open))
 		}
 	}
-	k.model.Network.Input = input
+	if err := k.model.Place(input); err != nil {
+		return &UnreadableError{Path: k.file.Path, Err: err}
+	}
 	k.file.leavesOpen = nil
 	return k.describe()
 }
@@ -185,23 +188,44 @@ func (k *keras) describe() error {
 	return nil
 }
 
-// headless says so where a file has the convolutions of a published VGG alone.
+// headless says so where a file has the convolutions of a published VGG alone, of whatever width.
 func (k *keras) headless() string {
-	convs := 0
 	for _, l := range k.layers {
 		if l.kind != (arch.Conv{}).Kind() {
 			return ""
 		}
-		convs++
 	}
 	if !k.published() {
 		return ""
 	}
-	name, blocks := "VGG16", "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M"
-	if convs == 16 {
-		name, blocks = "VGG19", "64,64,M,128,128,M,256,256,256,256,M,512,512,512,512,M,512,512,512,512,M"
+	var blocks []string
+	convs, published := 0, true
+	for block := 1; ; block++ {
+		var widths []string
+		for _, l := range k.layers { // published has seen block1_conv1 and so on
+			of, _, _ := strings.Cut(l.name, "_")
+			if of != fmt.Sprintf("block%d", block) {
+				continue
+			}
+			w, _ := k.file.Info(l.array["w"])
+			out := w.Shape[len(w.Shape)-1]
+			widths = append(widths, strconv.Itoa(out))
+			published = published && out == min(64<<(block-1), 512)
+			convs++
+		}
+		if widths == nil {
+			break
+		}
+		blocks = append(blocks, strings.Join(widths, ",")+",M")
 	}
-	return fmt.Sprintf("%s without its classifier (Keras' \"notop\"): to classify take the file without notop in its name; for features alone name its network: %s", name, blocks)
+	name, remedy := "VGG16", ""
+	if convs == 16 {
+		name = "VGG19"
+	}
+	if published {
+		remedy = "to classify take the file without notop in its name; "
+	}
+	return fmt.Sprintf("%s without its classifier (Keras' \"notop\"): %sfor features alone --model names its network: %s", name, remedy, strings.Join(blocks, ","))
 }
 
 // trainingGroups hold an optimiser's state.
@@ -366,7 +390,7 @@ func (k *keras) takeGroup(group string, arrays []string) {
 		if !ok {
 			i = len(layers)
 			index[within] = i
-			layers = append(layers, kerasLayer{name: path.Base(within), array: map[string]string{}})
+			layers = append(layers, kerasLayer{name: path.Base(within), group: group, array: map[string]string{}})
 		}
 		layers[i].array[role] = group + "/" + array
 	}

@@ -39,6 +39,7 @@ type kerasGolden struct {
 	Logits   [][]float64
 	NoScale  [][]float64 `json:"scale"`
 	NoCentre [][]float64 `json:"center"`
+	Max      [][]float64 // whole maps pooled
 	VGG      []float64
 }
 
@@ -111,13 +112,19 @@ func TestKeras(t *testing.T) {
 		{"keras3-nested.keras", true, golden.Logits},
 		{"keras3-no-scale.keras", true, golden.NoScale},
 		{"keras3-no-center.keras", true, golden.NoCentre},
+		{"keras2-twins.h5", true, golden.Logits},
+		{"keras3-global-max.keras", true, golden.Max},
+		{"keras3-open.keras", true, golden.Max},
 		{"keras2-weights.h5", false, golden.Logits},
 		{"keras3.weights.h5", false, golden.Logits},
 		{"keras3-latest.weights.h5", false, golden.Logits},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			f := open(t, filepath.Join("testdata/keras", c.file))
-			net, err := f.Network()
+			net, err := f.Resolve(Asked{})
+			if errors.As(err, new(*OpenSizeError)) {
+				net, err = f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 8}})
+			}
 			if !c.described {
 				var undescribed *UndescribedError
 				if !errors.As(err, &undescribed) {
@@ -140,6 +147,16 @@ func TestKeras(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKerasWrongSize: of a file that leaves its pictures' size open, one that is impossible is said to be the reason.
+func TestKerasWrongSize(t *testing.T) {
+	small := arch.Shape{C: 3, H: 1, W: 1}
+	_, err := open(t, "testdata/keras/keras3-open.keras").Resolve(Asked{Input: small})
+	var unreadable *UnreadableError
+	if !errors.As(err, &unreadable) || unreadable.Input != small || !strings.Contains(err.Error(), "for pictures of 1x1x3: ") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -267,7 +284,8 @@ func TestKerasVGG(t *testing.T) {
 			in = out
 		}
 	}
-	if why := k.headless(); !strings.HasPrefix(why, "VGG16 without its classifier") {
+	const blocks = "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M"
+	if why := k.headless(); !strings.HasPrefix(why, "VGG16 without its classifier") || !strings.HasSuffix(why, blocks) || !strings.Contains(why, "without notop") {
 		t.Errorf("without its classifier: %q", why)
 	}
 	add("fc1", []int{25088, 4096}, []int{4096})

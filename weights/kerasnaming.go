@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,15 +101,7 @@ func (k *keras) places(placed []arch.Placed) (places []arch.KerasLayer, arrays [
 	if k.model == nil || !sameKinds(layers, k.model.Network.Layers) {
 		return k.guess(layers)
 	}
-	called := map[string]int{} // models in models may have layers of one name, of which a file's groups tell no more
 	for _, place := range k.model.Layers {
-		called[k.group(place)]++
-	}
-	for _, place := range k.model.Layers {
-		if called[k.group(place)] > 1 {
-			arrays = append(arrays, nil)
-			continue
-		}
 		arrays = append(arrays, k.find(place))
 	}
 	return k.model.Layers, arrays
@@ -129,22 +122,24 @@ func sameKinds(layers []arch.Placed, network []arch.Layer) bool {
 	return i == len(layers)
 }
 
-// group is what the file calls a layer's arrays together.
-func (k *keras) group(place arch.KerasLayer) string {
-	if k.ordered {
-		return place.Name
-	}
-	return place.Path
-}
-
 // find returns a described layer's arrays.
 func (k *keras) find(place arch.KerasLayer) map[string]string {
-	name := k.group(place)
-	i := slices.IndexFunc(k.layers, func(l kerasLayer) bool { return l.name == name })
-	if i < 0 {
+	var named []int
+	for i, l := range k.layers {
+		switch {
+		case !k.ordered && l.name == place.Path, k.ordered && l.name == place.Name:
+			named = append(named, i)
+		case k.ordered && place.Model != "" && l.group == place.Model && l.name == place.Model: // the one layer of a model in the model
+			named = append(named, i)
+		}
+	}
+	if len(named) > 1 { // models in the model may have layers of one name
+		named = slices.DeleteFunc(named, func(i int) bool { return k.layers[i].group != cmp.Or(place.Model, place.Name) })
+	}
+	if len(named) != 1 {
 		return nil
 	}
-	layer := k.layers[i]
+	layer := k.layers[named[0]]
 	if k.ordered {
 		return layer.array
 	}

@@ -31,7 +31,39 @@ type MatchError struct {
 	Others    []string      // the file's other parts
 	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
-	Told      *arch.Network // that the file itself tells; nil where it tells none
+	Told      *arch.Network // that the file itself tells, and which is another; nil where it tells none
+	Split     *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
+}
+
+// Split is a way of training that keeps one tensor as two, and what puts them together before a network is saved.
+type Split struct{ What, Remedy string }
+
+// splits lists them by the ends of names.
+var splits = []struct {
+	ends []string
+	Split
+}{
+	{[]string{"weight_g", "weight_v"}, Split{"weight normalisation", "torch.nn.utils.remove_weight_norm(layer)"}},
+	{[]string{"weight_orig", "weight_mask"}, Split{"pruning", "torch.nn.utils.prune.remove(layer, 'weight')"}},
+	{[]string{"weight_orig", "weight_u"}, Split{"spectral normalisation", "torch.nn.utils.remove_spectral_norm(layer)"}},
+	{[]string{"parametrizations.weight.original0", "parametrizations.weight.original1"},
+		Split{"weight normalisation", "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"}},
+	{[]string{"parametrizations.weight.original"},
+		Split{"a parametrisation", "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"}},
+}
+
+// splitOf finds the way by which names keep one tensor as two.
+func splitOf(names []string) *Split {
+	for _, s := range splits {
+		all := true
+		for _, end := range s.ends {
+			all = all && slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, "."+end) })
+		}
+		if all {
+			return &s.Split
+		}
+	}
+	return nil
 }
 
 // Misshape is a tensor whose shape is not the network's.
@@ -45,8 +77,10 @@ func (e *MatchError) Error() string { return e.fault() + e.more() }
 // more is what else of the file bears on it.
 func (e *MatchError) more() string {
 	switch {
+	case e.Split != nil:
+		return fmt.Sprintf("; %s keeps a layer's weights in two tensors, which are put together in Python alone", e.Split.What)
 	case e.Shard:
-		return "; the file is one shard of several, which the index or their folder opens together"
+		return "; " + oneShard
 	case e.Under != "":
 		return fmt.Sprintf("; its part %q alone fits", e.Under)
 	case len(e.Others) > 0:
@@ -117,7 +151,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Family = ""
 	}
 	fault.Shard = shardName.MatchString(f.Path)
-	if told, err := f.Network(); err == nil {
+	if told, err := f.Network(); err == nil && !hasParameters(told, placed) {
 		fault.Told = told
 	}
 	for _, other := range f.Others {
@@ -125,11 +159,31 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 			fault.Others = append(fault.Others, other.Name)
 		}
 	}
+	if len(fault.Missing) > 0 {
+		fault.Split = splitOf(fault.Extra)
+	}
 	fault.Classes = otherClasses(fault, placed)
 	if len(f.entries) <= maxViewed {
 		fault.Under = f.partThatFits(placed, layers)
 	}
 	return nil, fault
+}
+
+// hasParameters reports whether a network has the parameters of placed layers, by their shapes.
+func hasParameters(net *arch.Network, placed []arch.Placed) bool {
+	own, err := net.Place(net.Input)
+	if err != nil {
+		return false
+	}
+	shapes := func(layers []arch.Placed) (list []string) {
+		for _, layer := range layers {
+			for _, p := range layer.Params {
+				list = append(list, shapeText(p.Shape))
+			}
+		}
+		return list
+	}
+	return slices.Equal(shapes(own.Layers), shapes(placed))
 }
 
 // otherClasses is the number of classes of a file that fits the network but for that; else 0.
@@ -166,6 +220,7 @@ type search struct {
 	best    *MatchError // of those that do not
 	most    int         // of its names occur in the file
 	fits    int         // of these have the right shape
+	convs   bool        // some convolution's occur, by some naming
 }
 
 func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
@@ -182,7 +237,7 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 	if n, ok := f.toldInOrder(placed); ok && search.matched == nil {
 		search.try(n, nil)
 	}
-	if search.matched == nil && (search.most == 0 || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
+	if search.matched == nil && (!search.convs || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
 		}
@@ -193,6 +248,7 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 // try holds the file's names, as a view has them, against a family's.
 func (s *search) try(n naming, v view) {
 	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
+	s.convs = s.convs || s.hasConv(n, v)
 	if fault == nil {
 		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
 		return
@@ -202,6 +258,26 @@ func (s *search) try(n naming, v view) {
 	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits && found == s.most && found > 0 && faults(fault) < faults(s.best) {
 		s.best, s.most, s.fits = fault, found, fits
 	}
+}
+
+// hasConv reports whether the file has any convolution's weights under a family's names. Those of a classifier alone say little: many
+// are called so.
+func (s *search) hasConv(n naming, v view) bool {
+	for _, layer := range s.placed {
+		if _, conv := layer.Op.(arch.Conv); !conv {
+			continue
+		}
+		for _, p := range layer.Params {
+			name := n.source[p.Name].name
+			if v != nil {
+				name = v[name]
+			}
+			if t, _ := s.f.Info(name); len(t.Shape) == 4 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // partThatFits is the word under which alone a file has a network, beside other tensors: a loss's own network, for one.
@@ -280,8 +356,9 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 				heads[moduleOf(name)] = true
 			}
 		}
+		mean, std := f.pixelStats()
 		for _, name := range f.Names() {
-			if !expected[name] && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
+			if !expected[name] && name != mean && name != std && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
 				fault.Extra = append(fault.Extra, name)
 			}
 		}

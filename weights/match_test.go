@@ -147,6 +147,15 @@ func TestMatchReports(t *testing.T) {
 				"1 not the network's (fc8/w); 2 of the wrong shape (conv1_1/w is 2x1x3x3, not 2x3x3x3, conv1_1/b is 2x1, not 2)"},
 		{"many", append(slices.Clone(own), tensor("a", 1), tensor("b", 1), tensor("c", 1), tensor("d", 1), tensor("e", 1)),
 			"the weights, under vggo's names, do not fit the network: 5 not the network's (a, b, c and 2 more)"},
+		{"a picture's mean and deviation", append(slices.Clone(torch), tensor("norm.mean", 1, 3, 1, 1), tensor("norm.std", 3, 1, 1)), ""},
+		{"a mean alone", append(slices.Clone(torch), tensor("norm.mean", 3)),
+			"the weights, under torchvision's names, do not fit the network: 1 not the network's (norm.mean)"},
+		{"weight normalisation", append(without(torch, "features.0.weight"), tensor("features.0.weight_g", 2, 1, 1, 1), tensor("features.0.weight_v", 2, 3, 3, 3)),
+			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the network's (features.0.weight_g, " +
+				"features.0.weight_v); weight normalisation keeps a layer's weights in two tensors, which are put together in Python alone"},
+		{"pruning", append(without(torch, "features.0.weight"), tensor("features.0.weight_orig", 2, 3, 3, 3), tensor("features.0.weight_mask", 2, 3, 3, 3)),
+			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the network's (features.0.weight_orig, " +
+				"features.0.weight_mask); pruning keeps a layer's weights in two tensors, which are put together in Python alone"},
 		{"stranger", []Tensor{tensor("encoder.weight", 3)},
 			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the names of vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"},
 		{"empty", nil, "the file holds no weights"},

@@ -33,6 +33,7 @@ type described struct {
 type UndescribedError struct {
 	Path   string
 	Reason string // why, where more is known than that there is nothing; else empty
+	Shard  bool   // the file is one shard of several
 }
 
 func (e *UndescribedError) Error() string {
@@ -54,7 +55,7 @@ func (f *File) Network() (*arch.Network, error) {
 		return net, err
 	}
 	if f.unknown != "" {
-		return nil, &UndescribedError{f.Path, f.unknown}
+		return nil, &UndescribedError{Path: f.Path, Reason: f.unknown}
 	}
 	mine := 0
 	for _, e := range f.entries {
@@ -93,13 +94,16 @@ func (f *File) Network() (*arch.Network, error) {
 			bodies = append(bodies, name)
 		}
 	}
+	if shardName.MatchString(f.Path) {
+		return nil, &UndescribedError{Path: f.Path, Reason: oneShard, Shard: true}
+	}
 	if fits != nil {
 		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their last map", strings.Join(fits, ", "))
-		return nil, &UndescribedError{f.Path, reason}
+		return nil, &UndescribedError{Path: f.Path, Reason: reason}
 	}
 	if bodies != nil {
 		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which", strings.Join(bodies, ", "))
-		return nil, &UndescribedError{f.Path, reason}
+		return nil, &UndescribedError{Path: f.Path, Reason: reason}
 	}
 	return nil, &UndescribedError{Path: f.Path}
 }

@@ -92,7 +92,7 @@ func readONNX(f *File, data []byte) error {
 			return err
 		}
 		if !chain.takesImages() {
-			return fmt.Errorf("%s: the graph's input is no batch of pictures, N,C,H,W or N,H,W,C", f.Path)
+			return &UnreadableError{Path: f.Path, Err: errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
 		}
 		return f.describe(chain)
 	}
@@ -238,7 +238,7 @@ func inverses(values []float32) []byte {
 // than the pictures; size is that of pictures where the file leaves it open.
 func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, size arch.Shape) (*onnxChain, error) {
 	refuse := func(format string, args ...any) (*onnxChain, error) {
-		return nil, fmt.Errorf("%s: "+format, append([]any{path}, args...)...)
+		return nil, &UnreadableError{Path: path, Err: fmt.Errorf(format, args...)}
 	}
 	g := &model.Graph
 	c := &onnxChain{constants: map[string]*constant{}, sides: map[string][]int64{}, masks: map[string]bool{}}
@@ -249,9 +249,9 @@ func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, s
 	}
 	switch {
 	case c.opset < minOpset:
-		return refuse("opset %d is older than %d: convert the model with onnx.version_converter", c.opset, minOpset)
+		return nil, fmt.Errorf("%s: opset %d is older than %d: convert the model with onnx.version_converter", path, c.opset, minOpset)
 	case c.opset > maxOpset:
-		return refuse("opset %d is newer than %d, the last that is understood: export the model for an older one", c.opset, maxOpset)
+		return nil, fmt.Errorf("%s: opset %d is newer than %d, the last that is understood: export the model for an older one", path, c.opset, maxOpset)
 	case len(g.Nodes) > maxNodes:
 		return refuse("a graph of %d nodes: the most is %d", len(g.Nodes), maxNodes)
 	case g.Sparse:
@@ -527,7 +527,7 @@ func (c *onnxChain) follow(n *onnx.Node, wanted map[string]bool) error {
 	case heads > 1:
 		return fmt.Errorf("it combines two values of the graph: networks here are plain chains")
 	case operators[n.Op] == nil:
-		return fmt.Errorf("it depends on the input's values")
+		return fmt.Errorf("no layer computes it of pictures or maps")
 	case c.pad != nil && n.Op != "Conv" && n.Op != "AveragePool":
 		return fmt.Errorf("it follows %s, which only a convolution or average pooling can take in", label(c.pad))
 	case c.log != nil && !regroups[n.Op]:

@@ -201,6 +201,10 @@ func TestONNXGraphs(t *testing.T) {
 		{"cut off below", "relu", graph("Clip c x,one y")},
 		{"types", "relu", graph("Cast c x y to=10", "Relu r y z")},
 
+		{"picked from single pixels", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Gather g y,zero z axis=3", "Gather h z,zero a axis=2", "Relu r a b")},
+		{"picked from several", "Gather g: it picks from its input", graph("Gather g x,zero y axis=1")},
+		{"turned", "Slice s: no layer computes it of pictures or maps", graph("Slice s x,minus,minus y")},
+
 		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns", graph("Relu q x y", "ReduceMean p y z axes=[1]")},
 		{"mean of rows", "ReduceMean p: it is over other axes than rows and columns", graph("Conv c x,w y", "ReduceMean p y z axes=[2]")},
 		{"mean of all", "ReduceMean p: it is over all axes", graph("ReduceMean p x y")},

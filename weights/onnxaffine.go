@@ -2,7 +2,6 @@ package weights
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/vggo/vggo/arch"
@@ -161,7 +160,7 @@ func (c *onnxChain) pushStretch(n *onnx.Node, s stretch, said map[string]*onnxPa
 	for role, p := range said {
 		params[role] = p
 	}
-	c.pushAlike(n, arch.BatchNorm{Eps: math.SmallestNonzeroFloat64}, params) // arch's 0 is the default
+	c.pushAlike(n, arch.Constants(), params)
 	c.last().stretch = s
 	return nil
 }

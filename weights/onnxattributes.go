@@ -20,6 +20,7 @@ var attributes = map[string]string{
 	"Flatten":            "axis",
 	"Reshape":            "allowzero",
 	"Squeeze":            "axes",
+	"Gather":             "axis",
 	"Unsqueeze":          "axes",
 	"Transpose":          "perm",
 	"Gemm":               "alpha beta transA transB",

@@ -43,6 +43,7 @@ func init() { // a literal would refer to itself by way of the functions
 		"Flatten":            (*onnxChain).flattenNode,
 		"Reshape":            (*onnxChain).reshapeNode,
 		"Squeeze":            (*onnxChain).squeeze,
+		"Gather":             (*onnxChain).gather,
 		"Unsqueeze":          (*onnxChain).unsqueeze,
 		"Transpose":          (*onnxChain).transpose,
 		"Gemm":               (*onnxChain).gemm,

@@ -170,6 +170,31 @@ func (c *onnxChain) squeeze(n *onnx.Node, in []*constant) error {
 	return nil
 }
 
+// gather is a squeeze where it takes the one value of an axis, as x[:, :, 0, 0] of single pixels does. Anything else would pick values.
+func (c *onnxChain) gather(n *onnx.Node, in []*constant) error {
+	a := arguments{node: n}
+	at := a.side(a.int("axis", 0), len(c.dims), false)
+	if a.err != nil {
+		return a.err
+	}
+	index := input(in, 1)
+	if index == nil {
+		return fmt.Errorf("what it picks depends on the input's values")
+	}
+	list, err := index.list()
+	if err != nil {
+		return err
+	}
+	if len(c.dims[at]) > 0 || len(list) != 1 || list[0] != 0 && list[0] != -1 {
+		return fmt.Errorf("it picks from its input, or puts it in another order, which no layer does")
+	}
+	if index.isScalar() {
+		c.dims = slices.Delete(slices.Clone(c.dims), at, at+1)
+		c.vectorise(n)
+	}
+	return nil
+}
+
 func (c *onnxChain) unsqueeze(n *onnx.Node, in []*constant) error {
 	a := arguments{node: n}
 	given := a.axes(in)

@@ -193,7 +193,7 @@ func (p part) divided() []part {
 			}
 		}
 		if len(most) < 2 {
-			break
+			return p.withoutAveraged(words, order, len(weights))
 		}
 		var list []part
 		for _, word := range most {
@@ -210,6 +210,31 @@ func (p part) divided() []part {
 		return slices.DeleteFunc(list, func(p part) bool { return len(p.entries) == 0 })
 	}
 	return []part{p}
+}
+
+// withoutAveraged is a part in which averaged weights may stand under words of their own, beside plain ones under the names of layers:
+// these, and the averaged ones by their words.
+func (p part) withoutAveraged(prefix string, words []string, weights int) []part {
+	rest := part{name: p.name, entries: p.entries}
+	var averaged []part
+	for _, word := range words {
+		of := p.under(prefix + word)
+		if !averagedKeys.MatchString(word) || !slices.ContainsFunc(of.entries, isWeight) {
+			continue
+		}
+		averaged = append(averaged, of)
+		rest.entries = slices.DeleteFunc(slices.Clone(rest.entries), func(e entry) bool { return strings.HasPrefix(e.name, prefix+word+".") })
+	}
+	plain := 0
+	for _, e := range rest.entries {
+		if isWeight(e) {
+			plain++
+		}
+	}
+	if len(averaged) == 0 || 2*plain < weights { // the word is another network's, or a layer's
+		return []part{p}
+	}
+	return append([]part{rest}, averaged...)
 }
 
 // wrappers are the words that wrapping a module puts into its tensors' names, wherever it stands: DataParallel's and

@@ -23,6 +23,9 @@ func isIndex(data []byte) bool {
 // shardName is how a shard is called, with the name of its model before.
 var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}(\.[a-z]+)$`)
 
+// oneShard says of a file that it is called so.
+const oneShard = "the file is one shard of several, which the index or their folder opens together"
+
 // readIndex opens the shards and lists their tensors.
 func readIndex(f *File, data []byte) error {
 	fail := func(format string, args ...any) error {

@@ -30,7 +30,7 @@ func hintLabels(err error, path string) error {
 	if len(count.Names) == count.Classes+1 && strings.EqualFold(count.Names[0], "background") {
 		return hint(err, "the list fits without its first line, background, which is TensorFlow's")
 	}
-	return hint(err, "the file must have one name for each class")
+	return hint(err, "the file must have one name for each class, a line each")
 }
 
 // matchTold is what JSON tells about which class is which.
@@ -66,7 +66,7 @@ const (
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
 func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold, err error) {
-	outputs = m.Placed.Output().C
+	outputs = m.ClassCount()
 	var found vision.Matching
 	switch way {
 	case matchNumber:
@@ -117,7 +117,7 @@ func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) erro
 // the label that one alone holds. What else could have been meant is said.
 func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	classes, named := m.Classes, m.Labels().Finder()
-	outputs := m.Placed.Output().C
+	outputs := m.ClassCount()
 	number, notNumber := strconv.Atoi(name)
 	isNumber := notNumber == nil && number >= 0 && number < outputs
 	found, _ := named(name)

@@ -97,7 +97,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 			return err
 		}
 	}
-	notes, err := o.notes(file, prepared, net, placed.Output().C)
+	notes, err := o.notes(file, prepared, net, placed.Classes())
 	if err != nil {
 		return err
 	}

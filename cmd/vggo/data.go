@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/vggo/vggo/vision"
 )
@@ -33,9 +34,9 @@ func hintData(err error, command string) error {
 		}
 		return hint(err, remedy)
 	}
-	remedy := fmt.Sprintf("name one: vggo %s %s", command, filepath.Join(parts.Path, parts.Parts[0]))
+	remedy := fmt.Sprintf("name one: vggo %s %s", command, shellWord(filepath.Join(parts.Path, parts.Parts[0])))
 	if command == "train" && parts.Folders != nil && len(parts.Parts) > 1 {
-		remedy += " --validation " + filepath.Join(parts.Path, parts.Parts[1])
+		remedy += " --validation " + shellWord(filepath.Join(parts.Path, parts.Parts[1]))
 	}
 	if parts.Folders != nil {
 		remedy += "; " + classes
@@ -60,9 +61,8 @@ func tellData(d *vision.Dataset) dataTold {
 	return told
 }
 
-// words are the same for people; empty where nothing had to be decided.
-func (d dataTold) words() string {
-	var told []string
+// lines are the same for people; none where nothing had to be decided.
+func (d dataTold) lines() (told []string) {
 	if d.Part != "" {
 		what := "part: " + d.Part
 		if len(d.Parts) > 1 {
@@ -79,7 +79,7 @@ func (d dataTold) words() string {
 	if d.Deep {
 		told = append(told, "every class folder holds folders alone: if these are the classes, name the folder that holds them")
 	}
-	return strings.Join(told, "\n")
+	return told
 }
 
 // hintOneClass adds the remedy to a *vision.OneClassError of data to learn from.
@@ -89,9 +89,20 @@ func hintOneClass(err error) error {
 	case !errors.As(err, &one):
 		return err
 	case len(one.Below) > 1:
-		return hint(err, "to tell these apart: vggo train "+filepath.Join(one.Folder, one.Class))
+		return hint(err, "to tell these apart: vggo train "+shellWord(filepath.Join(one.Folder, one.Class)))
 	case len(one.Beside) > 0:
-		return hint(err, "to tell these apart: vggo train "+filepath.Dir(filepath.Clean(one.Folder)))
+		return hint(err, "to tell these apart: vggo train "+shellWord(filepath.Dir(filepath.Clean(one.Folder))))
 	}
 	return hint(err, "a network learns to tell classes apart: give it pictures of two at least, each class in a folder of its own")
+}
+
+// shellWord is a path as a shell takes it for one word.
+func shellWord(path string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./,:+@%", r)
+	}
+	if path != "" && !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

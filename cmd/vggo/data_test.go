@@ -52,6 +52,8 @@ func TestEvalMatches(t *testing.T) {
 	plantFolders(t, "set/a set/b set/c deeper/a/s1 deeper/a/s2 deeper/b/s1 deeper/b/s2 deeper/c/s1 deeper/c/s2 up/set/a up/set/b up/set/c")
 	plantFolders(t, "parts/Training/a parts/Training/b parts/Training/c parts/Testing/a parts/Testing/b parts/annotations/x imagenette/val/n01440764 imagenette/val/n02979186")
 	plantFolders(t, "unknown/one/a unknown/one/b unknown/two/a unknown/two/b Loose/A Loose/B")
+	plantFolders(t, "pair/neg pair/pos")
+	writeText(t, "pair.txt", "pos\nneg\n")
 	writeText(t, "typo.txt", "c\na\nbee\n")
 	writeText(t, "right.txt", "c\na\nb\n")
 	writeText(t, "other.txt", "x\ny\nz\n")
@@ -72,6 +74,9 @@ func TestEvalMatches(t *testing.T) {
 		{"deeper --no-parts", "guessed order", "", "classes guessed by order"},
 		{"set -l typo.txt --match order", "order", "", "classes matched by order"},
 		{"imagenette -m 16x16x3:3/1000", "guessed synset", "imagenette", "classes guessed by WordNet's number: the network has 1000 classes"},
+		{"pair -m 16x16x3:3/1s", "guessed order", "", "classes guessed by order"}, // one output, two classes
+		{"pair -m 16x16x3:3/1s -l pair.txt", "name", "", "is \\ seen as  0  1"},
+		{"set -m 16x16x3:3/1s", "", "", "the network has 2 classes, the data 3: which is which?"},
 		{"set -l typo.txt", "", "", `16x16x3:3/3: the data's class "b" is none of the network's hint: did you mean bee?; --labels names the network's classes, in its order, as the data does; --match order by the order of its classes`},
 		{"deeper -l typo.txt", "", "", `the data's class "b" is none of the network's hint: did you mean bee?`},
 		{"set -l other.txt", "", "", `none of the data's classes is one of the network's: the data has "a", "b", "c", the network "x", "y", "z" hint: --labels `},
@@ -117,11 +122,34 @@ func TestEvalMatches(t *testing.T) {
 	}
 }
 
+// TestEvalFromOne: numbers that begin with 1 are taken for those from 0, which is said, and every picture counts once.
+func TestEvalFromOne(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeText(t, "t10k-images-idx3-ubyte", "\x00\x00\x08\x03\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x02"+strings.Repeat("0123", 3))
+	writeText(t, "t10k-labels-idx1-ubyte", "\x00\x00\x08\x01\x00\x00\x00\x03\x01\x02\x01")
+	writeText(t, "ab.txt", "a\nb\n")
+	for _, c := range []struct {
+		args []string
+		why  string
+	}{
+		{nil, "nothing names the network's classes; the data's numbers, 1 to 2, are taken for 0 to 1"},
+		{[]string{"-l", "ab.txt"}, "the data names no classes; the data's numbers, 1 to 2, are taken for 0 to 1"},
+	} {
+		var got evaluation
+		decodeJSON(t, succeeds(t, append([]string{"eval", ".", "--random-weights", "--preprocess", "unit", "-m", "2x2x1:3/2", "--json"}, c.args...)...), &got)
+		if got.Match.By != "order" || !got.Match.Guessed || got.Match.Why != c.why || got.Pictures != 3 || len(got.Classes) != 2 || got.Classes[0].Pictures != 2 {
+			t.Errorf("eval %v: %+v", c.args, got)
+		}
+	}
+}
+
 // TestTrainParts: which part is learned, validated and tested on, and what is refused.
 func TestTrainParts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	plantFolders(t, "tt/Training/a tt/Training/b tt/Testing/a tt/Testing/b tv/train/a tv/train/b tv/valid/a tv/valid/b three/Train/a three/Train/b three/Val/a three/test/a three/test/b")
 	plantFolders(t, "one/a two/a two/b up/set/a up/set/b unknown/x/a unknown/x/b unknown/y/a unknown/y/b odd/train/a odd/train/b odd/valid/a odd/valid/bb")
+	plantFolders(t, "tiny/train/a tiny/train/b tiny/val tiny/test yolo/images/train/a yolo/images/train/b yolo/images/val/a yolo/labels/train")
+	plantFolders(t, "learn/Learning/a learn/Learning/b learn/Testing/a learn/Testing/b plant/it's/it's/train/a plant/it's/it's/train/b plant/test/test")
 	plantFolders(t, "wrapped/in/training_set/a wrapped/in/training_set/b wrapped/in/test_set/a wrapped/in/test_set/b")
 	if err := os.Mkdir("runs", 0o777); err != nil {
 		t.Fatal(err)
@@ -141,9 +169,13 @@ func TestTrainParts(t *testing.T) {
 		{"wrapped", 0, "part: in/training_set, of in/test_set, in/training_set"},
 		{"two --validation one", 0, "validation: loss"}, // of one class
 		{"two --validation tv", 0, "validation: loss"},
+		{"tiny", 0, "part: train, of test, train, val|not validated: the 4 pictures in val lie in no class folders|not used: test"},
+		{"yolo", 0, "part: images/train, of images/train, images/val\nleft out: labels\nvalidation: images/val"},
+		{"learn", 1, "there is no part to train on, only Testing, beside Learning\nhint: name one: vggo train |learn/Learning\n"},
+		{"plant", 1, `is it a part, or a class?|hint: name one: vggo train '|plant/it'\''s'; --no-parts`},
 		{"unknown --no-parts", 0, "16 pictures of 2 classes"},
 		{"unknown", 1, "x and y hold the same folders (a and b): are they parts|hint: name one: vggo train |--validation |--no-parts"},
-		{"one", 1, `one: all pictures are of one class, "a", and beside one there is odd, |: is the folder named one too low?|hint: to tell these apart: vggo train `},
+		{"one", 1, `one: all pictures are of one class, "a", and beside one there is learn, odd, |: is the folder named one too low?|hint: to tell these apart: vggo train `},
 		{"up", 1, `up: all pictures are of one class, "set", whose folder holds a and b: is the folder named one too high?|hint: to tell these apart: vggo train |up/set`},
 		{"two/a", 1, "its 4 pictures lie in no class folders; if all are of one class, name the folder above"},
 		{"odd", 1, `the data's class "bb" is none of the training set's|hint: its class folders must be called as those to learn from`},
@@ -215,6 +247,53 @@ func TestTrainFromClasses(t *testing.T) {
     "b"`
 	if text, err := os.ReadFile("tuned-cab.safetensorsabc/run.json"); err != nil || !strings.Contains(string(text), want) {
 		t.Errorf("%s (%v)", text, err)
+	}
+}
+
+// TestTrainFromPrepared: what a file's network does to its pictures is their preparation when it is trained on, and no batch norm that goes
+// by each batch: the result answers as the file does.
+func TestTrainFromPrepared(t *testing.T) {
+	ends, err := filepath.Abs("../../weights/testdata/onnx/ends")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	plantFolders(t, "abc/a abc/b abc/c")
+	pictures, err := filepath.Glob("abc/*/*.png")
+	if err != nil || len(pictures) == 0 {
+		t.Fatal(pictures, err)
+	}
+	for i, file := range []string{"preparation.onnx", "preparation-bytes.onnx"} {
+		path, run := filepath.Join(ends, file), fmt.Sprintf("run%d", i)
+		said := succeeds(t, "train", "abc", "--from", path, "--rate", "1e-12", "--epochs", "1", "--batch", "4", "-o", run)
+		if !strings.Contains(said, "what its first layers do to pictures is part of that from here on") {
+			t.Errorf("%s: %s", file, said)
+		}
+		var answers [2][]float32
+		for j, w := range []string{path, run + "/model.safetensors"} {
+			net := succeeds(t, "arch", w, "--describe")
+			if has := strings.Contains(net, "batchnorm"); has != (j == 0) {
+				t.Errorf("%s: a batch norm: %t", w, has)
+			}
+			var told classification
+			decodeJSON(t, succeeds(t, "classify", pictures[0], "-w", w, "--top", "3", "--json"), &told)
+			answers[j] = make([]float32, 3)
+			for _, class := range told.Pictures[0].Classes {
+				answers[j][class.Index] = float32(class.Probability)
+			}
+		}
+		if !slices.EqualFunc(answers[0], answers[1], func(x, y float32) bool { return x-y < 1e-4 && y-x < 1e-4 }) {
+			t.Errorf("%s: %v, trained on by nothing %v", file, answers[0], answers[1])
+		}
+		// Said otherwise, the network stays as it is, which is told.
+		code, _, errs := vggo(t.Context(), "train", "abc", "--from", path, "--preprocess", "unit", "--epochs", "1", "--batch", "4", "-o", run+"said")
+		if code != exitOK || !strings.Contains(errs, "it is trained as a batch norm, which goes by each batch") {
+			t.Errorf("%s with --preprocess: exit %d, %s", file, code, errs)
+		}
+	}
+	code, _, errs := vggo(t.Context(), "train", "abc", "--from", filepath.Join(ends, "preparation.onnx"), "--model", "6x5x3:4,5,G/3", "--epochs", "1", "-o", "other")
+	if code == exitOK || !strings.Contains(errs, "hint: without --model the run begins with the file's own network") {
+		t.Errorf("another network: exit %d, %s", code, errs)
 	}
 }
 

@@ -193,7 +193,9 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if m.Classes != nil {
 		labels = make([]string, len(of))
 		for i, class := range of {
-			labels[i] = m.Classes[class]
+			if class >= 0 {
+				labels[i] = m.Classes[class]
+			}
 		}
 	}
 	e.count(top5, of, labels)
@@ -303,6 +305,9 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 func (e *evaluation) count(top5, of []int, names []string) {
 	right, right5 := 0, 0
 	for i, class := range of {
+		if class < 0 { // the data has no picture of it
+			continue
+		}
 		s := classScore{Class: class, Label: names[i]}
 		for _, n := range e.Confusion[class] {
 			s.Pictures += n
@@ -334,9 +339,7 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if e.LabelsGuess != "" {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
-	if part := e.dataTold.words(); part != "" {
-		decided = part + "\n" + decided
-	}
+	decided = strings.Join(append(e.dataTold.lines(), decided), "\n")
 	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
 		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided), 100*e.Top1, 100*e.Top5)
 	if err != nil {

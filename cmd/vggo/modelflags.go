@@ -149,6 +149,7 @@ func hintModel(err error) error {
 		unsupported *weights.UnsupportedError
 		disagree    *weights.DisagreeError
 		single      *root.OneOutputError
+		features    *root.NoClassesError
 	)
 	if errors.As(err, new(hintedError)) {
 		return err
@@ -173,6 +174,8 @@ func hintModel(err error) error {
 			channels = strconv.Itoa(open.Channels)
 		}
 		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
+	case errors.As(err, &unreadable) && unreadable.Input != (arch.Shape{}):
+		return hint(err, "another size may be the network's own: --input tells it")
 	case errors.As(err, &unreadable), errors.As(err, &unsupported):
 		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
 	case errors.As(err, &disagree) && disagree.Network == weights.AskedSigmoid:
@@ -183,6 +186,8 @@ func hintModel(err error) error {
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
 	case errors.As(err, &single):
 		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the number itself")
+	case errors.As(err, &features):
+		return hint(err, "vggo features --layer "+features.Layer+" writes the map; vggo train --from takes these weights into a network with a classifier")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):

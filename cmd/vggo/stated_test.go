@@ -28,6 +28,8 @@ func TestStated(t *testing.T) {
 		}
 	}
 	converted := filepath.Join(t.TempDir(), "one.safetensors")
+	pair := filepath.Join(t.TempDir(), "pair.txt")
+	writeText(t, pair, "no\nyes\n")
 	for _, c := range []struct {
 		args []string
 		want string
@@ -39,8 +41,10 @@ func TestStated(t *testing.T) {
 		{ask("-w", ends+"sigmoid-many.onnx"), "Each class has a probability by itself, by a sigmoid: they do not add up to 1."},
 		{ask("-w", ends+"sigmoid-many.onnx", "--json"), `"ending": "sigmoid"`},
 		{ask("--model", "6x5x3:4,G/1", "--random-weights", "--sigmoid"), "One output, a sigmoid"},
-		{[]string{"convert", ends + "sigmoid-one.onnx", converted}, "to " + converted},
+		{[]string{"convert", ends + "sigmoid-one.onnx", converted, "-l", pair}, "to " + converted},
 		{ask("-w", converted), "One output, a sigmoid"},
+		{ask("-w", converted), "1  yes\n"},
+		{[]string{"explain", picture, "-w", converted, "--class", "1", "-o", filepath.Join(t.TempDir(), "e.png")}, "class 1 (yes)"},
 		{[]string{"arch", ends + "open-size.onnx", "--input", "8x8x3"}, "input 8x8x3"},
 		{[]string{"features", picture, "--model", "6x5x3:4,G/1", "--random-weights", "--layer", "fc2", "-o", filepath.Join(t.TempDir(), "f.npy")}, "fc2 of 1 pictures"},
 	} {

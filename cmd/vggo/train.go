@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -284,7 +285,7 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	var large *vision.SizeError
 	switch {
 	case errors.As(err, &interrupted):
-		return hint(err, "vggo train --resume "+folder+" goes on from there")
+		return hint(err, "vggo train --resume "+shellWord(folder)+" goes on from there")
 	case errors.As(err, &broken) && errors.As(err, &large):
 		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
@@ -397,9 +398,11 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 				return close, prepared, err
 			}
 		}
-		if options.Start, own, err = o.values(file, whole, head, anew, notices); err != nil {
+		var folded int
+		if options.Start, own, folded, err = o.values(file, whole, head, anew, notices); err != nil {
 			return close, prepared, err
 		}
+		options.Network = o.withoutConstants(withoutFirst(net, folded))
 	}
 	prepared, err = o.prepare(options, own)
 	return close, prepared, err
@@ -420,12 +423,8 @@ func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p
 	if p.Preprocess, err = options.Recipe.Preprocess.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
 		return p, err
 	}
-	said := slices.ContainsFunc(o.set, func(s string) bool {
-		key := strings.TrimSpace(s)
-		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
-	})
 	switch {
-	case said || own == nil && asked.IsZero():
+	case o.setsPreparation() || own == nil && asked.IsZero():
 		return p, nil
 	case own != nil && own.Blind:
 		p.Reason += ", and nothing in " + o.from + " does"
@@ -450,25 +449,34 @@ func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p
 	return p, nil
 }
 
+// setsPreparation reports whether --set says how pictures become the input.
+func (o *trainOptions) setsPreparation() bool {
+	return slices.ContainsFunc(o.set, func(s string) bool {
+		key := strings.TrimSpace(s)
+		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
+	})
+}
+
 // values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
 // of the same names, or of what is there. The head's are left to the recipe where it has another number of classes, or anew. own is how
-// the file's pictures become its network's input; nil where the first layer is not taken from it.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, err error) {
+// the file's pictures become its network's input; nil where the first layer is not taken from it. It stands for the first layers
+// of net too, of which folded are to be left out.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
 	for _, pattern := range o.take {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, nil, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
+			return nil, nil, 0, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
 		}
 	}
 	placed, err := net.Place(net.Input)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	for _, pattern := range o.take {
 		if !slices.ContainsFunc(placed.Layers, func(l arch.Placed) bool {
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
-			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
+			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
 		}
 	}
 	matched, err := weights.Match(file, placed.Layers)
@@ -477,42 +485,60 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		switch {
 		case unknown == nil:
 			if placed, err = other.Place(other.Input); err != nil {
-				return nil, nil, err
+				return nil, nil, 0, err
 			}
 			matched, err = weights.Match(file, placed.Layers)
 		case o.take != nil: // what is taken is enough
 			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})
 		default:
-			if _, part := weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: convolutional(placed.Layers)}); part == nil {
-				err = hint(err, "--take 'conv*' takes the convolutions, which the file has")
-			}
+			err = hintTake(err, file, placed.Layers)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
 	}
 	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
 	has := map[string]arch.Param{}
+	var first string // of the layers with parameters that the file has
 	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
-			if !matched.Has(p) {
-				continue
+			if matched.Has(p) {
+				first = cmp.Or(first, layer.Name)
+				has[p.Name] = p
 			}
-			if len(has) == 0 && o.takes(layer.Name) {
-				of, err := root.Prepare(vision.PreprocessParts{}, placed, file, matched)
-				if err != nil {
-					return nil, nil, err
-				}
-				own = &of
-			}
-			has[p.Name] = p
 		}
+	}
+	if begins, _ := placed.Layers[0].Op.(arch.BatchNorm); first != "" && (o.takes(first) || begins.IsConstants()) {
+		of, err := root.Prepare(vision.PreprocessParts{}, placed, file, matched)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if first == placed.Layers[0].Name && !o.given() && !o.setsPreparation() {
+			if folded, err = foldConstants(&of, matched, placed); err != nil {
+				return nil, nil, 0, err
+			}
+		}
+		if folded > 0 { // what learns is behind it
+			for _, layer := range slices.Backward(placed.Layers[folded:]) {
+				if len(layer.Params) > 0 {
+					first = layer.Name
+				}
+			}
+		}
+		if o.takes(first) {
+			own = &of
+		}
+	}
+	if begins, _ := net.Layers[0].Op.(arch.BatchNorm); !begins.IsConstants() {
+		folded = 0 // the network that is trained has no such layers
 	}
 	return func(p arch.Param) ([]float32, error) {
 		source, ok := has[p.Name]
 		switch {
 		case !o.takes(p.Layer()):
 			return nil, nil
+		case !ok && placed.Network != net:
+			return nil, hint(fmt.Errorf("%s has no %s: its network calls its layers otherwise", o.from, p.Name), "without --model the run begins with the file's own network")
 		case !ok:
 			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
 		case (source.Count() != p.Count() || anew) && p.Layer() == head:
@@ -521,7 +547,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
 		}
 		return matched.Param(source)
-	}, own, nil
+	}, own, folded, nil
 }
 
 // takes reports whether a layer is to be taken from the file.

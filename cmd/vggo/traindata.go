@@ -57,9 +57,7 @@ func (n *runNote) open(options *train.Options, first bool, faults io.Writer) err
 	if err := hintOneClass(learn.OneClass()); err != nil {
 		return err
 	}
-	if part := tellData(learn).words(); part != "" {
-		n.tell("%s", part)
-	}
+	n.told = append(n.told, tellData(learn).lines()...)
 	if none := unseen(learn); len(none) > 0 {
 		n.tell("no picture is of class %s: its output learns nothing but to be silent", someOf(none))
 	}
@@ -89,9 +87,17 @@ func (n *runNote) open(options *train.Options, first bool, faults io.Writer) err
 	}
 	switch {
 	case n.Part:
-		if options.Validation, err = n.other(n.Data, vision.Validation, learn); err != nil {
+		d, err := n.other(n.Data, vision.Validation, learn)
+		var flat *vision.PartsError
+		if first && errors.As(err, &flat) && flat.Flat {
+			n.Part = false
+			n.tell("not validated: %s", flat.Fault)
+			break
+		}
+		if err != nil {
 			return err
 		}
+		options.Validation = d
 		n.tell("validation: %s (--validation %s leaves it alone)", validation, noValidation)
 	case n.Validation != "" && n.Validation != noValidation:
 		d, err := n.other(n.Validation, vision.Validation, learn)

@@ -46,7 +46,7 @@ func tellWeights(w io.Writer, path, part string, others []weights.Part, guess bo
 		}
 	}
 	if part == "" {
-		part = "the whole"
+		part = "the one under plain names"
 	}
 	if len(left) > 0 && asked == "" {
 		fmt.Fprintf(w, "vggo: %s holds several networks' weights: %s is taken, and not %s; --weights-part takes another\n", path, part, firstOf(left))
@@ -73,23 +73,26 @@ func nameOf(net *arch.Network) string {
 	if err != nil {
 		return net.Name
 	}
-	return fmt.Sprintf("%s of %d classes", net.Name, placed.Output().C)
+	return fmt.Sprintf("%s of %d classes", net.Name, placed.Classes())
 }
 
 // hintPart adds the remedy to a part that is not there, and to a network that only another part may fit.
 func hintPart(err error) (error, bool) {
 	var none *weights.PartError
 	var fit *weights.MatchError
+	var undescribed *weights.UndescribedError
 	switch {
 	case errors.As(err, &none) && len(none.Have) > 0:
 		return hint(err, "--weights-part "+none.Have[0]), true
 	case errors.As(err, &none):
 		return hint(err, "leave --weights-part out"), true
+	case errors.As(err, &fit) && fit.Split != nil:
+		return hint(err, fmt.Sprintf("in Python, %s of each such layer, then torch.save(model.state_dict(), path)", fit.Split.Remedy)), true
 	case errors.As(err, &fit) && fit.Under != "":
 		return hint(err, "--weights-part "+fit.Under), true
 	case errors.As(err, &fit) && len(fit.Others) > 0:
 		return hint(err, "--weights-part "+fit.Others[0]+" takes another part; --model must name the network that these weights were trained for"), true
-	case errors.As(err, &fit) && fit.Shard:
+	case errors.As(err, &fit) && fit.Shard, errors.As(err, &undescribed) && undescribed.Shard:
 		return hint(err, "--weights with the folder that it lies in, or with the index, which ends in .index.json"), true
 	case errors.As(err, &fit) && fit.Told != nil:
 		return hint(err, fmt.Sprintf("without --model the file tells its network: %s", nameOf(fit.Told))), true

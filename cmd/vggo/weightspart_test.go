@@ -152,6 +152,14 @@ func TestTrainTakes(t *testing.T) {
 	}
 	headless := filepath.Join(root, "reports/23-keras-notop/vgg_small_notop.h5")
 	const network = "32x32x3:6,6,M,6,6,M,6,6,6,M,6,6,6,M,6,6,6,M/2"
+	// The message names the file's own convolutions, and the command that it leads to works.
+	picture := filepath.Join(root, "reports/pic16.png")
+	code, _, errs := vggo(t.Context(), "classify", picture, "-w", headless)
+	refused(t, code, errs, 1, "6,6,M,6,6,M,6,6,6,M,6,6,6,M,6,6,6,M", "--model")
+	named := strings.TrimSpace(errs[strings.LastIndex(errs[:strings.IndexByte(errs, '\n')], " "):strings.IndexByte(errs, '\n')])
+	succeeds(t, "features", picture, "-w", headless, "--model", named, "--layer", "pool5", "-o", filepath.Join(t.TempDir(), "f.npy"))
+	code, _, errs = vggo(t.Context(), "classify", picture, "-w", headless, "--model", named)
+	refused(t, code, errs, 1, "has no classifier", "vggo features --layer pool5")
 	train := func(args ...string) (int, string) {
 		t.Helper()
 		all := append([]string{"train", data, "--batch", "4", "--epochs", "1", "--validation", data, "-o", filepath.Join(t.TempDir(), "run")}, args...)
@@ -162,6 +170,13 @@ func TestTrainTakes(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	if code, errs := train("--model", network, "--from", headless); code != 1 || !strings.Contains(errs, "hint: --take 'conv*'") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	fewer := strings.Replace(network, "32x32x3:6,6,M,6,6", "32x32x3:6,6,M,6,7", 1)
+	if code, errs := train("--model", fewer, "--from", headless); code != 1 || !strings.Contains(errs, "hint: --take conv1_1,conv1_2,conv2_1 takes the layers that fit\n") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	if code, errs := train("--model", fewer, "--from", headless, "--take", "conv1_1,conv1_2,conv2_1"); code != 0 {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	if code, errs := train("--model", network, "--from", headless, "--take", "conv9*"); code != 2 || !strings.Contains(errs, `has no layer "conv9*" with weights`) {

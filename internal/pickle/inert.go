@@ -101,7 +101,7 @@ func Containers() map[string]*Global {
 		"datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone",
 		"pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath",
 		"pathlib._local.PosixPath", "pathlib._local.WindowsPath", "pathlib._local.PurePosixPath", "pathlib._local.PureWindowsPath",
-		"decimal.Decimal", "fractions.Fraction", "uuid.UUID",
+		"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "functools.partial", // which is a note of a call and makes none
 	} {
 		make := func(args Tuple) (any, error) { return &Object{Class: name, Args: args}, nil }
 		add(make, make, name)
@@ -109,19 +109,30 @@ func Containers() map[string]*Global {
 	for _, name := range []string{"dict", "list", "tuple", "int", "float", "str", "bool", "bytes", "type", "long", "unicode"} { // named, as a default's factory is
 		add(nil, nil, "builtins."+name, "__builtin__."+name)
 	}
+	add(nil, nil, "typing.Any") // which OmegaConf's settings note as their type
 	add(reconstructor, nil, "copyreg._reconstructor", "copy_reg._reconstructor")
 	add(latin1(), nil, "_codecs.encode")
 	add(member, nil, "builtins.getattr", "__builtin__.getattr")
 	return list
 }
 
-// member is getattr(class, name), as which Python 3.11 pickles a member of an enumeration, and refused for everything else.
+// member is getattr(class, name): a member of an enumeration as Python 3.11 pickles it, or a method, as which a scheduler keeps its curve.
+// It is looked up nowhere, and what comes of it cannot be called.
 func member(args Tuple) (any, error) {
 	if len(args) == 2 {
-		class, ok := args[0].(*Global)
-		_, text := args[1].(string)
-		if ok && text && class.Make != nil && isEnumeration(class.Name) {
-			return &Object{Class: class.Name, Args: args[1:]}, nil
+		name, text := args[1].(string)
+		if b, ok := args[1].(Bytes); ok {
+			name, text = string(b), true
+		}
+		switch of := args[0].(type) {
+		case *Global:
+			if text && of.Make != nil {
+				return &Object{Class: of.Name, Args: Tuple{name}}, nil
+			}
+		case *Object:
+			if text {
+				return &Object{Class: of.Class, Args: Tuple{name}}, nil
+			}
 		}
 	}
 	return nil, &RefusedError{"builtins.getattr()"}

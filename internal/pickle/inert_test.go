@@ -32,6 +32,11 @@ func TestInert(t *testing.T) {
 		{"a member of an enumeration", "c__main__\nMode\n(U\x03fittR.", &Object{Class: "__main__.Mode", Args: Tuple{Bytes("fit")}}},
 		{"one of a module of enumerations", "cpytorch_lightning.utilities.enums\nMode\n(K\x01tR.", &Object{Class: "pytorch_lightning.utilities.enums.Mode", Args: Tuple{int64(1)}}},
 		{"one as Python 3.11 does", "cbuiltins\ngetattr\n(c__main__\nMode\nX\x03\x00\x00\x00FITtR.", &Object{Class: "__main__.Mode", Args: Tuple{"FIT"}}},
+		{"a method that a scheduler keeps", "c__builtin__\ngetattr\n(ctorch.optim.lr_scheduler\nOneCycleLR\nU\x01atR.",
+			&Object{Class: "torch.optim.lr_scheduler.OneCycleLR", Args: Tuple{"a"}}},
+		{"a method of an instance", "cbuiltins\ngetattr\n(cx\nY\n)\x81X\x01\x00\x00\x00atR.", &Object{Class: "x.Y", Args: Tuple{"a"}}},
+		{"a function with some of its arguments", "cfunctools\npartial\n(ctorch.optim\nAdam\ntR0N.", nil},
+		{"a type of settings", "ctyping\nAny\n0N.", nil},
 		{"a namespace", "cargparse\nNamespace\n)\x81}b.", &Object{Class: "argparse.Namespace", Args: Tuple{}, State: &Dict{}}},
 		{"a path", "cpathlib\nPosixPath\n(U\x01xtR.", &Object{Class: "pathlib.PosixPath", Args: Tuple{Bytes("x")}}},
 		{"a counter", "ccollections\nCounter\n(}K\x01K\x02stR.", &Dict{Entries: []Entry{{int64(1), int64(2)}}}},
@@ -65,11 +70,11 @@ func TestInertRefuses(t *testing.T) {
 		{"(csubprocess\nPopen\no.", "subprocess.Popen"},
 		{"cimportlib\nimport_module\n.", "importlib.import_module"},
 		{"crunpy\n_run_code\n.", "runpy._run_code"},
-		{"cfunctools\npartial\n.", "functools.partial"},
+		{"cfunctools\npartial\n(cos\nsystem\ntR.", "os.system"},
 		{"coperator\nattrgetter\n.", "operator.attrgetter"},
 		{"c_io\nFileIO\n.", "_io.FileIO"},
 		{"ccommands\ngetoutput\n.", "commands.getoutput"}, // Python 2's
-		{"cbuiltins\ngetattr\n(cx\nY\nX\x01\x00\x00\x00atR.", "builtins.getattr()"},
+		{"cbuiltins\ngetattr\n(cbuiltins\ndict\nX\x01\x00\x00\x00atR.", "builtins.getattr()"},
 		{"cbuiltins\ngetattr\n(c__main__\nMode\n)tR.", "builtins.getattr()"},
 		{"c__main__\nMode\n(]tR.", "__main__.Mode()"},
 		{"c__main__\nrun\n(K\x01tR.", "__main__.run()"},
@@ -93,6 +98,8 @@ func TestInertRefuses(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ pickle, reason string }{
+		{"cbuiltins\ngetattr\n(cx\nY\nX\x01\x00\x00\x00atR(K\x01tR.", "which is no function"},
+		{"cfunctools\npartial\n(cx\nrun\ntR)R.", "which is no function"},
 		{"ccopyreg\n_reconstructor\n(c__builtin__\nlist\nc__builtin__\nobject\nNtR.", "is no class of instances"},
 		{"c_codecs\nencode\n(V\\u0100\nX\x06\x00\x00\x00latin1tR.", "no text in Latin-1"},
 		{"c_codecs\nencode\n(Va\nX\x03\x00\x00\x00hextR.", "no text in Latin-1"},
