@@ -74,7 +74,7 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
   vggo bench --mode train --recipe cifar10 --steps 20
   vggo bench --layers --steps 5 --format svg -o roofline.svg
   vggo bench --explain-plan --batch 1 --memory 700MB --mode forward`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd)
 		},

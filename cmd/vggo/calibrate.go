@@ -43,7 +43,7 @@ In a clone of the repository, -o nn/costs.json makes it what comes with vggo.`,
 		Example: `  vggo calibrate
   vggo calibrate -o costs.json && vggo bench --costs costs.json
   go run ./cmd/vggo calibrate -o nn/costs.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments("-o"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

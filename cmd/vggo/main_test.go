@@ -74,12 +74,12 @@ func TestArchErrors(t *testing.T) {
 		{"arch 64,M --head dense", 1, "64,M: a head needs one flatten layer", ""},
 		{"arch vgg16 -o missing/out.txt", 1, "cannot write missing/out.txt: ", ""},
 		{"arch vgg16 -o .", 1, "open .: ", ""},
-		{"field", 2, "requires at least 1 arg(s), only received 0", ""},
+		{"field", 2, "neither a network nor kernels named", "vggo field vgg16, or vggo field 3 3 3"},
 		{"field 3 vgg16", 2, `kernel "vgg16": want a number`, "name one network, or a stack of kernels such as 3 3 3"},
 		{"field 3 3 --layer conv1_1", 2, "--layer and --input are for a network", ""},
 		{"field vgg16 --layer conv9", 1, `vgg16 has no layer "conv9": it has conv1_1, conv1_2, pool1`, ""},
 		{"field 1048576s1048576 1048576s1048576 1048576s1048576", 1, "the receptive field is more than", ""},
-		{"version extra", 2, `unknown command "extra" for "vggo version"`, ""},
+		{"version extra", 2, `vggo version takes flags alone, and "extra" is none`, "vggo version --help"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)

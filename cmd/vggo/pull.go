@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/internal/near"
 )
 
 func newPullCommand() *cobra.Command {
@@ -45,11 +46,7 @@ under its name only when it is whole. Proxies are taken from HTTPS_PROXY.`,
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, e := range hub.All() {
-				names = append(names, e.Name)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+			return publishedNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` to download to (default: the cache)")
@@ -60,9 +57,26 @@ under its name only when it is whole. Proxies are taken from HTTPS_PROXY.`,
 func findEntry(name string) (hub.Entry, error) {
 	e, ok := hub.Find(name)
 	if !ok {
-		return e, hint(fmt.Errorf("no weights are called %q", name), "vggo models lists them")
+		return e, hint(fmt.Errorf("no published weights are called %q", name), nearWeights(name)+"vggo models lists them")
 	}
 	return e, nil
+}
+
+// publishedNames are those of all published weights.
+func publishedNames() []string {
+	var names []string
+	for _, e := range hub.All() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// nearWeights asks whether others were meant than a name that no weights have; empty where it is like none.
+func nearWeights(name string) string {
+	if meant := near.Names(name, publishedNames(), 3, strings.ToLower); len(meant) > 0 {
+		return "did you mean " + strings.Join(meant, ", ") + "? "
+	}
+	return ""
 }
 
 func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
@@ -130,7 +144,7 @@ func weightsPath(name string) (string, error) {
 	}
 	e, ok := hub.Find(name)
 	if !ok {
-		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), "vggo models lists those that are published")
+		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), nearWeights(name)+"vggo models lists those that are published")
 	}
 	path, ok := hub.Path(e)
 	if !ok {

@@ -68,7 +68,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
   vggo serve --weights a=vgg16.safetensors --weights b=vgg19.safetensors --batch 16
   curl --data-binary @photo.jpg localhost:8080/v1/classify`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--weights"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.ErrOrStderr())
 		},
