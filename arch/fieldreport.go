@@ -130,11 +130,11 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 		}
 		return f, err
 	}
-	var names []string
-	for _, row := range r.rows() {
-		names = append(names, row.Name)
+	net := &Network{Name: r.Network}
+	for _, p := range r.placed {
+		net.Layers = append(net.Layers, p.Layer)
 	}
-	return nil, fmt.Errorf("%s has no layer %q: it has %s", r.Network, clip(layer), strings.Join(names, ", "))
+	return nil, noLayer(net, layer)
 }
 
 // Write writes the field as Table, Markdown or JSON.

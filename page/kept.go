@@ -44,7 +44,12 @@ func (v *Visit) layer(name string) (*arch.Placed, error) {
 func find(placed []arch.Placed, network, layer string) (int, error) {
 	i := slices.IndexFunc(placed, func(p arch.Placed) bool { return p.Name == layer })
 	if i < 0 {
-		return 0, &AskError{fmt.Sprintf("%s has no layer %q", network, layer)}
+		net := &arch.Network{Name: network}
+		for _, p := range placed {
+			net.Layers = append(net.Layers, p.Layer)
+		}
+		_, err := net.Until(layer)
+		return 0, &AskError{err.Error()}
 	}
 	return i, nil
 }

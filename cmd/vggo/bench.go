@@ -17,6 +17,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 )
@@ -64,7 +65,7 @@ algorithm multiplies less often, so that more than 100 % of the peak is possible
 in the same run: the bytes that must cross memory at least once (weights as the
 algorithm reads them, input and output, or their gradients) over its time. Maps
 that stay in the cache between layers make more than 100 % possible here too.
---format svg draws both as a roofline.
+-o roofline.svg draws both as a roofline.
 
 --explain-plan times nothing: it tells how each convolution would be computed,
 what that was chosen from, and why. vggo calibrate measures this machine's prices.`,
@@ -72,7 +73,7 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
   vggo bench --model vgg19 --batch 1 --mode forward
   vggo bench --layers --steps 5 --mode forward
   vggo bench --mode train --recipe cifar10 --steps 20
-  vggo bench --layers --steps 5 --format svg -o roofline.svg
+  vggo bench --steps 5 -o roofline.svg
   vggo bench --explain-plan --batch 1 --memory 700MB --mode forward`,
 		Args: noArguments("--model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +94,7 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
 	f.BoolVar(&o.layers, "layers", false, "also time each layer")
 	f.BoolVar(&o.explain, "explain-plan", false, "time nothing: tell how each convolution would be computed, and why")
-	f.StringVar(&o.format, "format", "table", "`FORMAT`: table, json or svg (a roofline of the layers)")
+	f.StringVar(&o.format, "format", "", "`FORMAT`: table, json or svg, a roofline of the layers (default: by the ending of -o's file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json; the steps go to standard error, as for svg")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a `FILE`, which appears only once it is whole")
 	o.add(f)
@@ -113,7 +114,10 @@ type benchOutput struct {
 	Results []*bench.Result `json:"results"`
 }
 
-var benchFormats = []string{"table", "json", "svg"}
+var (
+	benchFormats = []string{"table", "json", "svg"}
+	benchEndings = []ending{{".svg", "svg"}, {".json", "json"}, {".txt", "table"}}
+)
 
 func (o *benchOptions) modes() ([]bench.Mode, error) {
 	switch o.mode {
@@ -141,7 +145,7 @@ func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error
 		return nil, err
 	}
 	if changed("model") || r.Model == "" {
-		r.Model = o.model
+		r.Model = networkName(o.model)
 	}
 	o.model = r.Model
 	if !changed("batch") {
@@ -155,7 +159,7 @@ func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error
 }
 
 func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
-	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed, Layers: o.layers}
+	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed}
 	switch {
 	case o.batch < 1:
 		return c, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
@@ -166,22 +170,26 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	case !(o.keepProb > 0 && o.keepProb <= 1):
 		return c, usageError{fmt.Errorf("--keep-prob must lie in (0, 1], not %v", o.keepProb)}
 	}
-	if o.json {
+	var err error
+	switch {
+	case o.json:
 		o.format = "json"
+	case o.format == "":
+		if o.format, err = formatOf(o.output, "table", benchEndings); err != nil {
+			return c, err
+		}
 	}
 	switch {
 	case !slices.Contains(benchFormats, o.format):
-		return c, usageError{fmt.Errorf("unknown format %q: want one of %v", o.format, benchFormats)}
+		return c, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(benchFormats))}
 	case o.format == "svg" && o.explain:
 		return c, usageError{errors.New("--explain-plan has nothing to draw: table or json")}
-	case o.format == "svg" && !o.layers:
-		return c, usageError{hint(errors.New("svg draws layers"), "add --layers")}
 	}
+	c.Layers = o.layers || o.format == "svg" // which draws them
 	if err := checkThreads(o.threads); err != nil {
 		return c, err
 	}
-	err := o.apply(&c.Costs, &c.Budget)
-	if err != nil {
+	if err = o.apply(&c.Costs, &c.Budget); err != nil {
 		return c, err
 	}
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {

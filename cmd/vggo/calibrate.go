@@ -68,6 +68,9 @@ func (o *calibrateOptions) run(ctx context.Context, stdout, stderr io.Writer) er
 		}
 		sets = []*kernel.Set{set}
 	}
+	if _, err := formatOf(o.output, "json", []ending{{".json", "json"}}); err != nil {
+		return err
+	}
 	whole, err := o.before() // first, so that a file that cannot be read is said before a long start
 	if err != nil {
 		return err

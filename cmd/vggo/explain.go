@@ -70,8 +70,9 @@ func newExplainCommand() *cobra.Command {
 ` + methods.String() + `
 
 Heat is drawn over what the network sees of the picture, cut out as its input is, in
-colours from dark blue (nothing) by green to yellow (the most). Layers have the names
-of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
+colours from dark blue (nothing) by green to yellow (the most).
+
+` + layersHelp + ` Where none is named it is the last convolution, behind its ReLU.
 
 Without --weights the network is the embedded one, as in vggo classify.`,
 		Example: `  vggo explain photo.jpg
@@ -230,7 +231,7 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 	}
 	net, err := e.model.Network.Until(layer)
 	if err != nil {
-		return "", arch.Shape{}, hint(err, "vggo arch lists a network's layers")
+		return "", arch.Shape{}, hintLayer(err, e.archSpec(e.model))
 	}
 	placed, err := net.Place(e.model.Input)
 	if err != nil {

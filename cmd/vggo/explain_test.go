@@ -148,7 +148,7 @@ func TestExplainErrors(t *testing.T) {
 		hint string
 	}{
 		{"no picture", nil, 2, "no picture named", "vggo explain photo.jpg"},
-		{"grey picture of a network of colours", []string{good, "-o", out, "--class", "boot"}, 1, `vgg-cifar10 has no class "boot"`, "its classes are airplane, automobile"},
+		{"grey picture of a network of colours", []string{good, "-o", out, "--class", "boot"}, 1, `vgg-cifar10 has no class "boot": it has airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck`, "a number counts too, 0 to 9"},
 		{"method", []string{good, "--method", "lime"}, 2, `unknown method "lime": want one of gradcam, occlusion, maps, filters, field, patches`, ""},
 		{"flag of another method", model(good, "--method", "maps", "--class", "3"), 2, "--class means nothing to --method maps", ""},
 		{"occluder of another method", model(good, "--size", "3"), 2, "--size means nothing to --method gradcam", ""},
@@ -159,7 +159,7 @@ func TestExplainErrors(t *testing.T) {
 		{"unit", model(good, "--method", "field", "--unit", "1"), 2, "--unit is a column and a row, as in 7,7, not 1 numbers", ""},
 		{"unit beyond the map", model(good, "--method", "field", "--unit", "14,0"), 1, "layer relu2_2: no unit (14, 0) in a map of 14x14x10", ""},
 		{"count", model(good, "--method", "patches", "--count", "0"), 2, "--count must lie between 1 and 1024, not 0", ""},
-		{"layer", model(good, "--layer", "conv9_9"), 1, `tinyvgg has no layer "conv9_9"`, "vggo arch lists"},
+		{"layer", model(good, "--layer", "conv9_9"), 1, `tinyvgg has no layer "conv9_9": it has conv1_1, `, "--describe lists all"},
 		{"layer without a map", model(good, "--layer", "fc3"), 1, "fc3 of tinyvgg has no map: its output is 1x1x10", ""},
 		{"class", model(good, "--class", "10"), 1, "tinyvgg has 10 classes, numbered from 0: there is no class 10", ""},
 		{"negative class", model(good, "--class", "-1"), 2, "--class must be at least 0, not -1", ""},

@@ -41,8 +41,8 @@ picture, to a NumPy file of float32: N x C for a fully connected layer, N x C x 
 for a map. The pictures' names stand in the same order in a text file beside it, one
 on each line. A picture that cannot be read is reported and has no row.
 
-Layers have the names of vggo arch's table: fc7 is the fully connected layer itself,
-relu7 the same with its negative values at zero, as most papers use it.
+` + layersHelp + `
+So fc7 is the fully connected layer itself, and relu7 what most papers use.
 
 An interrupted run goes on where it stopped when the same command is given again.`,
 		Example: `  vggo features --layer relu7 --weights vgg16.safetensors holiday/ -o holiday.npy
@@ -73,7 +73,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	switch {
 	case o.layer == "":
-		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch lists a network's layers")}
+		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch NAME --describe lists a network's layers")}
 	case o.output == "":
 		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
@@ -93,7 +93,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	tellModel(faults, m, o.part)
 	until, err := m.Network.Until(o.layer)
 	if err != nil {
-		return hint(err, "vggo arch lists a network's layers")
+		return hintLayer(err, o.archSpec(m))
 	}
 	placed, err := until.Place(m.Input)
 	if err != nil {

@@ -87,7 +87,7 @@ func (o *fieldOptions) plan(args []string) (func(io.Writer, arch.Format) error, 
 	}
 	f, err := r.LayerField(o.layer)
 	if err != nil {
-		return nil, err
+		return nil, hintLayer(err, args[0])
 	}
 	return f.Write, nil
 }

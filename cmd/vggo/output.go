@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -57,6 +60,26 @@ func cleanRow(row table.Row) table.Row {
 		clean[i] = cell
 	}
 	return clean
+}
+
+// ending is what a file may end in, and the format that is written to it then.
+type ending struct{ name, format string }
+
+// formatOf is the format that a file's ending names, of those that a command writes; usual without an ending. Any other ending is refused:
+// what lies in the file would not be what it is called.
+func formatOf(path, usual string, endings []ending) (string, error) {
+	named := strings.ToLower(filepath.Ext(path))
+	if info, err := os.Stat(path); named == "" || err == nil && !info.Mode().IsRegular() {
+		return usual, nil
+	}
+	var names []string
+	for _, e := range endings {
+		if e.name == named {
+			return e.format, nil
+		}
+		names = append(names, e.name)
+	}
+	return "", usageError{fmt.Errorf("-o %s: its ending must be %s", path, printable.Or(names))}
 }
 
 // canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or not to be written

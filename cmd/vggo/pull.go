@@ -11,8 +11,10 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
 	"github.com/vggo/vggo/internal/near"
+	"github.com/vggo/vggo/weights"
 )
 
 func newPullCommand() *cobra.Command {
@@ -135,6 +137,24 @@ func plainProgress(notes io.Writer) func(done, total int64) {
 			last = step
 		}
 	}
+}
+
+// isEmbedded reports whether a name is that of the embedded network's weights, as vggo prints it, and not a file's.
+func isEmbedded(name string) bool {
+	_, err := os.Stat(name)
+	return name == embedded.Name && err != nil
+}
+
+// openWeights opens the part of the weights that a flag names: the embedded network's, published ones in the cache, or a file.
+func openWeights(name, part string) (*weights.File, error) {
+	if isEmbedded(name) && part == "" {
+		return embedded.Weights()
+	}
+	path, err := weightsPath(name)
+	if err != nil {
+		return nil, err
+	}
+	return weights.OpenPart(path, part)
 }
 
 // weightsPath is a file of weights that a flag names: a path, or the name of published weights in the cache.

@@ -309,7 +309,7 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 		}
 	}
 	if o.model != "" {
-		r.Model = o.model
+		r.Model = networkName(o.model)
 	}
 	changed := cmd.Flags().Changed
 	if changed("epochs") {
@@ -336,11 +336,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
-		path, err := weightsPath(o.from)
-		if err != nil {
-			return close, prepared, err
-		}
-		if file, err = weights.OpenPart(path, o.part); err != nil {
+		if file, err = openWeights(o.from, o.part); err != nil {
 			return close, prepared, err
 		}
 		close = file.Close
@@ -468,7 +464,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
-			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
+			return nil, nil, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, someOf(weighted(placed))), "vggo arch lists a network's layers")}
 		}
 	}
 	matched, err := weights.Match(file, placed)
@@ -523,6 +519,16 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		}
 		return matched.Param(source)
 	}, own, nil
+}
+
+// weighted are the names of the layers that have weights.
+func weighted(placed []arch.Placed) (names []string) {
+	for _, l := range placed {
+		if len(l.Params) > 0 {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // takes reports whether a layer is to be taken from the file.
