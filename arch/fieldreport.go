@@ -104,7 +104,8 @@ type LayerField struct {
 	// Steps is the way from the layer down to the pixels, along the height; empty where adaptive pooling's windows are
 	// uneven and no formula fits.
 	Steps []FieldStep `json:"steps"`
-	// Unit is the middle unit, and Box the pixels it sees: x0, y0 inclusive, x1, y1 exclusive, clipped to the image.
+	// Unit is the middle unit, row and column, and Box the pixels it sees: rows and columns from y0, x0 to before y1, x1, clipped to the
+	// image.
 	Unit [2]int `json:"unit"`
 	Box  [4]int `json:"box"`
 
@@ -118,12 +119,12 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 			continue
 		}
 		f := &LayerField{Network: r.Network, Input: r.Input, Layer: layer, Out: p.Out, Field: r.Layers[i].Field}
-		f.Unit = [2]int{p.Out.W / 2, p.Out.H / 2}
-		box, err := Box(r.placed, i, f.Unit[0], f.Unit[1])
+		f.Unit = [2]int{p.Out.H / 2, p.Out.W / 2}
+		box, err := Box(r.placed, i, f.Unit[1], f.Unit[0])
 		if err != nil {
 			return nil, err
 		}
-		f.Box = [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}
+		f.Box = [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}
 		if stack, ok := stackOf(r.placed[:i+1]); ok {
 			f.stack = stack
 			f.Steps, err = FieldOf(stack...)
@@ -154,8 +155,8 @@ func (f *LayerField) Write(w io.Writer, format Format) error {
 		}
 	}
 	size := Size{f.Field.H.Size, f.Field.W.Size}
-	box := image.Rect(f.Box[0], f.Box[1], f.Box[2], f.Box[3])
-	sees := fmt.Sprintf("columns %d to %d and rows %d to %d", box.Min.X, box.Max.X-1, box.Min.Y, box.Max.Y-1)
+	box := image.Rect(f.Box[1], f.Box[0], f.Box[3], f.Box[2])
+	sees := fmt.Sprintf("rows %d to %d and columns %d to %d", box.Min.Y, box.Max.Y-1, box.Min.X, box.Max.X-1)
 	if box.Empty() {
 		sees = "padding alone"
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Format is a way to write a Report or a Comparison.
@@ -44,7 +46,7 @@ func (r *Report) Write(w io.Writer, format Format, formulas bool) error {
 }
 
 func unknownFormat(format Format, known ...Format) error {
-	return fmt.Errorf("no format %q for this: want one of %v", format, known)
+	return fmt.Errorf("no format %q for this: want one of %s", format, printable.Or(known))
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -216,7 +217,7 @@ func (p *Params) fit(net *arch.Network, placed []arch.Placed) error {
 				return fmt.Errorf("nn: %s: there is no parameter %s", net.Name, want.Name)
 			}
 			if len(got.Data) != want.Count() {
-				return fmt.Errorf("nn: %s: parameter %s has shape %v, this input size needs %v", net.Name, want.Name, got.Shape, want.Shape)
+				return fmt.Errorf("nn: %s: parameter %s has shape %s, this input size needs %s", net.Name, want.Name, printable.Shape(got.Shape), printable.Shape(want.Shape))
 			}
 		}
 	}

@@ -79,7 +79,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
 		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
-			work.Format, work.W, work.H, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
+			work.Format, work.H, work.W, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
 	start := time.Now()
 	leave, err := c.decode.enter(c.ctx, work)

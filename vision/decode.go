@@ -30,7 +30,7 @@ type SizeError struct {
 }
 
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.W, e.H, e.Pixels)
+	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.H, e.W, e.Pixels)
 }
 
 // Beside the file, decoding takes at most 16 bytes a pixel and 161 MiB, whatever the file says; Expect tells it of each format.
@@ -157,7 +157,7 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	}
 	p, err := format.decode(&source{ctx, file, limits.Pixels})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
+		return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Height, size.Width, cause)
 	}
 	if err != nil {
 		return nil, imageError(format.name, file, err)
@@ -179,7 +179,7 @@ func identify(file []byte, limits Limits) (format imageFormat, size image.Config
 		case err != nil:
 			err = imageError(format.name, file, err)
 		case size.Width < 1 || size.Height < 1:
-			err = fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
+			err = fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Height, size.Width)
 		case size.Height > limits.Pixels/size.Width:
 			err = &SizeError{format.name, size.Width, size.Height, limits.Pixels}
 		}

@@ -226,5 +226,5 @@ func (p *classifiedPicture) write(out io.Writer) error {
 		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label})
 	}
 	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, lines(t.Render()))
+		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Render()))
 }

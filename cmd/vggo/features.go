@@ -17,6 +17,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -148,7 +149,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if err != nil {
 		return rows.full(err)
 	}
-	printf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n", o.layer, len(rows.names), o.output, printable.Shape(rows.shape), names)
 	printf(out, "%s\n", preparedLine(m.Preprocess))
 	return list.end(failed)
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -105,6 +106,9 @@ func TestArchErrors(t *testing.T) {
 		if code != c.code || !strings.HasPrefix(lines[0], "vggo: ") || !strings.Contains(lines[0], c.want) || stdout.Len() > 0 {
 			t.Errorf("vggo %s: exit %d, %q, stdout %q; want exit %d and %q", c.args, code, stderr.String(), stdout.String(), c.code, c.want)
 		}
+		if list := goList.FindString(stderr.String()); list != "" {
+			t.Errorf("vggo %s: a list of Go's, %s, in %s", c.args, list, stderr.String())
+		}
 		switch {
 		case c.hint == "" && len(lines) == 1:
 		case c.hint != "" && len(lines) == 2 && strings.HasPrefix(lines[1], "hint: ") && strings.Contains(lines[1], c.hint):
@@ -137,9 +141,15 @@ func TestWriteTo(t *testing.T) {
 	}
 }
 
+// goList is a list as Go writes it: [a b].
+var goList = regexp.MustCompile(`\[[^\[\],]+ [^\[\],]+\]`)
+
 // refused checks what a command that fails says: one line with want in it, and one with a hint or none.
 func refused(t *testing.T, code int, stderr string, wantCode int, want, wantHint string) {
 	t.Helper()
+	if list := goList.FindString(stderr); list != "" {
+		t.Errorf("a list of Go's, %s, in %s", list, stderr)
+	}
 	fault, rest, _ := strings.Cut(stderr, "\n")
 	remedy, more, _ := strings.Cut(rest, "\n")
 	if code != wantCode || !strings.HasPrefix(fault, "vggo: ") || !strings.Contains(fault, want) {

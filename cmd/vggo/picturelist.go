@@ -19,7 +19,7 @@ type pictureFlags struct {
 }
 
 func (o *pictureFlags) add(f *pflag.FlagSet) {
-	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, width times height, from which follows the memory that decoding takes")
+	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, height times width, from which follows the memory that decoding takes")
 }
 
 func (o *pictureFlags) check() error {

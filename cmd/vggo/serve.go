@@ -100,7 +100,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
 	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
-	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
+	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, height times width")
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd

@@ -18,6 +18,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/machine"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -515,7 +516,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		case (source.Count() != p.Count() || anew) && p.Layer() == head:
 			return nil, nil
 		case source.Count() != p.Count():
-			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
+			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name, printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
 		}
 		return matched.Param(source)
 	}, own, nil

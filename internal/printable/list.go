@@ -2,7 +2,6 @@ package printable
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -27,17 +26,17 @@ func join[T any](words []T, last string) string {
 	return b.String()
 }
 
-// Shape is the lengths of an array's axes, as "64x3x3x3"; of a single value "a scalar".
+// Shape is the lengths of an array's axes, as "64x3x3x3"; of a single value "scalar".
 func Shape[T ~int | ~int32 | ~int64 | ~uint64](axes []T) string {
 	if len(axes) == 0 {
-		return "a scalar"
+		return "scalar"
 	}
 	var b []byte
 	for i, n := range axes {
 		if i > 0 {
 			b = append(b, 'x')
 		}
-		b = strconv.AppendInt(b, int64(n), 10)
+		b = fmt.Append(b, n)
 	}
 	return string(b)
 }
