@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // ParseKernel reads a kernel such as 3, 7s2 (stride 2) or 3d2 (dilation 2).
@@ -77,19 +77,18 @@ func (r *StackReport) Write(w io.Writer, format Format) error {
 		layers = fmt.Sprintf("%d layers see", n)
 	}
 	_, err := fmt.Fprintf(w, "%s\n\n%s %dx%d, as one %dx%d layer does. With C channels in and out:\nthe stack has (%s)*C² = %d C² weights, the one layer %d*%d*C² = %d C²: %.2f times as many.\n",
-		renderTable(stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
+		renderTable(w, stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
 		strings.Join(squares, "+"), r.StackWeights, r.Field, r.Field, r.SingleWeights, float64(r.SingleWeights)/float64(r.StackWeights))
 	return err
 }
 
 // stepTable shows the way from the top layer of a stack down to the input.
-func stepTable(stack []Kernel, steps []FieldStep) table.Writer {
-	t := table.NewWriter()
-	t.AppendHeader(table.Row{"seen through", "kernel", "field"})
+func stepTable(stack []Kernel, steps []FieldStep) *sheet.Table {
+	t := sheet.New("seen through", "kernel", "field").Narrow(0, 2)
 	for i, step := range steps {
 		k := stack[len(stack)-1-i]
 		w := Window{Kernel: Square(k.Size), Stride: Square(k.Stride), Dilation: Square(k.Dilation)}
-		t.AppendRow(table.Row{step.Name, strings.TrimSpace(w.describe()), step.Formula})
+		t.Row(step.Name, strings.TrimSpace(w.describe()), step.Formula)
 	}
 	return t
 }
@@ -150,7 +149,7 @@ func (f *LayerField) Write(w io.Writer, format Format) error {
 		if f.Field.H.Size != f.Field.W.Size {
 			fmt.Fprint(w, "Along the height:\n\n")
 		}
-		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(stepTable(f.stack, f.Steps), format)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(w, stepTable(f.stack, f.Steps), format)); err != nil {
 			return err
 		}
 	}
@@ -178,14 +177,13 @@ func pair(h, w float64) string {
 func (r *Report) WriteFields(w io.Writer, format Format) error {
 	switch format {
 	case Table, Markdown:
-		t := table.NewWriter()
-		t.AppendHeader(table.Row{"layer", "operation", "output", "field", "jump", "first centre", "field = before + (kernel-1)*jump before"})
-		right(t, 3, 4, 5, 6)
+		t := sheet.New("layer", "operation", "output", "field", "jump", "first centre", "field = before + (kernel-1)*jump before").
+			Figures(3, 4, 5, 6).Narrow(7, 6, 2, 5, 3)
 		for _, row := range r.rows() {
 			f := row.Field
-			t.AppendRow(table.Row{row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump), pair(f.H.Offset, f.W.Offset), row.Formulas.Field})
+			t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump), pair(f.H.Offset, f.W.Offset), row.Formulas.Field)
 		}
-		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(t, format))
+		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(w, t, format))
 		return err
 	case CSV:
 		return r.writeCSV(w)

@@ -107,8 +107,8 @@ func TestPartsForInput(t *testing.T) {
 		want string
 	}{
 		{ImageNet(224, 224), 32, 32, "RGB, shorter side 37, centre 32x32"},
-		{ImageNet(224, 224), 448, 224, "RGB, scaled to cover 512x256, centre 448x224"},
-		{Unit(32, 32, 3), 64, 48, "RGB, scaled to cover 64x48, centre 64x48"},
+		{ImageNet(224, 224), 448, 224, "RGB, scaled to cover 256x512, centre 224x448"},
+		{Unit(32, 32, 3), 64, 48, "RGB, scaled to cover 48x64, centre 48x64"},
 	} {
 		parts, err := c.of.Parts().ForInput(c.w, c.h)
 		if err != nil {

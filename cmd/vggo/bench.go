@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 )
@@ -342,21 +342,21 @@ func roughly(d time.Duration) string {
 }
 
 func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) error {
-	t := newTable(2, 3, 4, 5, 6, 7)
-	t.AppendHeader(table.Row{b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
+	t := sheet.New(b.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted").
+		Figures(2, 3, 4, 5, 6, 7).Narrow(0, 7, 5, 4, 6)
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {
 			peak = arch.Bytes(r.PeakBytes)
 		}
-		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
-			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
+		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
+			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes))
 	}
 	note := ""
 	if slices.ContainsFunc(results, func(r *bench.Result) bool { return r.PercentOfPeak > 100 }) {
 		note = "Above 100 %: Winograd's algorithm multiplies less often than the direct convolution that GFLOP/s count.\n"
 	}
-	if _, err := fmt.Fprintf(w, "\n%s\n%s", t.Render(), note); err != nil {
+	if _, err := fmt.Fprintf(w, "\n%s\n%s", t.Text(sheet.Columns(w)), note); err != nil {
 		return err
 	}
 	for _, r := range results {
@@ -368,16 +368,15 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		if len(r.Layers) == 0 {
 			continue
 		}
-		t := newTable(4, 5, 6, 7)
-		t.AppendHeader(table.Row{"layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth"})
+		t := sheet.New("layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth").Figures(4, 5, 6, 7).Narrow(0, 5, 7)
 		for _, l := range r.Layers {
-			row := table.Row{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
+			row := []any{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
 			if l.GFLOPs > 0 {
 				row[4], row[5] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
 			}
-			t.AppendRow(row)
+			t.Row(row...)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Render()); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}
@@ -386,11 +385,10 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 
 // writeParts says where a training step goes.
 func writeParts(w io.Writer, r *bench.Result) error {
-	t := newTable(2, 3)
-	t.AppendHeader(table.Row{"part of a step", "ms", "share"})
+	t := sheet.New("part of a step", "ms", "share").Figures(2, 3)
 	for _, p := range r.Parts {
-		t.AppendRow(table.Row{p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent)})
+		t.Row(p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent))
 	}
-	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Render(), r.Beside())
+	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Text(sheet.Columns(w)), r.Beside())
 	return err
 }

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // classifyOptions are the flags of `vggo classify`.
@@ -219,12 +219,11 @@ func (c *classification) writeHead(out io.Writer, m *root.Model) error {
 }
 
 func (p *classifiedPicture) write(out io.Writer) error {
-	t := newTable(2)
-	t.SuppressEmptyColumns() // without labels
-	t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
+	t := sheet.New("rank", "probability", "class", "label").Figures(2).Narrow(4)
+	t.SkipEmpty() // without labels
 	for i, r := range p.Classes {
-		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label})
+		t.Row(i+1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label)
 	}
 	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Render()))
+		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Text(sheet.Columns(out))))
 }

@@ -54,6 +54,19 @@ func terminalOf(w io.Writer) *os.File {
 	return nil
 }
 
+// Columns are those of the terminal that is written to; 0 where it is none.
+func (c *console) Columns() int {
+	f := terminalOf(c)
+	if f == nil {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // lines is text of our own, of several lines.
 type lines string
 

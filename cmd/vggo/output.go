@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/printable"
 )
@@ -22,44 +19,6 @@ func writeJSON(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
-}
-
-// newTable is a table with a rule below its header and no box. Columns numbered from 1 hold figures.
-func newTable(figures ...int) table.Writer {
-	t := cleanTable{table.NewWriter()}
-	t.SetStyle(table.StyleLight)
-	t.Style().Format = table.FormatOptions{}
-	t.Style().Options = table.Options{SeparateHeader: true}
-	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
-	var configs []table.ColumnConfig
-	for _, n := range figures {
-		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(configs)
-	t.SuppressTrailingSpaces()
-	return t
-}
-
-// cleanTable is a table whose texts may be a stranger's: names of classes, of files.
-type cleanTable struct{ table.Writer }
-
-func (t cleanTable) AppendHeader(row table.Row, config ...table.RowConfig) {
-	t.Writer.AppendHeader(cleanRow(row), config...)
-}
-
-func (t cleanTable) AppendRow(row table.Row, config ...table.RowConfig) {
-	t.Writer.AppendRow(cleanRow(row), config...)
-}
-
-func cleanRow(row table.Row) table.Row {
-	clean := make(table.Row, len(row))
-	for i, cell := range row {
-		if text, ok := cell.(string); ok {
-			cell = printable.Text(text)
-		}
-		clean[i] = cell
-	}
-	return clean
 }
 
 // ending is what a file may end in, and the format that is written to it then.

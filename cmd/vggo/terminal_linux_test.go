@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // openTerminal is a pseudo-terminal of so many columns: what a program writes to its screen can be read from keeper.
@@ -103,5 +107,60 @@ func TestServeSaysWhereToLook(t *testing.T) {
 	stop()
 	if text := all.String(); strings.Contains(text, "Open http") || rawBytes(text) != nil {
 		t.Errorf("in a pipe:\n%s", text)
+	}
+}
+
+// TestNarrowTerminal: no table is wider than the terminal; in a file and a pipe it is what it always is.
+func TestNarrowTerminal(t *testing.T) {
+	boot, rule := "../../docs/examples/boot.png", strings.Repeat("─", 20)
+	dir := t.TempDir()
+	labels, set := filepath.Join(dir, "labels.txt"), filepath.Join(dir, "set")
+	var names strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&names, "class %d, whose name is as long as those of ImageNet, with all its synonyms, may be\n", i)
+	}
+	if err := os.WriteFile(labels, []byte(names.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.ReadFile(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{"cat", "dog"} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(set, class), 0o777), os.WriteFile(filepath.Join(set, class, "1.png"), picture, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"arch", "vgg16"}, {"arch", "vgg16", "--formulas"}, {"arch", "--list"}, {"arch", "--compare", "vgg16,vgg19,tinyvgg"}, {"field", "vgg16"},
+		{"field", "3", "3", "3"}, {"field", "vgg16", "--layer", "conv5_3"}, {"models"}, {"bench", "--explain-plan", "--model", "tinyvgg"},
+		{"classify", boot, "--weights", tinyWeights, "--labels", labels},
+		{"bench", "--model", "tinyvgg", "--batch", "1", "--steps", "1", "--burn-in", "0", "--layers"},
+		{"eval", set},
+	} {
+		for _, columns := range []int{60, 80} {
+			code, text := onTerminal(t, t.Context(), columns, nil, args...)
+			if code != exitOK {
+				t.Fatalf("%q: exit %d, %s", args, code, text)
+			}
+			lines := strings.Split(text, "\n")
+			for i, line := range lines {
+				if !strings.HasPrefix(line, rule) {
+					continue
+				}
+				for at := i - 1; at < len(lines) && lines[at] != ""; at++ {
+					if wide := sheet.Width(lines[at]); wide > columns {
+						t.Errorf("%q on %d columns: %d in %s", args, columns, wide, lines[at])
+					}
+				}
+			}
+		}
+		_, one, _ := vggo(t.Context(), args...)
+		if strings.Contains(one, "for want of room") {
+			t.Errorf("%q in a pipe:\n%s", args, one)
+		}
+	}
+	if _, text := onTerminal(t, t.Context(), 30, nil, "eval", set); !strings.Contains(text, "The confusion matrix takes 44 columns, which this terminal has not: --json has it too.\n") {
+		t.Errorf("eval on 30 columns:\n%s", text)
 	}
 }
