@@ -300,6 +300,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (progress bench.Progress, done func()) {
 	var bar *progressbar.ProgressBar
 	if f := terminalOf(stderr); f != nil {
+		progressOf(stderr).silence()
 		bar = progressbar.NewOptions(b.BurnIn+b.Steps,
 			progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(string(mode)), progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))

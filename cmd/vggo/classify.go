@@ -128,6 +128,8 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
 	failed, done := 0, 0
+	progress := progressOf(faults)
+	progress.of(len(files), "pictures")
 	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
@@ -137,7 +139,9 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			return err
 		}
 		for _, p := range answers {
-			if done++; p.Error != "" {
+			done++
+			progress.to(done)
+			if p.Error != "" {
 				failed++
 			}
 			switch {

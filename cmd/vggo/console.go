@@ -17,15 +17,19 @@ type console struct {
 	to *failing
 }
 
-// failing remembers a write that failed, and writes no more.
+// failing clears the terminal for each write, remembers a write that failed, and writes no more.
 type failing struct {
 	io.Writer
-	err error
+	err      error
+	progress *progress // whose line must go before something else is written; may be nil
 }
 
 func (f *failing) Write(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
+	}
+	if f.progress != nil {
+		f.progress.clear()
 	}
 	n, err := f.Writer.Write(p)
 	f.err = err

@@ -165,6 +165,8 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		e.Dense = o.scales
 	}
 	start := time.Now()
+	progress := progressOf(faults)
+	progress.of(data.Len(), "pictures")
 	for from := 0; from < data.Len(); from += m.Batch() {
 		part := make([]int, min(m.Batch(), data.Len()-from))
 		for i := range part {
@@ -174,6 +176,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
+		progress.to(from + len(part))
 		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {

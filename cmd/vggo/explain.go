@@ -286,12 +286,9 @@ func (e *explanatory) occlusion() error {
 	if err != nil {
 		return usageError{err}
 	}
-	progress := func(int, int) {}
-	if terminal := terminalOf(e.faults); terminal != nil {
-		bar := newBar(terminal, passes)
-		progress = func(done, _ int) { _ = bar.Set(done) }
-	}
-	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, progress)
+	p := progressOf(e.faults)
+	p.of(passes, "passes")
+	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.to(done) })
 	if err != nil {
 		return err
 	}
@@ -417,7 +414,10 @@ func (e *explanatory) patches() error {
 // pictures decodes one after the other. One that cannot be read is reported and counted.
 func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
-		for _, file := range e.list.files {
+		p := progressOf(e.faults)
+		p.of(len(e.list.files), "pictures")
+		for i, file := range e.list.files {
+			p.to(i)
 			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++

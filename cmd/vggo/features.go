@@ -125,6 +125,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		}
 	}
 	failed := 0
+	progress, done := progressOf(faults), 0
+	progress.of(len(todo), "pictures")
 	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
@@ -138,6 +140,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			}
 			return rows.full(err)
 		}
+		done += len(group)
+		progress.to(done)
 	}
 	if ctx.Err() != nil {
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")

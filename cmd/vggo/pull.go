@@ -92,6 +92,7 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 		var bar *progressbar.ProgressBar
 		options.Progress = func(done, total int64) {
 			if bar == nil {
+				progressOf(notes).silence()
 				if total == 0 {
 					total = -1
 				}

@@ -183,6 +183,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			understood = true
 			sayNewName(cmd, stderr)
+			if cmd.Name() == "serve" { // which ends when somebody ends it
+				return runE(cmd, args)
+			}
+			p := newProgress(stderr)
+			defer p.end()
+			out.to.progress, faults.to.progress = p, p
 			return runE(cmd, args)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -162,5 +163,70 @@ func TestNarrowTerminal(t *testing.T) {
 	}
 	if _, text := onTerminal(t, t.Context(), 30, nil, "eval", set); !strings.Contains(text, "The confusion matrix takes 44 columns, which this terminal has not: --json has it too.\n") {
 		t.Errorf("eval on 30 columns:\n%s", text)
+	}
+}
+
+// TestProgress: what takes long says on a terminal how far it is, on a line that goes before anything else is written and at the end.
+func TestProgress(t *testing.T) {
+	keeper, screen := openTerminal(t, 40)
+	read := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(keeper) // until the screen is closed
+		read <- string(text)
+	}()
+	p := newProgress(screen)
+	errs := newConsole(screen)
+	errs.to.progress = p
+	if progressOf(errs) != p {
+		t.Error("the progress of a console is another")
+	}
+	show := func() {
+		p.mu.Lock()
+		p.began = time.Now().Add(-30 * time.Second)
+		p.mu.Unlock()
+		p.draw()
+	}
+	show()
+	fmt.Fprintln(errs, "a line")
+	p.of(1200, "pictures")
+	p.to(600)
+	show()
+	p.silence()
+	show()
+	p.end()
+	screen.Close()
+	text := <-read
+	want := regexp.MustCompile(`^(\r\x1b\[Kworking, 30 s)+\r\x1b\[Ka line\r\n(\r\x1b\[K600 of 1,200 pictures, 30 s, about 30 s)+\r\x1b\[K$`)
+	if !want.MatchString(text) {
+		t.Errorf("%q", text)
+	}
+}
+
+// TestNoProgressInPipes: no control character is in what is no terminal, however long it takes.
+func TestNoProgressInPipes(t *testing.T) {
+	var pipe strings.Builder
+	p := newProgress(&pipe)
+	p.began = time.Now().Add(-time.Hour)
+	p.of(3, "pictures")
+	p.silence()
+	p.end()
+	if pipe.Len() > 0 || p.terminal != nil {
+		t.Errorf("%q", pipe.String())
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	for _, c := range []struct {
+		count, total int
+		what         string
+		seconds      int
+		want         string
+	}{
+		{0, 0, "", 12, "working, 12 s"}, {0, 10000, "pictures", 2, "0 of 10,000 pictures, 2 s"}, {2500, 10000, "pictures", 60, "2,500 of 10,000 pictures, 1 min, about 3 min left"},
+		{10, 10, "passes", 3, "10 of 10 passes, 3 s"},
+	} {
+		if got := progressLine(c.count, c.total, c.what, time.Duration(c.seconds)*time.Second); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }
