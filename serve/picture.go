@@ -59,6 +59,8 @@ func refusePicture(err error) error {
 	switch {
 	case errors.As(err, &format):
 		return refuse(http.StatusUnsupportedMediaType, "unsupported_type", format.Remedy, "%s is not read", format.Format)
+	case errors.As(err, &large) && large.CutOff:
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file, and smaller", "%v", err)
 	case errors.As(err, &large):
 		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises the limit", "%v", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):

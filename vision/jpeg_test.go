@@ -151,7 +151,7 @@ func TestCutOff(t *testing.T) {
 func TestSizeError(t *testing.T) {
 	_, err := Decode(bytes.NewReader(pngHeader(300, 200)), Limits{Pixels: 59_999})
 	var size *SizeError
-	if !errors.As(err, &size) || fmt.Sprint(*size) != "{PNG 300 200 59999}" {
+	if !errors.As(err, &size) || fmt.Sprint(*size) != "{PNG 300 200 59999 true}" {
 		t.Errorf("%v", err)
 	}
 	for _, file := range [][]byte{pngHeader(1, 1), []byte("\x89PNG\r\n\x1a\n"), []byte("\xff\xd8\xff\xe0")} {

@@ -45,7 +45,7 @@ func TestParts(t *testing.T) {
 		{"{std: 58.4}", "imagenet", "not of samples from 0 to 1", ""},
 		{"{crop: 200}", "unit", "crop: 200x200 is not the 224x224 that the network takes", ""},
 		{"{resize: 200}", "unit", "resize: the network's 224x224 cannot be cut out of 200", ""},
-		{"{resize: big}", "unit", `resize: "big": want pixels, such as 256 or 256x256`, ""},
+		{"{resize: big}", "unit", `resize: "big": want pixels, such as 256 or 256x320, height first`, ""},
 		{"{resize: 99999999}", "unit", "want pixels", ""},
 		{"{filter: nearest}", "unit", `filter: "nearest": want bilinear or bicubic`, ""},
 		{"{}", "unit", "the preprocess is empty", ""},

@@ -261,6 +261,9 @@ func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error)
 			net, err = file.Resolve(weights.Asked{Input: input})
 		}
 	}
+	if errors.As(err, new(*weights.UndescribedError)) { // there is no --model here
+		return nil, hint(err, "a description tells it: vggo arch vgg16 --describe -o mine.yaml makes one to start from")
+	}
 	return net, hintModel(err)
 }
 

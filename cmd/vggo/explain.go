@@ -403,7 +403,7 @@ func (e *explanatory) patches() error {
 	}
 	mosaic, err := explain.Mosaic(parts)
 	if err != nil {
-		return hint(err, "--count")
+		return hint(err, "a smaller --count, or a layer nearer the picture, whose units see less")
 	}
 	first, last := patches[0], patches[len(patches)-1]
 	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",

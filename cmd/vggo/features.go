@@ -74,7 +74,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	switch {
 	case o.layer == "":
-		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch NAME --describe lists a network's layers")}
+		return usageError{hint(errors.New("no layer named"), "--layer pool2, which most networks have; vggo arch NAME --describe lists a network's layers")}
 	case o.output == "":
 		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):

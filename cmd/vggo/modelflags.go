@@ -12,6 +12,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
+	"github.com/vggo/vggo/hub"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -66,7 +67,7 @@ func (o *modelFlags) check() error {
 		return usageError{hint(fmt.Errorf("--model %s: a network's description is text, and this file is not", o.model), "--weights "+o.model)}
 	case o.weights == "" && o.model != "" && !o.random:
 		return usageError{hint(fmt.Errorf("no weights for %s: a network without them knows nothing", o.model),
-			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
+			"--weights FILE"+published(networkName(o.model))+"; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.part != "" && o.weights == "":
@@ -80,6 +81,16 @@ func (o *modelFlags) check() error {
 		return err
 	}
 	return checkThreads(o.threads)
+}
+
+// published names the first weights of a network that can be pulled, as another way; empty where there are none.
+func published(network string) string {
+	for _, e := range hub.All() {
+		if e.Network == network {
+			return fmt.Sprintf(", or vggo pull %s and --weights %[1]s", e.Name)
+		}
+	}
+	return ""
 }
 
 // usualBatch is as many pictures as a pass takes where nothing else is asked for: beyond it VGG gains little.

@@ -47,7 +47,7 @@ func openPictures(path string, split vision.Split, limits vision.Limits, faults 
 // nameFlag tells which flag lets a picture in that is too large.
 func nameFlag(err error) error {
 	var large *vision.SizeError
-	if errors.As(err, &large) {
+	if errors.As(err, &large) && !large.CutOff {
 		return fmt.Errorf("%w; --max-pixels %d takes it", err, large.W*large.H)
 	}
 	return err

@@ -286,7 +286,7 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	switch {
 	case errors.As(err, &interrupted):
 		return hint(err, "vggo train --resume "+folder+" goes on from there")
-	case errors.As(err, &broken) && errors.As(err, &large):
+	case errors.As(err, &broken) && errors.As(err, &large) && !large.CutOff:
 		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
 		return hint(err, "--set broken=N lets more be left out")
