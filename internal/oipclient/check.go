@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/vggo/vggo/internal/printable"
 )
 
 // Finding is the outcome of one check: passed if neither Err nor Skipped says otherwise.
@@ -153,7 +151,7 @@ func described(t, metadata *Tensor) error {
 		return modelMetadata.violated("tensor %q is %s, by the metadata %s", t.Name, t.Datatype, metadata.Datatype)
 	}
 	if !slices.EqualFunc(t.Shape, metadata.Shape, func(d, m int) bool { return d == m || m == -1 }) {
-		return modelMetadata.violated("tensor %q has the shape %s, by the metadata %s", t.Name, printable.Shape(t.Shape), printable.Shape(metadata.Shape))
+		return modelMetadata.violated("tensor %q has the shape %v, by the metadata %v", t.Name, t.Shape, metadata.Shape)
 	}
 	return nil
 }

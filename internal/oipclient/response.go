@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-
-	"github.com/vggo/vggo/internal/printable"
 )
 
 const headerLength = "Inference-Header-Content-Length"
@@ -177,7 +175,7 @@ func (a *answer) split() (text, tail []byte, err error) {
 	}
 	n, err := strconv.ParseUint(lengths[0], 10, 63)
 	if len(lengths) != 1 || err != nil {
-		return nil, nil, binaryData.violated("%s is %s, not a length", headerLength, printable.And(lengths))
+		return nil, nil, binaryData.violated("%s is %q, not a length", headerLength, lengths)
 	}
 	if n > uint64(len(a.body)) {
 		return nil, nil, binaryData.violated("%s is %d, more than the body's %d bytes", headerLength, n, len(a.body))
@@ -319,7 +317,7 @@ func (r *Response) answers(model, version string, request *Request) error {
 func (t *Tensor) checkClasses(count int) error {
 	n := len(t.Shape)
 	if t.Datatype != Bytes || n != 1 && n != 2 || t.Shape[n-1] != count {
-		return classification.violated("output %q is %s %s, where %d classes are BYTES [batch, %d]", t.Name, t.Datatype, printable.Shape(t.Shape), count, count)
+		return classification.violated("output %q is %s %v, where %d classes are BYTES [batch, %d]", t.Name, t.Datatype, t.Shape, count, count)
 	}
 	return nil
 }

@@ -7,8 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"strconv"
-
-	"github.com/vggo/vggo/internal/printable"
 )
 
 // Datatype is a tensor's element type, by the name that the protocol gives it (Tensor Data Types).
@@ -154,7 +152,7 @@ func (t *Tensor) check() error {
 	}
 	count, ok := product(t.Shape)
 	if !ok {
-		return responseOutput.violated("tensor %q: shape %s has no number of elements", t.Name, printable.Shape(t.Shape))
+		return responseOutput.violated("tensor %q: shape %v has no number of elements", t.Name, t.Shape)
 	}
 	switch {
 	case t.Datatype == Bytes:
@@ -197,7 +195,7 @@ func (t *Tensor) parseData(text []byte) error {
 	}
 	count, ok := product(t.Shape)
 	if !ok || count > len(text)/2 { // an element and its comma or bracket take two bytes at least
-		return tensorData.violated("tensor %q: shape %s holds more than the data in %d bytes of JSON", t.Name, printable.Shape(t.Shape), len(text))
+		return tensorData.violated("tensor %q: shape %v holds more than the data in %d bytes of JSON", t.Name, t.Shape, len(text))
 	}
 	t.Data = make([]byte, 0, count*max(4, sizes[t.Datatype]))
 	shape := []int{count}
@@ -213,18 +211,18 @@ func (t *Tensor) parseNested(c *cursor, shape []int) error {
 		return t.parseElement(c.value())
 	}
 	if !c.take('[') {
-		return tensorData.violated("tensor %q: data is neither flat nor nested as the shape %s", t.Name, printable.Shape(t.Shape))
+		return tensorData.violated("tensor %q: data is neither flat nor nested as the shape %v", t.Name, t.Shape)
 	}
 	for i := range shape[0] {
 		if i > 0 && !c.take(',') || c.next() == ']' {
-			return tensorData.violated("tensor %q: data has %d elements where the shape %s wants %d", t.Name, i, printable.Shape(t.Shape), shape[0])
+			return tensorData.violated("tensor %q: data has %d elements where the shape %v wants %d", t.Name, i, t.Shape, shape[0])
 		}
 		if err := t.parseNested(c, shape[1:]); err != nil {
 			return err
 		}
 	}
 	if !c.take(']') {
-		return tensorData.violated("tensor %q: data has more than the %d elements that the shape %s wants", t.Name, shape[0], printable.Shape(t.Shape))
+		return tensorData.violated("tensor %q: data has more than the %d elements that the shape %v wants", t.Name, shape[0], t.Shape)
 	}
 	return nil
 }
