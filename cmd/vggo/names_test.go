@@ -115,3 +115,12 @@ func TestEndings(t *testing.T) {
 		os.Remove(c.file)
 	}
 }
+
+// TestHelpNamesReLU: the commands that take a layer say how the output of a ReLU is called.
+func TestHelpNamesReLU(t *testing.T) {
+	for _, command := range []string{"explain", "features"} {
+		if _, help, _ := vggo(t.Context(), command, "--help"); !strings.Contains(help, "The ReLU behind conv5_3 is a layer of its own,\nrelu5_3") {
+			t.Errorf("%s --help:\n%.600s", command, help)
+		}
+	}
+}
