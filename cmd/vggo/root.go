@@ -69,9 +69,15 @@ func newRootCommand() *cobra.Command {
 		newCalibrateCommand(),
 		newVersionCommand(),
 	)
+	return root
+}
+
+// answerUnknown has the commands that cobra brings refuse what they do not know: it answers with help, and exit 0. They write where root
+// writes when they are made.
+func answerUnknown(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	for _, cmd := range root.Commands() { // cobra answers what these do not know with help, and exit 0
+	for _, cmd := range root.Commands() {
 		switch cmd.Name() {
 		case "help":
 			cmd.Run, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error { return help(root, args) }
@@ -85,7 +91,6 @@ func newRootCommand() *cobra.Command {
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
-	return root
 }
 
 // noArguments refuses arguments of a command that takes none; flag is where they may have been meant to go.
@@ -177,6 +182,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(faults)
+	answerUnknown(root)
 	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
 	for _, cmd := range append(root.Commands(), root) {
 		runE := cmd.RunE
