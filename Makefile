@@ -1,6 +1,6 @@
 # Short words for the usual commands. Go alone is needed; nothing here does what .ci/run does not.
 
-.PHONY: build test check lint race kernels generated cross fuzz generate images bench benchmarks
+.PHONY: build test check lint race kernels generated cross fuzz generate images bench benchmarks man
 
 build: ; CGO_ENABLED=0 go build -o vggo ./cmd/vggo
 
@@ -16,8 +16,11 @@ lint race kernels generated cross fuzz: ; .ci/run $@
 generate: ; cd internal/kernel/_asm && go run . ..
 
 images:
-	go run ./cmd/vggo arch vgg16 --format svg -o docs/images/vgg16.svg
-	go run ./cmd/vggo bench --model vgg16 --layers --steps 5 --burn-in 2 --mode forward-backward --format svg -o docs/images/roofline.svg
+	go run ./cmd/vggo arch vgg16 -o docs/images/vgg16.svg
+	go run ./cmd/vggo bench --model vgg16 --steps 5 --burn-in 2 --mode forward-backward -o docs/images/roofline.svg
+
+# A man page of each command, as man -l man/vggo-train.1 shows it.
+man: ; go test ./cmd/vggo -run TestManPages -man $(CURDIR)/man
 
 bench: ; go run ./cmd/vggo bench
 

@@ -89,7 +89,7 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 	}
 	w, h := picture.W, picture.H
 	if w < 1 || h < 1 || max(w, h) > maxElongation*min(w, h) {
-		return nil, fmt.Errorf("a picture of %dx%d pixels is too narrow to be looked at whole", w, h)
+		return nil, fmt.Errorf("a picture of %dx%d pixels is too narrow to be looked at whole", h, w)
 	}
 	size := image.Pt(scale, scale*h/w)
 	if w > h {

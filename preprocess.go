@@ -221,7 +221,7 @@ func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error)
 
 // byInput is the guess where nothing tells anything but the size of the input.
 func byInput(input arch.Shape) (Preparation, error) {
-	name, reason := "unit", fmt.Sprintf("nothing tells, and pictures of %dx%d mostly come so", input.W, input.H)
+	name, reason := "unit", fmt.Sprintf("nothing tells, and pictures of %dx%d mostly come so", input.H, input.W)
 	switch {
 	case input.C == 1:
 		reason = "nothing tells, and grey pictures mostly come so"

@@ -3,7 +3,7 @@ package arch
 import (
 	"io"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // Comparison is several networks side by side.
@@ -13,14 +13,13 @@ type Comparison []*Report
 func (c Comparison) Write(w io.Writer, format Format) error {
 	switch format {
 	case Table, Markdown:
-		t := table.NewWriter()
-		t.AppendHeader(table.Row{"network", "input", "depth", "parameters", "MACs per image", "activations", "inference", "training"})
-		right(t, 2, 3, 4, 5, 6, 7, 8)
+		t := sheet.New("network", "input", "depth", "parameters", "MACs per image", "activations", "inference", "training").
+			Figures(2, 3, 4, 5, 6, 7, 8).Narrow(1, 6, 8, 3, 7, 2)
 		for _, r := range c {
-			t.AppendRow(table.Row{r.Network, r.Input, r.Total.WeightedLayers, Count(r.Total.Parameters), Count(r.Total.MACs),
-				Bytes(r.Total.ActivationBytes), Bytes(r.Memory.Infer), Bytes(r.Memory.Train)})
+			t.Row(r.Network, r.Input, r.Total.WeightedLayers, Count(r.Total.Parameters), Count(r.Total.MACs),
+				Bytes(r.Total.ActivationBytes), Bytes(r.Memory.Infer), Bytes(r.Memory.Train))
 		}
-		_, err := io.WriteString(w, renderTable(t, format)+"\n")
+		_, err := io.WriteString(w, renderTable(w, t, format)+"\n")
 		return err
 	case CSV:
 		names := "network,in_height,in_width,in_channels,batch,weighted_layers,weights,biases,parameters,statistics," +
@@ -67,13 +66,11 @@ func Builtins() (Catalog, error) {
 func (c Catalog) Write(w io.Writer, format Format) error {
 	switch format {
 	case Table, Markdown:
-		t := table.NewWriter()
-		t.AppendHeader(table.Row{"name", "input", "parameters", "MACs per image", "what it is"})
-		right(t, 2, 3, 4)
+		t := sheet.New("name", "input", "parameters", "MACs per image", "what it is").Figures(2, 3, 4).Narrow(5, 4, 2)
 		for _, e := range c {
-			t.AppendRow(table.Row{e.Name, e.Input, Count(e.Parameters), Count(e.MACs), e.Title})
+			t.Row(e.Name, e.Input, Count(e.Parameters), Count(e.MACs), e.Title)
 		}
-		_, err := io.WriteString(w, renderTable(t, format)+"\n")
+		_, err := io.WriteString(w, renderTable(w, t, format)+"\n")
 		return err
 	case CSV:
 		var records [][]any

@@ -130,7 +130,7 @@ func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 		return image.Rectangle{}, fmt.Errorf("no layer has index %d", layer)
 	}
 	if out := placed[layer].Out; x < 0 || y < 0 || x >= out.W || y >= out.H {
-		return image.Rectangle{}, fmt.Errorf("layer %s: no unit (%d, %d) in a map of %v", placed[layer].Name, x, y, out)
+		return image.Rectangle{}, fmt.Errorf("layer %s: no unit (%d, %d) in a map of %v", placed[layer].Name, y, x, out)
 	}
 	x0, x1, y0, y1 := int64(x), int64(x), int64(y), int64(y)
 	for i := layer; i >= 0; i-- {

@@ -195,7 +195,7 @@ func TestStackOfNetwork(t *testing.T) {
 	if f.Box != [4]int{0, 0, 224, 224} {
 		t.Errorf("fc6 sees %v of the image, want all of it", f.Box)
 	}
-	if _, err := r.LayerField("conv9_9"); err == nil || !strings.Contains(err.Error(), "conv5_3") {
+	if _, err := r.LayerField("conv9_9"); err == nil || !strings.Contains(err.Error(), "it has conv1_1, relu1_1, ") {
 		t.Errorf("an unknown layer: %v, want an error that lists the layers", err)
 	}
 	uneven := &Network{Name: "uneven", Input: Shape{1, 10, 10}, Layers: []Layer{{"pool", AdaptiveAvgPool{Out: Square(7)}}, {"flatten", Flatten{}}, {"fc", Linear{Out: 2}}}}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // ParseKernel reads a kernel such as 3, 7s2 (stride 2) or 3d2 (dilation 2).
@@ -77,19 +77,18 @@ func (r *StackReport) Write(w io.Writer, format Format) error {
 		layers = fmt.Sprintf("%d layers see", n)
 	}
 	_, err := fmt.Fprintf(w, "%s\n\n%s %dx%d, as one %dx%d layer does. With C channels in and out:\nthe stack has (%s)*C² = %d C² weights, the one layer %d*%d*C² = %d C²: %.2f times as many.\n",
-		renderTable(stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
+		renderTable(w, stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
 		strings.Join(squares, "+"), r.StackWeights, r.Field, r.Field, r.SingleWeights, float64(r.SingleWeights)/float64(r.StackWeights))
 	return err
 }
 
 // stepTable shows the way from the top layer of a stack down to the input.
-func stepTable(stack []Kernel, steps []FieldStep) table.Writer {
-	t := table.NewWriter()
-	t.AppendHeader(table.Row{"seen through", "kernel", "field"})
+func stepTable(stack []Kernel, steps []FieldStep) *sheet.Table {
+	t := sheet.New("seen through", "kernel", "field").Narrow(0, 2)
 	for i, step := range steps {
 		k := stack[len(stack)-1-i]
 		w := Window{Kernel: Square(k.Size), Stride: Square(k.Stride), Dilation: Square(k.Dilation)}
-		t.AppendRow(table.Row{step.Name, strings.TrimSpace(w.describe()), step.Formula})
+		t.Row(step.Name, strings.TrimSpace(w.describe()), step.Formula)
 	}
 	return t
 }
@@ -104,7 +103,8 @@ type LayerField struct {
 	// Steps is the way from the layer down to the pixels, along the height; empty where adaptive pooling's windows are
 	// uneven and no formula fits.
 	Steps []FieldStep `json:"steps"`
-	// Unit is the middle unit, and Box the pixels it sees: x0, y0 inclusive, x1, y1 exclusive, clipped to the image.
+	// Unit is the middle unit, row and column, and Box the pixels it sees: rows and columns from y0, x0 to before y1, x1, clipped to the
+	// image.
 	Unit [2]int `json:"unit"`
 	Box  [4]int `json:"box"`
 
@@ -118,23 +118,19 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 			continue
 		}
 		f := &LayerField{Network: r.Network, Input: r.Input, Layer: layer, Out: p.Out, Field: r.Layers[i].Field}
-		f.Unit = [2]int{p.Out.W / 2, p.Out.H / 2}
-		box, err := Box(r.placed.Layers, i, f.Unit[0], f.Unit[1])
+		f.Unit = [2]int{p.Out.H / 2, p.Out.W / 2}
+		box, err := Box(r.placed.Layers, i, f.Unit[1], f.Unit[0])
 		if err != nil {
 			return nil, err
 		}
-		f.Box = [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}
+		f.Box = [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}
 		if stack, ok := stackOf(r.placed.Layers[:i+1]); ok {
 			f.stack = stack
 			f.Steps, err = FieldOf(stack...)
 		}
 		return f, err
 	}
-	var names []string
-	for _, row := range r.rows() {
-		names = append(names, row.Name)
-	}
-	return nil, fmt.Errorf("%s has no layer %q: it has %s", r.Network, clip(layer), strings.Join(names, ", "))
+	return nil, noLayer(r.placed.Network, layer)
 }
 
 // Write writes the field as Table, Markdown or JSON.
@@ -149,13 +145,13 @@ func (f *LayerField) Write(w io.Writer, format Format) error {
 		if f.Field.H.Size != f.Field.W.Size {
 			fmt.Fprint(w, "Along the height:\n\n")
 		}
-		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(stepTable(f.stack, f.Steps), format)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(w, stepTable(f.stack, f.Steps), format)); err != nil {
 			return err
 		}
 	}
 	size := Size{f.Field.H.Size, f.Field.W.Size}
-	box := image.Rect(f.Box[0], f.Box[1], f.Box[2], f.Box[3])
-	sees := fmt.Sprintf("columns %d to %d and rows %d to %d", box.Min.X, box.Max.X-1, box.Min.Y, box.Max.Y-1)
+	box := image.Rect(f.Box[1], f.Box[0], f.Box[3], f.Box[2])
+	sees := fmt.Sprintf("rows %d to %d and columns %d to %d", box.Min.Y, box.Max.Y-1, box.Min.X, box.Max.X-1)
 	if box.Empty() {
 		sees = "padding alone"
 	}
@@ -177,14 +173,13 @@ func pair(h, w float64) string {
 func (r *Report) WriteFields(w io.Writer, format Format) error {
 	switch format {
 	case Table, Markdown:
-		t := table.NewWriter()
-		t.AppendHeader(table.Row{"layer", "operation", "output", "field", "jump", "first centre", "field = before + (kernel-1)*jump before"})
-		right(t, 3, 4, 5, 6)
+		t := sheet.New("layer", "operation", "output", "field", "jump", "first centre", "field = before + (kernel-1)*jump before").
+			Figures(3, 4, 5, 6).Narrow(7, 6, 2, 5, 3)
 		for _, row := range r.rows() {
 			f := row.Field
-			t.AppendRow(table.Row{row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump), pair(f.H.Offset, f.W.Offset), row.Formulas.Field})
+			t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump), pair(f.H.Offset, f.W.Offset), row.Formulas.Field)
 		}
-		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(t, format))
+		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(w, t, format))
 		return err
 	case CSV:
 		return r.writeCSV(w)

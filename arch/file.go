@@ -131,7 +131,7 @@ func Decode(r io.Reader) (*Network, error) {
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one document")
 	}
-	if !printable(text.Name) || !printable(text.Title) {
+	if !prints(text.Name) || !prints(text.Title) {
 		return nil, fmt.Errorf("name and title are one line of printable characters, not %q", clip(text.Name+" "+text.Title))
 	}
 	n := &Network{Name: text.Name, Title: text.Title}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Head is a way to join a convolution part to its fully connected layers at input sizes other than the design's.
@@ -28,7 +30,7 @@ var Heads = []Head{HeadPaper, HeadAdaptive, HeadDense}
 // them from O,C*H*W to O,C,H,W. The network must have a flatten layer and a fully connected one after it.
 func WithHead(n *Network, head Head) (*Network, error) {
 	if !slices.Contains(Heads, head) {
-		return nil, fmt.Errorf("unknown head %q: want one of %v", head, Heads)
+		return nil, fmt.Errorf("unknown head %q: want one of %s", head, printable.Or(Heads))
 	}
 	flatten, first := -1, -1
 	for i, layer := range n.Layers {

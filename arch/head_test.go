@@ -112,7 +112,7 @@ func TestWithHeadErrors(t *testing.T) {
 		head Head
 		want string
 	}{
-		{vgg, "big", `unknown head "big": want one of [paper adaptive dense]`},
+		{vgg, "big", `unknown head "big": want one of paper, adaptive or dense`},
 		{headless, HeadDense, "headless: a head needs one flatten layer"},
 		{impossible, HeadAdaptive, "impossible: layer pool1"},
 		{&Network{Name: "early", Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper, "early: a head needs"},

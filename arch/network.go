@@ -7,6 +7,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/near"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Shape is a feature map of C channels, H rows and W columns. A vector has H = W = 1.
@@ -70,6 +73,32 @@ type Layer struct {
 	Op   Op
 }
 
+// NoLayerError is a name that none of a network's layers has.
+type NoLayerError struct {
+	Network, Layer string
+	Have           []string // the names that they have
+	Near           []string // those that a slip of the hand could have turned into Layer, the nearest first; may be empty
+}
+
+func noLayer(n *Network, layer string) *NoLayerError {
+	e := &NoLayerError{Network: n.Name, Layer: layer}
+	for _, l := range n.Layers {
+		e.Have = append(e.Have, l.Name)
+	}
+	e.Near = near.Names(clip(layer), e.Have, 4, strings.ToLower)
+	return e
+}
+
+// Error lists the layers, of a deep network the first and the last.
+func (e *NoLayerError) Error() string {
+	const all, ends = 12, 4
+	have := printable.And(e.Have)
+	if n := len(e.Have); n > all {
+		have = fmt.Sprintf("%s … %s, %d in all", strings.Join(e.Have[:ends], ", "), strings.Join(e.Have[n-ends:], ", "), n)
+	}
+	return fmt.Sprintf("%s has no layer %q: it has %s", e.Network, clip(e.Layer), have)
+}
+
 // Until returns the network's beginning, up to a layer and with it. The layers are the network's own. An unknown name is an
 // error.
 func (n *Network) Until(layer string) (*Network, error) {
@@ -80,7 +109,7 @@ func (n *Network) Until(layer string) (*Network, error) {
 			return &beginning, nil
 		}
 	}
-	return nil, fmt.Errorf("%s has no layer %q", n.Name, clip(layer))
+	return nil, noLayer(n, layer)
 }
 
 // canonical writes an operation's defaults out, so that operations that mean the same compare equal.

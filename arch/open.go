@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,8 +34,8 @@ func Builtin(name string) (*Network, error) {
 	return nil, &UnknownError{Name: name, Near: nearest(name)}
 }
 
-// Open returns the network that spec says: a built-in's name, the path of a description (.yaml, .yml, .json; see
-// ReadFile), or a compact string (see Compact).
+// Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact string (see
+// Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
 func Open(spec string) (*Network, error) {
 	n, err := Builtin(spec)
 	if err == nil {
@@ -42,6 +43,9 @@ func Open(spec string) (*Network, error) {
 	}
 	switch strings.ToLower(filepath.Ext(spec)) {
 	case ".yaml", ".yml", ".json":
+		return ReadFile(spec)
+	}
+	if info, notFound := os.Stat(spec); notFound == nil && info.Mode().IsRegular() {
 		return ReadFile(spec)
 	}
 	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {

@@ -16,10 +16,33 @@ func otherNetworks() []*Network {
 			"10p0,10p0,M,10p0,10p0,M/3", Shape{C: 3, H: 64, W: 64}, false),
 		must("tinyvgg-explainer", "TinyVGG of CNN Explainer (Wang et al. 2020), no padding",
 			"10p0,10p0,M,10p0,10p0,M/10", Shape{C: 3, H: 64, W: 64}, false),
+		cifar10Net(),
 		alexNet(),
 		torchvisionAlexNet(),
 		zfNet(),
 	}
+}
+
+// cifar10Net is the network of the recipe cifar10, and of the weights that package embedded has: pooling stands before batch norm.
+func cifar10Net() *Network {
+	var c chain
+	conv := func(stage, number, out int, pool bool) {
+		at := fmt.Sprintf("%d_%d", stage, number)
+		c.add("conv"+at, Conv{Out: out, Window: Window{Kernel: Square(3), Pad: Pad(1)}, NoBias: true})
+		if pool {
+			c.add(fmt.Sprintf("pool%d", stage), MaxPool{Window{Kernel: Square(2), Stride: Square(2)}})
+		}
+		c.add("bn"+at, BatchNorm{Momentum: 0.4}).add("relu"+at, ReLU{})
+	}
+	c.add("conv1_1", Conv{Out: 24, Window: Window{Kernel: Square(2)}}).add("relu1_1", ReLU{})
+	for i, out := range []int{64, 256, 256} {
+		conv(i+2, 1, out, true)
+		conv(i+2, 2, out, false)
+	}
+	c.add("pool5", MaxPool{Window{Kernel: Square(3), Stride: Square(3)}}).add("flatten", Flatten{})
+	c.add("fc5", Linear{Out: 10, NoBias: true}).add("softmax", Softmax{})
+	return &Network{Name: "vgg-cifar10", Title: "VGG-like network for CIFAR-10, after airbench94",
+		Input: cifarInput, Layers: c.layers}
 }
 
 // alexNet is Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks" (2012).

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // Format is a way to write a Report or a Comparison.
@@ -44,7 +44,7 @@ func (r *Report) Write(w io.Writer, format Format, formulas bool) error {
 }
 
 func unknownFormat(format Format, known ...Format) error {
-	return fmt.Errorf("no format %q for this: want one of %v", format, known)
+	return fmt.Errorf("no format %q for this: want one of %s", format, printable.Or(known))
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -66,7 +66,7 @@ func (r *Report) writeText(w io.Writer, format Format, formulas bool) error {
 	if r.Batch > 1 {
 		images = fmt.Sprintf("a batch of %d", r.Batch)
 	}
-	body := renderTable(r.table(formulas), format)
+	body := renderTable(w, r.table(formulas), format)
 	lines := []string{head, fmt.Sprintf("input %v, %s", r.Input, images), "", body, ""}
 	for _, item := range r.summary() {
 		if format == Markdown {
@@ -103,30 +103,28 @@ func (r *Report) rows() []row {
 	return rows
 }
 
-func (r *Report) table(formulas bool) table.Writer {
-	t := table.NewWriter()
+func (r *Report) table(formulas bool) *sheet.Table {
 	if formulas {
-		t.AppendHeader(table.Row{"layer", "output", "height and width", "weights", "biases", "MACs", "field"})
-		right(t, 5)
+		t := sheet.New("layer", "output", "height and width", "weights", "biases", "MACs", "field").Figures(5).Narrow(0, 5, 6, 4, 2, 7)
 		for _, row := range r.rows() {
 			f := row.Formulas
-			t.AppendRow(table.Row{row.Name, row.Out, f.Size, f.Weights, countOrBlank(row.Biases), f.MACs, f.Field})
+			t.Row(row.Name, row.Out, f.Size, f.Weights, countOrBlank(row.Biases), f.MACs, f.Field)
 		}
-		t.AppendFooter(table.Row{"total", "", "", Count(r.Total.Weights), Count(r.Total.Biases), Count(r.Total.MACs), ""})
+		t.Footer("total", "", "", Count(r.Total.Weights), Count(r.Total.Biases), Count(r.Total.MACs), "")
 		return t
 	}
-	t.AppendHeader(table.Row{"layer", "operation", "output", "weights", "biases", "MACs", "activations", "FLOP/byte", "field"})
-	right(t, 3, 4, 5, 6, 7, 8, 9)
+	t := sheet.New("layer", "operation", "output", "weights", "biases", "MACs", "activations", "FLOP/byte", "field").
+		Figures(3, 4, 5, 6, 7, 8, 9).Narrow(2, 8, 5, 7, 6, 9)
 	for _, row := range r.rows() {
 		intensity := ""
 		if row.FLOPs > 0 {
 			intensity = strconv.FormatFloat(row.Intensity, 'f', 1, 64)
 		}
-		t.AppendRow(table.Row{row.Name, strings.Join(row.operations, ", "), row.Out, countOrBlank(row.Weights), countOrBlank(row.Biases),
-			countOrBlank(row.MACs), Bytes(row.ActivationBytes), intensity, row.Field})
+		t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, countOrBlank(row.Weights), countOrBlank(row.Biases),
+			countOrBlank(row.MACs), Bytes(row.ActivationBytes), intensity, row.Field)
 	}
-	t.AppendFooter(table.Row{"total", "", "", Count(r.Total.Weights), Count(r.Total.Biases), Count(r.Total.MACs),
-		Bytes(r.Total.ActivationBytes), strconv.FormatFloat(r.Total.Intensity, 'f', 1, 64), ""})
+	t.Footer("total", "", "", Count(r.Total.Weights), Count(r.Total.Biases), Count(r.Total.MACs),
+		Bytes(r.Total.ActivationBytes), strconv.FormatFloat(r.Total.Intensity, 'f', 1, 64), "")
 	return t
 }
 
@@ -153,29 +151,12 @@ func (r *Report) summary() [][2]string {
 // String writes a field as "196" or, where the axes differ, "3x5", height first.
 func (f Field2) String() string { return Size{f.H.Size, f.W.Size}.short() }
 
-func right(t table.Writer, columns ...int) {
-	var configs []table.ColumnConfig
-	for _, n := range columns {
-		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight, AlignFooter: text.AlignRight})
-	}
-	t.SetColumnConfigs(configs)
-}
-
-// renderTable lays a table out as text with three rules and no box, or as Markdown.
-func renderTable(t table.Writer, format Format) string {
-	style := table.StyleLight
-	style.Format = table.FormatOptions{}
-	style.Options = table.Options{SeparateHeader: true, SeparateFooter: true}
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	t.SetStyle(style)
+// renderTable lays a table out as text, for a terminal within its columns, or as Markdown.
+func renderTable(w io.Writer, t *sheet.Table, format Format) string {
 	if format == Markdown {
-		return t.RenderMarkdown()
+		return t.Markdown()
 	}
-	lines := strings.Split(t.Render(), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n")
+	return t.Text(sheet.Columns(w))
 }
 
 func (r *Report) writeCSV(w io.Writer) error {

@@ -313,7 +313,7 @@ const maxName = 64
 
 // plainName reports whether a layer's name can be printed as it stands and leaves a parameter's slash unmistakable.
 func plainName(name string) bool {
-	return len(name) <= maxName && printable(name) && !strings.Contains(name, "/")
+	return len(name) <= maxName && prints(name) && !strings.Contains(name, "/")
 }
 
 // FitName makes a layer's name of a name from elsewhere: slashes and colons become dots, what cannot be printed, and spaces, become
@@ -340,8 +340,8 @@ func FitName(name, otherwise string) string {
 	return name
 }
 
-// printable reports whether a text from a stranger is safe for a terminal: no line breaks, no escapes.
-func printable(s string) bool {
+// prints reports whether a text from a stranger is safe for a terminal: no line breaks, no escapes.
+func prints(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
 }
 

@@ -6,6 +6,7 @@ import (
 	_ "embed" // the weights
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/weights"
 )
 
 // Name is what Model.Origin says of it.
@@ -18,3 +19,6 @@ var file []byte
 func Open(options vggo.Options) (*vggo.Model, error) {
 	return vggo.Read(Name, file, options)
 }
+
+// Weights are its weights, as a file of them.
+func Weights() (*weights.File, error) { return weights.Read(Name, file) }

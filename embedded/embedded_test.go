@@ -1,15 +1,19 @@
 package embedded_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
+	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -23,6 +27,37 @@ func TestSize(t *testing.T) {
 	}
 	if info.Size() > maxFile {
 		t.Errorf("%d bytes, more than %d", info.Size(), maxFile)
+	}
+}
+
+// TestBuiltin: the network of the weights is the built-in of its name, and what the recipe trains that they were made by.
+func TestBuiltin(t *testing.T) {
+	m, err := embedded.Open(vggo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	described := func(net *arch.Network, err error) string {
+		t.Helper()
+		var text bytes.Buffer
+		if err == nil {
+			err = net.EncodeYAML(&text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(text.String(), "eps: 1e-05, ", "") // what it is anyway
+	}
+	recipe, err := train.OpenRecipe("cifar10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := described(m.Network, nil)
+	if builtin := described(arch.Builtin(m.Network.Name)); builtin != own {
+		t.Errorf("the built-in is\n%s\nthe embedded network\n%s", builtin, own)
+	}
+	if trained := described(recipe.Network()); trained != own {
+		t.Errorf("the recipe trains\n%s\nthe embedded network is\n%s", trained, own)
 	}
 }
 

@@ -292,11 +292,11 @@ func TestRefused(t *testing.T) {
 		"large tiles":        {second(explain.Mosaic([]*vision.Picture{{W: 1 << 13, H: 1 << 13, Channels: 1}})), "take fewer"},
 		"filters of a pool":  {second(explain.Filters(m, "pool1")), "pool1 of tinyvgg is no convolution: it has no filters"},
 		"filters of nothing": {second(explain.Filters(m, "conv")), `has no layer "conv"`},
-		"unit":               {second(explain.Field(m, "pool2", 7, 0)), "layer pool2: no unit (7, 0) in a map of 7x7x10"},
+		"unit":               {second(explain.Field(m, "pool2", 7, 0)), "layer pool2: no unit (0, 7) in a map of 7x7x10"},
 		"field of nothing":   {second(explain.Field(m, "", 0, 0)), `has no layer ""`},
 		"channel":            {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 10, 3)), "relu2_2 of tinyvgg has 10 channels, numbered from 0: there is no channel 10"},
 		"no patches":         {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 0, 0)), "0 patches: want 1 to 1024"},
-		"patches of nothing": {second(explain.TopPatches(t.Context(), m, empty, "relu2_2", 0, 1)), "empty.png: a picture of 0x3 pixels is empty"},
+		"patches of nothing": {second(explain.TopPatches(t.Context(), m, empty, "relu2_2", 0, 1)), "empty.png: a picture of 3x0 pixels is empty"},
 		"patches, given up":  {second(explain.TopPatches(over, m, none, "relu2_2", 0, 1)), "context canceled"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || strings.Contains(c.err.Error(), "\n") {

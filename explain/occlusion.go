@@ -44,7 +44,7 @@ func (o Occluder) resolve(m *vggo.Model) (Occluder, error) {
 		return o, fmt.Errorf("an occluder of %d channels for an image of %d", len(o.Fill), m.Input.C)
 	}
 	if cols, rows := o.grid(m.Input); int64(cols)*int64(rows) > MaxWindows {
-		return o, fmt.Errorf("an occluder that moves by %d pixels has %d places on an image of %dx%d, the most is %d", o.Stride, int64(cols)*int64(rows), m.Input.W, m.Input.H, MaxWindows)
+		return o, fmt.Errorf("an occluder that moves by %d pixels has %d places on an image of %dx%d, the most is %d", o.Stride, int64(cols)*int64(rows), m.Input.H, m.Input.W, MaxWindows)
 	}
 	return o, nil
 }

@@ -153,7 +153,7 @@ func Mosaic(pictures []*vision.Picture) (*vision.Picture, error) {
 	rows := (len(pictures) + columns - 1) / columns
 	cellW, cellH := k*w+mosaicGap, k*h+mosaicGap
 	if pixels := float64(columns) * float64(cellW) * float64(rows) * float64(cellH); pixels > mosaicLimit {
-		return nil, fmt.Errorf("a mosaic of %d pictures of %dx%d is larger than %d pixels: take fewer", len(pictures), w, h, mosaicLimit)
+		return nil, fmt.Errorf("a mosaic of %d pictures of %dx%d is larger than %d pixels: take fewer", len(pictures), h, w, mosaicLimit)
 	}
 	whole := vision.NewPicture(columns*cellW-mosaicGap, rows*cellH-mosaicGap, channels)
 	for i := range whole.Pix {

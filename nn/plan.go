@@ -12,6 +12,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -206,7 +207,7 @@ func (p *Params) fit(placed *arch.Placement) error {
 				return fmt.Errorf("nn: %s: there is no parameter %s", placed.Network.Name, want.Name)
 			}
 			if len(got.Data) != want.Count() {
-				return fmt.Errorf("nn: %s: parameter %s has shape %v, this input size needs %v", placed.Network.Name, want.Name, got.Shape, want.Shape)
+				return fmt.Errorf("nn: %s: parameter %s has shape %s, this input size needs %s", placed.Network.Name, want.Name, printable.Shape(got.Shape), printable.Shape(want.Shape))
 			}
 		}
 	}

@@ -279,7 +279,7 @@ func TestCellAsked(t *testing.T) {
 		{"conv1_2", 0, 8, 0, MostAdding, "conv1_2 has no cell 8,0 of map 0: it is 8x8x8"},
 		{"conv1_2", 4, 0, 0, 0, "map 4 of conv1_2 reads maps 2 to 3, not 0"},
 		{"pool1", 4, 0, 0, 0, "pool1 is no convolution: only a convolution adds up input maps that can be chosen by in"},
-		{"conv9", 0, 0, 0, MostAdding, `odd has no layer "conv9"`},
+		{"conv9", 0, 0, 0, MostAdding, `odd has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2, pool1, flatten, fc2 and softmax`},
 	} {
 		var ask *AskError
 		if _, err := v.Cell(c.layer, c.channel, c.y, c.x, c.in); !errors.As(err, &ask) || ask.Fault != c.fault {

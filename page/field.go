@@ -9,7 +9,7 @@ type Field struct {
 	Layer string           `json:"layer"`
 	Y     int              `json:"y"`
 	X     int              `json:"x"`
-	Box   [4]int           `json:"box"` // x0, y0 inclusive, x1, y1 exclusive, in the network's input
+	Box   [4]int           `json:"box"` // y0, x0 inclusive, y1, x1 exclusive, in the network's input
 	Steps []Step           `json:"steps"`
 	Way   []arch.FieldStep `json:"way"` // the arithmetic from this layer down to the pixels, as vggo field tells it; empty where no formula fits
 }
@@ -37,7 +37,7 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.X, box.Min.Y, box.Max.X, box.Max.Y}, Way: whole.Steps, Steps: []Step{}}
+	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}, Way: whole.Steps, Steps: []Step{}}
 	for j := range i + 1 {
 		below := report.Layers[j]
 		if below.Formulas.Field == "" {
@@ -51,7 +51,7 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, below.Field.W.Size, [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}})
+		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, below.Field.W.Size, [4]int{b.Min.Y, b.Min.X, b.Max.Y, b.Max.X}})
 	}
 	return f, nil
 }

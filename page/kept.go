@@ -43,7 +43,8 @@ func (v *Visit) layer(name string) (*arch.Placed, error) {
 func find(placed *arch.Placement, layer string) (int, error) {
 	i := slices.IndexFunc(placed.Layers, func(p arch.Placed) bool { return p.Name == layer })
 	if i < 0 {
-		return 0, &AskError{fmt.Sprintf("%s has no layer %q", placed.Network.Name, layer)}
+		_, err := placed.Network.Until(layer)
+		return 0, &AskError{err.Error()}
 	}
 	return i, nil
 }

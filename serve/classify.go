@@ -48,8 +48,8 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 		return nil, nil, 0, 0, err
 	}
 	c.entry.note(slog.String("model", m.name))
-	if layer != "" && m.until[layer].macs == 0 {
-		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%s has no layer %q", m.name, clip(layer))
+	if _, err := m.Network.Until(layer); layer != "" && err != nil {
+		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -289,9 +290,9 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 	case x.datatype != fp32:
 		return bad("the datatype of %s is %q", inputName, clip(x.datatype))
 	case len(x.shape) != 4 || x.shape[1] != int64(m.Input.C) || x.shape[2] != int64(m.Input.H) || x.shape[3] != int64(m.Input.W):
-		return bad("the shape of %s is %d", inputName, x.shape)
+		return bad("the shape of %s is %s", inputName, printable.Shape(x.shape))
 	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+binary)/values: // a value takes two bytes at least, a digit and a comma or bracket
-		return bad("the shape of %s is %d, which its data cannot fill", inputName, x.shape)
+		return bad("the shape of %s is %s, which its data cannot fill", inputName, printable.Shape(x.shape))
 	}
 	size := 4 * x.shape[0] * values
 	switch told := x.binarySize; {
@@ -300,7 +301,7 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 	case told != nil && *told != int64(binary):
 		return bad("binary_data_size of %s is %d, and %d bytes follow the JSON", inputName, *told, binary)
 	case told != nil && *told != size:
-		return bad("%s of shape %d is %d bytes, not %d", inputName, x.shape, size, *told)
+		return bad("%s of shape %s is %d bytes, not %d", inputName, printable.Shape(x.shape), size, *told)
 	case told == nil && binary > 0:
 		return bad("%d bytes follow the JSON, of no input", binary)
 	}

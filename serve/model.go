@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -117,7 +118,7 @@ func (s *Server) model(name string) (*model, error) {
 		}
 		names = append(names, m.name)
 	}
-	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %q", names)}
+	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %s", printable.And(names))}
 }
 
 // clip shortens what a client sent, for a message.

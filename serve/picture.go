@@ -59,6 +59,8 @@ func refusePicture(err error) error {
 	switch {
 	case errors.As(err, &format):
 		return refuse(http.StatusUnsupportedMediaType, "unsupported_type", format.Remedy, "%s is not read", format.Format)
+	case errors.As(err, &large) && large.CutOff:
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file, and smaller", "%v", err)
 	case errors.As(err, &large):
 		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises the limit", "%v", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -79,7 +81,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
 		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
-			work.Format, work.W, work.H, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
+			work.Format, work.H, work.W, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
 	start := time.Now()
 	leave, err := c.decode.enter(c.ctx, work)

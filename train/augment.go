@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -57,7 +58,7 @@ func (a *Augment) check(input image.Point, channels int) error {
 	case a.Crop != "jitter" && !a.Side.IsZero():
 		return fmt.Errorf("side is for crop: jitter")
 	case a.Crop == "jitter" && (side[0] < max(input.X, input.Y) || side[1] < side[0] || side[1] > maxSide):
-		return fmt.Errorf("side: %v: want the least and the greatest length of the shorter side, at least the input's %d", side, max(input.X, input.Y))
+		return fmt.Errorf("side: %s: want the least and the greatest length of the shorter side, at least the input's %d", printable.And(side[:]), max(input.X, input.Y))
 	case a.Crop != "resized" && (!a.Area.IsZero() || !a.Ratio.IsZero()):
 		return fmt.Errorf("area and ratio are for crop: resized")
 	case !within(a.Area) || a.Area[1] > 1 || !within(a.Ratio):
@@ -119,7 +120,7 @@ func (a *painter) prepare(p *vision.Picture) (*vision.Picture, error) {
 	case a.fit:
 		return a.preprocess.Fit(p)
 	case p.W < 1 || p.H < 1:
-		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
+		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.H, p.W)
 	case a.channels == 1:
 		return p.Grey(), nil
 	}

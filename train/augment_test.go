@@ -234,7 +234,7 @@ func TestAugmentRefusals(t *testing.T) {
 		"pad and edge are for crop: pad":        {Edge: "zero"},
 		`edge: "wrap" is neither`:               {Crop: "pad", Pad: 2, Edge: "wrap"},
 		"a pad of 8 needs an input larger":      {Crop: "pad", Pad: 8},
-		"side: [7 9]: want":                     {Crop: "jitter", Side: [2]int{7, 9}},
+		"side: 7 and 9: want":                   {Crop: "jitter", Side: [2]int{7, 9}},
 		"side is for crop: jitter":              {Side: [2]int{8, 9}},
 		"area and ratio are for crop: resized":  {Area: [2]float64{0.1, 1}},
 		"area and ratio are a least and a grea": {Crop: "resized", Area: [2]float64{0.5, 0.4}},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/weights"
 )
@@ -327,7 +328,7 @@ func (t *Trainer) restore(s *Saved) (err error) {
 			return err
 		}
 		if !slices.Equal(got.Shape, want.Shape) {
-			return fmt.Errorf("%s: tensor %s has shape %v, the run needs %v", s.Path, want.Name, got.Shape, want.Shape)
+			return fmt.Errorf("%s: tensor %s has shape %s, the run needs %s", s.Path, want.Name, printable.Shape(got.Shape), printable.Shape(want.Shape))
 		}
 		copy(want.Data, got.Data)
 	}

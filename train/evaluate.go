@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -38,7 +39,7 @@ func viewsOf(name string) ([]view, error) {
 			{x: 1, y: 1, weight: 0.125}, {flip: true, x: 1, y: 1, weight: 0.125},
 		}, nil
 	}
-	return nil, fmt.Errorf("recipe: views: %q is none of %v", name, Views())
+	return nil, fmt.Errorf("recipe: views: %q is none of %s", name, printable.Or(Views()))
 }
 
 // Score is how well a network answers.

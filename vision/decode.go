@@ -26,11 +26,16 @@ type Limits struct {
 // SizeError is of a picture of more pixels than Limits allows.
 type SizeError struct {
 	Format       string
-	W, H, Pixels int // the limit
+	W, H, Pixels int  // the limit
+	CutOff       bool // the file lacks its end, too: no limit lets it in
 }
 
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.W, e.H, e.Pixels)
+	text := fmt.Sprintf("%s of %dx%d pixels is refused: the limit is %d pixels", e.Format, e.H, e.W, e.Pixels)
+	if e.CutOff {
+		text += ", and the file is truncated"
+	}
+	return text
 }
 
 // Beside the file, decoding takes at most 16 bytes a pixel and 161 MiB, whatever the file says; Expect tells it of each format.
@@ -157,7 +162,7 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 	}
 	p, err := format.decode(&source{ctx, file, limits.Pixels})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Width, size.Height, cause)
+		return nil, fmt.Errorf("%s of %dx%d pixels: decoding was given up: %w", format.name, size.Height, size.Width, cause)
 	}
 	if err != nil {
 		return nil, imageError(format.name, file, err)
@@ -179,9 +184,9 @@ func identify(file []byte, limits Limits) (format imageFormat, size image.Config
 		case err != nil:
 			err = imageError(format.name, file, err)
 		case size.Width < 1 || size.Height < 1:
-			err = fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Width, size.Height)
+			err = fmt.Errorf("%s of %dx%d pixels: there is no picture in it", format.name, size.Height, size.Width)
 		case size.Height > limits.Pixels/size.Width:
-			err = &SizeError{format.name, size.Width, size.Height, limits.Pixels}
+			err = &SizeError{format.name, size.Width, size.Height, limits.Pixels, lacksEnd(format.name, file)}
 		}
 		return format, size, err
 	}
@@ -226,6 +231,22 @@ func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return r.file.ReadAt(p, off)
+}
+
+// lacksEnd reports whether a file surely has no end, as far as that shows without decoding it.
+func lacksEnd(format string, file []byte) bool {
+	switch format {
+	case "JPEG": // within a scan no byte 0xff stands before an 0xd9
+		scan := bytes.Index(file, []byte("\xff\xda"))
+		return scan < 0 || !bytes.Contains(file[scan:], []byte("\xff\xd9"))
+	case "PNG":
+		return !bytes.Contains(file, []byte("IEND"))
+	case "WebP":
+		return len(file) < 8 || int64(len(file)) < 8+int64(binary.LittleEndian.Uint32(file[4:]))
+	case "BMP":
+		return len(file) < 6 || int64(len(file)) < int64(binary.LittleEndian.Uint32(file[2:]))
+	}
+	return false
 }
 
 // truncatedError is of a file that ends before its picture does.

@@ -150,7 +150,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"default", file, Limits{}, ""},
 		{"just enough", file, Limits{Bytes: int64(len(file)), Pixels: 600}, ""},
 		{"bytes", file, Limits{Bytes: int64(len(file)) - 1}, "more than"},
-		{"pixels", file, Limits{Pixels: 599}, "PNG of 30x20 pixels is refused: the limit is 599 pixels"},
+		{"pixels", file, Limits{Pixels: 599}, "PNG of 20x30 pixels is refused: the limit is 599 pixels"},
 		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, "PNG of 65536x65536 pixels is refused"},
 		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
 		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},

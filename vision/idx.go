@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // IDX is an array of bytes from an IDX file, the format of MNIST and its descendants: images as N x H x W, labels as N.
@@ -82,7 +84,7 @@ func (x *IDX) Len() int { return x.Dims[0] }
 // Picture returns image i, which shares Data; x must hold images.
 func (x *IDX) Picture(i int) (*Picture, error) {
 	if len(x.Dims) != 3 || i < 0 || i >= x.Len() {
-		return nil, fmt.Errorf("IDX: no image %d in an array of %v", i, x.Dims)
+		return nil, fmt.Errorf("IDX: no image %d in an array of %s", i, printable.Shape(x.Dims))
 	}
 	h, w := x.Dims[1], x.Dims[2]
 	return &Picture{W: w, H: h, Channels: 1, Pix: x.Data[i*h*w : (i+1)*h*w : (i+1)*h*w]}, nil
@@ -139,7 +141,7 @@ func openIDX(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if len(images.Dims) != 3 {
-		return nil, fmt.Errorf("%s: an IDX array of %v is not images: want number, height and width", path, images.Dims)
+		return nil, fmt.Errorf("%s: an IDX array of %s is not images: want number, height and width", path, printable.Shape(images.Dims))
 	}
 	dir, name := filepath.Split(path)
 	plain := strings.TrimSuffix(strings.NewReplacer("images", "labels", "idx3", "idx1").Replace(name), ".gz")
@@ -156,7 +158,7 @@ func openIDX(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if len(labels.Dims) != 1 || labels.Len() != images.Len() {
-		return nil, fmt.Errorf("%s: an IDX array of %v is not the labels of %d images", labelPath, labels.Dims, images.Len())
+		return nil, fmt.Errorf("%s: an IDX array of %s is not the labels of %d images", labelPath, printable.Shape(labels.Dims), images.Len())
 	}
 	d := &Dataset{
 		Classes: classNumbers(int(slices.Max(labels.Data)) + 1), Numbered: true,

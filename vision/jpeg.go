@@ -156,7 +156,7 @@ func readJPEGFrame(kind uint8, header []byte) (*jpegFrame, error) {
 	}
 	for _, p := range f.planes {
 		if f.mostX%p.ux != 0 || f.mostY%p.uy != 0 {
-			return nil, fmt.Errorf("a JPEG with planes sampled %dx%d and %dx%d is not supported: save it as another JPEG or as PNG", f.mostX, f.mostY, p.ux, p.uy)
+			return nil, fmt.Errorf("a JPEG with planes sampled %dx%d and %dx%d is not supported: save it as another JPEG or as PNG", f.mostY, f.mostX, p.uy, p.ux)
 		}
 	}
 	return f, nil
@@ -193,7 +193,7 @@ func checkScans(in *source, w, h int) error {
 		}
 	}
 	if scans > most {
-		return fmt.Errorf("JPEG of %dx%d pixels in %d scans is refused: of this size the limit is %d scans; jpegtran in.jpg > out.jpg makes one scan of it", w, h, scans, most)
+		return fmt.Errorf("JPEG of %dx%d pixels in %d scans is refused: of this size the limit is %d scans; jpegtran in.jpg > out.jpg makes one scan of it", h, w, scans, most)
 	}
 	return nil
 }

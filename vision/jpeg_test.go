@@ -91,7 +91,7 @@ func TestJPEGRefuses(t *testing.T) {
 		{"12 bits", change(frame+4, 12), "12 bits"},
 		{"no height", change(frame+5, 0, 0), "no picture in it"},
 		{"two components", change(frame+9, 2), "header is broken"},
-		{"fractional sampling", change(frame+11, 0x32, 0, 2, 0x21), "sampled 3x2 and 2x1"},
+		{"fractional sampling", change(frame+11, 0x32, 0, 2, 0x21), "sampled 2x3 and 1x2"},
 		{"sampling of 0", change(frame+11, 0), "header is broken"},
 		{"one id twice", change(frame+13, 1), "header is broken"},
 		{"no Huffman tables", without("\xff\xc4"), "Huffman table is missing"},
@@ -151,7 +151,7 @@ func TestCutOff(t *testing.T) {
 func TestSizeError(t *testing.T) {
 	_, err := Decode(bytes.NewReader(pngHeader(300, 200)), Limits{Pixels: 59_999})
 	var size *SizeError
-	if !errors.As(err, &size) || fmt.Sprint(*size) != "{PNG 300 200 59999}" {
+	if !errors.As(err, &size) || fmt.Sprint(*size) != "{PNG 300 200 59999 true}" {
 		t.Errorf("%v", err)
 	}
 	for _, file := range [][]byte{pngHeader(1, 1), []byte("\x89PNG\r\n\x1a\n"), []byte("\xff\xd8\xff\xe0")} {

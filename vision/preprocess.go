@@ -170,7 +170,7 @@ func (r Preprocess) Fit(p *Picture) (*Picture, error) {
 	case r.Crop.X < 1 || r.Crop.Y < 1 || r.Resize.X < r.Crop.X || r.Resize.Y < r.Crop.Y:
 		return nil, fmt.Errorf("preprocess %s: %s cannot be cut out of %s", r.Name, sizeText(r.Crop), sizeText(r.Resize))
 	case p.W < 1 || p.H < 1:
-		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.W, p.H)
+		return nil, fmt.Errorf("a picture of %dx%d pixels is empty", p.H, p.W)
 	}
 	if r.Channels == 1 {
 		p = p.Grey()
@@ -229,7 +229,7 @@ func cover(size, need image.Point) (image.Point, error) {
 		coverW = coverH * w / h
 	}
 	if max(coverW, coverH) > math.MaxInt32 {
-		return image.Point{}, fmt.Errorf("a picture of %dx%d pixels is too narrow to be scaled to %dx%d", w, h, need.X, need.Y)
+		return image.Point{}, fmt.Errorf("a picture of %dx%d pixels is too narrow to be scaled to %s", h, w, sizeText(need))
 	}
 	return image.Pt(int(coverW), int(coverH)), nil
 }

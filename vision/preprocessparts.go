@@ -297,21 +297,21 @@ func (p PreprocessParts) applyFilter(to *Preprocess) error {
 // maxSide bounds the sides that a picture is resized to.
 const maxSide = 1 << 14
 
-// parseSize reads 256, which stands for both sides, or 300x256, wide x high.
+// parseSize reads 256, which stands for both sides, or 256x300, high x wide.
 func parseSize(text string) (image.Point, error) {
-	w, h, two := strings.Cut(strings.TrimSpace(text), "x")
+	h, w, two := strings.Cut(strings.TrimSpace(text), "x")
 	if !two {
-		h = w
+		w = h
 	}
 	x, errX := strconv.Atoi(w)
 	y, errY := strconv.Atoi(h)
 	if errX != nil || errY != nil || x < 1 || y < 1 || x > maxSide || y > maxSide {
-		return image.Point{}, fmt.Errorf("%q: want pixels, such as 256 or 256x256, at most %d", text, maxSide)
+		return image.Point{}, fmt.Errorf("%q: want pixels, such as 256 or 256x320, height first, at most %d", text, maxSide)
 	}
 	return image.Pt(x, y), nil
 }
 
-func sizeText(size image.Point) string { return fmt.Sprintf("%dx%d", size.X, size.Y) }
+func sizeText(size image.Point) string { return fmt.Sprintf("%dx%d", size.Y, size.X) }
 
 // Parts are all parts of a Preprocess, for whoever writes it down.
 func (r Preprocess) Parts() PreprocessParts {

@@ -45,7 +45,7 @@ func TestParts(t *testing.T) {
 		{"{std: 58.4}", "imagenet", "not of samples from 0 to 1", ""},
 		{"{crop: 200}", "unit", "crop: 200x200 is not the 224x224 that the network takes", ""},
 		{"{resize: 200}", "unit", "resize: the network's 224x224 cannot be cut out of 200", ""},
-		{"{resize: big}", "unit", `resize: "big": want pixels, such as 256 or 256x256`, ""},
+		{"{resize: big}", "unit", `resize: "big": want pixels, such as 256 or 256x320, height first`, ""},
 		{"{resize: 99999999}", "unit", "want pixels", ""},
 		{"{filter: nearest}", "unit", `filter: "nearest": want bilinear or bicubic`, ""},
 		{"{}", "unit", "the preprocess is empty", ""},
@@ -107,8 +107,8 @@ func TestPartsForInput(t *testing.T) {
 		want string
 	}{
 		{ImageNet(224, 224), 32, 32, "RGB, shorter side 37, centre 32x32"},
-		{ImageNet(224, 224), 448, 224, "RGB, scaled to cover 512x256, centre 448x224"},
-		{Unit(32, 32, 3), 64, 48, "RGB, scaled to cover 64x48, centre 64x48"},
+		{ImageNet(224, 224), 448, 224, "RGB, scaled to cover 256x512, centre 224x448"},
+		{Unit(32, 32, 3), 64, 48, "RGB, scaled to cover 48x64, centre 48x64"},
 	} {
 		parts, err := c.of.Parts().ForInput(c.w, c.h)
 		if err != nil {

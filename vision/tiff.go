@@ -87,7 +87,7 @@ func tiffSize(file []byte) (image.Config, error) {
 	w, h := tags[tagWidth].first(), tags[tagHeight].first()
 	const most = 1 << 30
 	if w > most || h > most {
-		return image.Config{}, fmt.Errorf("%dx%d pixels are too many", w, h)
+		return image.Config{}, fmt.Errorf("%dx%d pixels are too many", h, w)
 	}
 	return image.Config{Width: int(w), Height: int(h)}, nil
 }
@@ -229,7 +229,7 @@ func (t *tiffPicture) readChunks(tags map[uint16]tiffEntry, number func(uint16, 
 	t.across, t.down = ceil(t.w, t.chunkW), ceil(t.h, t.chunkH)
 	most := 16*t.w*t.h + 1<<20
 	if t.tiled && (t.chunkW > most/t.chunkH || t.across*t.down > most/(t.chunkW*t.chunkH)) {
-		return fmt.Errorf("TIFF of %dx%d pixels in tiles of %dx%d is refused: they are mostly padding", t.w, t.h, t.chunkW, t.chunkH)
+		return fmt.Errorf("TIFF of %dx%d pixels in tiles of %dx%d is refused: they are mostly padding", t.h, t.w, t.chunkH, t.chunkW)
 	}
 	if t.chunkW > maxTIFFRow/(2*t.samples) {
 		return fmt.Errorf("TIFF of rows of more than %d bytes is refused", maxTIFFRow)

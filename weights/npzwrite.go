@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be nil. The values
@@ -30,7 +32,7 @@ func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes m
 				return err
 			}
 			if count := product(t.Shape); count != len(t.Data) {
-				return fmt.Errorf("tensor %q: shape %v holds %d values, not %d", t.Name, t.Shape, count, len(t.Data))
+				return fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count, len(t.Data))
 			}
 			name := t.Name + ".npy"
 			if seen[name] || name == npyNotes {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Constants that a graph adds to its values or multiplies them by are (x - mean) * gamma + beta. Behind a convolution or a fully
@@ -188,7 +189,7 @@ func (c *onnxChain) byChannel(n *onnx.Node, k *constant) (*onnxParam, error) {
 			continue
 		}
 		if dims[i] != side.size() {
-			return nil, fmt.Errorf("it joins a tensor of shape %v to one of %v", dims, c.sizes())
+			return nil, fmt.Errorf("it joins a tensor of shape %s to one of %s", printable.Shape(dims), printable.Shape(c.sizes()))
 		}
 		for j := len(side) - 1; j >= 0; j-- {
 			strides[side[j]] = stride

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // externalData opens the files beside a model that hold its larger tensors, each once.
@@ -44,7 +45,7 @@ func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 	size := t.Type.Size()
 	for _, d := range t.Dims {
 		if d > 0 && size > math.MaxInt/d {
-			return nil, fmt.Errorf("shape %v overflows", t.Dims)
+			return nil, fmt.Errorf("shape %s overflows", printable.Shape(t.Dims))
 		}
 		size *= d
 	}
@@ -65,7 +66,7 @@ func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 		}
 	}
 	if length != uint64(size) {
-		return nil, fmt.Errorf("external data of %d bytes for shape %v, which takes %d", length, t.Dims, size)
+		return nil, fmt.Errorf("external data of %d bytes for shape %s, which takes %d", length, printable.Shape(t.Dims), size)
 	}
 	data, err := x.mapped(location)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // operators are what a node that reads the chain's head may be. in has the constants among the node's inputs, nil where it
@@ -470,7 +471,7 @@ func (c *onnxChain) padNode(n *onnx.Node, in []*constant) error {
 		return err
 	}
 	if len(pads) != 8 || pads[0] != 0 || pads[1] != 0 || pads[4] != 0 || pads[5] != 0 {
-		return fmt.Errorf("pads %v: rows and columns alone are padded", pads)
+		return fmt.Errorf("pads %s: rows and columns alone are padded", printable.And(pads))
 	}
 	c.pad = n
 	for i, v := range []int64{pads[2], pads[3], pads[6], pads[7]} {

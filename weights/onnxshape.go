@@ -6,6 +6,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/onnx"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is true.
@@ -244,7 +245,7 @@ func (c *onnxChain) transpose(n *onnx.Node, _ []*constant) error {
 		}
 	}
 	if len(sorted) != rank {
-		return fmt.Errorf("perm %v is no permutation of %d axes", perm, rank)
+		return fmt.Errorf("perm %s is no permutation of %d axes", printable.And(perm), rank)
 	}
 	dims := make([]axes, rank)
 	for i, from := range perm {

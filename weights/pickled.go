@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // A training script's checkpoint is a dict of many things: the weights under some key, at times averaged ones under another, the
@@ -186,7 +187,7 @@ func arrayEntry(a *pickle.Array) (entry, error) {
 		n.shape = append(n.shape, int(side))
 	}
 	if size != int64(len(a.Values)) {
-		return entry{}, fmt.Errorf("an array of shape %v with %d bytes", n.shape, len(a.Values))
+		return entry{}, fmt.Errorf("an array of shape %s with %d bytes", printable.Shape(n.shape), len(a.Values))
 	}
 	n.size = len(a.Values)
 	return n.entry("", func() ([]byte, error) { return a.Values, nil }, a.Values), nil

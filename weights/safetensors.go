@@ -14,6 +14,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // A safetensors file (github.com/huggingface/safetensors, README "Format") is
@@ -169,20 +171,20 @@ func (h *headerReader) tensor(name string) (extent, error) {
 	case dims == nil:
 		return x, h.fail("tensor %q: no shape", name)
 	case len(offsets) != 2 || offsets[0] > offsets[1]:
-		return x, h.fail("tensor %q: data_offsets must be a begin and an end, not %v", name, offsets)
+		return x, h.fail("tensor %q: data_offsets must be a begin and an end, not %s", name, printable.And(offsets))
 	}
 	x.begin, x.end = offsets[0], offsets[1]
 	bytes := uint64(size)
 	for _, d := range dims {
 		hi, lo := bits.Mul64(bytes, d)
 		if hi != 0 {
-			return x, h.fail("tensor %q: shape %v overflows", name, dims)
+			return x, h.fail("tensor %q: shape %s overflows", name, printable.Shape(dims))
 		}
 		bytes = lo
 		x.shape = append(x.shape, int(d))
 	}
 	if bytes != x.end-x.begin {
-		return x, h.fail("tensor %q: %s of shape %v takes %d bytes, but its offsets span %d", name, dtype, dims, bytes, x.end-x.begin)
+		return x, h.fail("tensor %q: %s of shape %s takes %d bytes, but its offsets span %d", name, dtype, printable.Shape(dims), bytes, x.end-x.begin)
 	}
 	return x, nil
 }

@@ -320,7 +320,7 @@ func TestWriteRefuses(t *testing.T) {
 		tensors []Tensor
 		want    string
 	}{
-		{"shape", []Tensor{{Name: "a", Shape: []int{2}, Data: []float32{1}}}, `"a": shape [2] holds 2 values, not 1`},
+		{"shape", []Tensor{{Name: "a", Shape: []int{2}, Data: []float32{1}}}, `"a": shape 2 holds 2 values, not 1`},
 		{"twice", []Tensor{{Name: "a", Shape: []int{0}}, {Name: "a", Shape: []int{0}}}, `both be named "a"`},
 		{"reserved", []Tensor{{Name: "__metadata__", Shape: []int{0}}}, `"__metadata__" names a file's notes, not a tensor`},
 		{"name", []Tensor{{Name: "a\n", Shape: []int{0}}}, "without control characters"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // torchTypes are the storages by the class that a pickle names.
@@ -147,13 +148,13 @@ func (t *torchTensor) check() error {
 	for i, n := range t.size {
 		hi, lo := bits.Mul64(count, uint64(n))
 		if hi != 0 || lo > uint64(t.count) {
-			return fmt.Errorf("a tensor of size %v in a storage of %d values", t.size, t.count)
+			return fmt.Errorf("a tensor of size %s in a storage of %d values", printable.Shape(t.size), t.count)
 		}
 		count = lo
 		if n > 0 {
 			hi, lo = bits.Mul64(uint64(n-1), uint64(t.stride[i]))
 			if last += lo; hi != 0 || last > 1<<62 {
-				return fmt.Errorf("a tensor of strides %v", t.stride)
+				return fmt.Errorf("a tensor of strides %s", printable.And(t.stride))
 			}
 		}
 	}

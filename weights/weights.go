@@ -17,6 +17,7 @@ import (
 	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/internal/onnx"
 	"github.com/vggo/vggo/internal/plainfile"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -84,7 +85,7 @@ func (f *File) add(e entry) error {
 	for _, d := range e.shape {
 		hi, lo := bits.Mul64(bytes, uint64(d))
 		if d < 0 || hi != 0 || lo > math.MaxInt {
-			return fmt.Errorf("tensor %q: shape %v overflows", e.name, e.shape)
+			return fmt.Errorf("tensor %q: shape %s overflows", e.name, printable.Shape(e.shape))
 		}
 		bytes = lo
 	}

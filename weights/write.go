@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
@@ -101,7 +102,7 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 		}
 		seen[t.Name] = true
 		if count := product(t.Shape); count != len(t.Data) {
-			return nil, fmt.Errorf("tensor %q: shape %v holds %d values, not %d", t.Name, t.Shape, count, len(t.Data))
+			return nil, fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count, len(t.Data))
 		}
 		end := at + 4*len(t.Data)
 		if err := put(t.Name, field{F32, append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,10 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/embedded"
+	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -41,8 +46,8 @@ multiply-accumulates, memory) and sees (receptive field), each with its formula.
 The network is a built-in (vggo arch --list), a YAML or JSON description
 (vggo arch vgg16 --describe -o mine.yaml makes one to start from; what Keras' to_json
 writes is one too), a file of weights that tells its network (ONNX, Keras,
-torchvision's names), or a compact string: convolution part, slash, widths of the
-fully connected head.
+torchvision's names), whatever the file is called, or a compact string: convolution
+part, slash, widths of the fully connected head.
 
   64,64,M,128,128,M/256,10
 
@@ -57,11 +62,14 @@ sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
 		Example: `  vggo arch vgg16
   vggo arch vgg16 --formulas
   vggo arch vgg16 --input 384x512x3 --head dense --batch 8
-  vggo arch vgg16 --format svg -o vgg16.svg
+  vggo arch vgg16 -o vgg16.svg
   vggo arch 32x32x3:64,64,M,128,128,M/256,10
   vggo arch --compare vgg16,vgg19,alexnet`,
 		Args: cobra.ArbitraryArgs, // plan knows how many make sense
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.chooseFormat(cmd.Flags().Changed); err != nil {
+				return err
+			}
 			write, err := o.plan(args)
 			if err != nil {
 				return err
@@ -75,7 +83,7 @@ sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
 	f.IntVar(&o.batch, "batch", 1, "number of images at once, for memory and FLOP per byte")
 	f.StringVar(&o.head, "head", "", "`HEAD`: paper (first fully connected layer sized from the last map), adaptive (average the map to the design's size first) or dense (fully convolutional)")
 	f.BoolVar(&o.formulas, "formulas", false, "work the figures out: (224-3+2*1)/1+1 = 224")
-	f.StringVar(&o.format, "format", string(arch.Table), "`FORMAT`: table, markdown, csv, json or svg")
+	f.StringVar(&o.format, "format", "", "`FORMAT`: table, markdown, csv, json or svg (default: by the ending of -o's file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json")
 	f.BoolVar(&o.describe, "describe", false, "print the network as a YAML description (JSON with --json) to start your own from")
 	f.BoolVar(&o.list, "list", false, "list the built-in networks")
@@ -87,20 +95,42 @@ sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
 	return cmd
 }
 
+// archEndings are what -o's file may end in, and descriptionEndings with --describe.
+var (
+	archEndings        = []ending{{".svg", "svg"}, {".json", "json"}, {".csv", "csv"}, {".md", "markdown"}, {".txt", "table"}}
+	descriptionEndings = []ending{{".yaml", "yaml"}, {".yml", "yaml"}, {".json", "json"}}
+)
+
+// chooseFormat goes by -o's ending where no flag says a format.
+func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
+	switch {
+	case o.json:
+		o.format = string(arch.JSON)
+	case changed("format"):
+	case o.describe:
+		var format string
+		format, err = formatOf(o.output, "yaml", descriptionEndings)
+		o.format, o.json = string(arch.Table), format == "json"
+	default:
+		o.format, err = formatOf(o.output, string(arch.Table), archEndings)
+		if slices.ContainsFunc(descriptionEndings, func(e ending) bool { return strings.HasSuffix(o.output, e.name) }) && err != nil {
+			err = hint(err, "--describe writes a description, in YAML or JSON")
+		}
+	}
+	return err
+}
+
 // plan checks the flags and does the arithmetic; what it returns only writes.
 func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 	format := arch.Format(o.format)
-	if o.json {
-		format = arch.JSON
-	}
 	if !slices.Contains(arch.Formats, format) {
-		return nil, usageError{fmt.Errorf("unknown format %q: want one of %v", o.format, arch.Formats)}
+		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(arch.Formats))}
 	}
 	if format == arch.SVG && (o.list || len(o.compare) > 0) {
 		return nil, usageError{errors.New("svg draws one network: a list or comparison comes as table, markdown, csv or json")}
 	}
 	if o.head != "" && !slices.Contains(arch.Heads, arch.Head(o.head)) {
-		return nil, usageError{fmt.Errorf("unknown head %q: want one of %v", o.head, arch.Heads)}
+		return nil, usageError{fmt.Errorf("unknown head %q: want %s", o.head, printable.Or(arch.Heads))}
 	}
 	if o.batch < 1 {
 		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
@@ -135,7 +165,7 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 			return nil, err
 		}
 		n.Input = input
-		if o.json || strings.EqualFold(filepath.Ext(o.output), ".json") {
+		if o.json {
 			return n.EncodeJSON, nil
 		}
 		return n.EncodeYAML, nil
@@ -168,29 +198,58 @@ func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
 	return n, input, nil
 }
 
-// weightEndings are those of files of weights, and descriptions' are others.
-var (
-	weightEndings      = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".ckpt", ".tar", ".pkl"}
-	descriptionEndings = []string{".yaml", ".yml", ".json"}
-)
+// weightEndings are those of files of weights.
+var weightEndings = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".ckpt", ".tar", ".pkl"}
 
-// isWeights reports whether arch looks for a network in a file of weights: what is called so, and any other that is there and no
-// description. A built-in's name has neither dot nor slash.
-func isWeights(spec string) bool {
-	ending := strings.ToLower(filepath.Ext(spec))
-	if slices.Contains(weightEndings, ending) || strings.HasSuffix(spec, ".index.json") {
-		return true
-	}
-	_, err := os.Stat(spec)
-	return err == nil && strings.ContainsAny(spec, `/\.`) && !slices.Contains(descriptionEndings, ending)
+// namesWeights reports whether a file is called as weights are.
+func namesWeights(path string) bool {
+	return slices.Contains(weightEndings, strings.ToLower(filepath.Ext(path))) || strings.HasSuffix(path, ".index.json")
 }
 
-// find opens a network, or the one that a file of weights tells.
-func (o *archOptions) find(spec string) (net *arch.Network, err error) {
-	if !isWeights(spec) {
-		return openNetwork(spec)
+// isText reports whether a file begins as text does: a description, which weights hardly are.
+func isText(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() { // a pipe can be read only once
+		return false
 	}
-	file, err := weights.Open(spec)
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && !bytes.ContainsFunc(head[:n], func(r rune) bool { return r < ' ' && !unicode.IsSpace(r) })
+}
+
+// isBinary reports whether a path leads to a plain file that is no text.
+func isBinary(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0 && !isText(path)
+}
+
+// find opens a built-in network, what a file holds, by its bytes, or what a compact string says.
+func (o *archOptions) find(spec string) (*arch.Network, error) {
+	if net, err := arch.Builtin(spec); err == nil {
+		return net, nil
+	}
+	_, missing := os.Stat(spec)
+	switch {
+	case missing == nil && isText(spec):
+		net, err := arch.ReadFile(spec)
+		if err != nil && namesWeights(spec) { // an index of shards, an old pickle
+			return o.tellingWeights(spec)
+		}
+		return net, err
+	case missing == nil || namesWeights(spec) || spec == embedded.Name:
+		return o.tellingWeights(spec)
+	}
+	return openNetwork(spec)
+}
+
+// tellingWeights opens the network that a file of weights tells.
+func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error) {
+	file, err := openWeights(path, "")
 	if err != nil {
 		return nil, hintModel(err)
 	}
@@ -201,6 +260,9 @@ func (o *archOptions) find(spec string) (net *arch.Network, err error) {
 		if input, err = parseInput(o.input); err == nil {
 			net, err = file.Resolve(weights.Asked{Input: input})
 		}
+	}
+	if errors.As(err, new(*weights.UndescribedError)) { // there is no --model here
+		return nil, hint(err, "a description tells it: vggo arch vgg16 --describe -o mine.yaml makes one to start from")
 	}
 	return net, hintModel(err)
 }
@@ -213,19 +275,36 @@ func (o *archOptions) analyze(spec string) (*arch.Report, error) {
 	return arch.Analyze(n, input, o.batch)
 }
 
-// openNetwork is arch.Open with hints.
+// networkName is a built-in's name for that of published weights, which are of it; all else stays as it is.
+func networkName(spec string) string {
+	if _, err := arch.Builtin(spec); err == nil {
+		return spec
+	}
+	if e, ok := hub.Find(spec); ok {
+		return e.Network
+	}
+	return spec
+}
+
+// openNetwork is arch.Open with hints, which knows published weights' names too.
 func openNetwork(spec string) (*arch.Network, error) {
-	n, err := arch.Open(spec)
+	n, err := arch.Open(networkName(spec))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint(err, "vggo arch vgg16 --describe -o "+spec+" makes one to start from")
+	}
+	return n, hintNetwork(err)
+}
+
+// hintNetwork adds the remedy to a name that no network has.
+func hintNetwork(err error) error {
 	var unknown *arch.UnknownError
 	switch {
 	case errors.As(err, &unknown) && len(unknown.Near) > 0:
-		return nil, hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
+		return hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
 	case errors.As(err, &unknown):
-		return nil, hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, hint(err, "vggo arch vgg16 --describe -o "+spec+" makes one to start from")
+		return hint(err, "vggo arch --list lists all; there is no file called so, and a compact string looks like 64,M,128,M/10")
 	}
-	return n, err
+	return err
 }
 
 // completeNetworks completes a network's name in the shell.

@@ -10,13 +10,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 )
@@ -64,7 +65,7 @@ algorithm multiplies less often, so that more than 100 % of the peak is possible
 in the same run: the bytes that must cross memory at least once (weights as the
 algorithm reads them, input and output, or their gradients) over its time. Maps
 that stay in the cache between layers make more than 100 % possible here too.
---format svg draws both as a roofline.
+-o roofline.svg draws both as a roofline.
 
 --explain-plan times nothing: it tells how each convolution would be computed,
 what that was chosen from, and why. vggo calibrate measures this machine's prices.`,
@@ -72,9 +73,9 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
   vggo bench --model vgg19 --batch 1 --mode forward
   vggo bench --layers --steps 5 --mode forward
   vggo bench --mode train --recipe cifar10 --steps 20
-  vggo bench --layers --steps 5 --format svg -o roofline.svg
+  vggo bench --steps 5 -o roofline.svg
   vggo bench --explain-plan --batch 1 --memory 700MB --mode forward`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd)
 		},
@@ -93,7 +94,7 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
 	f.BoolVar(&o.layers, "layers", false, "also time each layer")
 	f.BoolVar(&o.explain, "explain-plan", false, "time nothing: tell how each convolution would be computed, and why")
-	f.StringVar(&o.format, "format", "table", "`FORMAT`: table, json or svg (a roofline of the layers)")
+	f.StringVar(&o.format, "format", "", "`FORMAT`: table, json or svg, a roofline of the layers (default: by the ending of -o's file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json; the steps go to standard error, as for svg")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a `FILE`, which appears only once it is whole")
 	o.add(f)
@@ -113,7 +114,10 @@ type benchOutput struct {
 	Results []*bench.Result `json:"results"`
 }
 
-var benchFormats = []string{"table", "json", "svg"}
+var (
+	benchFormats = []string{"table", "json", "svg"}
+	benchEndings = []ending{{".svg", "svg"}, {".json", "json"}, {".txt", "table"}}
+)
 
 func (o *benchOptions) modes() ([]bench.Mode, error) {
 	switch o.mode {
@@ -141,7 +145,7 @@ func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error
 		return nil, err
 	}
 	if changed("model") || r.Model == "" {
-		r.Model = o.model
+		r.Model = networkName(o.model)
 	}
 	o.model = r.Model
 	if !changed("batch") {
@@ -155,7 +159,7 @@ func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error
 }
 
 func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
-	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed, Layers: o.layers}
+	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed}
 	switch {
 	case o.batch < 1:
 		return c, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
@@ -166,22 +170,26 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	case !(o.keepProb > 0 && o.keepProb <= 1):
 		return c, usageError{fmt.Errorf("--keep-prob must lie in (0, 1], not %v", o.keepProb)}
 	}
-	if o.json {
+	var err error
+	switch {
+	case o.json:
 		o.format = "json"
+	case o.format == "":
+		if o.format, err = formatOf(o.output, "table", benchEndings); err != nil {
+			return c, err
+		}
 	}
 	switch {
 	case !slices.Contains(benchFormats, o.format):
-		return c, usageError{fmt.Errorf("unknown format %q: want one of %v", o.format, benchFormats)}
+		return c, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(benchFormats))}
 	case o.format == "svg" && o.explain:
 		return c, usageError{errors.New("--explain-plan has nothing to draw: table or json")}
-	case o.format == "svg" && !o.layers:
-		return c, usageError{hint(errors.New("svg draws layers"), "add --layers")}
 	}
+	c.Layers = o.layers || o.format == "svg" // which draws them
 	if err := checkThreads(o.threads); err != nil {
 		return c, err
 	}
-	err := o.apply(&c.Costs, &c.Budget)
-	if err != nil {
+	if err = o.apply(&c.Costs, &c.Budget); err != nil {
 		return c, err
 	}
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
@@ -299,6 +307,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (progress bench.Progress, done func()) {
 	var bar *progressbar.ProgressBar
 	if f := terminalOf(stderr); f != nil {
+		progressOf(stderr).silence()
 		bar = progressbar.NewOptions(b.BurnIn+b.Steps,
 			progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(string(mode)), progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))
@@ -341,21 +350,21 @@ func roughly(d time.Duration) string {
 }
 
 func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) error {
-	t := newTable(2, 3, 4, 5, 6, 7)
-	t.AppendHeader(table.Row{b.Placed.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted"})
+	t := sheet.New(b.Placed.Network.Name, "median s", "images/s", "GFLOP/s", "of peak", "peak memory", "predicted").
+		Figures(2, 3, 4, 5, 6, 7).Narrow(0, 7, 5, 4, 6)
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {
 			peak = arch.Bytes(r.PeakBytes)
 		}
-		t.AppendRow(table.Row{r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
-			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes)})
+		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
+			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes))
 	}
 	note := ""
 	if slices.ContainsFunc(results, func(r *bench.Result) bool { return r.PercentOfPeak > 100 }) {
 		note = "Above 100 %: Winograd's algorithm multiplies less often than the direct convolution that GFLOP/s count.\n"
 	}
-	if _, err := fmt.Fprintf(w, "\n%s\n%s", t.Render(), note); err != nil {
+	if _, err := fmt.Fprintf(w, "\n%s\n%s", t.Text(sheet.Columns(w)), note); err != nil {
 		return err
 	}
 	for _, r := range results {
@@ -367,16 +376,15 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		if len(r.Layers) == 0 {
 			continue
 		}
-		t := newTable(4, 5, 6, 7)
-		t.AppendHeader(table.Row{"layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth"})
+		t := sheet.New("layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth").Figures(4, 5, 6, 7).Narrow(0, 5, 7)
 		for _, l := range r.Layers {
-			row := table.Row{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
+			row := []any{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
 			if l.GFLOPs > 0 {
 				row[4], row[5] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
 			}
-			t.AppendRow(row)
+			t.Row(row...)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Render()); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}
@@ -385,11 +393,10 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 
 // writeParts says where a training step goes.
 func writeParts(w io.Writer, r *bench.Result) error {
-	t := newTable(2, 3)
-	t.AppendHeader(table.Row{"part of a step", "ms", "share"})
+	t := sheet.New("part of a step", "ms", "share").Figures(2, 3)
 	for _, p := range r.Parts {
-		t.AppendRow(table.Row{p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent)})
+		t.Row(p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent))
 	}
-	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Render(), r.Beside())
+	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Text(sheet.Columns(w)), r.Beside())
 	return err
 }

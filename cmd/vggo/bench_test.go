@@ -114,7 +114,7 @@ func TestBenchRefuses(t *testing.T) {
 		code       int
 		want, hint string
 	}{
-		{"extra", 2, `unknown command "extra"`, ""},
+		{"extra", 2, `vggo bench takes flags alone, and "extra" is none`, "--model extra"},
 		{"--model tinyvg", 1, `no network is called "tinyvg"`, "did you mean tinyvgg"},
 		{"--input 224", 2, `--input: shape "224": want`, ""},
 		{"--model vgg16 --input 10x10x3", 1, "vgg16: layer pool4: input 1x1x512: ", ""},
@@ -138,8 +138,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"--memory 1e30GB", 2, `--memory: "1e30GB" is no size`, ""},
 		{"--costs nosuch.json", 1, "open nosuch.json: ", "vggo calibrate -o FILE measures a table"},
 		{"--costs bench_test.go", 1, "bench_test.go: nn: not a cost table: ", "vggo calibrate -o FILE measures a table"},
-		{"--format png", 2, `unknown format "png": want one of [table json svg]`, ""},
-		{"--format svg", 2, "svg draws layers", "add --layers"},
+		{"--format png", 2, `unknown format "png": want table, json or svg`, ""},
 		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
 		{"--format svg --json", 2, "--format and --json exclude each other", ""},
 	} {

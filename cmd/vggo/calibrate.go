@@ -10,11 +10,11 @@ import (
 	"os"
 	"slices"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -43,7 +43,7 @@ In a clone of the repository, -o nn/costs.json makes it what comes with vggo.`,
 		Example: `  vggo calibrate
   vggo calibrate -o costs.json && vggo bench --costs costs.json
   go run ./cmd/vggo calibrate -o nn/costs.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments("-o"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -67,6 +67,9 @@ func (o *calibrateOptions) run(ctx context.Context, stdout, stderr io.Writer) er
 			return usageError{fmt.Errorf("--set: %w", err)}
 		}
 		sets = []*kernel.Set{set}
+	}
+	if _, err := formatOf(o.output, "json", []ending{{".json", "json"}}); err != nil {
+		return err
 	}
 	whole, err := o.before() // first, so that a file that cannot be read is said before a long start
 	if err != nil {
@@ -117,22 +120,21 @@ func (o *calibrateOptions) before() (nn.CostTable, error) {
 // writePrices prints a table's prices side by side.
 func writePrices(w io.Writer, measured nn.CostTable) error {
 	sets := slices.Sorted(maps.Keys(measured))
-	header := table.Row{"price of", "unit"}
+	header := []string{"price of", "unit"}
 	figures := []int{}
 	for _, set := range sets {
 		header = append(header, set)
 		figures = append(figures, len(header))
 	}
-	t := newTable(figures...)
-	t.AppendHeader(header)
+	t := sheet.New(header...).Figures(figures...).Narrow(1)
 	first := measured[sets[0]]
 	for i, p := range first.Prices() {
-		row := table.Row{p.What, p.Unit}
+		row := []any{p.What, p.Unit}
 		for _, set := range sets {
 			row = append(row, fmt.Sprintf("%g", *measured[set].Prices()[i].Value))
 		}
-		t.AppendRow(row)
+		t.Row(row...)
 	}
-	_, err := fmt.Fprintf(w, "One thread's prices on %s, %s; tiles are of 16 channels\n\n%s\n", first.Processor, first.Date, t.Render())
+	_, err := fmt.Fprintf(w, "One thread's prices on %s, %s; tiles are of 16 channels\n\n%s\n", first.Processor, first.Date, t.Text(sheet.Columns(w)))
 	return err
 }

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 // classifyOptions are the flags of `vggo classify`.
@@ -128,6 +128,8 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		result.Threads = runtime.GOMAXPROCS(0)
 	}
 	failed, done := 0, 0
+	progress := progressOf(faults)
+	progress.of(len(files), "pictures")
 	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
@@ -137,7 +139,9 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 			return err
 		}
 		for _, p := range answers {
-			if done++; p.Error != "" {
+			done++
+			progress.to(done)
+			if p.Error != "" {
 				failed++
 			}
 			switch {
@@ -219,12 +223,11 @@ func (c *classification) writeHead(out io.Writer, m *root.Model) error {
 }
 
 func (p *classifiedPicture) write(out io.Writer) error {
-	t := newTable(2)
-	t.SuppressEmptyColumns() // without labels
-	t.AppendHeader(table.Row{"rank", "probability", "class", "label"})
+	t := sheet.New("rank", "probability", "class", "label").Figures(2).Narrow(4)
+	t.SkipEmpty() // without labels
 	for i, r := range p.Classes {
-		t.AppendRow(table.Row{i + 1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label})
+		t.Row(i+1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label)
 	}
 	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Width, p.Height, 1000*p.Prepare, 1000*p.Forward, lines(t.Render()))
+		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Text(sheet.Columns(out))))
 }

@@ -11,6 +11,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/near"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -148,20 +149,22 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 		return holding[0], nil
 	case len(holding) > 1:
 		return 0, severalClasses(m, name, holding)
-	case notNumber == nil && len(classes) > 0:
-		return 0, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d, nor one labelled so", m.Network.Name, outputs, number)
-	case notNumber == nil:
+	case len(classes) == 0 && notNumber == nil:
 		return 0, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, outputs, number)
 	case len(classes) == 0:
 		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", name, m.Network.Name), fmt.Sprintf("--labels FILE, or the class's number, 0 to %d", outputs-1))
 	}
-	remedy := "a number counts too, 0 to " + strconv.Itoa(outputs-1)
-	if meant := near.Names(name, classes, 3, strings.ToLower); len(meant) > 0 {
-		remedy = "did you mean " + strings.Join(meant, ", ") + "?"
-	} else if len(classes) <= 20 {
-		remedy = "its classes are " + strings.Join(classes, ", ")
+	const whole, ends = 20, 4
+	has := printable.And(classes)
+	remedy := fmt.Sprintf("a number counts too, 0 to %d", outputs-1)
+	if n := len(classes); n > whole {
+		has = fmt.Sprintf("%s … %s, %d in all", strings.Join(classes[:ends], ", "), strings.Join(classes[n-ends:], ", "), n)
+		remedy += fmt.Sprintf("; vggo classify --top %d lists all", n)
 	}
-	return 0, hint(fmt.Errorf("%s has no class %q", m.Network.Name, name), remedy)
+	if meant := near.Names(name, classes, 3, strings.ToLower); len(meant) > 0 {
+		remedy = "did you mean " + strings.Join(meant, ", ") + "? " + remedy
+	}
+	return 0, hint(fmt.Errorf("%s has no class %q: it has %s", m.Network.Name, name, has), remedy)
 }
 
 // severalClasses says which classes a name may mean.

@@ -17,15 +17,19 @@ type console struct {
 	to *failing
 }
 
-// failing remembers a write that failed, and writes no more.
+// failing clears the terminal for each write, remembers a write that failed, and writes no more.
 type failing struct {
 	io.Writer
-	err error
+	err      error
+	progress *progress // whose line must go before something else is written; may be nil
 }
 
 func (f *failing) Write(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
+	}
+	if f.progress != nil {
+		f.progress.clear()
 	}
 	n, err := f.Writer.Write(p)
 	f.err = err
@@ -52,6 +56,19 @@ func terminalOf(w io.Writer) *os.File {
 		return f
 	}
 	return nil
+}
+
+// Columns are those of the terminal that is written to; 0 where it is none.
+func (c *console) Columns() int {
+	f := terminalOf(c)
+	if f == nil {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 // lines is text of our own, of several lines.

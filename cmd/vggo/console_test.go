@@ -127,6 +127,9 @@ func TestSaidOnce(t *testing.T) {
 				return nil // bombs
 			}
 			_, _, stderr := vggo(t.Context(), args...)
+			if list := goList.FindString(stderr); list != "" {
+				t.Errorf("a list of Go's, %s, in %s", list, stderr)
+			}
 			for line := range strings.Lines(stderr) {
 				seen++
 				parts := strings.Split(strings.TrimSpace(strings.ReplaceAll(line, path, "FILE")), ": ")

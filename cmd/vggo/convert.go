@@ -69,7 +69,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 	if !ok {
 		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
 	}
-	file, err := weights.OpenPart(in, o.part)
+	file, err := openWeights(in, o.part)
 	if err != nil {
 		return hintModel(err)
 	}

@@ -13,10 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 )
@@ -165,6 +165,8 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		e.Dense = o.scales
 	}
 	start := time.Now()
+	progress := progressOf(faults)
+	progress.of(data.Len(), "pictures")
 	for from := 0; from < data.Len(); from += m.Batch() {
 		part := make([]int, min(m.Batch(), data.Len()-from))
 		for i := range part {
@@ -174,6 +176,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
+		progress.to(from + len(part))
 		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {
@@ -345,30 +348,32 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if err != nil {
 		return err
 	}
-	t := newTable(1, 3, 4, 5)
-	t.AppendHeader(table.Row{"class", "label", "pictures", "top-1", "top-5"})
+	t := sheet.New("class", "label", "pictures", "top-1", "top-5").Figures(1, 3, 4, 5).Narrow(2, 5, 1)
 	for _, s := range e.Classes {
-		t.AppendRow(table.Row{s.Class, s.Label, s.Pictures, fmt.Sprintf("%.2f %%", 100*s.Top1), fmt.Sprintf("%.2f %%", 100*s.Top5)})
+		t.Row(s.Class, s.Label, s.Pictures, fmt.Sprintf("%.2f %%", 100*s.Top1), fmt.Sprintf("%.2f %%", 100*s.Top5))
 	}
-	if _, err := fmt.Fprintf(out, "\n%s\n", t.Render()); err != nil || len(e.Classes) > maxMatrix || len(e.Confusion) > maxMatrix {
+	if _, err := fmt.Fprintf(out, "\n%s\n", t.Text(sheet.Columns(out))); err != nil || len(e.Classes) > maxMatrix || len(e.Confusion) > maxMatrix {
 		return err
 	}
 	figures := make([]int, len(e.Confusion)+1)
-	head := table.Row{"is \\ seen as"}
+	head := []string{"is \\ seen as"}
 	for i := range e.Confusion {
 		figures[i] = i + 1
 		head = append(head, strconv.Itoa(i))
 	}
 	figures[len(e.Confusion)] = len(e.Confusion) + 1
-	t = newTable(figures...)
-	t.AppendHeader(head)
+	t = sheet.New(head...).Figures(figures...)
 	for i, row := range e.Confusion {
-		line := table.Row{i}
+		line := []any{i}
 		for _, n := range row {
 			line = append(line, n)
 		}
-		t.AppendRow(line)
+		t.Row(line...)
 	}
-	_, err = fmt.Fprintf(out, "\n%s\n", t.Render())
+	matrix, columns := t.Text(0), sheet.Columns(out)
+	if wide := sheet.Width(matrix); columns > 0 && wide > columns { // each of its columns is needed
+		matrix = fmt.Sprintf("The confusion matrix takes %d columns, which this terminal has not: --json has it too.", wide)
+	}
+	_, err = fmt.Fprintf(out, "\n%s\n", matrix)
 	return err
 }

@@ -70,8 +70,9 @@ func newExplainCommand() *cobra.Command {
 ` + methods.String() + `
 
 Heat is drawn over what the network sees of the picture, cut out as its input is, in
-colours from dark blue (nothing) by green to yellow (the most). Layers have the names
-of vggo arch's table; where none is named it is the last convolution, behind its ReLU.
+colours from dark blue (nothing) by green to yellow (the most).
+
+` + layersHelp + ` Where none is named it is the last convolution, behind its ReLU.
 
 Without --weights the network is the embedded one, as in vggo classify.`,
 		Example: `  vggo explain photo.jpg
@@ -93,7 +94,7 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	f.Float64Var(&o.opacity, "opacity", 0.6, "of the heat over the picture, 0 to 1")
 	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input (default: a seventh of it)")
 	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
-	f.IntSliceVar(&o.unit, "unit", nil, "`column,row` of a unit in the layer's map (default: the middle one)")
+	f.IntSliceVar(&o.unit, "unit", nil, "`row,column` of a unit in the layer's map (default: the middle one)")
 	f.IntVar(&o.channel, "channel", 0, "`channel` of the layer, from 0 (default: of maps and filters, all)")
 	f.IntVar(&o.count, "count", 9, "how many patches to find")
 	f.StringVarP(&o.output, "output", "o", "", "PNG `file` to write (default: the picture's name and the method's)")
@@ -143,7 +144,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	case !(o.opacity >= 0 && o.opacity <= 1):
 		return usageError{fmt.Errorf("--opacity must lie between 0 and 1, not %v", o.opacity)}
 	case o.method == "field" && cmd.Flags().Changed("unit") && len(o.unit) != 2:
-		return usageError{fmt.Errorf("--unit is a column and a row, as in 7,7, not %d numbers", len(o.unit))}
+		return usageError{fmt.Errorf("--unit is a row and a column, as in 7,7, not %d numbers", len(o.unit))}
 	case o.method == "patches" && (o.count < 1 || o.count > explain.MaxPatches):
 		return usageError{fmt.Errorf("--count must lie between 1 and %d, not %d", explain.MaxPatches, o.count)}
 	case o.output != "" && !strings.EqualFold(filepath.Ext(o.output), ".png"):
@@ -230,7 +231,7 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 	}
 	until, err := e.model.Placed.Until(layer)
 	if err != nil {
-		return "", arch.Shape{}, hint(err, "vggo arch lists a network's layers")
+		return "", arch.Shape{}, hintLayer(err, e.archSpec(e.model))
 	}
 	return layer, until.Output(), nil
 }
@@ -264,7 +265,7 @@ func (e *explanatory) gradCAM() error {
 	if err != nil {
 		return hintSmaller(err)
 	}
-	what := fmt.Sprintf("Grad-CAM of %s, %dx%d", layer, heat.Width, heat.Height)
+	what := fmt.Sprintf("Grad-CAM of %s, %dx%d", layer, heat.Height, heat.Width)
 	if heat.Most() <= 0 {
 		what = fmt.Sprintf("nothing in %s speaks for it", layer)
 	}
@@ -281,16 +282,13 @@ func (e *explanatory) occlusion() error {
 	if err != nil {
 		return usageError{err}
 	}
-	progress := func(int, int) {}
-	if terminal := terminalOf(e.faults); terminal != nil {
-		bar := newBar(terminal, passes)
-		progress = func(done, _ int) { _ = bar.Set(done) }
-	}
-	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, progress)
+	p := progressOf(e.faults)
+	p.of(passes, "passes")
+	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.to(done) })
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("covering a part takes up to %.2f %% away, map of %dx%d", 100*heat.Most(), heat.Width, heat.Height)
+	what := fmt.Sprintf("covering a part takes up to %.2f %% away, map of %dx%d", 100*heat.Most(), heat.Height, heat.Width)
 	if heat.Most() <= 0 {
 		what = "covering no part lowers it"
 	}
@@ -358,7 +356,7 @@ func (e *explanatory) drawTiles(of, what string, tiles *explain.Tiles) error {
 	case n == 1:
 		count = "1 tile"
 	}
-	return e.write(of, grid.Image(), fmt.Sprintf("%s, %s of %dx%d", what, count, tiles.Width, tiles.Height))
+	return e.write(of, grid.Image(), fmt.Sprintf("%s, %s of %dx%d", what, count, tiles.Height, tiles.Width))
 }
 
 func (e *explanatory) field() error {
@@ -368,18 +366,18 @@ func (e *explanatory) field() error {
 	}
 	x, y := out.W/2, out.H/2
 	if len(e.unit) == 2 {
-		x, y = e.unit[0], e.unit[1]
+		y, x = e.unit[0], e.unit[1]
 	}
 	box, err := explain.Field(e.model, layer, x, y)
 	if err != nil {
 		return err
 	}
-	sees := fmt.Sprintf("columns %d to %d and rows %d to %d", box.Min.X, box.Max.X-1, box.Min.Y, box.Max.Y-1)
+	sees := fmt.Sprintf("rows %d to %d and columns %d to %d", box.Min.Y, box.Max.Y-1, box.Min.X, box.Max.X-1)
 	if box.Empty() {
 		sees = "padding alone"
 	}
 	frame := explain.Frame(e.seen, image.Rectangle{Min: box.Min.Mul(e.pixel), Max: box.Max.Mul(e.pixel)})
-	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, x, y, layer, sees, e.model.Input.W, e.model.Input.H))
+	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, y, x, layer, sees, e.model.Input.H, e.model.Input.W))
 }
 
 func (e *explanatory) patches() error {
@@ -401,7 +399,7 @@ func (e *explanatory) patches() error {
 	}
 	mosaic, err := explain.Mosaic(parts)
 	if err != nil {
-		return hint(err, "--count")
+		return hint(err, "a smaller --count, or a layer nearer the picture, whose units see less")
 	}
 	first, last := patches[0], patches[len(patches)-1]
 	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
@@ -412,7 +410,10 @@ func (e *explanatory) patches() error {
 // pictures decodes one after the other. One that cannot be read is reported and counted.
 func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
-		for _, file := range e.list.files {
+		p := progressOf(e.faults)
+		p.of(len(e.list.files), "pictures")
+		for i, file := range e.list.files {
+			p.to(i)
 			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++

@@ -57,8 +57,8 @@ func TestExplain(t *testing.T) {
 		{[]string{boot, "--method", "maps", "--channel", "9"}, "relu2_2, channel 9, 1 tile of 14x14", "boot-maps.png", image.Pt(756, 756)},
 		{[]string{"--method", "filters"}, "filters of conv1_1 of tinyvgg, 10 tiles of 3x3: conv1_1-filters.png\n", "conv1_1-filters.png", image.Pt(774, 580)},
 		{[]string{"--method", "filters", "--layer", "conv2_1", "--channel", "3"}, "filters of conv2_1 of tinyvgg, channel 3, 10 tiles", "conv2_1-filters.png", image.Pt(774, 580)},
-		{[]string{boot, "--method", "field"}, "unit (7, 7) of relu2_2 sees columns 8 to 21 and rows 8 to 21 of 28x28 pixels: boot-field.png\n", "boot-field.png", image.Pt(448, 448)},
-		{[]string{boot, "--method", "field", "--unit", "0,13"}, "unit (0, 13) of relu2_2 sees columns 0 to 7 and rows 20 to 27", "boot-field.png", image.Pt(448, 448)},
+		{[]string{boot, "--method", "field"}, "unit (7, 7) of relu2_2 sees rows 8 to 21 and columns 8 to 21 of 28x28 pixels: boot-field.png\n", "boot-field.png", image.Pt(448, 448)},
+		{[]string{boot, "--method", "field", "--unit", "0,13"}, "unit (0, 13) of relu2_2 sees rows 0 to 7 and columns 20 to 27", "boot-field.png", image.Pt(448, 448)},
 		{[]string{folder, "--method", "patches", "--channel", "7", "--count", "4"}, "channel 7 of relu2_2: 4 parts of 12 pictures excite it most, from ", "relu2_2-7-patches.png", image.Pt(758, 758)},
 	} {
 		t.Run(strings.Join(c.args[min(1, len(c.args)-1):], " "), func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestExplainErrors(t *testing.T) {
 		hint string
 	}{
 		{"no picture", nil, 2, "no picture named", "vggo explain photo.jpg"},
-		{"grey picture of a network of colours", []string{good, "-o", out, "--class", "boot"}, 1, `vgg-cifar10 has no class "boot"`, "its classes are airplane, automobile"},
+		{"grey picture of a network of colours", []string{good, "-o", out, "--class", "boot"}, 1, `vgg-cifar10 has no class "boot": it has airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck`, "a number counts too, 0 to 9"},
 		{"method", []string{good, "--method", "lime"}, 2, `unknown method "lime": want one of gradcam, occlusion, maps, filters, field, patches`, ""},
 		{"flag of another method", model(good, "--method", "maps", "--class", "3"), 2, "--class means nothing to --method maps", ""},
 		{"occluder of another method", model(good, "--size", "3"), 2, "--size means nothing to --method gradcam", ""},
@@ -156,10 +156,10 @@ func TestExplainErrors(t *testing.T) {
 		{"two pictures", model(files...), 2, "2 pictures: --method gradcam explains one", "--method patches"},
 		{"opacity", model(good, "--opacity", "1.5"), 2, "--opacity must lie between 0 and 1, not 1.5", ""},
 		{"not a PNG", []string{good, "-w", tinyWeights, "-o", "heat.jpg"}, 2, `"heat.jpg" is no PNG file`, "-o heat.png"},
-		{"unit", model(good, "--method", "field", "--unit", "1"), 2, "--unit is a column and a row, as in 7,7, not 1 numbers", ""},
+		{"unit", model(good, "--method", "field", "--unit", "1"), 2, "--unit is a row and a column, as in 7,7, not 1 numbers", ""},
 		{"unit beyond the map", model(good, "--method", "field", "--unit", "14,0"), 1, "layer relu2_2: no unit (14, 0) in a map of 14x14x10", ""},
 		{"count", model(good, "--method", "patches", "--count", "0"), 2, "--count must lie between 1 and 1024, not 0", ""},
-		{"layer", model(good, "--layer", "conv9_9"), 1, `tinyvgg has no layer "conv9_9"`, "vggo arch lists"},
+		{"layer", model(good, "--layer", "conv9_9"), 1, `tinyvgg has no layer "conv9_9": it has conv1_1, `, "--describe lists all"},
 		{"layer without a map", model(good, "--layer", "fc3"), 1, "fc3 of tinyvgg has no map: its output is 1x1x10", ""},
 		{"class", model(good, "--class", "10"), 1, "tinyvgg has 10 classes, numbered from 0: there is no class 10", ""},
 		{"negative class", model(good, "--class", "-1"), 2, "--class must be at least 0, not -1", ""},

@@ -5,10 +5,9 @@ import (
 	"io"
 	"slices"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -58,17 +57,16 @@ func (e *explanation) write(w io.Writer) error {
 		return err
 	}
 	for _, p := range e.Plans {
-		header := table.Row{"layer", "pass", "algorithm"}
+		header := []string{"layer", "pass", "algorithm"}
 		figures := []int{}
 		for _, algo := range nn.Algos() {
 			header = append(header, algo.String())
 			figures = append(figures, len(header))
 		}
 		header = append(header, "packed", "why")
-		t := newTable(append(figures, len(header)-1)...)
-		t.AppendHeader(header)
+		t := sheet.New(header...).Figures(append(figures, len(header)-1)...).Narrow(len(header), append([]int{len(header) - 1}, figures...)...)
 		for _, c := range p.Choices {
-			row := table.Row{c.Layer, c.Pass, c.Algo}
+			row := []any{c.Layer, c.Pass, c.Algo}
 			packed := int64(0)
 			for _, algo := range nn.Algos() {
 				i := slices.IndexFunc(c.Candidates, func(x nn.Candidate) bool { return x.Algo == algo })
@@ -85,9 +83,9 @@ func (e *explanation) write(w io.Writer) error {
 			if packed > 0 {
 				size = arch.Bytes(packed)
 			}
-			t.AppendRow(append(row, size, c.Why))
+			t.Row(append(row, size, c.Why)...)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n", p.Mode.Title(), arch.Bytes(p.Bytes), t.Render()); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n", p.Mode.Title(), arch.Bytes(p.Bytes), t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}

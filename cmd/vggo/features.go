@@ -17,6 +17,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -41,8 +42,8 @@ picture, to a NumPy file of float32: N x C for a fully connected layer, N x C x 
 for a map. The pictures' names stand in the same order in a text file beside it, one
 on each line. A picture that cannot be read is reported and has no row.
 
-Layers have the names of vggo arch's table: fc7 is the fully connected layer itself,
-relu7 the same with its negative values at zero, as most papers use it.
+` + layersHelp + `
+So fc7 is the fully connected layer itself, and relu7 what most papers use.
 
 An interrupted run goes on where it stopped when the same command is given again.`,
 		Example: `  vggo features --layer relu7 --weights vgg16.safetensors holiday/ -o holiday.npy
@@ -73,7 +74,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	switch {
 	case o.layer == "":
-		return usageError{hint(errors.New("no layer named"), "--layer fc7; vggo arch lists a network's layers")}
+		return usageError{hint(errors.New("no layer named"), "--layer pool2, which most networks have; vggo arch NAME --describe lists a network's layers")}
 	case o.output == "":
 		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
@@ -93,7 +94,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	tellModel(faults, m, o.part)
 	until, err := m.Placed.Until(o.layer)
 	if err != nil {
-		return hint(err, "vggo arch lists a network's layers")
+		return hintLayer(err, o.archSpec(m))
 	}
 	shape := until.Output()
 	rows := &rowFile{path: o.output, shape: []int{shape.C, shape.H, shape.W}}
@@ -120,6 +121,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		}
 	}
 	failed := 0
+	progress, done := progressOf(faults), 0
+	progress.of(len(todo), "pictures")
 	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
@@ -133,6 +136,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			}
 			return rows.full(err)
 		}
+		done += len(group)
+		progress.to(done)
 	}
 	if ctx.Err() != nil {
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")
@@ -144,7 +149,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if err != nil {
 		return rows.full(err)
 	}
-	printf(out, "%s of %d pictures to %s, %v float32 each; names in %s\n", o.layer, len(rows.names), o.output, rows.shape, names)
+	printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n", o.layer, len(rows.names), o.output, printable.Shape(rows.shape), names)
 	printf(out, "%s\n", preparedLine(m.Preprocess))
 	return list.end(failed)
 }

@@ -27,7 +27,12 @@ image, each with an optional stride and dilation: 3, 7s2, 3d2.`,
 		Example: `  vggo field 3 3 3
   vggo field vgg16
   vggo field vgg16 --layer conv5_3`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return hint(errors.New("neither a network nor kernels named"), "vggo field vgg16, or vggo field 3 3 3")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			write, err := o.plan(args)
 			if err != nil {
@@ -82,7 +87,7 @@ func (o *fieldOptions) plan(args []string) (func(io.Writer, arch.Format) error, 
 	}
 	f, err := r.LayerField(o.layer)
 	if err != nil {
-		return nil, err
+		return nil, hintLayer(err, args[0])
 	}
 	return f.Write, nil
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -55,15 +56,31 @@ func TestArchErrors(t *testing.T) {
 		{"arch", 2, "no network named", "vggo arch vgg16, or vggo arch --list"},
 		{"arch vgg16 vgg19", 2, "more than one network named", "vggo arch --compare vgg16,vgg19"},
 		{"arch --nosuch", 2, "unknown flag: --nosuch", "vggo arch --help lists the flags"},
-		{"arch vgg16 --format png", 2, `unknown format "png": want one of [table markdown csv json svg]`, ""},
+		{"arch --formulsa", 2, "unknown flag: --formulsa", "did you mean --formulas? vggo arch --help lists the flags"},
+		{"arch -formulas vgg16", 2, "unknown shorthand flag: 'f' in -formulas", "did you mean --formulas?"},
+		{"--versoin", 2, "unknown flag: --versoin", "did you mean --version?"},
+		{"help arhc", 2, `there is no command "arhc" to help with`, "did you mean arch?"},
+		{"help nothing", 2, `there is no command "nothing" to help with`, "vggo --help lists the commands"},
+		{"completion basj", 2, `vggo completes for no shell "basj"`, "vggo completion bash, fish, powershell or zsh"},
+		{"serve vgg16.pth", 2, `vggo serve takes flags alone, and "vgg16.pth" is none`, "--weights vgg16.pth"},
+		{"bench vgg19", 2, `vggo bench takes flags alone, and "vgg19" is none`, "--model vgg19"},
+		{"pull vgg61", 1, `no published weights are called "vgg61"`, "did you mean vgg11, vgg16, vgg13? vggo models lists them"},
+		{"arch vgg16 -o x.png", 2, "-o x.png: its ending must be .svg, .json, .csv, .md or .txt", ""},
+		{"arch vgg16 -o x.yaml", 2, "-o x.yaml: its ending must be .svg, ", "--describe writes a description, in YAML or JSON"},
+		{"arch vgg16 --describe -o x.svg", 2, "-o x.svg: its ending must be .yaml, .yml or .json", ""},
+		{"arch --list -o x.svg", 2, "svg draws one network", ""},
+		{"bench -o x.csv", 2, "-o x.csv: its ending must be .svg, .json or .txt", ""},
+		{"bench --explain-plan -o x.svg", 2, "--explain-plan has nothing to draw", ""},
+		{"calibrate -o x.svg", 2, "-o x.svg: its ending must be .json", ""},
+		{"arch vgg16 --format png", 2, `unknown format "png": want table, markdown, csv, json or svg`, ""},
 		{"arch vgg16 --format csv --json", 2, "vggo: --format and --json exclude each other", ""},
-		{"arch vgg16 --head big", 2, `unknown head "big": want one of [paper adaptive dense]`, ""},
+		{"arch vgg16 --head big", 2, `unknown head "big": want paper, adaptive or dense`, ""},
 		{"arch vgg16 --input 224", 2, `--input: shape "224": want height x width x channels, as 224x224x3`, ""},
 		{"arch --list vgg16", 2, "--list takes no network", ""},
 		{"arch --list --format svg", 2, "svg draws one network", ""},
 		{"arch --compare vgg16,vgg19 --format svg", 2, "svg draws one network", ""},
 		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg16, vgg13, vgg16c? vggo arch --list lists all"},
-		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; a description ends in"},
+		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; there is no file called so, and a compact string looks like"},
 		{"arch none.yaml", 1, "open none.yaml: ", "vggo arch vgg16 --describe -o none.yaml makes one"},
 		{"arch bad.yaml", 1, `bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`, ""},
 		{"arch 64,X", 1, `compact string: item 2, "X" at column 4: want a channel count, M, A, L or G`, ""},
@@ -74,18 +91,23 @@ func TestArchErrors(t *testing.T) {
 		{"arch 64,M --head dense", 1, "64,M: a head needs one flatten layer", ""},
 		{"arch vgg16 -o missing/out.txt", 1, "cannot write missing/out.txt: ", ""},
 		{"arch vgg16 -o .", 1, "open .: ", ""},
-		{"field", 2, "requires at least 1 arg(s), only received 0", ""},
+		{"field", 2, "neither a network nor kernels named", "vggo field vgg16, or vggo field 3 3 3"},
 		{"field 3 vgg16", 2, `kernel "vgg16": want a number`, "name one network, or a stack of kernels such as 3 3 3"},
 		{"field 3 3 --layer conv1_1", 2, "--layer and --input are for a network", ""},
-		{"field vgg16 --layer conv9", 1, `vgg16 has no layer "conv9": it has conv1_1, conv1_2, pool1`, ""},
+		{"field vgg16 --layer conv9", 1, `vgg16 has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2 … relu7, drop7, fc8, softmax, 40 in all`, "vggo arch vgg16 --describe lists all"},
+		{"field vgg16 --layer conv55_3", 1, `vgg16 has no layer "conv55_3"`, "did you mean conv5_3"},
+		{"field 8x8x1:4/2 --layer fc1", 1, `8x8x1:4/2 has no layer "fc1": it has conv1_1, relu1_1, flatten, fc2 and softmax`, "did you mean fc2? vggo arch 8x8x1:4/2 --describe"},
 		{"field 1048576s1048576 1048576s1048576 1048576s1048576", 1, "the receptive field is more than", ""},
-		{"version extra", 2, `unknown command "extra" for "vggo version"`, ""},
+		{"version extra", 2, `vggo version takes flags alone, and "extra" is none`, "vggo version --help"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
 		lines := strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
 		if code != c.code || !strings.HasPrefix(lines[0], "vggo: ") || !strings.Contains(lines[0], c.want) || stdout.Len() > 0 {
 			t.Errorf("vggo %s: exit %d, %q, stdout %q; want exit %d and %q", c.args, code, stderr.String(), stdout.String(), c.code, c.want)
+		}
+		if list := goList.FindString(stderr.String()); list != "" {
+			t.Errorf("vggo %s: a list of Go's, %s, in %s", c.args, list, stderr.String())
 		}
 		switch {
 		case c.hint == "" && len(lines) == 1:
@@ -119,9 +141,15 @@ func TestWriteTo(t *testing.T) {
 	}
 }
 
+// goList is a list as Go writes it: [a b].
+var goList = regexp.MustCompile(`\[[^\[\],]+ [^\[\],]+\]`)
+
 // refused checks what a command that fails says: one line with want in it, and one with a hint or none.
 func refused(t *testing.T, code int, stderr string, wantCode int, want, wantHint string) {
 	t.Helper()
+	if list := goList.FindString(stderr); list != "" {
+		t.Errorf("a list of Go's, %s, in %s", list, stderr)
+	}
 	fault, rest, _ := strings.Cut(stderr, "\n")
 	remedy, more, _ := strings.Cut(rest, "\n")
 	if code != wantCode || !strings.HasPrefix(fault, "vggo: ") || !strings.Contains(fault, want) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
+	"github.com/vggo/vggo/hub"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -61,9 +63,11 @@ const labelsHelp = "`file` of class names, for weights that have none: one on ea
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {
 	switch {
+	case o.model != "" && isBinary(o.model):
+		return usageError{hint(fmt.Errorf("--model %s: a network's description is text, and this file is not", o.model), "--weights "+o.model)}
 	case o.weights == "" && o.model != "" && !o.random:
 		return usageError{hint(fmt.Errorf("no weights for %s: a network without them knows nothing", o.model),
-			"--weights FILE, or vggo pull vgg16 and --weights vgg16; --random-weights only tries out the way from picture to answer")}
+			"--weights FILE"+published(networkName(o.model))+"; --random-weights only tries out the way from picture to answer")}
 	case o.weights != "" && o.random:
 		return usageError{errors.New("--weights and --random-weights exclude each other")}
 	case o.part != "" && o.weights == "":
@@ -79,12 +83,22 @@ func (o *modelFlags) check() error {
 	return checkThreads(o.threads)
 }
 
+// published names the first weights of a network that can be pulled, as another way; empty where there are none.
+func published(network string) string {
+	for _, e := range hub.All() {
+		if e.Network == network {
+			return fmt.Sprintf(", or vggo pull %s and --weights %[1]s", e.Name)
+		}
+	}
+	return ""
+}
+
 // usualBatch is as many pictures as a pass takes where nothing else is asked for: beyond it VGG gains little.
 const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: o.model, Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low, Part: o.part, Until: o.until}
+	options := root.Options{Network: networkName(o.model), Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low, Part: o.part, Until: o.until}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
@@ -113,7 +127,7 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		m, err := root.New(options.Network, options)
 		return m, hintLabels(hintModel(err), o.labels)
 	}
-	if o.weights == "" {
+	if o.weights == "" || isEmbedded(o.weights) && o.part == "" {
 		m, err := embedded.Open(options)
 		return m, hintLabels(hintModel(err), o.labels)
 	}
@@ -160,12 +174,8 @@ func hintModel(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, new(hintedError)):
-		return err
-	case errors.As(err, &unknown) && len(unknown.Near) > 0:
-		return hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
 	case errors.As(err, &unknown):
-		return hint(err, "vggo arch --list lists all; a description ends in .yaml or .json; a compact string looks like 64,M,128,M/10")
+		return hintNetwork(err)
 	case errors.As(err, &undescribed):
 		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
 	case errors.As(err, &open):
@@ -195,3 +205,34 @@ func hintModel(err error) error {
 	}
 	return hintSmaller(err)
 }
+
+// hintLayer adds the remedy to a layer's name that a network has not; spec is what vggo arch knows the network by.
+func hintLayer(err error, spec string) error {
+	var none *arch.NoLayerError
+	if !errors.As(err, &none) {
+		return err
+	}
+	remedy := "vggo arch " + spec + " --describe lists all, in their order"
+	if len(none.Near) > 0 {
+		remedy = "did you mean " + strings.Join(none.Near, ", ") + "? " + remedy
+	}
+	return hint(err, remedy)
+}
+
+// archSpec is what vggo arch knows a model's network by.
+func (o *modelFlags) archSpec(m *root.Model) string {
+	switch {
+	case o.weights != "" && !isEmbedded(o.weights):
+		if path, err := weightsPath(o.weights); err == nil && o.model == "" {
+			return path
+		}
+	case o.weights == "" && o.model == "":
+		return m.Network.Name
+	}
+	return cmp.Or(o.model, m.Network.Name)
+}
+
+// layersHelp says how layers are called.
+const layersHelp = `Layers have the names of vggo arch's table. The ReLU behind conv5_3 is a layer of its own,
+relu5_3: the same output with its negative values at zero. vggo arch NAME --describe
+lists them all.`

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/internal/sheet"
 )
 
 func newModelsCommand() *cobra.Command {
@@ -36,17 +36,16 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 			case asJSON:
 				return writeJSON(out, listModels())
 			}
-			t := newTable(3, 4, 5)
-			t.AppendHeader(table.Row{"name", "network", "size", "top-1", "top-5", "recipe", "licence", "here"})
+			t := sheet.New("name", "network", "size", "top-1", "top-5", "recipe", "licence", "here").Figures(3, 4, 5).Narrow(0, 7, 6, 5, 2)
 			for _, m := range listModels() {
 				top1, top5 := percentages(m.Accuracy.Value)
 				here := ""
 				if m.Path != "" {
 					here = "yes"
 				}
-				t.AppendRow(table.Row{m.Name, m.Network, m.Size.Value.String(), top1, top5, m.Preprocess.Value, m.Licence.Value, here})
+				t.Row(m.Name, m.Network, m.Size.Value.String(), top1, top5, m.Preprocess.Value, m.Licence.Value, here)
 			}
-			_, err := fmt.Fprintln(out, t.Render())
+			_, err := fmt.Fprintln(out, t.Text(sheet.Columns(out)))
 			return err
 		},
 	}

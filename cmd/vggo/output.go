@@ -3,11 +3,11 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"path/filepath"
+	"strings"
 
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/printable"
@@ -21,42 +21,24 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// newTable is a table with a rule below its header and no box. Columns numbered from 1 hold figures.
-func newTable(figures ...int) table.Writer {
-	t := cleanTable{table.NewWriter()}
-	t.SetStyle(table.StyleLight)
-	t.Style().Format = table.FormatOptions{}
-	t.Style().Options = table.Options{SeparateHeader: true}
-	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
-	var configs []table.ColumnConfig
-	for _, n := range figures {
-		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+// ending is what a file may end in, and the format that is written to it then.
+type ending struct{ name, format string }
+
+// formatOf is the format that a file's ending names, of those that a command writes; usual without an ending. Any other ending is refused:
+// what lies in the file would not be what it is called.
+func formatOf(path, usual string, endings []ending) (string, error) {
+	named := strings.ToLower(filepath.Ext(path))
+	if info, err := os.Stat(path); named == "" || err == nil && !info.Mode().IsRegular() {
+		return usual, nil
 	}
-	t.SetColumnConfigs(configs)
-	t.SuppressTrailingSpaces()
-	return t
-}
-
-// cleanTable is a table whose texts may be a stranger's: names of classes, of files.
-type cleanTable struct{ table.Writer }
-
-func (t cleanTable) AppendHeader(row table.Row, config ...table.RowConfig) {
-	t.Writer.AppendHeader(cleanRow(row), config...)
-}
-
-func (t cleanTable) AppendRow(row table.Row, config ...table.RowConfig) {
-	t.Writer.AppendRow(cleanRow(row), config...)
-}
-
-func cleanRow(row table.Row) table.Row {
-	clean := make(table.Row, len(row))
-	for i, cell := range row {
-		if text, ok := cell.(string); ok {
-			cell = printable.Text(text)
+	var names []string
+	for _, e := range endings {
+		if e.name == named {
+			return e.format, nil
 		}
-		clean[i] = cell
+		names = append(names, e.name)
 	}
-	return clean
+	return "", usageError{fmt.Errorf("-o %s: its ending must be %s", path, printable.Or(names))}
 }
 
 // canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or not to be written

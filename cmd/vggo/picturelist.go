@@ -19,7 +19,7 @@ type pictureFlags struct {
 }
 
 func (o *pictureFlags) add(f *pflag.FlagSet) {
-	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, width times height, from which follows the memory that decoding takes")
+	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, height times width, from which follows the memory that decoding takes")
 }
 
 func (o *pictureFlags) check() error {
@@ -47,7 +47,7 @@ func openPictures(path string, split vision.Split, limits vision.Limits, faults 
 // nameFlag tells which flag lets a picture in that is too large.
 func nameFlag(err error) error {
 	var large *vision.SizeError
-	if errors.As(err, &large) {
+	if errors.As(err, &large) && !large.CutOff {
 		return fmt.Errorf("%w; --max-pixels %d takes it", err, large.W*large.H)
 	}
 	return err

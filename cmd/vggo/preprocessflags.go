@@ -33,7 +33,7 @@ func (o *preprocessFlags) list() []preprocessFlag {
 		{"scale", &o.scale, "`number` that samples of 0 to 255 are divided by: 255 makes 0 to 1, 1 leaves them"},
 		{"mean", &o.mean, "`numbers` taken away from scaled samples, one for each channel in the network's order, or one for all: 0.5,0.5,0.5"},
 		{"std", &o.std, "`numbers` that they are divided by after that"},
-		{"resize", &o.resize, "`size` that a picture is scaled to first: 256 is its shorter side, 256x256 both sides, whatever its proportions"},
+		{"resize", &o.resize, "`size` that a picture is scaled to first: 256 is its shorter side, 256x320 its height and width, whatever its proportions"},
 		{"crop", &o.crop, "`size` cut out of the centre of that: what the network takes"},
 		{"filter", &o.filter, "`bilinear` or bicubic, how pictures are scaled"},
 	}

@@ -11,7 +11,10 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/internal/near"
+	"github.com/vggo/vggo/weights"
 )
 
 func newPullCommand() *cobra.Command {
@@ -45,11 +48,7 @@ under its name only when it is whole. Proxies are taken from HTTPS_PROXY.`,
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, e := range hub.All() {
-				names = append(names, e.Name)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+			return publishedNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` to download to (default: the cache)")
@@ -60,9 +59,26 @@ under its name only when it is whole. Proxies are taken from HTTPS_PROXY.`,
 func findEntry(name string) (hub.Entry, error) {
 	e, ok := hub.Find(name)
 	if !ok {
-		return e, hint(fmt.Errorf("no weights are called %q", name), "vggo models lists them")
+		return e, hint(fmt.Errorf("no published weights are called %q", name), nearWeights(name)+"vggo models lists them")
 	}
 	return e, nil
+}
+
+// publishedNames are those of all published weights.
+func publishedNames() []string {
+	var names []string
+	for _, e := range hub.All() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// nearWeights asks whether others were meant than a name that no weights have; empty where it is like none.
+func nearWeights(name string) string {
+	if meant := near.Names(name, publishedNames(), 3, strings.ToLower); len(meant) > 0 {
+		return "did you mean " + strings.Join(meant, ", ") + "? "
+	}
+	return ""
 }
 
 func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
@@ -76,6 +92,7 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 		var bar *progressbar.ProgressBar
 		options.Progress = func(done, total int64) {
 			if bar == nil {
+				progressOf(notes).silence()
 				if total == 0 {
 					total = -1
 				}
@@ -123,6 +140,24 @@ func plainProgress(notes io.Writer) func(done, total int64) {
 	}
 }
 
+// isEmbedded reports whether a name is that of the embedded network's weights, as vggo prints it, and not a file's.
+func isEmbedded(name string) bool {
+	_, err := os.Stat(name)
+	return name == embedded.Name && err != nil
+}
+
+// openWeights opens the part of the weights that a flag names: the embedded network's, published ones in the cache, or a file.
+func openWeights(name, part string) (*weights.File, error) {
+	if isEmbedded(name) && part == "" {
+		return embedded.Weights()
+	}
+	path, err := weightsPath(name)
+	if err != nil {
+		return nil, err
+	}
+	return weights.OpenPart(path, part)
+}
+
 // weightsPath is a file of weights that a flag names: a path, or the name of published weights in the cache.
 func weightsPath(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil || strings.ContainsAny(name, `/\.`) {
@@ -130,7 +165,7 @@ func weightsPath(name string) (string, error) {
 	}
 	e, ok := hub.Find(name)
 	if !ok {
-		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), "vggo models lists those that are published")
+		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), nearWeights(name)+"vggo models lists those that are published")
 	}
 	path, ok := hub.Path(e)
 	if !ok {

@@ -100,7 +100,7 @@ func TestReports(t *testing.T) {
 		{line: "classify data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/class_index.json", stdout: []string{" a", " b", " c"}},
 		{line: "eval data/imagenette --model 32x32x3:4,M/1000 --random-weights -l ../labels/imagenet-synsets.txt", stdout: []string{"9 pictures", "tench"}},
 		{line: "classify 32-huge/phone-108mp.png", exit: 1, stderr: []string{"--max-pixels"}},
-		{line: "classify 32-huge/phone-108mp.png --max-pixels 110000000", stdout: []string{"12000x9000 pixels"}},
+		{line: "classify 32-huge/phone-108mp.png --max-pixels 110000000", stdout: []string{"9000x12000 pixels"}},
 		{line: "classify pictures/heic.heic", exit: 1, stderr: []string{"HEIC"}},
 	} {
 		args := strings.Fields(c.line)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/near"
 )
 
 // Exit codes.
@@ -26,6 +27,7 @@ const (
 
 // newRootCommand is vggo with all its commands.
 func newRootCommand() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:           "vggo",
 		Short:         "VGG on an ordinary computer: understand it, run it, train it, serve it",
@@ -41,16 +43,16 @@ func newRootCommand() *cobra.Command {
 			}
 			return hint(fmt.Errorf("unknown command %q", args[0]), remedy)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return writeVersion(cmd.OutOrStdout(), false)
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "name the build and the kernel set in use, as vggo version does")
 	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		var invalid *pflag.InvalidValueError
-		if errors.As(err, &invalid) { // its cause speaks of Go's strconv
-			err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(), flagWords[invalid.GetFlag().Value.Type()])
-		}
-		return usageError{hint(err, cmd.CommandPath()+" --help lists the flags")}
-	})
+	root.SetFlagErrorFunc(flagFault)
 	root.AddCommand(
 		newArchCommand(),
 		newClassifyCommand(),
@@ -68,6 +70,93 @@ func newRootCommand() *cobra.Command {
 		newVersionCommand(),
 	)
 	return root
+}
+
+// answerUnknown has the commands that cobra brings refuse what they do not know: it answers with help, and exit 0. They write where root
+// writes when they are made.
+func answerUnknown(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Run, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error { return help(root, args) }
+		case "completion":
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return nil
+				}
+				return usageError{hint(fmt.Errorf("vggo completes for no shell %q", args[0]), "vggo completion bash, fish, powershell or zsh")}
+			}
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
+}
+
+// noArguments refuses arguments of a command that takes none; flag is where they may have been meant to go.
+func noArguments(flag string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		remedy := cmd.CommandPath() + " --help lists the flags"
+		if flag != "" {
+			remedy = flag + " " + args[0]
+		}
+		return hint(fmt.Errorf("%s takes flags alone, and %q is none", cmd.CommandPath(), args[0]), remedy)
+	}
+}
+
+// help is vggo help COMMAND.
+func help(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err == nil && len(rest) == 0 {
+		cmd.InitDefaultHelpFlag()
+		return cmd.Help()
+	}
+	remedy := "vggo --help lists the commands"
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		remedy = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{hint(fmt.Errorf("there is no command %q to help with", strings.Join(args, " ")), remedy)}
+}
+
+// flagFault says what is wrong with a flag, and what could have been meant.
+func flagFault(cmd *cobra.Command, err error) error {
+	remedy := cmd.CommandPath() + " --help lists the flags"
+	var invalid *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &invalid): // its cause speaks of Go's strconv
+		err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(), flagWords[invalid.GetFlag().Value.Type()])
+	case errors.As(err, &unknown):
+		if meant := nearFlags(cmd, unknown); len(meant) > 0 {
+			remedy = "did you mean " + strings.Join(meant, " or ") + "? " + remedy
+		}
+	}
+	return usageError{hint(err, remedy)}
+}
+
+// nearFlags are the flags of a command that one which it has not may stand for.
+func nearFlags(cmd *cobra.Command, unknown *pflag.NotExistError) []string {
+	const most = 3
+	word := unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); short != "" { // -formulas for --formulas
+		if word = short; len(short) == 1 {
+			return nil
+		}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	meant := near.Names(word, names, most, strings.ToLower)
+	for i, name := range meant {
+		meant[i] = "--" + name
+	}
+	return meant
 }
 
 // flagWords are the types of pflag in words.
@@ -93,12 +182,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(faults)
+	answerUnknown(root)
 	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
 	for _, cmd := range append(root.Commands(), root) {
 		runE := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			understood = true
 			sayNewName(cmd, stderr)
+			if cmd.Name() == "serve" { // which ends when somebody ends it
+				return runE(cmd, args)
+			}
+			p := newProgress(stderr)
+			defer p.end()
+			out.to.progress, faults.to.progress = p, p
 			return runE(cmd, args)
 		}
 	}

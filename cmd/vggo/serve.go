@@ -68,7 +68,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
   vggo serve --weights tinyvgg.safetensors --labels labels.txt --addr 127.0.0.1:9000
   vggo serve --weights a=vgg16.safetensors --weights b=vgg19.safetensors --batch 16
   curl --data-binary @photo.jpg localhost:8080/v1/classify`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--weights"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.ErrOrStderr())
 		},
@@ -100,7 +100,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
 	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
-	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, width times height")
+	f.IntVar(&o.each.maxPixels, "max-pixels", 25_000_000, "largest picture, height times width")
 	cmd.MarkFlagsMutuallyExclusive("low-memory", "memory")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
@@ -130,7 +130,11 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	b.Kernels = set.Name
 	config.Version, config.Build = b.Version, b
 	var server *serve.Server
+	var listener net.Listener
 	config.Loaded = func() {
+		if terminalOf(stderr) != nil {
+			fmt.Fprintf(stderr, "Open %s (Ctrl-C stops)\n", pageAddress(listener.Addr()))
+		}
 		if os.Getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(server.Memory())
 		}
@@ -147,18 +151,72 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		}
 		defer end()
 	}
-	listener, err := net.Listen("tcp", o.addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return hint(fmt.Errorf("--addr: %w", err), "--addr 127.0.0.1:0 takes any free port")
+	if listener, err = listen("addr", o.addr); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("--addr: %w", err)
-	}
-	config.Log.Info("listening", "address", listener.Addr().String(), "page", "http://"+listener.Addr().String()+"/", "version", b.Version, "kernels", b.Kernels)
+	config.Log.Info("listening", "address", listener.Addr().String(), "page", pageAddress(listener.Addr()), "version", b.Version, "kernels", b.Kernels)
 	if !loopback(listener.Addr()) {
 		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address", listener.Addr().String())
 	}
 	return server.Run(ctx, listener)
+}
+
+// pageAddress is where a browser on this machine finds the page.
+func pageAddress(listening net.Addr) string {
+	tcp, ok := listening.(*net.TCPAddr)
+	if !ok {
+		return "http://" + listening.String()
+	}
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() || tcp.IP.Equal(net.IPv4(127, 0, 0, 1)) || tcp.IP.Equal(net.IPv6loopback) {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+}
+
+// listen listens at what a flag says, and explains what it cannot.
+func listen(flag, addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err == nil {
+		return listener, nil
+	}
+	host, port, notSplit := net.SplitHostPort(addr)
+	here := func(port string) string {
+		remedy := fmt.Sprintf("--%s 127.0.0.1:%s for this machine alone", flag, port)
+		if flag == "addr" { // profiles are of this machine alone
+			remedy += ", or --addr :" + port + " for all that reach it"
+		}
+		return remedy
+	}
+	fault := func(remedy, why string, of ...any) error {
+		return hint(fmt.Errorf("--%s %s: %s", flag, addr, fmt.Sprintf(why, of...)), remedy)
+	}
+	var unknown *net.DNSError
+	switch {
+	case notSplit != nil && isPort(addr):
+		return nil, usageError{fault(here(addr), "a port alone")}
+	case notSplit != nil:
+		return nil, usageError{fault(here("8080")+"; an IPv6 address stands in brackets: [::1]:8080", "want HOST:PORT")}
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fault(fmt.Sprintf("--%s %s takes any free port", flag, net.JoinHostPort(host, "0")), "something else listens there")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fault(here(port), "no address of this machine")
+	case errors.Is(err, syscall.EACCES):
+		return nil, fault(here("8080"), "only the system's own may listen there")
+	case !isPort(port):
+		return nil, usageError{fault(fmt.Sprintf("ports are numbers from 1 to %d; 0 takes any free one", maxPort), "%q is no port", port)}
+	case errors.As(err, &unknown):
+		return nil, fault(here(port), "no host is called %q", host)
+	}
+	return nil, fmt.Errorf("--%s: %w", flag, err)
+}
+
+// maxPort is the largest port of TCP.
+const maxPort = 1<<16 - 1
+
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && 0 <= n && n <= maxPort
 }
 
 // serveLog is for people at a terminal, for programs elsewhere.
@@ -289,9 +347,9 @@ func loopback(a net.Addr) bool {
 
 // serveProfiles serves Go's profiles, which tell much and cost much, to this machine alone.
 func serveProfiles(addr string, log *slog.Logger) (end func(), err error) {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := listen("debug-addr", addr)
 	if err != nil {
-		return nil, fmt.Errorf("--debug-addr: %w", err)
+		return nil, err
 	}
 	if !loopback(listener.Addr()) {
 		return nil, errors.Join(usageError{hint(fmt.Errorf("--debug-addr %s is not of this machine alone", addr), "--debug-addr 127.0.0.1:6060")}, listener.Close())

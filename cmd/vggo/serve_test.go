@@ -20,7 +20,7 @@ func TestServeRefuses(t *testing.T) {
 		want, hint string
 	}{
 		{"--model vgg16", 2, "no weights for vgg16: a network without them knows nothing", "--weights FILE"},
-		{"extra", 2, `unknown command "extra"`, ""},
+		{"extra", 2, `vggo serve takes flags alone, and "extra" is none`, "--weights extra"},
 		{"--weights a=x --weights a=y", 2, "--weights is given twice for a", "several models have names"},
 		{"--weights x --weights y", 2, "--weights is given two models without names", "several models have names"},
 		{"--weights a=x --weights y", 2, "some models have names and some have not", "--weights NAME=FILE"},
@@ -33,8 +33,13 @@ func TestServeRefuses(t *testing.T) {
 		{weights + "--timeout soon", 2, `--timeout: "soon" is no time, such as 2ms or 30s, in range`, "vggo serve --help lists the flags"},
 		{weights + "--max-body 32", 2, `--max-body: "32" is no size`, ""},
 		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone", "--debug-addr 127.0.0.1:6060"},
-		{weights + "--addr " + taken.Addr().String(), 1, "--addr: listen tcp " + taken.Addr().String(), "--addr 127.0.0.1:0 takes any free port"},
-		{weights + "--addr nonsense", 1, "--addr: listen tcp: address nonsense: missing port in address", ""},
+		{weights + "--addr " + taken.Addr().String(), 1, "--addr " + taken.Addr().String() + ": something else listens there", "--addr 127.0.0.1:0 takes any free port"},
+		{weights + "--addr nonsense", 2, "--addr nonsense: want HOST:PORT", "--addr 127.0.0.1:8080 for this machine alone, or --addr :8080 for all that reach it; an IPv6"},
+		{weights + "--addr 18701", 2, "--addr 18701: a port alone", "--addr 127.0.0.1:18701 for this machine alone, or --addr :18701 for all that reach it"},
+		{weights + "--addr localhost:nonsense", 2, `--addr localhost:nonsense: "nonsense" is no port`, "ports are numbers from 1 to 65535; 0 takes any free one"},
+		{weights + "--addr :65536", 2, `--addr :65536: "65536" is no port`, "ports are numbers from 1 to 65535"},
+		{weights + "--addr 192.0.2.1:80", 1, "--addr 192.0.2.1:80: no address of this machine", "--addr 127.0.0.1:80 for this machine alone"},
+		{weights + "--debug-addr 6060", 2, "--debug-addr 6060: a port alone", "--debug-addr 127.0.0.1:6060 for this machine alone"},
 		{weights + "--model vgg16", 1, "", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"--weights nosuch.safetensors --addr 127.0.0.1:0", 1, "open nosuch.safetensors: ", ""},
 	} {

@@ -19,6 +19,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/machine"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -286,7 +287,7 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	switch {
 	case errors.As(err, &interrupted):
 		return hint(err, "vggo train --resume "+shellWord(folder)+" goes on from there")
-	case errors.As(err, &broken) && errors.As(err, &large):
+	case errors.As(err, &broken) && errors.As(err, &large) && !large.CutOff:
 		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
 		return hint(err, "--set broken=N lets more be left out")
@@ -310,7 +311,7 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 		}
 	}
 	if o.model != "" {
-		r.Model = o.model
+		r.Model = networkName(o.model)
 	}
 	changed := cmd.Flags().Changed
 	if changed("epochs") {
@@ -337,11 +338,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
-		path, err := weightsPath(o.from)
-		if err != nil {
-			return close, prepared, err
-		}
-		if file, err = weights.OpenPart(path, o.part); err != nil {
+		if file, err = openWeights(o.from, o.part); err != nil {
 			return close, prepared, err
 		}
 		close = file.Close
@@ -476,7 +473,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
-			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights", net.Name, pattern), "vggo arch lists a network's layers")}
+			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, someOf(weighted(placed.Layers))), "vggo arch lists a network's layers")}
 		}
 	}
 	matched, err := weights.Match(file, placed.Layers)
@@ -544,10 +541,20 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		case (source.Count() != p.Count() || anew) && p.Layer() == head:
 			return nil, nil
 		case source.Count() != p.Count():
-			return nil, hint(fmt.Errorf("%s: %s has shape %v, the network needs %v", o.from, p.Name, source.Shape, p.Shape), "--take names the layers that fit")
+			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name, printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
 		}
 		return matched.Param(source)
 	}, own, folded, nil
+}
+
+// weighted are the names of the layers that have weights.
+func weighted(placed []arch.Placed) (names []string) {
+	for _, l := range placed {
+		if len(l.Params) > 0 {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // takes reports whether a layer is to be taken from the file.

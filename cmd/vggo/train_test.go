@@ -134,7 +134,7 @@ func TestTrainErrors(t *testing.T) {
 		{"train data --model 8x8x1:8/4 --batch 16 --classes 3", 1, "sample 3 is of class 3", ""},
 		{"train data --model 8x8x1:8/4 --take conv1", 2, "--take says what to take --from a file, which is missing", ""},
 		{"train data --model 8x8x1:9/4 --from done/none.safetensors --batch 16", 1, "no such file", ""},
-		{"train data --model 8x8x1:9/4 --from done/model.safetensors --batch 16", 1, "conv1_1/w has shape [8 1 3 3], the network needs [9 1 3 3]", "--take names the layers that fit"},
+		{"train data --model 8x8x1:9/4 --from done/model.safetensors --batch 16", 1, "conv1_1/w has shape 8x1x3x3, the network needs 9x1x3x3", "--take names the layers that fit"},
 		{"train --resume empty", 1, "empty: there is no checkpoint", "begin the run again, without --resume"},
 		{"train --resume done --batch 3", 2, "--resume and --batch exclude each other", ""},
 		{"train data --model 8x8x1:8/4 --test --batch 16", 1, "data: ", ""},

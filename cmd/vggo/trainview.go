@@ -77,6 +77,7 @@ func pace(r train.Report) float64 { return float64(r.Images) / max(r.Elapsed.Sec
 
 func (v *trainView) draw(r train.Report) {
 	if v.bar == nil {
+		progressOf(v.faults).silence()
 		v.bar = newBar(v.terminal, r.Steps)
 	}
 	v.bar.Describe(fmt.Sprintf("epoch %.1f, loss %.3f, %.0f images/s, %s left", r.Epoch, r.Loss, pace(r), soon(r.Left)))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -25,28 +26,31 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Name the build and the kernel set in use",
-		Args:  cobra.NoArgs,
+		Args:  noArguments(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := currentBuild()
-			set, err := kernel.Active()
-			if err != nil {
-				return err
-			}
-			b.Kernels = set.Name
-			out := cmd.OutOrStdout()
-			if asJSON {
-				return writeJSON(out, b)
-			}
-			commit := ""
-			if b.Revision != "" {
-				commit = fmt.Sprintf(" (%s, %s)", b.Revision, b.Time)
-			}
-			_, err = fmt.Fprintf(out, "vggo %s%s\n%s %s, %s kernels\n", b.Version, commit, b.Go, b.Platform, b.Kernels)
-			return err
+			return writeVersion(cmd.OutOrStdout(), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func writeVersion(out io.Writer, asJSON bool) error {
+	b := currentBuild()
+	set, err := kernel.Active()
+	if err != nil {
+		return err
+	}
+	b.Kernels = set.Name
+	if asJSON {
+		return writeJSON(out, b)
+	}
+	commit := ""
+	if b.Revision != "" {
+		commit = fmt.Sprintf(" (%s, %s)", b.Revision, b.Time)
+	}
+	_, err = fmt.Fprintf(out, "vggo %s%s\n%s %s, %s kernels\n", b.Version, commit, b.Go, b.Platform, b.Kernels)
+	return err
 }
 
 func currentBuild() build {

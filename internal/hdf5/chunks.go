@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 type chunk struct {
@@ -123,7 +125,7 @@ func (d *Dataset) chunkBytes(c *cursor) (int, error) {
 	for _, n := range d.chunkShape {
 		hi, lo := bits.Mul64(size, uint64(n))
 		if n < 1 || hi != 0 || lo > maxBytes {
-			return 0, c.fail("chunks of shape %v", d.chunkShape)
+			return 0, c.fail("chunks of shape %s", printable.Shape(d.chunkShape))
 		}
 		size = lo
 	}
@@ -176,7 +178,7 @@ func (d *Dataset) walkChunks(addr uint64, depth int) error {
 func (d *Dataset) addChunk(at []int, addr, size uint64, mask uint32, c *cursor) error {
 	for i, n := range at {
 		if n < 0 || n >= d.Shape[i] || n%d.chunkShape[i] != 0 {
-			return c.fail("a chunk at %v of an array of %v", at, d.Shape)
+			return c.fail("a chunk at %s of an array of %s", printable.And(at), printable.Shape(d.Shape))
 		}
 	}
 	p := d.f.part(addr, size)
@@ -195,7 +197,7 @@ func (d *Dataset) checkChunks(c *cursor) error {
 		return err
 	}
 	if hi, all := bits.Mul64(uint64(want), uint64(size)); hi != 0 || all > chunkExcess*uint64(d.bytes)+maxSlack {
-		return c.fail("chunks of shape %v for an array of %v", d.chunkShape, d.Shape)
+		return c.fail("chunks of shape %s for an array of %s", printable.Shape(d.chunkShape), printable.Shape(d.Shape))
 	}
 	seen := make(map[int]bool, len(d.chunks))
 	for _, k := range d.chunks {
@@ -204,7 +206,7 @@ func (d *Dataset) checkChunks(c *cursor) error {
 			index = index*((d.Shape[i]+d.chunkShape[i]-1)/d.chunkShape[i]) + n/d.chunkShape[i]
 		}
 		if seen[index] {
-			return c.fail("two chunks at %v", k.at)
+			return c.fail("two chunks at %s", printable.And(k.at))
 		}
 		seen[index] = true
 		if size > deflateRatio*(len(k.data)+16) {
@@ -404,7 +406,7 @@ func (d *Dataset) treeChunk(r *cursor, chunk uint64) error {
 	for i := range at {
 		n := r.number(8)
 		if r.err == nil && n > uint64(d.Shape[i]/d.chunkShape[i]) {
-			return r.fail("chunk %d of an array of %v", n, d.Shape)
+			return r.fail("chunk %d of an array of %s", n, printable.Shape(d.Shape))
 		}
 		at[i] = int(n) * d.chunkShape[i]
 	}

@@ -3,6 +3,8 @@ package hdf5
 import (
 	"fmt"
 	"math/bits"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Class is what an array's elements are.
@@ -255,7 +257,7 @@ func (d *Dataset) Raw() ([]byte, error) {
 	for _, k := range d.chunks {
 		data, err := d.unfilter(k)
 		if err != nil {
-			return nil, fmt.Errorf("chunk %v: %w", k.at, err)
+			return nil, fmt.Errorf("chunk %s: %w", printable.And(k.at), err)
 		}
 		d.place(out, data, k.at)
 	}

@@ -366,7 +366,7 @@ func TestBombs(t *testing.T) {
 		want string
 	}{
 		{bomb(1<<30, 1<<30, make([]byte, 1000)), "a chunk of 1000 bytes cannot hold 1073741824"},
-		{bomb(1, 1<<30, make([]byte, 2<<20)), "chunks of shape [1073741824] for an array of [1]"},
+		{bomb(1, 1<<30, make([]byte, 2<<20)), "chunks of shape 1073741824 for an array of 1"},
 		{bomb(1000, 1000, zeros.Bytes()), "1001 bytes or more, not 1000"},
 	} {
 		var before, after runtime.MemStats

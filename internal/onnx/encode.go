@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // maxFile is protobuf's limit: readers count bytes in an int32.
@@ -50,7 +52,7 @@ func Encode(w io.Writer, m *Model, values func(w io.Writer, i int) error) error 
 		t := &m.Graph.Initializers[i]
 		n, ok := t.bytes()
 		if !ok || n > maxFile {
-			return fmt.Errorf("tensor %q of shape %v is beyond protobuf's limit of 2 GB", t.Name, t.Dims)
+			return fmt.Errorf("tensor %q of shape %s is beyond protobuf's limit of 2 GB", t.Name, printable.Shape(t.Dims))
 		}
 		heads[i] = t.head(at, n)
 		if at += len(heads[i]) + n; at > maxFile {

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Tensor is a TensorProto: its values are read when asked for.
@@ -193,14 +195,14 @@ func (t *Tensor) check(m message, counts map[protowire.Number]int) error {
 	}
 	n, ok := t.bytes()
 	if !ok {
-		return m.fail(m.at, "shape %v overflows", t.Dims)
+		return m.fail(m.at, "shape %s overflows", printable.Shape(t.Dims))
 	}
 	if t.hasRaw {
 		if len(counts) > 0 {
 			return m.fail(m.at, "values both raw and in a list")
 		}
 		if len(t.Raw) != n {
-			return m.fail(m.at, "shape %v takes %d bytes, but there are %d", t.Dims, n, len(t.Raw))
+			return m.fail(m.at, "shape %s takes %d bytes, but there are %d", printable.Shape(t.Dims), n, len(t.Raw))
 		}
 		return nil
 	}
@@ -216,7 +218,7 @@ func (t *Tensor) check(m message, counts map[protowire.Number]int) error {
 		each = fixedSize(typ) // a complex number is two
 	}
 	if t.listed != n/each {
-		return m.fail(m.at, "shape %v holds %d numbers, but there are %d", t.Dims, n/each, t.listed)
+		return m.fail(m.at, "shape %s holds %d numbers, but there are %d", printable.Shape(t.Dims), n/each, t.listed)
 	}
 	return nil
 }

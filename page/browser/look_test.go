@@ -359,11 +359,11 @@ func TestWords(t *testing.T) {
 	b.until(`document.getElementById("seen-note").textContent === "The picture has 28×28 pixels; the network sees all of it, scaled to 32×32."`)
 	wide := chequers(t, 96, 64)
 	b.upload(wide)
-	b.until(`document.getElementById("seen-note").textContent === "The picture has 96×64 pixels; the network sees its middle 64×64, scaled to 32×32."`)
+	b.until(`document.getElementById("seen-note").textContent === "The picture has 64×96 pixels; the network sees its middle 64×64, scaled to 32×32."`)
 	b.upload(chequers(t, 32, 32))
 	b.until(`document.getElementById("seen-note").textContent === "The network sees the picture as it is, 32×32 pixels."`)
 	b.upload(chequers(t, 40, 32))
-	b.until(`document.getElementById("seen-note").textContent === "The picture has 40×32 pixels; the network sees its middle 32×32."`)
+	b.until(`document.getElementById("seen-note").textContent === "The picture has 32×40 pixels; the network sees its middle 32×32."`)
 	if got := b.text("#time-note"); !strings.Contains(got, "the median of 5 runs") {
 		t.Errorf("the times are %q", got)
 	}

@@ -57,12 +57,12 @@ function draw() {
   if (!field || !byID("field")) return;
   const { input } = state.model;
   const shown = field.steps.slice(0, step + 1);
-  const [x0, y0, x1, y1] = shown.at(-1)?.box ?? field.box;
+  const [y0, x0, y1, x1] = shown.at(-1)?.box ?? field.box;
   const dark = `M0 0H${input.w}V${input.h}H0z M${x0} ${y0}V${y1}H${x1}V${y0}z`;
-  const box = (b, kind) => svg("rect", { class: kind, x: b[0], y: b[1], width: Math.max(b[2] - b[0], 0), height: Math.max(b[3] - b[1], 0), "vector-effect": "non-scaling-stroke" });
+  const box = (b, kind) => svg("rect", { class: kind, x: b[1], y: b[0], width: Math.max(b[3] - b[1], 0), height: Math.max(b[2] - b[0], 0), "vector-effect": "non-scaling-stroke" });
   const node = byID("field");
-  node.replaceChildren(svg("path", { class: "dark", d: dark, "fill-rule": "evenodd" }), ...shown.slice(0, -1).map((s) => box(s.box, "grew")), box([x0, y0, x1, y1], "sees"));
-  node.dataset.box = [x0, y0, x1, y1].join(",");
+  node.replaceChildren(svg("path", { class: "dark", d: dark, "fill-rule": "evenodd" }), ...shown.slice(0, -1).map((s) => box(s.box, "grew")), box([y0, x0, y1, x1], "sees"));
+  node.dataset.box = [y0, x0, y1, x1].join(",");
   const last = shown.at(-1);
   byID("field-step").value = step;
   byID("field-step").setAttribute("aria-valuetext", last?.layer ?? "");
