@@ -24,7 +24,7 @@ type Recipe struct {
 	Name  string `yaml:"name"`
 	Model string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
 
-	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's
+	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's. Base may be Measured
 	// Prepare is what Preprocess was called until November 2026, then a name alone. Reading a recipe puts it there.
 	Prepare string `yaml:"prepare,omitempty"`
 
@@ -68,10 +68,11 @@ type Init struct {
 	Whiten bool `yaml:"whiten,omitempty"`
 }
 
-// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures.
+// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures, whose mean and
+// deviation are measured.
 func Default() Recipe {
 	return Recipe{
-		Name: "plain", Preprocess: vision.PreprocessParts{Base: "unit"}, Epochs: 30, Batch: 128, Seed: 1,
+		Name: "plain", Preprocess: vision.PreprocessParts{Base: Measured}, Epochs: 30, Batch: 128, Seed: 1,
 		Init:      Init{Kind: "he"},
 		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
 		Wide:      Wide{Inputs: 512, Scale: 0.25, Rate: 50},
@@ -346,16 +347,4 @@ func (r Recipe) check(input arch.Shape) error {
 	}
 	_, err := viewsOf(r.Views)
 	return err
-}
-
-// pictures is how pictures become an input.
-func (r Recipe) pictures(input arch.Shape) (vision.Preprocess, error) {
-	if input.C != 1 && input.C != 3 {
-		return vision.Preprocess{}, fmt.Errorf("recipe: preprocess: a picture has 1 channel or 3, not %d", input.C)
-	}
-	p, err := r.Preprocess.Apply(vision.Unit(input.W, input.H, input.C))
-	if err != nil {
-		return p, fmt.Errorf("recipe: preprocess: %w", err)
-	}
-	return p, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -252,6 +253,9 @@ func prepare(o Options) (*Trainer, error) {
 		return nil, ErrNoValidation
 	}
 	if err := t.checkData(validation, o.Test); err != nil {
+		return nil, err
+	}
+	if err := t.recipe.measure(t.train, t.net.Input, t.threads); err != nil {
 		return nil, err
 	}
 	pictures, err := t.recipe.pictures(t.net.Input)
@@ -585,6 +589,9 @@ func (t *Trainer) Params() *nn.Params { return t.params }
 
 // Network is what is trained.
 func (t *Trainer) Network() *arch.Network { return t.net }
+
+// Preprocess is how pictures become the network's input.
+func (t *Trainer) Preprocess() vision.Preprocess { return t.painter.preprocess }
 
 // Plan is what computes the steps.
 func (t *Trainer) Plan() *nn.Plan { return t.plan }
