@@ -41,8 +41,11 @@ type Recipe struct {
 	Schedule  Schedule `yaml:"schedule"`
 	Smoothing float64  `yaml:"label_smoothing,omitempty"`
 	Clip      float64  `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
-	Average   Average  `yaml:"average,omitempty"`
-	Augment   Augment  `yaml:"augment"`
+	// Polyak bounds the rate of each step: by this times the loss over the gradients' squared length, Polyak's step for a loss that
+	// could fall to 0 (Loizou et al. 2021, SPS_max). 0: not at all.
+	Polyak  float64 `yaml:"polyak,omitempty"`
+	Average Average `yaml:"average,omitempty"`
+	Augment Augment `yaml:"augment"`
 
 	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
 	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
@@ -66,6 +69,8 @@ type Init struct {
 	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled to
 	// the same variance, and their negatives; its weights are not trained (airbench).
 	Whiten bool `yaml:"whiten,omitempty"`
+	// Level lets the outputs of each layer with weights begin with mean 0 and deviation 1 over some training pictures.
+	Level bool `yaml:"level,omitempty"`
 }
 
 // Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures, whose mean and
@@ -73,10 +78,10 @@ type Init struct {
 func Default() Recipe {
 	return Recipe{
 		Name: "plain", Preprocess: vision.PreprocessParts{Base: Measured}, Epochs: 30, Batch: 128, Seed: 1,
-		Init:      Init{Kind: "he"},
+		Init:      Init{Kind: "he", Level: true},
 		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
-		Wide:      Wide{Inputs: 512, Scale: 0.25, Rate: 50},
-		Schedule:  Schedule{Kind: "cosine", WarmUp: 1},
+		Polyak:    0.2,
+		Schedule:  Schedule{Kind: "cosine"},
 		Augment:   Augment{Flip: "random"},
 	}
 }
@@ -326,6 +331,8 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: label_smoothing must lie in [0, 1], not %v", r.Smoothing)
 	case !(r.Clip >= 0 && r.Clip < math.Inf(1)):
 		return fmt.Errorf("recipe: clip must be at least 0, not %v", r.Clip)
+	case !(r.Polyak >= 0 && r.Polyak < math.Inf(1)):
+		return fmt.Errorf("recipe: polyak must be at least 0, not %v", r.Polyak)
 	case r.HoldOut < 0:
 		return fmt.Errorf("recipe: hold_out must be at least 0, not %d", r.HoldOut)
 	case !positive(r.validateEvery()) || !positive(r.checkpointEvery()):

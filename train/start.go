@@ -55,18 +55,23 @@ func (t *Trainer) begin() error {
 			return err
 		}
 	}
-	if t.options.Start == nil {
-		return nil
-	}
+	given := map[string]bool{}
 	for _, p := range t.params.List {
+		if t.options.Start == nil {
+			break
+		}
 		data, err := t.options.Start(p.Param)
 		if err != nil {
 			return err
 		}
+		given[p.Layer()] = given[p.Layer()] || data != nil
 		if data != nil && len(data) != len(p.Data) {
 			return fmt.Errorf("%d values to start %s with, it has %d", len(data), p.Name, len(p.Data))
 		}
 		copy(p.Data, data)
+	}
+	if t.recipe.Init.Level {
+		return t.level(func(layer string) bool { return given[layer] })
 	}
 	return nil
 }

@@ -28,12 +28,12 @@ func narrow(t *testing.T, name string, side int) *arch.Network {
 		switch op := layer.Op.(type) {
 		case arch.Conv:
 			if op.Out >= 64 {
-				op.Out /= 8
+				op.Out /= 4
 				net.Layers[i].Op = op
 			}
 		case arch.Linear:
 			if op.Out >= 4096 {
-				op.Out /= 8
+				op.Out /= 4
 				net.Layers[i].Op = op
 			}
 			last = i
@@ -94,6 +94,11 @@ func TestSteps(t *testing.T) {
 				r, err := train.OpenRecipe(recipe)
 				if err != nil {
 					t.Fatal(err)
+				}
+				for _, a := range strings.Fields(os.Getenv("TS_SET")) {
+					if err := r.Set(a); err != nil {
+						t.Fatal(err)
+					}
 				}
 				side := 32
 				if name == "zfnet" || strings.HasPrefix(name, "alexnet") { // their first windows are large

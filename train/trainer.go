@@ -463,6 +463,9 @@ func (t *Trainer) step() error {
 		if t.recipe.Clip > 0 {
 			t.optimiser.Clip(t.recipe.Clip)
 		}
+		if t.recipe.Polyak > 0 {
+			t.state.Rate = min(t.state.Rate, t.recipe.Polyak*t.optimiser.Polyak(t.loss))
+		}
 		t.optimiser.Step(t.state.Rate, t.epoch())
 	})
 	t.state.Step++
