@@ -36,7 +36,6 @@ type Recipe struct {
 
 	Init      Init     `yaml:"init"`
 	Optimiser Optimise `yaml:"optimiser"`
-	Wide      Wide     `yaml:"wide,omitempty"`
 	Rules     []Rule   `yaml:"rules,omitempty"`
 	Schedule  Schedule `yaml:"schedule"`
 	Smoothing float64  `yaml:"label_smoothing,omitempty"`
@@ -308,7 +307,6 @@ func (r Recipe) check(input arch.Shape) error {
 	}{
 		{"init", initError},
 		{"optimiser", r.Optimiser.check()},
-		{"wide", r.Wide.check()},
 		{"schedule", r.Schedule.check()},
 		{"average", r.Average.check()},
 		{"augment", r.Augment.check(image.Pt(input.W, input.H), input.C)},

@@ -4,21 +4,28 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strings"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
 
-// makeRules puts the recipe's rules between those that Wide makes, which they override, and the one that whitening needs.
+// literal has path.Match take a layer's name as it is.
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// makeRules puts the recipe's rules between the one of firstRate, which they override, and the one that whitening needs.
 func (t *Trainer) makeRules() error {
-	wide := t.recipe.Wide.rules(t.placed)
+	var before []Rule
+	if t.recipe.Init.Level {
+		before = t.firstRate()
+	}
 	for i, r := range t.recipe.Rules {
 		if err := checkPattern(r.Params, t.params); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
-	t.rules = append(wide, t.recipe.Rules...)
+	t.rules = append(before, t.recipe.Rules...)
 	if t.recipe.Init.Whiten {
 		first, err := t.firstConv()
 		if err != nil {

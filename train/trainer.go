@@ -92,7 +92,7 @@ type Trainer struct {
 	feed             *feed
 
 	params    *nn.Params
-	rules     []Rule // the recipe's, and before and after them what Wide and Init make
+	rules     []Rule // the recipe's, and before and after them what Init makes
 	plan      *nn.Plan
 	optimiser *Optimiser
 	average   *averager

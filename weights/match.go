@@ -31,6 +31,7 @@ type MatchError struct {
 	Others    []string      // the file's other parts
 	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
+	State     bool          // the file is the state of a training run, with the optimiser's values
 	Told      *arch.Network // that the file itself tells; nil where it tells none
 }
 
@@ -57,6 +58,8 @@ func (e *MatchError) more() string {
 
 func (e *MatchError) fault() string {
 	switch {
+	case e.State:
+		return e.Path + ": the state of a training run, not weights alone: the optimiser's values lie beside them"
 	case e.Family == "" && len(e.Extra) == 0:
 		return e.Path + ": the file holds no weights"
 	case e.Family == "":
@@ -117,6 +120,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Family = ""
 	}
 	fault.Shard = shardName.MatchString(f.Path)
+	fault.State = f.Metadata[StateNote] != ""
 	if told, err := f.Network(); err == nil {
 		fault.Told = told
 	}
