@@ -77,7 +77,8 @@ if nothing had happened.
 --from begins with a file's weights. The last layer is made anew where its number of
 classes is another, or the file names others; --freeze keeps layers as they are, --take
 names the only ones that are taken from the file. Its pictures' preprocess goes on too,
-unless --preprocess or its parts say another.`,
+unless --preprocess or its parts say another. Beside the names below, --preprocess
+measured is the default recipe's: each channel's mean and deviation in the training set.`,
 		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
