@@ -282,7 +282,7 @@ func TestChance(t *testing.T) {
 		want bool
 	}{{0.05, false}, {2, true}} {
 		o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
-		o.Recipe.Optimiser.Rate, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 1, train.Schedule{Kind: "constant"}
+		o.Recipe.Optimiser.Rate, o.Recipe.Polyak, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 0, 1, train.Schedule{Kind: "constant"}
 		o.Recipe.Optimiser.Decay, o.Recipe.Augment, o.Recipe.Smoothing = 0, train.Augment{}, 0
 		_, result := run(t, o)
 		metrics := withoutTimes(t, o.Folder)
