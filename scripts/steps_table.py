@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every built-in network takes 30 steps of every recipe that fits it, on real pictures; some of them beside PyTorch.
 
-    VGGO_TESTDATA=... /usr/bin/python3 scripts/steps_table.py VGGO FOLDER > steps-table.md
+    VGGO_TESTDATA=... /usr/bin/python3 scripts/steps_table.py VGGO FOLDER [NETWORK...] > steps-table.md
 
 VGGO is the program, FOLDER takes the pictures, what the runs leave, and each finished row, so that a table can be gone on with.
 The pictures are 100 of each of three classes of CIFAR-10's test set. A run is the shipped recipe with batches of 8, ended after
@@ -122,14 +122,14 @@ def forward(layers, p, state, x):
     return x
 
 
-def prepared(path, prepare, h, w):
+def prepared(path, of, h, w):
+    """A picture as vggo.preprocess says, for what scales both sides alike: CIFAR's pictures are square."""
     im = Image.open(path).convert("RGB")
-    if prepare == "caffe":
-        im = im.resize((round(w * 256 / 224), round(h * 256 / 224)), Image.BILINEAR)
-        left, top = (im.width - w) // 2, (im.height - h) // 2
-        im = im.crop((left, top, left + w, top + h))
-        return np.asarray(im, np.float32) - np.array([123.68, 116.779, 103.939], np.float32)
-    return np.asarray(im.resize((w, h), Image.BILINEAR), np.float32) / 255
+    side = int(of["resize"].split()[-1].split("x")[0])
+    im = im.resize((side, side), Image.BILINEAR)
+    left, top = (side - w) // 2, (side - h) // 2
+    return (np.asarray(im.crop((left, top, left + w, top + h)), np.float32) / np.float32(of["scale"])
+            - np.array(of["mean"], np.float32)) / np.array(of["std"], np.float32)
 
 
 def beside(vggo, folder, net, recipe):
@@ -141,24 +141,20 @@ def beside(vggo, folder, net, recipe):
         return ours, [], fault
     tensors, notes = read(os.path.join(folder, "run", "step-000000000.safetensors"))
     described = json.loads(notes["vggo.network"])
-    text = notes["vggo.train.recipe"]
+    text, of = notes["vggo.train.recipe"], json.loads(notes["vggo.preprocess"])
     import yaml
     r = yaml.safe_load(text)
     h, w = (int(x) for x in described["input"].split("x")[:2])
     names = sorted(os.listdir(data))
     files = [(c, os.path.join(data, n, f)) for c, n in enumerate(names) for f in sorted(os.listdir(os.path.join(data, n)))]
-    x = torch.tensor(np.stack([prepared(f, r["prepare"], h, w) for _, f in files])).permute(0, 3, 1, 2).contiguous()
+    x = torch.tensor(np.stack([prepared(f, of, h, w) for _, f in files])).permute(0, 3, 1, 2).contiguous()
     y = torch.tensor([c for c, _ in files])
     kept = {k: torch.tensor(v) for k, v in tensors.items() if not k.startswith(("optimiser/", "mean/"))}
     p = {k: v.requires_grad_() for k, v in kept.items() if k.split("/")[1] in ("w", "b", "gamma", "beta")}
-    linear = [l["name"] for l in described["layers"] if l["op"] == "linear"]
-    wide, o = r.get("wide", {}), r["optimiser"]
-    shares = {}
-    for k, v in p.items():
-        layer, role = k.split("/")
-        shares[k] = 1.0
-        if role == "w" and layer in linear and len(linear) > 1 and wide and v.shape[1] >= wide["inputs"]:
-            shares[k] = min(1, wide["rate"] * len(names) / v.shape[1])
+    o = r["optimiser"]
+    first = [l["name"] for l in described["layers"] if l["op"] in ("conv", "linear")][0] + "/w"
+    spread = 0.25 * 255 / of["scale"] / min(of["std"])  # the first layer's rate, where init.level is on
+    shares = {k: min(1, 1 / spread ** 2) if k == first and r["init"].get("level") else 1 for k in p}
     sgd = torch.optim.SGD([{"params": [v], "share": shares[k]} for k, v in p.items()], lr=1, momentum=o["momentum"],
                           weight_decay=o["decay"], nesterov=o.get("nesterov", False))
     theirs = []
@@ -175,10 +171,15 @@ def beside(vggo, folder, net, recipe):
     return ours, theirs, ""
 
 
+def ends(values):
+    return np.mean(values[:5]), np.mean(values[-5:])
+
+
 def cell(values, fault):
     if fault:
-        return "| " + fault.replace("vggo: ", "") + " | | |"
-    return "| %.3f | %.3f | %.3f |" % (values[0], np.mean(values[:5]), np.mean(values[-5:]))
+        return "| " + fault.replace("vggo: ", "") + " | | | |"
+    begin, end = ends(values)
+    return "| %.3f | %.3f | %.3f | %s |" % (values[0], begin, end, "yes" if end < begin else "no")
 
 
 def main():
@@ -195,32 +196,37 @@ def main():
             print(key, rows[key], file=sys.stderr, flush=True)
         print(rows[key], flush=True)
 
+    only = sys.argv[3:]
     nets = [line.split()[:2] for line in subprocess.check_output([vggo, "arch", "--list"], text=True).splitlines()[2:]]
-    print("| network | recipe | step 1 | mean of 1 to 5 | mean of 26 to 30 |\n|---|---|---:|---:|---:|")
+    nets = [n for n in nets if not only or n[0] in only]
+    beside_them = [n for n in BESIDE if not only or n in only]
+    print("| network | input | batch | recipe | step 1 | mean of 1 to 5 | mean of 26 to 30 | falls |\n|---|---|---:|---|---:|---:|---:|---|")
     for recipe in ("plain", "paper"):
         for net, size in nets:
             grey = size.endswith("x1")
             if grey and recipe == "paper":
-                print("| %s | paper | the paper's means and colours are for three channels | | |" % net)
+                print("| %s | %s | | paper | the paper's means and colours are for three channels | | | |" % (net, size))
                 continue
 
             def make():
                 values, _, fault = shipped(vggo, folder, net, grey, recipe)
-                return "| %s | %s %s" % (net, recipe, cell(values, fault))
+                return "| %s | %s | %d | %s %s" % (net, size, 500 if grey else 8, recipe, cell(values, fault))
             row(net + " " + recipe, make)
-    for recipe in OWN:
+    for recipe in () if only else OWN:
         def make():
             values, _, fault = shipped(vggo, folder, "", recipe == "fashion-mnist", recipe)
-            return "| its own | %s %s" % (recipe, cell(values, fault))
+            return "| its own | | %d | %s %s" % (500 if recipe == "fashion-mnist" else 8, recipe, cell(values, fault))
         row(recipe, make)
-    print("\n| network | recipe | step 1 | PyTorch | step 10 | PyTorch | step 30 | PyTorch |\n|---|---|---:|---:|---:|---:|---:|---:|")
+    print("\n| network | recipe | batch | step 1 | PyTorch | mean of 1 to 5 | PyTorch | mean of 26 to 30 | PyTorch | falls |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for recipe in ("plain", "paper"):
-        for net in BESIDE:
+        for net in beside_them:
             def make():
                 ours, theirs, fault = beside(vggo, folder, net, recipe)
                 if fault:
-                    return "| %s | %s | %s |" % (net, recipe, fault)
-                return "| %s | %s | %s |" % (net, recipe, " | ".join("%.5f | %.5f" % (ours[i], theirs[i]) for i in (0, 9, 29)))
+                    return "| %s | %s | 12 | %s |" % (net, recipe, fault)
+                pairs = zip((ours[0], *ends(ours)), (theirs[0], *ends(theirs)))
+                falls = "yes" if ends(ours)[1] < ends(ours)[0] else "no"
+                return "| %s | %s | 12 | %s | %s |" % (net, recipe, " | ".join("%.5f | %.5f" % p for p in pairs), falls)
             row("beside " + net + " " + recipe, make)
 
 

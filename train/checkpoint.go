@@ -27,7 +27,6 @@ const (
 )
 
 const (
-	stateNote    = "vggo.train.state"
 	recipeNote   = "vggo.train.recipe"
 	stateVersion = 1
 )
@@ -159,7 +158,7 @@ func (t *Trainer) save() error {
 	if err := t.recipe.Write(&recipe); err != nil {
 		return err
 	}
-	notes[stateNote], notes[recipeNote] = string(stateText), recipe.String()
+	notes[weights.StateNote], notes[recipeNote] = string(stateText), recipe.String()
 	tensors := slices.Concat(paramTensors(t.params), t.optimiser.tensors(), t.average.tensors())
 	if err := seal(tensors, notes); err != nil {
 		return err
@@ -292,7 +291,7 @@ func readSaved(path string) (s *Saved, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	s = &Saved{Path: path}
-	if err := json.Unmarshal([]byte(file.Metadata[stateNote]), &s.state); err != nil {
+	if err := json.Unmarshal([]byte(file.Metadata[weights.StateNote]), &s.state); err != nil {
 		return fail(err)
 	}
 	if s.state.Version != stateVersion {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -81,3 +82,6 @@ func CheckRecipe(r Recipe, net *arch.Network) error {
 	_, err = NewOptimiser(r.Optimiser, r.Rules, nn.NewParams(placed), 1)
 	return err
 }
+
+// Some are the pictures by which a run's layers were levelled.
+func Some(t *Trainer) (*tensor.Tensor, error) { return t.some(levelled) }

@@ -3,6 +3,7 @@ package train_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -37,6 +38,8 @@ func halfway(t *testing.T, folder string) train.Options {
 	return o
 }
 
+var flips = flag.Int("flips", 20, "how many bytes of a checkpoint TestFlippedByte flips, one at a time")
+
 // TestFlippedByte: whichever byte of the newest checkpoint is not as it was, the run goes on from the one before, says so, and ends
 // with the bits of one that nothing happened to.
 func TestFlippedByte(t *testing.T) {
@@ -51,7 +54,7 @@ func TestFlippedByte(t *testing.T) {
 	older, newest := read(t, left[0]), read(t, left[1])
 	r := rand.New(rand.NewPCG(1, 2))
 	header := int(newest[0]) | int(newest[1])<<8
-	for n := range 20 {
+	for n := range *flips {
 		at := r.IntN(len(newest)) // mostly a value
 		switch {
 		case n < 3:
@@ -279,7 +282,7 @@ func TestChance(t *testing.T) {
 		want bool
 	}{{0.05, false}, {2, true}} {
 		o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
-		o.Recipe.Optimiser.Rate, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 1, train.Schedule{Kind: "constant"}
+		o.Recipe.Optimiser.Rate, o.Recipe.Polyak, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 0, 1, train.Schedule{Kind: "constant"}
 		o.Recipe.Optimiser.Decay, o.Recipe.Augment, o.Recipe.Smoothing = 0, train.Augment{}, 0
 		_, result := run(t, o)
 		metrics := withoutTimes(t, o.Folder)

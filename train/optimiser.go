@@ -119,19 +119,7 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 // Clip scales all gradients together so that their norm is at most the given one, as PyTorch's clip_grad_norm_ does, and
 // returns what it was.
 func (o *Optimiser) Clip(most float64) float64 {
-	each(o.threads, len(o.pieces), func(i int) {
-		p := o.pieces[i]
-		sum := 0.0
-		for _, g := range p.Grad[p.from:p.to] {
-			sum += float64(g) * float64(g)
-		}
-		o.norms[i] = sum
-	})
-	sum := 0.0
-	for _, s := range o.norms { // in order, whoever has computed them
-		sum += s
-	}
-	norm := math.Sqrt(sum)
+	norm := math.Sqrt(o.squares(func(piece) float64 { return 1 }))
 	if scale := float32(most / (norm + 1e-6)); scale < 1 {
 		each(o.threads, len(o.pieces), func(i int) {
 			p := o.pieces[i]
@@ -141,6 +129,29 @@ func (o *Optimiser) Clip(most float64) float64 {
 		})
 	}
 	return norm
+}
+
+// Polyak is the rate at which a step along the gradients, were the loss linear, would take all of a loss away. Each parameter
+// counts by its share of the rate.
+func (o *Optimiser) Polyak(loss float64) float64 {
+	return loss / o.squares(func(p piece) float64 { return p.rate })
+}
+
+// squares is the gradients' squared length, each parameter's times a share.
+func (o *Optimiser) squares(share func(piece) float64) float64 {
+	each(o.threads, len(o.pieces), func(i int) {
+		p := o.pieces[i]
+		sum := 0.0
+		for _, g := range p.Grad[p.from:p.to] {
+			sum += float64(g) * float64(g)
+		}
+		o.norms[i] = sum * share(p)
+	})
+	sum := 0.0
+	for _, s := range o.norms { // in order, whoever has computed them
+		sum += s
+	}
+	return sum
 }
 
 // Step moves the parameters once, at a learning rate and after so many epochs. The Plan must be refreshed afterwards.

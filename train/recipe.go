@@ -24,7 +24,7 @@ type Recipe struct {
 	Name  string `yaml:"name"`
 	Model string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
 
-	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's
+	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's. Base may be Measured
 	// Prepare is what Preprocess was called until November 2026, then a name alone. Reading a recipe puts it there.
 	Prepare string `yaml:"prepare,omitempty"`
 
@@ -36,13 +36,15 @@ type Recipe struct {
 
 	Init      Init     `yaml:"init"`
 	Optimiser Optimise `yaml:"optimiser"`
-	Wide      Wide     `yaml:"wide,omitempty"`
 	Rules     []Rule   `yaml:"rules,omitempty"`
 	Schedule  Schedule `yaml:"schedule"`
 	Smoothing float64  `yaml:"label_smoothing,omitempty"`
 	Clip      float64  `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
-	Average   Average  `yaml:"average,omitempty"`
-	Augment   Augment  `yaml:"augment"`
+	// Polyak bounds the rate of each step: by this times the loss over the gradients' squared length, Polyak's step for a loss that
+	// could fall to 0 (Loizou et al. 2021, SPS_max). 0: not at all.
+	Polyak  float64 `yaml:"polyak,omitempty"`
+	Average Average `yaml:"average,omitempty"`
+	Augment Augment `yaml:"augment"`
 
 	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
 	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
@@ -66,16 +68,19 @@ type Init struct {
 	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled to
 	// the same variance, and their negatives; its weights are not trained (airbench).
 	Whiten bool `yaml:"whiten,omitempty"`
+	// Level lets the outputs of each layer with weights begin with mean 0 and deviation 1 over some training pictures.
+	Level bool `yaml:"level,omitempty"`
 }
 
-// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures.
+// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures, whose mean and
+// deviation are measured.
 func Default() Recipe {
 	return Recipe{
-		Name: "plain", Preprocess: vision.PreprocessParts{Base: "unit"}, Epochs: 30, Batch: 128, Seed: 1,
-		Init:      Init{Kind: "he"},
+		Name: "plain", Preprocess: vision.PreprocessParts{Base: Measured}, Epochs: 30, Batch: 128, Seed: 1,
+		Init:      Init{Kind: "he", Level: true},
 		Optimiser: Optimise{Kind: "sgd", Rate: 0.02, Decay: 5e-4, Momentum: 0.9, Nesterov: true},
-		Wide:      Wide{Inputs: 512, Scale: 0.25, Rate: 50},
-		Schedule:  Schedule{Kind: "cosine", WarmUp: 1},
+		Polyak:    0.2,
+		Schedule:  Schedule{Kind: "cosine"},
 		Augment:   Augment{Flip: "random"},
 	}
 }
@@ -302,7 +307,6 @@ func (r Recipe) check(input arch.Shape) error {
 	}{
 		{"init", initError},
 		{"optimiser", r.Optimiser.check()},
-		{"wide", r.Wide.check()},
 		{"schedule", r.Schedule.check()},
 		{"average", r.Average.check()},
 		{"augment", r.Augment.check(image.Pt(input.W, input.H), input.C)},
@@ -325,6 +329,8 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: label_smoothing must lie in [0, 1], not %v", r.Smoothing)
 	case !(r.Clip >= 0 && r.Clip < math.Inf(1)):
 		return fmt.Errorf("recipe: clip must be at least 0, not %v", r.Clip)
+	case !(r.Polyak >= 0 && r.Polyak < math.Inf(1)):
+		return fmt.Errorf("recipe: polyak must be at least 0, not %v", r.Polyak)
 	case r.HoldOut < 0:
 		return fmt.Errorf("recipe: hold_out must be at least 0, not %d", r.HoldOut)
 	case !positive(r.validateEvery()) || !positive(r.checkpointEvery()):
@@ -346,16 +352,4 @@ func (r Recipe) check(input arch.Shape) error {
 	}
 	_, err := viewsOf(r.Views)
 	return err
-}
-
-// pictures is how pictures become an input.
-func (r Recipe) pictures(input arch.Shape) (vision.Preprocess, error) {
-	if input.C != 1 && input.C != 3 {
-		return vision.Preprocess{}, fmt.Errorf("recipe: preprocess: a picture has 1 channel or 3, not %d", input.C)
-	}
-	p, err := r.Preprocess.Apply(vision.Unit(input.W, input.H, input.C))
-	if err != nil {
-		return p, fmt.Errorf("recipe: preprocess: %w", err)
-	}
-	return p, nil
 }

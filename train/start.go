@@ -4,20 +4,28 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strings"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/vision"
 )
 
-// makeRules puts the recipe's rules between those that Wide makes, which they override, and the one that whitening needs.
+// literal has path.Match take a layer's name as it is.
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// makeRules puts the recipe's rules between the one of firstRate, which they override, and the one that whitening needs.
 func (t *Trainer) makeRules() error {
-	wide := t.recipe.Wide.rules(t.placed.Layers)
+	var before []Rule
+	if t.recipe.Init.Level {
+		before = t.firstRate()
+	}
 	for i, r := range t.recipe.Rules {
 		if err := checkPattern(r.Params, t.params); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
-	t.rules = append(wide, t.recipe.Rules...)
+	t.rules = append(before, t.recipe.Rules...)
 	if t.recipe.Init.Whiten {
 		first, err := t.firstConv()
 		if err != nil {
@@ -54,18 +62,23 @@ func (t *Trainer) begin() error {
 			return err
 		}
 	}
-	if t.options.Start == nil {
-		return nil
-	}
+	given := map[string]bool{}
 	for _, p := range t.params.List {
+		if t.options.Start == nil {
+			break
+		}
 		data, err := t.options.Start(p.Param)
 		if err != nil {
 			return err
 		}
+		given[p.Layer()] = given[p.Layer()] || data != nil
 		if data != nil && len(data) != len(p.Data) {
 			return fmt.Errorf("%d values to start %s with, it has %d", len(data), p.Name, len(p.Data))
 		}
 		copy(p.Data, data)
+	}
+	if t.recipe.Init.Level {
+		return t.level(func(layer string) bool { return given[layer] })
 	}
 	return nil
 }
@@ -115,7 +128,8 @@ func (t *Trainer) whiten() error {
 	}
 	w := t.params.Get(layer.Name + "/w")
 	kh, kw := w.Shape[2], w.Shape[3]
-	mean, covariance, err := t.patches(kh, kw)
+	window := arch.Shape{C: t.net.Input.C, H: kh, W: kw}
+	mean, covariance, err := patches(t.train, t.painter.preprocess, window, whitened, t.recipe.Seed, t.threads)
 	if err != nil {
 		return err
 	}
@@ -141,23 +155,21 @@ func (t *Trainer) whiten() error {
 	return nil
 }
 
-// patches is the mean and the covariance of the patches of the first training pictures, in C,H,W order.
-func (t *Trainer) patches(kh, kw int) (mean []float64, covariance [][]float64, err error) {
+// patches is the mean and the covariance of a window's values, in C,H,W order, wherever it lies in some pictures of a data set.
+func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most int, seed uint64, threads int) (mean []float64, covariance [][]float64, err error) {
 	const group = 50 // pictures that one task sums
-	plain := newPainter(Augment{}, t.painter.preprocess, 0)
-	plain.fit = true
-	in := t.net.Input
-	size := in.C * kh * kw
-	samples := order(t.train.Len(), t.recipe.Seed, 0)
-	samples = samples[:min(len(samples), whitened)]
+	plain := newPainter(Augment{}, preprocess, 0)
+	size := window.C * window.H * window.W
+	samples := order(d.Len(), seed, 0)
+	samples = samples[:min(len(samples), most)]
 	groups := (len(samples) + group - 1) / group
 	sums, counts := make([][]float64, groups), make([]int, groups)
-	each(t.threads, groups, func(g int) {
+	each(threads, groups, func(g int) {
 		sum := make([]float64, size+size*size) // of values, then of products
-		image := make([]float32, in.C*in.H*in.W)
+		image := make([]float32, window.C*plain.h*plain.w)
 		patch := make([]float64, size)
 		for _, sample := range samples[g*group : min((g+1)*group, len(samples))] {
-			p, err := t.train.Picture(sample)
+			p, err := d.Picture(sample)
 			if err != nil {
 				continue // the feed will name it
 			}
@@ -165,13 +177,13 @@ func (t *Trainer) patches(kh, kw int) (mean []float64, covariance [][]float64, e
 				continue
 			}
 			plain.put(image, p, 0, sample)
-			for y := range in.H - kh + 1 {
-				for x := range in.W - kw + 1 {
+			for y := range plain.h - window.H + 1 {
+				for x := range plain.w - window.W + 1 {
 					i := 0
-					for c := range in.C {
-						for dy := range kh {
-							for dx := range kw {
-								patch[i] = float64(image[(c*in.H+y+dy)*in.W+x+dx])
+					for c := range window.C {
+						for dy := range window.H {
+							for dx := range window.W {
+								patch[i] = float64(image[(c*plain.h+y+dy)*plain.w+x+dx])
 								i++
 							}
 						}

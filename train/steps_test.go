@@ -13,7 +13,7 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// narrow is a built-in network as it can be trained in a test: for small pictures of three classes, with an eighth of the widths.
+// narrow is a built-in network as it can be trained in a test: for small pictures of three classes, with a quarter of the widths.
 func narrow(t *testing.T, name string, side int) *arch.Network {
 	t.Helper()
 	net, err := arch.Builtin(name)
@@ -28,12 +28,12 @@ func narrow(t *testing.T, name string, side int) *arch.Network {
 		switch op := layer.Op.(type) {
 		case arch.Conv:
 			if op.Out >= 64 {
-				op.Out /= 8
+				op.Out /= 4
 				net.Layers[i].Op = op
 			}
 		case arch.Linear:
 			if op.Out >= 4096 {
-				op.Out /= 8
+				op.Out /= 4
 				net.Layers[i].Op = op
 			}
 			last = i
@@ -81,12 +81,11 @@ func (c *chosen) Len() int                               { return len(c.index) }
 func (c *chosen) Label(i int) int                        { return c.label[i] }
 func (c *chosen) Picture(i int) (*vision.Picture, error) { return c.Dataset.Picture(c.index[i]) }
 
-// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls, as far as
-// it can in 30 steps. Deep networks without batch norm begin at chance, and stay near it for longer than that in PyTorch too: of
-// these it must not rise. scripts/steps_table.py does the same with the whole networks, beside PyTorch.
+// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls. A batch is all of
+// the pictures, so that steps differ by what was learned and not by what they show. scripts/steps_table.py does the same with the
+// whole networks, beside PyTorch.
 func TestSteps(t *testing.T) {
-	const chance, near = 1.0986, 0.03
-	colour, grey := three(t, 3, 40), three(t, 1, 40)
+	colour, grey := three(t, 3, 8), three(t, 1, 8)
 	for _, recipe := range []string{"plain", "paper"} {
 		for _, name := range arch.Names() {
 			t.Run(recipe+"/"+name, func(t *testing.T) {
@@ -103,7 +102,7 @@ func TestSteps(t *testing.T) {
 				if recipe == "paper" && net.Input.C == 1 {
 					t.Skip("the paper's colours and means are for three channels")
 				}
-				o := train.Options{Recipe: r.WithBatch(12), Network: net, Train: colour, Validation: colour}
+				o := train.Options{Recipe: r.WithBatch(24), Network: net, Train: colour, Validation: colour}
 				if net.Input.C == 1 {
 					o.Train, o.Validation = grey, grey
 				}
@@ -113,7 +112,7 @@ func TestSteps(t *testing.T) {
 				}
 				begin, end := mean(losses[:5]), mean(losses[25:])
 				t.Logf("first %.3f, first five %.3f, last five %.3f", losses[0], begin, end)
-				if end >= begin && end > chance+near {
+				if end > begin-0.03 {
 					t.Errorf("the loss begins at %.4f and ends at %.4f: %.3f", begin, end, losses)
 				}
 			})
@@ -121,8 +120,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestWideHead: a head of 4,096 units, for which the rate of the convolutions is too much, learns three classes by plain. Without
-// what the recipe says of wide layers the loss leaps to ten times that of guessing.
+// TestWideHead: a head of 4,096 units, for which a rate of 0.02 is too much, learns three classes by plain. Without a bound on the
+// rate the loss leaps.
 func TestWideHead(t *testing.T) {
 	r := train.Default()
 	r.Model = "32x32x3:16b,M,32b,M,64b,M,64b,M/4096,4096,3"
@@ -131,24 +130,24 @@ func TestWideHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if begin, end := mean(losses[:10]), mean(losses[50:]); end > 0.95*begin || slices.Max(losses) > 2 {
+	if begin, end := mean(losses[:10]), mean(losses[50:]); end > 0.95*begin || slices.Max(losses) > 2.5 {
 		t.Errorf("the loss begins at %.3f and ends at %.3f: %.3f", begin, end, losses)
 	}
-	r.Wide = train.Wide{}
+	r.Polyak = 0
 	if losses, err = steps(train.Options{Recipe: r.WithBatch(12), Train: colour}, 30); err != nil {
 		t.Fatal(err)
 	}
 	if slices.Max(losses) < 4 {
-		t.Errorf("without wide the loss stays below 4: %.3f", losses)
+		t.Errorf("without polyak the loss stays below 4: %.3f", losses)
 	}
 }
 
-// TestRecipesThatPublishFiguresAreNotWide: the recipes of docs/training.md train as they did.
-func TestRecipesThatPublishFiguresAreNotWide(t *testing.T) {
+// TestRecipesThatPublishFigures: the recipes of docs/training.md train as they did, by nothing that came later.
+func TestRecipesThatPublishFigures(t *testing.T) {
 	for _, name := range []string{"cifar10", "fashion-mnist"} {
 		r, err := train.OpenRecipe(name)
-		if err != nil || r.Wide != (train.Wide{}) {
-			t.Errorf("%s: wide %+v (%v)", name, r.Wide, err)
+		if err != nil || r.Polyak != 0 || r.Init.Level || r.Preprocess.Base != name {
+			t.Errorf("%s: polyak %v, init %+v, preprocess %+v (%v)", name, r.Polyak, r.Init, r.Preprocess, err)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -91,7 +92,7 @@ type Trainer struct {
 	feed             *feed
 
 	params    *nn.Params
-	rules     []Rule // the recipe's, and before and after them what Wide and Init make
+	rules     []Rule // the recipe's, and before and after them what Init makes
 	plan      *nn.Plan
 	optimiser *Optimiser
 	average   *averager
@@ -252,6 +253,9 @@ func prepare(o Options) (*Trainer, error) {
 		return nil, ErrNoValidation
 	}
 	if err := t.checkData(validation, o.Test); err != nil {
+		return nil, err
+	}
+	if err := t.recipe.measure(t.train, t.net.Input, t.threads); err != nil {
 		return nil, err
 	}
 	pictures, err := t.recipe.pictures(t.net.Input)
@@ -457,6 +461,9 @@ func (t *Trainer) step() error {
 		if t.recipe.Clip > 0 {
 			t.optimiser.Clip(t.recipe.Clip)
 		}
+		if t.recipe.Polyak > 0 {
+			t.state.Rate = min(t.state.Rate, t.recipe.Polyak*t.optimiser.Polyak(t.loss))
+		}
 		t.optimiser.Step(t.state.Rate, t.epoch())
 	})
 	t.state.Step++
@@ -583,6 +590,9 @@ func (t *Trainer) Params() *nn.Params { return t.params }
 
 // Network is what is trained.
 func (t *Trainer) Network() *arch.Network { return t.net }
+
+// Preprocess is how pictures become the network's input.
+func (t *Trainer) Preprocess() vision.Preprocess { return t.painter.preprocess }
 
 // Plan is what computes the steps.
 func (t *Trainer) Plan() *nn.Plan { return t.plan }

@@ -279,7 +279,7 @@ func TestResultIsANetwork(t *testing.T) {
 // TestDiverged: a loss that is no number ends the run, and the checkpoint it names goes on with finite numbers.
 func TestDiverged(t *testing.T) {
 	recipe := tiny()
-	recipe.Optimiser.Rate, recipe.Clip, recipe.Schedule = 1e25, 0, train.Schedule{Kind: "constant"}
+	recipe.Optimiser.Rate, recipe.Polyak, recipe.Clip, recipe.Schedule = 1e25, 0, 0, train.Schedule{Kind: "constant"}
 	o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
 	trainer, err := train.New(o)
 	if err != nil {

@@ -31,6 +31,7 @@ type MatchError struct {
 	Others    []string      // the file's other parts
 	Classes   int           // of the file, where it fits but for their number; else 0
 	Shard     bool          // the file is one shard of several
+	State     bool          // the file is the state of a training run, with the optimiser's values
 	Told      *arch.Network // that the file itself tells, and which is another; nil where it tells none
 	Split     *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
 }
@@ -91,6 +92,8 @@ func (e *MatchError) more() string {
 
 func (e *MatchError) fault() string {
 	switch {
+	case e.State:
+		return e.Path + ": the state of a training run, not weights alone: the optimiser's values lie beside them"
 	case e.Family == "" && len(e.Extra) == 0:
 		return e.Path + ": the file holds no weights"
 	case e.Family == "":
@@ -151,6 +154,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Family = ""
 	}
 	fault.Shard = shardName.MatchString(f.Path)
+	fault.State = f.Metadata[StateNote] != ""
 	if told, err := f.Network(); err == nil && !hasParameters(told, placed) {
 		fault.Told = told
 	}

@@ -11,10 +11,11 @@ import (
 
 // The notes under which vggo's own files keep what a list of tensors does not tell.
 const (
-	NetworkNote    = "vggo.network"    // the network, as arch's JSON description
-	PreprocessNote = "vggo.preprocess" // how pictures become its input: vggo.PreparationTold as JSON
-	ClassesNote    = "vggo.classes"    // the classes' names, a JSON array
-	SynsetsNote    = "vggo.synsets"    // WordNet's numbers of the classes, a JSON array as long; "" where there is none
+	StateNote      = "vggo.train.state" // where a training run is, in its checkpoints alone
+	NetworkNote    = "vggo.network"     // the network, as arch's JSON description
+	PreprocessNote = "vggo.preprocess"  // how pictures become its input: vggo.PreparationTold as JSON
+	ClassesNote    = "vggo.classes"     // the classes' names, a JSON array
+	SynsetsNote    = "vggo.synsets"     // WordNet's numbers of the classes, a JSON array as long; "" where there is none
 	// RecipeNote, the name of a vision.Preprocess alone, is what PreprocessNote was until November 2026. Files that have it hold
 	// their first layer red first.
 	RecipeNote = "vggo.recipe"

@@ -79,7 +79,8 @@ if nothing had happened.
 --from begins with a file's weights. The last layer is made anew where its number of
 classes is another, or the file names others; --freeze keeps layers as they are, --take
 names the only ones that are taken from the file. Its pictures' preprocess goes on too,
-unless --preprocess or its parts say another.`,
+unless --preprocess or its parts say another. Beside the names below, --preprocess
+measured is the default recipe's: each channel's mean and deviation in the training set.`,
 		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
@@ -182,7 +183,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		return err
 	}
 	note.Known = options.Classes
-	close, preprocess, err := o.network(&options, &note, faults)
+	close, prepared, err := o.network(&options, &note, faults)
 	if err != nil {
 		return hintModel(err)
 	}
@@ -213,7 +214,8 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 		printf(faults, "vggo: %s\n", o.changed)
 	}
 	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(note.Known), o.output)
-	printf(out, "%s\n", preparedLine(preprocess))
+	prepared.Preprocess = trainer.Preprocess()
+	printf(out, "%s\n", preparedLine(prepared))
 	for _, told := range note.told {
 		printf(out, "%s\n", told)
 	}
@@ -406,7 +408,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 }
 
 // prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the weights to
-// begin with have it, else as the recipe says.
+// begin with have it, else as the recipe says. What it returns tells why; the trainer tells what.
 func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p root.Preparation, err error) {
 	input := options.Network.Input
 	asked, err := o.parts()
@@ -416,33 +418,28 @@ func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p
 	if input.C != 1 && input.C != 3 {
 		return p, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", options.Network.Name, input.C)
 	}
+	said := o.setsPreparation()
 	p.Reason = "the recipe says so"
-	if p.Preprocess, err = options.Recipe.Preprocess.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
-		return p, err
-	}
+	parts := &options.Recipe.Preprocess
 	switch {
-	case o.setsPreparation() || own == nil && asked.IsZero():
-		return p, nil
-	case own != nil && own.Blind:
+	case said || own == nil:
+	case own.Blind:
 		p.Reason += ", and nothing in " + o.from + " does"
-	case own != nil:
-		parts, err := own.Parts().ForInput(input.W, input.H)
-		if err != nil {
+	default:
+		if *parts, err = own.Parts().ForInput(input.W, input.H); err != nil {
 			return p, err
 		}
-		p = *own
-		if p.Preprocess, err = parts.Apply(vision.Unit(input.W, input.H, input.C)); err != nil {
-			return p, err
-		}
-		p.Reason = "as " + o.from + " has it: " + own.Reason
+		p.Reason, p.Guess = "as "+o.from+" has it: "+own.Reason, own.Guess
 	}
-	if !asked.IsZero() {
-		if p.Preprocess, err = asked.Apply(p.Preprocess); err != nil {
+	if !said && !asked.IsZero() {
+		if err := lay(asked, parts, input); err != nil {
 			return p, err
 		}
 		p.Reason, p.Guess = "asked for", false
 	}
-	options.Recipe.Preprocess = p.Parts()
+	if parts.Base == train.Measured && (parts.Mean == nil || parts.Std == nil) {
+		p.Reason += "; mean and deviation are the training set's"
+	}
 	return p, nil
 }
 
@@ -452,6 +449,26 @@ func (o *trainOptions) setsPreparation() bool {
 		key := strings.TrimSpace(s)
 		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
 	})
+}
+
+// lay puts what is asked for over how a recipe has pictures prepared.
+func lay(asked vision.PreprocessParts, over *vision.PreprocessParts, input arch.Shape) error {
+	if asked.Base != "" {
+		*over = vision.PreprocessParts{}
+	}
+	if asked.Base == train.Measured || over.Base == train.Measured {
+		*over = asked.Over(*over)
+		return nil
+	}
+	of, err := over.Apply(vision.Unit(input.W, input.H, input.C))
+	if err != nil {
+		return err
+	}
+	if of, err = asked.Apply(of); err != nil {
+		return err
+	}
+	*over = of.Parts()
+	return nil
 }
 
 // values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters

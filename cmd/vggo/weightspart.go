@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -76,6 +79,17 @@ func nameOf(net *arch.Network) string {
 	return fmt.Sprintf("%s of %d classes", net.Name, placed.Classes())
 }
 
+// ofRun is where the weights of a training run are, or how they come to be.
+func ofRun(folder string) string {
+	for _, name := range []string{train.BestFile, train.ModelFile} {
+		path := filepath.Join(folder, name)
+		if _, err := os.Stat(path); err == nil {
+			return path + " has the run's weights"
+		}
+	}
+	return fmt.Sprintf("vggo train --resume %s goes on, and leaves the weights as %s", folder, filepath.Join(folder, train.BestFile))
+}
+
 // hintPart adds the remedy to a part that is not there, and to a network that only another part may fit.
 func hintPart(err error) (error, bool) {
 	var none *weights.PartError
@@ -88,6 +102,8 @@ func hintPart(err error) (error, bool) {
 		return hint(err, "leave --weights-part out"), true
 	case errors.As(err, &fit) && fit.Split != nil:
 		return hint(err, fmt.Sprintf("in Python, %s of each such layer, then torch.save(model.state_dict(), path)", fit.Split.Remedy)), true
+	case errors.As(err, &fit) && fit.State:
+		return hint(err, ofRun(filepath.Dir(fit.Path))), true
 	case errors.As(err, &fit) && fit.Under != "":
 		return hint(err, "--weights-part "+fit.Under), true
 	case errors.As(err, &fit) && len(fit.Others) > 0:

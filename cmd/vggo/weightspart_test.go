@@ -120,6 +120,42 @@ func TestWeightsErrors(t *testing.T) {
 	}
 }
 
+// TestStateOfRun: a training run's checkpoint is called so, and what is named instead holds the run's weights or makes them.
+func TestStateOfRun(t *testing.T) {
+	data := journeyPictures(t)
+	run := filepath.Join(t.TempDir(), "run")
+	succeeds(t, "train", data, "--model", "24x24x3:8,M/3", "--epochs", "1", "--batch", "8", "--threads", "1", "-o", run)
+	states, err := filepath.Glob(filepath.Join(run, "step-*.safetensors"))
+	if err != nil || len(states) == 0 {
+		t.Fatalf("%v, %v", states, err)
+	}
+	picture := filepath.Join(data, "test", "flat", "00.png")
+	refused := func(want string) {
+		t.Helper()
+		for _, args := range [][]string{
+			{"classify", picture, "-w", states[0]},
+			{"convert", states[0], filepath.Join(run, "x.onnx")},
+			{"train", data, "--from", states[0], "--batch", "8", "-o", filepath.Join(run, "next")},
+		} {
+			code, _, errs := vggo(t.Context(), args...)
+			if code != 1 || !strings.Contains(errs, "the state of a training run") || !strings.Contains(errs, "hint: "+want) {
+				t.Errorf("%s: exit %d, %q, want the hint %q", args[0], code, errs, want)
+			}
+		}
+	}
+	best := filepath.Join(run, "best.safetensors")
+	refused(best + " has the run's weights")
+	succeeds(t, "classify", picture, "-w", best)
+	for _, name := range []string{best, filepath.Join(run, "model.safetensors")} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("vggo train --resume " + run)
+	succeeds(t, "train", "--resume", run)
+	succeeds(t, "classify", picture, "-w", best)
+}
+
 // TestGuessIsSaid: parameters found by order and shapes are called a guess, in words and in JSON.
 func TestGuessIsSaid(t *testing.T) {
 	picture := grey8(t)

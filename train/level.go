@@ -1,0 +1,205 @@
+package train
+
+import (
+	"math"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/tensor"
+)
+
+// levelled is how many pictures tell what a layer's outputs are like.
+const levelled = 16
+
+// levelledLogits is the deviation of the last layer's outputs: guesses begin nearly equal, and the loss at that of guessing.
+const levelledLogits = 0.1
+
+// level scales the first weights of each convolution and fully connected layer so that its outputs deviate by 1 over some
+// pictures, and sets its biases so that each channel's mean is 0 (Mishkin & Matas 2016; Krähenbühl et al. 2016). He's start keeps
+// the size of what passes through a network but not what tells two pictures apart: behind ReLUs, means of one sign add up from
+// layer to layer, until all pictures look alike and the first hundred steps learn nothing. Layers before a batch norm, which
+// does the same for each batch, stay as they are, and so do those whose values come from a file.
+func (t *Trainer) level(given func(layer string) bool) error {
+	maps, err := t.some(levelled)
+	if err != nil {
+		return err
+	}
+	last := ""
+	for _, layer := range t.placed.Layers {
+		if isWeighted(layer.Op) {
+			last = layer.Name
+		}
+	}
+	from := 0
+	for i, layer := range t.placed.Layers {
+		_, norm := layer.Op.(arch.BatchNorm)
+		if !norm && !isWeighted(layer.Op) {
+			continue
+		}
+		to := i + 1
+		if norm {
+			to = i // its statistics are not known before there is training: its outputs are level without it
+		}
+		if to > from {
+			if maps, err = t.pass(from, to, maps); err != nil {
+				return err
+			}
+		}
+		from = i + 1
+		change := !norm && !normed(t.placed.Layers[i+1:]) && !given(layer.Name)
+		if !norm && !change {
+			continue
+		}
+		mean, deviation := 0.0, 1.0
+		if layer.Name == last {
+			deviation = levelledLogits
+			if i+1 < len(t.placed.Layers) && isReLU(t.placed.Layers[i+1].Op) { // which would silence half of the classes
+				mean = 1
+			}
+		}
+		t.flatten(layer, maps, mean, deviation, change)
+		if layer.Name == last {
+			break
+		}
+	}
+	return nil
+}
+
+// spread is about how far samples of 0 to 1 deviate in photographs.
+const spread = 0.25
+
+// firstRate has the first layer learn as if its pictures deviated by about 1. Of pictures of 0 to 255 its weights are 64 times
+// smaller and its gradients 64 times larger: at the others' rate it would throw them about.
+func (t *Trainer) firstRate() []Rule {
+	of := t.painter.preprocess
+	for _, layer := range t.placed.Layers {
+		if !isWeighted(layer.Op) {
+			continue
+		}
+		deviation := spread * 255 / float64(of.Scale) / float64(slices.Min(of.Std))
+		if rate := 1 / (deviation * deviation); rate < 1 {
+			return []Rule{{Params: literal.Replace(layer.Name) + "/w", Rate: &rate}}
+		}
+		break
+	}
+	return nil
+}
+
+func isWeighted(op arch.Op) bool {
+	switch op.(type) {
+	case arch.Conv, arch.Linear:
+		return true
+	}
+	return false
+}
+
+func isReLU(op arch.Op) bool {
+	_, ok := op.(arch.ReLU)
+	return ok
+}
+
+// normed reports whether batch norm comes before the next layer with weights.
+func normed(placed []arch.Placed) bool {
+	for _, layer := range placed {
+		if _, ok := layer.Op.(arch.BatchNorm); ok {
+			return true
+		}
+		if isWeighted(layer.Op) {
+			break
+		}
+	}
+	return false
+}
+
+// pass is what layers of the network make of their input.
+func (t *Trainer) pass(from, to int, in *tensor.Tensor) (*tensor.Tensor, error) {
+	part := *t.net
+	part.Input, part.Layers = t.placed.Layers[from].In, t.net.Layers[from:to]
+	placed, err := part.Place(part.Input)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := nn.Compile(placed, t.params, nn.Options{Batch: in.N, Threads: t.threads, Costs: t.options.Costs})
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	if err := plan.Forward(in); err != nil {
+		return nil, err
+	}
+	out := *plan.Logits()
+	out.Data = slices.Clone(out.Data) // the plan ends
+	return &out, nil
+}
+
+// flatten makes a layer's maps level, and where it may change them the layer's parameters so that they make such maps.
+func (t *Trainer) flatten(layer arch.Placed, maps *tensor.Tensor, middle, deviation float64, change bool) {
+	area := maps.H * maps.W
+	means, shift := make([]float64, maps.C), make([]float64, maps.C)
+	n := float64(maps.N * area)
+	plane := func(image, c int) []float32 { return maps.Data[(image*maps.C+c)*area:][:area] }
+	square := 0.0
+	for c := range means {
+		for image := range maps.N {
+			for _, v := range plane(image, c) {
+				means[c] += float64(v) / n
+			}
+		}
+		for image := range maps.N {
+			for _, v := range plane(image, c) {
+				d := float64(v) - means[c]
+				square += d * d / n
+			}
+		}
+	}
+	scale := 1.0
+	if square > 0 {
+		scale = deviation / math.Sqrt(square/float64(maps.C))
+	}
+	for c, mean := range means {
+		shift[c] = middle - mean*scale
+		for image := range maps.N {
+			values := plane(image, c)
+			for i, v := range values {
+				values[i] = float32(float64(v)*scale + shift[c])
+			}
+		}
+	}
+	if !change {
+		return
+	}
+	w, b := t.params.Get(layer.Name+"/w"), t.params.Get(layer.Name+"/b")
+	for i, v := range w.Data {
+		w.Data[i] = float32(float64(v) * scale)
+	}
+	if b != nil {
+		for c, by := range shift {
+			b.Data[c] = float32(float64(b.Data[c])*scale + by)
+		}
+	}
+}
+
+// some are so many pictures of the training set as validation sees them, fewer where they cannot be read.
+func (t *Trainer) some(most int) (*tensor.Tensor, error) {
+	in := t.net.Input
+	all := tensor.New(min(most, t.train.Len()), in.C, in.H, in.W)
+	n := 0
+	for _, sample := range order(t.train.Len(), t.recipe.Seed, 0) {
+		p, err := t.train.Picture(sample)
+		if err != nil {
+			continue // the feed will name it
+		}
+		if p, err = t.judge.painter.prepare(p); err != nil {
+			continue
+		}
+		t.judge.painter.put(all.Images(n, n+1).Data, p, 0, sample)
+		if n++; n == all.N {
+			return all, nil
+		}
+	}
+	if n == 0 {
+		return nil, errEmpty
+	}
+	return all.Images(0, n), nil
+}
