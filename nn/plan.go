@@ -145,10 +145,10 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 	floats := 0.0
 	for _, layer := range placed {
 		for _, s := range []arch.Shape{layer.In, layer.Out} {
-			floats += float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
+			floats += float64(float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W))
 		}
 		for _, param := range layer.Params {
-			floats += 64 * float64(param.Count()) // more than any algorithm makes of a weight
+			floats += float64(64 * float64(param.Count())) // more than any algorithm makes of a weight
 		}
 	}
 	if floats > math.MaxInt/64 {

@@ -112,7 +112,7 @@ func transform(m [][]float32, x, out grid) {
 					continue // or an Inf would spread to where it does not belong
 				}
 				for l, v := range x.at(k, col) {
-					sum[l] += c * v
+					sum[l] += float32(c * v) // rounded; see generic
 				}
 			}
 		}
@@ -125,7 +125,7 @@ func transform(m [][]float32, x, out grid) {
 					continue
 				}
 				for l, v := range &half[i*n+k] {
-					sum[l] += c * v
+					sum[l] += float32(c * v) // rounded; see generic
 				}
 			}
 			*out.at(i, j) = sum
