@@ -41,13 +41,13 @@ blocks:
 	FLDPQ 32(R1), (F2, F3)
 	FLDPQ 0(R0), (F4, F5)
 	FLDPQ 32(R0), (F6, F7)
-	WORD $0x6ea0d800 // fcmle v0.4s, v0.4s, #0.0
+	WORD $0x6ea0d800 // fcmle v0.4s, v0.4s, #0
 	WORD $0x4e601c84 // bic v4.16b, v4.16b, v0.16b
-	WORD $0x6ea0d821 // fcmle v1.4s, v1.4s, #0.0
+	WORD $0x6ea0d821 // fcmle v1.4s, v1.4s, #0
 	WORD $0x4e611ca5 // bic v5.16b, v5.16b, v1.16b
-	WORD $0x6ea0d842 // fcmle v2.4s, v2.4s, #0.0
+	WORD $0x6ea0d842 // fcmle v2.4s, v2.4s, #0
 	WORD $0x4e621cc6 // bic v6.16b, v6.16b, v2.16b
-	WORD $0x6ea0d863 // fcmle v3.4s, v3.4s, #0.0
+	WORD $0x6ea0d863 // fcmle v3.4s, v3.4s, #0
 	WORD $0x4e631ce7 // bic v7.16b, v7.16b, v3.16b
 	FSTPQ (F4, F5), (R0)
 	FSTPQ (F6, F7), 32(R0)

@@ -20,7 +20,7 @@ func (f *function) fmax(d, n, m V) { f.three(0x4e20f400, "fmax", d, n, m) }
 func (f *function) fcmeq(d, n, m V) { f.three(0x4e20e400, "fcmeq", d, n, m) }
 
 // fcmle0 sets the bits of lanes at most 0, which NaN is not.
-func (f *function) fcmle0(d, n V) { f.wordOp(0x6ea0d800, "fcmle v%d.4s, v%d.4s, #0.0", d, n) }
+func (f *function) fcmle0(d, n V) { f.wordOp(0x6ea0d800, "fcmle v%d.4s, v%d.4s, #0", d, n) }
 
 // bic is n and not m, orn is n or not m.
 func (f *function) bic(d, n, m V) { f.wordOp(0x4e601c00, "bic v%d.16b, v%d.16b, v%d.16b", d, n, m) }
