@@ -111,7 +111,7 @@ def main():
             cycles, load, unit, model = analyse(mca, processor, body)
             models[processor] = model
             per[name] = cycles * times
-            unit = unit.removeprefix(model)
+            unit = re.sub(r"^V\d?$", "vectors", unit.removeprefix(model))
             limit = unit if load > 0.93 * cycles else "latency (%s %.0f %%)" % (unit, 100 * load / cycles)
             if fmas:
                 share = 100 * (per["peak"] / 24) / (cycles / fmas)
