@@ -141,20 +141,32 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Sizes are ints: what is beyond any memory must not wrap around and seem small.
+	// Sizes are ints, of 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
 	floats := 0.0
 	for _, layer := range placed {
 		for _, s := range []arch.Shape{layer.In, layer.Out} {
 			floats += float64(float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W))
 		}
 		for _, param := range layer.Params {
-			floats += float64(64 * float64(param.Count())) // more than any algorithm makes of a weight
+			floats += float64(o.copies(layer.Op) * float64(param.Count()))
 		}
 	}
-	if floats > math.MaxInt/64 {
+	if floats > min(math.MaxInt/4, 1<<53) {
 		return nil, fmt.Errorf("nn: %s: a batch of %d is beyond any memory", net.Name, o.Batch)
 	}
 	return placed, nil
+}
+
+// copies is more than what a Plan holds of a layer's parameter: itself, its gradient, and what algorithms make of it.
+func (o *Options) copies(op arch.Op) float64 {
+	_, conv := op.(arch.Conv)
+	switch {
+	case !conv:
+		return 3
+	case o.Training:
+		return 64
+	}
+	return 9 // F(6×6,3×3) makes 64 weights of 9
 }
 
 // draft is a Plan whose memory is measured and not taken. Where it exceeds the budget another is made that takes less.
