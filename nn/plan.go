@@ -141,39 +141,10 @@ func (o *Options) complete(net *arch.Network) ([]arch.Placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Sizes of a layer, and of all maps where they are kept, are ints, of 32 bits on some processors: what is beyond any memory must
-	// not wrap around and seem small.
-	gradients, kept := o.Training || o.InputGrad, 0.0
-	for _, layer := range placed {
-		maps, weights := 0.0, 0.0
-		for _, s := range []arch.Shape{layer.In, layer.Out} {
-			maps += float64(float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W))
-		}
-		for _, param := range layer.Params {
-			weights += float64(copies(layer.Op, gradients) * float64(param.Count()))
-		}
-		if gradients || o.Keep {
-			kept += maps
-		}
-		if maps+weights+kept > min(math.MaxInt/4, 1<<48) {
-			return nil, fmt.Errorf("nn: %s: a batch of %d is beyond any memory", net.Name, o.Batch)
-		}
+	if !o.countable(placed) {
+		return nil, fmt.Errorf("nn: %s: a batch of %d is beyond any memory", net.Name, o.Batch)
 	}
 	return placed, nil
-}
-
-// copies is at least what a Plan holds of each of a layer's parameters: itself, its gradient, and what algorithms make of it.
-func copies(op arch.Op, gradients bool) float64 {
-	_, conv := op.(arch.Conv)
-	switch {
-	case conv && gradients:
-		return 64
-	case conv:
-		return 9 // F(6×6,3×3) makes 64 weights of 9
-	case gradients:
-		return 3
-	}
-	return 1
 }
 
 // draft is a Plan whose memory is measured and not taken. Where it exceeds the budget another is made that takes less.
