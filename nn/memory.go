@@ -89,22 +89,24 @@ func fits(net *arch.Network, opt Options, available int64) error {
 	return nil
 }
 
-// countable reports whether the sizes of each layer, and of all maps where they are kept, are ints in bytes too. An int has 32 bits on
-// some processors: what is beyond any memory must not wrap around and seem small.
+// countable reports whether the sizes of each layer, and of all maps together where they are kept, are ints in bytes too. An int has
+// 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
 func (o *Options) countable(placed []arch.Placed) bool {
+	const most = min(math.MaxInt/4, 1<<48)
 	gradients, kept := o.Training || o.InputGrad, 0.0
+	floats := func(s arch.Shape) float64 {
+		return float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
+	}
 	for _, layer := range placed {
-		maps, weights := 0.0, 0.0
-		for _, s := range []arch.Shape{layer.In, layer.Out} {
-			maps += float64(float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W))
-		}
+		weights := 0.0
 		for _, param := range layer.Params {
 			weights += float64(copies(layer.Op, gradients) * float64(param.Count()))
 		}
+		out := float64(floats(layer.Out))
 		if gradients || o.Keep {
-			kept += maps
+			kept += out
 		}
-		if maps+weights+kept > min(math.MaxInt/4, 1<<48) {
+		if max(float64(floats(layer.In))+out, weights, kept) > most {
 			return false
 		}
 	}
