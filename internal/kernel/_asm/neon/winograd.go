@@ -183,7 +183,7 @@ func (f *function) fromPlanes(t *transform2D, src, plane X) {
 	}
 }
 
-// transformName is a function's name and document.
+// newTransform starts a transform of an algorithm.
 func newTransform(name string, a *winograd.Algorithm, signature string) *function {
 	name = fmt.Sprintf("%s%dNEON", name, a.Tile)
 	return newFunction(name, signature, name+" works like the generic set's for tiles of this size.")
