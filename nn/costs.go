@@ -14,8 +14,8 @@ import (
 	"github.com/vggo/vggo/internal/winograd"
 )
 
-// Costs are one thread's prices with one kernel set, measured by bench.Calibrate or, until somebody has the machine, estimated. They predict how long each algorithm would
-// take for a layer (Costs.seconds); only their ratios matter to the choice.
+// Costs are one thread's prices with one kernel set, measured by bench.Calibrate or, until somebody has the machine, estimated.
+// They predict how long each algorithm would take for a layer (Costs.seconds); only their ratios matter to the choice.
 type Costs struct {
 	Processor string `json:"processor"` // that they were measured on, or what they were taken from
 	Date      string `json:"date"`

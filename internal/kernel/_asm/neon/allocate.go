@@ -27,7 +27,7 @@ func (r registers) number(operand any) any {
 // goroutine, R29 and R30 the frame and the return address, 31 the stack pointer.
 var (
 	integers = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 23, 24, 25}
-	vectors  = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}
+	vectors  = append(integers[:16:16], 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
 )
 
 func allocate(code []instruction) (r registers, err error) {

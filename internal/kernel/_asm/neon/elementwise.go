@@ -7,6 +7,11 @@ import (
 
 // Element-wise kernels take n, a count of blocks of 16 floats. Callers keep buffers padded to whole blocks.
 
+// newLike starts a function of the Set that the portable set has too.
+func newLike(name, signature string) *function {
+	return newFunction(name+"NEON", signature, name+"NEON works like "+name+"Generic.")
+}
+
 // forEachBlock runs body once per block; the pointers then advance.
 func (f *function) forEachBlock(pointers []X, body func()) {
 	n := f.param("n")
@@ -39,7 +44,7 @@ func (f *function) floor() V {
 }
 
 func newReLU() *function {
-	f := newFunction("reluNEON", "(dst, src *float32, n int)", "reluNEON works like reluGeneric.")
+	f := newLike("relu", "(dst, src *float32, n int)")
 	dst, src, zero := f.param("dst"), f.param("src"), f.vec()
 	f.zero(zero)
 	f.forEachBlock([]X{dst, src}, func() {
@@ -53,7 +58,7 @@ func newReLU() *function {
 }
 
 func newReLUGrad() *function {
-	f := newFunction("reluGradNEON", "(grad, y *float32, n int)", "reluGradNEON works like reluGradGeneric.")
+	f := newLike("reluGrad", "(grad, y *float32, n int)")
 	grad, y := f.param("grad"), f.param("y")
 	f.forEachBlock([]X{grad, y}, func() {
 		mask, g := f.loaded(y), f.loaded(grad)
@@ -67,7 +72,7 @@ func newReLUGrad() *function {
 }
 
 func newAxpy() *function {
-	f := newFunction("axpyNEON", "(y, x *float32, n int, alpha float32)", "axpyNEON works like axpyGeneric.")
+	f := newLike("axpy", "(y, x *float32, n int, alpha float32)")
 	y, x, alpha := f.param("y"), f.param("x"), f.vec()
 	f.op("FMOVS alpha+%d(FP), F%d", f.offset("alpha"), alpha)
 	f.forEachBlock([]X{y, x}, func() {
@@ -81,7 +86,7 @@ func newAxpy() *function {
 }
 
 func newScaleShift() *function {
-	f := newFunction("scaleShiftNEON", "(dst, src, scale, shift *float32, n, flags int)", "scaleShiftNEON works like scaleShiftGeneric.")
+	f := newLike("scaleShift", "(dst, src, scale, shift *float32, n, flags int)")
 	dst, src := f.param("dst"), f.param("src")
 	scale, shift := f.loaded(f.param("scale")), f.loaded(f.param("shift"))
 	floor := f.floor()
@@ -98,7 +103,7 @@ func newScaleShift() *function {
 }
 
 func newSumLanes() *function {
-	f := newFunction("sumLanesNEON", "(sum, src *float32, n int)", "sumLanesNEON works like sumLanesGeneric.")
+	f := newLike("sumLanes", "(sum, src *float32, n int)")
 	sum, src := f.param("sum"), f.param("src")
 	acc := f.loaded(sum)
 	f.forEachBlock([]X{src}, func() { f.addBlock(acc, src) })
@@ -114,7 +119,7 @@ func (f *function) addBlock(acc []V, p X) {
 }
 
 func newDotLanes() *function {
-	f := newFunction("dotLanesNEON", "(sum, a, b *float32, n int)", "dotLanesNEON works like dotLanesGeneric.")
+	f := newLike("dotLanes", "(sum, a, b *float32, n int)")
 	sum, a, b := f.param("sum"), f.param("a"), f.param("b")
 	acc := f.loaded(sum)
 	f.forEachBlock([]X{a, b}, func() {
@@ -130,7 +135,8 @@ func newDotLanes() *function {
 // newPeak makes 24 chains: four pipes with a latency of four need 16, and the loop's end hides behind the rest.
 func newPeak() *function {
 	const chains = 24
-	f := newFunction("peakNEON", "(steps int)", fmt.Sprintf("peakNEON runs steps times %d independent multiply-adds of %d lanes.", chains, parts))
+	f := newFunction("peakNEON", "(steps int)",
+		fmt.Sprintf("peakNEON runs steps times %d independent multiply-adds of %d lanes.", chains, parts))
 	steps, acc, x := f.param("steps"), f.vecs(chains), f.vec()
 	for _, v := range append(acc, x) {
 		f.zero(v)
@@ -144,7 +150,8 @@ func newPeak() *function {
 }
 
 func newRead() *function {
-	f := newFunction("readNEON", "(src *float32, n int)", "readNEON loads n blocks of 16 floats and adds them up; the sum is dropped.")
+	f := newFunction("readNEON", "(src *float32, n int)",
+		"readNEON loads n blocks of 16 floats and adds them up; the sum is dropped.")
 	src, acc := f.param("src"), f.vecs(parts)
 	for _, v := range acc {
 		f.zero(v)

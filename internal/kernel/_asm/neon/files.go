@@ -14,7 +14,7 @@ func Files() (map[string][]byte, error) {
 	for name, functions := range map[string][]*function{
 		"gemm":        gemms(),
 		"dot":         dots(),
-		"elementwise": {newReLU(), newReLUGrad(), newAxpy(), newScaleShift(), newSumLanes(), newDotLanes(), newPeak(), newRead()},
+		"elementwise": elementwise(),
 		"pool":        {newMaxPool(), newMaxPoolGrad()},
 		"winograd":    transforms(),
 	} {
@@ -44,6 +44,10 @@ func dots() (all []*function) {
 		all = append(all, dot(rows, 4), dot(rows, 1))
 	}
 	return all
+}
+
+func elementwise() []*function {
+	return []*function{newReLU(), newReLUGrad(), newAxpy(), newScaleShift(), newSumLanes(), newDotLanes(), newPeak(), newRead()}
 }
 
 func transforms() (all []*function) {

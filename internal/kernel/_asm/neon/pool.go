@@ -2,7 +2,7 @@ package neon
 
 // newMaxPool writes one row of output pixels of 16 channels. taps are byte offsets from src to each pixel of the window.
 func newMaxPool() *function {
-	f := newFunction("maxPoolNEON", "(dst, src *float32, stride int, taps *int, ntaps, n int)", "maxPoolNEON works like maxPoolGeneric.")
+	f := newLike("maxPool", "(dst, src *float32, stride int, taps *int, ntaps, n int)")
 	dst, src, stride := f.param("dst"), f.param("src"), f.param("stride")
 	taps, ntaps, n := f.param("taps"), f.param("ntaps"), f.param("n")
 	next, at, left, acc := f.x(), f.x(), f.x(), f.vecs(parts)
@@ -32,7 +32,7 @@ func newMaxPool() *function {
 // newMaxPoolGrad: the gradient of each output pixel goes to the first pixel of its window, in scan order, that equals the
 // maximum (or is NaN where the maximum is NaN).
 func newMaxPoolGrad() *function {
-	f := newFunction("maxPoolGradNEON", "(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)", "maxPoolGradNEON works like maxPoolGradGeneric.")
+	f := newLike("maxPoolGrad", "(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)")
 	dx, x, y, dy := f.param("dx"), f.param("x"), f.param("y"), f.param("dy")
 	stride, taps, ntaps, n := f.param("stride"), f.param("taps"), f.param("ntaps"), f.param("n")
 	next, offset, at, left := f.x(), f.x(), f.x(), f.x()
