@@ -1,6 +1,6 @@
 # Short words for the usual commands. Go alone is needed; nothing here does what .ci/run does not.
 
-.PHONY: build test check lint race kernels generated cross fuzz generate images bench benchmarks man
+.PHONY: build test check lint race kernels generated cross arm64 fuzz generate images bench benchmarks man
 
 build: ; CGO_ENABLED=0 go build -o vggo ./cmd/vggo
 
@@ -10,9 +10,9 @@ test: ; go test ./...
 check: ; .ci/run
 
 # Sections of it.
-lint race kernels generated cross fuzz: ; .ci/run $@
+lint race kernels generated cross arm64 fuzz: ; .ci/run $@
 
-# Rewrites internal/kernel/*_amd64.s from the programs in internal/kernel/_asm.
+# Rewrites internal/kernel/*_amd64.s and *_arm64.s from the programs in internal/kernel/_asm.
 generate: ; cd internal/kernel/_asm && go run . ..
 
 images:

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -261,6 +262,47 @@ func TestDependenciesWithoutCgo(t *testing.T) {
 	}
 	for _, pkg := range strings.Fields(string(out)) {
 		t.Errorf("%s uses cgo", pkg)
+	}
+}
+
+// TestNothingFuses holds that networks compute alike on every processor: where it can, Go fuses x*y + z into one rounding, across
+// statements too, unless a conversion rounds x*y first. It asks the compiler for riscv64, which fuses whatever arm64 does and more.
+func TestNothingFuses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds for another processor")
+	}
+	build := exec.Command("go", "build")
+	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn"}
+	for _, pkg := range packages {
+		build.Args = append(build.Args, "-gcflags="+pkg+"=-S")
+	}
+	build.Args = append(build.Args, packages...)
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=riscv64", "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	instruction := regexp.MustCompile(`\((\S+\.go:\d+)\)\t(F[A-Z]+)[SD]\t`)
+	products, fused := 0, map[string]bool{}
+	for _, m := range instruction.FindAllSubmatch(out, -1) {
+		switch string(m[2]) {
+		case "FMUL":
+			products++
+		case "FMADD", "FMSUB", "FNMADD", "FNMSUB":
+			if at, ours := strings.CutPrefix(string(m[1]), root+string(filepath.Separator)); ours {
+				fused[at] = true
+			}
+		}
+	}
+	if products == 0 {
+		t.Fatalf("no product in %d bytes of assembly: the compiler writes otherwise than this test reads", len(out))
+	}
+	for _, at := range slices.Sorted(maps.Keys(fused)) {
+		t.Errorf("%s: where the processor can, a product is added before it is rounded: write float32(x*y) or float64(x*y)", at)
 	}
 }
 

@@ -154,9 +154,9 @@ func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts,
 			price, last = c.ProductGrad, t.Grad
 		}
 		// Transforms are priced by the tile of one block of channels.
-		transforms = 1e3 * times * (t.Input*in + last*out) / kernel.Block
+		transforms = 1e3 * times * (float64(t.Input*in) + float64(last*out)) / kernel.Block
 	}
-	products, stream := price*weights*times, 4*c.Stream*weights
+	products, stream := float64(price*weights*times), float64(4*c.Stream*weights)
 	if pass == WeightsPass {
 		return 1e-12 * (products + 2*stream + transforms)
 	}

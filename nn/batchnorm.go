@@ -75,7 +75,7 @@ func (b *batchNorm) forwardTask(worker, cb int) {
 			b.usedMean[c], b.inverse[c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
 		}
 		s := float64(b.gamma.Data[c]) * b.inverse[c]
-		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-b.usedMean[c]*s)
+		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-float64(b.usedMean[c]*s))
 	}
 	b.each(cb, func(at, length int) {
 		b.engine.set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
@@ -158,7 +158,7 @@ func (b *batchNorm) moments(piece, centred []float32) moments {
 }
 
 func move(running *float32, batch, momentum float64) {
-	*running = float32((1-momentum)*float64(*running) + momentum*batch)
+	*running = float32(float64((1-momentum)*float64(*running)) + float64(momentum*batch))
 }
 
 func (b *batchNorm) backward(n int) {

@@ -59,7 +59,7 @@ func (f *folded) channel(c int) (scale, shift float32) {
 		return 1, 0
 	}
 	s := float64(f.gamma.Data[c]) / math.Sqrt(float64(f.variance.Data[c])+f.eps)
-	return float32(s), float32(float64(f.beta.Data[c]) - float64(f.mean.Data[c])*s)
+	return float32(s), float32(float64(f.beta.Data[c]) - float64(float64(f.mean.Data[c])*s))
 }
 
 // convolution is a layer's as the engine runs it, and in how many parts. planar says that it reads the network's images.
@@ -152,7 +152,7 @@ func (c *conv) refresh() {
 	for o := range outC {
 		scale[o], c.bias[o] = c.fold.channel(o)
 		if c.b != nil {
-			c.bias[o] += scale[o] * c.b.Data[o]
+			c.bias[o] += float32(scale[o] * c.b.Data[o])
 		}
 	}
 	f := filters{w: c.w.Data, in: c.layer.In.C, out: outC, area: c.shape.kh * c.shape.kw, groups: c.groups, parts: c.parts}

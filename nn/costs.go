@@ -14,10 +14,10 @@ import (
 	"github.com/vggo/vggo/internal/winograd"
 )
 
-// Costs are one thread's prices with one kernel set, measured by bench.Calibrate. They predict how long each algorithm would
-// take for a layer (Costs.seconds); only their ratios matter to the choice.
+// Costs are one thread's prices with one kernel set, measured by bench.Calibrate or, until somebody has the machine, estimated.
+// They predict how long each algorithm would take for a layer (Costs.seconds); only their ratios matter to the choice.
 type Costs struct {
-	Processor string `json:"processor"` // that they were measured on
+	Processor string `json:"processor"` // that they were measured on, or what they were taken from
 	Date      string `json:"date"`
 
 	Direct      float64            `json:"direct_ps_per_mac"`       // forward and data gradient by the definition
@@ -138,10 +138,14 @@ func (t CostTable) Write(w io.Writer) error {
 	return err
 }
 
-// Of is the prices of a kernel set; a set that the table lacks has those that come with vggo.
+// Of is the prices of a kernel set: the table's, else those that come with vggo, else the portable set's, whose ratios are better
+// than none.
 func (t CostTable) Of(set *kernel.Set) *Costs {
-	if c := t[set.Name]; c != nil {
-		return c
+	sets := kernel.Sets()
+	for _, c := range []*Costs{t[set.Name], DefaultCosts()[set.Name]} {
+		if c != nil {
+			return c
+		}
 	}
-	return DefaultCosts()[set.Name]
+	return DefaultCosts()[sets[len(sets)-1].Name]
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
@@ -25,6 +26,22 @@ func TestCostTable(t *testing.T) {
 	again, err := nn.ReadCosts(&text)
 	if err != nil || !reflect.DeepEqual(again, table) {
 		t.Errorf("%v, %v: not what was written", again, err)
+	}
+}
+
+// TestUnpricedSet: a kernel set without a row compiles and computes, by the portable set's prices.
+func TestUnpricedSet(t *testing.T) {
+	set := *kernel.Sets()[0]
+	set.Name = "unpriced"
+	if got, want := nn.DefaultCosts().Of(&set), nn.DefaultCosts()["generic"]; got != want || want == nil {
+		t.Errorf("prices of %v, want the portable set's", got)
+	}
+	tr := newTrial(t, 1, arch.Shape{C: 3, H: 12, W: 10}, 2, chooser()...)
+	for _, costs := range []nn.CostTable{nil, {"avx2": nn.NewCosts()}} {
+		opt := nn.Options{Set: &set, Costs: costs, Batch: 1}
+		if _, choices, err := nn.Predict(placeOn(t, tr.network, tr.input), opt); err != nil || len(choices) == 0 {
+			t.Errorf("%v, %d choices", err, len(choices))
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func (d *dropout) forward(n int) { d.engine.team.run(n, d.forwardJob) }
 
 func (d *dropout) forwardTask(_, n int) {
 	stream := rand.NewPCG(d.seed+d.engine.count, d.index<<32|uint64(n))
-	threshold := uint64(d.keep * (1 << 53))
+	threshold := uint64(float64(d.keep * (1 << 53)))
 	x, y, mask := d.in.image(n), d.out.image(n), d.mask[n*d.in.size:]
 	scale := float32(1 / d.keep)
 	for i, v := range x {

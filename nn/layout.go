@@ -120,7 +120,7 @@ func (p *Plan) measure() {
 	}
 	last := p.chain[len(p.chain)-1].shape
 	outputs := 2 * p.Batch * last.C * last.H * last.W // logits and probabilities
-	p.memory.Workspace = p.workspace + 4*int64(p.Threads*p.scratchFloats+p.sharedFloats+outputs+2*p.Batch)
+	p.memory.Workspace = p.workspace + 4*(int64(p.Threads)*int64(p.scratchFloats)+int64(p.sharedFloats+outputs+2*p.Batch))
 }
 
 // allocate takes the memory.

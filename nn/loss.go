@@ -41,7 +41,7 @@ func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64
 			mean += v / float64(len(row))
 		}
 		if smoothing > 0 { // without it, a logit of -Inf elsewhere is no business of the loss
-			x = (1-smoothing)*x + smoothing*mean
+			x = float64((1-smoothing)*x) + float64(smoothing*mean)
 		}
 		loss += top + math.Log(sum) - x
 		if grad == nil {
@@ -61,7 +61,7 @@ func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64
 func L2(x, grad *tensor.Tensor) float64 {
 	sum := 0.0
 	for _, v := range x.Data {
-		sum += float64(v) * float64(v)
+		sum += float64(float64(v) * float64(v))
 	}
 	if grad != nil {
 		copy(grad.Data, x.Data)

@@ -32,9 +32,9 @@ func (l *lrn) denominators(d, x []float64) {
 		sum := 0.0
 		from, to := l.window(c, len(x))
 		for j := from; j < to; j++ {
-			sum += x[j] * x[j]
+			sum += float64(x[j] * x[j])
 		}
-		d[c] = l.op.K + l.op.Alpha/float64(l.op.Size)*sum
+		d[c] = l.op.K + float64(l.op.Alpha/float64(l.op.Size)*sum)
 	}
 }
 
@@ -92,7 +92,7 @@ func (l *lrn) backwardTask(worker, task int) {
 			for c := max(0, j+l.op.Size/2-l.op.Size+1); c <= min(len(x)-1, j+l.op.Size/2); c++ {
 				sum += t[c]
 			}
-			dx[l.in.offset(j, p)] = float32(d[j] - scale*x[j]*sum)
+			dx[l.in.offset(j, p)] = float32(d[j] - float64(scale*x[j]*sum))
 		}
 	}
 }

@@ -3,9 +3,11 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/machine"
 )
 
@@ -82,4 +84,42 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 		return e
 	}
 	return nil
+}
+
+// countable reports whether the sizes of each layer, and of all maps together where they are kept, are ints in bytes too. An int has
+// 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
+func (o *Options) countable(placed []arch.Placed) bool {
+	const most = min(math.MaxInt/4, 1<<48)
+	gradients, kept := o.Training || o.InputGrad, 0.0
+	floats := func(s arch.Shape) float64 {
+		return float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
+	}
+	for _, layer := range placed {
+		weights := 0.0
+		for _, param := range layer.Params {
+			weights += float64(copies(layer.Op, gradients) * float64(param.Count()))
+		}
+		out := float64(floats(layer.Out))
+		if gradients || o.Keep {
+			kept += out
+		}
+		if max(float64(floats(layer.In))+out, weights, kept) > most {
+			return false
+		}
+	}
+	return true
+}
+
+// copies is at least what a Plan holds of each of a layer's parameters: itself, its gradient, and what algorithms make of it.
+func copies(op arch.Op, gradients bool) float64 {
+	_, conv := op.(arch.Conv)
+	switch {
+	case conv && gradients:
+		return 64
+	case conv:
+		return 9 // F(6×6,3×3) makes 64 weights of 9
+	case gradients:
+		return 3
+	}
+	return 1
 }

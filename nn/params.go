@@ -87,7 +87,7 @@ type Initialiser struct {
 }
 
 func glorotWeight(r *rand.Rand, fanIn, fanOut int) float64 {
-	return (2*r.Float64() - 1) * math.Sqrt(6/float64(fanIn+fanOut))
+	return (2*float64(r.Float64()) - 1) * math.Sqrt(6/float64(fanIn+fanOut))
 }
 
 var (

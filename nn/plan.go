@@ -132,17 +132,7 @@ func (o *Options) complete(placed *arch.Placement) error {
 	if o.Costs == nil {
 		o.Costs = DefaultCosts()
 	}
-	// Sizes are ints: what is beyond any memory must not wrap around and seem small.
-	floats := 0.0
-	for _, layer := range placed.Layers {
-		for _, s := range []arch.Shape{layer.In, layer.Out} {
-			floats += float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
-		}
-		for _, param := range layer.Params {
-			floats += 64 * float64(param.Count()) // more than any algorithm makes of a weight
-		}
-	}
-	if floats > math.MaxInt/64 {
+	if !o.countable(placed.Layers) {
 		return fmt.Errorf("nn: %s: a batch of %d is beyond any memory", placed.Network.Name, o.Batch)
 	}
 	return nil

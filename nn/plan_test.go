@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -231,6 +232,9 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 		infer := compile(t, net, params, nn.Options{Batch: batch}).Memory()
 		if infer.Weights != m.Parameters || infer.Activations != 4*staged || infer.Activations > m.Arena || infer.Gradients != 0 {
 			t.Errorf("batch %d: plan %+v, want activations of %d bytes, arch %+v", batch, infer, 4*staged, m)
+		}
+		if strconv.IntSize == 32 && batch > 1 {
+			continue // its maps take 3.7 GB
 		}
 		train := compile(t, net, params, nn.Options{Batch: batch, Training: true}).Memory()
 		// A plan stops at the logits: the softmax that arch keeps is made when asked for.

@@ -83,7 +83,7 @@ func (s *softmax) backwardTask(worker, n int) {
 		s.out.channels(dy, s.out.imageGrad(n), p)
 		dot := 0.0
 		for c := range y {
-			dot += y[c] * dy[c]
+			dot += float64(y[c] * dy[c])
 		}
 		for c := range y {
 			y[c] *= dy[c] - dot

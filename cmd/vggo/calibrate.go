@@ -49,7 +49,7 @@ In a clone of the repository, -o nn/costs.json makes it what comes with vggo.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.set, "set", "all", "kernel `SET`: avx512, avx2, generic, or all that this machine runs")
+	f.StringVar(&o.set, "set", "all", "kernel `SET`: avx512, avx2, neon, generic, or all that this machine runs")
 	f.IntVar(&o.threads, "threads", 0, "threads to measure with, which compete for memory (default: one for each processor)")
 	f.StringVarP(&o.output, "output", "o", "", "write the table to a `FILE`, which appears only once it is whole")
 	f.BoolVar(&o.json, "json", false, "print the table as JSON")

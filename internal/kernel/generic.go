@@ -2,7 +2,9 @@ package kernel
 
 import "unsafe"
 
-// The portable set is the reference: every other set is tested against it, and both against float64.
+// The portable set is the reference: every other set is tested against it, and both against float64. It rounds each product
+// before it adds it: Go would fuse x*y + z where the processor can, and the bits would depend on the processor. A conversion
+// forbids that.
 var generic = Set{
 	Name: "generic", Depth: 256, PeakLanes: 1,
 	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
@@ -36,38 +38,54 @@ func lanes(p *float32) *[Block]float32 { return (*[Block]float32)(unsafe.Pointer
 //
 // Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c and
 // bias at n*bBlock, n*cBlock and 16*n.
+//
+// Eight sums of a row stay in registers, which no element's chain notices. More would not fit beside what they are made of.
 func gemmGeneric(rows int) gemmFunc {
 	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias, _ *float32, flags int) {
 		starts := unsafe.Slice(runs, nruns)
 		for i := range rows {
-			var sum [Block]float32
+			var sums [Block]float32
 			out := lanes(add(c, i*cRow))
 			switch {
 			case flags&flagAccumulate != 0:
-				sum = *out
+				sums = *out
 			case bias != nil:
-				sum = *lanes(bias)
+				sums = *lanes(bias)
 			}
-			bOff := 0
-			for _, start := range starts {
-				aOff := start*4 + i*aRow
-				for range k {
-					x := *add(a, aOff)
-					for j, w := range lanes(add(b, bOff)) {
-						sum[j] += x * w
-					}
-					aOff += aCol
-					bOff += bRow
-				}
+			for j := 0; j < Block; j += 8 {
+				addProducts((*[8]float32)(sums[j:]), add(a, i*aRow), aCol, starts, k, add(b, 4*j), bRow)
 			}
 			if flags&flagReLU != 0 {
-				for j := range sum {
-					sum[j] = rectify(sum[j])
+				for j := range sums {
+					sums[j] = rectify(sums[j])
 				}
 			}
-			*out = sum
+			*out = sums
 		}
 	}
+}
+
+// addProducts adds a row of a times eight columns of b.
+func addProducts(sums *[8]float32, a *float32, aCol int, runs []int, k int, b *float32, bRow int) {
+	s0, s1, s2, s3, s4, s5, s6, s7 := sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]
+	bOff := 0
+	for _, start := range runs {
+		aOff := start * 4
+		for range k {
+			x, w := *add(a, aOff), (*[8]float32)(unsafe.Pointer(add(b, bOff)))
+			s0 += float32(x * w[0])
+			s1 += float32(x * w[1])
+			s2 += float32(x * w[2])
+			s3 += float32(x * w[3])
+			s4 += float32(x * w[4])
+			s5 += float32(x * w[5])
+			s6 += float32(x * w[6])
+			s7 += float32(x * w[7])
+			aOff += aCol
+			bOff += bRow
+		}
+	}
+	*sums = [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
 }
 
 // rectify is max(0, x) with NaN kept; -0 becomes 0.
@@ -94,11 +112,11 @@ func dotGeneric(rows, cols int) dotFunc {
 				for p := 0; p < n; p += 8 {
 					xs, ys := x[p:p+8], y[p:p+8]
 					for l := range part {
-						part[l] += xs[l] * ys[l]
+						part[l] += float32(xs[l] * ys[l])
 					}
 				}
 				for p := n; p < len(x); p++ {
-					part[p-n] += x[p] * y[p]
+					part[p-n] += float32(x[p] * y[p])
 				}
 				sum := ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]))
 				out := add(c, i*cRow+j*4)
@@ -137,7 +155,7 @@ func reluGradGeneric(grad, y *float32, n int) {
 func axpyGeneric(y, x *float32, n int, alpha float32) {
 	d := unsafe.Slice(y, n*Block)
 	for i, v := range unsafe.Slice(x, n*Block) {
-		d[i] += alpha * v
+		d[i] += float32(alpha * v)
 	}
 }
 
@@ -146,7 +164,7 @@ func scaleShiftGeneric(dst, src, scale, shift *float32, n, flags int) {
 	a, b := lanes(scale), lanes(shift)
 	d, s := unsafe.Slice(dst, n*Block), unsafe.Slice(src, n*Block)
 	for i, x := range s {
-		y := x*a[i%Block] + b[i%Block]
+		y := float32(x*a[i%Block]) + b[i%Block]
 		if flags&flagReLU != 0 {
 			y = rectify(y)
 		}
@@ -166,7 +184,7 @@ func sumLanesGeneric(sum, src *float32, n int) {
 func dotLanesGeneric(sum, a, b *float32, n int) {
 	s, y := lanes(sum), unsafe.Slice(b, n*Block)
 	for i, x := range unsafe.Slice(a, n*Block) {
-		s[i%Block] += x * y[i]
+		s[i%Block] += float32(x * y[i])
 	}
 }
 
@@ -213,9 +231,9 @@ func peakGeneric(steps int) {
 	x, y := sink, sink
 	var a, b, c, d, e, f, g, h, i, j, k, l float32
 	for range steps {
-		a, b, c, d = a*x+y, b*x+y, c*x+y, d*x+y
-		e, f, g, h = e*x+y, f*x+y, g*x+y, h*x+y
-		i, j, k, l = i*x+y, j*x+y, k*x+y, l*x+y
+		a, b, c, d = float32(a*x)+y, float32(b*x)+y, float32(c*x)+y, float32(d*x)+y
+		e, f, g, h = float32(e*x)+y, float32(f*x)+y, float32(g*x)+y, float32(h*x)+y
+		i, j, k, l = float32(i*x)+y, float32(j*x)+y, float32(k*x)+y, float32(l*x)+y
 	}
 	if a+b+c+d+e+f+g+h+i+j+k+l != 0 {
 		sink = 0

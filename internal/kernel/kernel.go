@@ -28,7 +28,7 @@ const (
 
 // Set is the kernels for one instruction set, with the blocking that suits them.
 type Set struct {
-	Name string // "avx512", "avx2", "generic"
+	Name string // "avx512", "avx2", "neon", "generic"
 
 	// Depth is how many rows of B (64 bytes each, per block) a tile works through before moving on: the panel stays in
 	// the L1 cache.

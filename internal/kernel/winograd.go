@@ -106,30 +106,36 @@ func transform(m [][]float32, x, out grid) {
 	var half [side * side][Block]float32
 	for i, coefficients := range m {
 		for col := range n {
-			sum := &half[i*n+col]
-			for k, c := range coefficients {
-				if c == 0 {
-					continue // or an Inf would spread to where it does not belong
-				}
-				for l, v := range x.at(k, col) {
-					sum[l] += c * v
-				}
-			}
+			combine(&half[i*n+col], coefficients, add(x.p, col*x.col), x.row)
 		}
 	}
 	for i := range m {
 		for j, coefficients := range m {
-			var sum [Block]float32
-			for k, c := range coefficients {
-				if c == 0 {
-					continue
-				}
-				for l, v := range &half[i*n+k] {
-					sum[l] += c * v
-				}
-			}
-			*out.at(i, j) = sum
+			combine(out.at(i, j), coefficients, &half[i*n][0], pixelBytes)
 		}
+	}
+}
+
+// combine stores the sum of coefficients[k] times the 16 floats k*stride bytes from x. Half of the sums at a time fit into
+// registers.
+func combine(sums *[Block]float32, coefficients []float32, x *float32, stride int) {
+	for l := 0; l < Block; l += 8 {
+		var s0, s1, s2, s3, s4, s5, s6, s7 float32
+		for k, c := range coefficients {
+			if c == 0 {
+				continue // or an Inf would spread to where it does not belong
+			}
+			v := (*[8]float32)(lanes(add(x, k*stride))[l:])
+			s0 += float32(c * v[0])
+			s1 += float32(c * v[1])
+			s2 += float32(c * v[2])
+			s3 += float32(c * v[3])
+			s4 += float32(c * v[4])
+			s5 += float32(c * v[5])
+			s6 += float32(c * v[6])
+			s7 += float32(c * v[7])
+		}
+		*(*[8]float32)(sums[l:]) = [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
 	}
 }
 

@@ -39,7 +39,7 @@ func TestFresh(t *testing.T) {
 			}
 		}
 	}
-	for _, pattern := range []string{"*_amd64.s", "*_amd64.go"} {
+	for _, pattern := range []string{"*.s", "*.go"} {
 		committed, err := filepath.Glob(filepath.Join("..", pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -65,9 +65,12 @@ type assembly struct {
 
 var text = regexp.MustCompile(`^TEXT ·(\w+)\(SB\)`)
 
-// functions reads the committed .s files.
-func functions(t *testing.T) map[string]assembly {
-	paths, err := filepath.Glob("../*_amd64.s")
+// architectures have Sets of their own, in set_amd64.go and set_arm64.go.
+var architectures = []string{"amd64", "arm64"}
+
+// functions reads the committed .s files of an architecture.
+func functions(t *testing.T, arch string) map[string]assembly {
+	paths, err := filepath.Glob("../*_" + arch + ".s")
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no assembly", err)
 	}
@@ -86,6 +89,8 @@ func functions(t *testing.T) map[string]assembly {
 			} else if m := text.FindStringSubmatch(line); m != nil {
 				f = assembly{file: filepath.Base(path), name: m[1], requires: requires}
 				requires = nil
+			} else if strings.HasPrefix(line, "DATA ") || strings.HasPrefix(line, "GLOBL ") {
+				f = assembly{} // what comes before the next function
 			} else if f.name != "" && line != "" && !strings.HasPrefix(line, "//") && !strings.HasSuffix(line, ":") {
 				f.instructions = append(f.instructions, line)
 			}
@@ -97,16 +102,17 @@ func functions(t *testing.T) map[string]assembly {
 	return found
 }
 
-// set is a Set of set_amd64.go.
+// set is a Set of an architecture.
 type set struct {
+	listed  bool     // among the candidates
 	detects []string // fields of cpu.X86 that its predicate asks for
 	uses    []string // functions in its literal
 	literal map[string]ast.Expr
 }
 
-// sets reads set_amd64.go: the predicates in candidates, and the literals of the Sets.
-func sets(t *testing.T) map[string]*set {
-	file, err := parser.ParseFile(token.NewFileSet(), "../set_amd64.go", nil, parser.SkipObjectResolution)
+// sets reads set_amd64.go or set_arm64.go: the predicates in candidates, and the literals of the Sets.
+func sets(t *testing.T, arch string) map[string]*set {
+	file, err := parser.ParseFile(token.NewFileSet(), "../set_"+arch+".go", nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +134,7 @@ func sets(t *testing.T) map[string]*set {
 			for _, e := range elements {
 				c := e.(*ast.CompositeLit)
 				s := get(c.Elts[0].(*ast.UnaryExpr).X.(*ast.Ident).Name)
+				s.listed = true
 				ast.Inspect(c.Elts[1], func(n ast.Node) bool {
 					if x, ok := n.(*ast.SelectorExpr); ok && strings.HasPrefix(x.Sel.Name, "Has") {
 						s.detects = append(s.detects, x.Sel.Name)
@@ -164,13 +171,33 @@ var implies = map[string][]string{
 	"HasAVX512VL": {"AVX512VL"},
 }
 
-// TestRequires holds that a Set runs only where each of its functions can, and that every function serves one Set.
+// TestUses holds that each Set is a candidate, and that every function serves one of them once.
+func TestUses(t *testing.T) {
+	for _, arch := range architectures {
+		all, users := functions(t, arch), map[string]int{}
+		for name, s := range sets(t, arch) {
+			if !s.listed {
+				t.Errorf("%s is not among the candidates", name)
+			}
+			for _, use := range s.uses {
+				users[use]++
+			}
+		}
+		for name, f := range all {
+			if users[name] != 1 {
+				t.Errorf("%s: %s is used %d times by the Sets, not once", f.file, name, users[name])
+			}
+		}
+	}
+}
+
+// TestRequires holds that a Set runs only where each of its functions can. What arm64's need, every such processor has: no
+// more than TestWords decodes and Go's assembler takes.
 func TestRequires(t *testing.T) {
-	all := functions(t)
-	users := map[string]int{}
-	for name, s := range sets(t) {
+	all := functions(t, "amd64")
+	for name, s := range sets(t, "amd64") {
 		if len(s.detects) == 0 {
-			t.Errorf("%s is not among the candidates, or its predicate asks for nothing", name)
+			t.Errorf("the predicate of %s asks for nothing", name)
 		}
 		var promised []string
 		for _, field := range s.detects {
@@ -181,7 +208,6 @@ func TestRequires(t *testing.T) {
 			if !ok {
 				continue // not a function: avo's build constraint and the compiler see to the rest
 			}
-			users[use]++
 			for _, needed := range f.requires {
 				if !slices.Contains(promised, needed) {
 					t.Errorf("%s of %s needs %s, which the predicate (%s) does not promise", use, name, needed, strings.Join(s.detects, ", "))
@@ -190,40 +216,45 @@ func TestRequires(t *testing.T) {
 		}
 	}
 	for name, f := range all {
-		if users[name] != 1 {
-			t.Errorf("%s: %s is used %d times by the Sets, not once", f.file, name, users[name])
-		}
 		if len(f.requires) == 0 {
 			t.Errorf("%s: %s requires no instruction set", f.file, name)
 		}
 	}
 }
 
-// TestVZEROUPPER holds that no function returns with dirty upper halves.
-func TestVZEROUPPER(t *testing.T) {
-	for _, f := range functions(t) {
-		returns := 0
-		for i, instruction := range f.instructions {
-			if instruction == "RET" {
-				returns++
-				if i == 0 || f.instructions[i-1] != "VZEROUPPER" {
-					t.Errorf("%s: a RET of %s is not preceded by VZEROUPPER", f.file, f.name)
+// TestReturns holds that every function returns, and on amd64 with clean upper halves.
+func TestReturns(t *testing.T) {
+	for _, arch := range architectures {
+		for _, f := range functions(t, arch) {
+			returns := 0
+			for i, instruction := range f.instructions {
+				if instruction == "RET" {
+					returns++
+					if arch == "amd64" && (i == 0 || f.instructions[i-1] != "VZEROUPPER") {
+						t.Errorf("%s: a RET of %s is not preceded by VZEROUPPER", f.file, f.name)
+					}
 				}
 			}
-		}
-		if returns == 0 {
-			t.Errorf("%s: %s does not return", f.file, f.name)
+			if returns == 0 || f.instructions[len(f.instructions)-1] != "RET" {
+				t.Errorf("%s: %s does not return", f.file, f.name)
+			}
 		}
 	}
 }
 
 // TestNoescape holds that every stub keeps its operands, and the caller's bias or sums, off the heap.
 func TestNoescape(t *testing.T) {
-	paths, err := filepath.Glob("../*_amd64.go")
+	for _, arch := range architectures {
+		noescape(t, arch)
+	}
+}
+
+func noescape(t *testing.T, arch string) {
+	paths, err := filepath.Glob("../*_" + arch + ".go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, stubs := functions(t), 0
+	all, stubs := functions(t, arch), 0
 	for _, path := range paths {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
@@ -244,25 +275,28 @@ func TestNoescape(t *testing.T) {
 		}
 	}
 	if stubs != len(all) {
-		t.Errorf("%d stubs for %d functions", stubs, len(all))
+		t.Errorf("%s: %d stubs for %d functions", arch, stubs, len(all))
 	}
 }
 
 // TestPeakFLOP counts the multiply-adds in the loop that the peak is measured with: a Set that states another number
 // misreports every percentage.
 func TestPeakFLOP(t *testing.T) {
-	all := functions(t)
-	for name, s := range sets(t) {
-		peak := all[s.literal["peak"].(*ast.Ident).Name]
-		count := 0
-		for _, instruction := range peak.instructions {
-			if strings.HasPrefix(instruction, "VFMADD231PS ") {
-				count++
+	fma := map[string]string{"amd64": "VFMADD231PS ", "arm64": "VFMLA "}
+	for _, arch := range architectures {
+		all := functions(t, arch)
+		for name, s := range sets(t, arch) {
+			peak := all[s.literal["peak"].(*ast.Ident).Name]
+			count := 0
+			for _, instruction := range peak.instructions {
+				if strings.HasPrefix(instruction, fma[arch]) {
+					count++
+				}
 			}
-		}
-		stated, lanes := value(t, s.literal["peakFLOP"]), value(t, s.literal["PeakLanes"])
-		if want := int64(count) * lanes * 2; stated != want || count == 0 {
-			t.Errorf("%s states %d FLOP a step; %s has %d multiply-adds of %d lanes, %d FLOP", name, stated, peak.name, count, lanes, want)
+			stated, lanes := value(t, s.literal["peakFLOP"]), value(t, s.literal["PeakLanes"])
+			if want := int64(count) * lanes * 2; stated != want || count == 0 {
+				t.Errorf("%s states %d FLOP a step; %s has %d multiply-adds of %d lanes, %d FLOP", name, stated, peak.name, count, lanes, want)
+			}
 		}
 	}
 }

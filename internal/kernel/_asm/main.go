@@ -1,6 +1,9 @@
 // Command asm writes the assembly of package kernel. It is its own module, so that vggo itself does not depend on avo.
 //
-//	go run . ..            # from this folder: rewrites ../*_amd64.s and their stubs
+//	go run . ..            # from this folder: rewrites ../*_amd64.s, ../*_arm64.s and their stubs
+//
+// Those of amd64 are written by avo, from the programs beside this one; those of arm64, which avo lacks, by package neon. What a
+// Winograd transform computes is compiled by package lines for both.
 package main
 
 import (
@@ -13,6 +16,8 @@ import (
 	"github.com/mmcloughlin/avo/buildtags"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
+
+	"github.com/vggo/vggo/internal/kernel/_asm/neon"
 )
 
 func main() {
@@ -35,7 +40,10 @@ func main() {
 
 // generate returns every generated file by name.
 func generate() (map[string][]byte, error) {
-	files := map[string][]byte{}
+	files, err := neon.Files()
+	if err != nil {
+		return nil, err
+	}
 	for _, program := range []struct {
 		name string
 		isa  isa

@@ -6,143 +6,12 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
+	"github.com/vggo/vggo/internal/kernel/_asm/lines"
 	"github.com/vggo/vggo/internal/winograd"
 )
 
 // The transforms of Winograd's F(m×m,3×3) and F(3×3,m×m), compiled from the algorithm's matrices. A two-dimensional transform
 // makes rows of its intermediate result from the columns of the tile, two at a time, and takes each along the row at once.
-
-// sum is a linear combination of values: inputs of a line, then what its group shares.
-type sum []term
-
-type term struct {
-	value       int
-	coefficient float64
-}
-
-// group is outputs of a line that share work.
-type group struct {
-	shared  []sum // over inputs
-	outputs []output
-}
-
-type output struct {
-	index int
-	sum   sum // value n+i is shared[i]
-}
-
-// groups compiles a matrix: output i of the line is the sum of m[i][j] times input j.
-func groups(m [][]float64) []group {
-	n := len(m[0])
-	if pairs := columnPairs(m); len(pairs) > 0 {
-		return byParity(m, pairs)
-	}
-	var all []group
-	done := make([]bool, len(m))
-	for i := range m {
-		if done[i] {
-			continue
-		}
-		j, sign := partner(m, i)
-		if j < 0 {
-			all = append(all, group{outputs: []output{{i, row(m[i])}}})
-			continue
-		}
-		// The points p and -p: the same even part, opposite odd parts.
-		done[j] = true
-		var even, odd sum
-		for _, t := range row(m[i]) {
-			if t.value%2 == 0 {
-				even = append(even, t)
-			} else {
-				odd = append(odd, t)
-			}
-		}
-		second := sum{{n, sign}, {n + 1, -sign}}
-		all = append(all, group{[]sum{even, odd}, []output{{i, sum{{n, 1}, {n + 1, 1}}}, {j, second}}})
-	}
-	return all
-}
-
-func row(coefficients []float64) sum {
-	var s sum
-	for j, c := range coefficients {
-		if c != 0 {
-			s = append(s, term{j, c})
-		}
-	}
-	return s
-}
-
-// partner finds the row after i that is row i with the sign of every other column changed, times sign.
-func partner(m [][]float64, i int) (j int, sign float64) {
-	for j := i + 1; j < len(m); j++ {
-		for _, sign := range []float64{1, -1} {
-			same, mixed := true, [2]bool{}
-			for c := range m[i] {
-				want := sign * m[i][c]
-				if c%2 == 1 {
-					want = -want
-				}
-				same = same && m[j][c] == want
-				mixed[c%2] = mixed[c%2] || m[i][c] != 0
-			}
-			if same && mixed[0] && mixed[1] {
-				return j, sign
-			}
-		}
-	}
-	return -1, 0
-}
-
-// columnPairs lists the columns of the points p and -p: even rows have the same coefficient in both, odd rows the opposite.
-func columnPairs(m [][]float64) (pairs [][2]int) {
-	for a := range m[0] {
-		for b := a + 1; b < len(m[0]); b++ {
-			paired, any := true, false
-			for i := range m {
-				want := m[i][a]
-				if i%2 == 1 {
-					want = -want
-				}
-				paired = paired && m[i][b] == want
-				any = any || i > 0 && want != 0
-			}
-			if paired && any {
-				pairs = append(pairs, [2]int{a, b})
-			}
-		}
-	}
-	return pairs
-}
-
-// byParity makes groups of even outputs, which need the sums of paired inputs, and of odd ones, which need the differences.
-func byParity(m [][]float64, pairs [][2]int) (all []group) {
-	n := len(m[0])
-	for parity := range 2 {
-		for i := parity; i < len(m); i += 2 * groupRows {
-			var g group
-			sign := float64(1 - 2*parity)
-			for _, p := range pairs {
-				g.shared = append(g.shared, sum{{p[0], 1}, {p[1], sign}})
-			}
-			for k := i; k < min(len(m), i+2*groupRows); k += 2 {
-				alone := append([]float64(nil), m[k]...)
-				var s sum
-				for q, p := range pairs {
-					s = append(s, term{n + q, m[k][p[0]]})
-					alone[p[0]], alone[p[1]] = 0, 0
-				}
-				g.outputs = append(g.outputs, output{k, append(s, row(alone)...)})
-			}
-			all = append(all, g)
-		}
-	}
-	return all
-}
-
-// groupRows bounds the outputs of a group: two rows of eight vectors leave half of AVX-512's registers for the rest.
-const groupRows = 2
 
 // addend is one of a sum: in memory, or in a register.
 type addend struct {
@@ -180,85 +49,28 @@ func (g gen) loaded(v addend) reg.VecVirtual {
 	return g.own(v)
 }
 
-// combine computes a sum. It begins with two terms, one of them with coefficient 1 if there is such, and adds the others.
-func (g gen) combine(s sum, c constants, get func(i int) addend) reg.VecVirtual {
-	s = append(sum(nil), s...)
-	first := func(want func(float64) bool) bool {
-		for i, t := range s {
-			if want(t.coefficient) {
-				s[0], s[i] = s[i], s[0]
-				return true
-			}
-		}
-		return false
-	}
-	var acc reg.VecVirtual
-	plus := func(t term) {
-		v := get(t.value)
-		switch t.coefficient {
-		case 1:
-			g.VADDPS(v.op(), acc, acc)
-		case -1:
-			g.VSUBPS(v.op(), acc, acc)
-		default:
-			g.addTimes(c, t.coefficient, v, acc)
-		}
-	}
-	switch {
-	case len(s) == 1 && s[0].coefficient == 1:
-		return g.own(get(s[0].value))
-	case !first(func(c float64) bool { return c == 1 }):
-		first(func(c float64) bool { return c > 0 })
-		acc = g.times(c, s[0].coefficient, get(s[0].value))
-		s = s[1:]
-	default:
-		unit, next := get(s[0].value), s[1]
-		x := get(next.value)
-		switch k := next.coefficient; {
-		case k == 1 || k == -1:
-			acc = g.vec()
-			if k == 1 {
-				g.VADDPS(x.op(), g.loaded(unit), acc)
-			} else {
-				g.VSUBPS(x.op(), g.loaded(unit), acc)
-			}
-		case unit.reg != nil && unit.last:
-			acc = unit.reg
-			plus(next)
-		default:
-			acc = g.timesPlus(c, k, x, unit)
-		}
-		s = s[2:]
-	}
-	for _, t := range s {
-		plus(t)
-	}
-	return acc
+// machine writes a transform's sums; see lines.Machine.
+type machine struct {
+	gen
+	constants
 }
 
-// outputs computes a group; get gives the line's inputs, whose registers are not overwritten.
-func (gr group) compute(g gen, n int, c constants, get func(i int) addend, put func(index int, v reg.VecVirtual)) {
-	shared := make([]reg.VecVirtual, len(gr.shared))
-	uses := make([]int, len(gr.shared))
-	for i, s := range gr.shared {
-		shared[i] = g.combine(s, c, get)
-	}
-	for _, o := range gr.outputs {
-		for _, t := range o.sum {
-			if t.value >= n {
-				uses[t.value-n]++
-			}
-		}
-	}
-	for _, o := range gr.outputs {
-		put(o.index, g.combine(o.sum, c, func(i int) addend {
-			if i < n {
-				return get(i)
-			}
-			uses[i-n]--
-			return addend{reg: shared[i-n], last: uses[i-n] == 0}
-		}))
-	}
+func (m machine) Operand(v reg.VecVirtual, last bool) addend { return addend{reg: v, last: last} }
+
+func (m machine) Spare(x addend) (reg.VecVirtual, bool) { return x.reg, x.reg != nil && x.last }
+
+func (m machine) Own(x addend) reg.VecVirtual { return m.own(x) }
+
+func (m machine) Plus(x, y addend) reg.VecVirtual {
+	sum := m.vec()
+	m.VADDPS(x.op(), m.loaded(y), sum)
+	return sum
+}
+
+func (m machine) Minus(x, y addend) reg.VecVirtual {
+	difference := m.vec()
+	m.VSUBPS(x.op(), m.loaded(y), difference)
+	return difference
 }
 
 // constants are what a function multiplies by: in registers, broadcast once, as many as there is room for; the others, by
@@ -305,63 +117,68 @@ func (c constants) data(x float64) Mem {
 	return Mem{Symbol: Symbol{Name: name, Static: true}, Base: reg.StaticBase}
 }
 
-// addTimes is acc += k*x.
-func (g gen) addTimes(c constants, k float64, x addend, acc reg.VecVirtual) {
-	if v := c.inReg[math.Abs(k)]; v != nil {
+func (m machine) Add(k float64, x addend, acc reg.VecVirtual) {
+	switch k {
+	case 1:
+		m.VADDPS(x.op(), acc, acc)
+		return
+	case -1:
+		m.VSUBPS(x.op(), acc, acc)
+		return
+	}
+	if v := m.inReg[math.Abs(k)]; v != nil {
 		if k > 0 {
-			g.VFMADD231PS(x.op(), v, acc)
+			m.VFMADD231PS(x.op(), v, acc)
 		} else {
-			g.VFNMADD231PS(x.op(), v, acc)
+			m.VFNMADD231PS(x.op(), v, acc)
 		}
 		return
 	}
-	m, v := c.data(math.Abs(k)), g.loaded(x)
+	constant, v := m.constants.data(math.Abs(k)), m.loaded(x)
 	switch {
-	case g.bytes == 64 && k > 0:
-		g.VFMADD231PS_BCST(m, v, acc)
-	case g.bytes == 64:
-		g.VFNMADD231PS_BCST(m, v, acc)
+	case m.bytes == 64 && k > 0:
+		m.VFMADD231PS_BCST(constant, v, acc)
+	case m.bytes == 64:
+		m.VFNMADD231PS_BCST(constant, v, acc)
 	case k > 0:
-		g.VFMADD231PS(m, v, acc)
+		m.VFMADD231PS(constant, v, acc)
 	default:
-		g.VFNMADD231PS(m, v, acc)
+		m.VFNMADD231PS(constant, v, acc)
 	}
 }
 
-// timesPlus is k*x + y in a register of its own.
-func (g gen) timesPlus(c constants, k float64, x, y addend) reg.VecVirtual {
-	acc := g.own(x)
-	if v := c.inReg[math.Abs(k)]; v != nil {
+func (m machine) TimesPlus(k float64, x, y addend) reg.VecVirtual {
+	acc := m.own(x)
+	if v := m.inReg[math.Abs(k)]; v != nil {
 		if k > 0 {
-			g.VFMADD213PS(y.op(), v, acc)
+			m.VFMADD213PS(y.op(), v, acc)
 		} else {
-			g.VFNMADD213PS(y.op(), v, acc)
+			m.VFNMADD213PS(y.op(), v, acc)
 		}
 		return acc
 	}
-	m, v := c.data(math.Abs(k)), g.loaded(y)
+	constant, v := m.constants.data(math.Abs(k)), m.loaded(y)
 	switch {
-	case g.bytes == 64 && k > 0:
-		g.VFMADD132PS_BCST(m, v, acc)
-	case g.bytes == 64:
-		g.VFNMADD132PS_BCST(m, v, acc)
+	case m.bytes == 64 && k > 0:
+		m.VFMADD132PS_BCST(constant, v, acc)
+	case m.bytes == 64:
+		m.VFNMADD132PS_BCST(constant, v, acc)
 	case k > 0:
-		g.VFMADD132PS(m, v, acc)
+		m.VFMADD132PS(constant, v, acc)
 	default:
-		g.VFNMADD132PS(m, v, acc)
+		m.VFNMADD132PS(constant, v, acc)
 	}
 	return acc
 }
 
-// times is k*x.
-func (g gen) times(c constants, k float64, x addend) reg.VecVirtual {
-	acc := g.vec()
-	if v := c.inReg[k]; v != nil {
-		g.VMULPS(x.op(), v, acc)
-	} else if g.bytes == 64 {
-		g.VMULPS_BCST(c.data(k), g.loaded(x), acc)
+func (m machine) Times(k float64, x addend) reg.VecVirtual {
+	acc := m.vec()
+	if v := m.inReg[k]; v != nil {
+		m.VMULPS(x.op(), v, acc)
+	} else if m.bytes == 64 {
+		m.VMULPS_BCST(m.constants.data(k), m.loaded(x), acc)
 	} else {
-		g.VMULPS(c.data(k), g.loaded(x), acc)
+		m.VMULPS(m.constants.data(k), m.loaded(x), acc)
 	}
 	return acc
 }
@@ -378,32 +195,32 @@ type transform2D struct {
 // transform writes a tile's transform. With 32 registers each group of rows goes through both passes at once; with 16 the
 // whole intermediate result waits in scratch.
 func (g gen) transform(t transform2D, c constants, scratch Mem) {
-	n, line := len(t.matrix[0]), groups(t.matrix)
+	n, line, m := len(t.matrix[0]), lines.Groups(t.matrix), machine{g, c}
 	for part := range g.parts() {
 		disp := part * g.bytes
 		rows := make([][]addend, len(t.matrix))
-		columns := func(line []group) {
+		columns := func(line []lines.Group) {
 			for col := range n {
 				t.column(col)
 				for _, gr := range line {
-					gr.compute(g, n, c, func(i int) addend { return addend{mem: t.load(i, disp)} }, func(i int, v reg.VecVirtual) {
+					lines.Compute(m, gr, n, func(i int) addend { return addend{mem: t.load(i, disp)} }, func(i int, v reg.VecVirtual) {
 						if g.bytes == 64 {
 							rows[i] = append(rows[i], addend{reg: v})
 							return
 						}
-						m := scratch.Offset((i*n + col) * g.bytes)
-						g.VMOVUPS(v, m)
-						rows[i] = append(rows[i], addend{mem: m})
+						kept := scratch.Offset((i*n + col) * g.bytes)
+						g.VMOVUPS(v, kept)
+						rows[i] = append(rows[i], addend{mem: kept})
 					})
 				}
 			}
 		}
-		along := func(line2 []group) {
-			for _, done := range line2 {
-				for _, o := range done.outputs {
-					t.row(o.index)
+		along := func(done []lines.Group) {
+			for _, rowsOf := range done {
+				for _, o := range rowsOf.Outputs {
+					t.row(o.Index)
 					for _, gr := range line {
-						gr.compute(g, n, c, func(i int) addend { return rows[o.index][i] }, func(i int, v reg.VecVirtual) { t.store(i, disp, v) })
+						lines.Compute(m, gr, n, func(i int) addend { return rows[o.Index][i] }, func(i int, v reg.VecVirtual) { t.store(i, disp, v) })
 					}
 				}
 			}
