@@ -1,16 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +16,6 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/machine"
-	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -405,191 +401,6 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 	}
 	prepared, err = o.prepare(options, own)
 	return close, prepared, err
-}
-
-// prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the weights to
-// begin with have it, else as the recipe says. What it returns tells why; the trainer tells what.
-func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p root.Preparation, err error) {
-	input := options.Network.Input
-	asked, err := o.parts()
-	if err != nil {
-		return p, err
-	}
-	if input.C != 1 && input.C != 3 {
-		return p, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", options.Network.Name, input.C)
-	}
-	said := o.setsPreparation()
-	p.Reason = "the recipe says so"
-	parts := &options.Recipe.Preprocess
-	switch {
-	case said || own == nil:
-	case own.Blind:
-		p.Reason += ", and nothing in " + o.from + " does"
-	default:
-		if *parts, err = own.Parts().ForInput(input.W, input.H); err != nil {
-			return p, err
-		}
-		p.Reason, p.Guess = "as "+o.from+" has it: "+own.Reason, own.Guess
-	}
-	if !said && !asked.IsZero() {
-		if err := lay(asked, parts, input); err != nil {
-			return p, err
-		}
-		p.Reason, p.Guess = "asked for", false
-	}
-	if parts.Base == train.Measured && (parts.Mean == nil || parts.Std == nil) {
-		p.Reason += "; mean and deviation are the training set's"
-	}
-	return p, nil
-}
-
-// setsPreparation reports whether --set says how pictures become the input.
-func (o *trainOptions) setsPreparation() bool {
-	return slices.ContainsFunc(o.set, func(s string) bool {
-		key := strings.TrimSpace(s)
-		return strings.HasPrefix(key, "preprocess") || strings.HasPrefix(key, "prepare")
-	})
-}
-
-// lay puts what is asked for over how a recipe has pictures prepared.
-func lay(asked vision.PreprocessParts, over *vision.PreprocessParts, input arch.Shape) error {
-	if asked.Base != "" {
-		*over = vision.PreprocessParts{}
-	}
-	if asked.Base == train.Measured || over.Base == train.Measured {
-		*over = asked.Over(*over)
-		return nil
-	}
-	of, err := over.Apply(vision.Unit(input.W, input.H, input.C))
-	if err != nil {
-		return err
-	}
-	if of, err = asked.Apply(of); err != nil {
-		return err
-	}
-	*over = of.Parts()
-	return nil
-}
-
-// values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
-// of the same names, or of what is there. The head's are left to the recipe where it has another number of classes, or anew. own is how
-// the file's pictures become its network's input; nil where the first layer is not taken from it. It stands for the first layers
-// of net too, of which folded are to be left out.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
-	for _, pattern := range o.take {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, nil, 0, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
-		}
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	for _, pattern := range o.take {
-		if !slices.ContainsFunc(placed.Layers, func(l arch.Placed) bool {
-			matches, _ := path.Match(pattern, l.Name)
-			return matches && len(l.Params) > 0
-		}) {
-			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, someOf(weighted(placed.Layers))), "vggo arch lists a network's layers")}
-		}
-	}
-	matched, err := weights.Match(file, placed.Layers)
-	if err != nil {
-		other, unknown := file.Network()
-		switch {
-		case unknown == nil:
-			if placed, err = other.Place(other.Input); err != nil {
-				return nil, nil, 0, err
-			}
-			matched, err = weights.Match(file, placed.Layers)
-		case o.take != nil: // what is taken is enough
-			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})
-		default:
-			err = hintTake(err, file, placed.Layers)
-		}
-		if err != nil {
-			return nil, nil, 0, err
-		}
-	}
-	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
-	has := map[string]arch.Param{}
-	var first string // of the layers with parameters that the file has
-	for _, layer := range placed.Layers {
-		for _, p := range layer.Params {
-			if matched.Has(p) {
-				first = cmp.Or(first, layer.Name)
-				has[p.Name] = p
-			}
-		}
-	}
-	if begins, _ := placed.Layers[0].Op.(arch.BatchNorm); first != "" && (o.takes(first) || begins.IsConstants()) {
-		of, err := root.Prepare(vision.PreprocessParts{}, placed, file, matched)
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		if first == placed.Layers[0].Name && !o.given() && !o.setsPreparation() {
-			if folded, err = foldConstants(&of, matched, placed); err != nil {
-				return nil, nil, 0, err
-			}
-		}
-		if folded > 0 { // what learns is behind it
-			for _, layer := range slices.Backward(placed.Layers[folded:]) {
-				if len(layer.Params) > 0 {
-					first = layer.Name
-				}
-			}
-		}
-		if o.takes(first) {
-			own = &of
-		}
-	}
-	if begins, _ := net.Layers[0].Op.(arch.BatchNorm); !begins.IsConstants() {
-		folded = 0 // the network that is trained has no such layers
-	}
-	return func(p arch.Param) ([]float32, error) {
-		source, ok := has[p.Name]
-		switch {
-		case !o.takes(p.Layer()):
-			return nil, nil
-		case !ok && placed.Network != net:
-			return nil, hint(fmt.Errorf("%s has no %s: its network calls its layers otherwise", o.from, p.Name), "without --model the run begins with the file's own network")
-		case !ok:
-			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
-		case (source.Count() != p.Count() || anew) && p.Layer() == head:
-			return nil, nil
-		case source.Count() != p.Count():
-			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name, printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
-		}
-		return matched.Param(source)
-	}, own, folded, nil
-}
-
-// weighted are the names of the layers that have weights.
-func weighted(placed []arch.Placed) (names []string) {
-	for _, l := range placed {
-		if len(l.Params) > 0 {
-			names = append(names, l.Name)
-		}
-	}
-	return names
-}
-
-// takes reports whether a layer is to be taken from the file.
-func (o *trainOptions) takes(layer string) bool {
-	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
-		matches, _ := path.Match(pattern, layer)
-		return matches
-	})
-}
-
-// convolutional reports whether a layer of a network is called as its convolutions are.
-func convolutional(placed []arch.Placed) func(layer string) bool {
-	kinds := map[string]bool{}
-	for _, layer := range placed {
-		_, conv := layer.Op.(arch.Conv)
-		kinds[layer.Name] = conv && strings.HasPrefix(layer.Name, "conv")
-	}
-	return func(layer string) bool { return kinds[layer] }
 }
 
 // fitsMemory says before a run starts that it is too large, and what would do.

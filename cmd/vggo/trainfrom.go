@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"path"
 	"slices"
 	"strings"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -119,4 +123,125 @@ func (o *trainOptions) withoutConstants(net *arch.Network) *arch.Network {
 		}
 	}
 	return &changed
+}
+
+// values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
+// of the same names, or of what is there. The head's are left to the recipe where it has another number of classes, or anew. own is how
+// the file's pictures become its network's input; nil where the first layer is not taken from it. It stands for the first layers
+// of net too, of which folded are to be left out.
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
+	for _, pattern := range o.take {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, nil, 0, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
+		}
+	}
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	for _, pattern := range o.take {
+		if !slices.ContainsFunc(placed.Layers, func(l arch.Placed) bool {
+			matches, _ := path.Match(pattern, l.Name)
+			return matches && len(l.Params) > 0
+		}) {
+			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, someOf(weighted(placed.Layers))), "vggo arch lists a network's layers")}
+		}
+	}
+	matched, err := weights.Match(file, placed.Layers)
+	if err != nil {
+		other, unknown := file.Network()
+		switch {
+		case unknown == nil:
+			if placed, err = other.Place(other.Input); err != nil {
+				return nil, nil, 0, err
+			}
+			matched, err = weights.Match(file, placed.Layers)
+		case o.take != nil: // what is taken is enough
+			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})
+		default:
+			err = hintTake(err, file, placed.Layers)
+		}
+		if err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	tellWeights(notices, file.Path, file.Part, file.Others, matched.Guess, o.part)
+	has := map[string]arch.Param{}
+	var first string // of the layers with parameters that the file has
+	for _, layer := range placed.Layers {
+		for _, p := range layer.Params {
+			if matched.Has(p) {
+				first = cmp.Or(first, layer.Name)
+				has[p.Name] = p
+			}
+		}
+	}
+	if begins, _ := placed.Layers[0].Op.(arch.BatchNorm); first != "" && (o.takes(first) || begins.IsConstants()) {
+		of, err := root.Prepare(vision.PreprocessParts{}, placed, file, matched)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if first == placed.Layers[0].Name && !o.given() && !o.setsPreparation() {
+			if folded, err = foldConstants(&of, matched, placed); err != nil {
+				return nil, nil, 0, err
+			}
+		}
+		if folded > 0 { // what learns is behind it
+			for _, layer := range slices.Backward(placed.Layers[folded:]) {
+				if len(layer.Params) > 0 {
+					first = layer.Name
+				}
+			}
+		}
+		if o.takes(first) {
+			own = &of
+		}
+	}
+	if begins, _ := net.Layers[0].Op.(arch.BatchNorm); !begins.IsConstants() {
+		folded = 0 // the network that is trained has no such layers
+	}
+	return func(p arch.Param) ([]float32, error) {
+		source, ok := has[p.Name]
+		switch {
+		case !o.takes(p.Layer()):
+			return nil, nil
+		case !ok && placed.Network != net:
+			return nil, hint(fmt.Errorf("%s has no %s: its network calls its layers otherwise", o.from, p.Name), "without --model the run begins with the file's own network")
+		case !ok:
+			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
+		case (source.Count() != p.Count() || anew) && p.Layer() == head:
+			return nil, nil
+		case source.Count() != p.Count():
+			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name, printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
+		}
+		return matched.Param(source)
+	}, own, folded, nil
+}
+
+// weighted are the names of the layers that have weights.
+func weighted(placed []arch.Placed) (names []string) {
+	for _, l := range placed {
+		if len(l.Params) > 0 {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
+// takes reports whether a layer is to be taken from the file.
+func (o *trainOptions) takes(layer string) bool {
+	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
+		matches, _ := path.Match(pattern, layer)
+		return matches
+	})
+}
+
+// convolutional reports whether a layer of a network is called as its convolutions are.
+func convolutional(placed []arch.Placed) func(layer string) bool {
+	kinds := map[string]bool{}
+	for _, layer := range placed {
+		_, conv := layer.Op.(arch.Conv)
+		kinds[layer.Name] = conv && strings.HasPrefix(layer.Name, "conv")
+	}
+	return func(layer string) bool { return kinds[layer] }
 }
