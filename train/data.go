@@ -1,8 +1,8 @@
 package train
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -104,6 +104,16 @@ func (e *BrokenError) Error() string {
 
 func (e *BrokenError) Unwrap() error { return e.Err }
 
+// first is the error of the first of them, nil where there is none.
+func (b *broken) first() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.errs) == 0 {
+		return nil
+	}
+	return b.errs[slices.Min(slices.Collect(maps.Keys(b.errs)))]
+}
+
 func (b *broken) has(sample int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,5 +137,11 @@ func (b *broken) add(sample int, err error) (fresh bool, tooMany error) {
 	return true, nil
 }
 
-// errEmpty is a data set of which no picture can be read.
-var errEmpty = errors.New("no picture can be read")
+// EmptyError is a data set of which no picture can be read.
+type EmptyError struct{ Err error } // of one of them
+
+func (e *EmptyError) Error() string {
+	return fmt.Sprintf("no picture can be read, one of them since: %v", e.Err)
+}
+
+func (e *EmptyError) Unwrap() error { return e.Err }

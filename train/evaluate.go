@@ -79,14 +79,14 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 	}
 	images := tensor.New(j.plan.Batch, j.painter.channels, j.painter.h, j.painter.w)
 	size := len(images.Data) / images.N
-	pictures := make([]*vision.Picture, images.N)
+	pictures, faults := make([]*vision.Picture, images.N), make([]error, images.N)
+	var fault error // of the first picture that cannot be read
 	var logits *tensor.Tensor
 	right, top := 0, 0
 	for from := 0; from < d.Len(); from += images.N {
 		n := min(images.N, d.Len()-from)
 		each(j.threads, n, func(i int) {
-			var err error
-			if pictures[i], err = d.Picture(from + i); err != nil {
+			if pictures[i], faults[i] = d.Picture(from + i); faults[i] != nil {
 				pictures[i] = nil
 			}
 		})
@@ -95,6 +95,7 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 		for i, p := range pictures[:n] {
 			if p == nil {
 				s.Broken++
+				fault = cmp.Or(fault, faults[i])
 				continue
 			}
 			good, labels, samples = append(good, p), append(labels, d.Label(from+i)), append(samples, from+i)
@@ -139,7 +140,7 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 		}
 	}
 	if s.Pictures == 0 {
-		return Score{}, errEmpty
+		return Score{}, &EmptyError{fault}
 	}
 	s.Loss /= float64(s.Pictures)
 	s.Accuracy, s.Top5 = float64(right)/float64(s.Pictures), float64(top)/float64(s.Pictures)

@@ -142,7 +142,7 @@ func (f *feed) fill(b *batch, n int) {
 			}
 		}
 		mu.Lock()
-		b.err = cmp.Or(b.err, errEmpty)
+		b.err = cmp.Or(b.err, error(&EmptyError{f.broken.first()}))
 		mu.Unlock()
 	})
 	slices.SortFunc(b.faults, func(a, b fault) int { return cmp.Compare(a.sample, b.sample) })

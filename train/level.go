@@ -185,13 +185,15 @@ func (t *Trainer) some(most int) (*tensor.Tensor, error) {
 	in := t.net.Input
 	all := tensor.New(min(most, t.train.Len()), in.C, in.H, in.W)
 	n := 0
+	var fault error
 	for _, sample := range order(t.train.Len(), t.recipe.Seed, 0) {
 		p, err := t.train.Picture(sample)
-		if err != nil {
-			continue // the feed will name it
+		if err == nil {
+			p, err = t.judge.painter.prepare(p)
 		}
-		if p, err = t.judge.painter.prepare(p); err != nil {
-			continue
+		if err != nil {
+			fault = err
+			continue // the feed will name it
 		}
 		t.judge.painter.put(all.Images(n, n+1).Data, p, 0, sample)
 		if n++; n == all.N {
@@ -199,7 +201,7 @@ func (t *Trainer) some(most int) (*tensor.Tensor, error) {
 		}
 	}
 	if n == 0 {
-		return nil, errEmpty
+		return nil, &EmptyError{fault}
 	}
 	return all.Images(0, n), nil
 }

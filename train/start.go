@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"sort"
@@ -163,18 +164,19 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 	samples := order(d.Len(), seed, 0)
 	samples = samples[:min(len(samples), most)]
 	groups := (len(samples) + group - 1) / group
-	sums, counts := make([][]float64, groups), make([]int, groups)
+	sums, counts, faults := make([][]float64, groups), make([]int, groups), make([]error, groups)
 	each(threads, groups, func(g int) {
 		sum := make([]float64, size+size*size) // of values, then of products
 		image := make([]float32, window.C*plain.h*plain.w)
 		patch := make([]float64, size)
 		for _, sample := range samples[g*group : min((g+1)*group, len(samples))] {
 			p, err := d.Picture(sample)
-			if err != nil {
-				continue // the feed will name it
+			if err == nil {
+				p, err = plain.prepare(p)
 			}
-			if p, err = plain.prepare(p); err != nil {
-				continue
+			if err != nil {
+				faults[g] = err
+				continue // the feed will name it
 			}
 			plain.put(image, p, 0, sample)
 			for y := range plain.h - window.H + 1 {
@@ -209,7 +211,7 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 		count += counts[g]
 	}
 	if count == 0 {
-		return nil, nil, errEmpty
+		return nil, nil, &EmptyError{cmp.Or(faults...)}
 	}
 	mean = total[:size]
 	for i := range mean {

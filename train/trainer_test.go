@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/vggo/vggo/arch"
 	"image"
 	"math"
 	"math/rand/v2"
@@ -15,6 +14,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vggo/vggo/arch"
 
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"

@@ -281,14 +281,13 @@ func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view 
 	var interrupted *train.InterruptedError
 	var broken *train.BrokenError
 	var diverged *train.DivergedError
-	var large *vision.SizeError
 	switch {
 	case errors.As(err, &interrupted):
 		return hint(err, "vggo train --resume "+shellWord(folder)+" goes on from there")
-	case errors.As(err, &broken) && errors.As(err, &large) && !large.CutOff:
-		return hint(err, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it; --set broken=N leaves more out")
 	case errors.As(err, &broken):
-		return hint(err, "--set broken=N lets more be left out")
+		return hintUnread(err, "--set broken=N leaves more out")
+	case errors.As(err, new(*train.EmptyError)):
+		return hintUnread(err, "")
 	case errors.As(err, &diverged):
 		return hint(err, "a lower --rate, a longer schedule.warm_up or a clip keeps it together")
 	case err != nil:

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/vggo/vggo/train"
+	"github.com/vggo/vggo/vision"
 )
 
 // untilTerminated is ctx until a signal asks the process to end, as systems that shut down and terminals that close do: a run
@@ -69,10 +71,28 @@ func hintBegin(err error) error {
 		return hint(err, "-o names another folder")
 	case errors.As(err, new(*train.EndingError)):
 		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
+	case errors.As(err, new(*train.EmptyError)):
+		return hintUnread(err, "")
 	case errors.Is(err, train.ErrNoValidation):
 		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
 	return err
+}
+
+// hintUnread says how pictures that cannot be read may be: let in, where they are too large, or as else says.
+func hintUnread(err error, otherwise string) error {
+	var large *vision.SizeError
+	var remedies []string
+	if errors.As(err, &large) && !large.CutOff {
+		remedies = append(remedies, "--max-pixels "+strconv.Itoa(large.W*large.H)+" takes it")
+	}
+	if otherwise != "" {
+		remedies = append(remedies, otherwise)
+	}
+	if remedies == nil {
+		return err
+	}
+	return hint(err, strings.Join(remedies, "; "))
 }
 
 // hintResume adds remedies to what train.Resume says.

@@ -64,6 +64,7 @@ func TestVGG16(t *testing.T) {
 
 // TestTrained trains a network on Fashion-MNIST for a moment, serves what came of it and looks into it.
 func TestTrained(t *testing.T) {
+	wanted(t)
 	data := os.Getenv("VGGO_TESTDATA")
 	if data == "" {
 		t.Skip("VGGO_TESTDATA is not set: no Fashion-MNIST to train on")
