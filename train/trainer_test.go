@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"

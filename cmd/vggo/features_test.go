@@ -11,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/vision"
-
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/vision"
 )
 
 // readNPY takes a float32 array apart, by the format's definition.
