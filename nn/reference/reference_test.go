@@ -226,12 +226,6 @@ func identical(a, b []float64) bool {
 	return true
 }
 
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	return placeOn(t, net, net.Input)
-}
-
 func placeOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement {
 	t.Helper()
 	placed, err := net.Place(input)
