@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/nn/internal/golden"
 	"github.com/vggo/vggo/nn/reference"
@@ -78,7 +77,7 @@ func TestVGG16Accuracy(t *testing.T) {
 	x := photographs(t, root, net.Input, "caffe-cat.jpg", "owl.jpg")
 	exact := newExactRun(t, net, params, x)
 	for _, c := range accuracy {
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			t.Run(setAndAlgo{set, c.algo}.String(), func(t *testing.T) {
 				x, plans := x, []nn.Options{
 					{NoFuse: true, Keep: true}, // the outputs of convolutions, before ReLU

@@ -58,7 +58,7 @@ func TestFaultInAStep(t *testing.T) {
 		conv(16), arch.Flatten{}, arch.Linear{Out: 300})
 	const batch = 17
 	x := noise(1, batch, net.Input)
-	for _, set := range kernel.Sets() {
+	for _, set := range sets() {
 		for _, threads := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/threads=%d", set.Name, threads), func(t *testing.T) {
 				params := newParams(t, net, nn.He)

@@ -18,7 +18,7 @@ import (
 // everyGolden runs a test for every golden network, kernel set and algorithm, with layers fused and not.
 func everyGolden(t *testing.T, test func(t *testing.T, g *golden.Golden, tr *trial)) {
 	for _, g := range golden.Open(t, "testdata") {
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			for _, algo := range nn.Algos() {
 				for _, noFuse := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/set=%s/algo=%s/nofuse=%v", g.Network.Name, set, algo, noFuse), func(t *testing.T) {
@@ -166,7 +166,7 @@ func norm(values []float64, places []int) float64 {
 func TestGoldenDescent(t *testing.T) {
 	for _, g := range golden.Open(t, "testdata") {
 		noisy := descend(t, g, noisyReference(t, g))
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			t.Run(g.Network.Name+"/set="+set.Name, func(t *testing.T) {
 				for name, values := range descend(t, g, planStepper(t, goldenTrial(t, g, set))) {
 					allowed := 2*g.Error(t, name, noisy[name]) + bound(len(noisy["sgd/losses"]))

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/nn/internal/golden"
 	"github.com/vggo/vggo/tensor"
@@ -96,7 +95,7 @@ func TestLayers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
 			tr.gradient = true
-			for _, tr.set = range kernel.Sets() {
+			for _, tr.set = range sets() {
 				for _, tr.algo = range nn.Algos() {
 					for _, tr.training = range []bool{true, false} {
 						for _, tr.noFuse = range []bool{true, false} {
@@ -113,7 +112,7 @@ func TestLayers(t *testing.T) {
 // E[x²] − mean² would cost six.
 func TestBatchNormFarFromZero(t *testing.T) {
 	const far = 1000
-	for _, set := range kernel.Sets() {
+	for _, set := range sets() {
 		tr := newTrial(t, 1, arch.Shape{C: 19, H: 9, W: 7}, 3, arch.BatchNorm{})
 		tr.set = set
 		for i := range tr.x {
@@ -161,7 +160,7 @@ func FuzzConvShapes(f *testing.F) {
 		if conv.Kernel == arch.Square(3) && conv.Stride == arch.Square(1) && conv.Dilation == arch.Square(1) && conv.Groups == 1 {
 			algos = nn.Algos()
 		}
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			for _, algo := range algos {
 				tr := newTrial(t, 1, input, upTo(n, 4), ops...)
 				tr.set, tr.algo = set, algo
@@ -201,7 +200,7 @@ func FuzzPoolShapes(f *testing.F) {
 		if _, err := network.Place(input); err != nil {
 			t.Skip(err)
 		}
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			tr := newTrial(t, 1, input, 2, op)
 			tr.set = set
 			tr.checkTerms(t)

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -19,7 +18,7 @@ import (
 // outputs. And what dropout drops is 0, whatever it was.
 func TestNotANumber(t *testing.T) {
 	for i, tt := range layerTests {
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			t.Run(fmt.Sprintf("%s/set=%s", tt.name, set), func(t *testing.T) {
 				tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
 				tr.set = set
@@ -62,7 +61,7 @@ func TestInfinity(t *testing.T) {
 		if !slices.ContainsFunc(tt.ops, isUngroupedConv) {
 			continue
 		}
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			for _, from := range []string{"images", "gradient"} {
 				t.Run(fmt.Sprintf("%s/set=%s/from=%s", tt.name, set, from), func(t *testing.T) {
 					tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
@@ -115,7 +114,7 @@ func TestInfinityFillsTiles(t *testing.T) {
 	conv := arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	shape := arch.Shape{C: 17, H: 13, W: 18}
 	for _, a := range nn.Algos() {
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			t.Run(setAndAlgo{set, a}.String(), func(t *testing.T) {
 				// Pooling single pixels changes nothing; behind it a convolution reads blocks, as inside a network.
 				tr := newTrial(t, 1, shape, 1, arch.MaxPool{Window: window(1, 1, 1, 1, arch.Pad(0))}, conv)
@@ -158,7 +157,7 @@ func TestMaxPoolTies(t *testing.T) {
 		ceil(window(3, 3, 2, 1, arch.Pad(1))),
 		window(2, 3, 1, 2, arch.Padding{Top: 1, Bottom: 2, Left: 3}),
 	} {
-		for _, set := range kernel.Sets() {
+		for _, set := range sets() {
 			tr := newTrial(t, 1, arch.Shape{C: 19, H: 9, W: 8}, 3, arch.MaxPool{Window: w})
 			tr.set = set
 			rng := rand.New(rand.NewPCG(5, 5))

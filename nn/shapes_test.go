@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -46,7 +45,7 @@ func TestTileRemainders(t *testing.T) {
 					t.Run(fmt.Sprintf("algo=%s/%dx%d/pad=%v", algo, h, w, pad), func(t *testing.T) {
 						tr := tileTrial(t, i, h, w, 2, pad)
 						tr.algo, tr.capacity = algo, 2+i%2
-						for _, tr.set = range kernel.Sets() {
+						for _, tr.set = range sets() {
 							tr.check(t)
 						}
 					})
@@ -65,7 +64,7 @@ func TestChunks(t *testing.T) {
 				m := algo.Tile()
 				tr := tileTrial(t, i, 5*m-i%m, 6*m-i/2%m, 9, pad)
 				tr.algo, tr.capacity = algo, 11
-				for _, tr.set = range kernel.Sets() {
+				for _, tr.set = range sets() {
 					plan, _ := tr.plan(t)
 					if chunk, total, shared := plan.Chunking(1); shared || chunk == 0 || total%chunk == 0 || tr.n*total/tr.capacity < 2*chunk {
 						t.Errorf("chunks of %d of %d tiles, shared: %v", chunk, total, shared)
@@ -106,7 +105,7 @@ func TestWindows(t *testing.T) {
 					t.Run(fmt.Sprintf("kernel=%v/stride=%v/dilation=%v/groups=%d/first=%v", w.Kernel, w.Stride, dilation, c.groups, first), func(t *testing.T) {
 						tr := newTrial(t, uint64(i), input, 2, ops...)
 						tr.capacity = 2 + i%2
-						for _, tr.set = range kernel.Sets() {
+						for _, tr.set = range sets() {
 							tr.check(t)
 						}
 					})
@@ -135,7 +134,7 @@ func TestBands(t *testing.T) {
 			if forward, data := plan.Bands(len(tt.ops) - 1); forward < 2 || data < 2 {
 				t.Errorf("%d bands forward and %d for the data gradient", forward, data)
 			}
-			for _, tr.set = range kernel.Sets() {
+			for _, tr.set = range sets() {
 				tr.check(t)
 			}
 		})

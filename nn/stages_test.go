@@ -130,7 +130,7 @@ func TestFusedPooling(t *testing.T) {
 			for remainder := range m {
 				input := arch.Shape{C: 17, H: h, W: 2 + remainder + (h+remainder)%3*m}
 				net := named("pooled", input, arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))})
-				for _, set := range kernel.Sets() {
+				for _, set := range sets() {
 					params := newParams(t, net, nn.He)
 					options := nn.Options{Batch: 3, Threads: 2, Set: set, Algo: algo}
 					plan := compile(t, net, params, options)

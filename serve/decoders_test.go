@@ -58,7 +58,6 @@ func TestDecoders(t *testing.T) {
 				leave()
 				leave() // does nothing
 			})
-			d.queued(len(d.queue)) // it may not wait at all
 		}
 		wait("bomb", bomb)
 		d.queued(1)
@@ -86,12 +85,14 @@ func TestDecoders(t *testing.T) {
 			leave()
 		}
 		all.Wait()
+		d.mu.Lock() // which orders what is read after what the leavers wrote
 		if n < 4 && !slices.Equal(order, []string{"heavy", "photo", "bomb"}) {
 			t.Errorf("%d decoders: large pictures are decoded in the order %v", n, order)
 		}
 		if d.running != 0 || d.heavy != 0 || len(d.queue) != 0 {
 			t.Errorf("in the end %d run, %d of them large, %d wait", d.running, d.heavy, len(d.queue))
 		}
+		d.mu.Unlock()
 	}
 }
 
