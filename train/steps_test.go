@@ -89,6 +89,9 @@ func TestSteps(t *testing.T) {
 	for _, recipe := range []string{"plain", "paper"} {
 		for _, name := range arch.Names() {
 			t.Run(recipe+"/"+name, func(t *testing.T) {
+				if testing.Short() && name != "vgg11-cifar" && name != "vgg16-bn" {
+					t.Skip("with -short two networks stand for all: minutes under the race detector and on portable kernels")
+				}
 				t.Parallel()
 				r, err := train.OpenRecipe(recipe)
 				if err != nil {
