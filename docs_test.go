@@ -197,8 +197,8 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 	return stdout.String()
 }
 
-// TestCommands runs every vggo command of the README and of docs/commands.md that takes seconds and needs no file of the user's, and
-// holds the committed picture against what the document says makes it.
+// TestCommands runs every vggo command of the README and of docs/commands.md that takes seconds and needs no file of
+// the user's, and holds the committed picture against what the document says makes it.
 func TestCommands(t *testing.T) {
 	var commands []string
 	for _, name := range []string{"README.md", "docs/commands.md"} {
@@ -260,8 +260,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestOutsideModule builds the program of docs/service.md in a module of its own, as that says to. Our own requirements stand in for
-// what go mod tidy would find: nothing needs to be fetched that is not here already.
+// TestOutsideModule builds the program of docs/service.md in a module of its own, as that says to. Our own requirements
+// stand in for what go mod tidy would find: nothing needs to be fetched that is not here already.
 func TestOutsideModule(t *testing.T) {
 	guide := readDocument(t, "docs/service.md")
 	root, err := filepath.Abs(".")

@@ -339,8 +339,8 @@ func (m *Model) Close() (err error) {
 	return err
 }
 
-// Trim lets go of the memory that is laid out for Features, Inside and ClassifyDense, which lay it out again when they are called. It does
-// nothing while the model computes. Forward's memory stays.
+// Trim lets go of the memory that is laid out for Features, Inside and ClassifyDense, which lay it out again when they
+// are called. It does nothing while the model computes. Forward's memory stays.
 func (m *Model) Trim() {
 	select {
 	case <-m.turn:

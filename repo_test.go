@@ -126,8 +126,8 @@ func ours(importPath string) (pkg string, ok bool) {
 	return strings.CutPrefix(importPath, module+"/")
 }
 
-// walk calls do for every file below root, those of modules there too, like the go command passing over folders that begin
-// with . or _ and testdata.
+// walk calls do for every file below root, those of modules there too, like the go command passing over folders that
+// begin with . or _ and testdata.
 func walk(t *testing.T, root string, do func(path string)) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -265,8 +265,9 @@ func TestDependenciesWithoutCgo(t *testing.T) {
 	}
 }
 
-// TestNothingFuses holds that networks compute alike on every processor: where it can, Go fuses x*y + z into one rounding, across
-// statements too, unless a conversion rounds x*y first. It asks the compiler for riscv64, which fuses whatever arm64 does and more.
+// TestNothingFuses holds that networks compute alike on every processor: where it can, Go fuses x*y + z into one
+// rounding, across statements too, unless a conversion rounds x*y first. It asks the compiler for riscv64, which fuses
+// whatever arm64 does and more.
 func TestNothingFuses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds for another processor")

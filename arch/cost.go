@@ -91,7 +91,8 @@ func Analyze(n *Network, input Shape, batch int) (*Report, error) {
 	return placement.Analyze(batch)
 }
 
-// Analyze works out what the network produces and costs for a number of images at once. It is a *ShapeError if a figure passes 63 bits.
+// Analyze works out what the network produces and costs for a number of images at once. It is a *ShapeError if a figure
+// passes 63 bits.
 func (p *Placement) Analyze(batch int) (*Report, error) {
 	if batch < 1 || batch > 1<<20 {
 		return nil, fmt.Errorf("batch %d must lie between 1 and %d", batch, 1<<20)

@@ -103,8 +103,8 @@ type LayerField struct {
 	// Steps is the way from the layer down to the pixels, along the height; empty where adaptive pooling's windows are
 	// uneven and no formula fits.
 	Steps []FieldStep `json:"steps"`
-	// Unit is the middle unit, row and column, and Box the pixels it sees: rows and columns from y0, x0 to before y1, x1, clipped to the
-	// image.
+	// Unit is the middle unit, row and column, and Box the pixels it sees: rows and columns from y0, x0 to before y1,
+	// x1, clipped to the image.
 	Unit [2]int `json:"unit"`
 	Box  [4]int `json:"box"`
 

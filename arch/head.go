@@ -94,8 +94,8 @@ func dense(head []Layer, kernel Size) []Layer {
 	return layers
 }
 
-// WithClasses returns a copy of a network whose last fully connected layer has so many outputs, and that layer's name. A network
-// that is named by its compact string gets the new one's; others, built-ins too, keep their names.
+// WithClasses returns a copy of a network whose last fully connected layer has so many outputs, and that layer's name.
+// A network that is named by its compact string gets the new one's; others, built-ins too, keep their names.
 func WithClasses(n *Network, classes int) (net *Network, layer string, err error) {
 	for i := len(n.Layers) - 1; i >= 0; i-- {
 		if op, ok := n.Layers[i].Op.(Linear); ok {
@@ -112,7 +112,8 @@ func WithClasses(n *Network, classes int) (net *Network, layer string, err error
 	return nil, "", fmt.Errorf("%s has no fully connected layer to give %d classes", n.Name, classes)
 }
 
-// CompactWithClasses is a compact string whose last fully connected layer has so many outputs; ok is false for any other string.
+// CompactWithClasses is a compact string whose last fully connected layer has so many outputs; ok is false for any
+// other string.
 func CompactWithClasses(s string, classes int) (changed string, ok bool) {
 	net, err := Compact("", s, ImageNetInput)
 	slash := strings.IndexByte(s, '/')

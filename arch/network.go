@@ -250,7 +250,8 @@ func (Dropout) Kind() string         { return "dropout" }
 func (Softmax) Kind() string         { return "softmax" }
 func (Sigmoid) Kind() string         { return "sigmoid" }
 
-// Constants is the batch norm that stands for a scale and a shift by constants, which a file states: nothing is added to its variance.
+// Constants is the batch norm that stands for a scale and a shift by constants, which a file states: nothing is added
+// to its variance.
 func Constants() BatchNorm { return BatchNorm{Eps: math.SmallestNonzeroFloat64} } // 0 is the default
 
 // IsConstants reports whether a batch norm is that. Trained, it would become a batch norm like others.

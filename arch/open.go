@@ -34,8 +34,8 @@ func Builtin(name string) (*Network, error) {
 	return nil, &UnknownError{Name: name, Near: nearest(name)}
 }
 
-// Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact string (see
-// Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
+// Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact
+// string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
 func Open(spec string) (*Network, error) {
 	n, err := Builtin(spec)
 	if err == nil {

@@ -23,7 +23,8 @@ func otherNetworks() []*Network {
 	}
 }
 
-// cifar10Net is the network of the recipe cifar10, and of the weights that package embedded has: pooling stands before batch norm.
+// cifar10Net is the network of the recipe cifar10, and of the weights that package embedded has: pooling stands before
+// batch norm.
 func cifar10Net() *Network {
 	var c chain
 	conv := func(stage, number, out int, pool bool) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Placement is a network on an input size: what follows from the two is worked out once, by Network.Place, and handed on. It is not to
-// be changed.
+// Placement is a network on an input size: what follows from the two is worked out once, by Network.Place, and handed
+// on. It is not to be changed.
 type Placement struct {
 	Network *Network
 	Input   Shape
@@ -39,8 +39,8 @@ func (p *Placement) Until(layer string) (*Placement, error) {
 	return &Placement{beginning, p.Input, p.Layers[:n:n]}, nil
 }
 
-// After is the rest of the network behind a layer, whose input is that layer's output. An unknown name is an error, and so is the
-// last layer.
+// After is the rest of the network behind a layer, whose input is that layer's output. An unknown name is an error, and
+// so is the last layer.
 func (p *Placement) After(layer string) (*Placement, error) {
 	i := p.index(layer)
 	switch {
@@ -59,8 +59,9 @@ func (p *Placement) After(layer string) (*Placement, error) {
 	return rest, nil
 }
 
-// Ending tells how the layers' outputs are to be read as probabilities, and how many layers there are up to the logits. A softmax or a
-// sigmoid counts as the end where nothing follows but layers that change no value in use: dropout, flatten of single pixels.
+// Ending tells how the layers' outputs are to be read as probabilities, and how many layers there are up to the logits.
+// A softmax or a sigmoid counts as the end where nothing follows but layers that change no value in use: dropout,
+// flatten of single pixels.
 func (p *Placement) Ending() (ending Ending, logits int) {
 	layers := p.Layers
 	for i := len(layers) - 1; i >= 0; i-- {
@@ -90,8 +91,8 @@ func (p *Placement) Ending() (ending Ending, logits int) {
 	return EndsInLogits, len(layers)
 }
 
-// EndsInMap reports whether the layers end in a map of features, as the convolutions of a VGG alone do, and not in scores of classes:
-// in a max pooling or a ReLU of more than one pixel.
+// EndsInMap reports whether the layers end in a map of features, as the convolutions of a VGG alone do, and not in
+// scores of classes: in a max pooling or a ReLU of more than one pixel.
 func (p *Placement) EndsInMap() bool {
 	for _, layer := range slices.Backward(p.Layers) {
 		switch layer.Op.(type) {

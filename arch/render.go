@@ -207,8 +207,8 @@ func countOrBlank(n int64) string {
 // Bytes writes a size in decimal units, as files and disks are: 553.4 MB.
 func Bytes(n int64) string { return scaled(float64(n), "B") }
 
-// BytesApart writes two numbers of bytes that are held against each other: as Bytes does, or in full where that would write
-// different ones alike.
+// BytesApart writes two numbers of bytes that are held against each other: as Bytes does, or in full where that would
+// write different ones alike.
 func BytesApart(n, other int64) (string, string) {
 	if n != other && Bytes(n) == Bytes(other) {
 		return Count(n) + " B", Count(other) + " B"

@@ -30,7 +30,8 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestBuiltin: the network of the weights is the built-in of its name, and what the recipe trains that they were made by.
+// TestBuiltin: the network of the weights is the built-in of its name, and what the recipe trains that they were made
+// by.
 func TestBuiltin(t *testing.T) {
 	m, err := embedded.Open(vggo.Options{})
 	if err != nil {

@@ -130,8 +130,8 @@ func (p *puller) retry(ctx context.Context, do func() (progress bool, err error)
 	}
 }
 
-// get sends one request and hands its answer to receive, which calls arrived with the number of bytes whenever some arrive. The request
-// ends when the first answer, or any leastBytes of it, take longer than stallAfter.
+// get sends one request and hands its answer to receive, which calls arrived with the number of bytes whenever some
+// arrive. The request ends when the first answer, or any leastBytes of it, take longer than stallAfter.
 func (p *puller) get(ctx context.Context, address string, header http.Header, receive func(r *http.Response, arrived func(int)) error) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -80,8 +80,9 @@ type decision struct {
 	pass  Pass
 }
 
-// choose picks the algorithms of a convolution's passes over so many images at a time, the network's first of the images
-// themselves if planar says so. Of its gradients there are those that the options ask for; data tells about the input's.
+// choose picks the algorithms of a convolution's passes over so many images at a time, the network's first of the
+// images themselves if planar says so. Of its gradients there are those that the options ask for; data tells about the
+// input's.
 func (o *Options) choose(layer arch.Placed, images int, planar, data bool, forced map[decision]Algo) (choices []Choice) {
 	d, parts := convolution(layer, planar)
 	choices = append(choices, o.choice(layer, ForwardPass, &d, parts, images, planar, forced))

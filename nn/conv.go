@@ -62,7 +62,8 @@ func (f *folded) channel(c int) (scale, shift float32) {
 	return float32(s), float32(float64(f.beta.Data[c]) - float64(float64(f.mean.Data[c])*s))
 }
 
-// convolution is a layer's as the engine runs it, and in how many parts. planar says that it reads the network's images.
+// convolution is a layer's as the engine runs it, and in how many parts. planar says that it reads the network's
+// images.
 func convolution(layer arch.Placed, planar bool) (d direct, parts int) {
 	g, inC, outC := layer.Geometry, layer.In.C, layer.Out.C
 	parts = 1
@@ -98,8 +99,8 @@ func transposed(layer arch.Placed, parts int) direct {
 	return d
 }
 
-// tileable reports whether the convolution d, a pass of a layer, can go by Winograd's algorithm. The images that a network's first
-// layer reads are not in blocks; only their gradient is.
+// tileable reports whether the convolution d, a pass of a layer, can go by Winograd's algorithm. The images that a
+// network's first layer reads are not in blocks; only their gradient is.
 func tileable(layer arch.Placed, pass Pass, d *direct, planar bool) bool {
 	square := func(h, w, n int) bool { return h == n && w == n }
 	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) && square(d.dilH, d.dilW, 1) &&

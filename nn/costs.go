@@ -14,8 +14,9 @@ import (
 	"github.com/vggo/vggo/internal/winograd"
 )
 
-// Costs are one thread's prices with one kernel set, measured by bench.Calibrate or, until somebody has the machine, estimated.
-// They predict how long each algorithm would take for a layer (Costs.seconds); only their ratios matter to the choice.
+// Costs are one thread's prices with one kernel set, measured by bench.Calibrate or, until somebody has the machine,
+// estimated. They predict how long each algorithm would take for a layer (Costs.seconds); only their ratios matter to
+// the choice.
 type Costs struct {
 	Processor string `json:"processor"` // that they were measured on, or what they were taken from
 	Date      string `json:"date"`
@@ -138,8 +139,8 @@ func (t CostTable) Write(w io.Writer) error {
 	return err
 }
 
-// Of is the prices of a kernel set: the table's, else those that come with vggo, else the portable set's, whose ratios are better
-// than none.
+// Of is the prices of a kernel set: the table's, else those that come with vggo, else the portable set's, whose ratios
+// are better than none.
 func (t CostTable) Of(set *kernel.Set) *Costs {
 	sets := kernel.Sets()
 	for _, c := range []*Costs{t[set.Name], DefaultCosts()[set.Name]} {

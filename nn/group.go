@@ -6,16 +6,16 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Group is the layers that one step of a Plan computes, and how. Which they are, how many images they take at a time and by which
-// algorithms is decided for a whole network before anything is built.
+// Group is the layers that one step of a Plan computes, and how. Which they are, how many images they take at a time
+// and by which algorithms is decided for a whole network before anything is built.
 type Group struct {
 	Layers  []arch.Placed // the one that computes, and those behind it that are fused into it
 	Choices []Choice      // of a convolution: one for each of its passes
 
 	images int  // that the step takes at a time
 	alias  bool // nothing is computed: the output is the input
-	// inPlace: dropout overwrites its input, since the group before can do its backward pass with that: a fused ReLU asks only
-	// where its output is positive, and where dropout cleared it the gradient is zero already.
+	// inPlace: dropout overwrites its input, since the group before can do its backward pass with that: a fused ReLU
+	// asks only where its output is positive, and where dropout cleared it the gradient is zero already.
 	inPlace bool
 }
 
@@ -97,8 +97,8 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 	return groups
 }
 
-// stagePixels is how many pixels of a layer's output a step should compute at a time: enough tiles for the threads to share,
-// of maps that stay in the L3 cache. 128x128: one image of VGG-16's conv1, two of conv2, eight of conv3.
+// stagePixels is how many pixels of a layer's output a step should compute at a time: enough tiles for the threads to
+// share, of maps that stay in the L3 cache. 128x128: one image of VGG-16's conv1, two of conv2, eight of conv3.
 const stagePixels = 128 * 128
 
 // imagesAtATime is how many images suit a layer.

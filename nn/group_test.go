@@ -15,7 +15,8 @@ func TestGroups(t *testing.T) {
 		kept     = "conv1_1+bn1_1+relu1_1 pool1 conv2_1+relu2_1 pool2 flatten fc3+relu3 fc4"
 		training = "conv1_1 bn1_1+relu1_1 pool1 conv2_1+relu2_1 pool2 flatten fc3+relu3 drop3 fc4"
 	)
-	// Blocks of channels, so that the first convolution can go by tiles; the second pooling does not halve, and is not fused.
+	// Blocks of channels, so that the first convolution can go by tiles; the second pooling does not halve, and is not
+	// fused.
 	net, err := arch.Compact("net", "20x20x16:16b,M,16,Mk3s2/8,4", arch.Shape{})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestOverwritten: a map that dropout writes over is refused, whatever stands between, and not handed out as the layer's output.
+// TestOverwritten: a map that dropout writes over is refused, whatever stands between, and not handed out as the
+// layer's output.
 func TestOverwritten(t *testing.T) {
 	conv := arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	for _, between := range [][]arch.Op{nil, {arch.Dropout{Keep: 1}}} {

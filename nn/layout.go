@@ -39,8 +39,8 @@ type stage struct {
 	images   int
 }
 
-// layStages divides the steps: neighbours that take as many images at a time are one stage. The logits are of the whole batch: if
-// the last steps are not, a stage without steps gathers them.
+// layStages divides the steps: neighbours that take as many images at a time are one stage. The logits are of the whole
+// batch: if the last steps are not, a stage without steps gathers them.
 func (p *Plan) layStages() {
 	for i, g := range p.groups {
 		if n := len(p.stages); n == 0 || p.stages[n-1].images < g.images {

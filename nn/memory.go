@@ -14,7 +14,8 @@ import (
 // slack is what the process takes beyond the network: the program, its stacks, the garbage collector.
 const slack = 100 << 20
 
-// MemoryError is a batch that does not fit: into what the system has left or, where Budget says so, into Options.Budget.
+// MemoryError is a batch that does not fit: into what the system has left or, where Budget says so, into
+// Options.Budget.
 type MemoryError struct {
 	Network   string
 	Training  bool // Options.Training of the Plan
@@ -40,7 +41,8 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, pass, images, need, takes, most, there)
 }
 
-// CheckMemory is a *MemoryError if a Plan will not fit into what the system has left, where that tells, or into its budget.
+// CheckMemory is a *MemoryError if a Plan will not fit into what the system has left, where that tells, or into its
+// budget.
 func CheckMemory(placed *arch.Placement, opt Options) error {
 	return checkMemory(placed, opt, machine.AvailableMemory())
 }
@@ -59,7 +61,8 @@ func checkMemory(placed *arch.Placement, opt Options, available int64) error {
 	return e
 }
 
-// fits is a *MemoryError if a Plan, its images and the process take more than is available (0: untold), or more than the budget.
+// fits is a *MemoryError if a Plan, its images and the process take more than is available (0: untold), or more than
+// the budget.
 func fits(placed *arch.Placement, opt Options, available int64) error {
 	report, err := placed.Analyze(opt.Batch)
 	if err != nil {
@@ -86,8 +89,8 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 	return nil
 }
 
-// countable reports whether the sizes of each layer, and of all maps together where they are kept, are ints in bytes too. An int has
-// 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
+// countable reports whether the sizes of each layer, and of all maps together where they are kept, are ints in bytes
+// too. An int has 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
 func (o *Options) countable(placed []arch.Placed) bool {
 	const most = min(math.MaxInt/4, 1<<48)
 	gradients, kept := o.Training || o.InputGrad, 0.0
@@ -110,7 +113,8 @@ func (o *Options) countable(placed []arch.Placed) bool {
 	return true
 }
 
-// copies is at least what a Plan holds of each of a layer's parameters: itself, its gradient, and what algorithms make of it.
+// copies is at least what a Plan holds of each of a layer's parameters: itself, its gradient, and what algorithms make
+// of it.
 func copies(op arch.Op, gradients bool) float64 {
 	_, conv := op.(arch.Conv)
 	switch {

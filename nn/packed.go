@@ -67,8 +67,8 @@ func (p *Plan) pack(key packedKey, floats, scratch int) *packed {
 	return p.params.take(key, floats)
 }
 
-// fill packs a pass's weights if parameters have changed since they were packed. Of Plans that are compiled at the same time one
-// packs them, and the others wait.
+// fill packs a pass's weights if parameters have changed since they were packed. Of Plans that are compiled at the same
+// time one packs them, and the others wait.
 func (s *packCache) fill(by convPass, f *filters) {
 	w, version := by.weights(), s.current()+1
 	w.mu.Lock()

@@ -94,8 +94,8 @@ var (
 	// Xavier is TensorFlow's xavier_initializer_conv2d: uniform in ±sqrt(6/(fan_in+fan_out)), fans being kernel area
 	// times channels (Glorot & Bengio 2010, equation 16), and the article's biases: 0.1 for fully connected layers.
 	Xavier = Initialiser{"xavier", 0.1, glorotWeight}
-	// Glorot is Xavier with zero biases, which the VGG paper's authors found to do without pre-training (Simonyan & Zisserman
-	// 2015, section 3.1).
+	// Glorot is Xavier with zero biases, which the VGG paper's authors found to do without pre-training (Simonyan &
+	// Zisserman 2015, section 3.1).
 	Glorot = Initialiser{"glorot", 0, glorotWeight}
 	// He is normal with variance 2/fan_in (He et al. 2015, equation 10), zero biases.
 	He = Initialiser{"he", 0, func(r *rand.Rand, fanIn, _ int) float64 {

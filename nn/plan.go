@@ -35,7 +35,8 @@ type Options struct {
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
 	// Observe, if not nil, is told after each Forward and Backward how long each part of it took: groups as numbered by
-	// Plan.Groups, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what remains.
+	// Plan.Groups, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what
+	// remains.
 	Observe func(group int, pass Pass, elapsed time.Duration)
 }
 

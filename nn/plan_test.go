@@ -48,8 +48,8 @@ type setAndAlgo struct {
 
 func (c setAndAlgo) String() string { return fmt.Sprintf("set=%s/algo=%s", c.set, c.algo) }
 
-// sets are the kernel sets to test with. The race detector, which knows nothing of assembly and slows the portable set twentyfold,
-// sees the same Go around all of them: with it the quickest will do.
+// sets are the kernel sets to test with. The race detector, which knows nothing of assembly and slows the portable set
+// twentyfold, sees the same Go around all of them: with it the quickest will do.
 func sets() []*kernel.Set {
 	all := kernel.Sets()
 	if raceEnabled {

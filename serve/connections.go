@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// spareConnections are open beside the others while all of those have requests in progress. They are told so, but for probes.
+// spareConnections are open beside the others while all of those have requests in progress. They are told so, but for
+// probes.
 const spareConnections = 16
 
 // connections is what is known of the open ones. The zero value has none.
@@ -36,8 +37,8 @@ func (c *connections) open() int {
 	return len(c.all)
 }
 
-// door is a listener of which so many connections are open at once. One more closes the one that has been idle longest, so that nobody
-// keeps others out by doing nothing. None with a request in progress is closed.
+// door is a listener of which so many connections are open at once. One more closes the one that has been idle longest,
+// so that nobody keeps others out by doing nothing. None with a request in progress is closed.
 type door struct {
 	net.Listener
 	*connections
@@ -56,7 +57,8 @@ func (l *door) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			// The process has no more files. Its connections are what it can give up; without one, net/http tries again later.
+			// The process has no more files. Its connections are what it can give up; without one, net/http tries again
+			// later.
 			if l.evict() {
 				continue
 			}
@@ -131,7 +133,8 @@ func (l *door) Close() error {
 	return l.Listener.Close()
 }
 
-// state hears from net/http. A connection is active once a header is read: one that sends its header byte by byte is idle here.
+// state hears from net/http. A connection is active once a header is read: one that sends its header byte by byte is
+// idle here.
 func (l *door) state(conn net.Conn, state http.ConnState) {
 	c, ok := conn.(*connection)
 	if !ok {

@@ -73,8 +73,8 @@ func probe(t *testing.T, address string) (status int, took time.Duration) {
 	return answer.StatusCode, time.Since(start)
 }
 
-// TestIdleConnections: 1,100 connections that do nothing, or send half a header, or are kept after a request, keep no probe waiting. Those
-// that were idle longest are closed.
+// TestIdleConnections: 1,100 connections that do nothing, or send half a header, or are kept after a request, keep no
+// probe waiting. Those that were idle longest are closed.
 func TestIdleConnections(t *testing.T) {
 	const half = "POST /v1/classify HTTP/1.1\r\nHost: local"
 	for _, c := range []struct{ name, text string }{
@@ -118,8 +118,8 @@ func closedByPeer(err error) bool {
 	return err != nil && !(ok && timeout.Timeout())
 }
 
-// TestBusyConnections: a request in progress keeps its connection, whatever comes. While all places are taken so, probes are answered and
-// others told to come again.
+// TestBusyConnections: a request in progress keeps its connection, whatever comes. While all places are taken so,
+// probes are answered and others told to come again.
 func TestBusyConnections(t *testing.T) {
 	const most = 8
 	s, address := running(t, Config{Connections: most, Stall: time.Minute})

@@ -11,18 +11,19 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// A picture is small that takes no more than this, as its header tells. A large one may be a photograph, or a few bytes that ask for
-// gigabytes and seconds.
+// A picture is small that takes no more than this, as its header tells. A large one may be a photograph, or a few bytes
+// that ask for gigabytes and seconds.
 const (
 	smallTime   = 100 * time.Millisecond
 	smallMemory = 64 << 20
 )
 
-// passing is how many pictures of a cost go before one that came first and costs one more of it: so small ones pass large ones, and
-// those wait no more than this many times what they take.
+// passing is how many pictures of a cost go before one that came first and costs one more of it: so small ones pass
+// large ones, and those wait no more than this many times what they take.
 const passing = 10
 
-// decoders deal out who decodes when, by the cost that is expected. Small pictures always find a decoder that no large one holds.
+// decoders deal out who decodes when, by the cost that is expected. Small pictures always find a decoder that no large
+// one holds.
 type decoders struct {
 	all, large int           // decoded at once, and large ones among them
 	patience   time.Duration // longest expected wait; who would wait longer is told to come again

@@ -131,8 +131,8 @@ func TestDecodersRefuse(t *testing.T) {
 	}
 }
 
-// TestBombs: small files that take seconds and gigabytes to decode keep no small picture waiting, and one that costs more than any may is
-// refused before it is decoded.
+// TestBombs: small files that take seconds and gigabytes to decode keep no small picture waiting, and one that costs
+// more than any may is refused before it is decoded.
 func TestBombs(t *testing.T) {
 	data := os.Getenv("VGGO_TESTDATA")
 	if data == "" {

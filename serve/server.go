@@ -189,7 +189,8 @@ func (l *loaded) close() (err error) {
 	return err
 }
 
-// decodeBytes is the most that a picture takes while it is decoded, whatever its format: see vision.Expect, and three copies of the file.
+// decodeBytes is the most that a picture takes while it is decoded, whatever its format: see vision.Expect, and three
+// copies of the file.
 func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
 
 // connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16 KiB.

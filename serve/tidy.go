@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// Memory that load has taken is given back once it is over. Go's own collector would come after two minutes, and the system would have
-// the memory back minutes after that.
+// Memory that load has taken is given back once it is over. Go's own collector would come after two minutes, and the
+// system would have the memory back minutes after that.
 const (
 	tidyEvery  = 5 * time.Second
 	quietAfter = 20 * time.Second // without requests, what is laid out for those that seldom come goes too
 )
 
-// tidyAgain is how often a quiet server looks again while it has more than before: connections close some time after their requests.
+// tidyAgain is how often a quiet server looks again while it has more than before: connections close some time after
+// their requests.
 const tidyAgain = 6
 
 // tidy gives memory back until ctx is done.

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestMemoryFallsBack: after load the process goes back to what it took before, at once and not after minutes, while probes go on; what was
-// kept for the page is forgotten.
+// TestMemoryFallsBack: after load the process goes back to what it took before, at once and not after minutes, while
+// probes go on; what was kept for the page is forgotten.
 func TestMemoryFallsBack(t *testing.T) {
 	config := Config{Models: []Source{tiny("tiny"), colour("colour")}, KeptFor: 300 * time.Millisecond, DecodeTime: time.Minute, Timeout: 2 * time.Minute}
 	s, address := startRunning(t, config, func(s *Server) { s.tidyEvery, s.quietAfter = 50*time.Millisecond, 200*time.Millisecond })

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Chance says of a finished run that its loss ended above that of guessing: it has learned nothing, and mostly unlearned what it
-// began with.
+// Chance says of a finished run that its loss ended above that of guessing: it has learned nothing, and mostly
+// unlearned what it began with.
 type Chance struct {
 	Loss    float64 `json:"loss"`    // the mean of the last steps, ten at most
 	Guess   float64 `json:"guess"`   // the natural logarithm of the number of classes

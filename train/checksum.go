@@ -13,8 +13,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// sumNote is a checkpoint's checksum over all of its bytes, header and values, in which the sum's own digits count as zeros.
-// CRC-32C sees every fault that is no longer than its 32 bits, and processors have an instruction for it.
+// sumNote is a checkpoint's checksum over all of its bytes, header and values, in which the sum's own digits count as
+// zeros. CRC-32C sees every fault that is no longer than its 32 bits, and processors have an instruction for it.
 const sumNote = "vggo.train.sum"
 
 const noSum = "crc32c 00000000"
@@ -49,7 +49,8 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 var errSum = errors.New("its checksum is another")
 
-// intact is a *DamagedError if a checkpoint's bytes are not those of its checksum. One of an older vggo, which has none, passes.
+// intact is a *DamagedError if a checkpoint's bytes are not those of its checksum. One of an older vggo, which has
+// none, passes.
 func intact(path string) (err error) {
 	file, err := os.Open(path)
 	if err != nil {

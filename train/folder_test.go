@@ -40,8 +40,8 @@ func halfway(t *testing.T, folder string) train.Options {
 
 var flips = flag.Int("flips", 20, "how many bytes of a checkpoint TestFlippedByte flips, one at a time")
 
-// TestFlippedByte: whichever byte of the newest checkpoint is not as it was, the run goes on from the one before, says so, and ends
-// with the bits of one that nothing happened to.
+// TestFlippedByte: whichever byte of the newest checkpoint is not as it was, the run goes on from the one before, says
+// so, and ends with the bits of one that nothing happened to.
 func TestFlippedByte(t *testing.T) {
 	whole := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir(), Classes: []string{"a", "b", "c", "d"}}
 	want, _ := run(t, whole)
@@ -275,7 +275,8 @@ func TestNothingValidated(t *testing.T) {
 	}
 }
 
-// TestChance: a run whose loss ends above that of guessing says so, in its result, its metrics and its report; others do not.
+// TestChance: a run whose loss ends above that of guessing says so, in its result, its metrics and its report; others
+// do not.
 func TestChance(t *testing.T) {
 	for _, c := range []struct {
 		rate float64

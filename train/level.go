@@ -12,14 +12,16 @@ import (
 // levelled is how many pictures tell what a layer's outputs are like.
 const levelled = 16
 
-// levelledLogits is the deviation of the last layer's outputs: guesses begin nearly equal, and the loss at that of guessing.
+// levelledLogits is the deviation of the last layer's outputs: guesses begin nearly equal, and the loss at that of
+// guessing.
 const levelledLogits = 0.1
 
-// level scales the first weights of each convolution and fully connected layer so that its outputs deviate by 1 over some
-// pictures, and sets its biases so that each channel's mean is 0 (Mishkin & Matas 2016; Krähenbühl et al. 2016). He's start keeps
-// the size of what passes through a network but not what tells two pictures apart: behind ReLUs, means of one sign add up from
-// layer to layer, until all pictures look alike and the first hundred steps learn nothing. Layers before a batch norm, which
-// does the same for each batch, stay as they are, and so do those whose values come from a file.
+// level scales the first weights of each convolution and fully connected layer so that its outputs deviate by 1 over
+// some pictures, and sets its biases so that each channel's mean is 0 (Mishkin & Matas 2016; Krähenbühl et al. 2016).
+// He's start keeps the size of what passes through a network but not what tells two pictures apart: behind ReLUs, means
+// of one sign add up from layer to layer, until all pictures look alike and the first hundred steps learn nothing.
+// Layers before a batch norm, which does the same for each batch, stay as they are, and so do those whose values come
+// from a file.
 func (t *Trainer) level(given func(layer string) bool) error {
 	maps, err := t.some(levelled)
 	if err != nil {
@@ -69,8 +71,8 @@ func (t *Trainer) level(given func(layer string) bool) error {
 // spread is about how far samples of 0 to 1 deviate in photographs.
 const spread = 0.25
 
-// firstRate has the first layer learn as if its pictures deviated by about 1. Of pictures of 0 to 255 its weights are 64 times
-// smaller and its gradients 64 times larger: at the others' rate it would throw them about.
+// firstRate has the first layer learn as if its pictures deviated by about 1. Of pictures of 0 to 255 its weights are
+// 64 times smaller and its gradients 64 times larger: at the others' rate it would throw them about.
 func (t *Trainer) firstRate() []Rule {
 	of := t.painter.preprocess
 	for _, layer := range t.placed.Layers {

@@ -13,8 +13,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestLevel: each layer with weights begins with outputs of mean 0 in every channel and deviation 1, the last with 0.1, whatever
-// pictures come; layers before a batch norm, and those whose values are given, begin as they are.
+// TestLevel: each layer with weights begins with outputs of mean 0 in every channel and deviation 1, the last with 0.1,
+// whatever pictures come; layers before a batch norm, and those whose values are given, begin as they are.
 func TestLevel(t *testing.T) {
 	for _, c := range []struct {
 		name, model, preprocess string
@@ -121,7 +121,8 @@ func deviationOf(list []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the rate.
+// TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the
+// rate.
 func TestPolyak(t *testing.T) {
 	net, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, op: linear, out: 1}\n"))
 	if err != nil {
@@ -141,8 +142,8 @@ func TestPolyak(t *testing.T) {
 	}
 }
 
-// TestMeasured: mean and deviation are the training set's, in the units of the scale and in the order of the channels; what the recipe
-// says goes before them, and no other preprocess is touched.
+// TestMeasured: mean and deviation are the training set's, in the units of the scale and in the order of the channels;
+// what the recipe says goes before them, and no other preprocess is touched.
 func TestMeasured(t *testing.T) {
 	halves := set{{0, 100, 200}, {200, 100, 100}} // of one colour each
 	for _, c := range []struct {

@@ -9,9 +9,10 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// Measured, as the base of a recipe's preprocess, is unit with the mean and the deviation that each channel has over the training
-// set's pictures. Samples of 0 to 1 all push a layer's outputs the same way, and a network without batch norm learns little but
-// that for its first hundred steps. ImageNet's figures would do for photographs; these do for grey pictures, X-rays and drawings too.
+// Measured, as the base of a recipe's preprocess, is unit with the mean and the deviation that each channel has over
+// the training set's pictures. Samples of 0 to 1 all push a layer's outputs the same way, and a network without batch
+// norm learns little but that for its first hundred steps. ImageNet's figures would do for photographs; these do for
+// grey pictures, X-rays and drawings too.
 const Measured = "measured"
 
 // measuredPictures tell mean and deviation: the error of a mean is a hundredth of the deviation.
@@ -54,7 +55,8 @@ func (r *Recipe) measure(d Dataset, input arch.Shape, threads int) error {
 // rounded has four decimals, as the figures of data sets are given.
 func rounded(v float64) float32 { return float32(math.Round(v*1e4) / 1e4) }
 
-// pictures is how pictures become an input, as far as the recipe tells: what it leaves to the training set is unit's until it is measured.
+// pictures is how pictures become an input, as far as the recipe tells: what it leaves to the training set is unit's
+// until it is measured.
 func (r Recipe) pictures(input arch.Shape) (vision.Preprocess, error) {
 	if input.C != 1 && input.C != 3 {
 		return vision.Preprocess{}, fmt.Errorf("recipe: preprocess: a picture has 1 channel or 3, not %d", input.C)

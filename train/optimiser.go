@@ -131,8 +131,8 @@ func (o *Optimiser) Clip(most float64) float64 {
 	return norm
 }
 
-// Polyak is the rate at which a step along the gradients, were the loss linear, would take all of a loss away. Each parameter
-// counts by its share of the rate.
+// Polyak is the rate at which a step along the gradients, were the loss linear, would take all of a loss away. Each
+// parameter counts by its share of the rate.
 func (o *Optimiser) Polyak(loss float64) float64 {
 	return loss / o.squares(func(p piece) float64 { return p.rate })
 }

@@ -40,8 +40,8 @@ type Recipe struct {
 	Schedule  Schedule `yaml:"schedule"`
 	Smoothing float64  `yaml:"label_smoothing,omitempty"`
 	Clip      float64  `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
-	// Polyak bounds the rate of each step: by this times the loss over the gradients' squared length, Polyak's step for a loss that
-	// could fall to 0 (Loizou et al. 2021, SPS_max). 0: not at all.
+	// Polyak bounds the rate of each step: by this times the loss over the gradients' squared length, Polyak's step for
+	// a loss that could fall to 0 (Loizou et al. 2021, SPS_max). 0: not at all.
 	Polyak  float64 `yaml:"polyak,omitempty"`
 	Average Average `yaml:"average,omitempty"`
 	Augment Augment `yaml:"augment"`
@@ -72,8 +72,8 @@ type Init struct {
 	Level bool `yaml:"level,omitempty"`
 }
 
-// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures, whose mean and
-// deviation are measured.
+// Default is a recipe for anything: SGD with Nesterov's momentum, the rate falling as a cosine, flipped pictures, whose
+// mean and deviation are measured.
 func Default() Recipe {
 	return Recipe{
 		Name: "plain", Preprocess: vision.PreprocessParts{Base: Measured}, Epochs: 30, Batch: 128, Seed: 1,

@@ -26,8 +26,8 @@ func fingerprint(d Dataset) string {
 // looked is how many pictures tell data sets of the same labels apart.
 const looked = 16
 
-// pictures tells data sets of the same labels apart by some of their pictures, evenly spread. One that cannot be read counts as
-// empty.
+// pictures tells data sets of the same labels apart by some of their pictures, evenly spread. One that cannot be read
+// counts as empty.
 func pictures(d Dataset, threads int) string {
 	n := min(d.Len(), looked)
 	list := make([]*vision.Picture, n)
@@ -111,8 +111,8 @@ func SameClasses(path string, was, now []string) error {
 	return nil
 }
 
-// Unchecked names what a checkpoint of an older vggo does not tell, so that nobody knows whether it is still the same; nil where
-// everything was checked.
+// Unchecked names what a checkpoint of an older vggo does not tell, so that nobody knows whether it is still the same;
+// nil where everything was checked.
 func (s *Saved) Unchecked() []string {
 	switch {
 	case s.state.Pictures != "":

@@ -15,7 +15,8 @@ import (
 // literal has path.Match take a layer's name as it is.
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
-// makeRules puts the recipe's rules between the one of firstRate, which they override, and the one that whitening needs.
+// makeRules puts the recipe's rules between the one of firstRate, which they override, and the one that whitening
+// needs.
 func (t *Trainer) makeRules() error {
 	var before []Rule
 	if t.recipe.Init.Level {
@@ -156,7 +157,8 @@ func (t *Trainer) whiten() error {
 	return nil
 }
 
-// patches is the mean and the covariance of a window's values, in C,H,W order, wherever it lies in some pictures of a data set.
+// patches is the mean and the covariance of a window's values, in C,H,W order, wherever it lies in some pictures of a
+// data set.
 func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most int, seed uint64, threads int) (mean []float64, covariance [][]float64, err error) {
 	const group = 50 // pictures that one task sums
 	plain := newPainter(Augment{}, preprocess, 0)

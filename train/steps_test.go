@@ -13,7 +13,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// narrow is a built-in network as it can be trained in a test: for small pictures of three classes, with a quarter of the widths.
+// narrow is a built-in network as it can be trained in a test: for small pictures of three classes, with a quarter of
+// the widths.
 func narrow(t *testing.T, name string, side int) *arch.Network {
 	t.Helper()
 	net, err := arch.Builtin(name)
@@ -81,9 +82,9 @@ func (c *chosen) Len() int                               { return len(c.index) }
 func (c *chosen) Label(i int) int                        { return c.label[i] }
 func (c *chosen) Picture(i int) (*vision.Picture, error) { return c.Dataset.Picture(c.index[i]) }
 
-// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls. A batch is all of
-// the pictures, so that steps differ by what was learned and not by what they show. scripts/steps_table.py does the same with the
-// whole networks, beside PyTorch.
+// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls.
+// A batch is all of the pictures, so that steps differ by what was learned and not by what they show.
+// scripts/steps_table.py does the same with the whole networks, beside PyTorch.
 func TestSteps(t *testing.T) {
 	colour, grey := three(t, 3, 8), three(t, 1, 8)
 	for _, recipe := range []string{"plain", "paper"} {
@@ -123,8 +124,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestWideHead: a head of 4,096 units, for which a rate of 0.02 is too much, learns three classes by plain. Without a bound on the
-// rate the loss leaps.
+// TestWideHead: a head of 4,096 units, for which a rate of 0.02 is too much, learns three classes by plain. Without a
+// bound on the rate the loss leaps.
 func TestWideHead(t *testing.T) {
 	r := train.Default()
 	r.Model = "32x32x3:16b,M,32b,M,64b,M,64b,M/4096,4096,3"

@@ -110,7 +110,8 @@ type Trainer struct {
 	loss            float64 // of the step that is being taken
 }
 
-// New prepares a run from its beginning. A folder that holds a run already is an *OccupiedError, one in which a run goes on a
+// New prepares a run from its beginning. A folder that holds a run already is an *OccupiedError, one in which a run
+// goes on a
 // *RunningError. After an error nothing is left in the folder that was not there before.
 func New(o Options) (_ *Trainer, err error) {
 	var folder *claim
@@ -159,8 +160,8 @@ func (t *Trainer) start() error {
 	return t.save()
 }
 
-// Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's; data that is not
-// what it was is an *OtherDataError, a folder in which the run goes on already a *RunningError.
+// Resume prepares a run to go on from a checkpoint of its folder. Recipe and network are the checkpoint's; data that is
+// not what it was is an *OtherDataError, a folder in which the run goes on already a *RunningError.
 func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	o.Recipe, o.Network = s.Recipe, s.Network
 	if o.Classes == nil {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/image/bmp"
 )
 
-// TestTooLargeAndCutOff: a picture that is too large for the limit is told so, and that its file lacks its end where it does: then a
-// higher limit would not help.
+// TestTooLargeAndCutOff: a picture that is too large for the limit is told so, and that its file lacks its end where it
+// does: then a higher limit would not help.
 func TestTooLargeAndCutOff(t *testing.T) {
 	m, random := image.NewRGBA(image.Rect(0, 0, 40, 30)), rand.New(rand.NewPCG(1, 2))
 	for y := range 30 {

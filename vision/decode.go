@@ -38,7 +38,8 @@ func (e *SizeError) Error() string {
 	return text
 }
 
-// Beside the file, decoding takes at most 16 bytes a pixel and 161 MiB, whatever the file says; Expect tells it of each format.
+// Beside the file, decoding takes at most 16 bytes a pixel and 161 MiB, whatever the file says; Expect tells it of each
+// format.
 const (
 	defaultBytes  = 128 << 20
 	DefaultPixels = 1 << 26 // of Limits

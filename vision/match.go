@@ -183,7 +183,8 @@ func matchUnnamed(d *Dataset, called Labels, outputs int) (Matching, error) {
 	return m, nil
 }
 
-// firstSeen is the first class of numbered data that it has pictures of: EMNIST's letters count from 1. Others have pictures of all.
+// firstSeen is the first class of numbered data that it has pictures of: EMNIST's letters count from 1. Others have
+// pictures of all.
 func (d *Dataset) firstSeen() int {
 	if !d.Numbered || len(d.labels) == 0 {
 		return 0
@@ -191,7 +192,8 @@ func (d *Dataset) firstSeen() int {
 	return slices.Min(d.labels)
 }
 
-// asMany reports whether the data's classes are as many as a network's outputs, those below the first seen counted or not.
+// asMany reports whether the data's classes are as many as a network's outputs, those below the first seen counted or
+// not.
 func (d *Dataset) asMany(outputs int) bool {
 	return len(d.Classes) == outputs || len(d.Classes)-d.firstSeen() == outputs
 }
@@ -226,7 +228,8 @@ func MatchByNumber(d *Dataset, outputs int) (Matching, error) {
 	return m, nil
 }
 
-// MatchByOrder takes the data's classes in their order for the network's, which must be as many. Numbers may begin above 0.
+// MatchByOrder takes the data's classes in their order for the network's, which must be as many. Numbers may begin
+// above 0.
 func MatchByOrder(d *Dataset, outputs int) (Matching, error) {
 	m := Matching{Of: make([]int, len(d.Classes)), By: "order"}
 	from := d.firstSeen()

@@ -188,8 +188,8 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 	return p, err
 }
 
-// dataAlone leaves of folders the one whose name says nothing, as "images" or "data", where the others are called as what lies beside data
-// ("labels") and is none. It returns these.
+// dataAlone leaves of folders the one whose name says nothing, as "images" or "data", where the others are called as
+// what lies beside data ("labels") and is none. It returns these.
 func dataAlone(t tree, dir string, folders *[]string) (beside []string, err error) {
 	var data []string
 	for _, name := range *folders {

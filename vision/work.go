@@ -15,10 +15,10 @@ type Work struct {
 	Time   time.Duration // about, on one core of an ordinary computer
 }
 
-// The costs of each format. Memory is a bound: a JPEG takes up to 12 bytes a pixel (a progressive one keeps three 2-byte coefficients and three
-// samples for each) and one in CMYK 15; a PNG 16; a GIF 5; a BMP 4; a TIFF 3 and its rows; a WebP 16. The time is about what pictures of
-// 2000x2000 pixels took on a core of 2.x GHz, even ones and noise, the longer of the two (2026-11-29; Go 1.26.8); a JPEG's is without its further
-// scans.
+// The costs of each format. Memory is a bound: a JPEG takes up to 12 bytes a pixel (a progressive one keeps three
+// 2-byte coefficients and three samples for each) and one in CMYK 15; a PNG 16; a GIF 5; a BMP 4; a TIFF 3 and its
+// rows; a WebP 16. The time is about what pictures of 2000x2000 pixels took on a core of 2.x GHz, even ones and noise,
+// the longer of the two (2026-11-29; Go 1.26.8); a JPEG's is without its further scans.
 var workOf = map[string]struct{ bytes, nanoseconds int64 }{
 	"JPEG": {12, 25},
 	"PNG":  {16, 40},

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// TestExpect: the header tells what a picture costs, of every format that is decoded, and what is refused is refused alike.
+// TestExpect: the header tells what a picture costs, of every format that is decoded, and what is refused is refused
+// alike.
 func TestExpect(t *testing.T) {
 	encode := func(write func(io.Writer, image.Image) error) []byte {
 		var file bytes.Buffer

@@ -40,9 +40,9 @@ func (a *Affine) BlueFirst() bool {
 	return true
 }
 
-// Prepares is what the network does to each channel of its pictures before anything else, where the file states that; nil
-// otherwise. Whoever prepares pictures must not do it again. One without figures takes samples of 0 to 1. placed is the network that
-// the file was matched with.
+// Prepares is what the network does to each channel of its pictures before anything else, where the file states that;
+// nil otherwise. Whoever prepares pictures must not do it again. One without figures takes samples of 0 to 1. placed is
+// the network that the file was matched with.
 func (m *Matched) Prepares(placed *arch.Placement) (*Affine, error) {
 	d := m.file.described
 	switch {
@@ -54,8 +54,8 @@ func (m *Matched) Prepares(placed *arch.Placement) (*Affine, error) {
 	return m.FirstAffine(placed.Layers)
 }
 
-// FirstAffine is what the first of some layers does to each channel where that stands for constants, which prepare pictures; nil
-// otherwise.
+// FirstAffine is what the first of some layers does to each channel where that stands for constants, which prepare
+// pictures; nil otherwise.
 func (m *Matched) FirstAffine(layers []arch.Placed) (*Affine, error) {
 	norm, ok := layers[0].Op.(arch.BatchNorm)
 	if !ok || !norm.IsConstants() {

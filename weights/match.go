@@ -264,8 +264,8 @@ func (s *search) try(n naming, v view) {
 	}
 }
 
-// hasConv reports whether the file has any convolution's weights under a family's names. Those of a classifier alone say little: many
-// are called so.
+// hasConv reports whether the file has any convolution's weights under a family's names. Those of a classifier alone
+// say little: many are called so.
 func (s *search) hasConv(n naming, v view) bool {
 	for _, layer := range s.placed {
 		if _, conv := layer.Op.(arch.Conv); !conv {

@@ -173,8 +173,8 @@ var torchSuffix = map[string]string{
 	"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var",
 }
 
-// torchCounter knows the counts of steps that PyTorch's batch norm keeps beside its statistics, those of what averages weights, and the
-// counts of operations that a profiler (thop) leaves in every layer.
+// torchCounter knows the counts of steps that PyTorch's batch norm keeps beside its statistics, those of what averages
+// weights, and the counts of operations that a profiler (thop) leaves in every layer.
 func torchCounter(name string) bool {
 	switch name[strings.LastIndexByte(name, '.')+1:] {
 	case "num_batches_tracked", "n_averaged", "num_updates", "total_ops", "total_params":

@@ -171,7 +171,8 @@ func (c *onnxChain) squeeze(n *onnx.Node, in []*constant) error {
 	return nil
 }
 
-// gather is a squeeze where it takes the one value of an axis, as x[:, :, 0, 0] of single pixels does. Anything else would pick values.
+// gather is a squeeze where it takes the one value of an axis, as x[:, :, 0, 0] of single pixels does. Anything else
+// would pick values.
 func (c *onnxChain) gather(n *onnx.Node, in []*constant) error {
 	a := arguments{node: n}
 	at := a.side(a.int("axis", 0), len(c.dims), false)

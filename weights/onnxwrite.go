@@ -22,10 +22,11 @@ const (
 	writtenIR    = 7
 )
 
-// WriteONNX writes a network, for the input that it is placed on, as an ONNX model (opset 13, IR 7) for batches of any size: input "images", of
-// shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or a sigmoid. find returns a parameter's values,
-// as nn's Params or a Matched have them; they are asked for one by one. notes, which may be nil, become metadata, and the
-// network is noted beside them, so that Open gives back its names and its dropout, which an ONNX model for inference lacks.
+// WriteONNX writes a network, for the input that it is placed on, as an ONNX model (opset 13, IR 7) for batches of any
+// size: input "images", of shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or
+// a sigmoid. find returns a parameter's values, as nn's Params or a Matched have them; they are asked for one by one.
+// notes, which may be nil, become metadata, and the network is noted beside them, so that Open gives back its names and
+// its dropout, which an ONNX model for inference lacks.
 //
 // Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not divide its
 // input, average pooling with dilation, local response normalisation over an even number of channels. So are models beyond

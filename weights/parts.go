@@ -212,8 +212,8 @@ func (p part) divided() []part {
 	return []part{p}
 }
 
-// withoutAveraged is a part in which averaged weights may stand under words of their own, beside plain ones under the names of layers:
-// these, and the averaged ones by their words.
+// withoutAveraged is a part in which averaged weights may stand under words of their own, beside plain ones under the
+// names of layers: these, and the averaged ones by their words.
 func (p part) withoutAveraged(prefix string, words []string, weights int) []part {
 	rest := part{name: p.name, entries: p.entries}
 	var averaged []part

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// A module that prepares its pictures itself keeps their mean and deviation among its tensors: normalize.mean and normalize.std, or
-// pixel_mean and pixel_std. These are no parameters, but whoever prepares pictures in its place needs them.
+// A module that prepares its pictures itself keeps their mean and deviation among its tensors: normalize.mean and
+// normalize.std, or pixel_mean and pixel_std. These are no parameters, but whoever prepares pictures in its place needs
+// them.
 
 // pixelName is what such a tensor is called, behind its module.
 var pixelName = regexp.MustCompile(`(?i)^((?:new|img|image|images|pixel|input|data|rgb|channel)?_?)(mean|std)$`)

@@ -10,8 +10,8 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// console is standard output or standard error on its way out. It lets nothing through that a terminal would act upon, whatever names and
-// files hold, and remembers the first write that failed.
+// console is standard output or standard error on its way out. It lets nothing through that a terminal would act upon,
+// whatever names and files hold, and remembers the first write that failed.
 type console struct {
 	*printable.Writer
 	to *failing

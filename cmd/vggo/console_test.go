@@ -29,8 +29,8 @@ func rawBytes(text string) (found []string) {
 	return found
 }
 
-// TestNamesOfStrangers: names of files, folders, classes, networks and tensors that hold escapes, line ends and turns of direction are printed
-// so that no terminal acts upon them and no line is begun.
+// TestNamesOfStrangers: names of files, folders, classes, networks and tensors that hold escapes, line ends and turns
+// of direction are printed so that no terminal acts upon them and no line is begun.
 func TestNamesOfStrangers(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no such names")

@@ -250,8 +250,8 @@ func TestTrainFromClasses(t *testing.T) {
 	}
 }
 
-// TestTrainFromPrepared: what a file's network does to its pictures is their preparation when it is trained on, and no batch norm that goes
-// by each batch: the result answers as the file does.
+// TestTrainFromPrepared: what a file's network does to its pictures is their preparation when it is trained on, and no
+// batch norm that goes by each batch: the result answers as the file does.
 func TestTrainFromPrepared(t *testing.T) {
 	ends, err := filepath.Abs("../../weights/testdata/onnx/ends")
 	if err != nil {

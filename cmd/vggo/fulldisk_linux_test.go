@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFullDisk: on a full disk, and on one that cannot be written to, every command that writes a file says so in one line and leaves what was
-// there before, and nothing beside it.
+// TestFullDisk: on a full disk, and on one that cannot be written to, every command that writes a file says so in one
+// line and leaves what was there before, and nothing beside it.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

@@ -10,8 +10,9 @@ import (
 
 func main() { os.Exit(interruptible()) }
 
-// interruptible runs the command line under a context that the first Ctrl-C cancels, or a request to end or a terminal that goes away,
-// so that a command can still print what it has and remove what it has half written; the second ends the process at once.
+// interruptible runs the command line under a context that the first Ctrl-C cancels, or a request to end or a terminal
+// that goes away, so that a command can still print what it has and remove what it has half written; the second ends
+// the process at once.
 func interruptible() int {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup

@@ -24,8 +24,8 @@ func writeJSON(w io.Writer, v any) error {
 // ending is what a file may end in, and the format that is written to it then.
 type ending struct{ name, format string }
 
-// formatOf is the format that a file's ending names, of those that a command writes; usual without an ending. Any other ending is refused:
-// what lies in the file would not be what it is called.
+// formatOf is the format that a file's ending names, of those that a command writes; usual without an ending. Any other
+// ending is refused: what lies in the file would not be what it is called.
 func formatOf(path, usual string, endings []ending) (string, error) {
 	named := strings.ToLower(filepath.Ext(path))
 	if info, err := os.Stat(path); named == "" || err == nil && !info.Mode().IsRegular() {
@@ -41,8 +41,8 @@ func formatOf(path, usual string, endings []ending) (string, error) {
 	return "", usageError{fmt.Errorf("-o %s: its ending must be %s", path, printable.Or(names))}
 }
 
-// canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or not to be written
-// to. It is asked before work that takes long.
+// canWrite is an error if writeTo will have one, as far as that can be told before: of a folder that is not there or
+// not to be written to. It is asked before work that takes long.
 func canWrite(path string) error {
 	if path == "" {
 		return nil

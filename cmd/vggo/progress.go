@@ -13,8 +13,9 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// progress is a line at the bottom of a terminal that says how far a command has come, while nothing else is written. It appears once a
-// command has taken longer than patience, and leaves nothing behind. Of a standard error that is no terminal nothing is shown.
+// progress is a line at the bottom of a terminal that says how far a command has come, while nothing else is written.
+// It appears once a command has taken longer than patience, and leaves nothing behind. Of a standard error that is no
+// terminal nothing is shown.
 type progress struct {
 	terminal *os.File
 	done     chan struct{} // closed when the command ends

@@ -146,7 +146,8 @@ func isEmbedded(name string) bool {
 	return name == embedded.Name && err != nil
 }
 
-// openWeights opens the part of the weights that a flag names: the embedded network's, published ones in the cache, or a file.
+// openWeights opens the part of the weights that a flag names: the embedded network's, published ones in the cache, or
+// a file.
 func openWeights(name, part string) (*weights.File, error) {
 	if isEmbedded(name) && part == "" {
 		return embedded.Weights()

@@ -72,8 +72,8 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// answerUnknown has the commands that cobra brings refuse what they do not know: it answers with help, and exit 0. They write where root
-// writes when they are made.
+// answerUnknown has the commands that cobra brings refuse what they do not know: it answers with help, and exit 0. They
+// write where root writes when they are made.
 func answerUnknown(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -46,9 +46,10 @@ type roughRequest struct {
 	body []byte
 }
 
-// TestServeRough: idle connections, small files that cost much, truncated bodies, huge headers, slow readers and writers, wrong JSON, hostile
-// pictures, given up requests. Good small requests are answered soon, or told to come again; probes always are; memory stays within what the
-// server says and falls back once it is over. With -rough 3m it is the campaign of the acceptance.
+// TestServeRough: idle connections, small files that cost much, truncated bodies, huge headers, slow readers and
+// writers, wrong JSON, hostile pictures, given up requests. Good small requests are answered soon, or told to come
+// again; probes always are; memory stays within what the server says and falls back once it is over. With -rough 3m it
+// is the campaign of the acceptance.
 func TestServeRough(t *testing.T) {
 	s := serveProcess(t, "--addr", "127.0.0.1:0")
 	go func() {
@@ -204,7 +205,8 @@ func newRough(t *testing.T, address string) *rough {
 		ask("/v2/models/vgg-cifar10/infer", "application/json", bytes.Repeat([]byte(`{"inputs":[`), 10_000)),
 		ask("/v1/classify", "", make([]byte, 33<<20)),
 		ask("/v1/arch", "", bytes.Repeat([]byte("64,"), 100_000)),
-		// Huge headers, a header and a body that come by the byte and then no more, a body that ends early, an answer that is read by the byte.
+		// Huge headers, a header and a body that come by the byte and then no more, a body that ends early, an answer
+		// that is read by the byte.
 		func(*rand.Rand) { r.raw(post + "X-Large: " + strings.Repeat("x", 1<<20) + "\r\n\r\n") },
 		func(*rand.Rand) { r.drip(post+"X-Slow: "+strings.Repeat("x", 1000), 30*time.Millisecond) },
 		func(*rand.Rand) {

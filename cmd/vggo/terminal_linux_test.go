@@ -42,7 +42,8 @@ func openTerminal(t *testing.T, columns int) (keeper, screen *os.File) {
 	return keeper, screen
 }
 
-// onTerminal runs a command whose outputs are one terminal, and gives what it shows. seen is called with what is there so far.
+// onTerminal runs a command whose outputs are one terminal, and gives what it shows. seen is called with what is there
+// so far.
 func onTerminal(t *testing.T, ctx context.Context, columns int, seen func(text string), args ...string) (code int, text string) {
 	t.Helper()
 	keeper, screen := openTerminal(t, columns)
@@ -166,7 +167,8 @@ func TestNarrowTerminal(t *testing.T) {
 	}
 }
 
-// TestProgress: what takes long says on a terminal how far it is, on a line that goes before anything else is written and at the end.
+// TestProgress: what takes long says on a terminal how far it is, on a line that goes before anything else is written
+// and at the end.
 func TestProgress(t *testing.T) {
 	keeper, screen := openTerminal(t, 40)
 	read := make(chan string)

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// TestTrainTerminated: SIGTERM, and a terminal that closes, save a run as Ctrl-C does, and a second trainer is refused meanwhile.
+// TestTrainTerminated: SIGTERM, and a terminal that closes, save a run as Ctrl-C does, and a second trainer is refused
+// meanwhile.
 func TestTrainTerminated(t *testing.T) {
 	if dir := os.Getenv("VGGO_TEST_TRAIN"); dir != "" {
 		os.Args = []string{"vggo", "train", filepath.Join(dir, "data"), "--model", "8x8x1:8/4", "--batch", "16", "--epochs", "1e6", "--set", "checkpoint.every=1e6", "-o", filepath.Join(dir, "run")}

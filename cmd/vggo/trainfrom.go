@@ -74,8 +74,9 @@ func hintTake(err error, file *weights.File, placed []arch.Placed) error {
 	return hint(err, "--take "+strings.Join(first, ",")+" takes the layers that fit")
 }
 
-// foldConstants takes the constants that a file's network scales and shifts its pictures by into their preparation: trained, the layers
-// that stand for them would be batch norms, which go by the pictures of each batch. It returns the number of these layers.
+// foldConstants takes the constants that a file's network scales and shifts its pictures by into their preparation:
+// trained, the layers that stand for them would be batch norms, which go by the pictures of each batch. It returns the
+// number of these layers.
 func foldConstants(own *root.Preparation, matched *weights.Matched, placed *arch.Placement) (layers int, err error) {
 	name, reason := own.Name, own.Reason
 	for ; ; layers++ {
@@ -112,7 +113,8 @@ func withoutFirst(net *arch.Network, layers int) *arch.Network {
 	return &rest
 }
 
-// withoutConstants is a network whose layers that stand for constants are batch norms like others, since trained they are: it says which.
+// withoutConstants is a network whose layers that stand for constants are batch norms like others, since trained they
+// are: it says which.
 func (o *trainOptions) withoutConstants(net *arch.Network) *arch.Network {
 	changed := *net
 	changed.Layers = slices.Clone(net.Layers)
@@ -125,10 +127,10 @@ func (o *trainOptions) withoutConstants(net *arch.Network) *arch.Network {
 	return &changed
 }
 
-// values finds a network's first values in a file: of this network, or where only some are taken, of another with parameters
-// of the same names, or of what is there. The head's are left to the recipe where it has another number of classes, or anew. own is how
-// the file's pictures become its network's input; nil where the first layer is not taken from it. It stands for the first layers
-// of net too, of which folded are to be left out.
+// values finds a network's first values in a file: of this network, or where only some are taken, of another with
+// parameters of the same names, or of what is there. The head's are left to the recipe where it has another number of
+// classes, or anew. own is how the file's pictures become its network's input; nil where the first layer is not taken
+// from it. It stands for the first layers of net too, of which folded are to be left out.
 func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
 	for _, pattern := range o.take {
 		if _, err := path.Match(pattern, ""); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the weights to
-// begin with have it, else as the recipe says. What it returns tells why; the trainer tells what.
+// prepare decides how pictures become the network's input, and puts it into the recipe: as the flags say, else as the
+// weights to begin with have it, else as the recipe says. What it returns tells why; the trainer tells what.
 func (o *trainOptions) prepare(options *train.Options, own *root.Preparation) (p root.Preparation, err error) {
 	input := options.Network.Input
 	asked, err := o.parts()

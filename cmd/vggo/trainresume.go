@@ -16,8 +16,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// untilTerminated is ctx until a signal asks the process to end, as systems that shut down and terminals that close do: a run
-// then saves its state, as after Ctrl-C. A second signal ends the process at once.
+// untilTerminated is ctx until a signal asks the process to end, as systems that shut down and terminals that close do:
+// a run then saves its state, as after Ctrl-C. A second signal ends the process at once.
 func untilTerminated(ctx context.Context) (context.Context, context.CancelFunc) {
 	signals := []os.Signal{syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup has a run outlive its terminal
@@ -36,7 +36,8 @@ func (o *trainOptions) asked(classes int) string {
 	return fmt.Sprintf("the data has %d", classes)
 }
 
-// withBatch is a recipe with the batch that --batch gives. Passes that cannot share it are made fewer, unless --set gives them.
+// withBatch is a recipe with the batch that --batch gives. Passes that cannot share it are made fewer, unless --set
+// gives them.
 func (o *trainOptions) withBatch(r train.Recipe) train.Recipe {
 	given := slices.ContainsFunc(o.set, func(s string) bool { return strings.HasPrefix(s, "accumulate") })
 	if !given && r.Accumulate > 1 && o.batch%r.Accumulate != 0 {
@@ -111,8 +112,8 @@ func hintResume(err error) error {
 	return err
 }
 
-// sameClasses refuses to go on with classes of other names, and says what an older checkpoint does not tell. Where the network
-// has more classes than names, the run's note alone knows these.
+// sameClasses refuses to go on with classes of other names, and says what an older checkpoint does not tell. Where the
+// network has more classes than names, the run's note alone knows these.
 func (n runNote) sameClasses(options *train.Options, saved *train.Saved, faults io.Writer) error {
 	if unchecked := saved.Unchecked(); unchecked != nil {
 		fmt.Fprintf(faults, "vggo: the checkpoint is of an older vggo, and does not tell whether these are the same as when the run began: %s\n", strings.Join(unchecked, ", "))

@@ -120,7 +120,8 @@ func TestWeightsErrors(t *testing.T) {
 	}
 }
 
-// TestStateOfRun: a training run's checkpoint is called so, and what is named instead holds the run's weights or makes them.
+// TestStateOfRun: a training run's checkpoint is called so, and what is named instead holds the run's weights or makes
+// them.
 func TestStateOfRun(t *testing.T) {
 	data := journeyPictures(t)
 	run := filepath.Join(t.TempDir(), "run")

@@ -29,9 +29,9 @@ func Write(path string, write func(io.Writer) error) error {
 	return WriteContext(context.Background(), path, write)
 }
 
-// WriteContext writes a file under a name of its own, path.partial-*, brings it to the disk and only then gives it its name. A failure
-// leaves what was there before, and so does ctx when it ends: the next write fails with its cause. Only a process that dies leaves the
-// partial file, which the next one that writes there removes.
+// WriteContext writes a file under a name of its own, path.partial-*, brings it to the disk and only then gives it its
+// name. A failure leaves what was there before, and so does ctx when it ends: the next write fails with its cause. Only
+// a process that dies leaves the partial file, which the next one that writes there removes.
 func WriteContext(ctx context.Context, path string, write func(io.Writer) error) (err error) {
 	removeStale(path)
 	partial, file, err := create(path)
@@ -150,8 +150,8 @@ const (
 // partialEnd is what create appends to partialMark.
 var partialEnd = regexp.MustCompile(`^[0-9a-z]+$`)
 
-// removeStale removes what processes that were killed left of a file: partial files that nobody has written to for a while and whose
-// locks nobody holds. What it cannot be sure of stays.
+// removeStale removes what processes that were killed left of a file: partial files that nobody has written to for a
+// while and whose locks nobody holds. What it cannot be sure of stays.
 func removeStale(path string) {
 	if !locks {
 		return

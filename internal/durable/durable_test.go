@@ -51,7 +51,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestWriteContext: a write that is given up is its context's cause, and leaves what was there before and nothing beside it.
+// TestWriteContext: a write that is given up is its context's cause, and leaves what was there before and nothing
+// beside it.
 func TestWriteContext(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
@@ -85,7 +86,8 @@ func TestWriteContext(t *testing.T) {
 	}
 }
 
-// TestStale: a partial file that nobody holds nor has written to for long is removed by the next write there, and no other.
+// TestStale: a partial file that nobody holds nor has written to for long is removed by the next write there, and no
+// other.
 func TestStale(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")

@@ -12,8 +12,8 @@ import (
 
 const locks = true
 
-// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the last descriptor, a killed
-// process's too.
+// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the last descriptor, a
+// killed process's too.
 func TryLock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {

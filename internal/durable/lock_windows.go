@@ -9,7 +9,8 @@ import (
 
 const locks = true
 
-// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the handle, a killed process's too.
+// TryLock takes the lock of an open file, or says ErrLocked. The system lets go of it with the handle, a killed
+// process's too.
 func TryLock(f *os.File) error {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))

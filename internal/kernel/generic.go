@@ -2,9 +2,9 @@ package kernel
 
 import "unsafe"
 
-// The portable set is the reference: every other set is tested against it, and both against float64. It rounds each product
-// before it adds it: Go would fuse x*y + z where the processor can, and the bits would depend on the processor. A conversion
-// forbids that.
+// The portable set is the reference: every other set is tested against it, and both against float64. It rounds each
+// product before it adds it: Go would fuse x*y + z where the processor can, and the bits would depend on the processor.
+// A conversion forbids that.
 var generic = Set{
 	Name: "generic", Depth: 256, PeakLanes: 1,
 	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
@@ -39,7 +39,8 @@ func lanes(p *float32) *[Block]float32 { return (*[Block]float32)(unsafe.Pointer
 // Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c and
 // bias at n*bBlock, n*cBlock and 16*n.
 //
-// Eight sums of a row stay in registers, which no element's chain notices. More would not fit beside what they are made of.
+// Eight sums of a row stay in registers, which no element's chain notices. More would not fit beside what they are made
+// of.
 func gemmGeneric(rows int) gemmFunc {
 	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias, _ *float32, flags int) {
 		starts := unsafe.Slice(runs, nruns)

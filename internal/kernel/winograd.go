@@ -116,8 +116,8 @@ func transform(m [][]float32, x, out grid) {
 	}
 }
 
-// combine stores the sum of coefficients[k] times the 16 floats k*stride bytes from x. Half of the sums at a time fit into
-// registers.
+// combine stores the sum of coefficients[k] times the 16 floats k*stride bytes from x. Half of the sums at a time fit
+// into registers.
 func combine(sums *[Block]float32, coefficients []float32, x *float32, stride int) {
 	for l := 0; l < Block; l += 8 {
 		var s0, s1, s2, s3, s4, s5, s6, s7 float32

@@ -12,9 +12,9 @@ import (
 // ErrHeld is what Take says of a lock that another holds.
 var ErrHeld = errors.New("another process holds it")
 
-// Take makes the file if it is not there and takes its lock, or says ErrHeld at once. unlock removes the file, so that nothing
-// is left behind; the system lets go of the lock of a process that dies. Systems and file systems without such locks let everybody
-// have it.
+// Take makes the file if it is not there and takes its lock, or says ErrHeld at once. unlock removes the file, so that
+// nothing is left behind; the system lets go of the lock of a process that dies. Systems and file systems without such
+// locks let everybody have it.
 func Take(path string) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)

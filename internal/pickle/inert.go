@@ -116,8 +116,8 @@ func Containers() map[string]*Global {
 	return list
 }
 
-// member is getattr(class, name): a member of an enumeration as Python 3.11 pickles it, or a method, as which a scheduler keeps its curve.
-// It is looked up nowhere, and what comes of it cannot be called.
+// member is getattr(class, name): a member of an enumeration as Python 3.11 pickles it, or a method, as which a
+// scheduler keeps its curve. It is looked up nowhere, and what comes of it cannot be called.
 func member(args Tuple) (any, error) {
 	if len(args) == 2 {
 		name, text := args[1].(string)

@@ -1,5 +1,5 @@
-// Package printable makes text of files, names and clients fit to be shown: no byte of it moves a terminal's cursor, changes its colours,
-// turns the direction of writing or begins a line of its own.
+// Package printable makes text of files, names and clients fit to be shown: no byte of it moves a terminal's cursor,
+// changes its colours, turns the direction of writing or begins a line of its own.
 package printable
 
 import (
@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text is a text on one line. What does not print is written as Go and JSON would: \n, \x1b, \u202e; a byte that is no UTF-8 as \xff. All
-// other text stays as it is.
+// Text is a text on one line. What does not print is written as Go and JSON would: \n, \x1b, \u202e; a byte that is no
+// UTF-8 as \xff. All other text stays as it is.
 func Text(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return r == utf8.RuneError || acts(r) }) < 0 {
 		return s
@@ -20,8 +20,9 @@ func Text(s string) string {
 	return string(appendText(nil, []byte(s), ""))
 }
 
-// acts reports whether a terminal may do something else with a character than to show it: control characters (C0, DEL, C1), separators of
-// lines and paragraphs, and those that turn the direction of writing, with which "gpj.exe" reads "exe.jpg".
+// acts reports whether a terminal may do something else with a character than to show it: control characters (C0, DEL,
+// C1), separators of lines and paragraphs, and those that turn the direction of writing, with which "gpj.exe" reads
+// "exe.jpg".
 func acts(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }

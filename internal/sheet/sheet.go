@@ -45,8 +45,8 @@ func (t *Table) Figures(columns ...int) *Table {
 	return t
 }
 
-// Narrow says what is done where a terminal has no room for the table: the texts of column wrap (0 is none) take several lines, and the
-// columns of drop are left out, one after the other.
+// Narrow says what is done where a terminal has no room for the table: the texts of column wrap (0 is none) take
+// several lines, and the columns of drop are left out, one after the other.
 func (t *Table) Narrow(wrap int, drop ...int) *Table {
 	t.wrap, t.drop = wrap, drop
 	return t
@@ -81,7 +81,8 @@ func (t *Table) Markdown() string {
 // leastWrapped is the fewest columns that texts are wrapped to.
 const leastWrapped = 16
 
-// Text is the table in so many columns of a terminal; 0 is as many as it takes. What had to be left out is said below it.
+// Text is the table in so many columns of a terminal; 0 is as many as it takes. What had to be left out is said below
+// it.
 func (t *Table) Text(columns int) string {
 	lines := t.render()
 	if columns <= 0 || width(lines) <= columns {
@@ -129,7 +130,8 @@ func (t *Table) render() []string {
 	return lines
 }
 
-// width is that of the longest line on a terminal. Rules go as far as cells with the space behind them, which is cut off here.
+// width is that of the longest line on a terminal. Rules go as far as cells with the space behind them, which is cut
+// off here.
 func width(lines []string) (most int) {
 	for _, line := range lines {
 		most = max(most, text.StringWidthWithoutEscSequences(line))

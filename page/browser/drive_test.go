@@ -93,8 +93,8 @@ func (b *tab) navigate(at string) {
 	b.until(`document.body.dataset.ready === "true"`)
 }
 
-// reload loads the page anew and waits until it is ready. A script that calls location.reload may go on in the page that is about to end,
-// and is lost with it.
+// reload loads the page anew and waits until it is ready. A script that calls location.reload may go on in the page
+// that is about to end, and is lost with it.
 func (b *tab) reload() {
 	b.Helper()
 	b.do(chromedp.Reload())

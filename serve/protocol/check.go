@@ -50,9 +50,10 @@ type run struct {
 	plain    *response // to the plain request
 }
 
-// Check tries every endpoint of a server that is live and ready, with right and wrong requests, and tells what it found, in the
-// order tried. base is the URL below which v2 lies, "http://localhost:8000". The model must give the same bits for the same
-// input, which the checks of the encodings compare. Without metadata that describes the sample nothing more can be tried.
+// Check tries every endpoint of a server that is live and ready, with right and wrong requests, and tells what it
+// found, in the order tried. base is the URL below which v2 lies, "http://localhost:8000". The model must give the same
+// bits for the same input, which the checks of the encodings compare. Without metadata that describes the sample
+// nothing more can be tried.
 func Check(ctx context.Context, client *http.Client, base, model string, sample Sample) []Finding {
 	r := &run{ctx: ctx, client: *client, base: base, model: model, sample: sample}
 	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { // the protocol has none

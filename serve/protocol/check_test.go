@@ -433,8 +433,8 @@ var answersToAll = []struct {
 	{"an object for the error", func(p *reply) { p.body = []byte(`{"error":{"message":"no"}}`) }, false},
 }
 
-// TestCheckCatches plants faults in the server's answers, one at a time. Each must be found by the check that it concerns, and none
-// where there is none; and no check may be left that never failed.
+// TestCheckCatches plants faults in the server's answers, one at a time. Each must be found by the check that it
+// concerns, and none where there is none; and no check may be left that never failed.
 func TestCheckCatches(t *testing.T) {
 	a := &actor{server: start(t, map[string]string{"toy": "4x4x1:2,M/3"}).Config.Handler, answers: map[string]reply{}}
 	client := &http.Client{Transport: a}

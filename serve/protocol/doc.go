@@ -1,7 +1,7 @@
-// Package protocol tells where a server departs from the Open Inference Protocol, version 2, over HTTP (Check). It was written from
-// the published texts alone, without a look at this repository's server, so that the two agree only where both agree with the
-// specification. For that reason it imports nothing of vggo; its tests start vggo's server. It tries what that server speaks:
-// one input and outputs of FP32, in JSON and by the binary tensor data extension.
+// Package protocol tells where a server departs from the Open Inference Protocol, version 2, over HTTP (Check). It was
+// written from the published texts alone, without a look at this repository's server, so that the two agree only where
+// both agree with the specification. For that reason it imports nothing of vggo; its tests start vggo's server. It
+// tries what that server speaks: one input and outputs of FP32, in JSON and by the binary tensor data extension.
 //
 // # Sources
 //

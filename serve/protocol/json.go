@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// decode reads one JSON text into what to points at. encoding/json ignores the case of names, passes over null and what is lacking,
-// and takes the last of two members of one name. So what was read is written again and must be what came: the same tree of as
-// many tokens.
+// decode reads one JSON text into what to points at. encoding/json ignores the case of names, passes over null and what
+// is lacking, and takes the last of two members of one name. So what was read is written again and must be what came:
+// the same tree of as many tokens.
 func decode(text []byte, what string, by clause, to any) error {
 	if !utf8.Valid(text) || !json.Valid(text) { // which bounds the depth
 		return jsonText.violated("%s is not JSON in UTF-8: %s", what, short(text))

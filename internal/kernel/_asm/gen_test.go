@@ -191,8 +191,8 @@ func TestUses(t *testing.T) {
 	}
 }
 
-// TestRequires holds that a Set runs only where each of its functions can. What arm64's need, every such processor has: no
-// more than TestWords decodes and Go's assembler takes.
+// TestRequires holds that a Set runs only where each of its functions can. What arm64's need, every such processor has:
+// no more than TestWords decodes and Go's assembler takes.
 func TestRequires(t *testing.T) {
 	all := functions(t, "amd64")
 	for name, s := range sets(t, "amd64") {

@@ -2,8 +2,8 @@
 //
 //	go run . ..            # from this folder: rewrites ../*_amd64.s, ../*_arm64.s and their stubs
 //
-// Those of amd64 are written by avo, from the programs beside this one; those of arm64, which avo lacks, by package neon. What a
-// Winograd transform computes is compiled by package lines for both.
+// Those of amd64 are written by avo, from the programs beside this one; those of arm64, which avo lacks, by package
+// neon. What a Winograd transform computes is compiled by package lines for both.
 package main
 
 import (

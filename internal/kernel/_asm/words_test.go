@@ -14,7 +14,8 @@ import (
 
 var word = regexp.MustCompile(`^\tWORD \$0x([0-9a-f]{8}) // (.+)$`)
 
-// TestWords decodes each instruction that is written as a number, because Go's assembler lacks it, and holds it to its comment.
+// TestWords decodes each instruction that is written as a number, because Go's assembler lacks it, and holds it to its
+// comment.
 func TestWords(t *testing.T) {
 	paths, err := filepath.Glob("../*_arm64.s")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/vggo/vggo/nn/reference"
 )
 
-// Conv is reference.Conv with its loops in another order: rows of several maps side by side, 13 times as quick. Networks of
-// VGG-16's size need that. TestConv holds the two together.
+// Conv is reference.Conv with its loops in another order: rows of several maps side by side, 13 times as quick.
+// Networks of VGG-16's size need that. TestConv holds the two together.
 func Conv(l arch.Placed, x reference.Tensor, w, b []float64) reference.Tensor {
 	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	y := reference.New(x.N, l.Out)
@@ -85,8 +85,8 @@ func (k kernel) first(o int) int { return o / k.out * k.in }
 
 func (k kernel) index(o, c int, t line) int { return ((o*k.in+c)*k.h+t.p)*k.w + t.q }
 
-// line is what kernel element (p, q) reads for one row of an output plane: count values from out on see the input plane's
-// values in, in+stride, … The row's other values see padding there.
+// line is what kernel element (p, q) reads for one row of an output plane: count values from out on see the input
+// plane's values in, in+stride, … The row's other values see padding there.
 type line struct{ p, q, out, in, count int }
 
 // newLines lists all of a plane's.
@@ -116,8 +116,8 @@ func newLines(l *arch.Placed) (lines []line) {
 	return lines
 }
 
-// abreast is how many planes addRows and addDots take side by side where they can, which is two to three times as fast as one
-// by one: a y is read and written once for all of them, and no sum waits for another.
+// abreast is how many planes addRows and addDots take side by side where they can, which is two to three times as fast
+// as one by one: a y is read and written once for all of them, and no sum waits for another.
 const abreast = 4
 
 // addRows is y[j·sy] += Σ_r w[r·sw]·x[r][at+j·sx] for every j below n, the terms added one by one.
@@ -171,8 +171,8 @@ func planes(t reference.Tensor, n, c, count int) (planes [][]float64) {
 	return planes
 }
 
-// each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call may
-// touch.
+// each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call
+// may touch.
 func each(n int, do func(i int)) {
 	var taken atomic.Int64
 	var running sync.WaitGroup

@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/nn/reference"
 )
 
-// TestConv holds the quick convolution against the definition. Two sums of the same n terms in another order differ by at most
-// 2·n·2⁻⁵³ times the sum of the terms' magnitudes; no sum here has more than 400 terms, each below 1.
+// TestConv holds the quick convolution against the definition. Two sums of the same n terms in another order differ by
+// at most 2·n·2⁻⁵³ times the sum of the terms' magnitudes; no sum here has more than 400 terms, each below 1.
 func TestConv(t *testing.T) {
 	const bound = 2 * 400 * 400.0 / (1 << 53)
 	random := rand.New(rand.NewPCG(1, 2))

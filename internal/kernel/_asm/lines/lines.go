@@ -1,5 +1,5 @@
-// Package lines compiles the matrices of Winograd's transforms into sums, for whichever processor writes them as instructions.
-// A line is a column or a row of a tile; pairs of points ±p share the even and odd parts of their sums.
+// Package lines compiles the matrices of Winograd's transforms into sums, for whichever processor writes them as
+// instructions. A line is a column or a row of a tile; pairs of points ±p share the even and odd parts of their sums.
 package lines
 
 // Sum is a linear combination of values: inputs of a line, then what its group shares.
@@ -85,7 +85,8 @@ func partner(m [][]float64, i int) (j int, sign float64) {
 	return -1, 0
 }
 
-// columnPairs lists the columns of the points p and -p: even rows have the same coefficient in both, odd rows the opposite.
+// columnPairs lists the columns of the points p and -p: even rows have the same coefficient in both, odd rows the
+// opposite.
 func columnPairs(m [][]float64) (pairs [][2]int) {
 	for a := range m[0] {
 		for b := a + 1; b < len(m[0]); b++ {
@@ -106,7 +107,8 @@ func columnPairs(m [][]float64) (pairs [][2]int) {
 	return pairs
 }
 
-// byParity makes groups of even outputs, which need the sums of paired inputs, and of odd ones, which need the differences.
+// byParity makes groups of even outputs, which need the sums of paired inputs, and of odd ones, which need the
+// differences.
 func byParity(m [][]float64, pairs [][2]int) (all []Group) {
 	n := len(m[0])
 	for parity := range 2 {
@@ -151,7 +153,8 @@ type Machine[O, R any] interface {
 	Add(k float64, x O, acc R)
 }
 
-// combine computes a sum. It begins with two terms, one of them with coefficient 1 if there is such, and adds the others.
+// combine computes a sum. It begins with two terms, one of them with coefficient 1 if there is such, and adds the
+// others.
 func combine[O, R any](m Machine[O, R], s Sum, get func(i int) O) R {
 	s = append(Sum(nil), s...)
 	first := func(want func(float64) bool) bool {

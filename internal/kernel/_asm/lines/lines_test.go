@@ -35,8 +35,8 @@ func (calculator) Own(x operand) *float64 {
 	return &v
 }
 
-// TestCompute: the sums that each of Winograd's matrices compiles into are its products with a line, each once, and leave the line as
-// it was.
+// TestCompute: the sums that each of Winograd's matrices compiles into are its products with a line, each once, and
+// leave the line as it was.
 func TestCompute(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, tile := range winograd.Tiles {

@@ -23,8 +23,8 @@ func (r registers) number(operand any) any {
 	return operand
 }
 
-// Of 32 integer registers, R16 and R17 are the linker's, R18 the system's, R26 a closure's, R27 the assembler's, R28 the
-// goroutine, R29 and R30 the frame and the return address, 31 the stack pointer.
+// Of 32 integer registers, R16 and R17 are the linker's, R18 the system's, R26 a closure's, R27 the assembler's, R28
+// the goroutine, R29 and R30 the frame and the return address, 31 the stack pointer.
 var (
 	integers = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 23, 24, 25}
 	vectors  = append(integers[:16:16], 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
@@ -46,8 +46,9 @@ type life[R V | X] struct {
 	first, last int
 }
 
-// scan gives registers numbers in the order of their first instructions (Poletto & Sarkar 1999), the lowest that is free. A
-// register that ends where another begins keeps its number to itself there: an instruction may write before it has read.
+// scan gives registers numbers in the order of their first instructions (Poletto & Sarkar 1999), the lowest that is
+// free. A register that ends where another begins keeps its number to itself there: an instruction may write before it
+// has read.
 func scan[R V | X](code []instruction, pool []int) (map[R]int, error) {
 	numbers, busyUntil := map[R]int{}, map[int]int{}
 	for _, l := range lives[R](code) {

@@ -4,8 +4,8 @@ import "fmt"
 
 const dotSignature = "(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)"
 
-// dot writes the tile c[rows][cols] = sum over k of a[i][k]*b[j][k]: both operands are read along k, so that a linear layer's
-// weights are used where they lie, without packing. cols is 4 or 1.
+// dot writes the tile c[rows][cols] = sum over k of a[i][k]*b[j][k]: both operands are read along k, so that a linear
+// layer's weights are used where they lie, without packing. cols is 4 or 1.
 func dot(rows, cols int) *function {
 	name := fmt.Sprintf("dot%dx%dNEON", rows, cols)
 	f := newFunction(name, dotSignature,

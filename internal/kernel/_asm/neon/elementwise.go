@@ -32,7 +32,8 @@ func (f *function) loaded(p X) []V {
 	return v
 }
 
-// floor is what a function with flags takes the maximum with: 0 for ReLU, else -Inf, for max(-Inf, x) is x, NaN included.
+// floor is what a function with flags takes the maximum with: 0 for ReLU, else -Inf, for max(-Inf, x) is x, NaN
+// included.
 func (f *function) floor() V {
 	floor, bits := f.vec(), f.x()
 	f.set(bits, 0)

@@ -1,6 +1,6 @@
-// Package neon writes the arm64 assembly of package kernel, which avo cannot. Its programs name registers that have no number
-// yet; a linear scan gives them one. Instructions that Go's assembler lacks become WORDs, with what they are in a comment that
-// a test holds them to.
+// Package neon writes the arm64 assembly of package kernel, which avo cannot. Its programs name registers that have no
+// number yet; a linear scan gives them one. Instructions that Go's assembler lacks become WORDs, with what they are in
+// a comment that a test holds them to.
 package neon
 
 import (
@@ -86,8 +86,8 @@ func (f *function) op(format string, operands ...any) {
 	f.code = append(f.code, instruction{format: format, operands: operands})
 }
 
-// wordOp writes an instruction that Go's assembler lacks. Its operands are registers, whose numbers go into bits 0, 5 and 16;
-// format is GNU's notation.
+// wordOp writes an instruction that Go's assembler lacks. Its operands are registers, whose numbers go into bits 0, 5
+// and 16; format is GNU's notation.
 func (f *function) wordOp(word uint32, format string, operands ...any) {
 	f.code = append(f.code, instruction{format: format, operands: operands, word: word, isWord: true})
 }
@@ -114,8 +114,8 @@ func (f *function) offset(name string) int {
 	return at
 }
 
-// constant is the vector and the lane that hold k, which a multiplication by element takes. The first constant's place in the
-// code is where all are loaded: outside loops.
+// constant is the vector and the lane that hold k, which a multiplication by element takes. The first constant's place
+// in the code is where all are loaded: outside loops.
 func (f *function) constant(k float64) (v V, lane int) {
 	for i, c := range f.table {
 		if c == k {

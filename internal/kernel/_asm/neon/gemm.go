@@ -4,9 +4,9 @@ import "fmt"
 
 const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)"
 
-// gemm writes the tile of rows x 16 sums. Six rows take 24 registers; with six for numbers of a and two for weights of b they
-// are all 32. Numbers of a come by scalar loads and enter the multiply-add by element: a load that broadcasts (LD1R) would take
-// a pipe from the multiply-adds on many processors.
+// gemm writes the tile of rows x 16 sums. Six rows take 24 registers; with six for numbers of a and two for weights of
+// b they are all 32. Numbers of a come by scalar loads and enter the multiply-add by element: a load that broadcasts
+// (LD1R) would take a pipe from the multiply-adds on many processors.
 func gemm(rows int) *function {
 	name := fmt.Sprintf("gemm%dx%dNEON", rows, block)
 	f := newFunction(name, gemmSignature,
@@ -29,8 +29,8 @@ func gemm(rows int) *function {
 	f.op("ADD R%d<<2, R%d, R%d", at, a, at)
 	f.movX(left, k)
 
-	// Where depth lies side by side, one load of each row serves four steps: fewer instructions, for processors that decode
-	// few at a time.
+	// Where depth lies side by side, one load of each row serves four steps: fewer instructions, for processors that
+	// decode few at a time.
 	f.op("CMP $4, R%d", aCol)
 	f.branch("BNE %s", "step")
 	f.op("LSR $2, R%d, R%d", left, quads)

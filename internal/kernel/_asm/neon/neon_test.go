@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestLoopKeepsRegisters: a value from before a loop that is used in it keeps its register to the loop's end; one that is not used
-// again gives its register away.
+// TestLoopKeepsRegisters: a value from before a loop that is used in it keeps its register to the loop's end; one that
+// is not used again gives its register away.
 func TestLoopKeepsRegisters(t *testing.T) {
 	f := newFunction("f", "(a, b, n int)")
 	before, step := f.param("a"), f.param("b")

@@ -1,6 +1,7 @@
 package neon
 
-// newMaxPool writes one row of output pixels of 16 channels. taps are byte offsets from src to each pixel of the window.
+// newMaxPool writes one row of output pixels of 16 channels. taps are byte offsets from src to each pixel of the
+// window.
 func newMaxPool() *function {
 	f := newLike("maxPool", "(dst, src *float32, stride int, taps *int, ntaps, n int)")
 	dst, src, stride := f.param("dst"), f.param("src"), f.param("stride")
@@ -29,8 +30,8 @@ func newMaxPool() *function {
 	return f
 }
 
-// newMaxPoolGrad: the gradient of each output pixel goes to the first pixel of its window, in scan order, that equals the
-// maximum (or is NaN where the maximum is NaN).
+// newMaxPoolGrad: the gradient of each output pixel goes to the first pixel of its window, in scan order, that equals
+// the maximum (or is NaN where the maximum is NaN).
 func newMaxPoolGrad() *function {
 	f := newLike("maxPoolGrad", "(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)")
 	dx, x, y, dy := f.param("dx"), f.param("x"), f.param("y"), f.param("dy")

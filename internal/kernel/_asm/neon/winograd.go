@@ -7,9 +7,9 @@ import (
 	"github.com/vggo/vggo/internal/winograd"
 )
 
-// The transforms of Winograd's F(m×m,3×3) and F(3×3,m×m), compiled from the algorithm's matrices. A two-dimensional transform
-// makes rows of its intermediate result from the columns of the tile, two at a time, and takes each along the row at once. A
-// tile's four vectors are a loop, so that the code stays in the instruction cache.
+// The transforms of Winograd's F(m×m,3×3) and F(3×3,m×m), compiled from the algorithm's matrices. A two-dimensional
+// transform makes rows of its intermediate result from the columns of the tile, two at a time, and takes each along the
+// row at once. A tile's four vectors are a loop, so that the code stays in the instruction cache.
 
 // operand is one of a sum: in a register, which may be overwritten if spare, or to be loaded, or both.
 type operand struct {
