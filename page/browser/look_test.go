@@ -271,7 +271,7 @@ func (b *tab) english() []string {
 			if (at.closest("code, .formula, .way, noscript, script, textarea, [lang=en], #which, #model, #language") || at.closest("svg title") === null && !at.checkVisibility()) continue;
 			judge(n.data, at);
 		}
-		for (const e of document.querySelectorAll("[aria-label], [alt], [title], [placeholder]")) {
+		for (const e of document.querySelectorAll("[aria-label], [alt], [title]")) {
 			if (!e.checkVisibility() || e.id === "language") continue;
 			for (const name of ["aria-label", "alt", "title"]) if (e.getAttribute(name)) judge(e.getAttribute(name), e);
 		}
