@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -81,7 +83,7 @@ func TestGradientMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward, _, err := nn.Predict(place(t, net), nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
+	forward, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +143,4 @@ func TestParameter(t *testing.T) {
 	if _, _, err := m.Parameter("conv9/w"); err == nil || !strings.Contains(err.Error(), `tinyvgg has no parameter "conv9/w"`) {
 		t.Error(err)
 	}
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

@@ -3,6 +3,8 @@ package vggo
 import (
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 )
@@ -17,17 +19,17 @@ func TestLowMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newModel(place(t, net), Options{LowMemory: true, Batch: c.batch})
+		m, err := newModel(archtest.Place(t, net), Options{LowMemory: true, Batch: c.batch})
 		if err != nil {
 			t.Fatal(err)
 		}
-		low, _, err := nn.Predict(place(t, net), m.options)
+		low, _, err := nn.Predict(archtest.Place(t, net), m.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		free := m.options
 		free.Budget = 0
-		usual, _, err := nn.Predict(place(t, net), free)
+		usual, _, err := nn.Predict(archtest.Place(t, net), free)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,14 +37,4 @@ func TestLowMemory(t *testing.T) {
 			t.Errorf("batch %d: %d bytes beside the parameters, usually %d", c.batch, low.Total()-low.Weights, usual.Total()-usual.Weights)
 		}
 	}
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

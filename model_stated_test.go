@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -255,10 +257,10 @@ func TestLayerNames(t *testing.T) {
 	for i, op := range ops {
 		net.Layers = append(net.Layers, arch.Layer{Name: names[i], Op: op})
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(nn.He, 1)
 	path := filepath.Join(t.TempDir(), "names.onnx")
-	if err := weights.WriteONNX(path, place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+	if err := weights.WriteONNX(path, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
 		t.Fatal(err)
 	}
 	m, err := vggo.Open(path, vggo.Options{})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -25,7 +27,7 @@ func TestShortenedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(nn.He, 1)
 	var tensors []weights.Tensor
 	for _, p := range params.List {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/nn/internal/golden"
@@ -90,7 +92,7 @@ func TestVGG16Accuracy(t *testing.T) {
 				}
 				for _, opt := range plans {
 					opt.Batch, opt.KeepProb, opt.Set, opt.Algo = x.N, 1, set, c.algo
-					plan, err := nn.Compile(place(t, net), params, opt)
+					plan, err := nn.Compile(archtest.Place(t, net), params, opt)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -230,7 +232,7 @@ func newExactRun(t *testing.T, net *arch.Network, params *nn.Params, x *tensor.T
 	for _, p := range params.List {
 		wide[p.Name] = golden.Widen(p.Data)
 	}
-	exact, err := golden.NewReference(placeOn(t, net, net.Input), wide)
+	exact, err := golden.NewReference(archtest.PlaceOn(t, net, net.Input), wide)
 	if err != nil {
 		t.Fatal(err)
 	}

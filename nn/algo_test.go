@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -23,13 +25,13 @@ func TestPredictIsCompile(t *testing.T) {
 				t.Fatal(err)
 			}
 			opt := nn.Options{Batch: 5, Threads: 2, Training: training}
-			unbounded, _, err := nn.Predict(place(t, net), opt)
+			unbounded, _, err := nn.Predict(archtest.Place(t, net), opt)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, opt.Budget = range []int64{0, unbounded.Total() - 1} {
 				t.Run(fmt.Sprintf("%s/training=%v/budget=%d", name, training, opt.Budget), func(t *testing.T) {
-					memory, groups, err := nn.Predict(place(t, net), opt)
+					memory, groups, err := nn.Predict(archtest.Place(t, net), opt)
 					var short *nn.MemoryError
 					if errors.As(err, &short) {
 						t.Skip("no algorithm takes less")
@@ -53,7 +55,7 @@ func TestPredictRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := nn.Predict(place(t, net), nn.Options{Batch: math.MaxInt / 1000}); err == nil || !strings.Contains(err.Error(), "beyond any memory") {
+	if _, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: math.MaxInt / 1000}); err == nil || !strings.Contains(err.Error(), "beyond any memory") {
 		t.Errorf("%v, want that it is beyond any memory", err)
 	}
 }
@@ -67,12 +69,12 @@ func TestChoices(t *testing.T) {
 	}
 	for _, set := range kernel.Sets() {
 		opt := nn.Options{Batch: 16, Threads: 1, Set: set, Training: true} // 32 are too many for an int of 32 bits
-		_, groups, err := nn.Predict(place(t, net), opt)
+		_, groups, err := nn.Predict(archtest.Place(t, net), opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		opt.Threads = 7
-		if _, again, err := nn.Predict(place(t, net), opt); err != nil || !reflect.DeepEqual(again, groups) {
+		if _, again, err := nn.Predict(archtest.Place(t, net), opt); err != nil || !reflect.DeepEqual(again, groups) {
 			t.Errorf("%s: other choices for other threads (%v)", set, err)
 		}
 		choices := nn.Choices(groups)
@@ -101,11 +103,11 @@ func TestPredictedSecondsAreOfTheBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := kernel.Sets()[0]
-	_, one, err := nn.Predict(place(t, net), nn.Options{Batch: 1, Set: set})
+	_, one, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 1, Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, many, err := nn.Predict(place(t, net), nn.Options{Batch: 32, Set: set})
+	_, many, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 32, Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -59,10 +61,10 @@ func BenchmarkLayer(b *testing.B) {
 func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.Set, batch int, pass nn.Pass, macs int) {
 	// The ReLU before makes the layer an inner one: blocked input, and a data gradient.
 	net := &arch.Network{Name: layer.Name, Input: layer.In, Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}}, layer.Layer}}
-	params := nn.NewParams(place(b, net))
+	params := nn.NewParams(archtest.Place(b, net))
 	params.Init(nn.He, 1)
 	var spent time.Duration
-	plan, err := nn.Compile(place(b, net), params, nn.Options{
+	plan, err := nn.Compile(archtest.Place(b, net), params, nn.Options{
 		Batch: batch, Training: pass != nn.ForwardPass, InputGrad: pass != nn.ForwardPass, Set: set, Algo: algo,
 		Observe: func(step int, p nn.Pass, took time.Duration) {
 			if step == 1 && p == pass {
@@ -112,9 +114,9 @@ func BenchmarkNetwork(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				params := nn.NewParams(place(b, net))
+				params := nn.NewParams(archtest.Place(b, net))
 				params.Init(nn.He, 1)
-				plan, err := nn.Compile(place(b, net), params, nn.Options{Batch: batch, Set: set})
+				plan, err := nn.Compile(archtest.Place(b, net), params, nn.Options{Batch: batch, Set: set})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -83,7 +85,7 @@ func TestBudget(t *testing.T) {
 func shortOf(t *testing.T, net *arch.Network, params *nn.Params, opt nn.Options, budget int64) int64 {
 	t.Helper()
 	opt.Budget = budget
-	_, err := nn.Compile(place(t, net), params, opt)
+	_, err := nn.Compile(archtest.Place(t, net), params, opt)
 	var short *nn.MemoryError
 	if !errors.As(err, &short) {
 		t.Fatalf("a budget of %d bytes: error %v, want one that says so", budget, err)

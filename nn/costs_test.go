@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -39,7 +41,7 @@ func TestUnpricedSet(t *testing.T) {
 	tr := newTrial(t, 1, arch.Shape{C: 3, H: 12, W: 10}, 2, chooser()...)
 	for _, costs := range []nn.CostTable{nil, {"avx2": nn.NewCosts()}} {
 		opt := nn.Options{Set: &set, Costs: costs, Batch: 1}
-		if _, choices, err := nn.Predict(placeOn(t, tr.network, tr.input), opt); err != nil || len(choices) == 0 {
+		if _, choices, err := nn.Predict(archtest.PlaceOn(t, tr.network, tr.input), opt); err != nil || len(choices) == 0 {
 			t.Errorf("%v, %d choices", err, len(choices))
 		}
 	}

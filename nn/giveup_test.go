@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/tensor"
 )
@@ -29,9 +31,9 @@ func TestForwardGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := NewParams(place(t, net))
+	params := NewParams(archtest.Place(t, net))
 	params.Init(He, 1)
-	plan, err := Compile(place(t, net), params, Options{Batch: 40, Threads: 2})
+	plan, err := Compile(archtest.Place(t, net), params, Options{Batch: 40, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 )
@@ -36,7 +38,7 @@ func TestGroups(t *testing.T) {
 		{"nothing fused", nn.Options{Algo: nn.Winograd4, NoFuse: true}, "conv1_1 bn1_1 relu1_1 pool1 conv2_1 relu2_1 pool2 flatten fc3 relu3 fc4"},
 	} {
 		c.opt.Batch, c.opt.Threads = 2, 1
-		_, groups, err := nn.Predict(place(t, net), c.opt)
+		_, groups, err := nn.Predict(archtest.Place(t, net), c.opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 )
 
@@ -32,7 +34,7 @@ func TestCheckMemory(t *testing.T) {
 			}
 			available := int64(0)
 			c.cap(&c.opt, &available)
-			err := checkMemory(place(t, net), c.opt, available)
+			err := checkMemory(archtest.Place(t, net), c.opt, available)
 			var e *MemoryError
 			if !errors.As(err, &e) || e.Batch != c.opt.Batch || e.Need <= e.Available || e.Budget != (c.opt.Budget > 0) {
 				t.Fatalf("%+v", err)
@@ -44,26 +46,16 @@ func TestCheckMemory(t *testing.T) {
 				return
 			}
 			c.opt.Batch = e.Fits
-			if err := checkMemory(place(t, net), c.opt, available); err != nil {
+			if err := checkMemory(archtest.Place(t, net), c.opt, available); err != nil {
 				t.Errorf("%d images fit, but: %v", e.Fits, err)
 			}
 			c.opt.Batch++
-			if err := checkMemory(place(t, net), c.opt, available); err == nil {
+			if err := checkMemory(archtest.Place(t, net), c.opt, available); err == nil {
 				t.Errorf("at most %d images fit, but one more does", e.Fits)
 			}
 		})
 	}
-	if err := checkMemory(place(t, net), Options{Batch: 8}, 0); err != nil {
+	if err := checkMemory(archtest.Place(t, net), Options{Batch: 8}, 0); err != nil {
 		t.Errorf("a system that does not tell: %v", err)
 	}
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 )
@@ -103,7 +105,7 @@ func TestPackedWeightsGoWithTheirLastPlan(t *testing.T) {
 	params := newParams(t, net, nn.He)
 	// Not by compile, which would hold on to it until the test ends.
 	plan := func(batch int) *nn.Plan {
-		p, err := nn.Compile(place(t, net), params, nn.Options{Batch: batch, Algo: nn.Winograd4, Threads: 2})
+		p, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Algo: nn.Winograd4, Threads: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +155,7 @@ func TestPlansSideBySide(t *testing.T) {
 				for i := range plans {
 					running.Go(func() {
 						batch := 1 + i%4
-						plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1 + i%3})
+						plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1 + i%3})
 						if err != nil {
 							t.Error(err)
 							return

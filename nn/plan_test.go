@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -69,14 +71,14 @@ func setsAndAlgos() (all []setAndAlgo) {
 
 func newParams(t testing.TB, net *arch.Network, init nn.Initialiser) *nn.Params {
 	t.Helper()
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(init, 7)
 	return params
 }
 
 func compile(t testing.TB, net *arch.Network, params *nn.Params, opt nn.Options) *nn.Plan {
 	t.Helper()
-	plan, err := nn.Compile(place(t, net), params, opt)
+	plan, err := nn.Compile(archtest.Place(t, net), params, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +231,7 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	for batch, staged := range map[int]int64{
 		1:  224*224*64 + 112*112*64, // conv1_1 and pool1, the widest pair
 		32: 1*224*224*64 + 2*112*112*(64+128) + 8*56*56*(256+256) + 32*28*28*(512+512),
@@ -253,7 +255,7 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 			t.Errorf("batch %d: plan %+v, arch %+v", batch, train, m)
 		}
 		// Of the images' gradient alone; the images are narrower than conv1_1 and conv1_2, the widest pair.
-		look, _, err := nn.Predict(place(t, net), nn.Options{Batch: batch, InputGrad: true})
+		look, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: batch, InputGrad: true})
 		if err != nil || look.Activations != m.Kept-softmax || look.Gradients != m.ActivationGradients {
 			t.Errorf("batch %d: plan for the images' gradient %+v, %v, arch %+v", batch, look, err, m)
 		}
@@ -274,18 +276,18 @@ func TestWrongUse(t *testing.T) {
 		do   func() error
 		want string
 	}{
-		{"batch", func() error { _, err := nn.Compile(place(t, net), params, nn.Options{}); return err }, "batch of at least 1"},
+		{"batch", func() error { _, err := nn.Compile(archtest.Place(t, net), params, nn.Options{}); return err }, "batch of at least 1"},
 		{"threads", func() error {
-			_, err := nn.Compile(place(t, net), params, nn.Options{Batch: 1, Threads: 1 << 20})
+			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, Threads: 1 << 20})
 			return err
 		}, "the most is 1024"},
 		{"keep probability", func() error {
-			_, err := nn.Compile(place(t, net), params, nn.Options{Batch: 1, KeepProb: math.NaN()})
+			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, KeepProb: math.NaN()})
 			return err
 		}, "must lie in (0, 1]"},
-		{"another network's parameters", func() error { _, err := nn.Compile(place(t, other), params, nn.Options{Batch: 1}); return err }, "no parameter conv9_9/w"},
+		{"another network's parameters", func() error { _, err := nn.Compile(archtest.Place(t, other), params, nn.Options{Batch: 1}); return err }, "no parameter conv9_9/w"},
 		{"another input size", func() error {
-			_, err := nn.Compile(placeOn(t, net, arch.Shape{C: 3, H: 40, W: 40}), params, nn.Options{Batch: 1})
+			_, err := nn.Compile(archtest.PlaceOn(t, net, arch.Shape{C: 3, H: 40, W: 40}), params, nn.Options{Batch: 1})
 			return err
 		}, "parameter fc3/w has shape"},
 		{"image size", func() error { return infer.Forward(tensor.New(1, 3, 20, 26)) }, "the plan is for 21x26x3"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -98,7 +100,7 @@ func goldenTrial(t testing.TB, g *golden.Golden, set *kernel.Set) *trial {
 
 func (tr *trial) layers(t testing.TB) []arch.Placed {
 	t.Helper()
-	return placeOn(t, tr.network, tr.input).Layers
+	return archtest.PlaceOn(t, tr.network, tr.input).Layers
 }
 
 // logitsDepth counts the layers up to the logits.
@@ -110,11 +112,11 @@ func logitsDepth(layers []arch.Placed) int {
 // plan compiles the trial's network for its own copy of the parameters.
 func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 	t.Helper()
-	params := nn.NewParams(placeOn(t, tr.network, tr.input))
+	params := nn.NewParams(archtest.PlaceOn(t, tr.network, tr.input))
 	for _, p := range params.List {
 		copy(p.Data, tr.params[p.Name])
 	}
-	plan, err := nn.Compile(placeOn(t, tr.network, tr.input), params, nn.Options{
+	plan, err := nn.Compile(archtest.PlaceOn(t, tr.network, tr.input), params, nn.Options{
 		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
@@ -199,7 +201,7 @@ func (tr *trial) reference(t testing.TB, got results) results {
 	for name, v := range tr.params {
 		params[name] = golden.Widen(v)
 	}
-	net, err := golden.NewReference(placeOn(t, tr.network, tr.input), params)
+	net, err := golden.NewReference(archtest.PlaceOn(t, tr.network, tr.input), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,19 +307,4 @@ func narrow(v []float64) []float32 {
 		short[i] = float32(v[i])
 	}
 	return short
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	return placeOn(t, net, net.Input)
-}
-
-func placeOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

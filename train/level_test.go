@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -86,7 +88,7 @@ func outputs(t *testing.T, net *arch.Network, params *nn.Params, layer string, i
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := nn.Compile(place(t, part), params, nn.Options{Batch: in.N})
+	plan, err := nn.Compile(archtest.Place(t, part), params, nn.Options{Batch: in.N})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +130,7 @@ func TestPolyak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	for i, p := range params.List {
 		p.Grad = slices.Repeat([]float32{float32(i + 3)}, p.Count()) // w: 3 3, b: 4
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -85,7 +87,7 @@ func TestPyTorchDescent(t *testing.T) {
 			c.optimise.Decoupled, c.optimise.Beta2, len(c.rules), c.clip)
 		t.Run(name, func(t *testing.T) {
 			net := network()
-			params := nn.NewParams(place(t, net))
+			params := nn.NewParams(archtest.Place(t, net))
 			for _, p := range params.List {
 				copy(p.Data, values(p.Name))
 			}
@@ -94,7 +96,7 @@ func TestPyTorchDescent(t *testing.T) {
 			for _, v := range values("labels") {
 				labels = append(labels, int(v))
 			}
-			plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: x.N, Training: true})
+			plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: x.N, Training: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +160,7 @@ func TestOptimiserThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		params := nn.NewParams(place(t, net))
+		params := nn.NewParams(archtest.Place(t, net))
 		params.Init(nn.He, 1)
 		for i, p := range params.List {
 			p.Grad = make([]float32, p.Count())
@@ -191,7 +193,7 @@ func TestOptimiserThreads(t *testing.T) {
 // TestRules: patterns, overriding, freezing, and the end of a parameter's training.
 func TestRules(t *testing.T) {
 	net := network()
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	for _, p := range params.List {
 		p.Grad = make([]float32, p.Count())
 		for i := range p.Grad {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 )
@@ -65,7 +67,7 @@ func TestAverages(t *testing.T) {
 		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 1.5}, []float32{0, 1.5, 1.5, 1.5}},
 	} {
 		net := network()
-		params := nn.NewParams(place(t, net))
+		params := nn.NewParams(archtest.Place(t, net))
 		values, means := train.Averaged(c.average, params, 4, func(int) { params.List[0].Data[0]++ })
 		if !slices.Equal(values, c.values) || !slices.Equal(means, c.means) {
 			t.Errorf("%s: weights %v, mean %v; want %v, %v", c.name, values, means, c.values, c.means)

@@ -15,7 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -239,11 +240,11 @@ func TestResultIsANetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 16})
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,14 +437,4 @@ func TestRefusals(t *testing.T) {
 	if _, err := train.ReadSaved(t.TempDir()); !errors.As(err, &none) {
 		t.Errorf("%v, want no checkpoint", err)
 	}
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

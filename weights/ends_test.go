@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/tensor"
 )
@@ -44,7 +46,7 @@ func TestONNXEnds(t *testing.T) {
 			}
 			check("read", outputOf(t, net, params, images))
 			back := filepath.Join(t.TempDir(), "back.onnx")
-			if err := WriteONNX(back, place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+			if err := WriteONNX(back, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
 				t.Fatal(err)
 			}
 			net, params = fromFile(t, open(t, back))
@@ -254,14 +256,4 @@ func TestPrepares(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}
 	}
-}
-
-// place is a network on its own input.
-func place(t testing.TB, net *arch.Network) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/hdf5"
 	"github.com/vggo/vggo/nn"
@@ -63,7 +65,7 @@ func matchedLogits(t *testing.T, net *arch.Network, m *Matched, in *tensor.Tenso
 		beginning.Layers = net.Layers[:last]
 		net = &beginning
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	if err := params.Load(m.Param); err != nil {
 		t.Fatal(err)
 	}
@@ -468,7 +470,7 @@ func TestKerasCIFAR10(t *testing.T) {
 		t.Fatalf("%d pictures, %d classes, want 10000", len(pictures), len(want))
 	}
 	net, params := fromFile(t, open(t, filepath.Join(root, "weights/keras/vggbn-cifar10.h5")))
-	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 100})
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/onnx"
 	"github.com/vggo/vggo/nn"
@@ -144,14 +146,14 @@ func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*o
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
 	in := readTensor(t, folder, "input", 0)
 	x := floats(t, in)
 	batch := chain.placed[0].size()
-	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: batch, Algo: nn.Direct})
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}

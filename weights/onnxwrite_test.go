@@ -15,6 +15,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -104,7 +106,7 @@ func onnxTrials(t *testing.T) map[string]*arch.Network {
 
 func export(t *testing.T, name string, net *arch.Network) *exported {
 	t.Helper()
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(nn.He, 1)
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, p := range params.List {
@@ -115,7 +117,7 @@ func export(t *testing.T, name string, net *arch.Network) *exported {
 		}
 	}
 	e := &exported{net: net, params: params, path: filepath.Join(t.TempDir(), name+".onnx")}
-	if err := WriteONNX(e.path, place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, map[string]string{"by": "a test"}); err != nil {
+	if err := WriteONNX(e.path, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, map[string]string{"by": "a test"}); err != nil {
 		t.Fatal(err)
 	}
 	e.images = tensor.New(2, net.Input.C, net.Input.H, net.Input.W)
@@ -129,7 +131,7 @@ func export(t *testing.T, name string, net *arch.Network) *exported {
 // outputOf runs a network.
 func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor.Tensor) *tensor.Tensor {
 	t.Helper()
-	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: images.N, Algo: nn.Direct})
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: images.N, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +162,7 @@ func fromFile(t *testing.T, f *File) (*arch.Network, *nn.Params) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(place(t, net))
+	params := nn.NewParams(archtest.Place(t, net))
 	if err := params.Load(matched.Param); err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +332,7 @@ func TestWriteONNXRefuses(t *testing.T) {
 		{"no parameter", "no parameter", chainOf(arch.Shape{C: 4, H: 9, W: 9}, arch.Flatten{}, arch.Linear{Out: 2})},
 	} {
 		folder := t.TempDir()
-		err := WriteONNX(filepath.Join(folder, "net.onnx"), place(t, c.net), func(p arch.Param) ([]float32, error) {
+		err := WriteONNX(filepath.Join(folder, "net.onnx"), archtest.Place(t, c.net), func(p arch.Param) ([]float32, error) {
 			return nil, fmt.Errorf("no parameter %s", p.Name)
 		}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

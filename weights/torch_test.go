@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/pickle"
@@ -64,7 +66,7 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			params := nn.NewParams(place(t, net))
+			params := nn.NewParams(archtest.Place(t, net))
 			if err := params.Load(m.Param); err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +128,7 @@ func TestTinyVGGOnFashion(t *testing.T) {
 	if net.Name != "tinyvgg" {
 		t.Errorf("network %s", net.Name)
 	}
-	plan, err := nn.Compile(place(t, net), params, nn.Options{Batch: 100})
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import "github.com/vggo/vggo/arch"
 func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
 	k := kernelOf(l)
 	y := New(x.N, l.Out)
-	each(y.N*y.C, func(plane int) {
+	Each(y.N*y.C, func(plane int) {
 		n, o := plane/y.C, plane%y.C
 		for i := range y.H {
 			for j := range y.W {
@@ -44,7 +44,7 @@ func Conv(l arch.Placed, x Tensor, w, b []float64) Tensor {
 func ConvBackward(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, dw, db []float64) {
 	k := kernelOf(l)
 	dx, dw, db = New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
-	each(dx.N*dx.C, func(plane int) {
+	Each(dx.N*dx.C, func(plane int) {
 		n, channel := plane/dx.C, plane%dx.C
 		group, c := channel/k.in, channel%k.in
 		for o := group * k.out; o < (group+1)*k.out; o++ {
@@ -57,7 +57,7 @@ func ConvBackward(l arch.Placed, x Tensor, w []float64, dy Tensor) (dx Tensor, d
 			}
 		}
 	})
-	each(dy.C, func(o int) {
+	Each(dy.C, func(o int) {
 		for n := range dy.N {
 			for i := range dy.H {
 				for j := range dy.W {

@@ -73,9 +73,9 @@ func window(l *arch.Placed, i, j int) iter.Seq[tap] {
 	}
 }
 
-// each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call may
+// Each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call may
 // touch.
-func each(n int, do func(i int)) {
+func Each(n int, do func(i int)) {
 	var taken atomic.Int64
 	var running sync.WaitGroup
 	for range min(n, runtime.GOMAXPROCS(0)) {

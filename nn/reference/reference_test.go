@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/vggo/vggo/arch/archtest"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn/internal/golden"
 	"github.com/vggo/vggo/nn/reference"
@@ -84,7 +86,7 @@ func TestFiniteDifferences(t *testing.T) {
 					}
 				}
 			}
-			net, err := reference.NewNet(placeOn(t, network, tt.input), params)
+			net, err := reference.NewNet(archtest.PlaceOn(t, network, tt.input), params)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +181,7 @@ func TestNotANumber(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			network := &arch.Network{Name: tt.name, Layers: []arch.Layer{{Name: "it", Op: tt.op}}}
-			net, err := reference.NewNet(placeOn(t, network, arch.Shape{C: 1, H: 1, W: len(tt.x)}), nil)
+			net, err := reference.NewNet(archtest.PlaceOn(t, network, arch.Shape{C: 1, H: 1, W: len(tt.x)}), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,13 +226,4 @@ func identical(a, b []float64) bool {
 		}
 	}
 	return true
-}
-
-func placeOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement {
-	t.Helper()
-	placed, err := net.Place(input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return placed
 }

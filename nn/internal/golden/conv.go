@@ -1,10 +1,6 @@
 package golden
 
 import (
-	"runtime"
-	"sync"
-	"sync/atomic"
-
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn/reference"
 )
@@ -14,7 +10,7 @@ import (
 func Conv(l arch.Placed, x reference.Tensor, w, b []float64) reference.Tensor {
 	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	y := reference.New(x.N, l.Out)
-	each(y.N*y.C, func(plane int) {
+	reference.Each(y.N*y.C, func(plane int) {
 		n, o := plane/y.C, plane%y.C
 		out := planes(y, n, o, 1)[0]
 		if b != nil {
@@ -36,7 +32,7 @@ func Conv(l arch.Placed, x reference.Tensor, w, b []float64) reference.Tensor {
 func ConvBackward(l arch.Placed, x reference.Tensor, w []float64, dy reference.Tensor) (dx reference.Tensor, dw, db []float64) {
 	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	dx, dw, db = reference.New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
-	each(dx.N*dx.C, func(plane int) {
+	reference.Each(dx.N*dx.C, func(plane int) {
 		n, channel := plane/dx.C, plane%dx.C
 		in, group := planes(dx, n, channel, 1)[0], channel/k.in
 		for o := group * k.out; o < (group+1)*k.out; o += abreast {
@@ -46,7 +42,7 @@ func ConvBackward(l arch.Placed, x reference.Tensor, w []float64, dy reference.T
 			}
 		}
 	})
-	each(dy.C, func(o int) {
+	reference.Each(dy.C, func(o int) {
 		for n := range dy.N {
 			out := planes(dy, n, o, 1)[0]
 			for c := 0; c < k.in; c += abreast {
@@ -169,19 +165,4 @@ func planes(t reference.Tensor, n, c, count int) (planes [][]float64) {
 		planes = append(planes, t.Data[(n*t.C+c+i)*t.H*t.W:][:t.H*t.W])
 	}
 	return planes
-}
-
-// each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call
-// may touch.
-func each(n int, do func(i int)) {
-	var taken atomic.Int64
-	var running sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		running.Go(func() {
-			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	running.Wait()
 }
