@@ -91,12 +91,7 @@ func noLayer(n *Network, layer string) *NoLayerError {
 
 // Error lists the layers, of a deep network the first and the last.
 func (e *NoLayerError) Error() string {
-	const all, ends = 12, 4
-	have := printable.And(e.Have)
-	if n := len(e.Have); n > all {
-		have = fmt.Sprintf("%s … %s, %d in all", strings.Join(e.Have[:ends], ", "), strings.Join(e.Have[n-ends:], ", "), n)
-	}
-	return fmt.Sprintf("%s has no layer %q: it has %s", e.Network, clip(e.Layer), have)
+	return fmt.Sprintf("%s has no layer %q: it has %s", e.Network, clip(e.Layer), printable.Ends(e.Have, 12))
 }
 
 // Until returns the network's beginning, up to a layer and with it. The layers are the network's own. An unknown name is an

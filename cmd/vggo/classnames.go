@@ -154,17 +154,15 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	case len(classes) == 0:
 		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", name, m.Network.Name), fmt.Sprintf("--labels FILE, or the class's number, 0 to %d", outputs-1))
 	}
-	const whole, ends = 20, 4
-	has := printable.And(classes)
+	const whole = 20
 	remedy := fmt.Sprintf("a number counts too, 0 to %d", outputs-1)
 	if n := len(classes); n > whole {
-		has = fmt.Sprintf("%s … %s, %d in all", strings.Join(classes[:ends], ", "), strings.Join(classes[n-ends:], ", "), n)
 		remedy += fmt.Sprintf("; vggo classify --top %d lists all", n)
 	}
 	if meant := near.Names(name, classes, 3, strings.ToLower); len(meant) > 0 {
 		remedy = "did you mean " + strings.Join(meant, ", ") + "? " + remedy
 	}
-	return 0, hint(fmt.Errorf("%s has no class %q: it has %s", m.Network.Name, name, has), remedy)
+	return 0, hint(fmt.Errorf("%s has no class %q: it has %s", m.Network.Name, name, printable.Ends(classes, whole)), remedy)
 }
 
 // severalClasses says which classes a name may mean.

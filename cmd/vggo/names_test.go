@@ -43,6 +43,29 @@ func TestOwnNames(t *testing.T) {
 			t.Errorf("%q: exit %d, %s", args, code, errs)
 		}
 	}
+	pixels, err := os.ReadFile(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, picture := range []string{"a/1.png", "a/2.png", "b/1.png", "b/2.png"} {
+		path := filepath.Join(dir, "set", picture)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, pixels, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	train := func(take, out string) (int, string) {
+		code, _, errs := vggo(t.Context(), "train", filepath.Join(dir, "set"), "--from", weights, "--take", take, "--batch", "4", "--epochs", "1", "-o", filepath.Join(dir, out))
+		return code, errs
+	}
+	if code, errs := train("conv*", "run"); code != exitOK {
+		t.Errorf("train --from %s: exit %d, %s", weights, code, errs)
+	}
+	if code, errs := train("fc9", "other"); code != exitUsage || !strings.Contains(errs, `no layer "fc9" with weights: it has conv1_1, `) || !strings.Contains(errs, "fc5") {
+		t.Errorf("train --take fc9: exit %d, %s", code, errs)
+	}
 	for _, e := range hub.All() {
 		want := e.Network
 		if slices.Contains(arch.Names(), e.Name) { // alexnet is the paper's; its published weights are of torchvision's

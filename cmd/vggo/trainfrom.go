@@ -146,7 +146,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
-			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, someOf(weighted(placed.Layers))), "vggo arch lists a network's layers")}
+			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, printable.Ends(weighted(placed.Layers), 12)), "vggo arch lists a network's layers")}
 		}
 	}
 	matched, err := weights.Match(file, placed.Layers)

@@ -8,6 +8,16 @@ import (
 // And joins words as a sentence does: "a", "a and b", "a, b and c".
 func And[T any](words []T) string { return join(words, " and ") }
 
+// Ends is And, but of more than most words their first and last four and how many there are.
+func Ends(words []string, most int) string {
+	const ends = 4
+	n := len(words)
+	if n <= max(most, 2*ends) {
+		return And(words)
+	}
+	return fmt.Sprintf("%s … %s, %d in all", strings.Join(words[:ends], ", "), strings.Join(words[n-ends:], ", "), n)
+}
+
 // Or joins words that are to be chosen from: "a", "a or b", "a, b or c".
 func Or[T any](words []T) string { return join(words, " or ") }
 

@@ -2,6 +2,7 @@ package printable_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/vggo/vggo/internal/printable"
@@ -34,5 +35,17 @@ func TestShape(t *testing.T) {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestEnds(t *testing.T) {
+	words := strings.Fields("a b c d e f g h i j")
+	for most, want := range map[int]string{10: "a, b, c, d, e, f, g, h, i and j", 9: "a, b, c, d … g, h, i, j, 10 in all"} {
+		if got := printable.Ends(words, most); got != want {
+			t.Errorf("at most %d: %s, want %s", most, got, want)
+		}
+	}
+	if got := printable.Ends(words[:8], 2); got != "a, b, c, d, e, f, g and h" { // no shorter by its ends
+		t.Errorf("%s", got)
 	}
 }
