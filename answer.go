@@ -16,24 +16,26 @@ type Class struct {
 	Probability float64 `json:"probability"`
 }
 
-// OneOutputError is a network of a single output that nothing says how to read: it has no classes to answer with. A softmax of one
-// number is 1 whatever the number.
+// OneOutputError is a network of a single output that nothing says how to read: it has no classes to answer with. A
+// softmax of one number is 1 whatever the number.
 type OneOutputError struct{ Network string }
 
 func (e *OneOutputError) Error() string {
-	return e.Network + " has one output, and nothing says that a sigmoid makes a probability of it: a softmax of one number is always 1"
+	return e.Network +
+		" has one output, and nothing says that a sigmoid makes a probability of it: a softmax of one number is always 1"
 }
 
 // NoClassesError is a network that ends in a map of features: its channels are no classes.
 type NoClassesError struct{ Network, Layer string }
 
 func (e *NoClassesError) Error() string {
-	return fmt.Sprintf("%s ends in the feature map of %s: it has no classifier, and the map's channels are no classes", e.Network, e.Layer)
+	return fmt.Sprintf("%s ends in the feature map of %s: it has no classifier, and the map's channels are no classes",
+		e.Network, e.Layer)
 }
 
-// Ending is how the network's outputs are read as probabilities: as it ends, or by a softmax where it ends in logits, of two outputs
-// and more. By a sigmoid each class has a probability by itself, and they do not add up to 1; a single output is then the second of
-// two classes.
+// Ending is how the network's outputs are read as probabilities: as it ends, or by a softmax where it ends in logits,
+// of two outputs and more. By a sigmoid each class has a probability by itself, and they do not add up to 1; a single
+// output is then the second of two classes.
 func (m *Model) Ending() (arch.Ending, error) {
 	switch {
 	case m.features:
@@ -49,11 +51,13 @@ func (m *Model) Ending() (arch.Ending, error) {
 // Binary reports whether one output, by a sigmoid, tells two classes apart.
 func (m *Model) Binary() bool { return m.Placed.Output().C == 1 && m.classes == 2 }
 
-// ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a sigmoid.
+// ClassCount is the number of classes that Rank tells apart: the network's outputs, or two for one output that is a
+// sigmoid.
 func (m *Model) ClassCount() int { return m.classes }
 
-// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The probabilities of a
-// fully convolutional network's map are averaged over its pixels. A network that Ending is an error of has none.
+// Rank turns the logits of one image into its classes, the most probable first and of equals the lower. The
+// probabilities of a fully convolutional network's map are averaged over its pixels. A network that Ending is an error
+// of has none.
 func (m *Model) Rank(logits *tensor.Tensor) ([]Class, error) {
 	ending, err := m.Ending()
 	if err != nil {
@@ -73,7 +77,8 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 			means[c] += float64(p)
 		}
 		if means[c] != means[c] {
-			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's", m.Network.Name, m.Origin)
+			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's",
+				m.Network.Name, m.Origin)
 		}
 		means[c] /= float64(pixels)
 	}
@@ -99,8 +104,8 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 	return ranked, nil
 }
 
-// logit tells which of the network's logits a class's probability grows with, and by which sign: the first of two classes of one
-// output is likelier the lower that is.
+// logit tells which of the network's logits a class's probability grows with, and by which sign: the first of two
+// classes of one output is likelier the lower that is.
 func (m *Model) logit(class int) (output int, sign float32) {
 	switch {
 	case m.Placed.Output().C > 1:

@@ -17,7 +17,8 @@ type LabelsError struct {
 }
 
 func (e *LabelsError) Error() string {
-	return fmt.Sprintf("%s: the file names its own classes, and the labels given are others: class %d is %q in it, not %q", e.File, e.Class, e.Own, e.Given)
+	return fmt.Sprintf("%s: the file names its own classes, and the labels given are others: class %d is %q in it, not %q",
+		e.File, e.Class, e.Own, e.Given)
 }
 
 // LabelsCountError says that names are not as many as a network's classes.
@@ -38,8 +39,8 @@ const imageNetGuess = "nothing names the 1000 classes: they are taken for ImageN
 // Labels are the names of the classes, with WordNet's numbers where they are known.
 func (m *Model) Labels() vision.Labels { return vision.Labels{Names: m.Classes, Synsets: m.Synsets} }
 
-// nameClasses finds what the network's classes are called: as its file notes, else as the options say. file is nil for random weights.
-// imageNet says that a network of a thousand classes without names is one of ImageNet's.
+// nameClasses finds what the network's classes are called: as its file notes, else as the options say. file is nil for
+// random weights. imageNet says that a network of a thousand classes without names is one of ImageNet's.
 func (m *Model) nameClasses(o Options, file *weights.File, imageNet bool) (err error) {
 	if m.lacks != nil {
 		return nil // a head that is not there has no classes
@@ -93,9 +94,9 @@ func NotedLabels(file *weights.File) (vision.Labels, error) {
 	return noted, nil
 }
 
-// ChooseLabels decides between the names that a file notes and those that are given, either of which may be none, for a network of so many
-// classes. A file's own names stay: names that are given and are others are a *LabelsError, unless relabel says that they are meant. Numbers
-// are no names.
+// ChooseLabels decides between the names that a file notes and those that are given, either of which may be none, for a
+// network of so many classes. A file's own names stay: names that are given and are others are a *LabelsError, unless
+// relabel says that they are meant. Numbers are no names.
 func ChooseLabels(own, given vision.Labels, relabel bool, network string, classes int) (vision.Labels, error) {
 	for i, labels := range []vision.Labels{given, own} {
 		noted := i == 1

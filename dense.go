@@ -30,9 +30,10 @@ type denseSize struct {
 	batch int
 }
 
-// ClassifyDense is the VGG paper's dense evaluation (Simonyan & Zisserman 2015, section 3.2): the picture, its shorter side scaled to
-// each of the given lengths, goes whole through the network as a fully convolutional one, whose class scores are averaged over
-// the map; the probabilities are averaged over the scales and, with flip, over the picture and its mirror image.
+// ClassifyDense is the VGG paper's dense evaluation (Simonyan & Zisserman 2015, section 3.2): the picture, its shorter
+// side scaled to each of the given lengths, goes whole through the network as a fully convolutional one, whose class
+// scores are averaged over the map; the probabilities are averaged over the scales and, with flip, over the picture and
+// its mirror image.
 func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scales []int, flip bool) ([]Class, error) {
 	if err := m.incomplete(); err != nil {
 		return nil, err
@@ -85,7 +86,8 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 // prepareDense scales a picture's shorter side, and puts its mirror image beside it.
 func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*tensor.Tensor, error) {
 	if shortest := min(m.Input.H, m.Input.W); scale < shortest {
-		return nil, fmt.Errorf("a shorter side of %d pixels is less than the %d that %s takes", scale, shortest, m.Network.Name)
+		return nil, fmt.Errorf("a shorter side of %d pixels is less than the %d that %s takes", scale, shortest,
+			m.Network.Name)
 	}
 	w, h := picture.W, picture.H
 	if w < 1 || h < 1 || max(w, h) > maxElongation*min(w, h) {

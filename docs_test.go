@@ -84,7 +84,10 @@ func (d document) block(t *testing.T, language string) string {
 // program is the only block of Go that is a whole program.
 func (d document) program(t *testing.T) string {
 	t.Helper()
-	i := slices.IndexFunc(d.blocks, func(b codeBlock) bool { return b.language == "go" && strings.HasPrefix(b.text, "package main\n") })
+	i := slices.IndexFunc(d.blocks, func(b codeBlock) bool {
+		return b.language == "go" &&
+			strings.HasPrefix(b.text, "package main\n")
+	})
 	if i < 0 {
 		t.Fatalf("%s has no program", d.path)
 	}
@@ -129,7 +132,8 @@ func TestTranslations(t *testing.T) {
 			got := translated.blocks[i]
 			got.text, b.text = comments.ReplaceAllString(got.text, ""), comments.ReplaceAllString(b.text, "")
 			if got != b {
-				t.Errorf("%s: code block %d differs from the original's beyond comments:\n%s\noriginal:\n%s", translated.path, i+1, got.text, b.text)
+				t.Errorf("%s: code block %d differs from the original's beyond comments:\n%s\noriginal:\n%s", translated.path, i+1,
+					got.text, b.text)
 			}
 		}
 		same(t, translated.path, "code", original.spans, translated.spans)
@@ -222,7 +226,8 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	users := []string{"photo.jpg", "photos/", "val/"}
-	answers := map[string]string{"docs/examples/boot.png": "1      99.75 %      9  Ankle boot", "page/static/examples/cat.jpg": "cat"}
+	answers := map[string]string{"docs/examples/boot.png": "1      99.75 %      9  Ankle boot",
+		"page/static/examples/cat.jpg": "cat"}
 	ran := map[string]bool{}
 	for _, command := range commands {
 		words := strings.Fields(strings.Replace(command, "go run ./cmd/vggo", "vggo", 1))
@@ -231,9 +236,11 @@ func TestCommands(t *testing.T) {
 		}
 		cmd := exec.Command(vggo, words[1:]...)
 		switch {
-		case slices.Contains([]string{"bench", "calibrate", "serve", "train"}, words[1]): // minutes, or for ever; --help refuses a flag that does not exist
+		// minutes, or for ever; --help refuses a flag that does not exist
+		case slices.Contains([]string{"bench", "calibrate", "serve", "train"}, words[1]):
 			cmd.Args = append(cmd.Args, "--help")
-		case words[1] == "pull", len(words) == 2 && words[1] != "version", slices.ContainsFunc(words, func(w string) bool { return slices.Contains(users, w) }):
+		case words[1] == "pull", len(words) == 2 && words[1] != "version", slices.ContainsFunc(words,
+			func(w string) bool { return slices.Contains(users, w) }):
 			continue // the user's files; the mere name of a command
 		}
 		ran[words[1]] = true
@@ -244,7 +251,8 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: not %q?\n%s", command, answers[words[2]], out)
 		}
 	}
-	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "models",
+		"serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
 		t.Errorf("the documents show %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))
@@ -335,7 +343,8 @@ func declared(files []source) map[string]bool {
 	return names
 }
 
-// TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its codemap names every file.
+// TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its codemap names every
+// file.
 func TestArchitectureIsTrue(t *testing.T) {
 	own := parse(t, ".")
 	const generator = "internal/kernel/_asm" // a module that walk passes over, whose tests count

@@ -20,7 +20,8 @@ func ExampleModel_service() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	model, err := vggo.Open("weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels.Names, Batch: 8})
+	model, err := vggo.Open("weights/testdata/tinyvgg-fashionmnist.safetensors",
+		vggo.Options{Classes: labels.Names, Batch: 8})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -17,9 +17,10 @@ type Gradient struct {
 	Gradient *tensor.Tensor // of the class's logit with respect to Output
 }
 
-// Gradient returns the output of a layer for one prepared image, and the gradient with respect to it of a class's logit (where the
-// logits are maps of classes, of their mean over the map; of the first of two classes that one output tells apart, the output's negative). A class of -1 is the most probable one. The network is as Forward runs
-// it: batch norm by its running statistics, no dropout. Only what is behind the layer is computed backward.
+// Gradient returns the output of a layer for one prepared image, and the gradient with respect to it of a class's logit
+// (where the logits are maps of classes, of their mean over the map; of the first of two classes that one output tells
+// apart, the output's negative). A class of -1 is the most probable one. The network is as Forward runs it: batch norm
+// by its running statistics, no dropout. Only what is behind the layer is computed backward.
 func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *tensor.Tensor) (*Gradient, error) {
 	if err := m.incomplete(); err != nil {
 		return nil, err
@@ -79,8 +80,8 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	return g, err
 }
 
-// GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that it takes meanwhile
-// beside what Memory tells.
+// GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that
+// it takes meanwhile beside what Memory tells.
 func (m *Model) GradientCost(layer string) (macs, bytes int64, err error) {
 	rest, options, err := m.behind(layer)
 	if err != nil {
@@ -113,8 +114,8 @@ func (m *Model) behind(layer string) (*arch.Placement, nn.Options, error) {
 	return rest, options, err
 }
 
-// Parameter copies a parameter's values, "conv1_1/w" for one, out of the file of weights. Their order is row-major: O,I,H,W for a
-// convolution.
+// Parameter copies a parameter's values, "conv1_1/w" for one, out of the file of weights. Their order is row-major:
+// O,I,H,W for a convolution.
 func (m *Model) Parameter(name string) (arch.Param, []float32, error) {
 	p := m.params.Get(name)
 	if p == nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestGradient: where only a fully connected layer is behind, a class's gradient is its row of weights; and further down it is what
-// the logit does when the image is moved a little along it.
+// TestGradient: where only a fully connected layer is behind, a class's gradient is its row of weights; and further
+// down it is what the logit does when the image is moved a little along it.
 func TestGradient(t *testing.T) {
 	m := openTiny(t, vggo.Options{Batch: 3})
 	x, err := m.Prepare(t.Context(), []*vision.Picture{vision.FromImage(noise(1, 28, 28))})
@@ -49,7 +49,8 @@ func TestGradient(t *testing.T) {
 		t.Fatal(err)
 	}
 	ranked, err := m.ClassifyAll(t.Context(), []*vision.Picture{vision.FromImage(noise(1, 28, 28))})
-	if err != nil || top.Class.Index != ranked[0][0].Index || math.Abs(top.Class.Probability-ranked[0][0].Probability) > 1e-5 {
+	if err != nil || top.Class.Index != ranked[0][0].Index ||
+		math.Abs(top.Class.Probability-ranked[0][0].Probability) > 1e-5 {
 		t.Errorf("%+v, %+v, %v", top.Class, ranked[0][0], err)
 	}
 	rest, err := m.Placed.After("conv1_1")
@@ -61,7 +62,8 @@ func TestGradient(t *testing.T) {
 		t.Fatal(err)
 	}
 	macs, bytes, err := m.GradientCost("conv1_1")
-	if kept := int64(4 * 28 * 28 * 10 * 3); err != nil || macs != 2*report.Total.MACs-report.Layers[0].MACs || bytes < kept || bytes > 4<<20 {
+	if kept := int64(4 * 28 * 28 * 10 * 3); err != nil || macs != 2*report.Total.MACs-report.Layers[0].MACs ||
+		bytes < kept || bytes > 4<<20 {
 		t.Errorf("%d multiply-accumulates of %d, %d bytes, %v, behind %v", macs, report.Total.MACs, bytes, err, rest.Input)
 	}
 }
@@ -140,7 +142,8 @@ func TestParameter(t *testing.T) {
 	if _, again, err := m.Parameter("conv1_1/w"); err != nil || again[0] == 7 {
 		t.Error("the copy is shared", err)
 	}
-	if _, _, err := m.Parameter("conv9/w"); err == nil || !strings.Contains(err.Error(), `tinyvgg has no parameter "conv9/w"`) {
+	if _, _, err := m.Parameter("conv9/w"); err == nil ||
+		!strings.Contains(err.Error(), `tinyvgg has no parameter "conv9/w"`) {
 		t.Error(err)
 	}
 }

@@ -17,8 +17,8 @@ type Inside struct {
 	Stages []Stage
 }
 
-// Stage is a layer with those that are computed together with it: the batch norm and the ReLU after a convolution. Only the last one's
-// output exists.
+// Stage is a layer with those that are computed together with it: the batch norm and the ReLU after a convolution. Only
+// the last one's output exists.
 type Stage struct {
 	Layers []string // in order: "conv1_1", "relu1_1"
 	Out    *tensor.Tensor
@@ -47,7 +47,8 @@ func (in *Inside) Bytes() int64 {
 	return 4 * int64(n)
 }
 
-// insideOptions are those of the plan that keeps every map: of one image, and with a budget, if there is one, that has room for them.
+// insideOptions are those of the plan that keeps every map: of one image, and with a budget, if there is one, that has
+// room for them.
 func (m *Model) insideOptions() (nn.Options, nn.Memory, error) {
 	options := m.options
 	options.Batch, options.Keep = 1, true
@@ -106,8 +107,8 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 	return in, nil
 }
 
-// Values copies a stretch of a parameter's values, such as one output channel's filter of "conv1_1/w". The file of weights may be
-// shortened meanwhile, which is an error.
+// Values copies a stretch of a parameter's values, such as one output channel's filter of "conv1_1/w". The file of
+// weights may be shortened meanwhile, which is an error.
 func (m *Model) Values(parameter string, from, to int) ([]float32, error) {
 	p := m.params.Get(parameter)
 	if p == nil || from < 0 || to > len(p.Data) || from > to {

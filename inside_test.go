@@ -7,7 +7,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// TestInside: what a look inside keeps of each layer is what Features answers, little memory or not, and its size is told.
+// TestInside: what a look inside keeps of each layer is what Features answers, little memory or not, and its size is
+// told.
 func TestInside(t *testing.T) {
 	for name, options := range map[string]Options{
 		"plain":         {Seed: 3, Batch: 4, Threads: 2},

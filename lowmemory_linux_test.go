@@ -15,7 +15,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// holes writes a safetensors file of VGG-16 whose weights are all 0: a header and a hole of 553 MB, which takes no disk.
+// holes writes a safetensors file of VGG-16 whose weights are all 0: a header and a hole of 553 MB, which takes no
+// disk.
 func holes(t *testing.T) string {
 	t.Helper()
 	net, err := arch.Builtin("vgg16")
@@ -39,7 +40,8 @@ func holes(t *testing.T) string {
 	}
 	header = append(header, strings.Repeat(" ", -len(header)&7)...)
 	path := filepath.Join(t.TempDir(), "vgg16.safetensors")
-	if err := os.WriteFile(path, append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), 0o644); err != nil {
+	if err := os.WriteFile(path, append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(path, int64(8+len(header)+at)); err != nil {
@@ -48,7 +50,8 @@ func holes(t *testing.T) string {
 	return path
 }
 
-// TestLowMemoryOfAProcess classifies by VGG-16 in a process of its own, whose memory but for mapped files stays under 250 MB.
+// TestLowMemoryOfAProcess classifies by VGG-16 in a process of its own, whose memory but for mapped files stays under
+// 250 MB.
 func TestLowMemoryOfAProcess(t *testing.T) {
 	if path := os.Getenv("VGGO_LOW_MEMORY_WEIGHTS"); path != "" {
 		lowMemoryProcess(t, path)
@@ -71,7 +74,8 @@ func TestLowMemoryOfAProcess(t *testing.T) {
 	}
 	t.Logf("%s of private memory", arch.Bytes(private))
 	if private > 250e6 || private < vggo.LowMemoryLimit/2 {
-		t.Errorf("%d bytes of private memory, want at most 250 MB, and half of what is allowed: else it is not measured", private)
+		t.Errorf("%d bytes of private memory, want at most 250 MB, and half of what is allowed: else it is not measured",
+			private)
 	}
 }
 

@@ -34,7 +34,8 @@ func TestLowMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		if fits := low.Total()-low.Weights <= LowMemoryLimit; fits != c.fits || low.Total() >= usual.Total() {
-			t.Errorf("batch %d: %d bytes beside the parameters, usually %d", c.batch, low.Total()-low.Weights, usual.Total()-usual.Weights)
+			t.Errorf("batch %d: %d bytes beside the parameters, usually %d", c.batch, low.Total()-low.Weights,
+				usual.Total()-usual.Weights)
 		}
 	}
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // Model is a network with its weights. Its methods may be called from several goroutines: pictures are prepared side by
-// side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked meanwhile.
+// side, the network takes one batch at a time on all its threads. A result does not depend on what else is asked
+// meanwhile.
 type Model struct {
 	Network    *arch.Network
 	Input      arch.Shape      // of one image
@@ -28,10 +29,12 @@ type Model struct {
 	Preprocess Preparation     // how a picture becomes the network's input, and how that is known
 	Classes    []string        // a name for each class; nil where nothing tells them
 	Origin     string          // the file of weights, or "random weights, seed 1"
-	Family     string          // whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
-	Guess      bool            // the file's names say nothing: parameters were found by their order and shapes
-	Part       string          // the part that was taken of a file with several networks' weights, as weights.File has it; else empty
-	Others     []weights.Part  // that were not
+	// whose names the file uses: "torchvision", "Keras" …; empty for random weights and names that say nothing
+	Family string
+	Guess  bool // the file's names say nothing: parameters were found by their order and shapes
+	// the part that was taken of a file with several networks' weights, as weights.File has it; else empty
+	Part   string
+	Others []weights.Part // that were not
 
 	Synsets      []string // WordNet's number for each of Classes, as n01440764; nil where nothing tells them
 	ClassesGuess string   // why Classes are a guess; empty where the file or the options name them
@@ -40,8 +43,9 @@ type Model struct {
 	ending   arch.Ending // how they are read
 	features bool        // they are a map, and no classes
 
-	file      *weights.File // that params are mapped from; nil for random weights
-	lacks     error         // what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
+	file *weights.File // that params are mapped from; nil for random weights
+	// what the file has not of the whole network, of which Network then is the beginning; nil for a whole one
+	lacks     error
 	params    *nn.Params
 	options   nn.Options
 	lowMemory bool // options.Budget is what can be done with little, not a limit
@@ -55,47 +59,50 @@ type Model struct {
 	once       sync.Once
 }
 
-// beginningPlans are kept at once, each for one layer that Features stops at. They share the network's packed weights; their own are
-// maps and workspace.
+// beginningPlans are kept at once, each for one layer that Features stops at. They share the network's packed weights;
+// their own are maps and workspace.
 const beginningPlans = 2
 
 // Options say how a Model is made and run. The zero value has a sensible meaning for every field.
 type Options struct {
-	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file tells. It does
-	// not overrule a file that describes its network (ONNX, Keras with its configuration, vggo's own note): where the two compute
-	// differently, Open is a *weights.DisagreeError.
+	// Network is a built-in's name, a description's path or a compact string, as arch.Open takes; empty: what the file
+	// tells. It does not overrule a file that describes its network (ONNX, Keras with its configuration, vggo's own note):
+	// where the two compute differently, Open is a *weights.DisagreeError.
 	Network string
 	// Input is the size of the network's pictures where the file leaves it open; zero: as the network says.
 	Input arch.Shape
-	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the second of
-	// two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
+	// Sigmoid reads the outputs as probabilities each by itself, where nothing else states it. A single output is then the
+	// second of two classes. A file that states a softmax over several outputs is a *weights.DisagreeError.
 	Sigmoid    bool
 	Preprocess vision.PreprocessParts // of how a picture becomes the input; what is left out is as Prepare decides
 	Classes    []string               // names; nil: the file's, or ImageNet's for a network trained on it
 	Seed       uint64                 // of New's random weights
 	Threads    int                    // 0: one for each processor that Go may use
-	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than one
-	// of a single image, whose roundings differ.
+	// Batch is the most images of one pass; 0 counts as 1. A network of many images may compute by other algorithms than
+	// one of a single image, whose roundings differ.
 	Batch  int
 	Memory int64 // most bytes that the network may take, parameters included; 0: any
-	// LowMemory keeps what the network takes beside its parameters under LowMemoryLimit, or as little over it as can be, by slower
-	// algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it is short.
+	// LowMemory keeps what the network takes beside its parameters under LowMemoryLimit, or as little over it as can be,
+	// by slower algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it
+	// is short.
 	LowMemory bool
 	Costs     nn.CostTable
-	// Part is the part to take of a file with several networks' weights, as weights.OpenPart takes it; empty: the plain ones.
+	// Part is the part to take of a file with several networks' weights, as weights.OpenPart takes it; empty: the plain
+	// ones.
 	Part string
-	// Until is the last layer whose output will be asked for. Where the file lacks layers behind it, as weights without a classifier do,
-	// the Model's Network ends there. Empty: the file must have all.
+	// Until is the last layer whose output will be asked for. Where the file lacks layers behind it, as weights without a
+	// classifier do, the Model's Network ends there. Empty: the file must have all.
 	Until string
 
 	Synsets []string // WordNet's numbers of Classes, if they are known
-	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes are a
-	// *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
+	// Relabel takes Classes whatever the file notes. Without it classes that are called otherwise than in the file's notes
+	// are a *LabelsError. Numbers, which a network has that learned from MNIST's files, are no names.
 	Relabel bool
 }
 
 // Open makes a Model of a file of weights in any format that weights.Open reads. The network is the one that the file
-// describes or whose names it follows; a file that tells none needs Options.Network. A file that is shortened before Close makes errors, not crashes.
+// describes or whose names it follows; a file that tells none needs Options.Network. A file that is shortened before
+// Close makes errors, not crashes.
 func Open(path string, options Options) (*Model, error) {
 	file, err := weights.OpenPart(path, options.Part)
 	if err != nil {
@@ -183,8 +190,8 @@ func (m *Model) incomplete() error {
 	return fmt.Errorf("%s is here up to %s alone: %w", m.Network.Name, last, m.lacks)
 }
 
-// New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as arch.Open
-// takes it, "vgg16" for one.
+// New makes a Model with random weights, for trying out and timing: its answers mean nothing. The network is as
+// arch.Open takes it, "vgg16" for one.
 func New(network string, options Options) (*Model, error) {
 	options.Network = network
 	net, err := options.network(nil)
@@ -245,8 +252,8 @@ func newModel(placed *arch.Placement, o Options) (*Model, error) {
 	return m, nil
 }
 
-// LowMemoryLimit is what Options.LowMemory allows beside the parameters: with the program itself, which takes about 30 MB, a
-// process of VGG-16 stays under 250 MB of private memory.
+// LowMemoryLimit is what Options.LowMemory allows beside the parameters: with the program itself, which takes about 30
+// MB, a process of VGG-16 stays under 250 MB of private memory.
 const LowMemoryLimit = 128 << 20
 
 // economise sets the plans' budget for Options.LowMemory.
@@ -260,7 +267,8 @@ func (m *Model) economise() error {
 	return err
 }
 
-// sufficient raises a budget that a network's plan does not fit into to the least that it takes, and tells the plan's memory.
+// sufficient raises a budget that a network's plan does not fit into to the least that it takes, and tells the plan's
+// memory.
 func sufficient(placed *arch.Placement, options nn.Options) (nn.Options, nn.Memory, error) {
 	memory, _, err := nn.Predict(placed, options)
 	var short *nn.MemoryError
@@ -274,8 +282,9 @@ func sufficient(placed *arch.Placement, options nn.Options) (nn.Options, nn.Memo
 // Batch is the most images of one pass.
 func (m *Model) Batch() int { return m.options.Batch }
 
-// Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of the network and of
-// whichever beginnings Features keeps. ClassifyDense's plans come on top, and what GradientCost tells.
+// Memory is the most bytes that the model takes, beside a mapped file of weights: packed weights, maps and workspace of
+// the network and of whichever beginnings Features keeps. ClassifyDense's plans come on top, and what GradientCost
+// tells.
 func (m *Model) Memory() (int64, error) {
 	whole, _, err := nn.Predict(m.Placed, m.options)
 	if err != nil {
@@ -317,7 +326,8 @@ func (m *Model) Memory() (int64, error) {
 	return bytes, nil
 }
 
-// Check is an error if the file of weights has been shortened: a pass would fail. The model goes on when it is whole again.
+// Check is an error if the file of weights has been shortened: a pass would fail. The model goes on when it is whole
+// again.
 func (m *Model) Check() error {
 	if m.file == nil {
 		return nil
@@ -413,9 +423,9 @@ func (m *Model) Forward(ctx context.Context, images *tensor.Tensor) (*tensor.Ten
 	return m.forward(ctx, m.Placed, "", images)
 }
 
-// Features returns the output of a layer, N x C x H x W, for a batch of prepared images. The layers after it are not computed.
-// Names are those of the network's table: "fc7" is the fully connected layer's own output, "relu7" the same without its
-// negative values.
+// Features returns the output of a layer, N x C x H x W, for a batch of prepared images. The layers after it are not
+// computed. Names are those of the network's table: "fc7" is the fully connected layer's own output, "relu7" the same
+// without its negative values.
 func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tensor) (*tensor.Tensor, error) {
 	beginning, err := m.Placed.Until(layer)
 	if err != nil {
@@ -425,7 +435,8 @@ func (m *Model) Features(ctx context.Context, layer string, images *tensor.Tenso
 }
 
 // forward runs the network or its beginning, up to a layer.
-func (m *Model) forward(ctx context.Context, placed *arch.Placement, until string, images *tensor.Tensor) (*tensor.Tensor, error) {
+func (m *Model) forward(ctx context.Context, placed *arch.Placement, until string,
+	images *tensor.Tensor) (*tensor.Tensor, error) {
 	if images.N == 0 {
 		return tensor.New(0, 0, 0, 0), nil
 	}
@@ -461,7 +472,8 @@ func (m *Model) forward(ctx context.Context, placed *arch.Placement, until strin
 	return out, nil
 }
 
-// plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the turn.
+// plan returns the plan of the network or of its beginning, laid out when it is first asked for. The caller has the
+// turn.
 func (m *Model) plan(placed *arch.Placement, until string) (*nn.Plan, error) {
 	compile := func() (*nn.Plan, error) {
 		p, err := nn.Compile(placed, m.params, m.options)
@@ -480,8 +492,8 @@ func (m *Model) plan(placed *arch.Placement, until string) (*nn.Plan, error) {
 	return m.whole, nil
 }
 
-// intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of its last
-// page reads as zeros.
+// intact is err, or what was done to the file of weights meanwhile. A shortened file is not always a fault: the rest of
+// its last page reads as zeros.
 func (m *Model) intact(err error) error {
 	if short := m.Check(); short != nil {
 		return short

@@ -68,8 +68,8 @@ func owl(t *testing.T, bgr bool) *tensor.Tensor {
 	return in
 }
 
-// TestLayouts: every file answers as PyTorch does with its network, given pictures in the file's own order of colours. Which order that is
-// is told here; that it is found is another test's business.
+// TestLayouts: every file answers as PyTorch does with its network, given pictures in the file's own order of colours.
+// Which order that is is told here; that it is found is another test's business.
 func TestLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
 	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))
@@ -124,7 +124,8 @@ func TestUntil(t *testing.T) {
 	path := filepath.Join(layoutsFolder(t), "vgg_conv-bgr.pth")
 	const missing = "6 missing (fc6.weight, fc6.bias, fc7.weight and 3 more)"
 	for _, until := range []string{"", "fc6", "softmax", "none"} {
-		if m, err := Open(path, Options{Network: oneVGG, Until: until}); err == nil || !strings.Contains(err.Error(), "missing (fc6.weight") {
+		if m, err := Open(path, Options{Network: oneVGG, Until: until}); err == nil ||
+			!strings.Contains(err.Error(), "missing (fc6.weight") {
 			t.Errorf("until %q: %v", until, err)
 			if err == nil {
 				m.Close()
@@ -156,7 +157,8 @@ func TestUntil(t *testing.T) {
 	if _, err := m.Memory(); err != nil {
 		t.Error(err)
 	}
-	if whole, err := Open(filepath.Join(layoutsFolder(t), "torchvision-names-bgr.pth"), Options{Network: oneVGG, Until: "pool5"}); err != nil {
+	if whole, err := Open(filepath.Join(layoutsFolder(t), "torchvision-names-bgr.pth"), Options{Network: oneVGG,
+		Until: "pool5"}); err != nil {
 		t.Error(err)
 	} else {
 		defer whole.Close()
@@ -169,7 +171,8 @@ func TestUntil(t *testing.T) {
 // TestPartOfModel: a Model tells which of a file's networks it is.
 func TestPartOfModel(t *testing.T) {
 	const path, network = "weights/testdata/checkpoints/average.pth", "8x8x3:2,M,2,M/3,2"
-	for _, c := range []struct{ ask, part, other string }{{"", "model", "model_ema"}, {"model_ema", "model_ema", "model"}} {
+	for _, c := range []struct{ ask, part, other string }{{"", "model", "model_ema"}, {"model_ema", "model_ema",
+		"model"}} {
 		m, err := Open(path, Options{Network: network, Part: c.ask})
 		if err != nil {
 			t.Fatal(err)

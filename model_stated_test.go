@@ -19,8 +19,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestLayoutsStated: the files of one network that describe it or keep its order answer with PyTorch's logits, pictures prepared by
-// hand: the middle 224x224, blue, green and red of 0 to 255 less their means.
+// TestLayoutsStated: the files of one network that describe it or keep its order answer with PyTorch's logits, pictures
+// prepared by hand: the middle 224x224, blue, green and red of 0 to 255 less their means.
 func TestLayoutsStated(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -121,7 +121,8 @@ func TestSigmoid(t *testing.T) {
 			t.Fatalf("%s: %v, %v; %d classes", c.name, ranked, err, m.ClassCount())
 		}
 		for i, r := range ranked {
-			if math.Abs(r.Probability-want[r.Index]) > 1e-6 || c.binary && r.Label != c.o.Classes[r.Index] || i > 0 && r.Probability > ranked[i-1].Probability {
+			if math.Abs(r.Probability-want[r.Index]) > 1e-6 || c.binary && r.Label != c.o.Classes[r.Index] || i > 0 &&
+				r.Probability > ranked[i-1].Probability {
 				t.Errorf("%s: %+v, want %v", c.name, ranked, want)
 			}
 		}
@@ -177,7 +178,8 @@ func TestOneOutput(t *testing.T) {
 	if _, err := m.Rank(logits); !errors.As(err, &single) {
 		t.Errorf("ranked: %v", err)
 	}
-	if _, err := m.ClassifyDense(t.Context(), vision.FromImage(noise(1, 12, 12)), []int{6}, false); !errors.As(err, &single) {
+	if _, err := m.ClassifyDense(t.Context(), vision.FromImage(noise(1, 12, 12)), []int{6}, false); !errors.As(err,
+		&single) {
 		t.Errorf("whole pictures: %v", err)
 	}
 	if _, err := m.Gradient(t.Context(), "relu1_1", 0, image); !errors.As(err, &single) {
@@ -242,7 +244,8 @@ func TestProbabilitiesOnce(t *testing.T) {
 func TestPreparedInside(t *testing.T) {
 	for name, want := range map[string][3]string{"preparation": {"RGB", "0..1"}, "preparation-bytes": {"BGR", "0..255"}} {
 		m := opened(t, name, vggo.Options{})
-		if told := m.Preprocess.Describe(); !strings.Contains(told, want[0]) || !strings.Contains(told, want[1]) || slices.Max(m.Preprocess.Mean) != 0 {
+		if told := m.Preprocess.Describe(); !strings.Contains(told, want[0]) || !strings.Contains(told, want[1]) ||
+			slices.Max(m.Preprocess.Mean) != 0 {
 			t.Errorf("%s: %s, mean %v, since %s", name, told, m.Preprocess.Mean, m.Preprocess.Reason)
 		}
 	}
@@ -252,15 +255,20 @@ func TestPreparedInside(t *testing.T) {
 func TestLayerNames(t *testing.T) {
 	net := &arch.Network{Name: "names", Input: arch.Shape{C: 3, H: 8, W: 8}}
 	names := []string{"a+b", "c, d", "e f", "卷积+一", "+", "a", "b+", ".."}
-	ops := []arch.Op{arch.Conv{Out: 4, Window: arch.Window{Kernel: arch.Square(3), Pad: arch.Pad(1)}}, arch.BatchNorm{}, arch.ReLU{},
-		arch.Conv{Out: 5, Window: arch.Window{Kernel: arch.Square(1)}}, arch.ReLU{}, arch.GlobalAvgPool{}, arch.Linear{Out: 3}, arch.Softmax{}}
+	ops := []arch.Op{arch.Conv{Out: 4, Window: arch.Window{Kernel: arch.Square(3), Pad: arch.Pad(1)}}, arch.BatchNorm{},
+		arch.ReLU{},
+		arch.Conv{Out: 5, Window: arch.Window{Kernel: arch.Square(1)}}, arch.ReLU{}, arch.GlobalAvgPool{},
+		arch.Linear{Out: 3}, arch.Softmax{}}
 	for i, op := range ops {
 		net.Layers = append(net.Layers, arch.Layer{Name: names[i], Op: op})
 	}
 	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(nn.He, 1)
 	path := filepath.Join(t.TempDir(), "names.onnx")
-	if err := weights.WriteONNX(path, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+	if err := weights.WriteONNX(path, archtest.Place(t, net), func(p arch.Param) ([]float32,
+		error) {
+		return params.Get(p.Name).Data, nil
+	}, nil); err != nil {
 		t.Fatal(err)
 	}
 	m, err := vggo.Open(path, vggo.Options{})

@@ -43,7 +43,8 @@ func noise(seed uint64, w, h int) image.Image {
 	return m
 }
 
-// TestSharedModel asks one model from eight goroutines for different things at once: each gets the bits that one alone gets.
+// TestSharedModel asks one model from eight goroutines for different things at once: each gets the bits that one alone
+// gets.
 func TestSharedModel(t *testing.T) {
 	ctx := context.Background()
 	m := openTiny(t, vggo.Options{Batch: 4})
@@ -76,7 +77,8 @@ func TestSharedModel(t *testing.T) {
 		all.Go(func() {
 			for range 10 {
 				got, err := ask(seed)
-				if err != nil || !slices.Equal(got.classes, want[seed].classes) || !slices.Equal(got.features, want[seed].features) {
+				if err != nil || !slices.Equal(got.classes, want[seed].classes) ||
+					!slices.Equal(got.features, want[seed].features) {
 					t.Errorf("picture %d: another answer than alone (%v)", seed, err)
 				}
 			}
@@ -93,7 +95,8 @@ func TestFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	batch, err := m.Prepare(ctx, []*vision.Picture{vision.FromImage(noise(1, 50, 32)), vision.FromImage(noise(2, 32, 32)), vision.FromImage(noise(3, 64, 64))})
+	batch, err := m.Prepare(ctx, []*vision.Picture{vision.FromImage(noise(1, 50, 32)), vision.FromImage(noise(2, 32, 32)),
+		vision.FromImage(noise(3, 64, 64))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +143,10 @@ func TestModelErrors(t *testing.T) {
 		want    string
 	}{
 		{vggo.Options{Classes: []string{"a"}}, "tinyvgg has 10 classes, not the 1 that are named"},
-		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "imagenet"}}, "preprocess imagenet is for colour, not for grey pictures: take unit"},
-		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "best"}}, `unknown preprocess "best": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`},
+		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "imagenet"}},
+			"preprocess imagenet is for colour, not for grey pictures: take unit"},
+		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "best"}},
+			`unknown preprocess "best": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`},
 		{vggo.Options{Network: "vgg17"}, `no network is called "vgg17"`},
 	} {
 		if m, err := vggo.Open(tinyWeights, c.options); fmt.Sprint(err) != c.want {

@@ -18,9 +18,9 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestShortenedFile cuts a file off while a model has it mapped: in the fully connected weights, which the kernels read where they
-// lie, before the first use, when convolutions are packed, and by so little that its last page still reads, as zeros. Each is an
-// error that names the file; whole again, the file is used.
+// TestShortenedFile cuts a file off while a model has it mapped: in the fully connected weights, which the kernels read
+// where they lie, before the first use, when convolutions are packed, and by so little that its last page still reads,
+// as zeros. Each is an error that names the file; whole again, the file is used.
 func TestShortenedFile(t *testing.T) {
 	const spec = "32x32x3:16,16,M,32,M/512,256,10"
 	net, err := arch.Open(spec)

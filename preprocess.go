@@ -38,15 +38,16 @@ func (p Preparation) String() string {
 	return fmt.Sprintf("%s (%s)", p.Name, p.Reason)
 }
 
-// largeInput is the shorter side from which on a network of colour pictures is thought to be ImageNet's kind. Smaller ones mostly
-// learn from pictures of just their size, samples from 0 to 1.
+// largeInput is the shorter side from which on a network of colour pictures is thought to be ImageNet's kind. Smaller
+// ones mostly learn from pictures of just their size, samples from 0 to 1.
 const largeInput = 128
 
-// Prepare decides how pictures become the input of a network whose weights a file has. What is asked for comes first; parts of it
-// are laid over what is decided without them. Then come, in this order: what the file notes, what its first layer tells
-// (weights.AncestorOf, weights.Small), whose names its layers have, the size of the input. file and matched are nil for random
-// weights.
-func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights.File, matched *weights.Matched) (Preparation, error) {
+// Prepare decides how pictures become the input of a network whose weights a file has. What is asked for comes first;
+// parts of it are laid over what is decided without them. Then come, in this order: what the file notes, what its first
+// layer tells (weights.AncestorOf, weights.Small), whose names its layers have, the size of the input. file and matched
+// are nil for random weights.
+func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights.File,
+	matched *weights.Matched) (Preparation, error) {
 	if placed.Input.C != 1 && placed.Input.C != 3 {
 		return Preparation{}, fmt.Errorf("%s takes %d channels: a picture has 1 or 3", placed.Network.Name, placed.Input.C)
 	}
@@ -75,7 +76,8 @@ func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights
 	if asked.Base != "" && !decided.Guess && p.Describe() != decided.Describe() {
 		p.Reason = fmt.Sprintf("asked for; otherwise it were %s, since %s", decided.Name, decided.Reason)
 	}
-	if a, near := first.ancestor(); near && asked.Base == "caffe" && asked.Order == "" && a.Preprocess == "caffe" && a.Turned {
+	if a, near := first.ancestor(); near && asked.Base == "caffe" && asked.Order == "" && a.Preprocess == "caffe" &&
+		a.Turned {
 		// The authors' way, in the order that their weights have in this file.
 		p.Preprocess = p.Reordered(vision.RGB)
 		p.Name, p.Reason = strings.Replace(p.Name, "caffe", "caffe-rgb", 1), "asked for, red first since "+ancestorText(a)
@@ -171,7 +173,8 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
 	case small:
-		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order of channels")
+		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order "+
+			"of channels")
 	case name == "caffe": // Keras' own VGG in another width: its authors' weights it has not
 		return named("unit", names+", for another network than the published")
 	case name == "imagenet" && min(placed.Input.W, placed.Input.H) >= largeInput, name == "unit":
@@ -180,8 +183,8 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	return byInput(placed.Input)
 }
 
-// preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0 to 255, and in
-// the order of channels that its means have.
+// preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0
+// to 255, and in the order of channels that its means have.
 func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) {
 	parts := vision.PreprocessParts{Base: "unit"}
 	reason := "the file's network scales and shifts its pictures itself"
@@ -215,7 +218,8 @@ func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error)
 		}
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
-	p.Reason, p.Guess, p.Blind = fmt.Sprintf("the file keeps their mean and deviation as %s and %s", stats.MeanName, stats.StdName), true, false
+	p.Reason, p.Guess, p.Blind = fmt.Sprintf("the file keeps their mean and deviation as %s and %s", stats.MeanName,
+		stats.StdName), true, false
 	return p, err
 }
 

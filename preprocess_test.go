@@ -28,7 +28,8 @@ func written(t *testing.T, input string, notes map[string]string, change func(w,
 }
 
 // writtenBeside is written with other tensors beside the network's.
-func writtenBeside(t *testing.T, input string, notes map[string]string, change func(w, b []float32), beside []weights.Tensor) string {
+func writtenBeside(t *testing.T, input string, notes map[string]string, change func(w, b []float32),
+	beside []weights.Tensor) string {
 	t.Helper()
 	net, err := arch.Open(strings.Replace(colourNet, "%s", input, 1))
 	if err != nil {
@@ -78,7 +79,8 @@ func authors16(red bool) func(w, b []float32) {
 		if red {
 			blue, first = 18, 0
 		}
-		copy(w[blue:], []float32{.42947057, .373467, -.061360113, .27476987, .038680777, -.36722335, -.05746817, -.26224968, -.35009676})
+		copy(w[blue:], []float32{.42947057, .373467, -.061360113, .27476987, .038680777, -.36722335, -.05746817, -.26224968,
+			-.35009676})
 		w[first] = .4800154
 		copy(b, []float32{.73429835, .093403675})
 	}
@@ -107,20 +109,35 @@ func TestPreparation(t *testing.T) {
 		{what: "nothing, small", input: "32x32x3", name: "unit", reason: "nothing tells", guess: true},
 		{what: "nothing, large", input: "128x128x3", name: "imagenet", reason: "nothing tells", guess: true},
 		{what: "nothing, grey", input: "128x128x1", name: "unit", reason: "grey", guess: true},
-		{what: "a note", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), false), name: "cifar10", reason: "notes it"},
-		{what: "a note of a grey network", input: "28x28x1", notes: note(vision.FashionMNIST(28, 28, 1), false), name: "fashion-mnist", reason: "notes it"},
-		{what: "an old note of a grey network", input: "28x28x1", notes: map[string]string{weights.RecipeNote: "fashion-mnist"}, name: "fashion-mnist", reason: "notes it"},
-		{what: "a note of a guess", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), true), name: "cifar10", reason: "somebody", guess: true},
-		{what: "an old note of turned weights", input: "32x32x3", notes: map[string]string{weights.RecipeNote: "caffe"}, name: "caffe-rgb", order: vision.RGB, reason: "notes it"},
-		{what: "the authors' first layer", input: "32x32x3", first: authors16(false), name: "caffe", order: vision.BGR, reason: "the first layer is that of VGG-16 of the paper's authors, as published"},
-		{what: "the authors' first layer, turned", input: "32x32x3", first: authors16(true), name: "caffe-rgb", reason: "its channels turned"},
-		{what: "a descendant", input: "32x32x3", first: func(w, b []float32) { authors16(false)(w, b); w[0] += 0.1 }, name: "caffe", order: vision.BGR, reason: "% away from that of VGG-16", guess: true},
-		{what: "a note before the first layer", input: "32x32x3", notes: note(vision.Unit(32, 32, 3), false), first: authors16(false), name: "unit", reason: "notes it"},
-		{what: "small weights", input: "32x32x3", first: func(w, b []float32) { scale(w, 0.01) }, name: "caffe", order: vision.BGR, reason: "samples of 0 to 255", guess: true},
-		{what: "asked for", input: "32x32x3", first: authors16(false), asked: vision.PreprocessParts{Base: "unit"}, name: "unit", reason: "asked for"},
-		{what: "asked for caffe, turned", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Base: "caffe"}, name: "caffe-rgb", reason: "red first since"},
-		{what: "asked for caffe in BGR, turned", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Base: "caffe", Order: "bgr"}, name: "caffe with own channel order", order: vision.BGR, reason: "asked for"},
-		{what: "a part asked for", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Order: "bgr"}, name: "caffe-rgb with own channel order", order: vision.BGR, reason: "as asked, and else the first layer"},
+		{what: "a note", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), false), name: "cifar10",
+			reason: "notes it"},
+		{what: "a note of a grey network", input: "28x28x1", notes: note(vision.FashionMNIST(28, 28, 1), false),
+			name: "fashion-mnist", reason: "notes it"},
+		{what: "an old note of a grey network", input: "28x28x1",
+			notes: map[string]string{weights.RecipeNote: "fashion-mnist"}, name: "fashion-mnist", reason: "notes it"},
+		{what: "a note of a guess", input: "32x32x3", notes: note(vision.CIFAR10(32, 32, 3), true), name: "cifar10",
+			reason: "somebody", guess: true},
+		{what: "an old note of turned weights", input: "32x32x3", notes: map[string]string{weights.RecipeNote: "caffe"},
+			name: "caffe-rgb", order: vision.RGB, reason: "notes it"},
+		{what: "the authors' first layer", input: "32x32x3", first: authors16(false), name: "caffe", order: vision.BGR,
+			reason: "the first layer is that of VGG-16 of the paper's authors, as published"},
+		{what: "the authors' first layer, turned", input: "32x32x3", first: authors16(true), name: "caffe-rgb",
+			reason: "its channels turned"},
+		{what: "a descendant", input: "32x32x3", first: func(w, b []float32) { authors16(false)(w, b); w[0] += 0.1 },
+			name: "caffe", order: vision.BGR, reason: "% away from that of VGG-16", guess: true},
+		{what: "a note before the first layer", input: "32x32x3", notes: note(vision.Unit(32, 32, 3), false),
+			first: authors16(false), name: "unit", reason: "notes it"},
+		{what: "small weights", input: "32x32x3", first: func(w, b []float32) { scale(w, 0.01) }, name: "caffe",
+			order: vision.BGR, reason: "samples of 0 to 255", guess: true},
+		{what: "asked for", input: "32x32x3", first: authors16(false), asked: vision.PreprocessParts{Base: "unit"},
+			name: "unit", reason: "asked for"},
+		{what: "asked for caffe, turned", input: "32x32x3", first: authors16(true),
+			asked: vision.PreprocessParts{Base: "caffe"}, name: "caffe-rgb", reason: "red first since"},
+		{what: "asked for caffe in BGR, turned", input: "32x32x3", first: authors16(true),
+			asked: vision.PreprocessParts{Base: "caffe", Order: "bgr"}, name: "caffe with own channel order", order: vision.BGR,
+			reason: "asked for"},
+		{what: "a part asked for", input: "32x32x3", first: authors16(true), asked: vision.PreprocessParts{Order: "bgr"},
+			name: "caffe-rgb with own channel order", order: vision.BGR, reason: "as asked, and else the first layer"},
 	} {
 		m, err := vggo.Open(written(t, c.input, c.notes, c.first), vggo.Options{Preprocess: c.asked})
 		if err != nil {
@@ -147,7 +164,8 @@ func TestPreparation(t *testing.T) {
 		{"of samples of 0 to 1", kept(.5, .25), "samples 0..1 less 0.5, divided by 0.25"},
 		{"of samples of 0 to 255", kept(120, 60), "samples 0..255 less 120, divided by 60"},
 		{"in Caffe's order", []weights.Tensor{{Name: "pixel_mean", Shape: []int{3}, Data: []float32{103.53, 116.28, 123.675}},
-			{Name: "pixel_std", Shape: []int{3}, Data: []float32{1, 1, 1}}}, "BGR, shorter side 32, centre 32x32, samples 0..255 less 103.53 116.28 123.675"},
+			{Name: "pixel_std", Shape: []int{3}, Data: []float32{1, 1, 1}}},
+			"BGR, shorter side 32, centre 32x32, samples 0..255 less 103.53 116.28 123.675"},
 		{"that cannot be", kept(.5, 0), "samples 0..1"},
 	} {
 		m, err := vggo.Open(writtenBeside(t, "32x32x3", nil, nil, c.beside), vggo.Options{})
@@ -168,7 +186,8 @@ func TestPreparation(t *testing.T) {
 		{map[string]string{weights.PreprocessNote: `{"scale": -1}`}, "note vggo.preprocess: scale: -1"},
 		{map[string]string{weights.RecipeNote: "best"}, `note vggo.recipe: unknown preprocess "best"`},
 	} {
-		if m, err := vggo.Open(written(t, "32x32x3", c.notes, nil), vggo.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if m, err := vggo.Open(written(t, "32x32x3", c.notes, nil), vggo.Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, %v", c.notes, m, err)
 		}
 	}
@@ -180,7 +199,8 @@ func scale(w []float32, by float32) {
 	}
 }
 
-// TestRealVGG19 knows the real trained first blocks of VGG-19, which were turned to red first, and turned back to blue first.
+// TestRealVGG19 knows the real trained first blocks of VGG-19, which were turned to red first, and turned back to blue
+// first.
 func TestRealVGG19(t *testing.T) {
 	data := os.Getenv("VGGO_TESTDATA")
 	if data == "" {
@@ -193,7 +213,8 @@ func TestRealVGG19(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if p := m.Preprocess; p.Name != "caffe-rgb" || p.Order != vision.RGB || p.Guess || !strings.Contains(p.Reason, "VGG-19 of the paper's authors, its channels turned") {
+	if p := m.Preprocess; p.Name != "caffe-rgb" || p.Order != vision.RGB || p.Guess ||
+		!strings.Contains(p.Reason, "VGG-19 of the paper's authors, its channels turned") {
 		t.Errorf("%v", p)
 	}
 	for _, asked := range []string{"caffe", "caffe-rgb"} { // whoever knows their name means the same
@@ -208,7 +229,8 @@ func TestRealVGG19(t *testing.T) {
 	}
 }
 
-// TestPreparationOfLayouts answers with one narrow VGG-16 in other libraries' layouts as PyTorch does, with the preparation found by itself.
+// TestPreparationOfLayouts answers with one narrow VGG-16 in other libraries' layouts as PyTorch does, with the
+// preparation found by itself.
 func TestPreparationOfLayouts(t *testing.T) {
 	data := os.Getenv("VGGO_TESTDATA")
 	if data == "" {

@@ -20,8 +20,8 @@ import (
 
 const module = "github.com/vggo/vggo"
 
-// rooms is the import graph as policy, ground floor first: what each package, and those below it, may import of ours. An
-// arrow points up this table or nowhere.
+// rooms is the import graph as policy, ground floor first: what each package, and those below it, may import of ours.
+// An arrow points up this table or nowhere.
 var rooms = []struct {
 	path    string
 	imports []string
@@ -40,14 +40,18 @@ var rooms = []struct {
 	{"arch/archtest", []string{"arch"}},
 	{"nn/reference", []string{"arch"}},
 	{"internal/machine", nil},
-	{"nn", []string{"internal/fault", "internal/machine", "internal/printable", "internal/winograd", "internal/kernel", "tensor", "arch"}},
+	{"nn", []string{"internal/fault", "internal/machine", "internal/printable", "internal/winograd", "internal/kernel",
+		"tensor", "arch"}},
 	{"internal/hdf5", []string{"internal/printable"}},
 	{"internal/onnx", []string{"internal/printable"}},
 	{"internal/pickle", nil},
-	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx", "internal/pickle", "internal/plainfile", "internal/printable", "tensor", "arch"}}, // kernel: a mapped file as floats is unsafe's business
+	// kernel: a mapped file as floats is unsafe's business
+	{"weights", []string{"internal/durable", "internal/fault", "internal/hdf5", "internal/kernel", "internal/onnx",
+		"internal/pickle", "internal/plainfile", "internal/printable", "tensor", "arch"}},
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "internal/printable", "tensor"}},
-	{"train", []string{"internal/durable", "internal/lock", "internal/plainfile", "internal/printable", "tensor", "arch", "nn", "weights", "vision"}},
+	{"train", []string{"internal/durable", "internal/lock", "internal/plainfile", "internal/printable", "tensor", "arch",
+		"nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
@@ -56,7 +60,9 @@ var rooms = []struct {
 	{"embedded", []string{"weights", ""}},
 	{"page", []string{"tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "tensor", "arch", "nn", "weights", "vision", "", "explain", "page"}},
-	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/sheet", "internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub", "bench", "", "explain", "embedded", "serve"}},
+	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/sheet",
+		"internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
+		"bench", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},
@@ -253,7 +259,8 @@ func TestUnsafeLivesInKernel(t *testing.T) {
 
 // TestDependenciesWithoutCgo looks at every package that the build takes in, as it would be with cgo switched on.
 func TestDependenciesWithoutCgo(t *testing.T) {
-	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}", "./...")
+	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}",
+		"./...")
 	list.Env = append(os.Environ(), "CGO_ENABLED=1")
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
@@ -304,7 +311,8 @@ func TestNothingFuses(t *testing.T) {
 		t.Fatalf("no product in %d bytes of assembly: the compiler writes otherwise than this test reads", len(out))
 	}
 	for _, at := range slices.Sorted(maps.Keys(fused)) {
-		t.Errorf("%s: where the processor can, a product is added before it is rounded: write float32(x*y) or float64(x*y)", at)
+		t.Errorf("%s: where the processor can, a product is added before it is rounded: write float32(x*y) or float64(x*y)",
+			at)
 	}
 }
 

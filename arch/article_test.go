@@ -31,8 +31,8 @@ func (r *Report) layer(t *testing.T, name string) LayerReport {
 	return LayerReport{}
 }
 
-// TestArticleNumbers holds vgg16 to every pixel and parameter line of the article, spaces evened out. Its third line, the
-// first pooling, is TestArticleFirstPoolMissesOne's; its fully connected layers have no pixel formula.
+// TestArticleNumbers holds vgg16 to every pixel and parameter line of the article, spaces evened out. Its third line,
+// the first pooling, is TestArticleFirstPoolMissesOne's; its fully connected layers have no pixel formula.
 func TestArticleNumbers(t *testing.T) {
 	r := mustAnalyze(t, "vgg16")
 	if r.Input != (Shape{3, 224, 224}) {
@@ -66,7 +66,8 @@ func TestArticleNumbers(t *testing.T) {
 	for _, want := range lines {
 		l := r.layer(t, want.layer)
 		if l.Formulas.Size != want.size || l.Out.String() != want.out || l.Formulas.Weights != want.weights {
-			t.Errorf("%s: %q, %v, %q; want %q, %s, %q", want.layer, l.Formulas.Size, l.Out, l.Formulas.Weights, want.size, want.out, want.weights)
+			t.Errorf("%s: %q, %v, %q; want %q, %s, %q", want.layer, l.Formulas.Size, l.Out, l.Formulas.Weights, want.size,
+				want.out, want.weights)
 		}
 		if want.weights == "" && l.Weights+l.Biases != 0 {
 			t.Errorf("%s has %d parameters, want 0", want.layer, l.Weights+l.Biases)
@@ -121,8 +122,8 @@ func TestArticleFirstPoolMissesOne(t *testing.T) {
 }
 
 // TestArticleAlexNetFirstLayer: the article has VGG replace a 7x7 kernel "at the beginning of AlexNet". AlexNet begins
-// with 11x11 stride 4; the 7x7 (stride 2) is ZFNet's. And what stands at a network's beginning is strided, so that three
-// 3x3 layers of stride 1 see as much as one unit of it, but not as much as its neighbours do together.
+// with 11x11 stride 4; the 7x7 (stride 2) is ZFNet's. And what stands at a network's beginning is strided, so that
+// three 3x3 layers of stride 1 see as much as one unit of it, but not as much as its neighbours do together.
 func TestArticleAlexNetFirstLayer(t *testing.T) {
 	for _, want := range []struct {
 		network, operation string
@@ -135,14 +136,16 @@ func TestArticleAlexNetFirstLayer(t *testing.T) {
 	} {
 		l := mustAnalyze(t, want.network).layer(t, "conv1")
 		if l.Operation != want.operation || l.Field.H.Size != want.field || l.Field.H.Jump != want.jump {
-			t.Errorf("%s: conv1 is %q, sees %d, jumps %v; want %q, %d, %v", want.network, l.Operation, l.Field.H.Size, l.Field.H.Jump,
+			t.Errorf("%s: conv1 is %q, sees %d, jumps %v; want %q, %d, %v", want.network, l.Operation, l.Field.H.Size,
+				l.Field.H.Jump,
 				want.operation, want.field, want.jump)
 		}
 	}
 	// Five 3x3 layers of stride 1 see AlexNet's 11x11, three do not.
 	l := mustAnalyze(t, "vgg16").layer(t, "conv2_1")
 	if l.Field.H.Size != 10 {
-		t.Errorf("VGG's third convolution, after a pooling, sees %d, want 10: VGG's own first three layers do not see 7x7 either", l.Field.H.Size)
+		t.Errorf("VGG's third convolution, after a pooling, sees %d, want 10: VGG's own first three layers do not see "+
+			"7x7 either", l.Field.H.Size)
 	}
 	five, err := AnalyzeStack(Kernel{Size: 3}, Kernel{Size: 3}, Kernel{Size: 3}, Kernel{Size: 3}, Kernel{Size: 3})
 	if err != nil || five.Field != 11 {
@@ -154,7 +157,8 @@ func TestArticleAlexNetFirstLayer(t *testing.T) {
 // layer and puts it into the parameter list p.
 func TestArticleLeavesBiasesOut(t *testing.T) {
 	r := mustAnalyze(t, "vgg16-article")
-	article := []int64{1728, 36864, 73728, 147456, 294912, 589824, 589824, 1179648, 2359296, 2359296, 2359296, 2359296, 2359296,
+	article := []int64{1728, 36864, 73728, 147456, 294912, 589824, 589824, 1179648, 2359296, 2359296, 2359296,
+		2359296, 2359296,
 		102760448, 16777216, 4096000}
 	var sum int64
 	for _, n := range article {
@@ -246,7 +250,8 @@ func TestArticleSameAgainstFloor(t *testing.T) {
 		if got := ra.layer(t, "pool1").Formulas.Size; got != want.same {
 			t.Errorf("vgg16-article at %d: pool1 %q, want %q", want.input, got, want.same)
 		}
-		if got, gotS := rn.layer(t, "pool5").Out.String(), ra.layer(t, "pool5").Out.String(); got != want.last || gotS != want.lastS {
+		if got, gotS := rn.layer(t, "pool5").Out.String(), ra.layer(t, "pool5").Out.String(); got != want.last ||
+			gotS != want.lastS {
 			t.Errorf("at %d the last map is %s and %s, want %s and %s", want.input, got, gotS, want.last, want.lastS)
 		}
 	}

@@ -26,9 +26,8 @@ var ImageNetInput = Shape{C: 3, H: 224, W: 224}
 //
 // Options follow an item in any order. Convolutions take k (kernel), s (stride), p (padding), d (dilation), g (groups),
 // each with a number, and b (batch norm before the ReLU): 96k11s4p0, 256k1, 64b. Pooling takes k, s (else the kernel),
-// p with a number, and c (round the size up): Mk3s2. The last width of the head takes s: a sigmoid in place of the softmax,
-// 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is
-// for the given one.
+// p with a number, and c (round the size up): Mk3s2. The last width of the head takes s: a sigmoid in place of the
+// softmax, 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is for the given one.
 //
 // Layers are named as in the VGG paper: conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6 … softmax,
 // where fully connected layers are numbered on from the blocks. All but the last of them are followed by ReLU and

@@ -21,14 +21,17 @@ func TestCompact(t *testing.T) {
 			{"flatten", Flatten{}}, {"fc2", Linear{Out: 10}}, {"softmax", Softmax{}},
 		}},
 		{" 8x6x1: 16k1b , L,\n32d2g4, A / 20 , 5", Shape{1, 8, 6}, []Layer{
-			{"conv1_1", Conv{Out: 16, Window: same(1), Groups: 1}}, {"bn1_1", BatchNorm{}}, {"relu1_1", ReLU{}}, {"lrn1_1", alexNetLRN},
-			{"conv1_2", Conv{Out: 32, Window: Window{Kernel: Square(3), Stride: Square(1), Dilation: Square(2), Pad: Pad(2)}, Groups: 4}}, {"relu1_2", ReLU{}},
+			{"conv1_1", Conv{Out: 16, Window: same(1), Groups: 1}}, {"bn1_1", BatchNorm{}}, {"relu1_1", ReLU{}},
+			{"lrn1_1", alexNetLRN},
+			{"conv1_2", Conv{Out: 32, Window: Window{Kernel: Square(3), Stride: Square(1), Dilation: Square(2), Pad: Pad(2)},
+				Groups: 4}}, {"relu1_2", ReLU{}},
 			{"pool1", AvgPool{Window: half, CountPad: true}},
 			{"flatten", Flatten{}}, {"fc2", Linear{Out: 20}}, {"relu2", ReLU{}}, {"drop2", Dropout{Keep: 0.5}},
 			{"fc3", Linear{Out: 5}}, {"softmax", Softmax{}},
 		}},
 		{"96k11s4p0,Mk3s2c,Mk3p1,G", ImageNetInput, []Layer{
-			{"conv1_1", Conv{Out: 96, Window: Window{Kernel: Square(11), Stride: Square(4), Dilation: Square(1)}, Groups: 1}}, {"relu1_1", ReLU{}},
+			{"conv1_1", Conv{Out: 96, Window: Window{Kernel: Square(11), Stride: Square(4), Dilation: Square(1)}, Groups: 1}},
+			{"relu1_1", ReLU{}},
 			{"pool1", MaxPool{Window{Kernel: Square(3), Stride: Square(2), Ceil: true}}},
 			{"pool2", MaxPool{Window{Kernel: Square(3), Stride: Square(3), Pad: Pad(1)}}},
 			{"globalpool", GlobalAvgPool{}},
@@ -112,7 +115,8 @@ func TestCompactString(t *testing.T) {
 			t.Errorf("%s: %q (%v), want an error with %q", c.name, s, err, c.want)
 		}
 	}
-	short := &Network{Name: "short", Input: ImageNetInput, Layers: []Layer{{"conv1_1", Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Pad(1)}}}}}
+	short := &Network{Name: "short", Input: ImageNetInput,
+		Layers: []Layer{{"conv1_1", Conv{Out: 8, Window: Window{Kernel: Square(3), Pad: Pad(1)}}}}}
 	if s, err := short.CompactString(); err == nil || !strings.Contains(err.Error(), "it would add layer relu1_1") {
 		t.Errorf("a convolution without ReLU: %q (%v), want an error", s, err)
 	}
@@ -122,7 +126,8 @@ func TestCompactString(t *testing.T) {
 // does not panic on it.
 func FuzzCompact(f *testing.F) {
 	for _, s := range []string{
-		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::", "9x9x9:1/1/1",
+		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::",
+		"9x9x9:1/1/1",
 		"1048576k1048576s1048576p1048576d1048576g1048576",
 	} {
 		f.Add(s)

@@ -108,7 +108,8 @@ func (p *Placement) Analyze(batch int) (*Report, error) {
 	r.Memory.Kept = sum.times(imageBytes(input), int64(batch))
 	for i := range placed {
 		p := &placed[i]
-		l := LayerReport{Name: p.Name, Kind: p.Op.Kind(), Operation: Describe(p.Op), In: p.In, Out: p.Out, InPlace: p.InPlace, Field: fields[i]}
+		l := LayerReport{Name: p.Name, Kind: p.Op.Kind(), Operation: Describe(p.Op), In: p.In, Out: p.Out, InPlace: p.InPlace,
+			Field: fields[i]}
 		l.Weights, l.Biases, l.Statistics = p.parameters()
 		switch p.Op.(type) {
 		case Conv, Linear:
@@ -129,7 +130,8 @@ func (p *Placement) Analyze(batch int) (*Report, error) {
 		r.Layers = append(r.Layers, l)
 		r.Total.add(&sum, l)
 		if sum.times(r.Total.FLOPs, int64(batch)); sum.overflow {
-			return nil, &ShapeError{Network: n.Name, Layer: p.Name, In: p.In, Rule: fmt.Sprintf("with a batch of %d the network's figures pass 63 bits", batch)}
+			return nil, &ShapeError{Network: n.Name, Layer: p.Name, In: p.In,
+				Rule: fmt.Sprintf("with a batch of %d the network's figures pass 63 bits", batch)}
 		}
 	}
 	m := &r.Memory
@@ -139,9 +141,11 @@ func (p *Placement) Analyze(batch int) (*Report, error) {
 	m.ParameterGradients, m.ActivationGradients = trained, m.Arena
 	m.Train = sum.plus(m.Parameters, m.Kept, m.ParameterGradients, m.ActivationGradients)
 	if sum.overflow {
-		return nil, &ShapeError{Network: n.Name, In: input, Rule: fmt.Sprintf("with a batch of %d its memory passes 63 bits", batch)}
+		return nil, &ShapeError{Network: n.Name, In: input, Rule: fmt.Sprintf("with a batch of %d its memory passes 63 bits",
+			batch)}
 	}
-	moved := float64(r.Total.Weights*bytesPerValue) + float64(imageBytes(input))*float64(batch) + float64(r.Total.ActivationBytes)
+	moved := float64(r.Total.Weights*bytesPerValue) + float64(imageBytes(input))*float64(batch) +
+		float64(r.Total.ActivationBytes)
 	r.Total.Intensity = float64(r.Total.FLOPs) * float64(batch) / moved
 	return r, nil
 }

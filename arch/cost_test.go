@@ -119,8 +119,10 @@ func TestOverflow(t *testing.T) {
 		input Shape
 		batch int
 	}{
-		{"MACs of one layer", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 18, Window: Window{Kernel: Square(1)}}}}}, Shape{1 << 20, 1 << 10, 1 << 10}, 1 << 8},
-		{"MACs of the batch", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 20, Window: Window{Kernel: Square(1)}}}}}, Shape{1 << 20, 1 << 8, 1 << 8}, 1 << 20},
+		{"MACs of one layer", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 18, Window: Window{Kernel: Square(1)}}}}},
+			Shape{1 << 20, 1 << 10, 1 << 10}, 1 << 8},
+		{"MACs of the batch", Network{Layers: []Layer{{"conv1", Conv{Out: 1 << 20, Window: Window{Kernel: Square(1)}}}}},
+			Shape{1 << 20, 1 << 8, 1 << 8}, 1 << 20},
 		{"activations of the batch", Network{Layers: []Layer{{"relu", ReLU{}}}}, Shape{1 << 20, 1 << 10, 1 << 10}, 1 << 20},
 		{"channels", Network{Layers: []Layer{big(MaxElements)}}, Shape{MaxElements, 1, 1}, 1},
 	} {
@@ -134,7 +136,8 @@ func TestOverflow(t *testing.T) {
 	// The receptive field's arithmetic has its own bound.
 	far := &Network{Name: "far", Input: Shape{1, 1, 1}}
 	for i := range 8 {
-		far.Layers = append(far.Layers, Layer{fmt.Sprintf("conv%d", i), Conv{Out: 1, Window: Window{Kernel: Square(3), Stride: Square(1 << 20), Pad: Pad(1)}}})
+		far.Layers = append(far.Layers, Layer{fmt.Sprintf("conv%d", i),
+			Conv{Out: 1, Window: Window{Kernel: Square(3), Stride: Square(1 << 20), Pad: Pad(1)}}})
 	}
 	if r, err := Analyze(far, far.Input, 1); err == nil {
 		t.Errorf("a field beyond counting gave %+v", r.Layers[7].Field)

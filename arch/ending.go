@@ -12,10 +12,11 @@ const (
 	// EndsInLogits is a network that does not say: it ends with the scores themselves. Of two and more a softmax is usual
 	// (PyTorch's and torchvision's networks end so, since their loss applies it); of one nothing tells what it means.
 	EndsInLogits Ending = "logits"
-	// EndsInSoftmax is one class of several. A softmax of one score is 1 whatever the score, so it says no more than EndsInLogits.
+	// EndsInSoftmax is one class of several. A softmax of one score is 1 whatever the score, so it says no more than
+	// EndsInLogits.
 	EndsInSoftmax Ending = "softmax"
-	// EndsInSigmoid is a probability for each output by itself. A single output is that of the second of two classes, number 1,
-	// as Keras numbers them.
+	// EndsInSigmoid is a probability for each output by itself. A single output is that of the second of two classes,
+	// number 1, as Keras numbers them.
 	EndsInSigmoid Ending = "sigmoid"
 	// EndsInProbabilities is a softmax or sigmoid before layers that average: the outputs are probabilities as they are.
 	EndsInProbabilities Ending = "probabilities"
@@ -31,8 +32,8 @@ func (n *Network) Ending() (Ending, error) {
 	return ending, nil
 }
 
-// WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One that ends in
-// a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
+// WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One
+// that ends in a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
 func WithSigmoid(n *Network) (*Network, error) {
 	placed, err := n.Place(n.Input)
 	if err != nil {
@@ -54,7 +55,8 @@ func WithSigmoid(n *Network) (*Network, error) {
 	return &clone, nil
 }
 
-// WithSoftmax returns a copy of a network that ends in a softmax where it ends in a sigmoid; any other is returned as it is.
+// WithSoftmax returns a copy of a network that ends in a softmax where it ends in a sigmoid; any other is returned as
+// it is.
 func WithSoftmax(n *Network) (*Network, error) {
 	placed, err := n.Place(n.Input)
 	if err != nil {

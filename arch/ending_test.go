@@ -19,7 +19,8 @@ func TestEnding(t *testing.T) {
 		{vector, []Op{Linear{Out: 2}}, EndsInLogits, 1, "linear sigmoid"},
 		{vector, []Op{Linear{Out: 2}, Softmax{}}, EndsInSoftmax, 1, "linear sigmoid"},
 		{vector, []Op{Linear{Out: 2}, Sigmoid{}}, EndsInSigmoid, 1, "linear sigmoid"},
-		{vector, []Op{Linear{Out: 2}, Softmax{}, Dropout{Keep: 0.5}, Flatten{}}, EndsInSoftmax, 1, "linear sigmoid dropout flatten"},
+		{vector, []Op{Linear{Out: 2}, Softmax{}, Dropout{Keep: 0.5}, Flatten{}}, EndsInSoftmax, 1,
+			"linear sigmoid dropout flatten"},
 		{vector, []Op{Softmax{}, Softmax{}}, EndsInSoftmax, 1, "softmax sigmoid"},
 		{vector, []Op{Sigmoid{}, Linear{Out: 2}}, EndsInLogits, 2, "sigmoid linear sigmoid"},
 		{map2, []Op{Softmax{}, GlobalAvgPool{}}, EndsInProbabilities, 2, ""},
@@ -88,7 +89,8 @@ func TestCompactSigmoid(t *testing.T) {
 func TestFitName(t *testing.T) {
 	long := strings.Repeat("é", 100)
 	for name, want := range map[string]string{
-		"conv1": "conv1", "a/b:0": "a.b.0", `a\b`: "a.b", "/features/": "features", "a b\tc": "a_b_c", "卷积+1": "卷积+1", "": "relu", "//": "relu",
+		"conv1": "conv1", "a/b:0": "a.b.0", `a\b`: "a.b", "/features/": "features", "a b\tc": "a_b_c", "卷积+1": "卷积+1",
+		"": "relu", "//": "relu",
 		"a\u202eb": "a_b", "a\xffb": "a_b", long: strings.Repeat("é", 24),
 	} {
 		got := FitName(name, "relu")

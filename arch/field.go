@@ -44,8 +44,8 @@ func (a axis) of(s Size) int {
 	return s.H
 }
 
-// window is what one unit of a layer reads of the layer's input along one axis: extent neighbours, the first unit's from
-// -before, the next ones' stride further on each time. ok is false for adaptive pooling with uneven windows.
+// window is what one unit of a layer reads of the layer's input along one axis: extent neighbours, the first unit's
+// from -before, the next ones' stride further on each time. ok is false for adaptive pooling with uneven windows.
 func (p *Placed) window(a axis) (extent, stride, before int, ok bool) {
 	in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
 	switch p.Op.(type) {
@@ -78,8 +78,8 @@ func (p *Placed) back(a axis, lo, hi int64) (int64, int64) {
 // maxField bounds receptive fields, jumps and offsets, so that the arithmetic stays exact and an int holds them.
 const maxField = MaxElements
 
-// Fields returns the receptive field of every layer. Its recurrences (Dumoulin & Visin 2016; Araujo et al. 2019), walked
-// here from a layer back to the pixels:
+// Fields returns the receptive field of every layer. Its recurrences (Dumoulin & Visin 2016; Araujo et al. 2019),
+// walked here from a layer back to the pixels:
 //
 //	first input unit = first unit * stride - padding
 //	last input unit  = last unit * stride - padding + extent - 1
@@ -123,8 +123,8 @@ func seen(placed []Placed, a axis, unit int) (lo, hi int64, ok bool) {
 	return lo, hi, true
 }
 
-// Box returns the input pixels that unit (x, y) of a layer sees, clipped to the image: Min inclusive, Max exclusive. The
-// pixels between a dilated kernel's taps count as seen. The box is empty for a unit that sees padding alone.
+// Box returns the input pixels that unit (x, y) of a layer sees, clipped to the image: Min inclusive, Max exclusive.
+// The pixels between a dilated kernel's taps count as seen. The box is empty for a unit that sees padding alone.
 func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 	if layer < 0 || layer >= len(placed) {
 		return image.Rectangle{}, fmt.Errorf("no layer has index %d", layer)
@@ -174,7 +174,8 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 		k := stack[i]
 		stride, dilation := max(k.Stride, 1), max(k.Dilation, 1)
 		if k.Size < 1 || max(k.Size, stride, dilation) > maxWindow {
-			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1, len(stack), maxWindow)
+			return nil, fmt.Errorf("kernel %d of %d: size, stride and dilation must lie between 1 and %d", i+1,
+				len(stack), maxWindow)
 		}
 		kernel := extentFormula(k.Size, dilation)
 		formula := fmt.Sprintf("(%d-1)*%d+%s", size, stride, kernel)
@@ -193,8 +194,9 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 	return steps, nil
 }
 
-// stackOf is what the last of some layers looks through along its height, for FieldOf: every convolution and pooling, and
-// flattening as a kernel over the whole map. ok is false where adaptive pooling's windows are uneven and no formula fits.
+// stackOf is what the last of some layers looks through along its height, for FieldOf: every convolution and pooling,
+// and flattening as a kernel over the whole map. ok is false where adaptive pooling's windows are uneven and no formula
+// fits.
 func stackOf(placed []Placed) (stack []Kernel, ok bool) {
 	for i := range placed {
 		p := &placed[i]

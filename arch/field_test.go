@@ -27,16 +27,18 @@ func TestFields(t *testing.T) {
 	} {
 		f := mustAnalyze(t, want.network).layer(t, want.layer).Field
 		if f.H != f.W || f.H != (Field{want.size, want.jump, want.offset}) {
-			t.Errorf("%s %s: %+v, want size %d, jump %v, offset %v", want.network, want.layer, f, want.size, want.jump, want.offset)
+			t.Errorf("%s %s: %+v, want size %d, jump %v, offset %v", want.network, want.layer, f, want.size, want.jump,
+				want.offset)
 		}
 	}
 }
 
-// TestFieldRecurrence holds Fields, which walks back from each layer, to the recurrence that goes forward: size grows by
-// (extent-1)*jump, jump by the stride.
+// TestFieldRecurrence holds Fields, which walks back from each layer, to the recurrence that goes forward: size grows
+// by (extent-1)*jump, jump by the stride.
 func TestFieldRecurrence(t *testing.T) {
 	n := &Network{Name: "odd", Input: Shape{2, 61, 90}, Layers: []Layer{
-		{"conv1", Conv{Out: 3, Window: Window{Kernel: Size{3, 5}, Stride: Size{2, 1}, Dilation: Size{1, 3}, Pad: Padding{Top: 1, Left: 4}}}},
+		{"conv1", Conv{Out: 3, Window: Window{Kernel: Size{3, 5}, Stride: Size{2, 1}, Dilation: Size{1, 3},
+			Pad: Padding{Top: 1, Left: 4}}}},
 		{"pool1", MaxPool{Window{Kernel: Size{3, 2}, Stride: Square(2), Ceil: true}}},
 		{"conv2", Conv{Out: 4, Window: Window{Kernel: Square(3), Pad: Padding{Mode: Same}}}},
 		{"pool2", AvgPool{Window: Window{Kernel: Size{2, 3}, Stride: Size{1, 3}}}},
@@ -71,7 +73,8 @@ func TestFieldRecurrence(t *testing.T) {
 // TestBox checks boxes against units followed pixel by pixel: a unit sees exactly the pixels that reach it.
 func TestBox(t *testing.T) {
 	n := &Network{Name: "odd", Input: Shape{1, 13, 17}, Layers: []Layer{
-		{"conv1", Conv{Out: 1, Window: Window{Kernel: Size{3, 2}, Stride: Size{1, 2}, Dilation: Size{2, 1}, Pad: Padding{Top: 2, Left: 1, Bottom: 1}}}},
+		{"conv1", Conv{Out: 1, Window: Window{Kernel: Size{3, 2}, Stride: Size{1, 2}, Dilation: Size{2, 1},
+			Pad: Padding{Top: 2, Left: 1, Bottom: 1}}}},
 		{"relu1", ReLU{}},
 		{"pool1", MaxPool{Window{Kernel: Square(2), Stride: Square(2), Ceil: true}}},
 		{"uneven", AdaptiveAvgPool{Out: Size{4, 3}}},
@@ -144,7 +147,8 @@ func reach(placed []Placed, units map[image.Point]bool) image.Rectangle {
 
 // TestBoxOfPadding: with padding beyond its kernel, a convolution has units that see nothing of the image.
 func TestBoxOfPadding(t *testing.T) {
-	n := &Network{Name: "padded", Input: Shape{1, 4, 4}, Layers: []Layer{{"conv1", Conv{Out: 1, Window: Window{Kernel: Square(2), Pad: Pad(3)}}}}}
+	n := &Network{Name: "padded", Input: Shape{1, 4, 4},
+		Layers: []Layer{{"conv1", Conv{Out: 1, Window: Window{Kernel: Square(2), Pad: Pad(3)}}}}}
 	placed, err := n.Place(n.Input)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +167,8 @@ func TestFieldOfAgrees(t *testing.T) {
 		for i := range 1 + random.IntN(6) {
 			k := Kernel{Size: 1 + random.IntN(5), Stride: 1 + random.IntN(3), Dilation: 1 + random.IntN(3)}
 			stack = append(stack, k)
-			n.Layers = append(n.Layers, Layer{string(rune('a' + i)), Conv{Out: 1, Window: Window{Kernel: Square(k.Size), Stride: Square(k.Stride), Dilation: Square(k.Dilation)}}})
+			n.Layers = append(n.Layers, Layer{string(rune('a' + i)), Conv{Out: 1, Window: Window{Kernel: Square(k.Size),
+				Stride: Square(k.Stride), Dilation: Square(k.Dilation)}}})
 		}
 		steps, err := FieldOf(stack...)
 		if err != nil {
@@ -189,7 +194,8 @@ func TestStackOfNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first, last := f.Steps[0], f.Steps[len(f.Steps)-1]; first.Formula != "7" || last.Formula != "(402-1)*1+3 = 404" || last.Name != "conv1_1" {
+	if first, last := f.Steps[0], f.Steps[len(f.Steps)-1]; first.Formula != "7" || last.Formula != "(402-1)*1+3 = 404" ||
+		last.Name != "conv1_1" {
 		t.Errorf("fc6: from %+v to %+v", first, last)
 	}
 	if f.Box != [4]int{0, 0, 224, 224} {
@@ -198,7 +204,8 @@ func TestStackOfNetwork(t *testing.T) {
 	if _, err := r.LayerField("conv9_9"); err == nil || !strings.Contains(err.Error(), "it has conv1_1, relu1_1, ") {
 		t.Errorf("an unknown layer: %v, want an error that lists the layers", err)
 	}
-	uneven := &Network{Name: "uneven", Input: Shape{1, 10, 10}, Layers: []Layer{{"pool", AdaptiveAvgPool{Out: Square(7)}}, {"flatten", Flatten{}}, {"fc", Linear{Out: 2}}}}
+	uneven := &Network{Name: "uneven", Input: Shape{1, 10, 10}, Layers: []Layer{{"pool", AdaptiveAvgPool{Out: Square(7)}},
+		{"flatten", Flatten{}}, {"fc", Linear{Out: 2}}}}
 	r, err = Analyze(uneven, uneven.Input, 1)
 	if err != nil {
 		t.Fatal(err)

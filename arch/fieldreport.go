@@ -76,9 +76,11 @@ func (r *StackReport) Write(w io.Writer, format Format) error {
 	if n := len(r.Kernels); n > 1 {
 		layers = fmt.Sprintf("%d layers see", n)
 	}
-	_, err := fmt.Fprintf(w, "%s\n\n%s %dx%d, as one %dx%d layer does. With C channels in and out:\nthe stack has (%s)*C² = %d C² weights, the one layer %d*%d*C² = %d C²: %.2f times as many.\n",
+	_, err := fmt.Fprintf(w, "%s\n\n%s %dx%d, as one %dx%d layer does. With C channels in and out:\nthe stack has "+
+		"(%s)*C² = %d C² weights, the one layer %d*%d*C² = %d C²: %.2f times as many.\n",
 		renderTable(w, stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
-		strings.Join(squares, "+"), r.StackWeights, r.Field, r.Field, r.SingleWeights, float64(r.SingleWeights)/float64(r.StackWeights))
+		strings.Join(squares, "+"), r.StackWeights, r.Field, r.Field, r.SingleWeights,
+		float64(r.SingleWeights)/float64(r.StackWeights))
 	return err
 }
 
@@ -173,11 +175,13 @@ func pair(h, w float64) string {
 func (r *Report) WriteFields(w io.Writer, format Format) error {
 	switch format {
 	case Table, Markdown:
-		t := sheet.New("layer", "operation", "output", "field", "jump", "first centre", "field = before + (kernel-1)*jump before").
+		t := sheet.New("layer", "operation", "output", "field", "jump", "first centre",
+			"field = before + (kernel-1)*jump before").
 			Figures(3, 4, 5, 6).Narrow(7, 6, 2, 5, 3)
 		for _, row := range r.rows() {
 			f := row.Field
-			t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump), pair(f.H.Offset, f.W.Offset), row.Formulas.Field)
+			t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump),
+				pair(f.H.Offset, f.W.Offset), row.Formulas.Field)
 		}
 		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(w, t, format))
 		return err

@@ -81,8 +81,8 @@ var layerFields = map[string]string{
 	"sigmoid":         "",
 }
 
-// ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network without a name
-// gets the file's.
+// ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network
+// without a name gets the file's.
 func ReadFile(path string) (*Network, error) {
 	f, err := plainfile.Open(path)
 	if err != nil {
@@ -103,8 +103,8 @@ func ReadFile(path string) (*Network, error) {
 	return n, nil
 }
 
-// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A field it does not know is an error, as is a
-// network that is not possible for its own input; errors name the line.
+// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A field it
+// does not know is an error, as is a network that is not possible for its own input; errors name the line.
 func Decode(r io.Reader) (*Network, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
@@ -189,7 +189,8 @@ func decodeLayer(node *yaml.Node) (Layer, error) {
 			kinds = append(kinds, kind)
 		}
 		slices.Sort(kinds)
-		return fail(node, "layer %s: unknown operation %q: want one of %s", clip(t.Name), clip(t.Op), strings.Join(kinds, ", "))
+		return fail(node, "layer %s: unknown operation %q: want one of %s", clip(t.Name), clip(t.Op),
+			strings.Join(kinds, ", "))
 	}
 	given := map[string]bool{}
 	for i := 0; i < len(node.Content); i += 2 {
@@ -220,10 +221,11 @@ var requiredFields = map[string][]string{
 	"linear":          {"out"},
 }
 
-// op is the operation with the defaults: stride and dilation 1, or for pooling the kernel as stride; AlexNet's constants
-// for lrn; keep one half for dropout.
+// op is the operation with the defaults: stride and dilation 1, or for pooling the kernel as stride; AlexNet's
+// constants for lrn; keep one half for dropout.
 func (t layerText) op() Op {
-	window := Window{Kernel: Size(t.Kernel), Stride: Size(t.Stride), Dilation: Size(t.Dilation), Pad: Padding(t.Pad), Ceil: t.Ceil}
+	window := Window{Kernel: Size(t.Kernel), Stride: Size(t.Stride), Dilation: Size(t.Dilation), Pad: Padding(t.Pad),
+		Ceil: t.Ceil}
 	pooling := window
 	if t.Stride == (sizeText{}) {
 		pooling.Stride = window.Kernel
@@ -242,7 +244,8 @@ func (t layerText) op() Op {
 	case "globalavgpool":
 		return GlobalAvgPool{}
 	case "lrn":
-		return LRN{Size: or(t.Size, alexNetLRN.Size), Alpha: or(t.Alpha, alexNetLRN.Alpha), Beta: or(t.Beta, alexNetLRN.Beta), K: or(t.K, alexNetLRN.K)}
+		return LRN{Size: or(t.Size, alexNetLRN.Size), Alpha: or(t.Alpha, alexNetLRN.Alpha), Beta: or(t.Beta, alexNetLRN.Beta),
+			K: or(t.K, alexNetLRN.K)}
 	case "batchnorm":
 		return BatchNorm{Eps: t.Eps, Momentum: t.Momentum}
 	case "flatten":
@@ -262,7 +265,8 @@ func (t layerText) op() Op {
 func (l Layer) text() layerText {
 	t := layerText{Name: l.Name, Op: l.Op.Kind()}
 	setWindow := func(w Window) {
-		t.Kernel, t.Stride, t.Pad, t.Dilation, t.Ceil = sizeText(w.Kernel), sizeText(w.Stride), padText(w.Pad), sizeText(w.Dilation), w.Ceil
+		t.Kernel, t.Stride, t.Pad, t.Dilation, t.Ceil = sizeText(w.Kernel), sizeText(w.Stride), padText(w.Pad),
+			sizeText(w.Dilation), w.Ceil
 		if w.Dilation == Square(1) {
 			t.Dilation = sizeText{}
 		}
@@ -416,7 +420,8 @@ func yamlError(err error) error {
 	return errors.New(yamlWords.Replace(msg))
 }
 
-var yamlWords = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into ", " as ", "arch.fileText", "a description", "arch.layerText", "a layer")
+var yamlWords = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into ", " as ", "arch.fileText",
+	"a description", "arch.layerText", "a layer")
 
 // or is what the pointer points at, or a default.
 func or[T any](p *T, def T) T {

@@ -14,7 +14,8 @@ import (
 // everyOp uses every operation and every field of a description.
 func everyOp() *Network {
 	return &Network{Name: "every", Title: "one of each: \"quoted\", 学", Input: Shape{4, 40, 48}, Layers: []Layer{
-		{"conv1", Conv{Out: 8, Window: Window{Kernel: Size{3, 5}, Stride: Size{2, 1}, Dilation: Square(2), Pad: Padding{Top: 1, Left: 2, Bottom: 3, Right: 4}}, Groups: 4, NoBias: true}},
+		{"conv1", Conv{Out: 8, Window: Window{Kernel: Size{3, 5}, Stride: Size{2, 1}, Dilation: Square(2),
+			Pad: Padding{Top: 1, Left: 2, Bottom: 3, Right: 4}}, Groups: 4, NoBias: true}},
 		{"bn1", BatchNorm{Eps: 1e-3, Momentum: 0.01}},
 		{"relu1", ReLU{}},
 		{"lrn1", LRN{Size: 3, Alpha: 1e-4, Beta: 0.5, K: 1}},
@@ -112,10 +113,12 @@ func TestDecodeErrors(t *testing.T) {
 		{head + "- conv\n", "line 4: a layer is written {name: conv1_1, op: conv"},
 		{head + "- {op: relu}\n", "line 4: the layer has no name"},
 		{head + "- {name: a}\n", "line 4: layer a: no operation"},
-		{head + "- {name: a, op: convolution}\n", `line 4: layer a: unknown operation "convolution": want one of adaptiveavgpool, avgpool`},
+		{head + "- {name: a, op: convolution}\n",
+			`line 4: layer a: unknown operation "convolution": want one of adaptiveavgpool, avgpool`},
 		{head + "- {name: a, op: conv, kernel: 3}\n", "line 4: layer a: conv needs the field out"},
 		{head + "- {name: a, op: maxpool}\n", "line 4: layer a: maxpool needs the field kernel"},
-		{head + "- name: a\n  op: maxpool\n  kernel: 2\n  out: 3\n", `line 7: layer a: unknown field "out": maxpool takes kernel, stride, pad, dilation, ceil`},
+		{head + "- name: a\n  op: maxpool\n  kernel: 2\n  out: 3\n",
+			`line 7: layer a: unknown field "out": maxpool takes kernel, stride, pad, dilation, ceil`},
 		{head + "- {name: a, op: relu, out: 3}\n", `layer a: unknown field "out": relu takes no fields`},
 		{head + "- {name: a, op: conv, out: many, kernel: 3}\n", "line 4: cannot read str `many` as int"},
 		{head + "- {name: a, op: conv, out: 3, kernel: 3x3x3}\n", `line 4: "3x3x3" is no size`},
@@ -124,16 +127,19 @@ func TestDecodeErrors(t *testing.T) {
 		{head + "- {name: a, op: conv, out: 3, kernel: 3, pad: [1, 2]}\n", "line 4: pad is a number, same, valid, or"},
 		{head + "- {name: a, op: conv, out: 3, kernel: 3, pad: around}\n", "line 4: pad is"},
 		{head + "- {name: a, op: conv, out: 3, out: 4, kernel: 3}\n", "line 4"},
-		{head + "- {name: a, op: relu}\n- {name: b, op: conv, out: 1, kernel: 40}\n", "line 5: the network: layer b: input 32x32x3: height: a kernel of 40 is larger than its padded input of 32"},
+		{head + "- {name: a, op: relu}\n- {name: b, op: conv, out: 1, kernel: 40}\n",
+			"line 5: the network: layer b: input 32x32x3: height: a kernel of 40 is larger than its padded input of 32"},
 		{head + "- {name: a, op: dropout, keep: .nan}\n", "keep probability must lie in (0, 1], not NaN"},
 		{head + "- {name: a, op: relu}\n---\nname: b\n", "more than one document"},
 		{head + strings.Repeat("- {name: a, op: relu}\n", 2000), "2000 layers are more than 1024"},
 		{strings.Repeat(" ", maxFile+1), "at most 1048576 bytes"},
-		{`{"input": "32x32x3", "layers": [{"name": "a", "op": "conv", "out": 3, "kernel": 3, "padding": 1}]}`, `line 1: layer a: unknown field "padding"`},
+		{`{"input": "32x32x3", "layers": [{"name": "a", "op": "conv", "out": 3, "kernel": 3, "padding": 1}]}`,
+			`line 1: layer a: unknown field "padding"`},
 		{`{"input": "32x32x3", "layers": [`, "line 1"},
 	} {
 		n, err := Decode(strings.NewReader(c.text))
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 300 {
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") ||
+			len(err.Error()) > 300 {
 			t.Errorf("%q: %v (%v), want one short line with %q", clip(c.text), err, n, c.want)
 		}
 	}
@@ -167,7 +173,8 @@ func TestOpen(t *testing.T) {
 		spec string
 		near string // the first suggestion
 	}{
-		{"vgg61", "vgg11"}, {"VGG16", "vgg16"}, {"vgg-16", "vgg16"}, {"alexnt", "alexnet"}, {"vgg16-artcle", "vgg16-article"}, {"resnet50", ""}, {"", ""},
+		{"vgg61", "vgg11"}, {"VGG16", "vgg16"}, {"vgg-16", "vgg16"}, {"alexnt", "alexnet"}, {"vgg16-artcle", "vgg16-article"},
+		{"resnet50", ""}, {"", ""},
 	} {
 		_, err := Open(c.spec)
 		var unknown *UnknownError
@@ -199,8 +206,10 @@ func FuzzFile(f *testing.F) {
 	f.Add(json.Bytes())
 	f.Add([]byte("input: 1x1x1\nlayers: &a\n- *a\n"))
 	f.Add([]byte("input: 8x8x1\nlayers:\n- &r {name: a, op: relu}\n- {<<: *r, name: b}\n"))
-	f.Add([]byte(kerasText(kerasInput, [3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "activation": "relu"`},
-		[3]string{"BatchNormalization", "b", ""}, [3]string{"MaxPooling2D", "m", ""}, [3]string{"Flatten", "f", ""}, [3]string{"Dropout", "o", `, "rate": 0.5`}, [3]string{"Dense", "d", `, "units": 2`})))
+	f.Add([]byte(kerasText(kerasInput, [3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"Conv2D", "c",
+		`, "filters": 4, "kernel_size": 3, "activation": "relu"`},
+		[3]string{"BatchNormalization", "b", ""}, [3]string{"MaxPooling2D", "m", ""}, [3]string{"Flatten", "f", ""},
+		[3]string{"Dropout", "o", `, "rate": 0.5`}, [3]string{"Dense", "d", `, "units": 2`})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, err := Decode(bytes.NewReader(data))
 		if err != nil {

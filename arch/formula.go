@@ -11,7 +11,8 @@ type Formulas struct {
 	Field   string `json:"field,omitempty"`   // (field before) + (kernel-1)*(jump before)
 	// Activations are bytes: images * height * width * channels * 4. Only layers that are not in place have any.
 	Activations string `json:"activations,omitempty"`
-	// Intensity is FLOPs of the batch by the bytes of weights, input and output: 2*MACs*images/(4*weights + 4*input + 4*output).
+	// Intensity is FLOPs of the batch by the bytes of weights, input and output: 2*MACs*images/(4*weights + 4*input +
+	// 4*output).
 	Intensity string `json:"intensity,omitempty"`
 }
 
@@ -42,7 +43,8 @@ func (f *Formulas) costFormulas(l *LayerReport, batch int) {
 		f.Activations = fmt.Sprintf("%s*%d = %d", values(l.Out), bytesPerValue, l.ActivationBytes)
 	}
 	if l.MACs > 0 {
-		f.Intensity = fmt.Sprintf("%s2*%d/(%d*(%d+%s+%s)) = %.1f", images, l.MACs, bytesPerValue, l.Weights, values(l.In), values(l.Out), l.Intensity)
+		f.Intensity = fmt.Sprintf("%s2*%d/(%d*(%d+%s+%s)) = %.1f", images, l.MACs, bytesPerValue, l.Weights, values(l.In),
+			values(l.Out), l.Intensity)
 	}
 }
 

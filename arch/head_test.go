@@ -49,7 +49,8 @@ func TestWithHead(t *testing.T) {
 			continue
 		}
 		if l := r.layer(t, c.layer); l.Out.String() != c.out || l.Weights != c.weights {
-			t.Errorf("%s %s at %v: %s gives %v with %d weights, want %s with %d", c.network, c.head, c.input, c.layer, l.Out, l.Weights, c.out, c.weights)
+			t.Errorf("%s %s at %v: %s gives %v with %d weights, want %s with %d", c.network, c.head, c.input, c.layer, l.Out,
+				l.Weights, c.out, c.weights)
 		}
 	}
 }
@@ -73,7 +74,8 @@ func TestDenseIsTheSameNetwork(t *testing.T) {
 			continue
 		}
 		plain := mustAnalyze(t, name)
-		if dense.Total.Weights != plain.Total.Weights || dense.Total.Biases != plain.Total.Biases || dense.Total.MACs != plain.Total.MACs {
+		if dense.Total.Weights != plain.Total.Weights || dense.Total.Biases != plain.Total.Biases ||
+			dense.Total.MACs != plain.Total.MACs {
 			t.Errorf("%s: dense %+v, plain %+v", name, dense.Total, plain.Total)
 		}
 		if d, p := dense.layer(t, "softmax"), plain.layer(t, "softmax"); d.Out != p.Out || d.Field.H.Size != p.Field.H.Size {
@@ -115,7 +117,8 @@ func TestWithHeadErrors(t *testing.T) {
 		{vgg, "big", `unknown head "big": want one of paper, adaptive or dense`},
 		{headless, HeadDense, "headless: a head needs one flatten layer"},
 		{impossible, HeadAdaptive, "impossible: layer pool1"},
-		{&Network{Name: "early", Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper, "early: a head needs"},
+		{&Network{Name: "early", Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper,
+			"early: a head needs"},
 	} {
 		if n, err := WithHead(c.net, c.head); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: %v (%v), want %q", c.net.Name, c.head, n, err, c.want)

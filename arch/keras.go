@@ -14,10 +14,11 @@ import (
 // KerasModel is a network as Keras describes it, and where its weights are in Keras' files.
 type KerasModel struct {
 	Network *Network // without a name
-	// Rescaled: it scales samples of 0 to 255 itself. To 0 to 1 the Network leaves to whoever prepares pictures; what it does beyond is
-	// its first layer, a batch norm.
+	// Rescaled: it scales samples of 0 to 255 itself. To 0 to 1 the Network leaves to whoever prepares pictures; what it
+	// does beyond is its first layer, a batch norm.
 	Rescaled bool
-	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's Input.
+	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's
+	// Input.
 	Open   bool
 	Layers []KerasLayer
 
@@ -32,17 +33,19 @@ type KerasLayer struct {
 	Roles []string // of its arrays, as Param.Role says them, in the order in which Keras 3 numbers them
 	OIHW  bool     // the kernels of Keras 1 with Theano's order of dimensions are O,I,H,W; all others H,W,I,O
 	HWC   bool     // a fully connected layer reads a map that was flattened in the order H,W,C
-	// Normalises: its statistics are those of pictures as they come, whose samples go to 255 where a mean is above BytesFrom.
+	// Normalises: its statistics are those of pictures as they come, whose samples go to 255 where a mean is above
+	// BytesFrom.
 	Normalises bool
-	// Fixed are values that the description states, by role: one for each channel, or one for all. There are no arrays of these.
+	// Fixed are values that the description states, by role: one for each channel, or one for all. There are no arrays of
+	// these.
 	Fixed map[string][]float32
 }
 
 // BytesFrom is what no mean of samples from 0 to 1 reaches.
 const BytesFrom = 2
 
-// kerasModel is the description's outermost layer (keras/src/models/model.py, to_json); in Keras 1 a Sequential's config is the list of its
-// layers.
+// kerasModel is the description's outermost layer (keras/src/models/model.py, to_json); in Keras 1 a Sequential's
+// config is the list of its layers.
 type kerasModel struct {
 	Class  string          `json:"class_name"`
 	Config json.RawMessage `json:"config"`
@@ -72,8 +75,9 @@ var kerasContainers = []string{"Sequential", "Functional", "Model"}
 // maxKerasDepth is how deep models may lie in each other.
 const maxKerasDepth = 8
 
-// DecodeKeras reads a model's description by Keras 1, 2 or 3: what Model.to_json writes, of at most 1 MiB. It must be a plain chain, Sequential or
-// Functional, which may hold other such models. All layers that vggo cannot run are named in one error.
+// DecodeKeras reads a model's description by Keras 1, 2 or 3: what Model.to_json writes, of at most 1 MiB. It must be a
+// plain chain, Sequential or Functional, which may hold other such models. All layers that vggo cannot run are named in
+// one error.
 func DecodeKeras(data []byte) (*KerasModel, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxFile)
@@ -99,7 +103,8 @@ func DecodeKeras(data []byte) (*KerasModel, error) {
 		return nil, errors.New("the model has no layers that compute")
 	}
 	in := b.net.Input
-	read := &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted, whole: b.whole, Open: in.C == 0 || in.H == 0 || in.W == 0}
+	read := &KerasModel{Network: b.net, Rescaled: b.rescaled, Layers: b.weighted, whole: b.whole, Open: in.C == 0 ||
+		in.H == 0 || in.W == 0}
 	if read.Open {
 		return read, nil
 	}
@@ -189,8 +194,10 @@ func (b *kerasBuilder) model(class string, text json.RawMessage, input []any, pa
 			b.first, known = order == channelsFirst, true
 		}
 	}
-	if names := kerasNames(config.Outputs, list); len(list) > 0 && len(names) > 0 && !slices.Equal(names, []string{list[len(list)-1].name}) {
-		b.faults = append(b.faults, fmt.Sprintf("outputs %s: one at the chain's end is read", clip(strings.Join(names, ", "))))
+	if names := kerasNames(config.Outputs, list); len(list) > 0 && len(names) > 0 &&
+		!slices.Equal(names, []string{list[len(list)-1].name}) {
+		b.faults = append(b.faults, fmt.Sprintf("outputs %s: one at the chain's end is read",
+			clip(strings.Join(names, ", "))))
 	}
 	if b.net.Input == (Shape{}) {
 		b.input(config.Build)
@@ -231,7 +238,8 @@ func snakeCase(class string) string {
 	return strings.ToLower(class)
 }
 
-// kerasNames finds the layers that a list of inputs or outputs speaks of, in whichever nesting each version of Keras has.
+// kerasNames finds the layers that a list of inputs or outputs speaks of, in whichever nesting each version of Keras
+// has.
 func kerasNames(v any, layers []kerasItem) []string {
 	known := make(map[string]bool, len(layers))
 	for _, l := range layers {
@@ -378,7 +386,8 @@ func (b *kerasBuilder) conv(item kerasItem, path string) {
 	if s.value("groups") != nil {
 		op.Groups = s.int("groups")
 	}
-	layer := KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"}, OIHW: item.Class == "Convolution2D" && b.first}
+	layer := KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"},
+		OIHW: item.Class == "Convolution2D" && b.first}
 	if op.NoBias {
 		layer.Roles = layer.Roles[:1]
 	}
@@ -393,8 +402,8 @@ func (b *kerasBuilder) conv(item kerasItem, path string) {
 	b.activation(item)
 }
 
-// rescale takes in x*scale + offset as the first layer. A scale that brings 255 to a few units is of samples of 0 to 255; pictures are
-// then prepared as 0 to 1, and what is left of the two is a batch norm.
+// rescale takes in x*scale + offset as the first layer. A scale that brings 255 to a few units is of samples of 0 to
+// 255; pictures are then prepared as 0 to 1, and what is left of the two is a batch norm.
 func (b *kerasBuilder) rescale(item kerasItem) {
 	scale, ok := item.settings.numbers("scale")
 	offset, ok2 := item.settings.numbers("offset")
@@ -417,8 +426,8 @@ func (b *kerasBuilder) rescale(item kerasItem) {
 	b.affine(item, map[string][]float32{"gamma": narrow(scale), "beta": narrow(offset), "mean": {0}, "var": {1}})
 }
 
-// normalise takes in (x-mean)/max(sqrt(variance), 1e-7) as one of the first layers, by the description's figures or those that it has
-// learnt.
+// normalise takes in (x-mean)/max(sqrt(variance), 1e-7) as one of the first layers, by the description's figures or
+// those that it has learnt.
 func (b *kerasBuilder) normalise(item kerasItem, path string) {
 	s := item.settings
 	if !b.overChannels(s) || s.truth(false, "invert") || len(b.weighted) > 1 || b.vector {
@@ -426,7 +435,8 @@ func (b *kerasBuilder) normalise(item kerasItem, path string) {
 		return
 	}
 	if s.value("mean") == nil && s.value("variance") == nil {
-		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Model: b.outer, Path: path, Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
+		b.weighted = append(b.weighted, KerasLayer{Name: item.name, Model: b.outer, Path: path,
+			Roles: []string{"mean", "var"}, Normalises: !b.rescaled})
 		b.push(item, "", Constants())
 		return
 	}

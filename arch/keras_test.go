@@ -31,26 +31,39 @@ func TestKerasLayers(t *testing.T) {
 		network  []Layer
 		weighted []KerasLayer
 	}{
-		{"a convolution", [][3]string{conv(`, "padding": "same", "strides": 2, "groups": 1, "dilation_rate": [1, 1], "use_bias": false, "activation": "relu"`)},
-			[]Layer{{"c", Conv{Out: 4, Groups: 1, NoBias: true, Window: Window{Kernel: Square(3), Stride: Square(2), Dilation: Square(1), Pad: Padding{Mode: Same}}}}, {"c_relu", ReLU{}}},
+		{"a convolution",
+			[][3]string{conv(`, "padding": "same", "strides": 2, "groups": 1, "dilation_rate": [1, 1], "use_bias": false, "activation": "relu"`)},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, NoBias: true, Window: Window{Kernel: Square(3), Stride: Square(2),
+				Dilation: Square(1), Pad: Padding{Mode: Same}}}}, {"c_relu", ReLU{}}},
 			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w"}}}},
-		{"padding before it, a dropout between them", [][3]string{{"ZeroPadding2D", "z", `, "padding": [[1, 2], [3, 4]]`}, {"SpatialDropout2D", "s", ""}, conv("")},
-			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: Window{Kernel: Square(3), Pad: Padding{Top: 1, Bottom: 2, Left: 3, Right: 4}}}}},
+		{"padding before it, a dropout between them", [][3]string{{"ZeroPadding2D", "z", `, "padding": [[1, 2], [3, 4]]`},
+			{"SpatialDropout2D", "s", ""}, conv("")},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: Window{Kernel: Square(3), Pad: Padding{Top: 1, Bottom: 2, Left: 3,
+				Right: 4}}}}},
 			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w", "b"}}}},
-		{"pooling's defaults", [][3]string{{"MaxPooling2D", "m", ""}, {"AveragePooling2D", "a", `, "pool_size": 3, "strides": 1, "padding": "same"`}},
+		{"pooling's defaults", [][3]string{{"MaxPooling2D", "m", ""}, {"AveragePooling2D", "a",
+			`, "pool_size": 3, "strides": 1, "padding": "same"`}},
 			[]Layer{{"m", MaxPool{Window: Window{Kernel: Square(2), Stride: Square(2), Pad: Padding{Mode: Valid}}}},
 				{"a", AvgPool{Window: Window{Kernel: Square(3), Stride: Square(1), Pad: Padding{Mode: Same}}}}}, nil},
-		{"batch norm without scale", [][3]string{{"BatchNormalization", "b", `, "axis": [3], "scale": false, "epsilon": 0.01, "momentum": 0.75`}},
+		{"batch norm without scale",
+			[][3]string{{"BatchNormalization", "b", `, "axis": [3], "scale": false, "epsilon": 0.01, "momentum": 0.75`}},
 			[]Layer{{"b", BatchNorm{Eps: 0.01, Momentum: 0.25}}},
 			[]KerasLayer{{Name: "b", Path: "layers/batch_normalization", Roles: []string{"beta", "mean", "var"}}}},
-		{"counts of a class, and the order of a flattened map", [][3]string{conv(""), {"Conv2D", "e", `, "filters": 4, "kernel_size": 3`}, flatten, dense, {"Dense", "g", `, "units": 2, "activation": "softmax"`}},
-			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: window}}, {"e", Conv{Out: 4, Groups: 1, Window: window}}, {"f", Flatten{}}, {"d", Linear{Out: 2}}, {"g", Linear{Out: 2}}, {"g_softmax", Softmax{}}},
-			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w", "b"}}, {Name: "e", Path: "layers/conv2d_1", Roles: []string{"w", "b"}},
-				{Name: "d", Path: "layers/dense", Roles: []string{"w", "b"}, HWC: true}, {Name: "g", Path: "layers/dense_1", Roles: []string{"w", "b"}}}},
+		{"counts of a class, and the order of a flattened map",
+			[][3]string{conv(""), {"Conv2D", "e", `, "filters": 4, "kernel_size": 3`}, flatten, dense,
+				{"Dense", "g", `, "units": 2, "activation": "softmax"`}},
+			[]Layer{{"c", Conv{Out: 4, Groups: 1, Window: window}}, {"e", Conv{Out: 4, Groups: 1, Window: window}},
+				{"f", Flatten{}}, {"d", Linear{Out: 2}}, {"g", Linear{Out: 2}}, {"g_softmax", Softmax{}}},
+			[]KerasLayer{{Name: "c", Path: "layers/conv2d", Roles: []string{"w", "b"}}, {Name: "e", Path: "layers/conv2d_1",
+				Roles: []string{"w", "b"}},
+				{Name: "d", Path: "layers/dense", Roles: []string{"w", "b"}, HWC: true}, {Name: "g", Path: "layers/dense_1",
+					Roles: []string{"w", "b"}}}},
 		{"no order behind global pooling", [][3]string{{"GlobalAveragePooling2D", "p", ""}, flatten, dense},
 			[]Layer{{"p", GlobalAvgPool{}}, {"f", Flatten{}}, {"d", Linear{Out: 2}}},
 			[]KerasLayer{{Name: "d", Path: "layers/dense", Roles: []string{"w", "b"}}}},
-		{"an activation as Keras 3 writes objects", [][3]string{{"Activation", "a", `, "activation": {"module": "builtins", "class_name": "function", "config": "relu"}`}},
+		{"an activation as Keras 3 writes objects",
+			[][3]string{{"Activation", "a",
+				`, "activation": {"module": "builtins", "class_name": "function", "config": "relu"}`}},
 			[]Layer{{"a", ReLU{}}}, nil},
 	} {
 		model, err := DecodeKeras([]byte(kerasText(append([][3]string{kerasInput}, c.layers...)...)))
@@ -77,7 +90,8 @@ func TestKerasOrder(t *testing.T) {
 		return [3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "batch_input_shape": [null, 5, 5, 5]` + more}
 	}
 	conv1 := func(order string) [3]string {
-		return [3]string{"Convolution2D", "c", `, "nb_filter": 4, "nb_row": 3, "nb_col": 2, "batch_input_shape": [null, 5, 5, 5], "dim_ordering": "` + order + `"`}
+		return [3]string{"Convolution2D", "c",
+			`, "nb_filter": 4, "nb_row": 3, "nb_col": 2, "batch_input_shape": [null, 5, 5, 5], "dim_ordering": "` + order + `"`}
 	}
 	for _, c := range []struct {
 		conv      [3]string
@@ -91,7 +105,8 @@ func TestKerasOrder(t *testing.T) {
 		{conv1("th"), "", true, false},
 		{conv1("tf"), "", false, true},
 	} {
-		model, err := DecodeKeras([]byte(kerasText(c.conv, [3]string{"Flatten", "f", c.flatten}, [3]string{"Dense", "d", `, "output_dim": 2`})))
+		model, err := DecodeKeras([]byte(kerasText(c.conv, [3]string{"Flatten", "f", c.flatten},
+			[3]string{"Dense", "d", `, "output_dim": 2`})))
 		if err != nil {
 			t.Errorf("%v: %v", c.conv, err)
 			continue
@@ -113,22 +128,35 @@ func TestKerasFaults(t *testing.T) {
 			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, softmax, sigmoid and linear are known`},
 		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"MaxPooling2D", "m", ""}),
 			"this model cannot be run: m (MaxPooling2D) after a ZeroPadding2D: only a convolution can take its padding over"},
-		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}), "this model cannot be run: a ZeroPadding2D at the end pads nothing"},
-		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "padding": "causal"`}), `this model cannot be run: c (Conv2D) pads by "causal": same and valid are known`},
-		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": "3"`}), "this model cannot be run: c (Conv2D) has no kernel or groups of a known size"},
+		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}), "this model cannot be run: a ZeroPadding2D at the end " +
+			"pads nothing"},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "padding": "causal"`}),
+			`this model cannot be run: c (Conv2D) pads by "causal": same and valid are known`},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": "3"`}),
+			"this model cannot be run: c (Conv2D) has no kernel or groups of a known size"},
 		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 9`}), "the model: layer c: input 8x8x3: "},
 		{faults([3]string{"Activation", "a", `, "activation": {"class_name": "Custom", "config": {}}`}),
 			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax over channels, sigmoid and linear are known`},
-		{faults([3]string{"ReLU", "r", `, "max_value": 6`}), `this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax over channels, sigmoid and linear are known`},
-		{faults([3]string{"Softmax", "s", `, "axis": [1, 2, 3]`}), `this model cannot be run: s (Softmax) is activation "softmax"`},
-		{faults([3]string{"ReLU", "r", `, "negative_slope": [0.1]`}), `this model cannot be run: r (ReLU) is activation "relu"`},
-		{faults([3]string{"MaxPooling2D", "m", `, "strides": "2"`}), `this model cannot be run: m (MaxPooling2D) has strides that are no numbers above 0`},
-		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "dilation_rate": [2]`}), `this model cannot be run: c (Conv2D) has dilation_rate that are no numbers above 0`},
-		{faults([3]string{"ReLU", "r", ""}, [3]string{"Rescaling", "s", `, "scale": 0.5`}), `this model cannot be run: s (Rescaling) is read as the first layer alone, by numbers`},
-		{faults([3]string{"Normalization", "n", `, "invert": true`}), `this model cannot be run: n (Normalization) is read as one of the first layers, over channels and not inverted`},
-		{faults([3]string{"BatchNormalization", "n", `, "axis": 1`}), "this model cannot be run: n (BatchNormalization) normalises by something else than channels"},
-		{faults([3]string{"Dense", "d", `, "units": 1`}), "this model cannot be run: d (Dense) reads a map: it needs a Flatten or a GlobalAveragePooling2D before it"},
-		{faults([3]string{"MaxPooling2D", "m", `, "data_format": "channels_last"`}, [3]string{"MaxPooling2D", "n", `, "data_format": "channels_first"`}),
+		{faults([3]string{"ReLU", "r", `, "max_value": 6`}),
+			`this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax over channels, sigmoid and linear are known`},
+		{faults([3]string{"Softmax", "s", `, "axis": [1, 2, 3]`}),
+			`this model cannot be run: s (Softmax) is activation "softmax"`},
+		{faults([3]string{"ReLU", "r", `, "negative_slope": [0.1]`}),
+			`this model cannot be run: r (ReLU) is activation "relu"`},
+		{faults([3]string{"MaxPooling2D", "m", `, "strides": "2"`}),
+			`this model cannot be run: m (MaxPooling2D) has strides that are no numbers above 0`},
+		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 3, "dilation_rate": [2]`}),
+			`this model cannot be run: c (Conv2D) has dilation_rate that are no numbers above 0`},
+		{faults([3]string{"ReLU", "r", ""}, [3]string{"Rescaling", "s", `, "scale": 0.5`}),
+			`this model cannot be run: s (Rescaling) is read as the first layer alone, by numbers`},
+		{faults([3]string{"Normalization", "n", `, "invert": true`}),
+			`this model cannot be run: n (Normalization) is read as one of the first layers, over channels and not inverted`},
+		{faults([3]string{"BatchNormalization", "n", `, "axis": 1`}), "this model cannot be run: n (BatchNormalization) " +
+			"normalises by something else than channels"},
+		{faults([3]string{"Dense", "d", `, "units": 1`}), "this model cannot be run: d (Dense) reads a map: it needs a " +
+			"Flatten or a GlobalAveragePooling2D before it"},
+		{faults([3]string{"MaxPooling2D", "m", `, "data_format": "channels_last"`}, [3]string{"MaxPooling2D", "n",
+			`, "data_format": "channels_first"`}),
 			"this model cannot be run: n (MaxPooling2D) has its axes in another order than the layers before it"},
 		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
 			{"class_name": "ReLU", "config": {"name": "a"}}, {"class_name": "ReLU", "config": {"name": "b"}, "inbound_nodes": [[["in", 0, 0, {}]]]}]}}`,
@@ -136,8 +164,10 @@ func TestKerasFaults(t *testing.T) {
 		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
 			{"class_name": "ReLU", "config": {"name": "a"}}], "output_layers": [["a", 0, 0], ["in", 0, 0]]}}`,
 			"this model cannot be run: outputs a, in: one at the chain's end is read"},
-		{strings.Repeat(`{"class_name": "Sequential", "config": {"layers": [`, 20) + strings.Repeat(`]}}`, 20), "models lie more than 8 deep in each other"},
-		{`{"class_name": "Sequential", "config": {"layers": [` + strings.Repeat(`{"config": {}},`, 2000) + `{}]}}`, "2001 layers are more than 1024"},
+		{strings.Repeat(`{"class_name": "Sequential", "config": {"layers": [`, 20) + strings.Repeat(`]}}`, 20),
+			"models lie more than 8 deep in each other"},
+		{`{"class_name": "Sequential", "config": {"layers": [` + strings.Repeat(`{"config": {}},`, 2000) + `{}]}}`,
+			"2001 layers are more than 1024"},
 		{strings.Repeat(" ", maxFile+1), "a network's description is at most 1048576 bytes"},
 	} {
 		_, err := DecodeKeras([]byte(c.config))
@@ -150,7 +180,8 @@ func TestKerasFaults(t *testing.T) {
 	}
 }
 
-// TestKerasPreparation: what a model does to its pictures before anything else is its first layer, for samples from 0 to 1.
+// TestKerasPreparation: what a model does to its pictures before anything else is its first layer, for samples from 0
+// to 1.
 func TestKerasPreparation(t *testing.T) {
 	conv := [3]string{"Conv2D", "c", `, "filters": 2, "kernel_size": 3`}
 	normal := func(mean, variance string) [3]string {
@@ -180,7 +211,8 @@ func TestKerasPreparation(t *testing.T) {
 			continue
 		}
 		first := model.Network.Layers[0].Op.Kind()
-		if model.Rescaled != c.rescaled || (first == "batchnorm") != (c.fixed != nil) || c.fixed != nil && !reflect.DeepEqual(model.Layers[0].Fixed, c.fixed) {
+		if model.Rescaled != c.rescaled || (first == "batchnorm") != (c.fixed != nil) || c.fixed != nil &&
+			!reflect.DeepEqual(model.Layers[0].Fixed, c.fixed) {
 			t.Errorf("%s: rescaled %t, begins with %s, %+v", c.name, model.Rescaled, first, model.Layers[0])
 		}
 	}

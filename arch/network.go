@@ -94,8 +94,8 @@ func (e *NoLayerError) Error() string {
 	return fmt.Sprintf("%s has no layer %q: it has %s", e.Network, clip(e.Layer), printable.Ends(e.Have, 12))
 }
 
-// Until returns the network's beginning, up to a layer and with it. The layers are the network's own. An unknown name is an
-// error.
+// Until returns the network's beginning, up to a layer and with it. The layers are the network's own. An unknown name
+// is an error.
 func (n *Network) Until(layer string) (*Network, error) {
 	for i, l := range n.Layers {
 		if l.Name == layer {

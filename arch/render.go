@@ -105,7 +105,8 @@ func (r *Report) rows() []row {
 
 func (r *Report) table(formulas bool) *sheet.Table {
 	if formulas {
-		t := sheet.New("layer", "output", "height and width", "weights", "biases", "MACs", "field").Figures(5).Narrow(0, 5, 6, 4, 2, 7)
+		t := sheet.New("layer", "output", "height and width", "weights", "biases", "MACs", "field").Figures(5).Narrow(0, 5,
+			6, 4, 2, 7)
 		for _, row := range r.rows() {
 			f := row.Formulas
 			t.Row(row.Name, row.Out, f.Size, f.Weights, countOrBlank(row.Biases), f.MACs, f.Field)
@@ -140,9 +141,11 @@ func (r *Report) summary() [][2]string {
 		work += fmt.Sprintf(", %s for the batch", flops(t.FLOPs*int64(r.Batch)))
 	}
 	return [][2]string{
-		{"parameters", fmt.Sprintf("%s = %s weights + %s biases%s", Count(t.Parameters), Count(t.Weights), Count(t.Biases), statistics)},
+		{"parameters", fmt.Sprintf("%s = %s weights + %s biases%s", Count(t.Parameters), Count(t.Weights), Count(t.Biases),
+			statistics)},
 		{"work", work},
-		{"inference", fmt.Sprintf("%s = %s parameters + %s activations", Bytes(m.Infer), Bytes(m.Parameters), Bytes(m.Arena))},
+		{"inference", fmt.Sprintf("%s = %s parameters + %s activations", Bytes(m.Infer), Bytes(m.Parameters),
+			Bytes(m.Arena))},
 		{"training", fmt.Sprintf("%s = %s parameters + %s activations + %s gradients of both", Bytes(m.Train),
 			Bytes(m.Parameters), Bytes(m.Kept), Bytes(m.ParameterGradients+m.ActivationGradients))},
 	}
@@ -166,7 +169,8 @@ func (r *Report) writeCSV(w io.Writer) error {
 		"size_formula,weights_formula,macs_formula,field_formula"
 	var records [][]any
 	for _, l := range r.Layers {
-		records = append(records, []any{l.Name, l.Kind, l.Operation, l.InPlace, l.In.H, l.In.W, l.In.C, l.Out.H, l.Out.W, l.Out.C,
+		records = append(records, []any{l.Name, l.Kind, l.Operation, l.InPlace, l.In.H, l.In.W, l.In.C, l.Out.H,
+			l.Out.W, l.Out.C,
 			l.Weights, l.Biases, l.Statistics, l.MACs, l.FLOPs, l.ActivationBytes, l.Intensity,
 			l.Field.H.Size, l.Field.W.Size, l.Field.H.Jump, l.Field.W.Jump, l.Field.H.Offset, l.Field.W.Offset,
 			l.Formulas.Size, l.Formulas.Weights, l.Formulas.MACs, l.Formulas.Field})

@@ -42,8 +42,10 @@ func TestTableLines(t *testing.T) {
 			"training    1.19 GB = 553.4 MB parameters + 61.0 MB activations + 579.1 MB gradients of both",
 		}},
 		{Table, true, []string{
-			"conv1_1  224x224x64   (224-3+2*1)/1+1 = 224  (3*3*3)*64 = 1728             64  224*224*1728 = 86704128      1+(3-1)*1 = 3",
-			"fc6      1x1x4096                            7*7*512*4096 = 102760448   4,096  1*1*102760448 = 102760448    212+(7-1)*32 = 404",
+			"conv1_1  224x224x64   (224-3+2*1)/1+1 = 224  (3*3*3)*64 = 1728             64  224*224*1728 = 86704128      " +
+				"1+(3-1)*1 = 3",
+			"fc6      1x1x4096                            7*7*512*4096 = 102760448   4,096  1*1*102760448 = 102760448    " +
+				"212+(7-1)*32 = 404",
 		}},
 		{Markdown, false, []string{
 			"## vgg16: VGG paper, configuration D",
@@ -90,7 +92,8 @@ func TestCSV(t *testing.T) {
 		}
 		return sum
 	}
-	if w, b, s, m := sum("weights"), sum("biases"), sum("statistics"), sum("macs_per_image"); w+b != 138_365_992 || s != 8448 || m != 15_470_264_320 {
+	if w, b, s, m := sum("weights"), sum("biases"), sum("statistics"), sum("macs_per_image"); w+b != 138_365_992 ||
+		s != 8448 || m != 15_470_264_320 {
 		t.Errorf("columns add up to %d + %d, %d statistics, %d MACs", w, b, s, m)
 	}
 }
@@ -117,19 +120,24 @@ func TestJSON(t *testing.T) {
 	}{
 		{doc, "batch input layers memory network title total"},
 		{doc["input"], "c h w"},
-		{layer, "activation_bytes biases field flops_per_byte flops_per_image formulas in in_place kind macs_per_image name operation out statistics weights"},
+		{layer,
+			"activation_bytes biases field flops_per_byte flops_per_image formulas in in_place kind macs_per_image name " +
+				"operation out statistics weights"},
 		{layer["formulas"], "activations field intensity macs size weights"},
 		{layer["field"], "h w"},
 		{layer["field"].(map[string]any)["h"], "jump offset size"},
-		{doc["total"], "activation_bytes biases flops_per_byte flops_per_image macs_per_image parameters statistics weighted_layers weights"},
-		{doc["memory"], "infer_activation_bytes infer_bytes parameter_bytes train_activation_bytes train_activation_gradient_bytes train_bytes train_parameter_gradient_bytes"},
+		{doc["total"], "activation_bytes biases flops_per_byte flops_per_image macs_per_image parameters statistics " +
+			"weighted_layers weights"},
+		{doc["memory"], "infer_activation_bytes infer_bytes parameter_bytes train_activation_bytes " +
+			"train_activation_gradient_bytes train_bytes train_parameter_gradient_bytes"},
 	} {
 		if got := keys(c.what); got != c.want {
 			t.Errorf("keys %q, want %q", got, c.want)
 		}
 	}
 	var back Report
-	if err := json.Unmarshal([]byte(text), &back); err != nil || back.Total != r.Total || back.Memory != r.Memory || !slices.Equal(back.Layers, r.Layers) {
+	if err := json.Unmarshal([]byte(text), &back); err != nil || back.Total != r.Total || back.Memory != r.Memory ||
+		!slices.Equal(back.Layers, r.Layers) {
 		t.Errorf("the report does not come back from its JSON (%v)", err)
 	}
 }
@@ -141,7 +149,8 @@ func TestSVG(t *testing.T) {
 	for _, name := range Names() {
 		reports = append(reports, mustAnalyze(t, name))
 	}
-	for _, s := range []string{"M", "1x1x1:1", "1x1000x1:3,3", "1000x1x1:3,3/2", "8x8x1:" + strings.Repeat("1,", 400) + "1/100000"} {
+	for _, s := range []string{"M", "1x1x1:1", "1x1000x1:3,3", "1000x1x1:3,3/2", "8x8x1:" + strings.Repeat("1,", 400) +
+		"1/100000"} {
 		n, err := Compact(s, s, ImageNetInput)
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +233,8 @@ alexnet  227x227x3      8   60,965,224     724,406,816      5.04 MB   246.2 MB  
 			}
 		}
 	}
-	for _, err := range []error{c.Write(io.Discard, SVG), catalog.Write(io.Discard, "x"), c[0].Write(io.Discard, "x", false), c[0].WriteFields(io.Discard, SVG)} {
+	for _, err := range []error{c.Write(io.Discard, SVG), catalog.Write(io.Discard, "x"), c[0].Write(io.Discard, "x",
+		false), c[0].WriteFields(io.Discard, SVG)} {
 		if err == nil || !strings.Contains(err.Error(), "want one of") {
 			t.Errorf("an unknown format: %v", err)
 		}
@@ -232,12 +242,14 @@ alexnet  227x227x3      8   60,965,224     724,406,816      5.04 MB   246.2 MB  
 }
 
 func TestNumbers(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 138357544: "138,357,544", -1234567: "-1,234,567"} {
+	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 138357544: "138,357,544",
+		-1234567: "-1,234,567"} {
 		if got := Count(n); got != want {
 			t.Errorf("Count(%d) = %s, want %s", n, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.00 kB", 9994: "9.99 kB", 9996: "10.0 kB", 999_949: "999.9 kB", 999_951: "1.00 MB", 553_430_176: "553.4 MB"} {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.00 kB", 9994: "9.99 kB", 9996: "10.0 kB",
+		999_949: "999.9 kB", 999_951: "1.00 MB", 553_430_176: "553.4 MB"} {
 		if got := Bytes(n); got != want {
 			t.Errorf("Bytes(%d) = %s, want %s", n, got, want)
 		}
@@ -248,7 +260,8 @@ func TestParseShape(t *testing.T) {
 	if s, err := ParseShape("480x640x3"); err != nil || s != (Shape{C: 3, H: 480, W: 640}) || s.String() != "480x640x3" {
 		t.Errorf("480x640x3 gave %+v (%v)", s, err)
 	}
-	for _, s := range []string{"", "224", "224x224", "224x224x3x1", "0x224x3", "-1x2x3", "axbxc", "99999999999x1x1", "224X224X3"} {
+	for _, s := range []string{"", "224", "224x224", "224x224x3x1", "0x224x3", "-1x2x3", "axbxc", "99999999999x1x1",
+		"224X224X3"} {
 		if got, err := ParseShape(s); err == nil {
 			t.Errorf("%q gave %v, want an error", s, got)
 		}

@@ -24,8 +24,9 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("%s: layer %s: input %v: %s", e.Network, e.Layer, e.In, e.Rule)
 }
 
-// MaxElements bounds every feature map, parameter tensor and padded side, so that an int holds it and its bytes are far from
-// overflowing: 2^40, or 2^28 where an int has 32 bits. What multiplies them (MACs, a batch) is checked where it is computed.
+// MaxElements bounds every feature map, parameter tensor and padded side, so that an int holds it and its bytes are far
+// from overflowing: 2^40, or 2^28 where an int has 32 bits. What multiplies them (MACs, a batch) is checked where it is
+// computed.
 const MaxElements = 1 << (28 + 12*(^uint(0)>>63))
 
 // maxWindow bounds kernels, strides, dilations and padding.
@@ -94,7 +95,8 @@ func (n *Network) Place(input Shape) (*Placement, error) {
 		case layer.Name == "":
 			return fail(fmt.Sprintf("#%d", i+1), in, "a layer needs a name")
 		case !plainName(layer.Name):
-			return fail(fmt.Sprintf("#%d", i+1), in, "a layer's name is at most %d printable characters without slash, not %q", maxName, clip(layer.Name))
+			return fail(fmt.Sprintf("#%d", i+1), in, "a layer's name is at most %d printable characters without slash, not %q",
+				maxName, clip(layer.Name))
 		case seen[layer.Name]:
 			return fail(layer.Name, in, "two layers have this name")
 		case layer.Op == nil:
@@ -181,7 +183,8 @@ func place(layer Layer, in Shape) (Placed, error) {
 		}
 		// Written so that NaN, which compares with nothing, is refused.
 		if !(op.K > 0 && op.Alpha >= 0 && finite(op.K, op.Alpha, op.Beta)) {
-			return p, fmt.Errorf("k must be positive, alpha not negative and beta finite, not %v, %v and %v", op.K, op.Alpha, op.Beta)
+			return p, fmt.Errorf("k must be positive, alpha not negative and beta finite, not %v, %v and %v", op.K,
+				op.Alpha, op.Beta)
 		}
 	case BatchNorm:
 		if !(op.Eps >= 0 && finite(op.Eps) && op.Momentum >= 0 && op.Momentum <= 1) {
@@ -230,8 +233,8 @@ func weights(layer string, noBias bool, fanIn, fanOut int, shape ...int) []Param
 	return params
 }
 
-// fitPool adds pooling's own rule to fit: a window must hold at least one real pixel, so padding stays below the kernel, and
-// the taps of a dilated kernel do not straddle the map.
+// fitPool adds pooling's own rule to fit: a window must hold at least one real pixel, so padding stays below the
+// kernel, and the taps of a dilated kernel do not straddle the map.
 func (w Window) fitPool(in Size) (Geometry, error) {
 	g, err := w.fit(in)
 	switch {
@@ -260,13 +263,16 @@ func (w Window) fit(in Size) (Geometry, error) {
 		}
 	}
 	if !countable(g.Kernel.H, g.Dilation.H) || !countable(g.Kernel.W, g.Dilation.W) {
-		return g, fmt.Errorf("a kernel of %v with dilation %v spans more than %d pixels", g.Kernel, g.Dilation, int64(MaxElements))
+		return g, fmt.Errorf("a kernel of %v with dilation %v spans more than %d pixels", g.Kernel, g.Dilation,
+			int64(MaxElements))
 	}
 	var err error
-	if g.Out.H, g.Top, g.Bottom, err = fit1(w.Pad.Mode, w.Ceil, in.H, g.Extent().H, g.Stride.H, w.Pad.Top, w.Pad.Bottom); err != nil {
+	if g.Out.H, g.Top, g.Bottom, err = fit1(w.Pad.Mode, w.Ceil, in.H, g.Extent().H, g.Stride.H, w.Pad.Top,
+		w.Pad.Bottom); err != nil {
 		return g, fmt.Errorf("height: %w", err)
 	}
-	if g.Out.W, g.Left, g.Right, err = fit1(w.Pad.Mode, w.Ceil, in.W, g.Extent().W, g.Stride.W, w.Pad.Left, w.Pad.Right); err != nil {
+	if g.Out.W, g.Left, g.Right, err = fit1(w.Pad.Mode, w.Ceil, in.W, g.Extent().W, g.Stride.W, w.Pad.Left,
+		w.Pad.Right); err != nil {
 		return g, fmt.Errorf("width: %w", err)
 	}
 	return g, nil
@@ -316,9 +322,9 @@ func plainName(name string) bool {
 	return len(name) <= maxName && prints(name) && !strings.Contains(name, "/")
 }
 
-// FitName makes a layer's name of a name from elsewhere: slashes and colons become dots, what cannot be printed, and spaces, become
-// underscores, and of a long one the end is kept, which leaves room for a number and a suffix. otherwise is for one of which nothing is
-// left.
+// FitName makes a layer's name of a name from elsewhere: slashes and colons become dots, what cannot be printed, and
+// spaces, become underscores, and of a long one the end is kept, which leaves room for a number and a suffix. otherwise
+// is for one of which nothing is left.
 func FitName(name, otherwise string) string {
 	name = strings.Map(func(r rune) rune {
 		switch {

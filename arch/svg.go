@@ -112,7 +112,8 @@ func groups(plates []plate) [][]plate {
 	var groups [][]plate
 	start := 0
 	for i := range plates {
-		if i+1 == len(plates) || plates[i+1].shape.H != plates[start].shape.H || plates[i+1].shape.W != plates[start].shape.W {
+		if i+1 == len(plates) || plates[i+1].shape.H != plates[start].shape.H ||
+			plates[i+1].shape.W != plates[start].shape.W {
 			groups = append(groups, plates[start:i+1])
 			start = i + 1
 		}
@@ -144,7 +145,8 @@ func (r *Report) writeSVG(w io.Writer) error {
 	if s.channel < s.pixel {
 		ratio = fmt.Sprintf(", a channel %.3g times thinner than a pixel", s.pixel/s.channel)
 	}
-	d.text(svgMargin, svgHeight-12, 10.5, `fill="#94a3b8"`, "To scale: height and depth are a map's pixels, length its channels"+ratio+".")
+	d.text(svgMargin, svgHeight-12, 10.5, `fill="#94a3b8"`, "To scale: height and depth are a map's pixels, length its "+
+		"channels"+ratio+".")
 	d.add("</svg>")
 	_, err := io.WriteString(w, d.String())
 	return err
@@ -254,7 +256,8 @@ func (d *drawing) bars(plates []plate, top float64, heading string, share func(p
 		}
 		width := min(max(p.length, 9), 26)
 		height := max(1, barHeight*v/largest)
-		d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, p.x-width/2, base-height, width, height, p.tone.side)
+		d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, p.x-width/2, base-height, width, height,
+			p.tone.side)
 		if v >= 0.005 {
 			d.text(p.x, base-height-3, 9.5, `text-anchor="middle" fill="#334155"`, fmt.Sprintf("%.0f%%", 100*v))
 		}

@@ -1,13 +1,14 @@
 package arch
 
-// Taps is what one unit of a layer reads of the layer's input along one axis: Count places, the first at Start and each Step further
-// on. The real ones, which lie on the map, are First to Last-1; the others lie in the padding, or where a size that was rounded up
-// lets the last window hang over the edge.
+// Taps is what one unit of a layer reads of the layer's input along one axis: Count places, the first at Start and each
+// Step further on. The real ones, which lie on the map, are First to Last-1; the others lie in the padding, or where a
+// size that was rounded up lets the last window hang over the edge.
 type Taps struct {
 	Start, Step, Count int
 	First, Last        int
-	// Divisor is this axis's part of what average pooling divides a sum by: the real taps, with CountPad those in the padding too, and
-	// never those that hang over (PyTorch's avg_pool2d). The whole divisor is that of the rows times that of the columns.
+	// Divisor is this axis's part of what average pooling divides a sum by: the real taps, with CountPad those in the
+	// padding too, and never those that hang over (PyTorch's avg_pool2d). The whole divisor is that of the rows times that
+	// of the columns.
 	Divisor int
 }
 
@@ -16,9 +17,9 @@ func (t Taps) At(tap int) (place int, real bool) {
 	return t.Start + tap*t.Step, t.First <= tap && tap < t.Last
 }
 
-// Taps says what the unit in row i and column j of a layer's output reads of each map that it looks at. A convolution and a pooling
-// read their window; adaptive pooling reads rows floor(i*H/h) to ceil((i+1)*H/h)-1 of H for h outputs (PyTorch's
-// adaptive_avg_pool2d), global pooling all of them; any other layer reads the place of the unit itself.
+// Taps says what the unit in row i and column j of a layer's output reads of each map that it looks at. A convolution
+// and a pooling read their window; adaptive pooling reads rows floor(i*H/h) to ceil((i+1)*H/h)-1 of H for h outputs
+// (PyTorch's adaptive_avg_pool2d), global pooling all of them; any other layer reads the place of the unit itself.
 func (p *Placed) Taps(i, j int) (rows, cols Taps) {
 	g := p.Geometry
 	switch op := p.Op.(type) {
@@ -57,8 +58,9 @@ func stretch(i, in, out int) Taps {
 	return Taps{Start: from, Step: 1, Count: to - from, Last: to - from, Divisor: to - from}
 }
 
-// Neighbours are the first and the last of the channels that the normalisation of channel c adds up: Size of them, of which an even
-// Size looks one further down than up (torch.nn.LocalResponseNorm), cut off at the first and the last channel.
+// Neighbours are the first and the last of the channels that the normalisation of channel c adds up: Size of them, of
+// which an even Size looks one further down than up (torch.nn.LocalResponseNorm), cut off at the first and the last
+// channel.
 func (l LRN) Neighbours(c, channels int) (first, last int) {
 	return max(c-l.Size/2, 0), min(c+(l.Size-1)/2, channels-1)
 }

@@ -14,7 +14,8 @@ func TestTaps(t *testing.T) {
 		in := Shape{C: 1, H: 1 + r.IntN(12), W: 1 + r.IntN(12)}
 		size := func(most int) Size { return Size{1 + r.IntN(most), 1 + r.IntN(most)} }
 		w := Window{Kernel: size(5), Stride: size(4), Dilation: size(3), Ceil: r.IntN(2) == 0,
-			Pad: Padding{Mode: []PadMode{Explicit, Same, Valid}[r.IntN(3)], Top: r.IntN(4), Left: r.IntN(4), Bottom: r.IntN(4), Right: r.IntN(4)}}
+			Pad: Padding{Mode: []PadMode{Explicit, Same, Valid}[r.IntN(3)], Top: r.IntN(4), Left: r.IntN(4), Bottom: r.IntN(4),
+				Right: r.IntN(4)}}
 		var op Op
 		switch r.IntN(5) {
 		case 0:
@@ -41,8 +42,10 @@ func TestTaps(t *testing.T) {
 					got                                                   Taps
 					unit, kernel, stride, dilation, before, after, n, out int
 				}{
-					{"row", rows, i, p.Geometry.Kernel.H, p.Geometry.Stride.H, p.Geometry.Dilation.H, p.Geometry.Top, p.Geometry.Bottom, in.H, p.Out.H},
-					{"column", cols, j, p.Geometry.Kernel.W, p.Geometry.Stride.W, p.Geometry.Dilation.W, p.Geometry.Left, p.Geometry.Right, in.W, p.Out.W},
+					{"row", rows, i, p.Geometry.Kernel.H, p.Geometry.Stride.H, p.Geometry.Dilation.H, p.Geometry.Top,
+						p.Geometry.Bottom, in.H, p.Out.H},
+					{"column", cols, j, p.Geometry.Kernel.W, p.Geometry.Stride.W, p.Geometry.Dilation.W, p.Geometry.Left,
+						p.Geometry.Right, in.W, p.Out.W},
 				} {
 					var read []int // the real places, by the definition
 					divisor := 0
@@ -76,14 +79,16 @@ func TestTaps(t *testing.T) {
 						}
 					}
 					if fmt.Sprint(got) != fmt.Sprint(read) || axis.got.Divisor != divisor {
-						t.Fatalf("%s of %v, %s %d: reads %v by %d, want %v by %d (%+v)", Describe(op), in, axis.name, axis.unit, got, axis.got.Divisor, read, divisor, axis.got)
+						t.Fatalf("%s of %v, %s %d: reads %v by %d, want %v by %d (%+v)", Describe(op), in, axis.name, axis.unit, got,
+							axis.got.Divisor, read, divisor, axis.got)
 					}
 				}
 			}
 		}
 		seen[op.Kind()]++
 	}
-	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "avgpool hangs over", "maxpool hangs over"} {
+	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "avgpool hangs over",
+		"maxpool hangs over"} {
 		if seen[kind] < 100 {
 			t.Errorf("%s was met %d times", kind, seen[kind])
 		}

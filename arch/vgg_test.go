@@ -58,7 +58,8 @@ func TestPublishedTotals(t *testing.T) {
 
 // TestTable2 holds the VGG paper's table 2, parameters in millions.
 func TestTable2(t *testing.T) {
-	for name, millions := range map[string]float64{"vgg11": 133, "vgg11-lrn": 133, "vgg13": 133, "vgg16c": 134, "vgg16": 138, "vgg19": 144} {
+	for name, millions := range map[string]float64{"vgg11": 133, "vgg11-lrn": 133, "vgg13": 133, "vgg16c": 134,
+		"vgg16": 138, "vgg19": 144} {
 		if got := math.Round(float64(mustAnalyze(t, name).Total.Parameters) / 1e6); got != millions {
 			t.Errorf("%s has %v million parameters, want %v", name, got, millions)
 		}
@@ -71,11 +72,14 @@ func TestLayerNames(t *testing.T) {
 		network string
 		names   []string
 	}{
-		{"vgg11-lrn", []string{"conv1_1", "relu1_1", "lrn1_1", "pool1", "conv2_1", "relu2_1", "pool2", "conv3_1", "relu3_1", "conv3_2", "relu3_2", "pool3",
+		{"vgg11-lrn", []string{"conv1_1", "relu1_1", "lrn1_1", "pool1", "conv2_1", "relu2_1", "pool2", "conv3_1", "relu3_1",
+			"conv3_2", "relu3_2", "pool3",
 			"conv4_1", "relu4_1", "conv4_2", "relu4_2", "pool4", "conv5_1", "relu5_1", "conv5_2", "relu5_2", "pool5",
 			"flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8", "softmax"}},
-		{"tinyvgg", []string{"conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1", "conv2_2", "relu2_2", "pool2", "flatten", "fc3", "softmax"}},
-		{"alexnet", []string{"conv1", "relu1", "lrn1", "pool1", "conv2", "relu2", "lrn2", "pool2", "conv3", "relu3", "conv4", "relu4", "conv5", "relu5", "pool5",
+		{"tinyvgg", []string{"conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1", "conv2_2", "relu2_2",
+			"pool2", "flatten", "fc3", "softmax"}},
+		{"alexnet", []string{"conv1", "relu1", "lrn1", "pool1", "conv2", "relu2", "lrn2", "pool2", "conv3", "relu3", "conv4",
+			"relu4", "conv5", "relu5", "pool5",
 			"flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8", "softmax"}},
 	} {
 		var names []string
@@ -92,7 +96,8 @@ func TestLayerNames(t *testing.T) {
 			params = append(params, q.Name)
 		}
 	}
-	if want := []string{"conv1_1/w", "conv1_1/b", "bn1_1/gamma", "bn1_1/beta", "bn1_1/mean", "bn1_1/var"}; !slices.Equal(params, want) {
+	if want := []string{"conv1_1/w", "conv1_1/b", "bn1_1/gamma", "bn1_1/beta", "bn1_1/mean",
+		"bn1_1/var"}; !slices.Equal(params, want) {
 		t.Errorf("parameters %v, want %v", params, want)
 	}
 }
@@ -103,9 +108,12 @@ func TestMapSizes(t *testing.T) {
 		network string
 		maps    []string // of the convolutions and poolings
 	}{
-		{"alexnet", []string{"55x55x96", "27x27x96", "27x27x256", "13x13x256", "13x13x384", "13x13x384", "13x13x256", "6x6x256"}},
-		{"alexnet-torchvision", []string{"55x55x64", "27x27x64", "27x27x192", "13x13x192", "13x13x384", "13x13x256", "13x13x256", "6x6x256", "6x6x256"}},
-		{"zfnet", []string{"110x110x96", "55x55x96", "26x26x256", "13x13x256", "13x13x384", "13x13x384", "13x13x256", "6x6x256"}},
+		{"alexnet", []string{"55x55x96", "27x27x96", "27x27x256", "13x13x256", "13x13x384", "13x13x384", "13x13x256",
+			"6x6x256"}},
+		{"alexnet-torchvision", []string{"55x55x64", "27x27x64", "27x27x192", "13x13x192", "13x13x384", "13x13x256",
+			"13x13x256", "6x6x256", "6x6x256"}},
+		{"zfnet", []string{"110x110x96", "55x55x96", "26x26x256", "13x13x256", "13x13x384", "13x13x384", "13x13x256",
+			"6x6x256"}},
 		{"tinyvgg-food", []string{"62x62x10", "60x60x10", "30x30x10", "28x28x10", "26x26x10", "13x13x10"}},
 	} {
 		var maps []string

@@ -33,8 +33,8 @@ const (
 // Title is the mode's name in the article's output.
 func (m Mode) Title() string { return strings.ToUpper(string(m[:1])) + string(m[1:]) }
 
-// MaxThreads bounds Config.Threads: each is a thread of the system while the machine is measured, and Go's runtime ends a
-// process that has 10,000.
+// MaxThreads bounds Config.Threads: each is a thread of the system while the machine is measured, and Go's runtime ends
+// a process that has 10,000.
 const MaxThreads = 1024
 
 // Config says what to time. Zero Threads means all that Go may use, a zero KeepProb the network's own.
@@ -56,7 +56,8 @@ type Config struct {
 
 // Options are a mode's Plan.
 func (c *Config) Options(mode Mode) nn.Options {
-	opt := nn.Options{Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget, Seed: c.Seed, KeepProb: 1}
+	opt := nn.Options{Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget,
+		Seed: c.Seed, KeepProb: 1}
 	if mode == ForwardBackward {
 		opt.Training, opt.KeepProb = true, c.KeepProb
 	}
@@ -106,7 +107,8 @@ type Bench struct {
 // New measures the machine, which takes about half a second, and works out what the network costs.
 func New(c Config) (*Bench, error) {
 	if c.Batch < 1 || c.Steps < 1 || c.BurnIn < 0 {
-		return nil, fmt.Errorf("bench: batch and steps must be at least 1 and burn-in not negative, not %d, %d and %d", c.Batch, c.Steps, c.BurnIn)
+		return nil, fmt.Errorf("bench: batch and steps must be at least 1 and burn-in not negative, not %d, %d and %d",
+			c.Batch, c.Steps, c.BurnIn)
 	}
 	if c.Threads > MaxThreads {
 		return nil, fmt.Errorf("bench: %d threads are more than %d", c.Threads, MaxThreads)
@@ -133,8 +135,8 @@ func New(c Config) (*Bench, error) {
 	return b, nil
 }
 
-// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and where gradients are wanted as many
-// again for the weights' gradients and for the data's, which the first layer does without.
+// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and where gradients are
+// wanted as many again for the weights' gradients and for the data's, which the first layer does without.
 func (b *Bench) FLOPs(mode Mode) int64 {
 	forward, first := int64(0), int64(0)
 	for _, l := range b.Report.Layers {

@@ -18,13 +18,15 @@ import (
 // probe is a 3x3 convolution to calibrate by.
 type probe struct{ side, in, out, batch int }
 
-// probes are VGG-16's layers, as many images as give tiles enough for products to hide what is read from memory, and maps that the
-// caches do not hold; and one that few channels enter or leave, which tells the transforms' prices apart.
+// probes are VGG-16's layers, as many images as give tiles enough for products to hide what is read from memory, and
+// maps that the caches do not hold; and one that few channels enter or leave, which tells the transforms' prices apart.
 var probes = []probe{
-	{224, 64, 64, 2}, {112, 16, 128, 4}, {112, 64, 128, 4}, {56, 128, 256, 4}, {56, 256, 256, 4}, {28, 256, 512, 8}, {28, 512, 512, 4}, {14, 512, 512, 16},
+	{224, 64, 64, 2}, {112, 16, 128, 4}, {112, 64, 128, 4}, {56, 128, 256, 4}, {56, 256, 256, 4}, {28, 256, 512, 8},
+	{28, 512, 512, 4}, {14, 512, 512, 16},
 }
 
-// starved is conv5 of a single image, which has nine tiles of 6x6 to each 64 MB of transformed weights: it waits for memory.
+// starved is conv5 of a single image, which has nine tiles of 6x6 to each 64 MB of transformed weights: it waits for
+// memory.
 var starved = probe{14, 512, 512, 1}
 
 // genericProbes are fewer channels for the portable set, which is so slow that memory plays no part.
@@ -43,9 +45,10 @@ type observation struct {
 	seconds float64
 }
 
-// Calibrate measures a kernel set's prices on so many threads (0: all that Go may use) in 15 to 30 s. It times Plans of one layer,
-// not kernels alone: so maps come from where they come from in a network, threads compete for memory, and what hangs over edges is
-// copied. Then it finds the prices by which nn predicts these times best; only that of memory is measured by itself.
+// Calibrate measures a kernel set's prices on so many threads (0: all that Go may use) in 15 to 30 s. It times Plans of
+// one layer, not kernels alone: so maps come from where they come from in a network, threads compete for memory, and
+// what hangs over edges is copied. Then it finds the prices by which nn predicts these times best; only that of memory
+// is measured by itself.
 func Calibrate(ctx context.Context, set *kernel.Set, threads int) (costs *nn.Costs, err error) {
 	threads = cmp.Or(max(threads, 0), runtime.GOMAXPROCS(0))
 	list := probes
@@ -176,9 +179,10 @@ func (o observation) predict(costs *nn.Costs, set *kernel.Set, threads int) (flo
 	return 0, fmt.Errorf("bench: %s has no %s by %s", placed.Network.Name, o.pass, o.algo)
 }
 
-// fit finds the prices, but for Stream, with the least squares of relative errors. A prediction is the sum of each price times an
-// amount of work, which the prediction at that price 1 and all others 0 tells. (Where weights from memory take longer than products it
-// is not, but the probes have tiles enough; a weight gradient's sums cross memory in any case.)
+// fit finds the prices, but for Stream, with the least squares of relative errors. A prediction is the sum of each
+// price times an amount of work, which the prediction at that price 1 and all others 0 tells. (Where weights from
+// memory take longer than products it is not, but the probes have tiles enough; a weight gradient's sums cross memory
+// in any case.)
 func fit(costs *nn.Costs, seen []observation, set *kernel.Set, threads int) error {
 	var unknown []*float64
 	var work [][]float64 // [price][observation], over the time it took

@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// TestFit: from times that are made of known prices, fit finds prices that make the same times; the probes tell all prices apart,
-// and in none does memory hide a product.
+// TestFit: from times that are made of known prices, fit finds prices that make the same times; the probes tell all
+// prices apart, and in none does memory hide a product.
 func TestFit(t *testing.T) {
 	for _, c := range []struct {
 		set    string

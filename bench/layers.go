@@ -7,7 +7,8 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// LayerTime is the median time of one pass of one layer, with the layers fused into it, held against the machine's two roofs.
+// LayerTime is the median time of one pass of one layer, with the layers fused into it, held against the machine's two
+// roofs.
 type LayerTime struct {
 	Layers        []string `json:"layers"` // computed together: "conv1_2", "relu1_2", "pool1"
 	Pass          nn.Pass  `json:"pass"`
@@ -23,8 +24,8 @@ type LayerTime struct {
 	//	weights   the input, the output's gradient, the weights' gradient (plain)
 	//	backward  of a layer without weights: the output's gradient, the input's
 	//
-	// Fused layers count as one: what flows between them is neither. PercentOfBandwidth is how fast these bytes went by, of the
-	// measured read bandwidth; maps that stayed in the cache from one layer to the next can make it more than 100.
+	// Fused layers count as one: what flows between them is neither. PercentOfBandwidth is how fast these bytes went by,
+	// of the measured read bandwidth; maps that stayed in the cache from one layer to the next can make it more than 100.
 	Bytes              int64   `json:"bytes"`
 	PercentOfBandwidth float64 `json:"percent_of_bandwidth"`
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// Roofline is the passes of a network's layers under the machine's roofs (Williams, Waterman & Patterson, Communications of the
-// ACM 2009).
+// Roofline is the passes of a network's layers under the machine's roofs (Williams, Waterman & Patterson,
+// Communications of the ACM 2009).
 type Roofline struct {
 	Network string
 	Batch   int
@@ -21,7 +21,8 @@ type Roofline struct {
 	Layers  []LayerTime // those without multiply-accumulates have no place in it
 }
 
-// Roofline gathers the results' layers. Where forward was timed by itself, forward-backward's own forward passes are left out.
+// Roofline gathers the results' layers. Where forward was timed by itself, forward-backward's own forward passes are
+// left out.
 func (b *Bench) Roofline(results []*Result, now time.Time) *Roofline {
 	r := &Roofline{Network: b.Placed.Network.Name, Batch: b.Batch, Machine: b.Machine, Date: now.Format(time.DateOnly)}
 	for i, result := range results {
@@ -90,7 +91,8 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 	if r.Machine.Threads > 1 {
 		threads = fmt.Sprintf("%d threads", r.Machine.Threads)
 	}
-	text(roofLeft, 58, 13, `fill="#64748b"`, fmt.Sprintf("%s, %s, kernel set %s, %s", r.Machine.Processor, threads, r.Machine.Set, r.Date))
+	text(roofLeft, 58, 13, `fill="#64748b"`, fmt.Sprintf("%s, %s, kernel set %s, %s", r.Machine.Processor, threads,
+		r.Machine.Set, r.Date))
 	at := roofLeft
 	for _, p := range passColours {
 		add(`<circle cx="%.1f" cy="76" r="%g" fill="%s"/>`, at+pointRadius, pointRadius, p.colour)
@@ -106,7 +108,8 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 		add(`<path d="M%.1f %.1fH%.1f" stroke="#e2e8f0"/>`, roofLeft, y.at(v), roofRight)
 		text(roofLeft-6, y.at(v)+4, 11, `text-anchor="end" fill="#475569"`, fmt.Sprintf("%g", v))
 	}
-	text((roofLeft+roofRight)/2, roofBottom+36, 12, `text-anchor="middle" fill="#334155"`, "FLOP, counted as direct convolution, for each byte that must cross memory")
+	text((roofLeft+roofRight)/2, roofBottom+36, 12, `text-anchor="middle" fill="#334155"`,
+		"FLOP, counted as direct convolution, for each byte that must cross memory")
 	add(`<text transform="translate(20 %.1f) rotate(-90)" text-anchor="middle" font-size="12" fill="#334155">GFLOP/s</text>`, (roofTop+roofBottom)/2)
 
 	var taken []box // by texts and points
@@ -147,8 +150,10 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 				colour = p.colour
 			}
 		}
-		note := fmt.Sprintf("%s, %s: %.0f GFLOP/s, %.3g FLOP/byte, %.3g ms", l.Label(), strings.TrimSpace(string(l.Pass)+" "+l.Algo), l.GFLOPs, l.Intensity(), l.Seconds*1e3)
-		add(`<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.85" stroke="#ffffff"><title>%s</title></circle>`, px, py, pointRadius, colour, escape(note))
+		note := fmt.Sprintf("%s, %s: %.0f GFLOP/s, %.3g FLOP/byte, %.3g ms", l.Label(), strings.TrimSpace(string(l.Pass)+" "+
+			l.Algo), l.GFLOPs, l.Intensity(), l.Seconds*1e3)
+		add(`<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.85" stroke="#ffffff"><title>%s</title></circle>`,
+			px, py, pointRadius, colour, escape(note))
 		shape := kind{l.Pass, int64(math.Round(l.GFLOPs * l.Seconds * 1e3)), l.Bytes}
 		if seen[shape] {
 			continue // its like is labelled
@@ -161,9 +166,11 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 		}
 		taken = append(taken, b)
 		if far := math.Hypot(px-min(max(px, b.x0), b.x1), py-min(max(py, b.y0), b.y1)); far > 2*pointRadius {
-			fmt.Fprintf(&labels, `<path d="M%.1f %.1fL%.1f %.1f" stroke="%s" stroke-opacity="0.4"/>`+"\n", px, py, min(max(px, b.x0), b.x1), min(max(py, b.y0), b.y1), colour)
+			fmt.Fprintf(&labels, `<path d="M%.1f %.1fL%.1f %.1f" stroke="%s" stroke-opacity="0.4"/>`+"\n", px, py,
+				min(max(px, b.x0), b.x1), min(max(py, b.y0), b.y1), colour)
 		}
-		fmt.Fprintf(&labels, `<text x="%.1f" y="%.1f" font-size="%g" fill="%s" stroke="#ffffff" stroke-width="2.5" stroke-linejoin="round" paint-order="stroke">%s</text>`+"\n", b.x0, b.y1-2, labelSize, colour, escape(name))
+		fmt.Fprintf(&labels,
+			`<text x="%.1f" y="%.1f" font-size="%g" fill="%s" stroke="#ffffff" stroke-width="2.5" stroke-linejoin="round" paint-order="stroke">%s</text>`+"\n", b.x0, b.y1-2, labelSize, colour, escape(name))
 	}
 	s.WriteString(labels.String())
 	add("</svg>")
@@ -189,7 +196,8 @@ func (r *Roofline) drawMemory(add func(string, ...any), x, y axis) {
 	line := func(from, to float64, style string) {
 		from, to = max(from, y.from), min(to, y.to)
 		if from < to {
-			add(`<path d="M%.1f %.1fL%.1f %.1f" stroke="#0f172a" %s/>`, x.at(from/bandwidth), y.at(from), x.at(to/bandwidth), y.at(to), style)
+			add(`<path d="M%.1f %.1fL%.1f %.1f" stroke="#0f172a" %s/>`, x.at(from/bandwidth), y.at(from), x.at(to/bandwidth),
+				y.at(to), style)
 		}
 	}
 	start := max(y.from, x.from*bandwidth)
@@ -210,7 +218,8 @@ func place(px, py, w float64, taken []box) (box, bool) {
 			sin, cos := math.Sincos(float64(step) * math.Pi / 8)
 			cx, cy := px+cos*(pointRadius+distance+w/2), py+sin*(pointRadius+distance+labelHeight/2)
 			b := box{cx - w/2, cy - labelHeight/2, cx + w/2, cy + labelHeight/2}
-			free := b.x0 > roofLeft+labelMargin && b.x1 < roofRight-labelMargin && b.y0 > roofTop+labelMargin && b.y1 < roofBottom-labelMargin
+			free := b.x0 > roofLeft+labelMargin && b.x1 < roofRight-labelMargin && b.y0 > roofTop+labelMargin &&
+				b.y1 < roofBottom-labelMargin
 			for _, t := range taken {
 				free = free && !b.overlaps(t)
 			}

@@ -12,10 +12,12 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// someRoofline has a layer on the memory's roof, one at the ridge, two alike, and names that XML must not take for its own.
+// someRoofline has a layer on the memory's roof, one at the ridge, two alike, and names that XML must not take for its
+// own.
 func someRoofline() *Roofline {
 	layer := func(name string, pass nn.Pass, gflop, seconds float64, bytes int64) LayerTime {
-		return LayerTime{Layers: strings.Split(name, "+"), Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds, Bytes: bytes}
+		return LayerTime{Layers: strings.Split(name, "+"), Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds,
+			Bytes: bytes}
 	}
 	return &Roofline{
 		Network: "<a&b>", Batch: 7, Date: "2026-11-25",
@@ -69,16 +71,19 @@ func TestRoofline(t *testing.T) {
 		texts[e["text"]]++
 	}
 	for text, want := range map[string]int{
-		"Roofline of <a&b>, batch 7": 1, "a processor, 2 threads, kernel set avx2, 2026-11-25": 1, "forward": 1, "data": 1, "weights": 1,
-		"FMA peak, 200 GFLOP/s": 1, "F(4×4,3×3): 4 times the peak": 1, "F(6×6,3×3): 5.06 times the peak": 1, "memory, 20 GB/s read": 1,
-		"fc6": 1, "ridge": 1, "conv3_2": 2, "conv3_3": 0, // conv3_3 is like conv3_2
+		"Roofline of <a&b>, batch 7": 1, "a processor, 2 threads, kernel set avx2, 2026-11-25": 1, "forward": 1, "data": 1,
+		"weights":               1,
+		"FMA peak, 200 GFLOP/s": 1, "F(4×4,3×3): 4 times the peak": 1, "F(6×6,3×3): 5.06 times the peak": 1,
+		"memory, 20 GB/s read": 1,
+		"fc6":                  1, "ridge": 1, "conv3_2": 2, "conv3_3": 0, // conv3_3 is like conv3_2
 	} {
 		if texts[text] != want {
 			t.Errorf("%q stands %d times, want %d", text, texts[text], want)
 		}
 	}
 
-	// The roofs are where they belong: the peak meets the memory's roof at peak/bandwidth, and so does the layer that reaches both.
+	// The roofs are where they belong: the peak meets the memory's roof at peak/bandwidth, and so does the layer that
+	// reaches both.
 	number := func(s string) float64 {
 		v, err := strconv.ParseFloat(s, 64)
 		if err != nil {
@@ -120,7 +125,8 @@ func TestRooflineLabels(t *testing.T) {
 	r := someRoofline()
 	r.Layers = nil
 	for i := range 40 {
-		r.Layers = append(r.Layers, LayerTime{Layers: []string{fmt.Sprintf("conv%d_1", i)}, Pass: nn.ForwardPass, Seconds: 0.1, GFLOPs: 500 + float64(i), Bytes: 1e9})
+		r.Layers = append(r.Layers, LayerTime{Layers: []string{fmt.Sprintf("conv%d_1", i)}, Pass: nn.ForwardPass,
+			Seconds: 0.1, GFLOPs: 500 + float64(i), Bytes: 1e9})
 	}
 	var b strings.Builder
 	if err := r.WriteSVG(&b); err != nil {

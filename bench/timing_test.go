@@ -25,8 +25,9 @@ func TestTiming(t *testing.T) {
 	near("longest", longest, 0.009)
 }
 
-// The article computes the variance as E[x²] - mean². For steps that hardly differ the two terms agree to more digits than
-// a float64 holds, and the difference is noise: here it is off by orders of magnitude or negative, while Welford's is exact.
+// The article computes the variance as E[x²] - mean². For steps that hardly differ the two terms agree to more digits
+// than a float64 holds, and the difference is noise: here it is off by orders of magnitude or negative, while Welford's
+// is exact.
 func TestVarianceCancels(t *testing.T) {
 	const n, base, spread = 100, 3600.0, 1e-6 // an hour a step, give or take a microsecond
 	var timing Timing

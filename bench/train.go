@@ -131,7 +131,8 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 }
 
 // trainer is a run of the recipe over as many steps as are timed, which after is told of.
-func (b *Bench) trainer(observe func(train.Part, time.Duration), after func(step int, took time.Duration)) (*train.Trainer, error) {
+func (b *Bench) trainer(observe func(train.Part, time.Duration),
+	after func(step int, took time.Duration)) (*train.Trainer, error) {
 	recipe := *b.Recipe
 	recipe.Epochs, recipe.HoldOut, recipe.Seed = 1, 0, b.Seed
 	if recipe.Schedule.Kind == "plateau" { // which waits for validations

@@ -21,7 +21,8 @@ func TestTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(Config{Placed: placed, Batch: recipe.Batch, Steps: 3, BurnIn: 2, Threads: 2, Seed: 1, Layers: true, Recipe: &recipe})
+	b, err := New(Config{Placed: placed, Batch: recipe.Batch, Steps: 3, BurnIn: 2, Threads: 2, Seed: 1, Layers: true,
+		Recipe: &recipe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,8 @@ func TestTraining(t *testing.T) {
 		sum += p.Percent
 		kinds[p.Kind] = p.Seconds > 0
 	}
-	for _, kind := range []string{"convolution", "matrix products", "batch norm", "pooling", "ReLU and bias gradients", "data", "loss", "optimiser", "average", "packing"} {
+	for _, kind := range []string{"convolution", "matrix products", "batch norm", "pooling", "ReLU and bias gradients",
+		"data", "loss", "optimiser", "average", "packing"} {
 		if !kinds[kind] {
 			t.Errorf("no time for %s in %+v", kind, r.Parts)
 		}

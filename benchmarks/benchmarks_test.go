@@ -26,7 +26,8 @@ func TestMedian(t *testing.T) {
 
 func TestParsePeer(t *testing.T) {
 	m, versions, err := parsePeer([]byte(`{"versions":{"onnxruntime":"1.30.0","node":"20.20.2"},"seconds":[4.5,4.4,4.9],"peak_bytes":2500000000}` + "\n"))
-	if want := (measurement{Steps: 3, Seconds: 4.5, Shortest: 4.4, Longest: 4.9, PeakBytes: 2.5e9}); err != nil || m != want {
+	if want := (measurement{Steps: 3, Seconds: 4.5, Shortest: 4.4, Longest: 4.9, PeakBytes: 2.5e9}); err != nil ||
+		m != want {
 		t.Errorf("%+v, %v", m, err)
 	}
 	if want := map[string]string{onnxRuntime: "1.30.0", "node": "20.20.2"}; !maps.Equal(versions, want) {
@@ -49,7 +50,8 @@ PASS
 	if err != nil || m.Steps != 3 || m.GFLOPs != 118.8 || math.Abs(m.FMAPeak-125) > 1e-9 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, text := range []string{"PASS\n", "BenchmarkGemm/set=avx2/tile=6x16-2 100 5 ns/op\n", "BenchmarkGemm/set=avx2/tile=6x16-2 100 x GFLOP/s\n"} {
+	for _, text := range []string{"PASS\n", "BenchmarkGemm/set=avx2/tile=6x16-2 100 5 ns/op\n",
+		"BenchmarkGemm/set=avx2/tile=6x16-2 100 x GFLOP/s\n"} {
 		if m, err := parseGemm(text); err == nil {
 			t.Errorf("%q: %+v", text, m)
 		}
@@ -72,7 +74,8 @@ func TestConvolutions(t *testing.T) {
 		t.Errorf("the convolutions run at %v GFLOP/s, not 100", got.ConvGFLOPs)
 	}
 	got.ConvGFLOPs = 0
-	if want := (measurement{Set: "avx2", Steps: 4, Seconds: 0.5, GFLOPs: 64, PeakBytes: 7, FMAPeak: 200, Bandwidth: 30}); got != want {
+	if want := (measurement{Set: "avx2", Steps: 4, Seconds: 0.5, GFLOPs: 64, PeakBytes: 7, FMAPeak: 200,
+		Bandwidth: 30}); got != want {
 		t.Errorf("%+v, not %+v", got, want)
 	}
 }
@@ -80,7 +83,8 @@ func TestConvolutions(t *testing.T) {
 // twoRounds is a sitting in which vggo is 3 times as fast as ONNX Runtime at first, then 2 times.
 func twoRounds() *results {
 	measured := func(s subject, round int, seconds float64) measurement {
-		return measurement{Subject: s.name(), Round: round, Steps: 2, Seconds: seconds, GFLOPs: 600, PeakBytes: int64(seconds * 1e9), FMAPeak: 250, Bandwidth: 30}
+		return measurement{Subject: s.name(), Round: round, Steps: 2, Seconds: seconds, GFLOPs: 600,
+			PeakBytes: int64(seconds * 1e9), FMAPeak: 250, Bandwidth: 30}
 	}
 	return &results{
 		Date: "2026-01-02", Processor: "Processor", Platform: "linux/amd64", Threads: 2, Set: "avx512", Rounds: 2, Steps: 2,
@@ -113,7 +117,8 @@ func TestRead(t *testing.T) {
 	} {
 		f := figuresOf(c.row)[c.figure]
 		got, ok := f.read(r)
-		if !ok || !near(got.value, c.want.value) || !near(got.low, c.want.low) || !near(got.high, c.want.high) || got.of != c.want.of || got.to != c.want.to {
+		if !ok || !near(got.value, c.want.value) || !near(got.low, c.want.low) || !near(got.high, c.want.high) ||
+			got.of != c.want.of || got.to != c.want.to {
 			t.Errorf("%s: %+v, not %+v", f.what, got, c.want)
 		}
 	}
@@ -125,8 +130,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestLimit: a share is held against the best peak of the sitting with the same kernel set and threads, not against one that
-// was measured while something else ran.
+// TestLimit: a share is held against the best peak of the sitting with the same kernel set and threads, not against one
+// that was measured while something else ran.
 func TestLimit(t *testing.T) {
 	r := &results{Measurements: []measurement{
 		{Subject: cifar.name(), Round: 1, Set: "avx512", GFLOPs: 400, FMAPeak: 120, Bandwidth: 20},
@@ -210,8 +215,10 @@ func TestSubjects(t *testing.T) {
 func TestTable(t *testing.T) {
 	got := table(twoRounds())
 	for _, want := range []string{
-		"2026-01-02: Processor (linux/amd64), 2 threads, kernel set avx512. vggo 0123456789ab with go1.26.8; ONNX Runtime 1.30.0 with Node.js 20.20.2. Median of 2 rounds of 2 steps",
-		"\n| `forward-32` | forward, batch 32: ONNX Runtime's time / vggo's | 2.50 (2.00 to 3.00) | ≥ 2.70 | ≥ 3.40 | no | 5.00 s / 2.00 s | 600 | 250 | 30 |\n",
+		"2026-01-02: Processor (linux/amd64), 2 threads, kernel set avx512. vggo 0123456789ab with go1.26.8; ONNX Runtime " +
+			"1.30.0 with Node.js 20.20.2. Median of 2 rounds of 2 steps",
+		"\n| `forward-32` | forward, batch 32: ONNX Runtime's time / vggo's | 2.50 (2.00 to 3.00) | ≥ 2.70 | ≥ 3.40 | no | " +
+			"5.00 s / 2.00 s | 600 | 250 | 30 |\n",
 		"\n|  | the same with PyTorch's time | not measured |  |  |  |  |  |  |  |\n",
 		"| 2.73 (2.40 to 3.00) | ≥ 2.20 | ≥ 2.80 | yes | 3 × 5.00 s / 5.50 s | 600 | 250 | 30 |\n",
 		"| 0.40 (0.33 to 0.50) | ≤ 0.65 | ≤ 0.45 | stretch | 2.00 GB / 5.00 GB | 600 | 250 | 30 |\n",
@@ -228,7 +235,10 @@ func TestSummary(t *testing.T) {
 		language language
 		want     []string
 	}{
-		{english, []string{"| | vggo | ONNX Runtime 1.30.0 | PyTorch |\n", "| 32 images, forward | 2.00 s | 5.00 s (2.50×) | – |\n", "| 32 images, forward-backward | 5.50 s | three forward: 15.00 s (2.73×) | – |\n", "| peak memory, 32 images, forward | 2.00 GB | 5.00 GB (2.50×) | – |\n"}},
+		{english, []string{"| | vggo | ONNX Runtime 1.30.0 | PyTorch |\n",
+			"| 32 images, forward | 2.00 s | 5.00 s (2.50×) | – |\n",
+			"| 32 images, forward-backward | 5.50 s | three forward: " +
+				"15.00 s (2.73×) | – |\n", "| peak memory, 32 images, forward | 2.00 GB | 5.00 GB (2.50×) | – |\n"}},
 		{chinese, []string{"2 轮、每轮 2 步", "| 32 张图像，前向加反向 | 5.50 s | 三次前向：15.00 s (2.73×) | – |\n"}},
 	} {
 		got := c.language.summary(twoRounds())

@@ -51,7 +51,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.StringVar(&o.rows, "rows", "", "measure these `rows` alone, separated by commas: "+strings.Join(rowNames(), ", "))
 	f.StringVar(&o.peers, "peers", onnxRuntime+","+pyTorch, "`peers` to measure, separated by commas; empty: none")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, each of which measures everything once")
-	f.IntVar(&o.steps, "steps", 2, "steps that count in a process, of 32 images of 224x224; of less work up to ten times as many")
+	f.IntVar(&o.steps, "steps", 2, "steps that count in a process, of 32 images of 224x224; of less work up to ten "+
+		"times as many")
 	f.IntVar(&o.threads, "threads", runtime.GOMAXPROCS(0), "threads of vggo and of the peers")
 	f.StringVar(&o.cache, "cache", "", "`folder` for the peers (default: vggo-peers in the user's cache folder)")
 	f.BoolVar(&o.print, "print", false, "print the table and leave the files as they are")
@@ -114,7 +115,8 @@ func words(list string) []string {
 // sit measures what the flags ask for.
 func (o *options) sit(ctx context.Context, root string, log io.Writer) (*results, error) {
 	if o.rounds < 1 || o.steps < 1 || o.threads < 1 {
-		return nil, fmt.Errorf("--rounds, --steps and --threads must be at least 1, not %d, %d and %d", o.rounds, o.steps, o.threads)
+		return nil, fmt.Errorf("--rounds, --steps and --threads must be at least 1, not %d, %d and %d", o.rounds,
+			o.steps, o.threads)
 	}
 	subjects, err := subjectsOf(words(o.rows), words(o.peers))
 	if err != nil {
@@ -146,7 +148,8 @@ func (o *options) sit(ctx context.Context, root string, log io.Writer) (*results
 	}
 	s.set = first.Machine.Set
 	r := &results{
-		Date: time.Now().Format(time.DateOnly), Processor: first.Machine.Processor, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Date: time.Now().Format(time.DateOnly), Processor: first.Machine.Processor, Platform: runtime.GOOS + "/" +
+			runtime.GOARCH,
 		Threads: first.Machine.Threads, Set: s.set, Rounds: o.rounds, Steps: o.steps,
 		Versions: map[string]string{"go": runtime.Version(), vggo: s.commit(ctx)},
 	}

@@ -50,7 +50,8 @@ func (s *sitting) build(ctx context.Context, dir string) error {
 		suffix = ".exe"
 	}
 	s.vggo, s.kernels = filepath.Join(dir, "vggo"+suffix), filepath.Join(dir, "kernel.test"+suffix)
-	for _, args := range [][]string{{"build", "-o", s.vggo, "./cmd/vggo"}, {"test", "-c", "-o", s.kernels, "./internal/kernel"}} {
+	for _, args := range [][]string{{"build", "-o", s.vggo, "./cmd/vggo"}, {"test", "-c", "-o", s.kernels,
+		"./internal/kernel"}} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir, cmd.Env = s.root, append(os.Environ(), "CGO_ENABLED=0")
 		if _, err := s.output(cmd); err != nil {
@@ -107,7 +108,8 @@ func (s *sitting) measure(ctx context.Context, sub subject) (measurement, map[st
 		cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(s.cache, "node_modules"))
 		return s.measurePeer(cmd)
 	case pyTorch:
-		return s.measurePeer(exec.CommandContext(ctx, python, append([]string{s.script("torch_bench.py"), string(sub.mode)}, numbers...)...))
+		return s.measurePeer(exec.CommandContext(ctx, python, append([]string{s.script("torch_bench.py"), string(sub.mode)},
+			numbers...)...))
 	case gemm:
 		r, err := s.measureGemm(ctx, steps)
 		return r, nil, err
@@ -141,7 +143,8 @@ func parsePeer(text []byte) (measurement, map[string]string, error) {
 		return measurement{}, nil, errors.New("a peer timed no step")
 	}
 	return measurement{
-		Steps: len(p.Seconds), Seconds: median(p.Seconds), Shortest: slices.Min(p.Seconds), Longest: slices.Max(p.Seconds), PeakBytes: p.PeakBytes,
+		Steps: len(p.Seconds), Seconds: median(p.Seconds), Shortest: slices.Min(p.Seconds), Longest: slices.Max(p.Seconds),
+		PeakBytes: p.PeakBytes,
 	}, p.Versions, nil
 }
 
@@ -152,8 +155,10 @@ type benchOutput struct {
 }
 
 func (s *sitting) bench(ctx context.Context, sub subject, steps, burnIn int) (*benchOutput, error) {
-	cmd := exec.CommandContext(ctx, s.vggo, "bench", "--json", "--layers", "--model", sub.model, "--mode", string(sub.mode),
-		"--input", fmt.Sprintf("%dx%dx3", sub.size, sub.size), "--batch", strconv.Itoa(sub.batch), "--steps", strconv.Itoa(steps),
+	cmd := exec.CommandContext(ctx, s.vggo, "bench", "--json", "--layers", "--model", sub.model, "--mode",
+		string(sub.mode),
+		"--input", fmt.Sprintf("%dx%dx3", sub.size, sub.size), "--batch", strconv.Itoa(sub.batch), "--steps",
+		strconv.Itoa(steps),
 		"--burn-in", strconv.Itoa(burnIn), "--threads", strconv.Itoa(s.threads))
 	if sub.set != "" {
 		cmd.Env = append(os.Environ(), "VGGO_KERNEL="+sub.set)
@@ -182,7 +187,8 @@ func (o *benchOutput) measurement() measurement {
 		}
 	}
 	r := measurement{
-		Set: o.Machine.Set, Steps: result.Steps, Seconds: result.Median, Shortest: result.Shortest, Longest: result.Longest, GFLOPs: result.GFLOPs,
+		Set: o.Machine.Set, Steps: result.Steps, Seconds: result.Median, Shortest: result.Shortest, Longest: result.Longest,
+		GFLOPs:    result.GFLOPs,
 		PeakBytes: result.PeakBytes, FMAPeak: o.Machine.Peak, Bandwidth: o.Machine.Bandwidth,
 	}
 	if seconds > 0 {
@@ -199,7 +205,8 @@ func (s *sitting) measureGemm(ctx context.Context, times int) (measurement, erro
 	if !ok {
 		return measurement{}, fmt.Errorf("kernel set %s has no micro-kernel", s.set)
 	}
-	text, err := s.output(exec.CommandContext(ctx, s.kernels, "-test.run", "^$", "-test.bench", fmt.Sprintf("^BenchmarkGemm$/^set=%s$/^tile=%s$", s.set, tile),
+	text, err := s.output(exec.CommandContext(ctx, s.kernels, "-test.run", "^$", "-test.bench",
+		fmt.Sprintf("^BenchmarkGemm$/^set=%s$/^tile=%s$", s.set, tile),
 		"-test.benchtime", "500ms", "-test.count", strconv.Itoa(times)))
 	if err != nil {
 		return measurement{}, err

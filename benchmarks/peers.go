@@ -19,7 +19,8 @@ const python = "/usr/bin/python3"
 var debianPackages = []string{"python3-torch", "python3-torchvision", "python3-numpy", "python3-onnx"}
 
 // installers make a peer ready to be measured, and do nothing where it is.
-var installers = map[string]func(*sitting, context.Context) error{onnxRuntime: (*sitting).installONNXRuntime, pyTorch: (*sitting).installPyTorch}
+var installers = map[string]func(*sitting, context.Context) error{onnxRuntime: (*sitting).installONNXRuntime,
+	pyTorch: (*sitting).installPyTorch}
 
 func (s *sitting) installPyTorch(ctx context.Context) error {
 	check := exec.CommandContext(ctx, python, "-c", "import torch, torchvision, numpy, onnx")
@@ -30,7 +31,8 @@ func (s *sitting) installPyTorch(ctx context.Context) error {
 		return errors.New("there is no apt-get: PyTorch comes from Debian's packages")
 	}
 	fmt.Fprintln(s.log, "installing PyTorch by apt-get, some minutes and 2 GB")
-	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, debianPackages...)} {
+	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"},
+		debianPackages...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if _, err := s.output(cmd); err != nil {
@@ -51,7 +53,8 @@ func (s *sitting) installONNXRuntime(ctx context.Context) error {
 	if installedVersion(filepath.Join(s.cache, "node_modules", "onnxruntime-node", "package.json")) != onnxRuntimeVersion {
 		fmt.Fprintln(s.log, "installing ONNX Runtime by npm")
 		// Its install script would fetch what GPUs need.
-		cmd := exec.CommandContext(ctx, "npm", "install", "--prefix", s.cache, "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", "onnxruntime-node@"+onnxRuntimeVersion)
+		cmd := exec.CommandContext(ctx, "npm", "install", "--prefix", s.cache, "--ignore-scripts", "--no-audit", "--no-fund",
+			"--save-exact", "onnxruntime-node@"+onnxRuntimeVersion)
 		if _, err := s.output(cmd); err != nil {
 			return err
 		}

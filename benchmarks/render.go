@@ -36,16 +36,19 @@ func counted(n int, what string) string {
 // table is the sitting in Markdown, figure by figure.
 func table(r *results) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s (%s), %s, kernel set %s. vggo %s with %s", r.Date, r.Processor, r.Platform, counted(r.Threads, "thread"), r.Set, r.Versions[vggo], r.Versions["go"])
+	fmt.Fprintf(&b, "%s: %s (%s), %s, kernel set %s. vggo %s with %s", r.Date, r.Processor, r.Platform,
+		counted(r.Threads, "thread"), r.Set, r.Versions[vggo], r.Versions["go"])
 	if v := r.Versions[onnxRuntime]; v != "" {
 		fmt.Fprintf(&b, "; ONNX Runtime %s with Node.js %s", v, r.Versions["node"])
 	}
 	if v := r.Versions[pyTorch]; v != "" {
 		fmt.Fprintf(&b, "; PyTorch %s with torchvision %s", v, r.Versions["torchvision"])
 	}
-	fmt.Fprintf(&b, ". Median of %s of %s (up to ten times as many where the work is small); in brackets the lowest and the highest round.\n\n",
+	fmt.Fprintf(&b, ". Median of %s of %s (up to ten times as many where the work is small); in brackets the lowest and "+
+		"the highest round.\n\n",
 		counted(r.Rounds, "round"), counted(r.Steps, "step"))
-	b.WriteString("| row | figure | measured | target | stretch | met | sides | vggo GFLOP/s | FMA peak GFLOP/s | read GB/s |\n")
+	b.WriteString("| row | figure | measured | target | stretch | met | sides | vggo GFLOP/s | FMA peak GFLOP/s | read " +
+		"GB/s |\n")
 	b.WriteString("|---|---|---:|---:|---:|---|---:|---:|---:|---:|\n")
 	for _, row := range rows {
 		for i, f := range row.figures {
@@ -89,7 +92,8 @@ func (f figure) cells(r *results) []string {
 	if f.rate.of != nil {
 		ours = f.rate
 	}
-	for i, v := range []float64{medianOf(r.byRound(f.ours(), ours)), r.limit(f.ours(), fmaPeak), r.limit(f.ours(), bandwidth)} {
+	for i, v := range []float64{medianOf(r.byRound(f.ours(), ours)), r.limit(f.ours(), fmaPeak),
+		r.limit(f.ours(), bandwidth)} {
 		cells = append(cells, "")
 		if v > 0 {
 			cells[i+5] = fmt.Sprintf("%.0f", v)
@@ -98,7 +102,8 @@ func (f figure) cells(r *results) []string {
 	return cells
 }
 
-// language is what a README's summary says: a text before the table, its lines in the order of summaryLines, a text after it.
+// language is what a README's summary says: a text before the table, its lines in the order of summaryLines, a text
+// after it.
 type language struct {
 	before func(*results) string
 	lines  []string
@@ -108,10 +113,12 @@ type language struct {
 
 var english = language{
 	before: func(r *results) string {
-		return fmt.Sprintf("VGG-16 at 224×224 in float32, everything in turn on one machine: %s, %s, kernel set %s, %s.\nMedian of %s of %s; in brackets how many times vggo's.",
+		return fmt.Sprintf("VGG-16 at 224×224 in float32, everything in turn on one machine: %s, %s, kernel set %s, "+
+			"%s.\nMedian of %s of %s; in brackets how many times vggo's.",
 			r.Processor, counted(r.Threads, "thread"), r.Set, r.Date, counted(r.Rounds, "round"), counted(r.Steps, "step"))
 	},
-	lines:  []string{"32 images, forward", "1 image, forward", "32 images, forward-backward", "peak memory, 32 images, forward"},
+	lines: []string{"32 images, forward", "1 image, forward", "32 images, forward-backward",
+		"peak memory, 32 images, forward"},
 	triple: "three forward: ",
 	after:  "`go run ./benchmarks` repeats it. How it is measured, and what else: [benchmarks](benchmarks/README.md).",
 }
@@ -142,7 +149,8 @@ var summaryLines = []struct {
 func (l language) summary(r *results) string {
 	var b strings.Builder
 	header := func(peer string) string { return strings.TrimSpace(peerNames[peer] + " " + r.Versions[peer]) }
-	fmt.Fprintf(&b, "%s\n\n| | vggo | %s | %s |\n|---|---:|---:|---:|\n", l.before(r), header(onnxRuntime), header(pyTorch))
+	fmt.Fprintf(&b, "%s\n\n| | vggo | %s | %s |\n|---|---:|---:|---:|\n", l.before(r), header(onnxRuntime),
+		header(pyTorch))
 	for i, line := range summaryLines {
 		ours := medianOf(r.byRound(line.ours, line.metric))
 		if ours == 0 {
@@ -159,7 +167,8 @@ func (l language) summary(r *results) string {
 			}
 			return text
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.lines[i], line.metric.text(ours), cell(line.onnx, line.times), cell(line.torch, 1))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.lines[i], line.metric.text(ours), cell(line.onnx, line.times),
+			cell(line.torch, 1))
 	}
 	fmt.Fprintf(&b, "\n%s\n", l.after)
 	return b.String()

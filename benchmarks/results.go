@@ -68,8 +68,8 @@ func (r *results) byRound(s subject, of metric) map[int]float64 {
 	return values
 }
 
-// limit is the best that the machine showed, over all measurements with a subject's kernel set and as many threads: what
-// disturbs the measuring of a limit only lowers it, and would flatter what is held against it.
+// limit is the best that the machine showed, over all measurements with a subject's kernel set and as many threads:
+// what disturbs the measuring of a limit only lowers it, and would flatter what is held against it.
 func (r *results) limit(s subject, of func(measurement) float64) float64 {
 	i := slices.IndexFunc(r.Measurements, func(m measurement) bool { return m.Subject == s.name() })
 	if i < 0 {

@@ -33,15 +33,16 @@ func (s subject) name() string {
 	if s.by == gemm {
 		return gemm
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s %dx%d batch %d %s", s.by, s.model, s.mode, s.size, s.size, s.batch, s.set))
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %dx%d batch %d %s", s.by, s.model, s.mode, s.size, s.size,
+		s.batch, s.set))
 }
 
 // once says that a subject is measured in the first round alone: the slowest has no target.
 func (s subject) once() bool { return s.by == pyTorch && s.mode == bench.ForwardBackward }
 
-// steps are how many steps of a subject count, and how many before them do not, where n of 32 images of 224x224 do: small
-// steps count up to ten times as often, so that every process has something to take a median of. The benchmark of the matrix
-// kernel knows itself how often to repeat a step.
+// steps are how many steps of a subject count, and how many before them do not, where n of 32 images of 224x224 do:
+// small steps count up to ten times as often, so that every process has something to take a median of. The benchmark of
+// the matrix kernel knows itself how often to repeat a step.
 func (s subject) steps(n int) (steps, burnIn int) {
 	switch {
 	case s.by == gemm:
@@ -92,8 +93,8 @@ var (
 func fmaPeak(m measurement) float64   { return m.FMAPeak }
 func bandwidth(m measurement) float64 { return m.Bandwidth }
 
-// figure is a line of the table: times the metric of a subject, divided by that of another where to is one, or by the FMA
-// peak.
+// figure is a line of the table: times the metric of a subject, divided by that of another where to is one, or by the
+// FMA peak.
 type figure struct {
 	what    string
 	metric  metric
@@ -114,8 +115,8 @@ type row struct {
 	figures []figure
 }
 
-// targetMemory is what ONNX Runtime took when the target of vggo's memory was set, in bytes, and targetPeak the FMA peak in
-// GFLOP/s of the machine on which the target of 32x32 networks was.
+// targetMemory is what ONNX Runtime took when the target of vggo's memory was set, in bytes, and targetPeak the FMA
+// peak in GFLOP/s of the machine on which the target of 32x32 networks was.
 const (
 	targetMemory = 2.5e9
 	targetPeak   = 500
@@ -123,33 +124,45 @@ const (
 
 var rows = []row{
 	{"forward-32", []figure{
-		{what: "forward, batch 32: ONNX Runtime's time / vggo's", metric: seconds, of: ort32, to: forward32, times: 1, text: writeRatio, target: 2.7, stretch: 3.4},
+		{what: "forward, batch 32: ONNX Runtime's time / vggo's", metric: seconds, of: ort32, to: forward32, times: 1,
+			text: writeRatio, target: 2.7, stretch: 3.4},
 		{what: "the same with PyTorch's time", metric: seconds, of: torch32, to: forward32, times: 1, text: writeRatio},
 	}},
 	{"forward-1", []figure{
-		{what: "forward, batch 1: ONNX Runtime's time / vggo's", metric: seconds, of: ort1, to: forward1, times: 1, text: writeRatio, target: 2.1, stretch: 2.5},
+		{what: "forward, batch 1: ONNX Runtime's time / vggo's", metric: seconds, of: ort1, to: forward1, times: 1,
+			text: writeRatio, target: 2.1, stretch: 2.5},
 		{what: "the same with PyTorch's time", metric: seconds, of: torch1, to: forward1, times: 1, text: writeRatio},
 	}},
 	{"forward-backward", []figure{
-		{what: "forward-backward, batch 32: 3 × ONNX Runtime's forward time / vggo's", metric: seconds, of: ort32, to: backward32, times: 3, text: writeRatio, target: 2.2, stretch: 2.8},
-		{what: "PyTorch's forward-backward time / vggo's", metric: seconds, of: torchBack, to: backward32, times: 1, text: writeRatio},
+		{what: "forward-backward, batch 32: 3 × ONNX Runtime's forward time / vggo's", metric: seconds, of: ort32,
+			to: backward32, times: 3, text: writeRatio, target: 2.2, stretch: 2.8},
+		{what: "PyTorch's forward-backward time / vggo's", metric: seconds, of: torchBack, to: backward32, times: 1,
+			text: writeRatio},
 	}},
-	{"batches", convolutions("batch %d, of those at 32", []int{2, 4, 8}, func(batch int) subject { return vgg16(vggo, bench.Forward, 224, batch) })},
-	{"sizes", convolutions("%d pixels and batch 16, of those at 224 and 32", []int{96, 160, 320, 512}, func(size int) subject { return vgg16(vggo, bench.Forward, size, 16) })},
+	{"batches", convolutions("batch %d, of those at 32", []int{2, 4, 8},
+		func(batch int) subject { return vgg16(vggo, bench.Forward, 224, batch) })},
+	{"sizes", convolutions("%d pixels and batch 16, of those at 224 and 32", []int{96, 160, 320, 512},
+		func(size int) subject { return vgg16(vggo, bench.Forward, size, 16) })},
 	{"cifar", []figure{
-		{what: "`vgg16-cifar-bn`, 32×32, forward-backward, batch 256: GFLOP/s", metric: rate, of: cifar, times: 1, text: writeGFLOPs, target: 700, stretch: 900},
-		{what: fmt.Sprintf("the same / this machine's FMA peak (%d GFLOP/s on the target's)", targetPeak), metric: rate, ofPeak: true, of: cifar, times: 1,
+		{what: "`vgg16-cifar-bn`, 32×32, forward-backward, batch 256: GFLOP/s", metric: rate, of: cifar, times: 1,
+			text: writeGFLOPs, target: 700, stretch: 900},
+		{what: fmt.Sprintf("the same / this machine's FMA peak (%d GFLOP/s on the target's)", targetPeak), metric: rate,
+			ofPeak: true, of: cifar, times: 1,
 			text: writePercent, target: 700. / targetPeak, stretch: 900. / targetPeak, aside: true},
 	}},
 	{"gemm", []figure{
-		{what: "matrix kernel inside L2, one thread: GFLOP/s / FMA peak", metric: rate, ofPeak: true, of: gemmTile, times: 1, text: writePercent, target: 0.92, stretch: 0.96},
+		{what: "matrix kernel inside L2, one thread: GFLOP/s / FMA peak", metric: rate, ofPeak: true, of: gemmTile, times: 1,
+			text: writePercent, target: 0.92, stretch: 0.96},
 	}},
 	{"avx2", []figure{
-		{what: "kernel set avx2, forward, batch 32: GFLOP/s / its own FMA peak", metric: rate, ofPeak: true, of: avx2, times: 1, text: writeRatio, target: 1.8, stretch: 2.3},
+		{what: "kernel set avx2, forward, batch 32: GFLOP/s / its own FMA peak", metric: rate, ofPeak: true, of: avx2,
+			times: 1, text: writeRatio, target: 1.8, stretch: 2.3},
 	}},
 	{"memory", []figure{
-		{what: "peak memory, forward, batch 32: vggo's / ONNX Runtime's", metric: memory, of: forward32, to: ort32, times: 1, text: writeRatio, target: 0.65, stretch: 0.45, atMost: true},
-		{what: "the same / " + writeBytes(targetMemory) + ", on which the target was set", metric: memory, of: forward32, times: 1 / targetMemory, text: writeRatio,
+		{what: "peak memory, forward, batch 32: vggo's / ONNX Runtime's", metric: memory, of: forward32, to: ort32, times: 1,
+			text: writeRatio, target: 0.65, stretch: 0.45, atMost: true},
+		{what: "the same / " + writeBytes(targetMemory) + ", on which the target was set", metric: memory, of: forward32,
+			times: 1 / targetMemory, text: writeRatio,
 			target: 0.65, stretch: 0.45, atMost: true, aside: true},
 	}},
 }
@@ -158,7 +171,8 @@ var rows = []row{
 func convolutions(what string, cases []int, subject func(int) subject) []figure {
 	var figures []figure
 	for _, c := range cases {
-		figures = append(figures, figure{what: fmt.Sprintf("convolutions' GFLOP/s forward at "+what, c), metric: convRate, of: subject(c),
+		figures = append(figures, figure{what: fmt.Sprintf("convolutions' GFLOP/s forward at "+what, c), metric: convRate,
+			of: subject(c),
 			to: forward32, times: 1, text: writePercent, target: 0.75, stretch: 0.90, rate: convRate})
 	}
 	return figures
@@ -172,8 +186,8 @@ func rowNames() []string {
 	return names
 }
 
-// subjectsOf lists what the named rows need, all rows if none is named, of vggo and these peers: each once, in the order of
-// a round.
+// subjectsOf lists what the named rows need, all rows if none is named, of vggo and these peers: each once, in the
+// order of a round.
 func subjectsOf(names, peers []string) ([]subject, error) {
 	for _, name := range names {
 		if !slices.Contains(rowNames(), name) {

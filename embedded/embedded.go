@@ -1,5 +1,5 @@
-// Package embedded is the network that comes with vggo: VGG-like, for the ten classes of CIFAR-10, trained by vggo train with the
-// recipe cifar10. docs/embedded.md is its model card.
+// Package embedded is the network that comes with vggo: VGG-like, for the ten classes of CIFAR-10, trained by vggo
+// train with the recipe cifar10. docs/embedded.md is its model card.
 package embedded
 
 import (
@@ -15,7 +15,8 @@ const Name = "embedded"
 //go:embed vgg-cifar10.safetensors
 var file []byte
 
-// Open makes a Model of it. It is the network of its weights, so that options.Network must be empty or describe just that.
+// Open makes a Model of it. It is the network of its weights, so that options.Network must be empty or describe just
+// that.
 func Open(options vggo.Options) (*vggo.Model, error) {
 	return vggo.Read(Name, file, options)
 }

@@ -62,8 +62,8 @@ func TestBuiltin(t *testing.T) {
 	}
 }
 
-// TestAccuracy: the network that comes along is as right as its card says, here by one look at every twentieth test picture.
-// vggo eval counts all 10,000.
+// TestAccuracy: the network that comes along is as right as its card says, here by one look at every twentieth test
+// picture. vggo eval counts all 10,000.
 func TestAccuracy(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {

@@ -1,5 +1,5 @@
-// Package explain shows what a network saw: which parts of a picture speak for a class, what its layers make of the picture, and
-// what excites a channel.
+// Package explain shows what a network saw: which parts of a picture speak for a class, what its layers make of the
+// picture, and what excites a channel.
 //
 //	GradCAM     where a layer's maps speak for a class; one pass forward and part of one backward
 //	Occlusion   how a class's probability falls as each part of the picture is covered; many passes

@@ -70,7 +70,8 @@ func prepare(t testing.TB, m *vggo.Model, p *vision.Picture) *tensor.Tensor {
 	return x
 }
 
-// goldens yields what PyTorch computed under names that begin with a prefix, which is cut off: height, width and values.
+// goldens yields what PyTorch computed under names that begin with a prefix, which is cut off: height, width and
+// values.
 func goldens(t *testing.T, prefix string) iter.Seq2[string, explain.Map] {
 	t.Helper()
 	file, err := weights.Open("testdata/golden.safetensors")
@@ -103,7 +104,8 @@ func goldens(t *testing.T, prefix string) iter.Seq2[string, explain.Map] {
 func near(t *testing.T, name string, got, want *explain.Map) {
 	t.Helper()
 	if got.Width != want.Width || got.Height != want.Height || len(got.Values) != len(want.Values) {
-		t.Errorf("%s: %dx%d with %d values, PyTorch's is %dx%d", name, got.Width, got.Height, len(got.Values), want.Width, want.Height)
+		t.Errorf("%s: %dx%d with %d values, PyTorch's is %dx%d", name, got.Width, got.Height, len(got.Values), want.Width,
+			want.Height)
 		return
 	}
 	most := 0.0
@@ -112,7 +114,8 @@ func near(t *testing.T, name string, got, want *explain.Map) {
 	}
 	for i, v := range got.Values {
 		if off := math.Abs(float64(v) - float64(want.Values[i])); !(off <= 1e-4*most) {
-			t.Errorf("%s: value %d is %g, PyTorch's %g: off by %.2g of the largest, %g", name, i, v, want.Values[i], off/most, most)
+			t.Errorf("%s: value %d is %g, PyTorch's %g: off by %.2g of the largest, %g", name, i, v, want.Values[i],
+				off/most, most)
 			return
 		}
 	}
@@ -179,8 +182,8 @@ func TestResizeIsPyTorchs(t *testing.T) {
 	}
 }
 
-// The most probable class is explained where none is named, and a model answers the same bits while and after others look into it:
-// batch norm's statistics are as they were.
+// The most probable class is explained where none is named, and a model answers the same bits while and after others
+// look into it: batch norm's statistics are as they were.
 func TestSharedModel(t *testing.T) {
 	m := open(t, "batchnorm", 4)
 	picture := clothes(t, 1)
@@ -205,11 +208,13 @@ func TestSharedModel(t *testing.T) {
 		all.Go(func() {
 			switch i % 3 {
 			case 0:
-				if heat, err := explain.GradCAM(t.Context(), m, x, "relu2_2", 3); err != nil || !slices.Equal(heat.Values, alone.Values) {
+				if heat, err := explain.GradCAM(t.Context(), m, x, "relu2_2", 3); err != nil ||
+					!slices.Equal(heat.Values, alone.Values) {
 					t.Error("Grad-CAM is another beside others", err)
 				}
 			case 1:
-				if heat, err := explain.Occlusion(t.Context(), m, x, explain.Occluder{Stride: 3}, 3, nil); err != nil || !slices.Equal(heat.Values, covered.Values) {
+				if heat, err := explain.Occlusion(t.Context(), m, x, explain.Occluder{Stride: 3}, 3, nil); err != nil ||
+					!slices.Equal(heat.Values, covered.Values) {
 					t.Error("occlusion is another beside others", err)
 				}
 			case 2:
@@ -235,7 +240,8 @@ func TestLastMap(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %s", network, got, err, want)
 		}
 	}
-	if _, err := explain.LastMap(random(t, "1x1x3:4/10")); err == nil || !strings.Contains(err.Error(), "no convolution with a map") {
+	if _, err := explain.LastMap(random(t, "1x1x3:4/10")); err == nil ||
+		!strings.Contains(err.Error(), "no convolution with a map") {
 		t.Error(err)
 	}
 }
@@ -266,38 +272,49 @@ func TestRefused(t *testing.T) {
 		err  error
 		want string
 	}{
-		"unknown layer":      {gradCAM("conv9_9", -1), `tinyvgg has no layer "conv9_9"`},
-		"no map":             {gradCAM("fc3", -1), "fc3 of tinyvgg has no map: its output is 1x1x10"},
-		"class":              {gradCAM("relu2_2", 10), "tinyvgg has 10 classes, numbered from 0: there is no class 10"},
-		"negative class":     {gradCAM("relu2_2", -2), "there is no class -2"},
-		"last layer":         {second(m.Gradient(t.Context(), "softmax", 0, x)), "nothing of tinyvgg is behind its last layer, softmax"},
-		"two images":         {second(explain.GradCAM(t.Context(), m, two, "relu2_2", 0)), "a gradient is of one image, not of 2"},
-		"given up":           {second(explain.GradCAM(over, m, x, "relu2_2", 0)), "context canceled"},
-		"image size":         {second(explain.GradCAM(t.Context(), m, tensor.New(1, 1, 27, 28), "relu2_2", 0)), "images of 27x28x1, the plan is for 28x28x1"},
-		"covers two":         {second(explain.Occlusion(t.Context(), m, two, explain.Occluder{}, 0, nil)), "occlusion is of one image of 28x28x1, not of 2x1x28x28"},
-		"covers, class":      {occlusion(m, explain.Occluder{}, 10), "there is no class 10"},
-		"covers too much":    {occlusion(m, explain.Occluder{Size: 29}, 0), "an occluder of 29 pixels: want 1 to 28"},
-		"covers nothing":     {occlusion(m, explain.Occluder{Size: -1}, 0), "an occluder of -1 pixels"},
-		"jumps":              {occlusion(m, explain.Occluder{Size: 4, Stride: 5}, 0), "moves by 1 to 4 of them, so that it covers all, not by 5"},
-		"covers in colours":  {occlusion(m, explain.Occluder{Fill: make([]float32, 3)}, 0), "an occluder of 3 channels for an image of 1"},
-		"too many windows":   {occlusion(huge, explain.Occluder{Stride: 2}, 0), "has 90000 places on an image of 600x600, the most is 65536"},
-		"covers, given up":   {second(explain.Occlusion(over, m, x, explain.Occluder{}, 0, nil)), "context canceled"},
-		"maps of two":        {second(explain.Maps(t.Context(), m, two, "relu2_2")), "maps are of one image, not of 2"},
-		"maps of no map":     {second(explain.Maps(t.Context(), m, x, "fc3")), "fc3 of tinyvgg has no map"},
-		"tile":               {second(maps.Tile(10)), "relu2_2 has 10 tiles, numbered from 0: there is no tile 10"},
-		"negative tile":      {second(maps.Tile(-1)), "there is no tile -1"},
-		"tiles":              {second(maps.Grid(5, 6)), "cannot draw 6 of them from 5 on"},
-		"many tiles":         {second((&explain.Tiles{Layer: "a", Count: 5000}).Grid(0, 1025)), "the most at once is 1024"},
-		"no tiles":           {second(explain.Mosaic(nil)), "a mosaic of no pictures"},
-		"large tiles":        {second(explain.Mosaic([]*vision.Picture{{W: 1 << 13, H: 1 << 13, Channels: 1}})), "take fewer"},
+		"unknown layer":  {gradCAM("conv9_9", -1), `tinyvgg has no layer "conv9_9"`},
+		"no map":         {gradCAM("fc3", -1), "fc3 of tinyvgg has no map: its output is 1x1x10"},
+		"class":          {gradCAM("relu2_2", 10), "tinyvgg has 10 classes, numbered from 0: there is no class 10"},
+		"negative class": {gradCAM("relu2_2", -2), "there is no class -2"},
+		"last layer": {second(m.Gradient(t.Context(), "softmax", 0, x)),
+			"nothing of tinyvgg is behind its last layer, softmax"},
+		"two images": {second(explain.GradCAM(t.Context(), m, two, "relu2_2", 0)),
+			"a gradient is of one image, not of 2"},
+		"given up": {second(explain.GradCAM(over, m, x, "relu2_2", 0)), "context canceled"},
+		"image size": {second(explain.GradCAM(t.Context(), m, tensor.New(1, 1, 27, 28), "relu2_2", 0)),
+			"images of 27x28x1, the plan is for 28x28x1"},
+		"covers two": {second(explain.Occlusion(t.Context(), m, two, explain.Occluder{}, 0, nil)),
+			"occlusion is of one image of 28x28x1, not of 2x1x28x28"},
+		"covers, class":   {occlusion(m, explain.Occluder{}, 10), "there is no class 10"},
+		"covers too much": {occlusion(m, explain.Occluder{Size: 29}, 0), "an occluder of 29 pixels: want 1 to 28"},
+		"covers nothing":  {occlusion(m, explain.Occluder{Size: -1}, 0), "an occluder of -1 pixels"},
+		"jumps": {occlusion(m, explain.Occluder{Size: 4, Stride: 5}, 0),
+			"moves by 1 to 4 of them, so that it covers all, not by 5"},
+		"covers in colours": {occlusion(m, explain.Occluder{Fill: make([]float32, 3)}, 0),
+			"an occluder of 3 channels for an image of 1"},
+		"too many windows": {occlusion(huge, explain.Occluder{Stride: 2}, 0),
+			"has 90000 places on an image of 600x600, the most is 65536"},
+		"covers, given up": {second(explain.Occlusion(over, m, x, explain.Occluder{}, 0, nil)), "context canceled"},
+		"maps of two":      {second(explain.Maps(t.Context(), m, two, "relu2_2")), "maps are of one image, not of 2"},
+		"maps of no map":   {second(explain.Maps(t.Context(), m, x, "fc3")), "fc3 of tinyvgg has no map"},
+		"tile":             {second(maps.Tile(10)), "relu2_2 has 10 tiles, numbered from 0: there is no tile 10"},
+		"negative tile":    {second(maps.Tile(-1)), "there is no tile -1"},
+		"tiles":            {second(maps.Grid(5, 6)), "cannot draw 6 of them from 5 on"},
+		"many tiles":       {second((&explain.Tiles{Layer: "a", Count: 5000}).Grid(0, 1025)), "the most at once is 1024"},
+		"no tiles":         {second(explain.Mosaic(nil)), "a mosaic of no pictures"},
+		"large tiles": {second(explain.Mosaic([]*vision.Picture{{W: 1 << 13, H: 1 << 13, Channels: 1}})),
+			"take fewer"},
 		"filters of a pool":  {second(explain.Filters(m, "pool1")), "pool1 of tinyvgg is no convolution: it has no filters"},
 		"filters of nothing": {second(explain.Filters(m, "conv")), `has no layer "conv"`},
 		"unit":               {second(explain.Field(m, "pool2", 7, 0)), "layer pool2: no unit (0, 7) in a map of 7x7x10"},
 		"field of nothing":   {second(explain.Field(m, "", 0, 0)), `has no layer ""`},
-		"channel":            {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 10, 3)), "relu2_2 of tinyvgg has 10 channels, numbered from 0: there is no channel 10"},
-		"no patches":         {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 0, 0)), "0 patches: want 1 to 1024"},
-		"patches of nothing": {second(explain.TopPatches(t.Context(), m, empty, "relu2_2", 0, 1)), "empty.png: a picture of 3x0 pixels is empty"},
-		"patches, given up":  {second(explain.TopPatches(over, m, none, "relu2_2", 0, 1)), "context canceled"},
+		"channel": {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 10, 3)),
+			"relu2_2 of tinyvgg has 10 channels, numbered from 0: there is no channel 10"},
+		"no patches": {second(explain.TopPatches(t.Context(), m, none, "relu2_2", 0, 0)),
+			"0 patches: want 1 to 1024"},
+		"patches of nothing": {second(explain.TopPatches(t.Context(), m, empty, "relu2_2", 0, 1)),
+			"empty.png: a picture of 3x0 pixels is empty"},
+		"patches, given up": {second(explain.TopPatches(over, m, none, "relu2_2", 0, 1)), "context canceled"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || strings.Contains(c.err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, c.err, c.want)
@@ -318,12 +335,13 @@ func TestPasses(t *testing.T) {
 		t.Fatal(passes, err)
 	}
 	last := 0
-	_, err = explain.Occlusion(t.Context(), m, prepare(t, m, clothes(t, 0)), explain.Occluder{}, -1, func(done, total int) {
-		if done <= last || done > last+5 || total != passes {
-			t.Errorf("%d of %d after %d", done, total, last)
-		}
-		last = done
-	})
+	_, err = explain.Occlusion(t.Context(), m, prepare(t, m, clothes(t, 0)), explain.Occluder{}, -1,
+		func(done, total int) {
+			if done <= last || done > last+5 || total != passes {
+				t.Errorf("%d of %d after %d", done, total, last)
+			}
+			last = done
+		})
 	if err != nil || last != passes {
 		t.Error(last, err)
 	}
@@ -350,7 +368,8 @@ func TestSeen(t *testing.T) {
 			for y := 1; y < small.H-1; y++ {
 				for x := 1; x < small.W-1; x++ {
 					for c := range small.Channels {
-						mean += math.Abs(float64(back.Pix[(y*small.W+x+dx)*small.Channels+c]) - float64(small.Pix[(y*small.W+x)*small.Channels+c]))
+						mean += math.Abs(float64(back.Pix[(y*small.W+x+dx)*small.Channels+c]) - float64(small.Pix[(y*small.W+
+							x)*small.Channels+c]))
 						n++
 					}
 				}
@@ -374,7 +393,8 @@ func TestOverlay(t *testing.T) {
 	grey.Pix[0], grey.Pix[1] = 100, 200
 	m := &explain.Map{Width: 2, Height: 1, Values: []float32{-3, 5}}
 	low, high := explain.Viridis(0), explain.Viridis(1)
-	if low.R != 0x44 || low.G != 0x01 || low.B != 0x54 || high.R != 0xfd || high.G != 0xe7 || high.B != 0x25 || explain.Viridis(math.NaN()) != low || explain.Viridis(2) != high {
+	if low.R != 0x44 || low.G != 0x01 || low.B != 0x54 || high.R != 0xfd || high.G != 0xe7 || high.B != 0x25 ||
+		explain.Viridis(math.NaN()) != low || explain.Viridis(2) != high {
 		t.Errorf("%v, %v", low, high)
 	}
 	for _, c := range []struct {
@@ -386,7 +406,8 @@ func TestOverlay(t *testing.T) {
 		{m, 1, []uint8{low.R, low.G, low.B, 255, high.R, high.G, high.B, 255}},
 		{m, 7, []uint8{low.R, low.G, low.B, 255, high.R, high.G, high.B, 255}},
 		{m, 0.5, []uint8{84, 51, 92, 255, 227, 216, 119, 255}},
-		{&explain.Map{Width: 1, Height: 1, Values: []float32{0}}, 1, []uint8{low.R, low.G, low.B, 255, low.R, low.G, low.B, 255}},
+		{&explain.Map{Width: 1, Height: 1, Values: []float32{0}}, 1, []uint8{low.R, low.G, low.B, 255, low.R, low.G,
+			low.B, 255}},
 	} {
 		if got := explain.Overlay(grey, c.m, c.share); !slices.Equal(got.Pix, c.want) {
 			t.Errorf("share %v: %v, want %v", c.share, got.Pix, c.want)
@@ -394,8 +415,8 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestViridisIsEven: no step of the colours is darker than the one before, and lightness grows by as much everywhere, within what 8 bits
-// and the map's makers leave.
+// TestViridisIsEven: no step of the colours is darker than the one before, and lightness grows by as much everywhere,
+// within what 8 bits and the map's makers leave.
 func TestViridisIsEven(t *testing.T) {
 	lightness := func(v float64) float64 { // CIE L*, of sRGB
 		c := explain.Viridis(v)

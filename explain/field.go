@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// Field is the pixels of the network's input that unit (x, y) of a layer's map sees, cut off at the border: Min inclusive, Max
-// exclusive. It is empty for a unit that sees padding alone.
+// Field is the pixels of the network's input that unit (x, y) of a layer's map sees, cut off at the border: Min
+// inclusive, Max exclusive. It is empty for a unit that sees padding alone.
 func Field(m *vggo.Model, layer string, x, y int) (image.Rectangle, error) {
 	placed, err := m.Placed.Until(layer)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// GradCAM is Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, section 3) of one prepared image. With A the layer's maps of Z
-// pixels and y the class's logit:
+// GradCAM is Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, section 3) of one prepared image. With A the layer's
+// maps of Z pixels and y the class's logit:
 //
 //	weight[k] = 1/Z · sum over i, j of ∂y/∂A[k][i][j]
 //	heat[i][j] = max(0, sum over k of weight[k]·A[k][i][j])
 //
-// A class of -1 is the most probable one. The layer is any with a map and something behind it. "conv5_3" is the convolution's own
-// output; the authors take it behind its ReLU, as LastMap does.
+// A class of -1 is the most probable one. The layer is any with a map and something behind it. "conv5_3" is the
+// convolution's own output; the authors take it behind its ReLU, as LastMap does.
 func GradCAM(ctx context.Context, m *vggo.Model, image *tensor.Tensor, layer string, class int) (*Heat, error) {
 	if err := HasMap(m, layer); err != nil {
 		return nil, err
@@ -45,8 +45,8 @@ func GradCAM(ctx context.Context, m *vggo.Model, image *tensor.Tensor, layer str
 	return heat, nil
 }
 
-// LastMap is the layer that tells most about classes by place: the last convolution with a map and something behind it, taken behind
-// its batch norm and ReLU where it has them.
+// LastMap is the layer that tells most about classes by place: the last convolution with a map and something behind it,
+// taken behind its batch norm and ReLU where it has them.
 func LastMap(m *vggo.Model) (string, error) {
 	last, follows := "", false // follows: only its batch norm is between
 	for _, l := range m.Placed.Layers[:len(m.Placed.Layers)-1] {

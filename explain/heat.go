@@ -30,8 +30,8 @@ func (m *Map) Most() float32 {
 	return most
 }
 
-// Resize interpolates the map bilinearly between its cells' centres, and repeats it beyond the outermost (PyTorch's interpolate with
-// mode="bilinear", align_corners=False).
+// Resize interpolates the map bilinearly between its cells' centres, and repeats it beyond the outermost (PyTorch's
+// interpolate with mode="bilinear", align_corners=False).
 func (m *Map) Resize(w, h int) *Map {
 	to := &Map{Width: w, Height: h, Values: make([]float32, w*h)}
 	type tap struct {
@@ -59,9 +59,9 @@ func (m *Map) Resize(w, h int) *Map {
 	return to
 }
 
-// Seen is what a recipe shows a network of a picture, larger: so that its longer side has at least so many pixels, each pixel of the
-// network's is k by k of Seen's. A map or a box times k lies on it as on what the network sees, to half a pixel of the network's, which
-// recipes round.
+// Seen is what a recipe shows a network of a picture, larger: so that its longer side has at least so many pixels, each
+// pixel of the network's is k by k of Seen's. A map or a box times k lies on it as on what the network sees, to half a
+// pixel of the network's, which recipes round.
 func Seen(r vision.Preprocess, picture *vision.Picture, side int) (seen *vision.Picture, k int, err error) {
 	k = 1
 	if longer := max(r.Crop.X, r.Crop.Y); longer > 0 {
@@ -72,8 +72,8 @@ func Seen(r vision.Preprocess, picture *vision.Picture, side int) (seen *vision.
 	return seen, k, err
 }
 
-// Overlay lays a map in viridis' colours over a picture: share of it, 0 to 1, and the picture for the rest. The scale goes from 0 to
-// the map's largest value; what is below 0 speaks against the class and counts as 0.
+// Overlay lays a map in viridis' colours over a picture: share of it, 0 to 1, and the picture for the rest. The scale
+// goes from 0 to the map's largest value; what is below 0 speaks against the class and counts as 0.
 func Overlay(picture *vision.Picture, m *Map, share float64) *image.NRGBA {
 	share = min(max(share, 0), 1)
 	most, values := m.Most(), m.Resize(picture.W, picture.H).Values

@@ -37,14 +37,17 @@ func (o Occluder) resolve(m *vggo.Model) (Occluder, error) {
 	}
 	switch {
 	case o.Size < 1 || o.Size > longer:
-		return o, fmt.Errorf("an occluder of %d pixels: want 1 to %d, the longer side of what %s sees", o.Size, longer, m.Network.Name)
+		return o, fmt.Errorf("an occluder of %d pixels: want 1 to %d, the longer side of what %s sees", o.Size, longer,
+			m.Network.Name)
 	case o.Stride < 1 || o.Stride > o.Size:
-		return o, fmt.Errorf("an occluder of %d pixels moves by 1 to %d of them, so that it covers all, not by %d", o.Size, o.Size, o.Stride)
+		return o, fmt.Errorf("an occluder of %d pixels moves by 1 to %d of them, so that it covers all, not by %d", o.Size,
+			o.Size, o.Stride)
 	case len(o.Fill) != m.Input.C:
 		return o, fmt.Errorf("an occluder of %d channels for an image of %d", len(o.Fill), m.Input.C)
 	}
 	if cols, rows := o.grid(m.Input); int64(cols)*int64(rows) > MaxWindows {
-		return o, fmt.Errorf("an occluder that moves by %d pixels has %d places on an image of %dx%d, the most is %d", o.Stride, int64(cols)*int64(rows), m.Input.H, m.Input.W, MaxWindows)
+		return o, fmt.Errorf("an occluder that moves by %d pixels has %d places on an image of %dx%d, the most is %d",
+			o.Stride, int64(cols)*int64(rows), m.Input.H, m.Input.W, MaxWindows)
 	}
 	return o, nil
 }
@@ -54,8 +57,8 @@ func (o Occluder) grid(in arch.Shape) (cols, rows int) {
 	return (in.W + o.Stride - 1) / o.Stride, (in.H + o.Stride - 1) / o.Stride
 }
 
-// window is what the occluder covers at a place: a square around the middle of the map's cell, cut off at the border. The middle of
-// cell x of n lies at (x+1/2)/n of the picture's width; half a pixel is rounded down.
+// window is what the occluder covers at a place: a square around the middle of the map's cell, cut off at the border.
+// The middle of cell x of n lies at (x+1/2)/n of the picture's width; half a pixel is rounded down.
 func (o Occluder) window(in arch.Shape, x, y int) image.Rectangle {
 	start := func(i, n, length int) int {
 		at := (2*i+1)*length - o.Size*n // of 2n, less than 0 beyond the border
@@ -69,22 +72,24 @@ func (o Occluder) window(in arch.Shape, x, y int) image.Rectangle {
 	return image.Rectangle{Min: corner, Max: corner.Add(image.Pt(o.Size, o.Size))}.Intersect(image.Rect(0, 0, in.W, in.H))
 }
 
-// Passes is how many images Occlusion runs through the network: the picture, and once more for each place. Times the network's
-// multiply-accumulates it is the cost.
+// Passes is how many images Occlusion runs through the network: the picture, and once more for each place. Times the
+// network's multiply-accumulates it is the cost.
 func (o Occluder) Passes(m *vggo.Model) (int, error) {
 	o, err := o.resolve(m)
 	cols, rows := o.grid(m.Input)
 	return 1 + cols*rows, err
 }
 
-// Occlusion covers a part of one prepared image at a time and tells how far the class's probability falls (Zeiler & Fergus 2014, arXiv
-// 1311.2901, section 4.2):
+// Occlusion covers a part of one prepared image at a time and tells how far the class's probability falls (Zeiler &
+// Fergus 2014, arXiv 1311.2901, section 4.2):
 //
 //	heat[y][x] = p(class | picture) - p(class | picture covered around cell (x, y))
 //
-// A value below 0 is a part that speaks against the class. A class of -1 is the most probable one. Images go in passes of the
-// model's batch, between which others have their turn; progress, if not nil, is told after each how many of Passes are done.
-func Occlusion(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, o Occluder, class int, progress func(done, total int)) (*Heat, error) {
+// A value below 0 is a part that speaks against the class. A class of -1 is the most probable one. Images go in passes
+// of the model's batch, between which others have their turn; progress, if not nil, is told after each how many of
+// Passes are done.
+func Occlusion(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, o Occluder, class int,
+	progress func(done, total int)) (*Heat, error) {
 	o, err := o.resolve(m)
 	if err != nil {
 		return nil, err
@@ -118,7 +123,8 @@ func Occlusion(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, o Occ
 					class = ranked[0].Index
 				}
 				if class < 0 || class >= len(ranked) {
-					return nil, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, len(ranked), class)
+					return nil, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name,
+						len(ranked), class)
 				}
 			}
 			c := ranked[slices.IndexFunc(ranked, func(c vggo.Class) bool { return c.Index == class })]

@@ -29,10 +29,11 @@ type Patch struct {
 // MaxPatches is the most that TopPatches keeps.
 const MaxPatches = 1024
 
-// TopPatches finds the n parts of pictures that excite a channel of a layer most, each picture's largest value alone, the largest
-// first and of equals the earlier. A part is what the unit sees of the picture as the network does. Pictures go through the
-// network in passes of the model's batch; only these and n parts are kept meanwhile.
-func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *vision.Picture], layer string, channel, n int) ([]Patch, error) {
+// TopPatches finds the n parts of pictures that excite a channel of a layer most, each picture's largest value alone,
+// the largest first and of equals the earlier. A part is what the unit sees of the picture as the network does.
+// Pictures go through the network in passes of the model's batch; only these and n parts are kept meanwhile.
+func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *vision.Picture], layer string, channel,
+	n int) ([]Patch, error) {
 	placed, err := m.Placed.Until(layer)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,8 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 	out := placed.Output()
 	switch {
 	case channel < 0 || channel >= out.C:
-		return nil, fmt.Errorf("%s of %s has %d channels, numbered from 0: there is no channel %d", layer, m.Network.Name, out.C, channel)
+		return nil, fmt.Errorf("%s of %s has %d channels, numbered from 0: there is no channel %d", layer, m.Network.Name,
+			out.C, channel)
 	case n < 1 || n > MaxPatches:
 		return nil, fmt.Errorf("%d patches: want 1 to %d", n, MaxPatches)
 	}
@@ -102,7 +104,8 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 		at := 0
 		for j, v := range values {
 			if v != v {
-				return fmt.Errorf("%s: %s of %s is NaN: the weights of %s are broken or not this network's", names[i], s.layer, m.Network.Name, m.Origin)
+				return fmt.Errorf("%s: %s of %s is NaN: the weights of %s are broken or not this network's", names[i], s.layer,
+					m.Network.Name, m.Origin)
 			}
 			if v > values[at] {
 				at = j

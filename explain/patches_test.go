@@ -23,10 +23,12 @@ func TestTopPatches(t *testing.T) {
 		}
 	}
 	testTopPatches(t, open(t, "tinyvgg", 7), names, grey, "relu2_2", 7)
-	testTopPatches(t, random(t, "16x16x3:4,M,8/3"), names, colour, "relu2_1", 2) // whose recipe scales to more than it cuts out
+	// whose recipe scales to more than it cuts out
+	testTopPatches(t, random(t, "16x16x3:4,M,8/3"), names, colour, "relu2_1", 2)
 }
 
-func testTopPatches(t *testing.T, m *vggo.Model, names []string, pictures []*vision.Picture, layer string, channel int) {
+func testTopPatches(t *testing.T, m *vggo.Model, names []string, pictures []*vision.Picture, layer string,
+	channel int) {
 	all := func(yield func(string, *vision.Picture) bool) {
 		for i := range pictures {
 			if !yield(names[i], pictures[i]) {

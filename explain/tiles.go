@@ -37,7 +37,8 @@ const MaxTiles = 1024
 // Grid draws n tiles from one on, row by row, as Mosaic does.
 func (t *Tiles) Grid(from, n int) (*vision.Picture, error) {
 	if n < 1 || n > MaxTiles || from < 0 || from+n > t.Count {
-		return nil, fmt.Errorf("%s has %d tiles: cannot draw %d of them from %d on, the most at once is %d", t.Layer, t.Count, n, from, MaxTiles)
+		return nil, fmt.Errorf("%s has %d tiles: cannot draw %d of them from %d on, the most at once is %d", t.Layer, t.Count,
+			n, from, MaxTiles)
 	}
 	tiles := make([]*vision.Picture, n)
 	for i := range tiles {
@@ -46,8 +47,8 @@ func (t *Tiles) Grid(from, n int) (*vision.Picture, error) {
 	return Mosaic(tiles)
 }
 
-// Maps is a layer's output for one prepared image: a grey tile for each channel, from black for the channel's smallest value to
-// white for its largest; black where all are the same.
+// Maps is a layer's output for one prepared image: a grey tile for each channel, from black for the channel's smallest
+// value to white for its largest; black where all are the same.
 func Maps(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, layer string) (*Tiles, error) {
 	if picture.N != 1 {
 		return nil, fmt.Errorf("maps are of one image, not of %d", picture.N)
@@ -68,8 +69,9 @@ func Maps(ctx context.Context, m *vggo.Model, picture *tensor.Tensor, layer stri
 	return t, nil
 }
 
-// Filters is a convolution's weights. Of a first layer that sees colours each filter is one tile in colours; of any other a grey tile
-// for each channel that it reads, filter by filter. Mid-grey is 0, black and white the filter's largest weight of either sign.
+// Filters is a convolution's weights. Of a first layer that sees colours each filter is one tile in colours; of any
+// other a grey tile for each channel that it reads, filter by filter. Mid-grey is 0, black and white the filter's
+// largest weight of either sign.
 func Filters(m *vggo.Model, layer string) (*Tiles, error) {
 	placed, err := m.Placed.Until(layer)
 	if err != nil {
@@ -138,8 +140,8 @@ const (
 	mosaicLimit = 1 << 25 // pixels of the whole
 )
 
-// Mosaic lays pictures side by side, about as many in a row as there are rows, each in a square or oblong as large as the
-// largest. Small ones are enlarged, a pixel to a square of them.
+// Mosaic lays pictures side by side, about as many in a row as there are rows, each in a square or oblong as large as
+// the largest. Small ones are enlarged, a pixel to a square of them.
 func Mosaic(pictures []*vision.Picture) (*vision.Picture, error) {
 	w, h, channels := 1, 1, 1
 	for _, p := range pictures {
@@ -153,7 +155,8 @@ func Mosaic(pictures []*vision.Picture) (*vision.Picture, error) {
 	rows := (len(pictures) + columns - 1) / columns
 	cellW, cellH := k*w+mosaicGap, k*h+mosaicGap
 	if pixels := float64(columns) * float64(cellW) * float64(rows) * float64(cellH); pixels > mosaicLimit {
-		return nil, fmt.Errorf("a mosaic of %d pictures of %dx%d is larger than %d pixels: take fewer", len(pictures), h, w, mosaicLimit)
+		return nil, fmt.Errorf("a mosaic of %d pictures of %dx%d is larger than %d pixels: take fewer", len(pictures), h, w,
+			mosaicLimit)
 	}
 	whole := vision.NewPicture(columns*cellW-mosaicGap, rows*cellH-mosaicGap, channels)
 	for i := range whole.Pix {

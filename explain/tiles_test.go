@@ -132,7 +132,8 @@ func TestField(t *testing.T) {
 		picture.Pix[i] = 90
 	}
 	line := explain.Viridis(1)
-	for at, want := range map[image.Point]uint8{{}: 30, {X: 2, Y: 2}: line.R, {X: 3, Y: 3}: 90, {X: 5, Y: 4}: line.R, {X: 6, Y: 4}: 30} {
+	for at, want := range map[image.Point]uint8{{}: 30, {X: 2, Y: 2}: line.R, {X: 3, Y: 3}: 90, {X: 5, Y: 4}: line.R,
+		{X: 6, Y: 4}: 30} {
 		if got := explain.Frame(picture, image.Rect(2, 2, 6, 7)).NRGBAAt(at.X, at.Y).R; got != want {
 			t.Errorf("%v: %d, want %d", at, got, want)
 		}

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Viridis is a colour of the map of that name, from dark blue at 0 by green to yellow at 1. Its lightness grows evenly, so that equal
-// steps look equal, in print without colours and to the colour-blind too. By Stéfan van der Walt, Nathaniel Smith and Eric Firing,
-// who gave it to the public domain (CC0): https://bids.github.io/colormap/
+// Viridis is a colour of the map of that name, from dark blue at 0 by green to yellow at 1. Its lightness grows evenly,
+// so that equal steps look equal, in print without colours and to the colour-blind too. By Stéfan van der Walt,
+// Nathaniel Smith and Eric Firing, who gave it to the public domain (CC0): https://bids.github.io/colormap/
 func Viridis(v float64) color.RGBA {
 	i := 0
 	if v > 0 { // not NaN

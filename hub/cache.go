@@ -21,8 +21,8 @@ import (
 // Env names the environment variable that moves the cache: models lie in models below the folder it names.
 const Env = "VGGO_CACHE"
 
-// CacheDir is the folder that downloads go to: models below the folder that VGGO_CACHE names, else vggo/models where the
-// system keeps a user's caches. It need not exist.
+// CacheDir is the folder that downloads go to: models below the folder that VGGO_CACHE names, else vggo/models where
+// the system keeps a user's caches. It need not exist.
 func CacheDir() (string, error) {
 	if dir := os.Getenv(Env); dir != "" {
 		return filepath.Join(dir, "models"), nil
@@ -34,8 +34,8 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "vggo", "models"), nil
 }
 
-// Path is where the cache has an entry's file; ok is false where it has none. Only files that passed their check stand there
-// under that name, so Path looks at the size and reads nothing.
+// Path is where the cache has an entry's file; ok is false where it has none. Only files that passed their check stand
+// there under that name, so Path looks at the size and reads nothing.
 func Path(e Entry) (path string, ok bool) {
 	dir, err := CacheDir()
 	if err != nil {
@@ -112,7 +112,8 @@ func Recorded(path string) string {
 		return ""
 	}
 	digits, name, ok := strings.Cut(strings.TrimRight(string(text), "\r\n"), "  ")
-	if _, _, whole, err := Checksum("sha256:" + digits).split(); !ok || err != nil || !whole || name != filepath.Base(path) {
+	if _, _, whole, err := Checksum("sha256:" + digits).split(); !ok || err != nil || !whole ||
+		name != filepath.Base(path) {
 		return ""
 	}
 	return digits
@@ -132,8 +133,8 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return text, err
 }
 
-// syncFolder brings a folder's names to the disk. Not every system lets a folder be opened or synced; there the files are whole
-// all the same.
+// syncFolder brings a folder's names to the disk. Not every system lets a folder be opened or synced; there the files
+// are whole all the same.
 func syncFolder(dir string) {
 	if f, err := os.Open(dir); err == nil {
 		_ = f.Sync()

@@ -39,7 +39,8 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 		return &redirectError{fmt.Sprintf("%s leads through more than %d redirects", via[0].URL.Host, maxRedirects)}
 	}
 	if from := via[len(via)-1].URL; from.Scheme == "https" && next.URL.Scheme != "https" {
-		return &redirectError{fmt.Sprintf("%s redirects from https to %s://%s: refused", from.Host, next.URL.Scheme, next.URL.Host)}
+		return &redirectError{fmt.Sprintf("%s redirects from https to %s://%s: refused", from.Host, next.URL.Scheme,
+			next.URL.Host)}
 	}
 	return nil
 }
@@ -132,7 +133,8 @@ func (p *puller) retry(ctx context.Context, do func() (progress bool, err error)
 
 // get sends one request and hands its answer to receive, which calls arrived with the number of bytes whenever some
 // arrive. The request ends when the first answer, or any leastBytes of it, take longer than stallAfter.
-func (p *puller) get(ctx context.Context, address string, header http.Header, receive func(r *http.Response, arrived func(int)) error) error {
+func (p *puller) get(ctx context.Context, address string, header http.Header, receive func(r *http.Response,
+	arrived func(int)) error) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := p.newTimer(stallAfter, func() { cancel(errStalled) })
@@ -171,8 +173,8 @@ func (p *puller) get(ctx context.Context, address string, header http.Header, re
 	return err
 }
 
-// plain takes the address out of a client's error: redirects lead to addresses that carry a signature. What is wrong with a
-// redirect, a certificate or a name stays wrong; other faults may pass.
+// plain takes the address out of a client's error: redirects lead to addresses that carry a signature. What is wrong
+// with a redirect, a certificate or a name stays wrong; other faults may pass.
 func plain(err error) error {
 	var wrapped *url.Error
 	if !errors.As(err, &wrapped) {
@@ -228,8 +230,8 @@ func decimal(text string) (int64, error) {
 	return int64(n), err
 }
 
-// parsePointer reads a Git LFS pointer (github.com/git-lfs/git-lfs, docs/spec.md): lines of a key, a space and a value, the
-// version first and the others in order.
+// parsePointer reads a Git LFS pointer (github.com/git-lfs/git-lfs, docs/spec.md): lines of a key, a space and a value,
+// the version first and the others in order.
 func parsePointer(text []byte) (Checksum, int64, error) {
 	malformed := errors.New("it is no Git LFS pointer")
 	if len(text) > maxPointer || !bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/v1\n")) {

@@ -1,5 +1,5 @@
-// Package hub knows the VGG weights that others publish, with where each figure about them was read, and downloads them: whole,
-// checked, and into place only then.
+// Package hub knows the VGG weights that others publish, with where each figure about them was read, and downloads
+// them: whole, checked, and into place only then.
 package hub
 
 import (
@@ -17,11 +17,12 @@ type Cited[T any] struct {
 
 // Entry is one published file of weights.
 type Entry struct {
-	Name       string             `json:"name"`    // what vggo pull takes
-	Network    string             `json:"network"` // a built-in of arch
-	File       string             `json:"file"`    // its name here, which is the publisher's where that tells files apart
-	URL        Cited[string]      `json:"url"`
-	Pointer    string             `json:"pointer,omitempty"` // address of its Git LFS pointer, where the table has no checksum
+	Name    string        `json:"name"`    // what vggo pull takes
+	Network string        `json:"network"` // a built-in of arch
+	File    string        `json:"file"`    // its name here, which is the publisher's where that tells files apart
+	URL     Cited[string] `json:"url"`
+	// address of its Git LFS pointer, where the table has no checksum
+	Pointer    string             `json:"pointer,omitempty"`
 	Size       Cited[Size]        `json:"size"`
 	Checksum   Cited[Checksum]    `json:"checksum"`
 	Licence    Cited[string]      `json:"licence"`
@@ -71,8 +72,8 @@ func (s Size) String() string {
 	return fmt.Sprintf("%.1f MB", float64(s.Low+s.High)/2/1e6)
 }
 
-// Checksum is an algorithm, a colon and hexadecimal digits, as in "sha256:397923af". Fewer digits than the algorithm gives
-// are its first ones.
+// Checksum is an algorithm, a colon and hexadecimal digits, as in "sha256:397923af". Fewer digits than the algorithm
+// gives are its first ones.
 type Checksum string
 
 // digits is how many hexadecimal digits an algorithm gives.

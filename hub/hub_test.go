@@ -47,7 +47,8 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s: %s does not carry %s", e.Name, e.URL.Value, digits)
 			}
 		}
-		if s := e.Size.Value; s != (Size{}) && (s.Low < 1<<20 || s.High < s.Low || s.High > maxFile || s.High-s.Low > 1_000_000) {
+		if s := e.Size.Value; s != (Size{}) && (s.Low < 1<<20 || s.High < s.Low || s.High > maxFile ||
+			s.High-s.Low > 1_000_000) {
 			t.Errorf("%s: size %d to %d", e.Name, s.Low, s.High)
 		}
 		if a := e.Accuracy.Value; a != (Performance{}) && (a.Top1 < 50 || a.Top5 <= a.Top1 || a.Top5 >= 95) {
@@ -58,8 +59,10 @@ func TestTable(t *testing.T) {
 		}
 		for what, cited := range map[string][2]bool{
 			"url": {e.URL.Value != "", e.URL.Source != ""}, "size": {e.Size.Value != Size{}, e.Size.Source != ""},
-			"checksum": {e.Checksum.Value != "", e.Checksum.Source != ""}, "licence": {e.Licence.Value != "", e.Licence.Source != ""},
-			"preprocess": {e.Preprocess.Value != "", e.Preprocess.Source != ""}, "accuracy": {e.Accuracy.Value != Performance{}, e.Accuracy.Source != ""},
+			"checksum": {e.Checksum.Value != "", e.Checksum.Source != ""}, "licence": {e.Licence.Value != "",
+				e.Licence.Source != ""},
+			"preprocess": {e.Preprocess.Value != "", e.Preprocess.Source != ""}, "accuracy": {e.Accuracy.Value != Performance{},
+				e.Accuracy.Source != ""},
 		} {
 			if cited[0] != cited[1] {
 				t.Errorf("%s: its %s has a value or a source, not both", e.Name, what)
@@ -101,8 +104,10 @@ func TestSizes(t *testing.T) {
 
 func TestChecksum(t *testing.T) {
 	for text, want := range map[Checksum]bool{
-		"sha256:397923af": true, "md5:64373286793e3c8b2b4e3219cbf3544b": true, "sha256:" + Checksum(strings.Repeat("0", 64)): true,
-		"": false, "sha256:": false, "sha256:397923a": false, "sha1:397923af": false, "397923af": false, "sha256:397923AF": false,
+		"sha256:397923af": true, "md5:64373286793e3c8b2b4e3219cbf3544b": true,
+		"sha256:" + Checksum(strings.Repeat("0", 64)): true,
+		"": false, "sha256:": false, "sha256:397923a": false, "sha1:397923af": false, "397923af": false,
+		"sha256:397923AF": false,
 		"sha256:" + Checksum(strings.Repeat("0", 65)): false, "sha256:397923ag": false,
 	} {
 		if _, _, _, err := text.split(); (err == nil) != want {
@@ -152,15 +157,18 @@ func TestCache(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	f.Add("bytes 100-199/200")
 	f.Add("bytes 0-0/*")
-	f.Add("version https://git-lfs.github.com/spec/v1\noid sha256:57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8\nsize 553436140\n")
+	f.Add("version https://git-lfs.github.com/spec/v1\noid " +
+		"sha256:57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8\nsize 553436140\n")
 	f.Add("Thu, 26 Nov 2026 12:00:09 GMT")
 	f.Add("120")
 	f.Fuzz(func(t *testing.T, text string) {
-		if first, total, err := parseContentRange(text); err == nil && (first < 0 || total < 0 || total > 0 && first >= total) {
+		if first, total, err := parseContentRange(text); err == nil && (first < 0 || total < 0 || total > 0 &&
+			first >= total) {
 			t.Errorf("%q: from %d of %d", text, first, total)
 		}
 		if checksum, size, err := parsePointer([]byte(text)); err == nil {
-			if algorithm, _, whole, err := checksum.split(); err != nil || !whole || algorithm != "sha256" || size < 0 || size > maxFile {
+			if algorithm, _, whole, err := checksum.split(); err != nil || !whole || algorithm != "sha256" || size < 0 ||
+				size > maxFile {
 				t.Errorf("%q: %s, %d bytes", text, checksum, size)
 			}
 		}

@@ -70,12 +70,14 @@ func (p *puller) notice(text string) {
 	}
 }
 
-// Pull downloads an entry's file, unless it is there, and returns its path. The file stands under that name only once all its
-// bytes are on the disk and agree with what was published (Entry.Trust tells what that is); its SHA-256 is written beside it.
+// Pull downloads an entry's file, unless it is there, and returns its path. The file stands under that name only once
+// all its bytes are on the disk and agree with what was published (Entry.Trust tells what that is); its SHA-256 is
+// written beside it.
 //
-// What has arrived is kept as NAME.partial, when ctx ends too, and the next call goes on from there if the server still has
-// the same file. Faults that may pass are retried, a few times for each stretch of progress. Proxies are taken from the
-// environment (HTTPS_PROXY, NO_PROXY). Calls for the same file in the same folder, from other processes too, take turns.
+// What has arrived is kept as NAME.partial, when ctx ends too, and the next call goes on from there if the server still
+// has the same file. Faults that may pass are retried, a few times for each stretch of progress. Proxies are taken from
+// the environment (HTTPS_PROXY, NO_PROXY). Calls for the same file in the same folder, from other processes too, take
+// turns.
 func Pull(ctx context.Context, e Entry, o Options) (path string, err error) {
 	return newPuller(o).pull(ctx, e)
 }
@@ -117,7 +119,8 @@ func (p *puller) pull(ctx context.Context, e Entry) (string, error) {
 	return path, nil
 }
 
-// recheck holds a file that is there against what was published, or against the record of its own download where nothing was.
+// recheck holds a file that is there against what was published, or against the record of its own download where
+// nothing was.
 func (p *puller) recheck(ctx context.Context, e Entry, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -153,8 +156,8 @@ func (p *puller) keepRecord(path string, got sums) error {
 	return durable.WriteBytes(record(path), []byte(got["sha256"]+"  "+filepath.Base(path)+"\n"))
 }
 
-// MismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of which
-// nothing is kept.
+// MismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of
+// which nothing is kept.
 type MismatchError struct {
 	Path   string
 	Reason string
@@ -272,7 +275,8 @@ func (d *partial) open() (resumed bool, err error) {
 		err = json.Unmarshal(text, &d.state)
 	}
 	d.have = info.Size()
-	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total && d.entry.Size.Value.Holds(d.state.Total))
+	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total &&
+		d.entry.Size.Value.Holds(d.state.Total))
 	if err != nil || d.state.URL != d.entry.URL.Value || d.state.Validator == "" || d.state.Total < 0 || !fits {
 		if err := d.restart(state{}); err != nil {
 			return false, errors.Join(err, d.discard())
@@ -304,8 +308,8 @@ func (d *partial) discard() error {
 	return nil
 }
 
-// restart empties the partial file, then keeps the new state: in that order, so that no state ever stands beside bytes that it
-// does not speak of.
+// restart empties the partial file, then keeps the new state: in that order, so that no state ever stands beside bytes
+// that it does not speak of.
 func (d *partial) restart(s state) error {
 	if err := d.file.Truncate(0); err != nil {
 		return err
@@ -433,7 +437,8 @@ func (d *partial) receive(r *http.Response, arrived func(int)) error {
 			return err
 		}
 		changed := validator(r.Header)
-		if first != d.have || changed != "" && changed != d.state.Validator || d.state.Total > 0 && total > 0 && total != d.state.Total {
+		if first != d.have || changed != "" && changed != d.state.Validator || d.state.Total > 0 && total > 0 &&
+			total != d.state.Total {
 			return d.again("the server goes on with another place or another file")
 		}
 		if d.state.Total == 0 && total > 0 {
@@ -450,8 +455,8 @@ func (d *partial) receive(r *http.Response, arrived func(int)) error {
 	return d.copy(r.Body, arrived)
 }
 
-// total is the length of a whole file by an answer of status 200, refused where it is not the published one; 0 where the answer
-// does not tell it.
+// total is the length of a whole file by an answer of status 200, refused where it is not the published one; 0 where
+// the answer does not tell it.
 func (d *partial) total(r *http.Response, length int64) (int64, error) {
 	if length < 0 {
 		// Chunks mark their end. A connection that just closes does not, and where nothing else tells the whole from its
@@ -491,7 +496,8 @@ func (d *partial) copy(body io.Reader, arrived func(int)) error {
 		if n > 0 {
 			arrived(n)
 			if d.have+int64(n) > limit {
-				return errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file may have: nothing is kept", limit), d.restart(state{}))
+				return errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file may have: nothing is kept",
+					limit), d.restart(state{}))
 			}
 			written, fault := out.Write(block[:n])
 			d.have += int64(written)

@@ -19,7 +19,8 @@ import (
 	"github.com/vggo/vggo/internal/durable"
 )
 
-// TestFaults: whatever the server does, there is the whole file or none, and once it behaves the file arrives to the bit.
+// TestFaults: whatever the server does, there is the whole file or none, and once it behaves the file arrives to the
+// bit.
 func TestFaults(t *testing.T) {
 	const half = 3 << 19
 	status := func(code int, header ...string) func(int, http.ResponseWriter, *http.Request) bool {
@@ -76,12 +77,19 @@ func TestFaults(t *testing.T) {
 		{name: "none", asked: []string{""}},
 		{name: "connection dropped", set: once(func(s *site, w http.ResponseWriter, r *http.Request) { s.cut(w, r, half) }),
 			asked: []string{"", after}, slept: []time.Duration{time.Second}},
-		{name: "dropped before the answer", set: once(func(*site, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		{name: "dropped before the answer",
+			set:   once(func(*site, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
 			asked: []string{"", ""}, slept: []time.Duration{time.Second}},
-		{name: "dropped at every megabyte", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { s.cut(w, r, 1<<20) }),
+		{name: "dropped at every megabyte", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
+			s.cut(w,
+				r, 1<<20)
+		}),
 			asked: []string{"", "bytes=1048576-", "bytes=2097152-", "bytes=3145728-"},
 			slept: []time.Duration{time.Second, time.Second, time.Second}},
-		{name: "dropped without progress", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { s.cut(w, r, 1000) }),
+		{name: "dropped without progress", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
+			s.cut(w,
+				r, 1000)
+		}),
 			fails: "broke off after 6000 bytes of 3.1 MB: the connection broke off (6 tries)", kept: 6000,
 			slept: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}},
 		{name: "ranges ignored, dropped", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
@@ -133,7 +141,10 @@ func TestFaults(t *testing.T) {
 		}), fails: "offers 99999999999 bytes, and the file has 3.1 MB: nothing was downloaded", asked: []string{""}},
 		{name: "too short", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { w.Write(s.content[:100]) }),
 			fails: "offers 100 bytes", asked: []string{""}},
-		{name: "login page", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>pay here") }),
+		{name: "login page", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w,
+				"<html>pay here")
+		}),
 			fails: "it is a web page, perhaps of a network that wants a login", asked: []string{""}},
 		{name: "promise not kept", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("ETag", s.tag)
@@ -155,7 +166,10 @@ func TestFaults(t *testing.T) {
 			http.NewResponseController(w).Flush()
 			w.Write(s.content[:7])
 		}), fails: "the server sent 7 bytes, and the file has 3.1 MB (6 tries)"},
-		{name: "wrong bytes", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, len(s.content))) }),
+		{name: "wrong bytes", set: always(func(s *site, w http.ResponseWriter,
+			r *http.Request) {
+			w.Write(make([]byte, len(s.content)))
+		}),
 			fails: "what was downloaded is not the published file: its SHA256 is ", asked: []string{""}},
 		{name: "changed meanwhile", set: func(s *site) {
 			old := bytes.Repeat([]byte("old"), len(s.content)/3+1)[:len(s.content)]
@@ -166,12 +180,16 @@ func TestFaults(t *testing.T) {
 				return false
 			}
 		}, asked: []string{"", after}},
-		{name: "redirected", set: once(func(s *site, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusFound) }),
+		{name: "redirected", set: once(func(s *site, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/there",
+				http.StatusFound)
+		}),
 			asked: []string{"", ""}},
 		{name: "redirected for ever", set: always(func(s *site, w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/again?signature=secret", http.StatusFound)
 		}), fails: "leads through more than 10 redirects", asked: make([]string, 11)},
-		{name: "429", set: func(s *site) { s.fault = status(429, "Retry-After", "7") }, asked: []string{"", ""}, slept: []time.Duration{7 * time.Second}},
+		{name: "429", set: func(s *site) { s.fault = status(429, "Retry-After", "7") }, asked: []string{"", ""},
+			slept: []time.Duration{7 * time.Second}},
 		{name: "503 until a date", set: func(s *site) {
 			s.fault = status(503, "Retry-After", "Thu, 26 Nov 2026 12:00:09 GMT", "Date", "Thu, 26 Nov 2026 12:00:00 GMT")
 		}, asked: []string{"", ""}, slept: []time.Duration{9 * time.Second}},
@@ -180,7 +198,8 @@ func TestFaults(t *testing.T) {
 		{name: "500 for ever", set: always(func(s *site, w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }),
 			fails: "answers 500 Internal Server Error (6 tries)", asked: make([]string, 6)},
 		{name: "404", set: func(s *site) { s.fault = status(404) }, fails: "answers 404 Not Found", asked: []string{""}},
-		{name: "only digits of its name", change: func(e *Entry) { e.Checksum.Value = e.Checksum.Value[:len("sha256:")+8] }, asked: []string{""}},
+		{name: "only digits of its name", change: func(e *Entry) { e.Checksum.Value = e.Checksum.Value[:len("sha256:")+8] },
+			asked: []string{""}},
 		{name: "other digits in its name", change: func(e *Entry) { e.Checksum.Value = "sha256:0123abcd" },
 			fails: "begins with ", asked: []string{""}},
 	} {
@@ -342,7 +361,8 @@ func TestCancel(t *testing.T) {
 	}
 	_, err := p.pull(ctx, s.entry())
 	var broken *InterruptedError
-	if !errors.Is(err, context.Canceled) || !errors.As(err, &broken) || broken.Have != kept(dir) || broken.Have <= 1<<20 || inspect(t, dir, s) {
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &broken) || broken.Have != kept(dir) || broken.Have <= 1<<20 ||
+		inspect(t, dir, s) {
 		t.Fatalf("%v, %d bytes kept", err, kept(dir))
 	}
 	if _, err := newTestPuller(dir, nil).pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
@@ -368,7 +388,8 @@ func TestResumeAnywhere(t *testing.T) {
 				part[have/2] ^= 1
 			}
 			write(t, filepath.Join(dir, "test.pth.partial"), part)
-			write(t, filepath.Join(dir, "test.pth.partial.json"), fmt.Appendf(nil, `{"url":%q,"validator":%q,"total":%d}`, s.entry().URL.Value, s.tag, size))
+			write(t, filepath.Join(dir, "test.pth.partial.json"), fmt.Appendf(nil, `{"url":%q,"validator":%q,"total":%d}`,
+				s.entry().URL.Value, s.tag, size))
 			before := len(s.asked())
 			if _, err := newTestPuller(dir, nil).pull(t.Context(), s.entry()); err != nil || !inspect(t, dir, s) {
 				t.Fatalf("from %d bytes, spoilt: %v: %v", have, spoilt, err)
@@ -430,7 +451,8 @@ func TestDiskFull(t *testing.T) {
 	p := newTestPuller(dir, nil)
 	p.output = func(w io.Writer) io.Writer { return &smallDisk{w, 1 << 20} }
 	_, err := p.pull(t.Context(), s.entry())
-	if err == nil || !strings.Contains(err.Error(), "broke off after 1.0 MB of 3.1 MB: the disk is full: ") || inspect(t, dir, s) {
+	if err == nil || !strings.Contains(err.Error(), "broke off after 1.0 MB of 3.1 MB: the disk is full: ") ||
+		inspect(t, dir, s) {
 		t.Fatal(err)
 	}
 	if kept(dir) != 1<<20 || len(s.asked()) != 1 {

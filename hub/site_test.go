@@ -140,7 +140,8 @@ func inspect(t *testing.T, dir string, s *site) (whole bool) {
 			t.Errorf("%s is left", f.Name())
 		}
 	}
-	if whole && len(files) > 3 || whole && Recorded(filepath.Join(dir, "test.pth")) != fmt.Sprintf("%x", sha256.Sum256(s.content)) {
+	if whole && len(files) > 3 || whole && Recorded(filepath.Join(dir, "test.pth")) != fmt.Sprintf("%x",
+		sha256.Sum256(s.content)) {
 		t.Errorf("beside the whole file: %v", files)
 	}
 	return whole

@@ -4,8 +4,8 @@ package hub
 const (
 	torchvisionSource  = "github.com/pytorch/vision, v0.14.1, torchvision/models/vgg.py"
 	torchvisionAlexNet = "github.com/pytorch/vision, v0.14.1, torchvision/models/alexnet.py"
-	// torchvision tells sizes from 0.15 on, in its weights' _file_size; its documentation rounds the same to one digit. 527.796
-	// for vgg16, in units of 2^20 bytes, is the 553,433,881 bytes that torch.hub reports while it downloads.
+	// torchvision tells sizes from 0.15 on, in its weights' _file_size; its documentation rounds the same to one digit.
+	// 527.796 for vgg16, in units of 2^20 bytes, is the 553,433,881 bytes that torch.hub reports while it downloads.
 	torchvisionSize    = "torchvision's _file_size (since 0.15), as copies of its source keep it (github.com/Ace1928/eidosian_forge, archive_forge/code, among them)"
 	torchvisionHash    = "the file's name (torch.hub, check_hash: the first digits of its SHA-256)"
 	torchvisionLicence = "the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms of their own (github.com/pytorch/vision, pull request 5714)"
@@ -66,7 +66,8 @@ func timm(name, network, repository, commit, sha256 string, size int64, top1, to
 func keras(name, network, file, md5, source string, accuracy Cited[Performance]) Entry {
 	return Entry{
 		Name: name, Network: network, File: file,
-		URL:      Cited[string]{"https://storage.googleapis.com/tensorflow/keras-applications/" + network + "/" + file, source},
+		URL: Cited[string]{"https://storage.googleapis.com/tensorflow/keras-applications/" + network + "/" + file,
+			source},
 		Checksum: Cited[Checksum]{Checksum("md5:" + md5), source + ", file_hash"},
 		Licence:  Cited[string]{"CC-BY-4.0", kerasLicence}, Credit: kerasCredit,
 		Preprocess: Cited[string]{"caffe", source},
@@ -110,17 +111,19 @@ var table = []Entry{
 	torchvision("vgg16-bn", "vgg16-bn", "vgg16_bn", "6c64b313", torchvisionSource, 527.866, 73.360, 91.516),
 	torchvision("vgg19", "vgg19", "vgg19", "dcbb9e9d", torchvisionSource, 548.051, 72.376, 90.876),
 	torchvision("vgg19-bn", "vgg19-bn", "vgg19_bn", "c79401a0", torchvisionSource, 548.143, 74.218, 91.842),
-	with(torchvision("vgg16-features", "vgg16", "vgg16_features-amdegroot", "88682ab5", torchvisionSource, 527.802, 0, 0), func(e *Entry) {
-		e.Accuracy = Cited[Performance]{}
-		e.Preprocess.Value = "caffe"
-		e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the recipe caffe 123.68, 116.779 and 103.939"
-		e.Credit = "ported by torchvision from github.com/amdegroot/ssd.pytorch"
-	}),
+	with(torchvision("vgg16-features", "vgg16", "vgg16_features-amdegroot", "88682ab5", torchvisionSource, 527.802, 0, 0),
+		func(e *Entry) {
+			e.Accuracy = Cited[Performance]{}
+			e.Preprocess.Value = "caffe"
+			e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the recipe caffe 123.68, 116.779 and 103.939"
+			e.Credit = "ported by torchvision from github.com/amdegroot/ssd.pytorch"
+		}),
 	torchvision("alexnet", "alexnet-torchvision", "alexnet-owt", "7be5be79", torchvisionAlexNet, 233.087, 56.522, 79.066),
 
 	timm("vgg11-timm", "vgg11", "vgg11.tv_in1k", "38b46049b490ec2bdb6d4d32b8354c74977f3347",
 		"682c023808812148d4e60c76d80ad83dbeaf5d50eb1a952a0b836895003151e5", 531, 69.022, 88.624),
-	timm("vgg11-bn-timm", "vgg11-bn", "vgg11_bn.tv_in1k", "1eb350bbb712e01a71a259d3296ac996539a9f0e", "", 0, 70.382, 89.808),
+	timm("vgg11-bn-timm", "vgg11-bn", "vgg11_bn.tv_in1k", "1eb350bbb712e01a71a259d3296ac996539a9f0e", "", 0,
+		70.382, 89.808),
 	timm("vgg13-timm", "vgg13", "vgg13.tv_in1k", "398c5a92d29787ceca04d7b45c8a07efd8f934f7", "", 532, 69.932, 89.250),
 	timm("vgg13-bn-timm", "vgg13-bn", "vgg13_bn.tv_in1k", "ed6e64d6167edbe08697cb4d7ceaef5077972131",
 		"7dae235e35772693cd527e7ac9ef8f6594707a14a8d26aabdb83c0baa6847861", 532, 71.588, 90.378),
@@ -133,17 +136,27 @@ var table = []Entry{
 	timm("vgg19-bn-timm", "vgg19-bn", "vgg19_bn.tv_in1k", "5df00d8510c2b1bd2ab67da8b2ef47034f30a7fa",
 		"f8249087e63bae61c6166bb23d7c26efe1b2a43fd9fb5cd60ac6ce00535ba312", 575, 74.216, 91.844),
 
-	keras("vgg16-keras", "vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "64373286793e3c8b2b4e3219cbf3544b", keras16, kerasTop16),
-	with(keras("vgg16-keras-notop", "vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc", keras16, Cited[Performance]{}), func(e *Entry) {
+	keras("vgg16-keras", "vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "64373286793e3c8b2b4e3219cbf3544b",
+		keras16, kerasTop16),
+	with(keras("vgg16-keras-notop", "vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+		"6d6bbae143d832006294945121d1f1fc", keras16, Cited[Performance]{}), func(e *Entry) {
 		noTop(e)
-		e.Size = Cited[Size]{exactly(58_889_256), "github.com/keras-team/keras, issue 6221 (the end of the file by its own header)"}
+		e.Size = Cited[Size]{exactly(58_889_256), "github.com/keras-team/keras, issue 6221 (the end of the file by its " +
+			"own header)"}
 	}),
-	keras("vgg19-keras", "vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels.h5", "cbe5617147190e668d6c5d5026f83318", keras19, kerasTop19),
-	with(keras("vgg19-keras-notop", "vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "253f8cb515780f3b799900260a226db6", keras19, Cited[Performance]{}), noTop),
+	keras("vgg19-keras", "vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels.h5", "cbe5617147190e668d6c5d5026f83318",
+		keras19, kerasTop19),
+	with(keras("vgg19-keras-notop", "vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+		"253f8cb515780f3b799900260a226db6", keras19, Cited[Performance]{}), noTop),
 
-	onnx("vgg16-onnx", "vgg16", "vgg16-12.onnx", "722c42f53ca03a5480296bf8f9c85a151de3eed9ec982d7d2302ff6e2900c67b", 553_437_752, 72.38, 91.00),
-	onnx("vgg16-onnx7", "vgg16", "vgg16-7.onnx", "f20805a3ecccaa88647bbab4ad011ff2412a9838485ea844de0fcbce349820b9", 553_437_328, 72.62, 91.14),
-	onnx("vgg16-bn-onnx", "vgg16-bn", "vgg16-bn-7.onnx", "4fdceabf1ef715c9ed3020fa2eac1cb2a448296c086b03633c80cf47e1c5afce", 553_512_191, 72.71, 91.21),
-	onnx("vgg19-onnx", "vgg19", "vgg19-7.onnx", "692f9f927f1df1b89033787a77a73eac59fd9b3344f9ecdf0b13221e41c2046f", 574_677_321, 73.72, 91.58),
-	onnx("vgg19-bn-onnx", "vgg19-bn", "vgg19-bn-7.onnx", "ce0987dfa6228ad29708013f38b7f73cbc14ca6066a05fc22ee49b35871c63ed", 574_774_380, 73.83, 91.79),
+	onnx("vgg16-onnx", "vgg16", "vgg16-12.onnx", "722c42f53ca03a5480296bf8f9c85a151de3eed9ec982d7d2302ff6e2900c67b",
+		553_437_752, 72.38, 91.00),
+	onnx("vgg16-onnx7", "vgg16", "vgg16-7.onnx", "f20805a3ecccaa88647bbab4ad011ff2412a9838485ea844de0fcbce349820b9",
+		553_437_328, 72.62, 91.14),
+	onnx("vgg16-bn-onnx", "vgg16-bn", "vgg16-bn-7.onnx",
+		"4fdceabf1ef715c9ed3020fa2eac1cb2a448296c086b03633c80cf47e1c5afce", 553_512_191, 72.71, 91.21),
+	onnx("vgg19-onnx", "vgg19", "vgg19-7.onnx", "692f9f927f1df1b89033787a77a73eac59fd9b3344f9ecdf0b13221e41c2046f",
+		574_677_321, 73.72, 91.58),
+	onnx("vgg19-bn-onnx", "vgg19-bn", "vgg19-bn-7.onnx",
+		"ce0987dfa6228ad29708013f38b7f73cbc14ca6066a05fc22ee49b35871c63ed", 574_774_380, 73.83, 91.79),
 }

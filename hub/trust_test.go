@@ -43,7 +43,8 @@ func TestNoChecksum(t *testing.T) {
 		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhalf of it")
 		return true
 	}
-	if _, err := newTestPuller(t.TempDir(), nil).pull(t.Context(), e); err == nil || !strings.Contains(err.Error(), "does not tell the file's length") {
+	if _, err := newTestPuller(t.TempDir(), nil).pull(t.Context(), e); err == nil ||
+		!strings.Contains(err.Error(), "does not tell the file's length") {
 		t.Errorf("without length or checksum: %v", err)
 	}
 }
@@ -57,7 +58,8 @@ func TestMD5(t *testing.T) {
 		t.Error(err)
 	}
 	e.Checksum.Value = "md5:00000000000000000000000000000000"
-	if _, err := newTestPuller(t.TempDir(), nil).pull(t.Context(), e); err == nil || !strings.Contains(err.Error(), "its MD5 is ") {
+	if _, err := newTestPuller(t.TempDir(), nil).pull(t.Context(), e); err == nil ||
+		!strings.Contains(err.Error(), "its MD5 is ") {
 		t.Error(err)
 	}
 }
@@ -88,7 +90,8 @@ func TestPointer(t *testing.T) {
 		e.Checksum, e.Pointer = Cited[Checksum]{}, s.URL+"/pointer"
 		e.Size.Value = Size{size - 10, size + 10}
 		_, err := newTestPuller(dir, nil).pull(t.Context(), e)
-		if whole := inspect(t, dir, s); whole != (c.fails == "") || (err == nil) != whole || err != nil && !strings.Contains(err.Error(), c.fails) {
+		if whole := inspect(t, dir, s); whole != (c.fails == "") || (err == nil) != whole || err != nil &&
+			!strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.fails)
 		}
 	}
@@ -104,13 +107,15 @@ func TestDowngrade(t *testing.T) {
 	p.client.CheckRedirect = checkRedirect
 	e := s.entry()
 	e.URL.Value = secure.URL
-	if _, err := p.pull(t.Context(), e); err == nil || !strings.Contains(err.Error(), "redirects from https to http://") || strings.Contains(err.Error(), "secret") {
+	if _, err := p.pull(t.Context(), e); err == nil || !strings.Contains(err.Error(), "redirects from https to http://") ||
+		strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}
 	// A certificate that nobody vouches for is not tried again.
 	var slept []time.Duration
 	secure.Config.ErrorLog = nil
-	if _, err := newTestPuller(dir, &slept).pull(t.Context(), e); err == nil || !strings.Contains(err.Error(), "certificate") || slept != nil {
+	if _, err := newTestPuller(dir, &slept).pull(t.Context(), e); err == nil ||
+		!strings.Contains(err.Error(), "certificate") || slept != nil {
 		t.Errorf("%v, after %v", err, slept)
 	}
 	if len(s.asked()) != 0 || inspect(t, dir, s) {

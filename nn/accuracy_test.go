@@ -20,8 +20,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// accuracy is the contract: how far VGG-16 in float32 may be from VGG-16 in float64, ‖y − y₆₄‖/‖y₆₄‖, in the output of each
-// convolution and of fc8, and in the gradient of each parameter.
+// accuracy is the contract: how far VGG-16 in float32 may be from VGG-16 in float64, ‖y − y₆₄‖/‖y₆₄‖, in the output of
+// each convolution and of fc8, and in the gradient of each parameter.
 var accuracy = []contract{
 	{nn.Auto, 1e-4, 1e-3},
 	{nn.Direct, 1e-5, 1e-4},
@@ -54,8 +54,8 @@ func within(most float64, name string, got []float32, want []float64) error {
 	return nil
 }
 
-// TestVGG16Accuracy holds the contract for two photographs, each for itself in the forward pass. Weights are normal by He et
-// al., whose variance keeps values at their size through all layers; biases are zero; dropout keeps everything.
+// TestVGG16Accuracy holds the contract for two photographs, each for itself in the forward pass. Weights are normal by
+// He et al., whose variance keeps values at their size through all layers; biases are zero; dropout keeps everything.
 //
 // The loss is L2 of the logits, whose gradient is the logits: it carries the whole error of the forward pass into the
 // backward pass. That of cross-entropy is mostly the −1 at the label, which is exact.
@@ -69,7 +69,8 @@ func TestVGG16Accuracy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("VGG-16 in float64 takes a minute")
 	}
-	// Parameters and gradients in float64 alone are 2.2 GB: collect what is left of them before as much has piled up again.
+	// Parameters and gradients in float64 alone are 2.2 GB: collect what is left of them before as much has piled up
+	// again.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	net, err := arch.Builtin("vgg16")
 	if err != nil {
@@ -179,9 +180,9 @@ func holds(t *testing.T, exact *exactRun, plan *nn.Plan, params *nn.Params, x *t
 
 // oneTileOff is a map with one tile of 4x4 pixels, all channels, 1 % too large: of those tiles, the one of median norm.
 //
-// A tile with the share s of the map's squared norm puts the map off by 1 % · √s of its norm. Of T tiles one has 1/T or so: for
-// the 4·4 tiles of conv5 that makes 2.5e-3, for the 56·56 of conv1 1.8e-4, which the contract's 1e-4 still notices. What it
-// does not notice there are tiles with less than a third of the mean share, a fifth of all.
+// A tile with the share s of the map's squared norm puts the map off by 1 % · √s of its norm. Of T tiles one has 1/T or
+// so: for the 4·4 tiles of conv5 that makes 2.5e-3, for the 56·56 of conv1 1.8e-4, which the contract's 1e-4 still
+// notices. What it does not notice there are tiles with less than a third of the mean share, a fifth of all.
 func oneTileOff(y []float32, shape arch.Shape) []float32 {
 	const side = 4
 	type tile struct {
@@ -246,14 +247,14 @@ func newExactRun(t *testing.T, net *arch.Network, params *nn.Params, x *tensor.T
 
 // gradients are those of all parameters, along the plan's side of each tie.
 //
-// ReLU and max pooling have kinks, where the gradient jumps. Of the 27 million values before VGG-16's ReLUs, two photographs'
-// worth, some lie closer to 0 than rounding moves them, or as close to another of their pooling window, and it is chance on
-// which side float32 finds them. Measured: 2 by the definition, 12 by F(4x4,3x3). Each sends one of a layer's N gradients
-// elsewhere, about 1/√N of their norm. So few, they put conv1_1's gradient off by 4e-4 and 8e-4, a hundred times as far as
-// rounding does between kinks; no algorithm in float32 is so accurate that it has none.
+// ReLU and max pooling have kinks, where the gradient jumps. Of the 27 million values before VGG-16's ReLUs, two
+// photographs' worth, some lie closer to 0 than rounding moves them, or as close to another of their pooling window,
+// and it is chance on which side float32 finds them. Measured: 2 by the definition, 12 by F(4x4,3x3). Each sends one of
+// a layer's N gradients elsewhere, about 1/√N of their norm. So few, they put conv1_1's gradient off by 4e-4 and 8e-4,
+// a hundred times as far as rounding does between kinks; no algorithm in float32 is so accurate that it has none.
 //
-// At a tie either side is right: float64 takes the plan's. It must have been a tie, though, the values no further apart than
-// the forward pass may be off, in units of the layer's root mean square.
+// At a tie either side is right: float64 takes the plan's. It must have been a tie, though, the values no further apart
+// than the forward pass may be off, in units of the layer's root mean square.
 func (e *exactRun) gradients(t *testing.T, plan *nn.Plan, forward float64) map[string][]float64 {
 	t.Helper()
 	var nudges []nudge
@@ -309,7 +310,8 @@ func (e *exactRun) gradients(t *testing.T, plan *nn.Plan, forward float64) map[s
 			}
 		}
 		if tie := forward * golden.Norm(x.Data) / math.Sqrt(float64(len(x.Data))); !(widest <= tie) {
-			t.Errorf("%s: float32 and float64 differ in a choice that is clear by %.3g, where %.3g is a tie", l.Name, widest, tie)
+			t.Errorf("%s: float32 and float64 differ in a choice that is clear by %.3g, where %.3g is a tie", l.Name,
+				widest, tie)
 		}
 	}
 	t.Logf("%d ties settled as the plan does", len(nudges))

@@ -21,7 +21,8 @@ const (
 	Winograd6             // Winograd's F(6x6,3x3)
 )
 
-var algoNames = [...]string{Auto: "auto", Direct: "direct", Winograd2: "winograd2", Winograd4: "winograd4", Winograd6: "winograd6"}
+var algoNames = [...]string{Auto: "auto", Direct: "direct", Winograd2: "winograd2", Winograd4: "winograd4",
+	Winograd6: "winograd6"}
 
 func (a Algo) String() string { return algoNames[a] }
 
@@ -57,8 +58,8 @@ const (
 	DataPass     Pass = "data"     // the gradient of the input
 )
 
-// Choice is how a Plan computes one pass of one convolution, and what it chose from. It depends on the kernel set, the shapes,
-// the Plan's capacity and the cost table, never on a clock or on the number of threads.
+// Choice is how a Plan computes one pass of one convolution, and what it chose from. It depends on the kernel set, the
+// shapes, the Plan's capacity and the cost table, never on a clock or on the number of threads.
 type Choice struct {
 	Layer      string      `json:"layer"`
 	Pass       Pass        `json:"pass"`
@@ -83,7 +84,8 @@ type decision struct {
 // choose picks the algorithms of a convolution's passes over so many images at a time, the network's first of the
 // images themselves if planar says so. Of its gradients there are those that the options ask for; data tells about the
 // input's.
-func (o *Options) choose(layer arch.Placed, images int, planar, data bool, forced map[decision]Algo) (choices []Choice) {
+func (o *Options) choose(layer arch.Placed, images int, planar, data bool,
+	forced map[decision]Algo) (choices []Choice) {
 	d, parts := convolution(layer, planar)
 	choices = append(choices, o.choice(layer, ForwardPass, &d, parts, images, planar, forced))
 	if o.Training {
@@ -97,7 +99,8 @@ func (o *Options) choose(layer arch.Placed, images int, planar, data bool, force
 }
 
 // choice picks the algorithm of one pass of a layer, the convolution d.
-func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images int, planar bool, forced map[decision]Algo) Choice {
+func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images int, planar bool,
+	forced map[decision]Algo) Choice {
 	c, costs := Choice{Layer: layer.Name, Pass: pass}, o.Costs.Of(o.Set)
 	for _, algo := range Algos() {
 		if algo != Direct && !tileable(layer, pass, d, planar) {
@@ -134,9 +137,9 @@ func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 	return 4 * int64(w.packedSize())
 }
 
-// seconds predicts how long one thread takes for a pass of the convolution d over so many images. Weights come from memory while
-// products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice, after the products:
-// written by them, read by the last transform.
+// seconds predicts how long one thread takes for a pass of the convolution d over so many images. Weights come from
+// memory while products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice,
+// after the products: written by them, read by the last transform.
 func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
 	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block)
 	var weights, times, transforms, price float64 // packed weights, each multiplied so many times

@@ -55,13 +55,14 @@ func TestPredictRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: math.MaxInt / 1000}); err == nil || !strings.Contains(err.Error(), "beyond any memory") {
+	if _, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: math.MaxInt / 1000}); err == nil ||
+		!strings.Contains(err.Error(), "beyond any memory") {
 		t.Errorf("%v, want that it is beyond any memory", err)
 	}
 }
 
-// TestChoices: under each set's committed prices, big maps of VGG-16 do not go by the definition, and every choice is the quickest of
-// its candidates. Choices depend on no clock and not on the number of threads.
+// TestChoices: under each set's committed prices, big maps of VGG-16 do not go by the definition, and every choice is
+// the quickest of its candidates. Choices depend on no clock and not on the number of threads.
 func TestChoices(t *testing.T) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {
@@ -88,7 +89,8 @@ func TestChoices(t *testing.T) {
 				}
 				continue
 			}
-			quickest := slices.MinFunc(c.Candidates, func(a, b nn.Candidate) int { return int(math.Copysign(1, a.Seconds-b.Seconds)) })
+			quickest := slices.MinFunc(c.Candidates,
+				func(a, b nn.Candidate) int { return int(math.Copysign(1, a.Seconds-b.Seconds)) })
 			if c.Algo != quickest.Algo || c.Algo == nn.Direct || len(c.Candidates) != len(nn.Algos()) {
 				t.Errorf("%s: %+v", set, c)
 			}
@@ -96,7 +98,8 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestPredictedSecondsAreOfTheBatch: conv1 runs image by image, conv5 with all: seconds are of the whole batch for both.
+// TestPredictedSecondsAreOfTheBatch: conv1 runs image by image, conv5 with all: seconds are of the whole batch for
+// both.
 func TestPredictedSecondsAreOfTheBatch(t *testing.T) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {

@@ -25,8 +25,8 @@ var valueKinds = []struct {
 	{"scaled", scaled},
 }
 
-// sparse is a layer between ReLUs: its input has no negative values and half zeros, and of its output's gradient half came
-// through.
+// sparse is a layer between ReLUs: its input has no negative values and half zeros, and of its output's gradient half
+// came through.
 func sparse(tr *trial, _ arch.Placed, rng *rand.Rand) {
 	for i, v := range tr.x {
 		tr.x[i] = max(0, v)
@@ -38,8 +38,8 @@ func sparse(tr *trial, _ arch.Placed, rng *rand.Rand) {
 	}
 }
 
-// scaled gives every channel a scale of its own between 1e-3 and 1e3: those of the input, those of the weights on either side
-// and those of the output's gradient. A sum's terms then span twelve orders of magnitude.
+// scaled gives every channel a scale of its own between 1e-3 and 1e3: those of the input, those of the weights on
+// either side and those of the output's gradient. A sum's terms then span twelve orders of magnitude.
 func scaled(tr *trial, l arch.Placed, rng *rand.Rand) {
 	scales := func(n int) []float32 {
 		s := make([]float32, n)
@@ -86,8 +86,8 @@ func sample(l arch.Placed, r results) (s passes) {
 	return s
 }
 
-// sampledReference is the same sample of the float64 reference, which computes no more than that: an output's channel takes
-// its own filter only, an input's that channel of all filters.
+// sampledReference is the same sample of the float64 reference, which computes no more than that: an output's channel
+// takes its own filter only, an input's that channel of all filters.
 func (tr *trial) sampledReference(l arch.Placed) (s passes) {
 	x, dy := golden.Widen(tr.x), golden.Widen(tr.dlogits)
 	w, b := golden.Widen(tr.params[l.Name+"/w"]), golden.Widen(tr.params[l.Name+"/b"])
@@ -108,10 +108,10 @@ func (tr *trial) sampledReference(l arch.Placed) (s passes) {
 	return s
 }
 
-// TestConvolutionErrors measures the error of every algorithm in each shape of convolution that VGG-16 has, at its true size,
-// with every kind of values, and with -v prints the table of docs/kernels.md. An algorithm must keep the bound that follows
-// from its roundings (bound_test.go). Where one misses the contract, in the table in bold, Auto must not choose it: Auto keeps
-// the contract everywhere.
+// TestConvolutionErrors measures the error of every algorithm in each shape of convolution that VGG-16 has, at its true
+// size, with every kind of values, and with -v prints the table of docs/kernels.md. An algorithm must keep the bound
+// that follows from its roundings (bound_test.go). Where one misses the contract, in the table in bold, Auto must not
+// choose it: Auto keeps the contract everywhere.
 func TestConvolutionErrors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("convolutions of VGG-16's size take half a minute")
@@ -169,7 +169,8 @@ func TestConvolutionErrors(t *testing.T) {
 			}
 			for pass, e := range errors(nn.Auto) {
 				if !(e <= contract[pass]) {
-					t.Errorf("%s, %s values, %s: what auto chooses is off by %.2g, which the contract puts at %.2g", l.Name, kind.name, passNames[pass], e, contract[pass])
+					t.Errorf("%s, %s values, %s: what auto chooses is off by %.2g, which the contract puts at %.2g", l.Name, kind.name,
+						passNames[pass], e, contract[pass])
 				}
 			}
 			var cells [len(passes{})]string
@@ -177,7 +178,8 @@ func TestConvolutionErrors(t *testing.T) {
 				output, input, params := chain(conv, 1, true, a)
 				for pass, e := range errors(a) {
 					if most := bound([...]int{output, input, params}[pass]); !(e <= most) {
-						t.Errorf("%s, %s values, %s: %s is off by %.2g, want at most %.2g", l.Name, kind.name, passNames[pass], a, e, most)
+						t.Errorf("%s, %s values, %s: %s is off by %.2g, want at most %.2g", l.Name, kind.name, passNames[pass],
+							a, e, most)
 					}
 					cell := strings.Replace(fmt.Sprintf("%.1e", e), "e-0", "e-", 1)
 					if e > contract[pass] {

@@ -11,8 +11,9 @@ import (
 //
 //	y = gamma*(x - mean)/sqrt(var + eps) + beta
 //
-// While training, mean and (biased) variance are the batch's and move the running statistics, the variance made unbiased as
-// in PyTorch; otherwise they are the running ones. Behind a convolution inference folds it into the weights instead.
+// While training, mean and (biased) variance are the batch's and move the running statistics, the variance made
+// unbiased as in PyTorch; otherwise they are the running ones. Behind a convolution inference folds it into the weights
+// instead.
 type batchNorm struct {
 	engine                      *engine
 	in, out                     *values
@@ -30,8 +31,9 @@ func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 	layer := g.first()
 	op := layer.Op.(arch.BatchNorm)
 	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
-	b := &batchNorm{engine: &p.engine, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
-		eps: op.Epsilon(), momentum: op.Rate(), training: p.Training}
+	b := &batchNorm{engine: &p.engine, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"),
+		variance: get("var"),
+		eps:      op.Epsilon(), momentum: op.Rate(), training: p.Training}
 	_, b.relu = fused[arch.ReLU](g)
 	channels := kernel.Blocks(in.shape.C) * kernel.Block
 	b.usedMean, b.inverse = make([]float64, channels), make([]float64, channels)
@@ -102,8 +104,8 @@ func (m *moments) join(other *moments) {
 // pieceFloats bounds what the statistics go over twice: 256 KiB, which the L2 cache still holds the second time.
 const pieceFloats = 64 << 10
 
-// statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel. They go over a piece of
-// an image at a time, so that memory is read once.
+// statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel. They go over a
+// piece of an image at a time, so that memory is read once.
 func (b *batchNorm) statistics(worker, cb int) {
 	var all moments
 	centred := b.engine.scratch[worker][:b.stretch()]

@@ -13,8 +13,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// BenchmarkLayer times VGG-16's layers with weights one by one, each pass apart, in GFLOP/s counted as direct convolution.
-// Layers of one shape are timed once: conv3_2 stands for conv3_3, conv5_1 for all of conv5.
+// BenchmarkLayer times VGG-16's layers with weights one by one, each pass apart, in GFLOP/s counted as direct
+// convolution. Layers of one shape are timed once: conv3_2 stands for conv3_3, conv5_1 for all of conv5.
 func BenchmarkLayer(b *testing.B) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {
@@ -60,7 +60,8 @@ func BenchmarkLayer(b *testing.B) {
 
 func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.Set, batch int, pass nn.Pass, macs int) {
 	// The ReLU before makes the layer an inner one: blocked input, and a data gradient.
-	net := &arch.Network{Name: layer.Name, Input: layer.In, Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}}, layer.Layer}}
+	net := &arch.Network{Name: layer.Name, Input: layer.In, Layers: []arch.Layer{{Name: "before", Op: arch.ReLU{}},
+		layer.Layer}}
 	params := nn.NewParams(archtest.Place(b, net))
 	params.Init(nn.He, 1)
 	var spent time.Duration
@@ -127,7 +128,8 @@ func BenchmarkNetwork(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(report.Total.FLOPs)*float64(batch)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				b.ReportMetric(float64(report.Total.FLOPs)*float64(batch)*float64(b.N)/float64(b.Elapsed().Nanoseconds()),
+					"GFLOP/s")
 			})
 		}
 	}

@@ -12,28 +12,29 @@ import (
 // unitRoundoff is u: rounding to float32 moves a number by at most u of itself.
 const unitRoundoff = 1.0 / (1 << 24)
 
-// bound is how far a float32 tensor may be from the exact one, ‖y − y₆₄‖/‖y₆₄‖, when each value comes out of a chain of k
-// roundings: √k·u.
+// bound is how far a float32 tensor may be from the exact one, ‖y − y₆₄‖/‖y₆₄‖, when each value comes out of a chain of
+// k roundings: √k·u.
 //
-// Take a sum of k products of independent terms of mean 0 and deviation σ. Its partial sum after i terms is √i·σ in size,
-// and rounding it is off by a random amount of deviation at most u/√3 of that. The k errors add in squares:
+// Take a sum of k products of independent terms of mean 0 and deviation σ. Its partial sum after i terms is √i·σ in
+// size, and rounding it is off by a random amount of deviation at most u/√3 of that. The k errors add in squares:
 //
 //	√(Σᵢ i·σ²·u²/3) = k·σ·u/√6, relative to the sum's own √k·σ:  √(k/6)·u
 //
-// For terms of one sign σ and mean μ ≫ σ, partial sums are i·μ, and the same argument gives √(k/9)·u. A layer passes the
-// relative error of its input on, neither more nor less in the mean: a random linear map stretches signal and error alike,
-// ReLU and max pooling choose. So errors along a path of layers add in squares too, and k adds up. What √k·u allows
-// beyond √(k/6)·u, a factor of 2.4, is for layers that do magnify (a softmax, by the size of its logits; a mean that batch
-// norm takes away) and for the luck of small tensors.
+// For terms of one sign σ and mean μ ≫ σ, partial sums are i·μ, and the same argument gives √(k/9)·u. A layer passes
+// the relative error of its input on, neither more nor less in the mean: a random linear map stretches signal and error
+// alike, ReLU and max pooling choose. So errors along a path of layers add in squares too, and k adds up. What √k·u
+// allows beyond √(k/6)·u, a factor of 2.4, is for layers that do magnify (a softmax, by the size of its logits; a mean
+// that batch norm takes away) and for the luck of small tensors.
 func bound(k int) float64 { return math.Sqrt(float64(k)) * unitRoundoff }
 
-// chain counts the roundings that one layer adds: to its output, to its input's gradient and to its parameters' gradients.
-// Layers that only choose or copy add none and have to be exact.
+// chain counts the roundings that one layer adds: to its output, to its input's gradient and to its parameters'
+// gradients. Layers that only choose or copy add none and have to be exact.
 func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, params int) {
 	g := l.Geometry
 	switch op := l.Op.(type) {
 	case arch.Conv:
-		if m := algo.Tile(); m > 0 && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) && g.Dilation == arch.Square(1) && op.Groups <= 1 {
+		if m := algo.Tile(); m > 0 && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) &&
+			g.Dilation == arch.Square(1) && op.Groups <= 1 {
 			a := winograd.F(m)
 			output, gradient := winogradGrowth(a)
 			// Each plane's chain begins with transformed values and ends in the last transform, two passes of sums each, and
@@ -73,15 +74,16 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	}
 }
 
-// winogradGrowth is by how much F(m×m,3×3), and F(3×3,m×m) for the gradient, make squared errors grow. A result is the sum over
-// all planes of products of transformed values, which are larger than what they cancel to. With independent inputs and weights
-// of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
+// winogradGrowth is by how much F(m×m,3×3), and F(3×3,m×m) for the gradient, make squared errors grow. A result is the
+// sum over all planes of products of transformed values, which are larger than what they cancel to. With independent
+// inputs and weights of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
 //
 //	Aₒₚ² · Σⱼ Bₚⱼ² · Σⱼ Gₚⱼ²
 //
-// for each channel (or tile), where the definition has 3 (or m). Its sum over p, in the mean over o, squared for both axes, is
-// the variance of what is rounded, in units of the result's own: 116 for F(4×4,3×3), whose errors grow by 10.8. A plane's chain
-// has one rounding for a channel where the definition's has 9, so against the definition they grow by 3.6.
+// for each channel (or tile), where the definition has 3 (or m). Its sum over p, in the mean over o, squared for both
+// axes, is the variance of what is rounded, in units of the result's own: 116 for F(4×4,3×3), whose errors grow by
+// 10.8. A plane's chain has one rounding for a channel where the definition's has 9, so against the definition they
+// grow by 3.6.
 func winogradGrowth(a *winograd.Algorithm) (output, gradient int) {
 	growth := func(last, first [][]float64) int {
 		sum := 0.0
@@ -103,8 +105,8 @@ func squares(row []float64) (sum float64) {
 	return sum
 }
 
-// bounds gives every result's bound: roundings on the way to a layer for its output; for gradients all the way forward and
-// back to the layer.
+// bounds gives every result's bound: roundings on the way to a layer for its output; for gradients all the way forward
+// and back to the layer.
 func (tr *trial) bounds(t testing.TB) map[string]float64 {
 	t.Helper()
 	layers := tr.layers(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// chooser has convolutions whose weights weigh more than their maps, and one, of the images, that goes by the definition
-// whatever is asked.
+// chooser has convolutions whose weights weigh more than their maps, and one, of the images, that goes by the
+// definition whatever is asked.
 func chooser() []arch.Op {
 	conv := func(out int) arch.Op { return arch.Conv{Out: out, Window: window(3, 3, 1, 1, arch.Pad(1))} }
 	return []arch.Op{conv(20), conv(50), arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))}, conv(70), conv(33)}
@@ -31,9 +31,9 @@ func choicesBy(plan *nn.Plan) map[string]nn.Choice {
 	return by
 }
 
-// TestBudget: within every budget from the least that will do to what is wanted without, a Plan takes no more than that, says
-// which of its choices the budget forced, and keeps the bounds of the algorithm that was asked for or of a more accurate one.
-// Less than the least is an error that names the least.
+// TestBudget: within every budget from the least that will do to what is wanted without, a Plan takes no more than
+// that, says which of its choices the budget forced, and keeps the bounds of the algorithm that was asked for or of a
+// more accurate one. Less than the least is an error that names the least.
 func TestBudget(t *testing.T) {
 	for _, training := range []bool{false, true} {
 		tr := newTrial(t, 1, arch.Shape{C: 3, H: 12, W: 10}, 2, chooser()...)
@@ -98,8 +98,8 @@ func shortOf(t *testing.T, net *arch.Network, params *nn.Params, opt nn.Options,
 	return short.Need
 }
 
-// TestLeastBudget: where the definition takes more scratch than it saves in packed weights, the least is what other algorithms
-// take, and will do.
+// TestLeastBudget: where the definition takes more scratch than it saves in packed weights, the least is what other
+// algorithms take, and will do.
 func TestLeastBudget(t *testing.T) {
 	conv := arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	net := named("wide", arch.Shape{C: 64, H: 30, W: 200}, arch.ReLU{}, conv, conv)
@@ -108,8 +108,10 @@ func TestLeastBudget(t *testing.T) {
 		for _, threads := range []int{1, 8} {
 			opt := nn.Options{Batch: 2, Threads: threads, Set: c.set, Algo: c.algo}
 			opt.Budget = shortOf(t, net, params, opt, 1)
-			if free, got := compile(t, net, params, nn.Options{Batch: 2, Threads: threads, Set: c.set, Algo: c.algo}).Memory().Total(), compile(t, net, params, opt).Memory().Total(); got != opt.Budget || got > free {
-				t.Errorf("%s, %d threads: the least is said to be %d bytes, a Plan then takes %d, and without a budget %d", c, threads, opt.Budget, got, free)
+			if free, got := compile(t, net, params, nn.Options{Batch: 2, Threads: threads, Set: c.set,
+				Algo: c.algo}).Memory().Total(), compile(t, net, params, opt).Memory().Total(); got != opt.Budget || got > free {
+				t.Errorf("%s, %d threads: the least is said to be %d bytes, a Plan then takes %d, and without a budget %d", c,
+					threads, opt.Budget, got, free)
 			}
 		}
 	}
@@ -132,11 +134,12 @@ func cheap(set *kernel.Set, algo nn.Algo) nn.CostTable {
 	return nn.CostTable{set.Name: c}
 }
 
-// TestChoicesFollowCosts: Auto takes what the cost table makes cheap, wherever the shape allows it; an algorithm that is asked for is taken
-// there; elsewhere it is the definition. Every choice lists what it chose from. Another Plan of another number of threads beside
-// chooses the same.
+// TestChoicesFollowCosts: Auto takes what the cost table makes cheap, wherever the shape allows it; an algorithm that
+// is asked for is taken there; elsewhere it is the definition. Every choice lists what it chose from. Another Plan of
+// another number of threads beside chooses the same.
 func TestChoicesFollowCosts(t *testing.T) {
-	net := named("chooser", arch.Shape{C: 3, H: 12, W: 10}, append(chooser(), arch.Conv{Out: 7, Window: window(1, 1, 1, 1, arch.Pad(0))})...)
+	net := named("chooser", arch.Shape{C: 3, H: 12, W: 10},
+		append(chooser(), arch.Conv{Out: 7, Window: window(1, 1, 1, 1, arch.Pad(0))})...)
 	passes := map[string]bool{} // of which convolutions' could go by any algorithm
 	for _, c := range setsAndAlgos() {
 		for _, opt := range []nn.Options{{Algo: c.algo}, {Algo: nn.Auto, Costs: cheap(c.set, c.algo)}} {
@@ -145,7 +148,8 @@ func TestChoicesFollowCosts(t *testing.T) {
 			plan := compile(t, net, params, opt)
 			opt.Threads = 5
 			if again := compile(t, net, params, opt); !reflect.DeepEqual(nn.Choices(again.Groups()), nn.Choices(plan.Groups())) {
-				t.Errorf("set=%s algo=%s: a second Plan, of 5 threads, chooses %+v, the first %+v", c.set, c.algo, nn.Choices(again.Groups()), nn.Choices(plan.Groups()))
+				t.Errorf("set=%s algo=%s: a second Plan, of 5 threads, chooses %+v, the first %+v", c.set, c.algo,
+					nn.Choices(again.Groups()), nn.Choices(plan.Groups()))
 			}
 			for what, choice := range choicesBy(plan) {
 				want, why, algos := c.algo, "asked for", nn.Algos()

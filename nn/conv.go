@@ -7,8 +7,8 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 )
 
-// conv is a convolution, with the batch norm after it folded in (unless training), the ReLU after it fused, and 2x2 pooling where the
-// forward pass can.
+// conv is a convolution, with the batch norm after it folded in (unless training), the ReLU after it fused, and 2x2
+// pooling where the forward pass can.
 //
 //	y[o] = b[o] + sum over c, kh, kw of w[o][c][kh][kw] * x[c][y*s - top + kh*d][x*s - left + kw*d]
 type conv struct {
@@ -34,8 +34,8 @@ type conv struct {
 	reluGradJob  func(worker, task int)
 }
 
-// convPass is an algorithm for a convolution over blocked maps: a layer's output from its input, or its input's gradient from
-// its output's.
+// convPass is an algorithm for a convolution over blocked maps: a layer's output from its input, or its input's
+// gradient from its output's.
 type convPass interface {
 	weights() *packed
 	pack(f *filters) // fills weights
@@ -103,14 +103,17 @@ func transposed(layer arch.Placed, parts int) direct {
 // network's first layer reads are not in blocks; only their gradient is.
 func tileable(layer arch.Placed, pass Pass, d *direct, planar bool) bool {
 	square := func(h, w, n int) bool { return h == n && w == n }
-	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) && square(d.dilH, d.dilW, 1) &&
+	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) &&
+		square(d.dilH, d.dilW, 1) &&
 		groupsOf(layer) == 1 && (pass == DataPass || !planar && d.width == kernel.Block)
 }
 
 func newConv(p *Plan, g Group, in, out *values) *conv {
 	layer := g.first()
-	c := &conv{engine: &p.engine, packs: &p.params.packCache, layer: layer, in: in, out: out, planar: in == p.chain[0] && !p.imported, groups: groupsOf(layer),
-		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"), bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
+	c := &conv{engine: &p.engine, packs: &p.params.packCache, layer: layer, in: in, out: out, planar: in == p.chain[0] &&
+		!p.imported, groups: groupsOf(layer),
+		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"),
+		bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
 	c.shape, c.parts = convolution(layer, c.planar)
 	if norm, ok := fused[arch.BatchNorm](g); ok {
 		c.fold = p.foldNorm(norm)

@@ -61,7 +61,8 @@ func (c *Costs) Prices() []Price {
 	}
 	for _, side := range winograd.Tiles {
 		t, name := c.Tiles[side], Algo(slices.Index(winograd.Tiles[:], side)+int(Winograd2)).String()
-		prices = append(prices, Price{name + " input", tile, &t.Input}, Price{name + " output", tile, &t.Output}, Price{name + " output's gradient", tile, &t.Grad})
+		prices = append(prices, Price{name + " input", tile, &t.Input}, Price{name + " output", tile, &t.Output},
+			Price{name + " output's gradient", tile, &t.Grad})
 	}
 	return prices
 }

@@ -2,12 +2,12 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// direct is a convolution without im2col: a band of input rows is copied, with its padding, into a worker's scratch, and
-// the matrix kernel reads every window of the band where it lies. The same engine computes the data gradient, which is a
-// convolution of the output's gradient with flipped, transposed weights.
+// direct is a convolution without im2col: a band of input rows is copied, with its padding, into a worker's scratch,
+// and the matrix kernel reads every window of the band where it lies. The same engine computes the data gradient, which
+// is a convolution of the output's gradient with flipped, transposed weights.
 //
-// The band is [channel block][row][column][width of a block]; a kernel row of a channel block is then kw*width contiguous
-// floats: one run of the kernel (kw runs if columns are dilated).
+// The band is [channel block][row][column][width of a block]; a kernel row of a channel block is then kw*width
+// contiguous floats: one run of the kernel (kw runs if columns are dilated).
 type direct struct {
 	inH, inW         int
 	outH, outW       int
@@ -68,8 +68,8 @@ func (d *direct) scratch() int    { return d.inBlocks * d.bandRows * d.bandCols 
 func (d *direct) depth() int      { return d.inBlocks * d.kh * d.kw * d.width }
 func (d *direct) packedSize() int { return d.outBlocks * d.depth() * kernel.Block }
 
-// pack stores the weights of one output block as the kernel reads them, [depth][16], depth in the order of the runs. taps is
-// the block as filters.gather has it.
+// pack stores the weights of one output block as the kernel reads them, [depth][16], depth in the order of the runs.
+// taps is the block as filters.gather has it.
 func (d *direct) pack(packed, taps []float32) {
 	area := d.kh * d.kw
 	at := 0
@@ -129,7 +129,8 @@ func (d *direct) fillBlocked(row, src []float32) {
 	}
 }
 
-// fillPlanar interleaves the channels of a block. A planar source is a Plan's input, never a gradient: no zero-insertion.
+// fillPlanar interleaves the channels of a block. A planar source is a Plan's input, never a gradient: no
+// zero-insertion.
 func (d *direct) fillPlanar(row []float32, src source, b, y int) {
 	clear(row)
 	from := max(0, d.left)
@@ -142,8 +143,8 @@ func (d *direct) fillPlanar(row []float32, src source, b, y int) {
 	}
 }
 
-// convolve computes output rows of one band and output blocks [o0, o1) of one image. out is the image's first output block
-// for this convolution; blocks lie outH*outW*16 apart.
+// convolve computes output rows of one band and output blocks [o0, o1) of one image. out is the image's first output
+// block for this convolution; blocks lie outH*outW*16 apart.
 func (d *direct) convolve(set *kernel.Set, band, packed, bias, out []float32, y0, o0, o1 int, relu bool) {
 	outBlock := d.outH * d.outW * kernel.Block
 	m := kernel.Matmul{
@@ -177,8 +178,8 @@ type directPass struct {
 
 func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *directPass {
 	s := &directPass{direct: *d, engine: &p.engine, parts: parts, bias: bias}
-	// Few images make lower bands, so that every thread has some, and where there are too few rows for that, share the output
-	// blocks of a band. Results do not depend on it.
+	// Few images make lower bands, so that every thread has some, and where there are too few rows for that, share the
+	// output blocks of a band. Results do not depend on it.
 	const tasks, fewestRows = 16, 4
 	if bands := (tasks + images*parts - 1) / (images * parts); bands > d.bands() {
 		s.inBands(max(d.outH/bands, fewestRows))
@@ -219,7 +220,8 @@ func (s *directPass) task(worker, task int) {
 		bias = s.bias[part*s.outBlocks*kernel.Block:]
 	}
 	size := s.outBlocks * s.outH * s.outW * kernel.Block
-	s.convolve(s.engine.set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:], y0, o0, o1, s.relu)
+	s.convolve(s.engine.set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:],
+		y0, o0, o1, s.relu)
 }
 
 // source is the input blocks of one part of an image.

@@ -2,9 +2,9 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// directGrad computes dw[o][i][kh][kw] = sum over images and pixels of dy[o][y][x] * x[i][y*s - top + kh*d][x*s - left + kw*d]
-// as matrix products whose depth is the pixels of an output row: a task owns one block of input channels and a group of
-// output blocks, and adds image after image, band after band, so the order of the sum is fixed.
+// directGrad computes dw[o][i][kh][kw] = sum over images and pixels of dy[o][y][x] * x[i][y*s - top + kh*d][x*s - left
+// + kw*d] as matrix products whose depth is the pixels of an output row: a task owns one block of input channels and a
+// group of output blocks, and adds image after image, band after band, so the order of the sum is fixed.
 type directGrad struct {
 	c         *conv
 	n         int // images of the running step

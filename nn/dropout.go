@@ -2,8 +2,8 @@ package nn
 
 import "math/rand/v2"
 
-// dropout keeps each value with probability keep and scales it by 1/keep, while training. The mask of step s for image n
-// comes from a stream of its own, so it does not depend on threads nor on the rest of the batch.
+// dropout keeps each value with probability keep and scales it by 1/keep, while training. The mask of step s for image
+// n comes from a stream of its own, so it does not depend on threads nor on the rest of the batch.
 type dropout struct {
 	engine  *engine
 	in, out *values // the same where the layer before does not need its output again

@@ -1,6 +1,7 @@
 package nn
 
-// What the tests of a Plan's results have to know of how it gets them, to prove that they meet every way of dividing the work.
+// What the tests of a Plan's results have to know of how it gets them, to prove that they meet every way of dividing
+// the work.
 
 // Stages is how many images each stage takes at a time.
 func (p *Plan) Stages() (images []int) {
@@ -10,8 +11,8 @@ func (p *Plan) Stages() (images []int) {
 	return images
 }
 
-// Chunking is how many tiles the forward pass of a step takes at a time, and of how many for a full batch; and whether the
-// workers share each of its phases. A step that does not go by Winograd's algorithm has no tiles.
+// Chunking is how many tiles the forward pass of a step takes at a time, and of how many for a full batch; and whether
+// the workers share each of its phases. A step that does not go by Winograd's algorithm has no tiles.
 func (p *Plan) Chunking(step int) (chunk, total int, shared bool) {
 	c, ok := p.steps[step].(*conv)
 	if !ok {

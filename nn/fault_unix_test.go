@@ -50,8 +50,9 @@ func mapped(t *testing.T, values []float32) (path string, view []float32) {
 	return path, view
 }
 
-// A step that reads weights whose file has been shortened is an error, in every kernel set and on any number of threads, in a
-// stage of a few images as in the last one of all. No worker is lost: with the file whole again the Plan gives its bits again.
+// A step that reads weights whose file has been shortened is an error, in every kernel set and on any number of
+// threads, in a stage of a few images as in the last one of all. No worker is lost: with the file whole again the Plan
+// gives its bits again.
 func TestFaultInAStep(t *testing.T) {
 	conv := func(out int) arch.Op { return arch.Conv{Out: out, Window: window(3, 3, 1, 1, arch.Pad(1))} }
 	net := named("faulty", arch.Shape{C: 3, H: 40, W: 40}, conv(16), arch.MaxPool{Window: window(4, 4, 4, 1, arch.Pad(0))},

@@ -2,8 +2,8 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// filters is a convolution's weights in the order that a pass packs them: from O,I,H,W for the forward pass; flipped, and with
-// inputs for outputs, for the data gradient.
+// filters is a convolution's weights in the order that a pass packs them: from O,I,H,W for the forward pass; flipped,
+// and with inputs for outputs, for the data gradient.
 type filters struct {
 	w       []float32
 	in, out int // channels of the whole convolution
@@ -14,8 +14,9 @@ type filters struct {
 	data    bool      // for the data gradient
 }
 
-// gather stores the weights of one block of a part's outputs as [input channel][tap][16], for so many input channels; channels
-// that do not exist and those of other groups have zeros. For the data gradient inputs and outputs change places.
+// gather stores the weights of one block of a part's outputs as [input channel][tap][16], for so many input channels;
+// channels that do not exist and those of other groups have zeros. For the data gradient inputs and outputs change
+// places.
 func (f *filters) gather(dst []float32, channels, part, block int) {
 	clear(dst[:channels*f.area*kernel.Block])
 	if f.data {

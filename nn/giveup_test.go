@@ -25,7 +25,8 @@ func (c *doneAfter) Err() error {
 	return nil
 }
 
-// TestForwardGivenUp: a pass ends between any two layers, has no logits then, and the next one is as if nothing had happened.
+// TestForwardGivenUp: a pass ends between any two layers, has no logits then, and the next one is as if nothing had
+// happened.
 func TestForwardGivenUp(t *testing.T) {
 	net, err := arch.Open("32x32x3:8,8,M,16,16,M/24,10")
 	if err != nil {

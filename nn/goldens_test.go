@@ -67,8 +67,8 @@ func TestGoldens(t *testing.T) {
 	})
 }
 
-// TestOneTileOffIsCaught proves that agree can fail: one 4x4 tile of one channel of one image, 1 % too large, in any layer's
-// output or in any gradient; and a layer run with the weights of one block of output channels 1 % too large.
+// TestOneTileOffIsCaught proves that agree can fail: one 4x4 tile of one channel of one image, 1 % too large, in any
+// layer's output or in any gradient; and a layer run with the weights of one block of output channels 1 % too large.
 func TestOneTileOffIsCaught(t *testing.T) {
 	everyGolden(t, func(t *testing.T, g *golden.Golden, tr *trial) {
 		plan, params := tr.plan(t)
@@ -118,8 +118,8 @@ func TestOneTileOffIsCaught(t *testing.T) {
 	})
 }
 
-// middlingTile returns the places of the 4x4 tile of median norm among those that are not all zero (16 values in a row where
-// there is no map).
+// middlingTile returns the places of the 4x4 tile of median norm among those that are not all zero (16 values in a row
+// where there is no map).
 func middlingTile(values []float64, shape arch.Shape) []int {
 	height, width := shape.H, shape.W
 	tileH, tileW := 4, 4
@@ -159,10 +159,10 @@ func norm(values []float64, places []int) float64 {
 	return math.Sqrt(sum)
 }
 
-// TestGoldenDescent takes the ten steps of SGD with momentum that PyTorch took. How far rounding may carry them off cannot
-// be told from the layers alone: each step builds on the last. So the float64 reference takes them twice, once with noise
-// as large as the bounds in its gradients, and the Plan may end up at most twice as far away as that, besides what rounding
-// the parameters after each step does.
+// TestGoldenDescent takes the ten steps of SGD with momentum that PyTorch took. How far rounding may carry them off
+// cannot be told from the layers alone: each step builds on the last. So the float64 reference takes them twice, once
+// with noise as large as the bounds in its gradients, and the Plan may end up at most twice as far away as that,
+// besides what rounding the parameters after each step does.
 func TestGoldenDescent(t *testing.T) {
 	for _, g := range golden.Open(t, "testdata") {
 		noisy := descend(t, g, noisyReference(t, g))
@@ -182,8 +182,8 @@ func TestGoldenDescent(t *testing.T) {
 // stepper computes the loss and the gradients by name at these parameters, and moves batch norm's statistics in them.
 type stepper func(params results) (loss float64, grads results)
 
-// descend is SGD with momentum as PyTorch has it: v = momentum·v + grad, w = w − rate·v. It returns sgd/losses and every
-// parameter sgd/<name> at the end.
+// descend is SGD with momentum as PyTorch has it: v = momentum·v + grad, w = w − rate·v. It returns sgd/losses and
+// every parameter sgd/<name> at the end.
 func descend(t testing.TB, g *golden.Golden, step stepper) results {
 	t.Helper()
 	rate, momentum := g.Scalar(t, "sgd/rate"), g.Scalar(t, "sgd/momentum")

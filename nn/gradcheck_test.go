@@ -12,67 +12,107 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// layerTests are layers in awkward shapes: channels that fill no block of 16, height ≠ width, padding on one side, windows
-// that overlap, skip pixels or hang over the edge. A convolution first in its network reads NCHW images, one behind another
-// layer reads blocks: a ReLU stands before those meant to.
+// layerTests are layers in awkward shapes: channels that fill no block of 16, height ≠ width, padding on one side,
+// windows that overlap, skip pixels or hang over the edge. A convolution first in its network reads NCHW images, one
+// behind another layer reads blocks: a ReLU stands before those meant to.
 var layerTests = []struct {
 	name  string
 	input arch.Shape
 	ops   []arch.Op
 }{
 	{"conv 3x3", arch.Shape{C: 3, H: 7, W: 10}, []arch.Op{arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3 on blocks", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 35, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3, many channels", arch.Shape{C: 66, H: 3, W: 4}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 150, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3 on a wide map", arch.Shape{C: 17, H: 5, W: 90}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3 on one pixel", arch.Shape{C: 20, H: 1, W: 1}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3 then ReLU", arch.Shape{C: 5, H: 8, W: 11}, []arch.Op{arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}}},
+	{"conv 3x3 on blocks", arch.Shape{C: 19, H: 9, W: 7},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 35, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3, many channels", arch.Shape{C: 66, H: 3, W: 4},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 150, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3 on a wide map", arch.Shape{C: 17, H: 5, W: 90},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3 on one pixel", arch.Shape{C: 20, H: 1, W: 1},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3 then ReLU", arch.Shape{C: 5, H: 8, W: 11},
+		[]arch.Op{arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}}},
 	{"conv 1x1", arch.Shape{C: 33, H: 5, W: 8}, []arch.Op{arch.Conv{Out: 18, Window: window(1, 1, 1, 1, arch.Pad(0))}}},
-	{"conv 1x1, stride", arch.Shape{C: 33, H: 5, W: 8}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 18, Window: window(1, 1, 3, 1, arch.Pad(0))}}},
-	{"conv 11x11, stride 4", arch.Shape{C: 3, H: 19, W: 21}, []arch.Op{arch.Conv{Out: 17, Window: window(11, 11, 4, 1, arch.Pad(2))}}},
-	{"conv 5x2, uneven padding", arch.Shape{C: 6, H: 9, W: 8}, []arch.Op{arch.Conv{Out: 7, Window: window(5, 2, 1, 1, arch.Padding{Top: 3, Left: 0, Bottom: 1, Right: 2})}}},
-	{"conv 3x3, padding beyond the kernel", arch.Shape{C: 6, H: 3, W: 2}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(3, 3, 2, 1, arch.Pad(5))}}},
-	{"conv 4x2, same", arch.Shape{C: 18, H: 9, W: 8}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(4, 2, 1, 1, arch.Padding{Mode: arch.Same})}}},
-	{"conv 2x3, same, stride", arch.Shape{C: 6, H: 10, W: 9}, []arch.Op{arch.Conv{Out: 7, Window: window(2, 3, 3, 1, arch.Padding{Mode: arch.Same})}}},
-	{"conv 3x2, valid, dilation", arch.Shape{C: 6, H: 9, W: 12}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 2, 1, 3, arch.Padding{Mode: arch.Valid})}}},
-	{"conv 3x3, stride and dilation on blocks", arch.Shape{C: 21, H: 12, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 19, Window: window(3, 3, 2, 2, arch.Pad(2))}}},
-	{"conv 3x3, stride beyond the kernel", arch.Shape{C: 21, H: 12, W: 13}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 5, 1, arch.Pad(0))}}},
-	{"conv of channels that fill no block", arch.Shape{C: 5, H: 9, W: 9}, []arch.Op{arch.Conv{Out: 3, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}, arch.Conv{Out: 2, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv without bias", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 9, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}}},
-	{"conv, groups of 5 and 7", arch.Shape{C: 15, H: 5, W: 6}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 3}}},
-	{"conv, groups of whole blocks", arch.Shape{C: 32, H: 5, W: 6}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 96, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
-	{"conv, groups of images", arch.Shape{C: 32, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 32, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
-	{"conv, depthwise", arch.Shape{C: 19, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 38, Window: window(3, 3, 2, 1, arch.Pad(1)), Groups: 19}}},
-	{"conv 3x3, whole tiles", arch.Shape{C: 21, H: 12, W: 16}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 37, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}}},
-	{"conv 3x3, tiles over every edge", arch.Shape{C: 33, H: 13, W: 11}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Padding{Top: 2, Right: 2})}}},
-	{"conv 3x3, map smaller than a tile", arch.Shape{C: 17, H: 3, W: 2}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 40, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-	{"conv 3x3, no padding", arch.Shape{C: 17, H: 15, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(0))}}},
-	{"conv 3x3, wide padding", arch.Shape{C: 17, H: 4, W: 9}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(4))}}},
+	{"conv 1x1, stride", arch.Shape{C: 33, H: 5, W: 8},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 18, Window: window(1, 1, 3, 1, arch.Pad(0))}}},
+	{"conv 11x11, stride 4", arch.Shape{C: 3, H: 19, W: 21},
+		[]arch.Op{arch.Conv{Out: 17, Window: window(11, 11, 4, 1, arch.Pad(2))}}},
+	{"conv 5x2, uneven padding", arch.Shape{C: 6, H: 9, W: 8},
+		[]arch.Op{arch.Conv{Out: 7, Window: window(5, 2, 1, 1, arch.Padding{Top: 3, Left: 0, Bottom: 1, Right: 2})}}},
+	{"conv 3x3, padding beyond the kernel", arch.Shape{C: 6, H: 3, W: 2},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(3, 3, 2, 1, arch.Pad(5))}}},
+	{"conv 4x2, same", arch.Shape{C: 18, H: 9, W: 8},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 7, Window: window(4, 2, 1, 1, arch.Padding{Mode: arch.Same})}}},
+	{"conv 2x3, same, stride", arch.Shape{C: 6, H: 10, W: 9},
+		[]arch.Op{arch.Conv{Out: 7, Window: window(2, 3, 3, 1, arch.Padding{Mode: arch.Same})}}},
+	{"conv 3x2, valid, dilation", arch.Shape{C: 6, H: 9, W: 12},
+		[]arch.Op{arch.Conv{Out: 19, Window: window(3, 2, 1, 3, arch.Padding{Mode: arch.Valid})}}},
+	{"conv 3x3, stride and dilation on blocks", arch.Shape{C: 21, H: 12, W: 9},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 19, Window: window(3, 3, 2, 2, arch.Pad(2))}}},
+	{"conv 3x3, stride beyond the kernel", arch.Shape{C: 21, H: 12, W: 13},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 5, 1, arch.Pad(0))}}},
+	{"conv of channels that fill no block", arch.Shape{C: 5, H: 9, W: 9},
+		[]arch.Op{arch.Conv{Out: 3, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{},
+			arch.Conv{Out: 2, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv without bias", arch.Shape{C: 4, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 9, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}}},
+	{"conv, groups of 5 and 7", arch.Shape{C: 15, H: 5, W: 6},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 3}}},
+	{"conv, groups of whole blocks", arch.Shape{C: 32, H: 5, W: 6},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 96, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
+	{"conv, groups of images", arch.Shape{C: 32, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 32, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
+	{"conv, depthwise", arch.Shape{C: 19, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 38, Window: window(3, 3, 2, 1, arch.Pad(1)), Groups: 19}}},
+	{"conv 3x3, whole tiles", arch.Shape{C: 21, H: 12, W: 16},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 37, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.ReLU{}}},
+	{"conv 3x3, tiles over every edge", arch.Shape{C: 33, H: 13, W: 11},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Padding{Top: 2, Right: 2})}}},
+	{"conv 3x3, map smaller than a tile", arch.Shape{C: 17, H: 3, W: 2},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 40, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+	{"conv 3x3, no padding", arch.Shape{C: 17, H: 15, W: 9},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(0))}}},
+	{"conv 3x3, wide padding", arch.Shape{C: 17, H: 4, W: 9},
+		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(4))}}},
 	{"relu", arch.Shape{C: 19, H: 5, W: 6}, []arch.Op{arch.ReLU{}}},
 	{"max pool 2x2", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))}}},
-	{"max pool 3x3, stride 2, ceil", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.MaxPool{Window: ceil(window(3, 3, 2, 1, arch.Pad(1)))}}},
-	{"max pool 3x2, same", arch.Shape{C: 3, H: 9, W: 6}, []arch.Op{arch.MaxPool{Window: window(3, 2, 2, 1, arch.Padding{Mode: arch.Same})}}},
-	{"max pool 2x3, dilation, uneven padding", arch.Shape{C: 18, H: 9, W: 8}, []arch.Op{arch.MaxPool{Window: window(2, 3, 1, 2, arch.Padding{Top: 1, Bottom: 2, Left: 3})}}},
+	{"max pool 3x3, stride 2, ceil", arch.Shape{C: 19, H: 9, W: 6},
+		[]arch.Op{arch.MaxPool{Window: ceil(window(3, 3, 2, 1, arch.Pad(1)))}}},
+	{"max pool 3x2, same", arch.Shape{C: 3, H: 9, W: 6},
+		[]arch.Op{arch.MaxPool{Window: window(3, 2, 2, 1, arch.Padding{Mode: arch.Same})}}},
+	{"max pool 2x3, dilation, uneven padding", arch.Shape{C: 18, H: 9, W: 8},
+		[]arch.Op{arch.MaxPool{Window: window(2, 3, 1, 2, arch.Padding{Top: 1, Bottom: 2, Left: 3})}}},
 	{"avg pool 3x2", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.AvgPool{Window: window(3, 2, 2, 1, arch.Pad(1))}}},
-	{"avg pool 3x3, padding counts, ceil", arch.Shape{C: 19, H: 10, W: 6}, []arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 1, arch.Padding{Top: 2, Right: 1})), CountPad: true}}},
-	{"avg pool 3x3, dilation 2, ceil", arch.Shape{C: 19, H: 10, W: 7}, []arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 2, arch.Padding{Top: 2, Right: 1}))}}},
-	{"avg pool 3x2, dilation 2, padding counts", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.AvgPool{Window: window(3, 2, 1, 2, arch.Pad(1)), CountPad: true}}},
-	{"avg pool 3x3, same, stride 4", arch.Shape{C: 19, H: 10, W: 7}, []arch.Op{arch.AvgPool{Window: window(3, 3, 4, 1, arch.Padding{Mode: arch.Same})}}},
+	{"avg pool 3x3, padding counts, ceil", arch.Shape{C: 19, H: 10, W: 6},
+		[]arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 1, arch.Padding{Top: 2, Right: 1})), CountPad: true}}},
+	{"avg pool 3x3, dilation 2, ceil", arch.Shape{C: 19, H: 10, W: 7},
+		[]arch.Op{arch.AvgPool{Window: ceil(window(3, 3, 2, 2, arch.Padding{Top: 2, Right: 1}))}}},
+	{"avg pool 3x2, dilation 2, padding counts", arch.Shape{C: 19, H: 9, W: 7},
+		[]arch.Op{arch.AvgPool{Window: window(3, 2, 1, 2, arch.Pad(1)), CountPad: true}}},
+	{"avg pool 3x3, same, stride 4", arch.Shape{C: 19, H: 10, W: 7},
+		[]arch.Op{arch.AvgPool{Window: window(3, 3, 4, 1, arch.Padding{Mode: arch.Same})}}},
 	{"adaptive avg pool", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}}}},
-	{"adaptive avg pool, upward", arch.Shape{C: 19, H: 3, W: 5}, []arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 4}}}},
+	{"adaptive avg pool, upward", arch.Shape{C: 19, H: 3, W: 5},
+		[]arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 4}}}},
 	{"global avg pool", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.GlobalAvgPool{}}},
 	{"lrn", arch.Shape{C: 19, H: 5, W: 4}, []arch.Op{arch.LRN{Size: 5, Alpha: 0.7, Beta: 0.75, K: 2}}},
 	{"lrn, even size", arch.Shape{C: 18, H: 5, W: 4}, []arch.Op{arch.LRN{Size: 4, Alpha: 0.7, Beta: 1.5, K: 1}}},
 	{"lrn wider than the map", arch.Shape{C: 5, H: 5, W: 4}, []arch.Op{arch.LRN{Size: 13, Alpha: 0.7, Beta: 0.5, K: 1}}},
 	{"batch norm", arch.Shape{C: 19, H: 5, W: 4}, []arch.Op{arch.BatchNorm{Eps: 0.1, Momentum: 0.3}}},
 	{"batch norm, ReLU", arch.Shape{C: 19, H: 1, W: 7}, []arch.Op{arch.BatchNorm{}, arch.ReLU{}}},
-	{"conv, batch norm, ReLU", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
-	{"convs, batch norms", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}, arch.Conv{Out: 20, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}, arch.BatchNorm{}, arch.Conv{Out: 21, Window: window(3, 2, 2, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
-	{"conv without bias, batch norm", arch.Shape{C: 4, H: 5, W: 6}, []arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}, arch.BatchNorm{}}},
+	{"conv, batch norm, ReLU", arch.Shape{C: 4, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
+	{"convs, batch norms", arch.Shape{C: 4, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{},
+			arch.Conv{Out: 20, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}, arch.BatchNorm{},
+			arch.Conv{Out: 21, Window: window(3, 2, 2, 1, arch.Pad(1))}, arch.BatchNorm{}, arch.ReLU{}}},
+	{"conv without bias, batch norm", arch.Shape{C: 4, H: 5, W: 6},
+		[]arch.Op{arch.Conv{Out: 19, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: true}, arch.BatchNorm{}}},
 	{"flatten, linear", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Flatten{}, arch.Linear{Out: 37}}},
 	{"linear, wide", arch.Shape{C: 1300, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 300}, arch.ReLU{}}},
 	{"linear without bias", arch.Shape{C: 13, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 7, NoBias: true}}},
 	{"dropout", arch.Shape{C: 19, H: 3, W: 5}, []arch.Op{arch.Dropout{Keep: 0.7}}},
-	{"linear, ReLU, dropout", arch.Shape{C: 23, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 19}, arch.ReLU{}, arch.Dropout{Keep: 0.6}, arch.Linear{Out: 5}}},
+	{"linear, ReLU, dropout", arch.Shape{C: 23, H: 1, W: 1}, []arch.Op{arch.Linear{Out: 19}, arch.ReLU{},
+		arch.Dropout{Keep: 0.6}, arch.Linear{Out: 5}}},
 	{"softmax", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Softmax{}, arch.Flatten{}}},
 	{"sigmoid", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Sigmoid{}, arch.Flatten{}}},
 	{"sigmoid at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Sigmoid{}}},
@@ -81,7 +121,8 @@ var layerTests = []struct {
 }
 
 func window(kh, kw, stride, dilation int, pad arch.Padding) arch.Window {
-	return arch.Window{Kernel: arch.Size{H: kh, W: kw}, Stride: arch.Square(stride), Dilation: arch.Square(dilation), Pad: pad}
+	return arch.Window{Kernel: arch.Size{H: kh, W: kw}, Stride: arch.Square(stride), Dilation: arch.Square(dilation),
+		Pad: pad}
 }
 
 func ceil(w arch.Window) arch.Window {
@@ -129,17 +170,25 @@ func TestBatchNormFarFromZero(t *testing.T) {
 	}
 }
 
-// FuzzConvShapes compares a convolution's three passes with the reference for any shape, by every algorithm that can compute it;
-// values are normal. The bound is looser than elsewhere, yet an element out of place is off by its whole size.
+// FuzzConvShapes compares a convolution's three passes with the reference for any shape, by every algorithm that can
+// compute it; values are normal. The bound is looser than elsewhere, yet an element out of place is off by its whole
+// size.
 func FuzzConvShapes(f *testing.F) {
 	// n, c, h, w, out, kernel h and w, stride h and w, dilation h and w, padding of four sides, groups, behind a ReLU
-	f.Add(uint8(3), uint8(5), uint8(7), uint8(9), uint8(11), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), false)
-	f.Add(uint8(1), uint8(17), uint8(14), uint8(3), uint8(33), uint8(2), uint8(5), uint8(2), uint8(1), uint8(1), uint8(2), uint8(0), uint8(6), uint8(3), uint8(2), uint8(1), true)
-	f.Add(uint8(2), uint8(6), uint8(8), uint8(12), uint8(10), uint8(1), uint8(4), uint8(3), uint8(2), uint8(2), uint8(1), uint8(2), uint8(0), uint8(0), uint8(1), uint8(2), true)
-	f.Add(uint8(4), uint8(32), uint8(2), uint8(2), uint8(64), uint8(3), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(2), uint8(2), uint8(2), uint8(2), uint8(4), true)
-	f.Add(uint8(4), uint8(18), uint8(14), uint8(13), uint8(20), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), true)
-	f.Add(uint8(2), uint8(3), uint8(7), uint8(20), uint8(1), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1), uint8(0), uint8(2), uint8(3), uint8(0), uint8(1), true)
-	f.Fuzz(func(t *testing.T, n, c, h, w, out, kh, kw, sh, sw, dh, dw, top, left, bottom, right, groups uint8, blocked bool) {
+	f.Add(uint8(3), uint8(5), uint8(7), uint8(9), uint8(11), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1),
+		uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), false)
+	f.Add(uint8(1), uint8(17), uint8(14), uint8(3), uint8(33), uint8(2), uint8(5), uint8(2), uint8(1), uint8(1), uint8(2),
+		uint8(0), uint8(6), uint8(3), uint8(2), uint8(1), true)
+	f.Add(uint8(2), uint8(6), uint8(8), uint8(12), uint8(10), uint8(1), uint8(4), uint8(3), uint8(2), uint8(2), uint8(1),
+		uint8(2), uint8(0), uint8(0), uint8(1), uint8(2), true)
+	f.Add(uint8(4), uint8(32), uint8(2), uint8(2), uint8(64), uint8(3), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1),
+		uint8(2), uint8(2), uint8(2), uint8(2), uint8(4), true)
+	f.Add(uint8(4), uint8(18), uint8(14), uint8(13), uint8(20), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1),
+		uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), true)
+	f.Add(uint8(2), uint8(3), uint8(7), uint8(20), uint8(1), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1),
+		uint8(0), uint8(2), uint8(3), uint8(0), uint8(1), true)
+	f.Fuzz(func(t *testing.T, n, c, h, w, out, kh, kw, sh, sw, dh, dw, top, left, bottom, right, groups uint8,
+		blocked bool) {
 		upTo := func(v uint8, most int) int { return 1 + int(v+uint8(most-1))%most }
 		conv := arch.Conv{Out: upTo(out, 70), Groups: upTo(groups, 8), Window: arch.Window{
 			Kernel:   arch.Size{H: upTo(kh, 11), W: upTo(kw, 11)},
@@ -157,7 +206,8 @@ func FuzzConvShapes(f *testing.F) {
 			t.Skip(err)
 		}
 		algos := []nn.Algo{nn.Direct}
-		if conv.Kernel == arch.Square(3) && conv.Stride == arch.Square(1) && conv.Dilation == arch.Square(1) && conv.Groups == 1 {
+		if conv.Kernel == arch.Square(3) && conv.Stride == arch.Square(1) && conv.Dilation == arch.Square(1) &&
+			conv.Groups == 1 {
 			algos = nn.Algos()
 		}
 		for _, set := range sets() {
@@ -173,11 +223,16 @@ func FuzzConvShapes(f *testing.F) {
 // FuzzPoolShapes compares pooling of every kind with the reference, in both directions.
 func FuzzPoolShapes(f *testing.F) {
 	// kind, c, h, w, kernel h and w, stride h and w, dilation h and w, padding of four sides, ceil
-	f.Add(uint8(0), uint8(5), uint8(7), uint8(9), uint8(3), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), true)
-	f.Add(uint8(0), uint8(17), uint8(14), uint8(3), uint8(2), uint8(2), uint8(1), uint8(3), uint8(2), uint8(2), uint8(0), uint8(2), uint8(1), uint8(1), false)
-	f.Add(uint8(1), uint8(20), uint8(8), uint8(10), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(1), uint8(2), uint8(0), uint8(1), uint8(1), true)
-	f.Add(uint8(2), uint8(3), uint8(8), uint8(5), uint8(4), uint8(3), uint8(3), uint8(2), uint8(1), uint8(1), uint8(1), uint8(2), uint8(0), uint8(1), true)
-	f.Add(uint8(3), uint8(33), uint8(5), uint8(7), uint8(3), uint8(9), uint8(1), uint8(1), uint8(1), uint8(1), uint8(0), uint8(0), uint8(0), uint8(0), false)
+	f.Add(uint8(0), uint8(5), uint8(7), uint8(9), uint8(3), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(1),
+		uint8(1), uint8(1), uint8(1), true)
+	f.Add(uint8(0), uint8(17), uint8(14), uint8(3), uint8(2), uint8(2), uint8(1), uint8(3), uint8(2), uint8(2), uint8(0),
+		uint8(2), uint8(1), uint8(1), false)
+	f.Add(uint8(1), uint8(20), uint8(8), uint8(10), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1), uint8(1), uint8(2),
+		uint8(0), uint8(1), uint8(1), true)
+	f.Add(uint8(2), uint8(3), uint8(8), uint8(5), uint8(4), uint8(3), uint8(3), uint8(2), uint8(1), uint8(1), uint8(1),
+		uint8(2), uint8(0), uint8(1), true)
+	f.Add(uint8(3), uint8(33), uint8(5), uint8(7), uint8(3), uint8(9), uint8(1), uint8(1), uint8(1), uint8(1), uint8(0),
+		uint8(0), uint8(0), uint8(0), false)
 	f.Fuzz(func(t *testing.T, kind, c, h, w, kh, kw, sh, sw, dh, dw, top, left, bottom, right uint8, ceil bool) {
 		upTo := func(v uint8, most int) int { return 1 + int(v+uint8(most-1))%most }
 		window := arch.Window{
@@ -208,14 +263,14 @@ func FuzzPoolShapes(f *testing.F) {
 	})
 }
 
-// TestFiniteDifferences checks each layer against itself: L being a random weighting of its output, the gradient along a
-// random direction d must be the difference quotient
+// TestFiniteDifferences checks each layer against itself: L being a random weighting of its output, the gradient along
+// a random direction d must be the difference quotient
 //
 //	⟨∇L, d⟩ ≈ (L(v + h·d) − L(v − h·d)) / 2h.
 //
-// Where L is linear in v (convolution, linear, average pooling, and ReLU and max pooling between their kinks) that is exact
-// for any h. Elsewhere the quotients for h and h/2 tell what the latter leaves out: a third of their difference, up to h⁴.
-// Rounding y moves L by at most its bound times ‖y‖ times the norm of the weighting.
+// Where L is linear in v (convolution, linear, average pooling, and ReLU and max pooling between their kinks) that is
+// exact for any h. Elsewhere the quotients for h and h/2 tell what the latter leaves out: a third of their difference,
+// up to h⁴. Rounding y moves L by at most its bound times ‖y‖ times the norm of the weighting.
 func TestFiniteDifferences(t *testing.T) {
 	const h = 1.0 / 16
 	for i, tt := range layerTests {
@@ -283,8 +338,8 @@ func TestFiniteDifferences(t *testing.T) {
 	}
 }
 
-// crossesKinks reports whether a step can carry values across a kink that awayFromKinks cannot keep them from, a ReLU behind
-// another layer; or whether dropout draws a new mask for each pass.
+// crossesKinks reports whether a step can carry values across a kink that awayFromKinks cannot keep them from, a ReLU
+// behind another layer; or whether dropout draws a new mask for each pass.
 func crossesKinks(ops []arch.Op) bool {
 	for i, op := range ops {
 		switch op.(type) {
@@ -299,7 +354,8 @@ func crossesKinks(ops []arch.Op) bool {
 	return false
 }
 
-// awayFromKinks moves values so that no step below 1/16 takes one through 0, for ReLU, or past another, for max pooling.
+// awayFromKinks moves values so that no step below 1/16 takes one through 0, for ReLU, or past another, for max
+// pooling.
 func awayFromKinks(x []float32, first arch.Op, rng *rand.Rand) []float32 {
 	switch first.(type) {
 	case arch.ReLU:

@@ -54,7 +54,8 @@ func is[T arch.Op](layer arch.Placed) bool {
 // halves reports whether a layer takes the maxima of 2x2 windows side by side, odd last rows and columns left out.
 func halves(layer arch.Placed) bool {
 	two, g := arch.Square(2), layer.Geometry
-	return is[arch.MaxPool](layer) && g.Kernel == two && g.Stride == two && g.Dilation == arch.Square(1) && g.Top == 0 && g.Left == 0 && g.Out.H == g.In.H/2 && g.Out.W == g.In.W/2
+	return is[arch.MaxPool](layer) && g.Kernel == two && g.Stride == two && g.Dilation == arch.Square(1) && g.Top == 0 &&
+		g.Left == 0 && g.Out.H == g.In.H/2 && g.Out.W == g.In.W/2
 }
 
 // groups are a network's, placed up to its logits. forced are the algorithms that a budget leaves.

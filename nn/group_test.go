@@ -35,7 +35,8 @@ func TestGroups(t *testing.T) {
 		{"the images' gradient", nn.Options{Algo: nn.Winograd4, InputGrad: true}, kept},
 		{"training", nn.Options{Algo: nn.Winograd4, Training: true}, training},
 		{"training without dropout", nn.Options{Training: true, KeepProb: 1}, strings.Replace(training, " drop3", "", 1)},
-		{"nothing fused", nn.Options{Algo: nn.Winograd4, NoFuse: true}, "conv1_1 bn1_1 relu1_1 pool1 conv2_1 relu2_1 pool2 flatten fc3 relu3 fc4"},
+		{"nothing fused", nn.Options{Algo: nn.Winograd4, NoFuse: true}, "conv1_1 bn1_1 relu1_1 pool1 conv2_1 relu2_1 pool2 " +
+			"flatten fc3 relu3 fc4"},
 	} {
 		c.opt.Batch, c.opt.Threads = 2, 1
 		_, groups, err := nn.Predict(archtest.Place(t, net), c.opt)
@@ -57,7 +58,8 @@ func TestGroups(t *testing.T) {
 func TestOverwritten(t *testing.T) {
 	conv := arch.Conv{Out: 16, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	for _, between := range [][]arch.Op{nil, {arch.Dropout{Keep: 1}}} {
-		net := named("dropped", arch.Shape{C: 16, H: 4, W: 4}, append(append([]arch.Op{conv, arch.ReLU{}}, between...), arch.Dropout{Keep: 0.5})...)
+		net := named("dropped", arch.Shape{C: 16, H: 4, W: 4}, append(append([]arch.Op{conv, arch.ReLU{}}, between...),
+			arch.Dropout{Keep: 0.5})...)
 		plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 1, Threads: 1, Training: true})
 		forward(t, plan, noise(1, 1, net.Input))
 		for i, l := range net.Layers {

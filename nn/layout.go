@@ -31,9 +31,9 @@ type layout struct {
 	sharedFloats  int
 }
 
-// stage is steps that run on a number of images at a time. The first layers' maps are large and their tiles many: taking few
-// images through several layers keeps the maps in the cache, and the arena small. What leaves a stage gathers at the start of
-// the next, which takes more.
+// stage is steps that run on a number of images at a time. The first layers' maps are large and their tiles many:
+// taking few images through several layers keeps the maps in the cache, and the arena small. What leaves a stage
+// gathers at the start of the next, which takes more.
 type stage struct {
 	from, to int // steps
 	images   int
@@ -86,9 +86,9 @@ func (p *Plan) fillStage(k, from, n int) {
 	}
 }
 
-// measure works out all memory. Feature maps that need not outlive the next layer, and all their gradients, alternate between
-// the two ends of an arena, which is as large as the largest input and output of one step together. Each stage has an arena
-// for what its steps read.
+// measure works out all memory. Feature maps that need not outlive the next layer, and all their gradients, alternate
+// between the two ends of an arena, which is as large as the largest input and output of one step together. Each stage
+// has an arena for what its steps read.
 func (p *Plan) measure() {
 	maps := p.chain
 	if !p.imported {
@@ -99,7 +99,8 @@ func (p *Plan) measure() {
 	} else {
 		for k := range p.stages {
 			maps := p.stageMaps(k)
-			p.memory.Activations += p.account(widest(maps, plainFloats), p.twoEnded(maps, func(v *values) *[]float32 { return &v.data }))
+			p.memory.Activations += p.account(widest(maps, plainFloats),
+				p.twoEnded(maps, func(v *values) *[]float32 { return &v.data }))
 		}
 	}
 	if p.backs() {
@@ -108,7 +109,8 @@ func (p *Plan) measure() {
 		if p.InputGrad {
 			grads = p.chain
 		}
-		p.memory.Gradients = p.account(widest(grads, plainFloats), p.twoEnded(grads, func(v *values) *[]float32 { return &v.grad }))
+		p.memory.Gradients = p.account(widest(grads, plainFloats),
+			p.twoEnded(grads, func(v *values) *[]float32 { return &v.grad }))
 		for _, q := range p.params.List {
 			if p.Training && q.Trainable {
 				p.memory.Gradients += 4 * int64(q.Count())

@@ -27,13 +27,15 @@ const (
 	linearIn   = 512 // inputs of a data-gradient task
 	linearOuts = 128 // outputs of a data-gradient pass
 
-	// panelRow is a row of a data-gradient pass's weights: an odd number of cache lines, so that they spread over the cache.
+	// panelRow is a row of a data-gradient pass's weights: an odd number of cache lines, so that they spread over the
+	// cache.
 	panelRow = linearIn + kernel.Block
 )
 
 func newLinear(p *Plan, g Group, in, out *values) *linear {
 	layer := g.first()
-	l := &linear{engine: &p.engine, in: in, out: out, w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b")}
+	l := &linear{engine: &p.engine, in: in, out: out, w: p.params.Get(layer.Name + "/w"),
+		b: p.params.Get(layer.Name + "/b")}
 	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
 	l.depth = in.shape.C
@@ -146,8 +148,8 @@ func (l *linear) weightTask(worker, task int) {
 	}
 }
 
-// dataTask computes columns of dx[n][i] = sum over o of dy[n][o] * w[o][i]. The weights it needs are copied on the way: their
-// rows lie so far apart in memory that the processor would fetch each line alone.
+// dataTask computes columns of dx[n][i] = sum over o of dy[n][o] * w[o][i]. The weights it needs are copied on the way:
+// their rows lie so far apart in memory that the processor would fetch each line alone.
 func (l *linear) dataTask(worker, task int) {
 	i0, in, out := task*linearIn, l.in.shape.C, l.out.shape.C
 	cols := min(linearIn, in-i0)

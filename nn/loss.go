@@ -7,15 +7,16 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// CrossEntropy is the mean over the batch of -log softmax(logits)[label]. It stores the gradient, (softmax - onehot)/N, in
-// grad, which may be nil. A label outside the classes is an error.
+// CrossEntropy is the mean over the batch of -log softmax(logits)[label]. It stores the gradient, (softmax - onehot)/N,
+// in grad, which may be nil. A label outside the classes is an error.
 func CrossEntropy(logits *tensor.Tensor, labels []int, grad *tensor.Tensor) (float64, error) {
 	return SmoothedCrossEntropy(logits, labels, 0, grad)
 }
 
-// SmoothedCrossEntropy is CrossEntropy against targets that give the label 1-smoothing and share smoothing, 0 to 1, among all
-// classes, the label too (Szegedy et al. 2016, section 7; PyTorch's label_smoothing).
-func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64, grad *tensor.Tensor) (float64, error) {
+// SmoothedCrossEntropy is CrossEntropy against targets that give the label 1-smoothing and share smoothing, 0 to 1,
+// among all classes, the label too (Szegedy et al. 2016, section 7; PyTorch's label_smoothing).
+func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64, grad *tensor.Tensor) (float64,
+	error) {
 	if !(smoothing >= 0 && smoothing <= 1) { // NaN too
 		return 0, fmt.Errorf("nn: label smoothing must lie in [0, 1], not %v", smoothing)
 	}
@@ -56,8 +57,8 @@ func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64
 	return loss / float64(logits.N), nil
 }
 
-// L2 is the article's objective, TensorFlow's l2_loss: sum(x²)/2 over the whole batch. Its gradient is x, stored in grad,
-// which may be nil.
+// L2 is the article's objective, TensorFlow's l2_loss: sum(x²)/2 over the whole batch. Its gradient is x, stored in
+// grad, which may be nil.
 func L2(x, grad *tensor.Tensor) float64 {
 	sum := 0.0
 	for _, v := range x.Data {

@@ -12,7 +12,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// TestCrossEntropy: nn computes in float64 as the reference does, so that only rounding the gradient to float32 is between them.
+// TestCrossEntropy: nn computes in float64 as the reference does, so that only rounding the gradient to float32 is
+// between them.
 func TestCrossEntropy(t *testing.T) {
 	labels := []int{3, 0, 4, 3}
 	r := rand.New(rand.NewPCG(1, 2))

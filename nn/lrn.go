@@ -19,7 +19,8 @@ type lrn struct {
 }
 
 func newLRN(p *Plan, op arch.LRN, in, out *values) *lrn {
-	l := &lrn{engine: &p.engine, op: op, in: in, out: out, x: p.rows(in.shape.C), d: p.rows(in.shape.C), t: p.rows(in.shape.C)}
+	l := &lrn{engine: &p.engine, op: op, in: in, out: out, x: p.rows(in.shape.C), d: p.rows(in.shape.C),
+		t: p.rows(in.shape.C)}
 	l.forwardJob, l.backwardJob = l.forwardTask, l.backwardTask
 	return l
 }

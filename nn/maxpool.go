@@ -59,7 +59,8 @@ func newMaxPool(p *Plan, layer arch.Placed, in, out *values) *maxPool {
 	return m
 }
 
-// clipTaps returns where a window starts along one axis (it may be negative) and its taps [from, to) that meet real pixels.
+// clipTaps returns where a window starts along one axis (it may be negative) and its taps [from, to) that meet real
+// pixels.
 func clipTaps(out, kernel, stride, dilation, before, in int) (start, from, to int) {
 	start = out*stride - before
 	for from < kernel && start+from*dilation < 0 {

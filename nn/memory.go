@@ -23,7 +23,8 @@ type MemoryError struct {
 	Need      int64 // bytes; with a budget, by the algorithms that take least
 	Available int64
 	Budget    bool
-	Fits      int // the largest batch that would fit, as CheckMemory finds it; 0 if none does, and from Compile and Predict
+	// the largest batch that would fit, as CheckMemory finds it; 0 if none does, and from Compile and Predict
+	Fits int
 }
 
 func (e *MemoryError) Error() string {

@@ -12,10 +12,10 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// TestNotANumber puts one NaN into the middle of the images: it must reach every value that depends on it, and no other. A
-// blocked layer must not let it into channels that only share its block. Two layers differ from PyTorch. Groups that fill no
-// whole blocks run as one convolution with zero weights between them, and 0·NaN is NaN: there it may reach other groups'
-// outputs. And what dropout drops is 0, whatever it was.
+// TestNotANumber puts one NaN into the middle of the images: it must reach every value that depends on it, and no
+// other. A blocked layer must not let it into channels that only share its block. Two layers differ from PyTorch.
+// Groups that fill no whole blocks run as one convolution with zero weights between them, and 0·NaN is NaN: there it
+// may reach other groups' outputs. And what dropout drops is 0, whatever it was.
 func TestNotANumber(t *testing.T) {
 	for i, tt := range layerTests {
 		for _, set := range sets() {
@@ -52,10 +52,10 @@ func TestNotANumber(t *testing.T) {
 	}
 }
 
-// TestInfinity holds direct convolutions to IEEE 754: with infinities of both signs in the images, and then in the gradient, and
-// weights that are 0, every result is infinite, or NaN, or finite, as in the reference. Padding is zeros that are multiplied,
-// where the reference leaves them out: a weight's gradient is NaN if one meets an infinite gradient. As in TestNotANumber,
-// 0·∞ crosses groups.
+// TestInfinity holds direct convolutions to IEEE 754: with infinities of both signs in the images, and then in the
+// gradient, and weights that are 0, every result is infinite, or NaN, or finite, as in the reference. Padding is zeros
+// that are multiplied, where the reference leaves them out: a weight's gradient is NaN if one meets an infinite
+// gradient. As in TestNotANumber, 0·∞ crosses groups.
 func TestInfinity(t *testing.T) {
 	for i, tt := range layerTests {
 		if !slices.ContainsFunc(tt.ops, isUngroupedConv) {
@@ -106,10 +106,10 @@ func isUngroupedConv(op arch.Op) bool {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// TestInfinityFillsTiles: by Winograd's algorithm an infinity in the input reaches, beyond the 3x3 outputs that depend on it,
-// others of the same tile, since it enters the sums that a whole tile is taken from: all of them, except that a pixel on the
-// rim of a patch enters those of the outermost outputs alone. They are NaN, or infinite where no second infinity comes
-// to cancel the first. Tiles whose patch does not hold it keep their bits.
+// TestInfinityFillsTiles: by Winograd's algorithm an infinity in the input reaches, beyond the 3x3 outputs that depend
+// on it, others of the same tile, since it enters the sums that a whole tile is taken from: all of them, except that a
+// pixel on the rim of a patch enters those of the outermost outputs alone. They are NaN, or infinite where no second
+// infinity comes to cancel the first. Tiles whose patch does not hold it keep their bits.
 func TestInfinityFillsTiles(t *testing.T) {
 	conv := arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}
 	shape := arch.Shape{C: 17, H: 13, W: 18}

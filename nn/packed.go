@@ -7,7 +7,8 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 )
 
-// packed is weights rearranged for an algorithm. Plans of the same Params that need the same share it; it goes with the last.
+// packed is weights rearranged for an algorithm. Plans of the same Params that need the same share it; it goes with the
+// last.
 type packed struct {
 	mu      sync.Mutex // of filling; a Plan that has found them filled reads them without
 	floats  int
@@ -45,7 +46,8 @@ func (s *packCache) current() uint64 {
 	return s.version
 }
 
-// take returns the packed weights for a key, of so many floats: those that a Plan holds, or else new ones, not yet filled.
+// take returns the packed weights for a key, of so many floats: those that a Plan holds, or else new ones, not yet
+// filled.
 func (s *packCache) take(key packedKey, floats int) *packed {
 	s.mu.Lock()
 	defer s.mu.Unlock()

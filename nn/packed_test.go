@@ -14,19 +14,21 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// shared is a network whose logits are the same in training, and one with a batch norm that inference folds into the weights.
+// shared is a network whose logits are the same in training, and one with a batch norm that inference folds into the
+// weights.
 func shared() []*arch.Network {
 	conv := func(out int) arch.Op { return arch.Conv{Out: out, Window: window(3, 3, 1, 1, arch.Pad(1))} }
 	return []*arch.Network{
-		named("plain", arch.Shape{C: 3, H: 17, W: 14}, conv(5), arch.ReLU{}, conv(18), arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))},
+		named("plain", arch.Shape{C: 3, H: 17, W: 14}, conv(5), arch.ReLU{}, conv(18),
+			arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))},
 			conv(7), arch.Flatten{}, arch.Linear{Out: 5}),
 		everything(),
 	}
 }
 
-// Plans of the same parameters that need the same packed weights share them, whatever their batches and whether or not they
-// train. Each gives the bits of a Plan of its own parameters, and again when parameters have changed and it has been refreshed.
-// One that is compiled after Init or Load finds weights packed before, and packs them anew.
+// Plans of the same parameters that need the same packed weights share them, whatever their batches and whether or not
+// they train. Each gives the bits of a Plan of its own parameters, and again when parameters have changed and it has
+// been refreshed. One that is compiled after Init or Load finds weights packed before, and packs them anew.
 func TestPlansSharePackedWeights(t *testing.T) {
 	for _, net := range shared() {
 		for _, c := range setsAndAlgos() {
@@ -136,8 +138,8 @@ func TestPackedWeightsGoWithTheirLastPlan(t *testing.T) {
 	}
 }
 
-// Plans of the same parameters may be compiled and run side by side: each gives the bits of one that is alone, and they pack
-// each convolution's weights once.
+// Plans of the same parameters may be compiled and run side by side: each gives the bits of one that is alone, and they
+// pack each convolution's weights once.
 func TestPlansSideBySide(t *testing.T) {
 	for _, net := range shared() {
 		for _, c := range setsAndAlgos() {
@@ -155,7 +157,8 @@ func TestPlansSideBySide(t *testing.T) {
 				for i := range plans {
 					running.Go(func() {
 						batch := 1 + i%4
-						plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1 + i%3})
+						plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo,
+							Threads: 1 + i%3})
 						if err != nil {
 							t.Error(err)
 							return

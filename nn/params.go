@@ -54,8 +54,8 @@ func unfilled(placed *arch.Placement) *Params {
 // Get returns a parameter by name, nil if there is none.
 func (p *Params) Get(name string) *Param { return p.byName[name] }
 
-// Load sets every parameter to what find returns for it. Trainable parameters are kept, not copied, so they may be mapped
-// from a file: a Plan never writes to their Data. Running statistics are copied, since training moves them.
+// Load sets every parameter to what find returns for it. Trainable parameters are kept, not copied, so they may be
+// mapped from a file: a Plan never writes to their Data. Running statistics are copied, since training moves them.
 func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 	for _, q := range p.List {
 		data, err := find(q.Param)

@@ -27,8 +27,8 @@ type Options struct {
 	Set       *kernel.Set // nil: kernel.Active
 	Algo      Algo        // of convolutions; Auto picks what the cost table says is the quickest for a layer's shape
 	Costs     CostTable   // for Auto; nil: DefaultCosts
-	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms that
-	// take less memory, as few and as little slower as will do.
+	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms
+	// that take less memory, as few and as little slower as will do.
 	Budget int64
 	// Keep keeps every layer's output for Activation; a Plan for gradients does so anyway.
 	Keep bool
@@ -72,10 +72,11 @@ type step interface {
 	backward(n int) // consumes the output's gradient, which it may overwrite; writes the input's and the parameters'
 }
 
-// Compile makes a Plan. The parameters must have been made for the same network, or for one that it is a part of; while training they get gradients. Refresh
-// must be called when their Data changes. Plans made from the same Params share the weights that they rearrange alike. They may be
-// compiled and run at the same time, but none may run from a change of parameters on until all are refreshed, and of those that
-// train, which share gradients and running statistics, one alone at any time.
+// Compile makes a Plan. The parameters must have been made for the same network, or for one that it is a part of; while
+// training they get gradients. Refresh must be called when their Data changes. Plans made from the same Params share
+// the weights that they rearrange alike. They may be compiled and run at the same time, but none may run from a change
+// of parameters on until all are refreshed, and of those that train, which share gradients and running statistics, one
+// alone at any time.
 func Compile(placed *arch.Placement, params *Params, opt Options) (*Plan, error) {
 	if err := opt.complete(placed); err != nil {
 		return nil, err
@@ -153,13 +154,14 @@ func draft(placed *arch.Placement, params *Params, opt Options) (*Plan, error) {
 			return p, nil
 		}
 		if least = min(least, need); !economise(p.groups, forced) {
-			return nil, &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Need: least, Available: opt.Budget, Budget: true}
+			return nil, &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Need: least,
+				Available: opt.Budget, Budget: true}
 		}
 	}
 }
 
-// economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm with less
-// packed weights, the one that loses least time for the bytes it saves is forced to.
+// economise makes the next attempt at compiling take less memory: of all convolutions that could go by an algorithm
+// with less packed weights, the one that loses least time for the bytes it saves is forced to.
 func economise(groups []Group, forced map[decision]Algo) bool {
 	best, found := math.Inf(1), false
 	var what decision
@@ -198,7 +200,8 @@ func (p *Params) fit(placed *arch.Placement) error {
 				return fmt.Errorf("nn: %s: there is no parameter %s", placed.Network.Name, want.Name)
 			}
 			if len(got.Data) != want.Count() {
-				return fmt.Errorf("nn: %s: parameter %s has shape %s, this input size needs %s", placed.Network.Name, want.Name, printable.Shape(got.Shape), printable.Shape(want.Shape))
+				return fmt.Errorf("nn: %s: parameter %s has shape %s, this input size needs %s", placed.Network.Name, want.Name,
+					printable.Shape(got.Shape), printable.Shape(want.Shape))
 			}
 		}
 	}
@@ -288,7 +291,8 @@ func (p *Plan) step(g Group, in, out *values) step {
 
 func (p *Plan) foldNorm(layer arch.Placed) *folded {
 	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
-	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"), eps: layer.Op.(arch.BatchNorm).Epsilon()}
+	return &folded{gamma: get("gamma"), beta: get("beta"), mean: get("mean"), variance: get("var"),
+		eps: layer.Op.(arch.BatchNorm).Epsilon()}
 }
 
 // wantsGrad reports whether the gradient of v is needed.
@@ -297,7 +301,8 @@ func (p *Plan) wantsGrad(v *values) bool { return p.backs() && (v != p.chain[0] 
 // Groups are the steps' layers, and how each convolution is computed and why.
 func (p *Plan) Groups() []Group { return p.groups }
 
-// Refresh takes over changed parameters. Its error is a *fault.Error, as Forward's may be: weights whose file was shortened.
+// Refresh takes over changed parameters. Its error is a *fault.Error, as Forward's may be: weights whose file was
+// shortened.
 func (p *Plan) Refresh() error {
 	p.params.changed()
 	return p.refresh()
@@ -323,7 +328,8 @@ func (p *Plan) caught(err *error, before bool) {
 	}
 }
 
-// SkipForwards counts n passes as done, so that dropout goes on with the masks that another Plan would draw after as many.
+// SkipForwards counts n passes as done, so that dropout goes on with the masks that another Plan would draw after as
+// many.
 func (p *Plan) SkipForwards(n uint64) { p.count += n }
 
 // Forward runs 1 to Batch images, which Backward reads again.
@@ -332,7 +338,8 @@ func (p *Plan) Forward(x *tensor.Tensor) error { return p.ForwardContext(context
 // ForwardContext is Forward that gives up between two layers when ctx is done. There are no logits then.
 func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error) {
 	if x.C != p.placed.Input.C || x.H != p.placed.Input.H || x.W != p.placed.Input.W {
-		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.placed.Network.Name, x.H, x.W, x.C, p.placed.Input)
+		return fmt.Errorf("nn: %s: images of %dx%dx%d, the plan is for %v", p.placed.Network.Name, x.H, x.W, x.C,
+			p.placed.Input)
 	}
 	if x.N < 1 || x.N > p.Batch {
 		return fmt.Errorf("nn: %s: %d images, the plan is for 1 to %d", p.placed.Network.Name, x.N, p.Batch)
@@ -355,9 +362,9 @@ func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error)
 	return nil
 }
 
-// Backward computes every parameter's gradient, and the images' if asked for, from the gradient of the logits of the last
-// Forward. Gradients replace the previous ones. A Plan with InputGrad that is not for training computes the images' alone, of the
-// network as it is used: batch norm by its running statistics, dropout off.
+// Backward computes every parameter's gradient, and the images' if asked for, from the gradient of the logits of the
+// last Forward. Gradients replace the previous ones. A Plan with InputGrad that is not for training computes the
+// images' alone, of the network as it is used: batch norm by its running statistics, dropout off.
 func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	last := p.chain[len(p.chain)-1]
 	switch {
@@ -365,8 +372,10 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 		return fmt.Errorf("nn: %s: this plan is not for training", p.placed.Network.Name)
 	case p.input == nil:
 		return fmt.Errorf("nn: %s: backward before forward", p.placed.Network.Name)
-	case grad.N != p.input.N || grad.C != last.shape.C || grad.H != last.shape.H || grad.W != last.shape.W || len(grad.Data) != grad.N*grad.C*grad.H*grad.W:
-		return fmt.Errorf("nn: %s: gradient of shape %s for %d logits of %v", p.placed.Network.Name, grad.Shape(), p.input.N, last.shape)
+	case grad.N != p.input.N || grad.C != last.shape.C || grad.H != last.shape.H || grad.W != last.shape.W ||
+		len(grad.Data) != grad.N*grad.C*grad.H*grad.W:
+		return fmt.Errorf("nn: %s: gradient of shape %s for %d logits of %v", p.placed.Network.Name, grad.Shape(), p.input.N,
+			last.shape)
 	}
 	if last.grad == nil { // a network without layers that compute
 		return nil
@@ -383,8 +392,8 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	return nil
 }
 
-// Logits is the output of the last layer (before a final softmax or sigmoid) for the images of the last Forward. The tensor is the
-// Plan's own and holds until the next Forward.
+// Logits is the output of the last layer (before a final softmax or sigmoid) for the images of the last Forward. The
+// tensor is the Plan's own and holds until the next Forward.
 func (p *Plan) Logits() *tensor.Tensor {
 	return p.exported(p.logits)
 }
@@ -407,8 +416,9 @@ func (p *Plan) Probabilities() *tensor.Tensor {
 	return t
 }
 
-// Predictions is the class of the largest logit of each image, on the same terms. Where the logits are maps of classes (a
-// fully convolutional network), the largest sum over the map. One output that is a sigmoid tells classes 0 and 1 apart.
+// Predictions is the class of the largest logit of each image, on the same terms. Where the logits are maps of classes
+// (a fully convolutional network), the largest sum over the map. One output that is a sigmoid tells classes 0 and 1
+// apart.
 func (p *Plan) Predictions() []int {
 	t := p.exported(p.logits)
 	pixels := t.H * t.W
@@ -432,8 +442,8 @@ func (p *Plan) Predictions() []int {
 	return predictions
 }
 
-// Activation copies the output of a layer for the images of the last Forward. The Plan must be for gradients or keep its
-// activations; the output of a layer with another fused into it is gone, unless the Plan was made with NoFuse.
+// Activation copies the output of a layer for the images of the last Forward. The Plan must be for gradients or keep
+// its activations; the output of a layer with another fused into it is gone, unless the Plan was made with NoFuse.
 func (p *Plan) Activation(layer string) (*tensor.Tensor, error) {
 	v, ok := p.outputs[layer]
 	switch {

@@ -130,8 +130,8 @@ func threadCounts() []int {
 	return []int{1, 2, 3, 8}
 }
 
-// runs is how often a Plan must give the same bits: 20 times, and with portable kernels, which take ten times as long, with any
-// number of threads.
+// runs is how often a Plan must give the same bits: 20 times, and with portable kernels, which take ten times as long,
+// with any number of threads.
 func runs(set *kernel.Set) int {
 	switch {
 	case testing.Short():
@@ -142,8 +142,8 @@ func runs(set *kernel.Set) int {
 	return 20
 }
 
-// Results do not depend on the number of threads, nor change from run to run: of one Plan that drops nothing, and of Plans of
-// one seed that do.
+// Results do not depend on the number of threads, nor change from run to run: of one Plan that drops nothing, and of
+// Plans of one seed that do.
 func TestSameBitsForAnyThreads(t *testing.T) {
 	for _, c := range setsAndAlgos() {
 		t.Run(c.String(), func(t *testing.T) {
@@ -153,7 +153,8 @@ func TestSameBitsForAnyThreads(t *testing.T) {
 			for _, threads := range threadCounts() {
 				same := func(want *[]float32, steps int, keep float64) {
 					params := newParams(t, net, nn.He)
-					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads, Set: c.set, Algo: c.algo, Seed: 5, KeepProb: keep})
+					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads, Set: c.set, Algo: c.algo,
+						Seed: 5, KeepProb: keep})
 					for step := range steps {
 						got := train(t, plan, params, x)
 						if *want == nil {
@@ -200,7 +201,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 		for _, training := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/training=%v", c, training), func(t *testing.T) {
 				net := everything()
-				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2, Set: c.set, Algo: c.algo})
+				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2, Set: c.set,
+					Algo: c.algo})
 				x := noise(3, 2, net.Input)
 				grad := tensor.New(2, 11, 1, 1)
 				step := func() {
@@ -224,8 +226,9 @@ func TestStepAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A plan that keeps every map works in the memory that arch predicts; packing and workspace come on top and are told apart.
-// Inference takes less: conv1 one image at a time, conv2 two, conv3 eight, and the pooling that is fused needs no map before it.
+// A plan that keeps every map works in the memory that arch predicts; packing and workspace come on top and are told
+// apart. Inference takes less: conv1 one image at a time, conv2 two, conv3 eight, and the pooling that is fused needs
+// no map before it.
 func TestPlanMemoryIsArchs(t *testing.T) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {
@@ -242,7 +245,8 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 		}
 		m := report.Memory
 		infer := compile(t, net, params, nn.Options{Batch: batch}).Memory()
-		if infer.Weights != m.Parameters || infer.Activations != 4*staged || infer.Activations > m.Arena || infer.Gradients != 0 {
+		if infer.Weights != m.Parameters || infer.Activations != 4*staged || infer.Activations > m.Arena ||
+			infer.Gradients != 0 {
 			t.Errorf("batch %d: plan %+v, want activations of %d bytes, arch %+v", batch, infer, 4*staged, m)
 		}
 		if strconv.IntSize == 32 && batch > 1 {
@@ -251,7 +255,8 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 		train := compile(t, net, params, nn.Options{Batch: batch, Training: true}).Memory()
 		// A plan stops at the logits: the softmax that arch keeps is made when asked for.
 		softmax := int64(batch * 1000 * 4)
-		if train.Weights != m.Parameters || train.Activations != m.Kept-softmax || train.Gradients != m.ParameterGradients+m.ActivationGradients {
+		if train.Weights != m.Parameters || train.Activations != m.Kept-softmax || train.Gradients != m.ParameterGradients+
+			m.ActivationGradients {
 			t.Errorf("batch %d: plan %+v, arch %+v", batch, train, m)
 		}
 		// Of the images' gradient alone; the images are narrower than conv1_1 and conv1_2, the widest pair.
@@ -270,13 +275,15 @@ func TestWrongUse(t *testing.T) {
 	params := newParams(t, net, nn.He)
 	infer := compile(t, net, params, nn.Options{Batch: 2})
 	training := compile(t, net, params, nn.Options{Batch: 2, Training: true})
-	other := &arch.Network{Name: "other", Input: net.Input, Layers: []arch.Layer{{Name: "conv9_9", Op: arch.Conv{Out: 2, Window: arch.Window{Kernel: arch.Square(3)}}}}}
+	other := &arch.Network{Name: "other", Input: net.Input,
+		Layers: []arch.Layer{{Name: "conv9_9", Op: arch.Conv{Out: 2, Window: arch.Window{Kernel: arch.Square(3)}}}}}
 	for _, c := range []struct {
 		name string
 		do   func() error
 		want string
 	}{
-		{"batch", func() error { _, err := nn.Compile(archtest.Place(t, net), params, nn.Options{}); return err }, "batch of at least 1"},
+		{"batch", func() error { _, err := nn.Compile(archtest.Place(t, net), params, nn.Options{}); return err },
+			"batch of at least 1"},
 		{"threads", func() error {
 			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, Threads: 1 << 20})
 			return err
@@ -285,7 +292,11 @@ func TestWrongUse(t *testing.T) {
 			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, KeepProb: math.NaN()})
 			return err
 		}, "must lie in (0, 1]"},
-		{"another network's parameters", func() error { _, err := nn.Compile(archtest.Place(t, other), params, nn.Options{Batch: 1}); return err }, "no parameter conv9_9/w"},
+		{"another network's parameters", func() error {
+			_, err := nn.Compile(archtest.Place(t, other), params,
+				nn.Options{Batch: 1})
+			return err
+		}, "no parameter conv9_9/w"},
 		{"another input size", func() error {
 			_, err := nn.Compile(archtest.PlaceOn(t, net, arch.Shape{C: 3, H: 40, W: 40}), params, nn.Options{Batch: 1})
 			return err
@@ -358,7 +369,8 @@ func TestInitialisers(t *testing.T) {
 					t.Errorf("%s: %g lies outside ±%g", p.Name, most, want*c.mostInDevs)
 				}
 			}
-			for name, want := range map[string]float32{"conv1_1/b": 0, "fc3/b": c.bias, "bn1_1/gamma": 1, "bn1_1/beta": 0, "bn1_1/mean": 0, "bn1_1/var": 1} {
+			for name, want := range map[string]float32{"conv1_1/b": 0, "fc3/b": c.bias, "bn1_1/gamma": 1, "bn1_1/beta": 0,
+				"bn1_1/mean": 0, "bn1_1/var": 1} {
 				for _, v := range params.Get(name).Data {
 					if v != want {
 						t.Fatalf("%s = %v, want %v", name, v, want)
@@ -410,7 +422,8 @@ func TestDropout(t *testing.T) {
 	if slices.Equal(forward(t, plan, x), first) {
 		t.Error("two steps have the same mask")
 	}
-	if again := compile(t, net, params, nn.Options{Batch: 4, Training: true, Seed: 1}); !slices.Equal(forward(t, again, x), first) {
+	if again := compile(t, net, params, nn.Options{Batch: 4, Training: true, Seed: 1}); !slices.Equal(forward(t, again, x),
+		first) {
 		t.Error("the same seed gives another mask")
 	}
 	for _, opt := range []nn.Options{{Batch: 4}, {Batch: 4, Training: true, KeepProb: 1}} {

@@ -1,7 +1,7 @@
 package nn
 
-// relu stands alone: y = max(0, x), NaN kept. Behind a convolution, a linear layer or a batch norm the ReLU is fused into
-// that layer instead.
+// relu stands alone: y = max(0, x), NaN kept. Behind a convolution, a linear layer or a batch norm the ReLU is fused
+// into that layer instead.
 type relu struct {
 	engine                  *engine
 	in, out                 *values

@@ -22,8 +22,8 @@ func tileTrial(t *testing.T, i, h, w, n int, pad arch.Padding) *trial {
 	return newTrial(t, uint64(i), input, n, arch.ReLU{}, arch.Conv{Out: channels.out, Window: window(3, 3, 1, 1, pad)})
 }
 
-// TestTileRemainders holds each size of tile, all passes, to the reference where maps end anywhere within a tile: output
-// heights from one row to beyond two tiles, for each of them widths of every remainder.
+// TestTileRemainders holds each size of tile, all passes, to the reference where maps end anywhere within a tile:
+// output heights from one row to beyond two tiles, for each of them widths of every remainder.
 func TestTileRemainders(t *testing.T) {
 	for _, algo := range nn.Algos() {
 		m, i := algo.Tile(), 0
@@ -55,8 +55,8 @@ func TestTileRemainders(t *testing.T) {
 	}
 }
 
-// TestChunks does the same for batches of more tiles than are worked off at a time: chunks that end within a row of tiles,
-// within an image and at the end of a batch smaller than the Plan's.
+// TestChunks does the same for batches of more tiles than are worked off at a time: chunks that end within a row of
+// tiles, within an image and at the end of a batch smaller than the Plan's.
 func TestChunks(t *testing.T) {
 	for _, algo := range nn.Algos()[1:] {
 		for i, pad := range paddings {
@@ -66,7 +66,8 @@ func TestChunks(t *testing.T) {
 				tr.algo, tr.capacity = algo, 11
 				for _, tr.set = range sets() {
 					plan, _ := tr.plan(t)
-					if chunk, total, shared := plan.Chunking(1); shared || chunk == 0 || total%chunk == 0 || tr.n*total/tr.capacity < 2*chunk {
+					if chunk, total, shared := plan.Chunking(1); shared || chunk == 0 || total%chunk == 0 ||
+						tr.n*total/tr.capacity < 2*chunk {
 						t.Errorf("chunks of %d of %d tiles, shared: %v", chunk, total, shared)
 					}
 					tr.check(t)
@@ -76,9 +77,9 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// TestWindows holds convolutions by the definition to the reference: every kernel with every stride, of images and of blocked
-// maps, grouped within blocks and by whole ones; dilated along either axis or both, padded unevenly up to the kernel's own
-// width, and with pixels left over that no window reaches, as many as there can be.
+// TestWindows holds convolutions by the definition to the reference: every kernel with every stride, of images and of
+// blocked maps, grouped within blocks and by whole ones; dilated along either axis or both, padded unevenly up to the
+// kernel's own width, and with pixels left over that no window reaches, as many as there can be.
 func TestWindows(t *testing.T) {
 	dilations := []arch.Size{{H: 1, W: 1}, {H: 2, W: 1}, {H: 1, W: 3}, {H: 2, W: 2}, {H: 1, W: 1}}
 	channels := []struct{ in, out, groups int }{{5, 18, 1}, {20, 3, 1}, {32, 48, 2}, {6, 9, 3}}
@@ -92,7 +93,8 @@ func TestWindows(t *testing.T) {
 						continue
 					}
 					dilation := dilations[i%len(dilations)]
-					w := arch.Window{Kernel: arch.Size{H: side, W: max(1, side-i%2)}, Stride: arch.Size{H: stride, W: 1 + (stride+i)%4}, Dilation: dilation,
+					w := arch.Window{Kernel: arch.Size{H: side, W: max(1, side-i%2)}, Stride: arch.Size{H: stride,
+						W: 1 + (stride+i)%4}, Dilation: dilation,
 						Pad: arch.Padding{Top: i % side, Bottom: i / 2 % side, Left: i / 3 % side, Right: (i + 1) % side}}
 					// The first window, one to four more, and the pixels over.
 					input := arch.Shape{C: c.in,
@@ -102,7 +104,8 @@ func TestWindows(t *testing.T) {
 					if first {
 						ops = ops[1:]
 					}
-					t.Run(fmt.Sprintf("kernel=%v/stride=%v/dilation=%v/groups=%d/first=%v", w.Kernel, w.Stride, dilation, c.groups, first), func(t *testing.T) {
+					t.Run(fmt.Sprintf("kernel=%v/stride=%v/dilation=%v/groups=%d/first=%v", w.Kernel, w.Stride, dilation, c.groups,
+						first), func(t *testing.T) {
 						tr := newTrial(t, uint64(i), input, 2, ops...)
 						tr.capacity = 2 + i%2
 						for _, tr.set = range sets() {
@@ -115,18 +118,23 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestBands holds convolutions by the definition to the reference on maps that are cut into bands, the last one lower than the
-// others.
+// TestBands holds convolutions by the definition to the reference on maps that are cut into bands, the last one lower
+// than the others.
 func TestBands(t *testing.T) {
 	for i, tt := range []struct {
 		input arch.Shape
 		ops   []arch.Op
 	}{
-		{arch.Shape{C: 64, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-		{arch.Shape{C: 5, H: 23, W: 190}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 64, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
-		{arch.Shape{C: 49, H: 31, W: 211}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 50, Window: window(3, 2, 2, 1, arch.Padding{Top: 1, Right: 1})}}},
-		{arch.Shape{C: 40, H: 37, W: 160}, []arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 3, 2, arch.Pad(2))}}},
-		{arch.Shape{C: 3, H: 157, W: 217}, []arch.Op{arch.Conv{Out: 6, Window: window(3, 3, 1, 1, arch.Pad(1))}}}, // of images
+		{arch.Shape{C: 64, H: 23, W: 190},
+			[]arch.Op{arch.ReLU{}, arch.Conv{Out: 5, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+		{arch.Shape{C: 5, H: 23, W: 190},
+			[]arch.Op{arch.ReLU{}, arch.Conv{Out: 64, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
+		{arch.Shape{C: 49, H: 31, W: 211},
+			[]arch.Op{arch.ReLU{}, arch.Conv{Out: 50, Window: window(3, 2, 2, 1, arch.Padding{Top: 1, Right: 1})}}},
+		{arch.Shape{C: 40, H: 37, W: 160},
+			[]arch.Op{arch.ReLU{}, arch.Conv{Out: 3, Window: window(3, 3, 3, 2, arch.Pad(2))}}},
+		// of images
+		{arch.Shape{C: 3, H: 157, W: 217}, []arch.Op{arch.Conv{Out: 6, Window: window(3, 3, 1, 1, arch.Pad(1))}}},
 	} {
 		t.Run(fmt.Sprint(tt.input), func(t *testing.T) {
 			tr := newTrial(t, uint64(i), tt.input, 1, tt.ops...)

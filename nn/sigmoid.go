@@ -7,8 +7,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// Probabilities stores in dst what a network that ends so makes of its logits x, N,C,H,W. Of scores that nothing is said about they
-// are a softmax. dst may be x.
+// Probabilities stores in dst what a network that ends so makes of its logits x, N,C,H,W. Of scores that nothing is
+// said about they are a softmax. dst may be x.
 func Probabilities(dst, x *tensor.Tensor, ending arch.Ending) {
 	switch ending {
 	case arch.EndsInSigmoid:

@@ -35,17 +35,23 @@ func staged(t *testing.T) []stagedTest {
 	relu := arch.ReLU{}
 	return []stagedTest{
 		// Each pooling that halves one axis only is a step of its own; the last two are fused.
-		{named("pyramid", arch.Shape{C: 3, H: 133, W: 130}, conv(6), relu, pool(1, 2), conv(12), relu, pool(2, 1), conv(17), relu, pool(2, 2),
+		{named("pyramid", arch.Shape{C: 3, H: 133, W: 130}, conv(6), relu, pool(1, 2), conv(12), relu, pool(2, 1), conv(17),
+			relu, pool(2, 2),
 			conv(16), relu, pool(2, 2), arch.Flatten{}, arch.Linear{Out: 9}), 5, []int{1, 2, 4, 5}, false},
-		{named("pyramid, a larger batch", arch.Shape{C: 3, H: 133, W: 130}, conv(6), relu, pool(1, 2), conv(12), relu, pool(2, 1), conv(17), relu, pool(2, 2),
+		{named("pyramid, a larger batch", arch.Shape{C: 3, H: 133, W: 130}, conv(6), relu, pool(1, 2), conv(12), relu,
+			pool(2, 1), conv(17), relu, pool(2, 2),
 			conv(16), arch.Flatten{}, arch.Linear{Out: 9}), 11, []int{1, 2, 4, 11}, false},
 		{compact("61x75x3:7,18,M,20,M,33,17,M/13,5"), 7, []int{4, 7}, false},
 		{compact("63x59x5:18b,20b,M,17b,M/5"), 9, []int{8, 9}, false},
 		{named("maps at the end", arch.Shape{C: 3, H: 67, W: 73}, conv(17), relu, conv(5), relu), 6, []int{4, 6}, false},
-		{named("pooled maps at the end", arch.Shape{C: 3, H: 67, W: 73}, conv(17), relu, conv(20), pool(2, 2)), 6, []int{4, 6}, false},
-		{named("images pooled first", arch.Shape{C: 3, H: 201, W: 147}, pool(3, 1), conv(18), relu, pool(2, 2), conv(7), arch.GlobalAvgPool{}), 3, []int{2, 3}, true},
-		{named("images normalised first", arch.Shape{C: 19, H: 91, W: 93}, arch.BatchNorm{}, relu, conv(18), arch.BatchNorm{}, relu, pool(2, 2), arch.LRN{Size: 5, Alpha: 0.1, Beta: 0.75, K: 1}, conv(7),
-			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(3)}}, arch.Flatten{}, arch.Linear{Out: 3}), 5, []int{2, 5}, false},
+		{named("pooled maps at the end", arch.Shape{C: 3, H: 67, W: 73}, conv(17), relu, conv(20), pool(2, 2)), 6,
+			[]int{4, 6}, false},
+		{named("images pooled first", arch.Shape{C: 3, H: 201, W: 147}, pool(3, 1), conv(18), relu, pool(2, 2), conv(7),
+			arch.GlobalAvgPool{}), 3, []int{2, 3}, true},
+		{named("images normalised first", arch.Shape{C: 19, H: 91, W: 93}, arch.BatchNorm{}, relu, conv(18), arch.BatchNorm{},
+			relu, pool(2, 2), arch.LRN{Size: 5, Alpha: 0.1, Beta: 0.75, K: 1}, conv(7),
+			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(3)}}, arch.Flatten{},
+			arch.Linear{Out: 3}), 5, []int{2, 5}, false},
 		{everything(), 5, []int{5}, true},
 	}
 }
@@ -62,8 +68,8 @@ func (tt *stagedTest) skips(set *kernel.Set) bool {
 	return set.Name == "generic" && !tt.portable || testing.Short() && set != kernel.Sets()[0]
 }
 
-// A Plan that takes layers in stages and pools in passing gives the bits of one that takes all images through each layer and
-// keeps what comes out, for any number of images and of threads, run after run.
+// A Plan that takes layers in stages and pools in passing gives the bits of one that takes all images through each
+// layer and keeps what comes out, for any number of images and of threads, run after run.
 func TestSameBitsInStages(t *testing.T) {
 	for _, tt := range staged(t) {
 		for _, c := range setsAndAlgos() {
@@ -104,7 +110,8 @@ func TestSameBitsAtAnyPlace(t *testing.T) {
 				continue
 			}
 			t.Run(tt.net.Name+"/"+c.String(), func(t *testing.T) {
-				plan := compile(t, tt.net, newParams(t, tt.net, nn.He), nn.Options{Batch: tt.batch, Threads: 2, Set: c.set, Algo: c.algo})
+				plan := compile(t, tt.net, newParams(t, tt.net, nn.He), nn.Options{Batch: tt.batch, Threads: 2, Set: c.set,
+					Algo: c.algo})
 				x := noise(2, tt.batch, tt.net.Input)
 				alone := forward(t, plan, x.Images(0, 1))
 				image := slices.Clone(x.Images(0, 1).Data)
@@ -129,7 +136,8 @@ func TestFusedPooling(t *testing.T) {
 		for h := 2; h <= 2*m+1; h++ {
 			for remainder := range m {
 				input := arch.Shape{C: 17, H: h, W: 2 + remainder + (h+remainder)%3*m}
-				net := named("pooled", input, arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))}, arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))})
+				net := named("pooled", input, arch.ReLU{}, arch.Conv{Out: 18, Window: window(3, 3, 1, 1, arch.Pad(1))},
+					arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))})
 				for _, set := range sets() {
 					params := newParams(t, net, nn.He)
 					options := nn.Options{Batch: 3, Threads: 2, Set: set, Algo: algo}

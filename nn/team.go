@@ -60,8 +60,8 @@ func (t *team) run(n int, job func(worker, task int)) {
 	}
 }
 
-// guarded works, and on a fault lets the others come to an end. Any other panic is a bug and goes on from here, where its trace
-// shows the job.
+// guarded works, and on a fault lets the others come to an end. Any other panic is a bug and goes on from here, where
+// its trace shows the job.
 func (t *team) guarded(worker int) {
 	defer func() {
 		r := recover()

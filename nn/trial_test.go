@@ -36,19 +36,20 @@ type trial struct {
 	exact [2]results // of the reference, by training: it is slow, and one trial may serve many Plans of the same gradient
 }
 
-// results are what a trial computes, by name: act/<layer> for every layer, logits; with a backward pass also grad/input, and in
-// training grad/<parameter> and, for batch norm, stat/<statistic>.
+// results are what a trial computes, by name: act/<layer> for every layer, logits; with a backward pass also
+// grad/input, and in training grad/<parameter> and, for batch norm, stat/<statistic>.
 type results map[string][]float64
 
-// newTrial draws everything from a normal distribution: weights by fan-in, so that values keep their scale from layer to
-// layer, biases and statistics so that each shows.
+// newTrial draws everything from a normal distribution: weights by fan-in, so that values keep their scale from layer
+// to layer, biases and statistics so that each shows.
 func newTrial(t testing.TB, seed uint64, input arch.Shape, n int, ops ...arch.Op) *trial {
 	t.Helper()
 	network := &arch.Network{Name: "trial", Input: input}
 	for i, op := range ops {
 		network.Layers = append(network.Layers, arch.Layer{Name: fmt.Sprintf("%s%d", op.Kind(), i+1), Op: op})
 	}
-	tr := &trial{network: network, input: input, n: n, training: true, set: kernel.Sets()[0], algo: nn.Direct, params: make(map[string][]float32)}
+	tr := &trial{network: network, input: input, n: n, training: true, set: kernel.Sets()[0], algo: nn.Direct,
+		params: make(map[string][]float32)}
 	rng := rand.New(rand.NewPCG(seed, seed))
 	normal := func(count int, mean, deviation float64) []float32 {
 		v := make([]float32, count)
@@ -83,7 +84,8 @@ func newTrial(t testing.TB, seed uint64, input arch.Shape, n int, ops ...arch.Op
 // measured is the backward pass and not how the loss magnifies the forward pass's rounding.
 func goldenTrial(t testing.TB, g *golden.Golden, set *kernel.Set) *trial {
 	t.Helper()
-	tr := &trial{network: &g.Network, input: g.Network.Input, n: golden.Batch, training: true, set: set, algo: nn.Direct, params: make(map[string][]float32)}
+	tr := &trial{network: &g.Network, input: g.Network.Input, n: golden.Batch, training: true, set: set, algo: nn.Direct,
+		params: make(map[string][]float32)}
 	for _, l := range tr.layers(t) {
 		for _, p := range l.Params {
 			tr.params[p.Name] = g.Float32(t, p.Name)
@@ -117,7 +119,8 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 		copy(p.Data, tr.params[p.Name])
 	}
 	plan, err := nn.Compile(archtest.PlaceOn(t, tr.network, tr.input), params, nn.Options{
-		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true, NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
+		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true,
+		NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -262,8 +265,8 @@ func (tr *trial) check(t testing.TB) {
 	tr.compare(t, got, *exact, *exact)
 }
 
-// checkTerms is check with errors relative to sums of absolute terms, Σ|w|·|x|. Looser by up to √k, it holds however the
-// terms of a result happen to cancel, which those of a tensor of a few values may do altogether.
+// checkTerms is check with errors relative to sums of absolute terms, Σ|w|·|x|. Looser by up to √k, it holds however
+// the terms of a result happen to cancel, which those of a tensor of a few values may do altogether.
 func (tr *trial) checkTerms(t testing.TB) {
 	t.Helper()
 	plan, params := tr.plan(t)

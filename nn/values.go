@@ -57,8 +57,8 @@ func (v *values) export(dst *tensor.Tensor, buffer []float32, n int) {
 	}
 }
 
-// load copies n images of an NCHW tensor, from one of them on, to a buffer of the shape of v; channels beyond the last become
-// zero.
+// load copies n images of an NCHW tensor, from one of them on, to a buffer of the shape of v; channels beyond the last
+// become zero.
 func (v *values) load(buffer []float32, src *tensor.Tensor, from, n int) {
 	pixels := v.shape.H * v.shape.W
 	for i := range n {

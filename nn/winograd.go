@@ -2,9 +2,9 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// tiling is a 3x3 stride-1 convolution as Winograd's F(m×m,3×3): tiles of m×m outputs, each from a patch of m+2 by m+2 inputs,
-// by (m+2)² products where the definition takes 9m². The products of all tiles of a chunk are matrix products over the
-// channels, one for each element of the transformed patch (a plane):
+// tiling is a 3x3 stride-1 convolution as Winograd's F(m×m,3×3): tiles of m×m outputs, each from a patch of m+2 by m+2
+// inputs, by (m+2)² products where the definition takes 9m². The products of all tiles of a chunk are matrix products
+// over the channels, one for each element of the transformed patch (a plane):
 //
 //	V[p][tile][c] = input transform,  M[p][tile][o] = sum over c of V[p][tile][c] * U[p][c][o],  output transform of M
 //
@@ -22,11 +22,13 @@ type tiling struct {
 	runs  []int // of a tile's channels in V
 }
 
-// tiled is d's convolution, which must be 3x3 of stride 1 over blocked maps, in tiles of so many outputs along each axis.
+// tiled is d's convolution, which must be 3x3 of stride 1 over blocked maps, in tiles of so many outputs along each
+// axis.
 func tiled(set *kernel.Set, d *direct, tile int) tiling {
 	return tiling{
-		inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks, outBlocks: d.outBlocks,
-		tilesH: (d.outH + tile - 1) / tile, tilesW: (d.outW + tile - 1) / tile, Winograd: set.Winograd(tile), set: set,
+		inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks,
+		outBlocks: d.outBlocks,
+		tilesH:    (d.outH + tile - 1) / tile, tilesW: (d.outW + tile - 1) / tile, Winograd: set.Winograd(tile), set: set,
 	}
 }
 
@@ -46,8 +48,8 @@ func (w *tiling) packedSize() int {
 	return w.Planes() * w.outBlocks * w.inBlocks * kernel.Block * kernel.Block
 }
 
-// plane is the floats from one plane of a chunk, of inputs or of outputs, to the next: an odd number of cache lines, so that
-// the planes of a tile, which a transform visits one after the other, spread over all sets of a cache.
+// plane is the floats from one plane of a chunk, of inputs or of outputs, to the next: an odd number of cache lines, so
+// that the planes of a tile, which a transform visits one after the other, spread over all sets of a cache.
 func (w *tiling) plane() int { return (max(w.inBlocks, w.outBlocks)*w.chunk | 1) * kernel.Block }
 
 // planesSize is the floats of a chunk's planes.
@@ -61,8 +63,8 @@ func (w *tiling) stripSize() int {
 // stretch is the most tiles that are transformed at a time: what is copied on the way, 38 KB, stays close by.
 const stretch = 12
 
-// spans calls do for each stretch of tiles [from, to) of all images that lies in one row of tiles of one image: the image, the
-// tile's row and column, and how many.
+// spans calls do for each stretch of tiles [from, to) of all images that lies in one row of tiles of one image: the
+// image, the tile's row and column, and how many.
 func (w *tiling) spans(from, to int, do func(n, ty, tx, at, count int)) {
 	for t := from; t < to; {
 		n, r := t/w.tiles(), t%w.tiles()
@@ -73,7 +75,8 @@ func (w *tiling) spans(from, to int, do func(n, ty, tx, at, count int)) {
 	}
 }
 
-// patches is how a transform cuts a feature map: squares of side pixels, the first at (-top, -left), each a tile further.
+// patches is how a transform cuts a feature map: squares of side pixels, the first at (-top, -left), each a tile
+// further.
 type patches struct {
 	side, top, left int
 	h, w, blocks    int // of the map
@@ -91,8 +94,8 @@ func (w *tiling) gradPatches() patches {
 	return patches{w.Tile, 0, 0, w.outH, w.outW, w.outBlocks, w.plane(), w.Winograd.Grad}
 }
 
-// gather transforms one block of tiles [from, to) into planes. Tiles that hang over the map's edge are copied first, with zeros
-// around: all that a row of tiles has at the top or bottom, else the outermost.
+// gather transforms one block of tiles [from, to) into planes. Tiles that hang over the map's edge are copied first,
+// with zeros around: all that a row of tiles has at the top or bottom, else the outermost.
 func (w *tiling) gather(p *patches, planes, strip, src []float32, block, from, to int) {
 	mapSize := p.h * p.w * kernel.Block
 	w.spans(from, to, func(n, ty, tx, at, count int) {
@@ -164,8 +167,8 @@ type winogradPass struct {
 	relu   bool
 	pools  []*kernel.Pool // by pooled pixels of a row; nil: no pooling
 
-	// The phases of a chunk run one after the other in one worker, in its cache. Where there are few tiles they are one chunk,
-	// whose phases the workers share, so that each plane of U is read once, whoever multiplies by it.
+	// The phases of a chunk run one after the other in one worker, in its cache. Where there are few tiles they are one
+	// chunk, whose phases the workers share, so that each plane of U is read once, whoever multiplies by it.
 	shared   bool
 	total    int // tiles of the running step
 	src, dst []float32
@@ -174,8 +177,9 @@ type winogradPass struct {
 	chunkJob, inputJob, multiplyJob, outputJob func(worker, task int)
 }
 
-// A chunk has at least 24 tiles, so that a panel of U serves two tiles of the matrix kernel each time it comes from the L3 cache
-// or from memory, and up to 48 while its planes take no more than 800 KiB of the L2 cache. Measured in docs/kernels.md.
+// A chunk has at least 24 tiles, so that a panel of U serves two tiles of the matrix kernel each time it comes from the
+// L3 cache or from memory, and up to 48 while its planes take no more than 800 KiB of the L2 cache. Measured in
+// docs/kernels.md.
 const (
 	smallChunk, largeChunk = 24, 48
 	tilesFloats            = 200 << 10
@@ -213,8 +217,8 @@ func newWinogradPass(p *Plan, d *direct, tile, images int, bias []float32) *wino
 	return s
 }
 
-// fusePool makes the pass store the maxima of 2x2 windows of the output, odd last rows and columns left out. A tile has an
-// even side, so a window lies within one.
+// fusePool makes the pass store the maxima of 2x2 windows of the output, odd last rows and columns left out. A tile has
+// an even side, so a window lies within one.
 func (s *winogradPass) fusePool() {
 	row := stretch * s.Tile * kernel.Block
 	for n := range stretch*s.Tile/2 + 1 {
@@ -280,8 +284,8 @@ func (s *winogradPass) outputTask(worker, block int) {
 	s.transformOutput(s.m(), s.engine.scratch[worker], block, 0, s.total)
 }
 
-// transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go by way of
-// strip.
+// transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go
+// by way of strip.
 func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) {
 	bias := (*[kernel.Block]float32)(s.bias[block*kernel.Block:])
 	h, w := s.outH, s.outW

@@ -2,16 +2,16 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// winogradGrad is the weight gradient of a 3x3 stride-1 convolution as F(3×3,m×m): a patch of input and an m×m tile of the
-// output's gradient give the 3x3 taps by (m+2)² products where the definition takes 9m². Sums over the tiles are taken before
-// the last transform, which is linear:
+// winogradGrad is the weight gradient of a 3x3 stride-1 convolution as F(3×3,m×m): a patch of input and an m×m tile of
+// the output's gradient give the 3x3 taps by (m+2)² products where the definition takes 9m². Sums over the tiles are
+// taken before the last transform, which is linear:
 //
 //	D[p][c][o] = sum over tiles of V[p][tile][c] * Z[p][tile][o]
 //
-// Where D is small, the tiles are divided into a fixed number of groups. A worker takes a group chunk by chunk through its
-// cache and adds to the group's own D; these are added up in the end, in order. Where D is large there is one, and the workers
-// share each phase of a chunk: both transforms, then its matrix products, one plane a task. Either way the order of the sum is
-// fixed.
+// Where D is small, the tiles are divided into a fixed number of groups. A worker takes a group chunk by chunk through
+// its cache and adds to the group's own D; these are added up in the end, in order. Where D is large there is one, and
+// the workers share each phase of a chunk: both transforms, then its matrix products, one plane a task. Either way the
+// order of the sum is fixed.
 type winogradGrad struct {
 	tiling
 	c                         *conv
@@ -23,8 +23,8 @@ type winogradGrad struct {
 }
 
 const (
-	// gradChunk is the most tiles of a chunk whose phases are shared: a panel of Z is then 16 KiB, and D is read and written
-	// once for 256 products. gradGroupChunk is that of a group, whose planes share the L2 cache.
+	// gradChunk is the most tiles of a chunk whose phases are shared: a panel of Z is then 16 KiB, and D is read and
+	// written once for 256 products. gradGroupChunk is that of a group, whose planes share the L2 cache.
 	gradChunk, gradGroupChunk = 256, 48
 	// gradGroups are made where D has at most gradGroupFloats.
 	gradGroups, gradGroupFloats = 8, 1 << 20
@@ -123,7 +123,8 @@ func (g *winogradGrad) multiply(d, v, z []float32, plane, tiles int, accumulate 
 		K: tiles, Runs: oneRun,
 		A: v[plane*g.plane():], ABand: g.chunk * kernel.Block, ARow: 1, ACol: kernel.Block,
 		B: z[plane*g.plane():], BRow: kernel.Block, BBlock: g.chunk * kernel.Block,
-		C: d[plane*g.outBlocks*channels*kernel.Block:], CBand: kernel.Block * kernel.Block, CRow: kernel.Block, CBlock: channels * kernel.Block,
+		C: d[plane*g.outBlocks*channels*kernel.Block:], CBand: kernel.Block * kernel.Block, CRow: kernel.Block,
+		CBlock:     channels * kernel.Block,
 		Accumulate: accumulate,
 	})
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Cell is one number of a map and what it was made of, worked out by the definition in float64, as package nn/reference has it: arch tells
-// both where windows lie and what averages divide by. Value is what the map holds, which the
-// network computed in float32: it may differ in its last digits, more after Winograd's algorithm.
+// Cell is one number of a map and what it was made of, worked out by the definition in float64, as package nn/reference
+// has it: arch tells both where windows lie and what averages divide by. Value is what the map holds, which the network
+// computed in float32: it may differ in its last digits, more after Winograd's algorithm.
 type Cell struct {
 	Layer   string   `json:"layer"`
 	Layers  []string `json:"layers"` // computed together
@@ -19,8 +19,8 @@ type Cell struct {
 	X       int      `json:"x"`
 
 	Window *Window `json:"window,omitempty"` // of a convolution or a pooling
-	// Patch is the part of the input that the window covers, of channel In or for pooling of Channel; nil where there is padding. It is
-	// left out where it has more than maxPatch values.
+	// Patch is the part of the input that the window covers, of channel In or for pooling of Channel; nil where there is
+	// padding. It is left out where it has more than maxPatch values.
 	Patch [][]*float32 `json:"patch,omitempty"`
 	// Convolutions and fully connected layers.
 	Inputs  int         `json:"inputs"`         // channels that are read: those of the group
@@ -94,15 +94,16 @@ type Norm struct {
 // MostAdding asks Cell for the window of the input channel that adds most.
 const MostAdding = -1
 
-// Cell works one number out: row y and column x of a channel of a layer's output. in is the input channel of a convolution whose window
-// is told, or MostAdding.
+// Cell works one number out: row y and column x of a channel of a layer's output. in is the input channel of a
+// convolution whose window is told, or MostAdding.
 func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	out, err := v.out(layer)
 	if err != nil {
 		return nil, err
 	}
 	if channel < 0 || channel >= out.C || y < 0 || y >= out.H || x < 0 || x >= out.W {
-		return nil, &AskError{fmt.Sprintf("%s has no cell %d,%d of map %d: it is %dx%dx%d", layer, y, x, channel, out.H, out.W, out.C)}
+		return nil, &AskError{fmt.Sprintf("%s has no cell %d,%d of map %d: it is %dx%dx%d", layer, y, x, channel, out.H,
+			out.W, out.C)}
 	}
 	i, _ := v.Stage(layer)
 	stage := v.Stages[i]
@@ -110,9 +111,12 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x, Value: float64(out.At(0, channel, y, x)), Worked: true}
+	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x,
+		Value: float64(out.At(0, channel, y, x)), Worked: true}
 	if _, conv := first.Op.(arch.Conv); !conv && in != MostAdding {
-		return nil, &AskError{fmt.Sprintf("%s is no convolution: only a convolution adds up input maps that can be chosen by in", first.Name)}
+		return nil,
+			&AskError{fmt.Sprintf("%s is no convolution: only a convolution adds up input maps that can be chosen by in",
+				first.Name)}
 	}
 	input := v.Image
 	if i > 0 {

@@ -17,7 +17,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// visitOf brings a picture of noise through a network whose parameters are all drawn at random, batch norm's statistics too.
+// visitOf brings a picture of noise through a network whose parameters are all drawn at random, batch norm's statistics
+// too.
 func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string][]float64) {
 	t.Helper()
 	placed, err := net.Place(net.Input)
@@ -48,7 +49,8 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	if err := errors.Join(net.EncodeYAML(described), described.Close(), weights.Write(path, file, nil)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := vggo.Open(path, vggo.Options{Network: described.Name(), Preprocess: vision.PreprocessParts{Base: "unit"}, Threads: 2})
+	m, err := vggo.Open(path, vggo.Options{Network: described.Name(), Preprocess: vision.PreprocessParts{Base: "unit"},
+		Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +66,8 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	return &Visit{Inside: in, Model: m, Name: "net", Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
 }
 
-// check works cells of every stage out and holds each against the map, and closer against the reference's layers over what the stage
-// read. It returns how many cells of each kind of layer it looked at.
+// check works cells of every stage out and holds each against the map, and closer against the reference's layers over
+// what the stage read. It returns how many cells of each kind of layer it looked at.
 func check(t *testing.T, v *Visit, params map[string][]float64, r *rand.Rand) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
@@ -203,8 +205,9 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// TestRandomNetworks does the same for networks drawn at random: kernels, strides, dilations and padding of uneven sides, rounding up,
-// counted padding, adaptive windows that do not divide, and layers in an order that nobody would choose.
+// TestRandomNetworks does the same for networks drawn at random: kernels, strides, dilations and padding of uneven
+// sides, rounding up, counted padding, adaptive windows that do not divide, and layers in an order that nobody would
+// choose.
 func TestRandomNetworks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 5))
 	seen := map[string]int{}
@@ -213,7 +216,8 @@ func TestRandomNetworks(t *testing.T) {
 		for i := range 2 + r.IntN(6) {
 			net.Layers = append(net.Layers, arch.Layer{Name: fmt.Sprintf("l%d", i), Op: randomOp(r)})
 		}
-		net.Layers = append(net.Layers, arch.Layer{Name: "flat", Op: arch.Flatten{}}, arch.Layer{Name: "fc", Op: arch.Linear{Out: 4}},
+		net.Layers = append(net.Layers, arch.Layer{Name: "flat", Op: arch.Flatten{}},
+			arch.Layer{Name: "fc", Op: arch.Linear{Out: 4}},
 			arch.Layer{Name: "last", Op: arch.ReLU{}}, arch.Layer{Name: "scores", Op: arch.Linear{Out: 3, NoBias: true}})
 		if _, err := net.Place(net.Input); err != nil {
 			continue // it cannot exist
@@ -224,7 +228,8 @@ func TestRandomNetworks(t *testing.T) {
 			seen[kind] += n
 		}
 	}
-	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "lrn", "batchnorm", "relu", "flatten", "linear",
+	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "lrn", "batchnorm",
+		"relu", "flatten", "linear",
 		"conv over the edge", "maxpool over the edge", "avgpool over the edge"} {
 		if seen[kind] < 20 {
 			t.Errorf("%s was met in %d cells", kind, seen[kind])
@@ -235,7 +240,8 @@ func TestRandomNetworks(t *testing.T) {
 func randomOp(r *rand.Rand) arch.Op {
 	size := func(most int) arch.Size { return arch.Size{H: 1 + r.IntN(most), W: 1 + r.IntN(most)} }
 	w := arch.Window{Kernel: size(4), Stride: size(3), Dilation: size(2),
-		Pad: arch.Padding{Mode: []arch.PadMode{arch.Explicit, arch.Same, arch.Valid}[r.IntN(3)], Top: r.IntN(3), Left: r.IntN(3), Bottom: r.IntN(3), Right: r.IntN(3)}}
+		Pad: arch.Padding{Mode: []arch.PadMode{arch.Explicit, arch.Same, arch.Valid}[r.IntN(3)], Top: r.IntN(3),
+			Left: r.IntN(3), Bottom: r.IntN(3), Right: r.IntN(3)}}
 	if w.Pad.Mode != arch.Explicit {
 		w.Pad = arch.Padding{Mode: w.Pad.Mode}
 	}
@@ -245,7 +251,8 @@ func randomOp(r *rand.Rand) arch.Op {
 	case 0, 1, 2:
 		return arch.Conv{Out: 6, Window: w, Groups: []int{1, 1, 2, 3}[r.IntN(4)], NoBias: r.IntN(4) == 0}
 	case 3:
-		return arch.Conv{Out: 6, Window: arch.Window{Kernel: arch.Square(3), Pad: arch.Pad(1)}} // as Winograd's algorithm takes it
+		// as Winograd's algorithm takes it
+		return arch.Conv{Out: 6, Window: arch.Window{Kernel: arch.Square(3), Pad: arch.Pad(1)}}
 	case 4, 5:
 		return arch.MaxPool{Window: pooling}
 	case 6, 7:
@@ -279,7 +286,8 @@ func TestCellAsked(t *testing.T) {
 		{"conv1_2", 0, 8, 0, MostAdding, "conv1_2 has no cell 8,0 of map 0: it is 8x8x8"},
 		{"conv1_2", 4, 0, 0, 0, "map 4 of conv1_2 reads maps 2 to 3, not 0"},
 		{"pool1", 4, 0, 0, 0, "pool1 is no convolution: only a convolution adds up input maps that can be chosen by in"},
-		{"conv9", 0, 0, 0, MostAdding, `odd has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2, pool1, flatten, fc2 and softmax`},
+		{"conv9", 0, 0, 0, MostAdding,
+			`odd has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2, pool1, flatten, fc2 and softmax`},
 	} {
 		var ask *AskError
 		if _, err := v.Cell(c.layer, c.channel, c.y, c.x, c.in); !errors.As(err, &ask) || ask.Fault != c.fault {

@@ -6,15 +6,17 @@ import (
 
 // Field is what one cell of a layer sees of the picture, and how that grows from layer to layer.
 type Field struct {
-	Layer string           `json:"layer"`
-	Y     int              `json:"y"`
-	X     int              `json:"x"`
-	Box   [4]int           `json:"box"` // y0, x0 inclusive, y1, x1 exclusive, in the network's input
-	Steps []Step           `json:"steps"`
-	Way   []arch.FieldStep `json:"way"` // the arithmetic from this layer down to the pixels, as vggo field tells it; empty where no formula fits
+	Layer string `json:"layer"`
+	Y     int    `json:"y"`
+	X     int    `json:"x"`
+	Box   [4]int `json:"box"` // y0, x0 inclusive, y1, x1 exclusive, in the network's input
+	Steps []Step `json:"steps"`
+	// the arithmetic from this layer down to the pixels, as vggo field tells it; empty where no formula fits
+	Way []arch.FieldStep `json:"way"`
 }
 
-// Step is the cell in the middle of what the asked one sees of a layer below it, and what that cell sees of the picture.
+// Step is the cell in the middle of what the asked one sees of a layer below it, and what that cell sees of the
+// picture.
 type Step struct {
 	Layer string `json:"layer"`
 	Size  int    `json:"size"` // the height of its field, borders ignored
@@ -22,7 +24,8 @@ type Step struct {
 	Box   [4]int `json:"box"`
 }
 
-// FieldOf works out what a cell of a layer sees. Layers that see no more than the one before them are left out of the steps.
+// FieldOf works out what a cell of a layer sees. Layers that see no more than the one before them are left out of the
+// steps.
 func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 	placed := report.Placement()
 	i, err := find(placed, layer)
@@ -37,7 +40,8 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}, Way: whole.Steps, Steps: []Step{}}
+	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}, Way: whole.Steps,
+		Steps: []Step{}}
 	for j := range i + 1 {
 		below := report.Layers[j]
 		if below.Formulas.Field == "" {
@@ -51,7 +55,8 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, below.Field.W.Size, [4]int{b.Min.Y, b.Min.X, b.Max.Y, b.Max.X}})
+		f.Steps = append(f.Steps, Step{below.Name, below.Field.H.Size, below.Field.W.Size, [4]int{b.Min.Y, b.Min.X,
+			b.Max.Y, b.Max.X}})
 	}
 	return f, nil
 }

@@ -1,5 +1,5 @@
-// Package page is the web page that looks inside a network: its files, and what they ask for, worked out from one picture's way through
-// a vggo.Model. Package serve puts it behind HTTP, with its limits.
+// Package page is the web page that looks inside a network: its files, and what they ask for, worked out from one
+// picture's way through a vggo.Model. Package serve puts it behind HTTP, with its limits.
 package page
 
 import (
@@ -18,7 +18,8 @@ var static embed.FS
 // kinds are the media types of the page's files. The system's own table would differ from machine to machine.
 var kinds = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-	".json": "application/json", ".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",
+	".json": "application/json", ".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml",
+	".txt": "text/plain; charset=utf-8",
 }
 
 // File is one of the page's files.

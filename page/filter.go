@@ -16,8 +16,8 @@ type Filters struct {
 	Data  []float32 `json:"data"` // in the parameter's order
 }
 
-// Weights are the weights of count output channels of a layer, as the file has them: batch norm is not folded in. Their number is
-// bounded by MaxValues.
+// Weights are the weights of count output channels of a layer, as the file has them: batch norm is not folded in. Their
+// number is bounded by MaxValues.
 func Weights(m *vggo.Model, layer string, from, count int) (*Filters, error) {
 	i, err := find(m.Placed, layer)
 	if err != nil {
@@ -29,7 +29,8 @@ func Weights(m *vggo.Model, layer string, from, count int) (*Filters, error) {
 	}
 	each := w.Count() / w.Shape[0]
 	if from < 0 || count < 1 || from > w.Shape[0]-count || count > MaxValues/each {
-		return nil, &AskError{fmt.Sprintf("%s has filters 0 to %d of %d weights: ask for at most %d weights at once", layer, w.Shape[0]-1, each, MaxValues)}
+		return nil, &AskError{fmt.Sprintf("%s has filters 0 to %d of %d weights: ask for at most %d weights at once", layer,
+			w.Shape[0]-1, each, MaxValues)}
 	}
 	f := &Filters{Layer: layer, Shape: w.Shape, From: from}
 	if f.Data, err = m.Values(w.Name, from*each, (from+count)*each); err != nil {

@@ -14,8 +14,9 @@ import (
 type Order string
 
 const (
-	ByChannel  Order = "channel"
-	ByStrength Order = "strength" // by the mean of what is above zero, as ReLU leaves it, the strongest first; where nothing is, by the largest value
+	ByChannel Order = "channel"
+	// by the mean of what is above zero, as ReLU leaves it, the strongest first; where nothing is, by the largest value
+	ByStrength Order = "strength"
 )
 
 // Maps are some of a layer's feature maps, made small.
@@ -51,20 +52,22 @@ func (v *Visit) out(layer string) (*tensor.Tensor, error) {
 	}
 	i, ok := v.Stage(layer)
 	if !ok {
-		return nil, &AskError{fmt.Sprintf("%s has no output of its own: the network ends before its softmax or sigmoid, and dropout does nothing here", layer)}
+		return nil, &AskError{fmt.Sprintf("%s has no output of its own: the network ends before its softmax or sigmoid, and "+
+			"dropout does nothing here", layer)}
 	}
 	return v.Stages[i].Out, nil
 }
 
-// Maps makes count of a layer's maps small, none of their sides longer than side, from the given place in the order on. Pixels that
-// fall together are averaged.
+// Maps makes count of a layer's maps small, none of their sides longer than side, from the given place in the order on.
+// Pixels that fall together are averaged.
 func (v *Visit) Maps(layer string, order Order, from, count, side int) (*Maps, error) {
 	out, err := v.out(layer)
 	if err != nil {
 		return nil, err
 	}
 	if from < 0 || from >= out.C || count < 1 || count > MaxMaps || side < 1 || side > MaxSide {
-		return nil, &AskError{fmt.Sprintf("%s has %d maps; ask for 1 to %d of them, at most %d pixels wide", layer, out.C, MaxMaps, MaxSide)}
+		return nil, &AskError{fmt.Sprintf("%s has %d maps; ask for 1 to %d of them, at most %d pixels wide", layer, out.C,
+			MaxMaps, MaxSide)}
 	}
 	ranges := make([]MapRange, out.C)
 	strength := make([]float64, out.C)
@@ -110,7 +113,8 @@ func rangeOf(channel int, values []float32) (r MapRange, strength float64) {
 
 func finite(x float32) bool { return x-x == 0 }
 
-// shrink appends a map as bytes, factor by factor pixels averaged into one. What is not finite counts as the least value.
+// shrink appends a map as bytes, factor by factor pixels averaged into one. What is not finite counts as the least
+// value.
 func shrink(to []byte, values []float32, w, h, factor int, r MapRange) []byte {
 	scale := 0.0
 	if r.Max > r.Min {
@@ -136,7 +140,8 @@ func shrink(to []byte, values []float32, w, h, factor int, r MapRange) []byte {
 // AllChannels asks Values for a whole layer.
 const AllChannels = -1
 
-// Values are a map's values as they are, or for AllChannels a whole layer's, which must be a small one. The slice is the visit's own.
+// Values are a map's values as they are, or for AllChannels a whole layer's, which must be a small one. The slice is
+// the visit's own.
 func (v *Visit) Values(layer string, channel int) (values []float32, shape []int, err error) {
 	out, err := v.out(layer)
 	if err != nil {

@@ -28,7 +28,8 @@ func TestWeight(t *testing.T) {
 	t.Logf("%d bytes", total)
 }
 
-// TestNoOtherHost: nothing in the page's files leads a browser to load from elsewhere, and no script or style stands in the HTML.
+// TestNoOtherHost: nothing in the page's files leads a browser to load from elsewhere, and no script or style stands in
+// the HTML.
 func TestNoOtherHost(t *testing.T) {
 	other := regexp.MustCompile(`(?:src|href)="(?:https?:)?//|url\(|@import|import\([^)]*//`)
 	inline := regexp.MustCompile(`<script>|<style|\son[a-z]+="|\sstyle="`)
@@ -45,7 +46,8 @@ func TestNoOtherHost(t *testing.T) {
 	}
 }
 
-// TestWords: both languages have the same words with the same values in them, every word that is used exists, and none is idle.
+// TestWords: both languages have the same words with the same values in them, every word that is used exists, and none
+// is idle.
 func TestWords(t *testing.T) {
 	files := Files()
 	read := func(name string) map[string]string {
@@ -134,8 +136,8 @@ func TestChineseClasses(t *testing.T) {
 	}
 }
 
-// TestChineseFaults: what the server says is known in Chinese by its pattern: each is a regular expression with as many groups as its
-// sentence asks for.
+// TestChineseFaults: what the server says is known in Chinese by its pattern: each is a regular expression with as many
+// groups as its sentence asks for.
 func TestChineseFaults(t *testing.T) {
 	var faults [][2]string
 	if err := json.Unmarshal(Files()["faults.zh.json"].Text, &faults); err != nil {

@@ -121,7 +121,8 @@ func (w *working) conv(p *arch.Placed, op arch.Conv, in int) error {
 	c.Inputs = p.In.C / groups
 	c.FirstIn = c.Channel / (p.Out.C / groups) * c.Inputs
 	if in != MostAdding && (in < c.FirstIn || in >= c.FirstIn+c.Inputs) {
-		return &AskError{fmt.Sprintf("map %d of %s reads maps %d to %d, not %d", c.Channel, p.Name, c.FirstIn, c.FirstIn+c.Inputs-1, in)}
+		return &AskError{fmt.Sprintf("map %d of %s reads maps %d to %d, not %d", c.Channel, p.Name, c.FirstIn,
+			c.FirstIn+c.Inputs-1, in)}
 	}
 	filter, bias, err := w.filter(p)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// batcher gathers requests for one model into batches. One goroutine runs them, since a Plan takes all threads; across models they
-// take turns.
+// batcher gathers requests for one model into batches. One goroutine runs them, since a Plan takes all threads; across
+// models they take turns.
 type batcher struct {
 	largest int           // images of one batch
 	longest time.Duration // that the first request waits for others which are on their way
@@ -60,8 +60,8 @@ func (b *batcher) changed() {
 	}
 }
 
-// expect says that a request will come, or with -1 that it will not after all. The first of a batch waits for those expected; do
-// takes its place.
+// expect says that a request will come, or with -1 that it will not after all. The first of a batch waits for those
+// expected; do takes its place.
 func (b *batcher) expect(n int) {
 	b.mu.Lock()
 	b.coming += n
@@ -69,8 +69,9 @@ func (b *batcher) expect(n int) {
 	b.changed()
 }
 
-// do has a batch of any number of images computed, and returns when it is or ctx is done. Items whose context is done leave the
-// queue, and no batch is the slower for them; a batch that is being computed is given up once nobody waits for any part of it.
+// do has a batch of any number of images computed, and returns when it is or ctx is done. Items whose context is done
+// leave the queue, and no batch is the slower for them; a batch that is being computed is given up once nobody waits
+// for any part of it.
 func (b *batcher) do(ctx context.Context, layer string, images *tensor.Tensor, expected bool) (answer, error) {
 	var items []*item
 	for from := 0; from < images.N; from += b.largest {
@@ -116,7 +117,8 @@ func (a *answer) add(part answer, n int) {
 	}
 	if a.out == nil {
 		*a = part
-		a.out = &tensor.Tensor{C: part.out.C, H: part.out.H, W: part.out.W, Data: make([]float32, 0, n/part.out.N*len(part.out.Data))}
+		a.out = &tensor.Tensor{C: part.out.C, H: part.out.H, W: part.out.W, Data: make([]float32, 0,
+			n/part.out.N*len(part.out.Data))}
 		a.took = 0
 	}
 	a.out.N += part.out.N
@@ -171,8 +173,8 @@ func (b *batcher) run() {
 	}
 }
 
-// wait returns when a batch should be computed: it is full, or nobody else is coming, or its first item has waited long enough.
-// False says that there will be none.
+// wait returns when a batch should be computed: it is full, or nobody else is coming, or its first item has waited long
+// enough. False says that there will be none.
 func (b *batcher) wait() bool {
 	var patience <-chan time.Time
 	for {
@@ -204,8 +206,8 @@ func (b *batcher) wait() bool {
 	}
 }
 
-// take takes the next batch from the queue: its first item, and those after it that ask for the same layer and fit in. What does not
-// fit keeps its place.
+// take takes the next batch from the queue: its first item, and those after it that ask for the same layer and fit in.
+// What does not fit keeps its place.
 func (b *batcher) take() []*item {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -43,7 +43,8 @@ func (f *fakeNetwork) forward(ctx context.Context, layer string, x *tensor.Tenso
 }
 
 func (f *fakeNetwork) batcher(longest time.Duration) *batcher {
-	return newBatcher(&batcher{largest: 4, longest: longest, turn: make(chan struct{}, 1), forward: f.forward, ran: func(string, int, time.Duration) {}})
+	return newBatcher(&batcher{largest: 4, longest: longest, turn: make(chan struct{}, 1), forward: f.forward,
+		ran: func(string, int, time.Duration) {}})
 }
 
 // images are n images of one value each, counted from first.
@@ -55,8 +56,8 @@ func images(first, n int) *tensor.Tensor {
 	return x
 }
 
-// TestBatches: requests that wait together are computed together, in order, up to the largest batch, and those of another layer apart;
-// each gets its own answer.
+// TestBatches: requests that wait together are computed together, in order, up to the largest batch, and those of
+// another layer apart; each gets its own answer.
 func TestBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNetwork{}
@@ -96,7 +97,8 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-// TestBatchPatience: the first request waits for those that are on their way, no longer than it should, and for nobody else.
+// TestBatchPatience: the first request waits for those that are on their way, no longer than it should, and for nobody
+// else.
 func TestBatchPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNetwork{}
@@ -141,7 +143,8 @@ func TestBatchPatience(t *testing.T) {
 	})
 }
 
-// TestBatchAbandoned: who gives up leaves the queue and disturbs nobody; a batch that nobody waits for any more is given up.
+// TestBatchAbandoned: who gives up leaves the queue and disturbs nobody; a batch that nobody waits for any more is
+// given up.
 func TestBatchAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNetwork{hold: make(chan struct{})}
@@ -199,7 +202,8 @@ func TestBatchAbandoned(t *testing.T) {
 	})
 }
 
-// TestBatchFails: an error is everybody's, the next batch is not affected, and what is queued is computed before the end.
+// TestBatchFails: an error is everybody's, the next batch is not affected, and what is queued is computed before the
+// end.
 func TestBatchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNetwork{err: errors.New("broken")}
@@ -228,7 +232,8 @@ func TestBatchFails(t *testing.T) {
 	})
 }
 
-// TestGate: work is admitted up to the budget, what can never fit is told apart, and what is given back can be taken again.
+// TestGate: work is admitted up to the budget, what can never fit is told apart, and what is given back can be taken
+// again.
 func TestGate(t *testing.T) {
 	g := NewGate(100, "bytes")
 	a, err := g.Enter(60)

@@ -89,7 +89,8 @@ func (c *call) pathModel() (*model, error) {
 		return nil, err
 	}
 	if v := c.r.PathValue("version"); v != "" && v != modelVersion {
-		return nil, refuse(http.StatusNotFound, "not_found", "leave the version out, or ask for "+modelVersion, "%s has no version %q", m.name, clip(v))
+		return nil, refuse(http.StatusNotFound, "not_found", "leave the version out, or ask for "+modelVersion,
+			"%s has no version %q", m.name, clip(v))
 	}
 	c.entry.note(slog.String("model", m.name))
 	return m, nil
@@ -114,7 +115,8 @@ func (c *call) enterWork(cost int64) error {
 	return nil
 }
 
-// compute has images computed in a batch with others'. The work must have been admitted; expected says that the batcher was told.
+// compute has images computed in a batch with others'. The work must have been admitted; expected says that the batcher
+// was told.
 func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected bool) (*tensor.Tensor, error) {
 	a, err := m.batches.do(c.ctx, layer, images, expected)
 	c.work.Leave() // a slow reader of the answer keeps nobody from computing
@@ -130,8 +132,8 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 
 func (c *call) spend(on string, took time.Duration) { c.spent = append(c.spent, spent{on, took}) }
 
-// write writes a part of an answer. The client must take the next bytes before it stalls, and all of them before the request's time is
-// over; at the end of that there is still time for an answer which it takes at once.
+// write writes a part of an answer. The client must take the next bytes before it stalls, and all of them before the
+// request's time is over; at the end of that there is still time for an answer which it takes at once.
 func (c *call) write(part []byte) error {
 	const piece = 64 << 10
 	end, _ := c.ctx.Deadline()
@@ -185,7 +187,8 @@ func (c *call) answerJSON(status int, v any) error {
 	text, err := json.Marshal(v)
 	var notFinite *json.UnsupportedValueError
 	if errors.As(err, &notFinite) {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library tells such values as they are", "the answer holds %s, which JSON cannot", notFinite.Str)
+		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library tells such values as they are",
+			"the answer holds %s, which JSON cannot", notFinite.Str)
 	}
 	if err != nil {
 		return err
@@ -193,8 +196,8 @@ func (c *call) answerJSON(status int, v any) error {
 	return c.answer("application/json", status, text, []byte("\n"))
 }
 
-// readBody reads a request's body. Memory is taken as it arrives and counted before: a client that announces much and sends little
-// holds little.
+// readBody reads a request's body. Memory is taken as it arrives and counted before: a client that announces much and
+// sends little holds little.
 func (c *call) readBody() (body []byte, err error) {
 	defer func(start time.Time) { c.spend("body", time.Since(start)) }(time.Now())
 	announced := c.r.ContentLength
@@ -202,7 +205,8 @@ func (c *call) readBody() (body []byte, err error) {
 	case announced > c.MaxBody:
 		return nil, c.tooLarge(announced)
 	case c.r.Header.Get("Content-Encoding") != "":
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_type", "send it as it is", "a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
+		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_type", "send it as it is",
+			"a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
 	}
 	const first = 64 << 10
 	for {
@@ -246,7 +250,8 @@ func (c *call) patience() {
 	_ = http.NewResponseController(c.w).SetReadDeadline(until)
 }
 
-// discard reads what is left of a body, within the limit, so that a client which is still sending comes to read the answer.
+// discard reads what is left of a body, within the limit, so that a client which is still sending comes to read the
+// answer.
 func (c *call) discard() {
 	buffer := make([]byte, 16<<10)
 	for left := c.MaxBody; left > 0; {
@@ -262,7 +267,8 @@ func (c *call) discard() {
 
 func (c *call) tooLarge(size int64) error {
 	c.w.Header().Set("Connection", "close") // rather than reading it all
-	return refuse(http.StatusRequestEntityTooLarge, "too_large", "send less at once; the server's --max-body raises the limit", "a body of %d bytes or more is refused: the limit is %d", size, c.MaxBody)
+	return refuse(http.StatusRequestEntityTooLarge, "too_large", "send less at once; the server's --max-body raises "+
+		"the limit", "a body of %d bytes or more is refused: the limit is %d", size, c.MaxBody)
 }
 
 // broken is a body that did not arrive.
@@ -272,5 +278,6 @@ func (c *call) broken(err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return refuse(http.StatusRequestTimeout, "slow_body", "send it faster", "the body did not arrive in time")
 	}
-	return &refusal{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early", Hint: "send as much as Content-Length says", Cause: err}
+	return &refusal{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early",
+		Hint: "send as much as Content-Length says", Cause: err}
 }

@@ -34,8 +34,8 @@ func (c *call) classify() error {
 	return c.answerJSON(http.StatusOK, classification{m.name, w, h, m.ending, classes[:min(top, len(classes))]})
 }
 
-// ask brings the request's picture through a network, up to a layer. Its answer takes so many bytes for each value of the layer, beside
-// the value.
+// ask brings the request's picture through a network, up to a layer. Its answer takes so many bytes for each value of
+// the layer, beside the value.
 func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h int, err error) {
 	if _, err := c.model(""); err != nil { // before a body is read
 		return nil, nil, 0, 0, err
@@ -49,7 +49,8 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 	}
 	c.entry.note(slog.String("model", m.name))
 	if _, err := m.Network.Until(layer); layer != "" && err != nil {
-		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
+		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%v",
+			err)
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err
@@ -98,7 +99,8 @@ func (c *call) features() error {
 	}
 	data := floatsAsJSON(out.Data)
 	if at := data.notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it with Accept: "+numpyType, "value %d of %s is %v, which JSON cannot hold", at, layer, data[at])
+		return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it with Accept: "+numpyType,
+			"value %d of %s is %v, which JSON cannot hold", at, layer, data[at])
 	}
 	return c.answerJSON(http.StatusOK, features{m.name, layer, shape, data})
 }

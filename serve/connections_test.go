@@ -126,7 +126,8 @@ func TestBusyConnections(t *testing.T) {
 	file := boot(t)
 	var busy []net.Conn
 	for range most {
-		conn := dial(t, address, fmt.Sprintf("POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(file)))
+		conn := dial(t, address, fmt.Sprintf("POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nConnection: "+
+			"close\r\nContent-Length: %d\r\n\r\n", len(file)))
 		busy = append(busy, conn)
 	}
 	inProgress := func() (n int) {
@@ -162,7 +163,8 @@ func TestBusyConnections(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if answer, text := (sent{method: "POST", path: "/v1/classify", body: file}).do(t, "http://"+address); answer.StatusCode != 200 {
+	if answer, text := (sent{method: "POST", path: "/v1/classify", body: file}).do(t,
+		"http://"+address); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %d %s", answer.StatusCode, text)
 	}
 }

@@ -30,7 +30,8 @@ func (t *imageText) UnmarshalText(text []byte) (err error) {
 			return err
 		}
 	}
-	if bytes.HasSuffix(bytes.ToLower(bytes.TrimSpace(kind)), []byte(";base64")) { // whatever it says before that of the file
+	// whatever it says before that of the file
+	if bytes.HasSuffix(bytes.ToLower(bytes.TrimSpace(kind)), []byte(";base64")) {
 		data, err = fromBase64(base64.RawStdEncoding, bytes.TrimRight(data, "= \r\n")) // browsers do without padding
 		if err != nil {
 			return dataURLError("its base64: " + err.Error())

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestDataURL: a picture in JSON may be a data URL, of any media type, in base64 or with escapes; its answer is that of the file.
+// TestDataURL: a picture in JSON may be a data URL, of any media type, in base64 or with escapes; its answer is that of
+// the file.
 func TestDataURL(t *testing.T) {
 	_, web := start(t, Config{})
 	file := boot(t)
@@ -31,15 +32,16 @@ func TestDataURL(t *testing.T) {
 		fmt.Fprintf(&escaped, "%%%02x", b)
 	}
 	for what, image := range map[string]string{
-		"base64":              plain,
-		"PNG":                 "data:image/png;base64," + plain,
-		"another type":        "data:application/octet-stream;base64," + plain,
-		"no type":             "data:;base64," + plain,
-		"parameters":          "data:image/png;name=a.png;charset=utf-8;base64," + plain,
-		"capitals":            "DATA:IMAGE/PNG;BASE64," + plain,
-		"no padding":          "data:image/png;base64," + strings.TrimRight(plain, "="),
-		"escapes":             "data:image/png," + escaped.String(),
-		"escapes of base64":   "data:image/png;base64," + strings.NewReplacer("+", "%2B", "/", "%2f", "=", "%3D").Replace(plain),
+		"base64":       plain,
+		"PNG":          "data:image/png;base64," + plain,
+		"another type": "data:application/octet-stream;base64," + plain,
+		"no type":      "data:;base64," + plain,
+		"parameters":   "data:image/png;name=a.png;charset=utf-8;base64," + plain,
+		"capitals":     "DATA:IMAGE/PNG;BASE64," + plain,
+		"no padding":   "data:image/png;base64," + strings.TrimRight(plain, "="),
+		"escapes":      "data:image/png," + escaped.String(),
+		"escapes of base64": "data:image/png;base64," + strings.NewReplacer("+", "%2B", "/", "%2f", "=",
+			"%3D").Replace(plain),
 		"with a line's end":   "data:image/png;base64," + plain + "\r\n",
 		"lines within base64": "data:image/png;base64," + plain[:40] + "\n" + plain[40:],
 	} {
@@ -75,7 +77,8 @@ func TestDataURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer, text := (sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, body}).do(t, web.URL); answer.StatusCode != 200 {
+	if answer, text := (sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, body}).do(t,
+		web.URL); answer.StatusCode != 200 {
 		t.Errorf("the reported data URL: %d %s", answer.StatusCode, text)
 	}
 }
@@ -104,7 +107,8 @@ func TestPictureHints(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode != c.status || !strings.Contains(got.Hint, c.hint) || what != "too large" && strings.Contains(string(text), "max-pixels") {
+		if answer.StatusCode != c.status || !strings.Contains(got.Hint, c.hint) || what != "too large" &&
+			strings.Contains(string(text), "max-pixels") {
 			t.Errorf("%s: %d %s, want %d and %q", what, answer.StatusCode, text, c.status, c.hint)
 		}
 		if c.status == 415 && !strings.Contains(got.Error, "is not read") {

@@ -17,9 +17,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What an endpoint may be told stands in openapi.yaml, and here every request is held against it before its handler runs: what the
-// document does not know, knows once, or knows as another kind of value, is refused by name. A parameter that is misspelt or out of
-// range would otherwise be passed over, and the answer be another than the one that was asked for.
+// What an endpoint may be told stands in openapi.yaml, and here every request is held against it before its handler
+// runs: what the document does not know, knows once, or knows as another kind of value, is refused by name. A parameter
+// that is misspelt or out of range would otherwise be passed over, and the answer be another than the one that was
+// asked for.
 
 // declared is what one endpoint takes.
 type declared struct {
@@ -72,7 +73,8 @@ var endpoints = sync.OnceValues(func() (map[string]declared, error) {
 			if op == nil {
 				continue
 			}
-			d := declared{route: method + " " + path, query: map[string]parameter{}, header: map[string]parameter{}, body: op.RequestBody.Kind != 0}
+			d := declared{route: method + " " + path, query: map[string]parameter{}, header: map[string]parameter{},
+				body: op.RequestBody.Kind != 0}
 			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
 				if name, is := strings.CutPrefix(p.Ref, "#/components/parameters/"); is {
 					p = doc.Components.Parameters[name]

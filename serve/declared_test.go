@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// TestEveryParameter walks openapi.yaml, as kin-openapi reads it, and sends each endpoint every kind of wrong value for each of its
-// parameters, and parameters that it does not have: each is refused by name, in the shape of the server's other refusals.
+// TestEveryParameter walks openapi.yaml, as kin-openapi reads it, and sends each endpoint every kind of wrong value for
+// each of its parameters, and parameters that it does not have: each is refused by name, in the shape of the server's
+// other refusals.
 func TestEveryParameter(t *testing.T) {
 	_, web := start(t, Config{})
 	doc, err := document()
@@ -56,7 +57,8 @@ func TestEveryParameter(t *testing.T) {
 				case schema.Enum != nil:
 					bad = append(bad, "xx", strings.ToUpper(fmt.Sprint(schema.Enum[0])), " "+fmt.Sprint(schema.Enum[0]))
 				case schema.Type.Is("integer"):
-					bad = append(bad, "x", "1.0", "1e1", "0x1", "+1", " 1", "1 ", "٣", "99999999999999999999", "-99999999999999999999", "true", "null")
+					bad = append(bad, "x", "1.0", "1e1", "0x1", "+1", " 1", "1 ", "٣", "99999999999999999999", "-99999999999999999999",
+						"true", "null")
 					bad = append(bad, fmt.Sprintf("%.0f", *schema.Min-1), "-0x", "--1")
 					if *schema.Max < 1<<40 {
 						bad = append(bad, fmt.Sprintf("%.0f", *schema.Max+1), "9223372036854775807")
@@ -84,7 +86,8 @@ func TestEveryParameter(t *testing.T) {
 					}
 				}
 			}
-			wrongs = append(wrongs, wrong{query: with("topk", "1"), named: `\"topk\"`}, wrong{query: with("", "1"), named: `\"\"`})
+			wrongs = append(wrongs, wrong{query: with("topk", "1"), named: `\"topk\"`}, wrong{query: with("", "1"),
+				named: `\"\"`})
 			for _, w := range wrongs {
 				tried++
 				s := sent{method: method, path: fill.Replace(path) + "?" + w.query.Encode(), header: w.header}
@@ -118,7 +121,8 @@ func (s sent) refused(t *testing.T, base, named string) {
 		t.Errorf("%s %s %v: %d %.200s", s.method, s.path, s.header, answer.StatusCode, text)
 		return
 	}
-	if protocol := strings.HasPrefix(s.path, "/v2"); !protocol && (told.Hint == "" || told.Kind == "") || !strings.Contains(string(text), named) {
+	if protocol := strings.HasPrefix(s.path, "/v2"); !protocol && (told.Hint == "" || told.Kind == "") ||
+		!strings.Contains(string(text), named) {
 		t.Errorf("%s %s %v: %s, want %s", s.method, s.path, s.header, text, named)
 	}
 }
@@ -139,7 +143,8 @@ func parts(t *testing.T, fields ...[2]string) (contentType string, body []byte) 
 	return w.FormDataContentType(), b.Bytes()
 }
 
-// TestBodies: what a form or a JSON body holds beside the picture is refused by name, on every endpoint that takes a picture.
+// TestBodies: what a form or a JSON body holds beside the picture is refused by name, on every endpoint that takes a
+// picture.
 func TestBodies(t *testing.T) {
 	_, web := start(t, Config{})
 	file := string(boot(t))
@@ -197,12 +202,13 @@ func TestBodies(t *testing.T) {
 		`{"name":"a","input":"8x8x3","layers":[{"name":"c","op":"conv","out":4,"kernel":3}],"layers":[]}`:       "layers",
 		`{"name":"a","input":"8x8x3","layers":[{"name":"c","op":"conv","out":4,"kernel":{"h":3,"h":3,"w":3}}]}`: "no size",
 	} {
-		sent{method: "POST", path: "/v1/arch", header: []string{"Content-Type", "text/plain"}, body: []byte(body)}.refused(t, web.URL, named)
+		sent{method: "POST", path: "/v1/arch", header: []string{"Content-Type", "text/plain"}, body: []byte(body)}.refused(t,
+			web.URL, named)
 	}
 }
 
-// TestInferenceMembers: what an inference request holds beside the protocol's members is refused by name; further parameters, which the
-// protocol allows, are passed over unless they ask for another answer.
+// TestInferenceMembers: what an inference request holds beside the protocol's members is refused by name; further
+// parameters, which the protocol allows, are passed over unless they ask for another answer.
 func TestInferenceMembers(t *testing.T) {
 	_, web := start(t, Config{})
 	zeros := strings.TrimSuffix(strings.Repeat("0,", 28*28), ",")
@@ -220,7 +226,8 @@ func TestInferenceMembers(t *testing.T) {
 		{request(`"id":"1","id":"1",`, "", ""), "id comes twice in the request"},
 		{request(`"parameters":{},"parameters":{},`, "", ""), "parameters comes twice in the request"},
 		{request(`"parameters":{"x":1,"x":1},`, "", ""), "x comes twice in parameters"},
-		{request(`"parameters":{"binary_data_output":true,"binary_data_output":true},`, "", ""), "binary_data_output comes twice"},
+		{request(`"parameters":{"binary_data_output":true,"binary_data_output":true},`, "", ""),
+			"binary_data_output comes twice"},
 		{request(`"parameters":{"x":{"a":1,"a":1}},`, "", ""), "the parameter x is an object"},
 		{request(`"parameters":{"x":null},`, "", ""), "the parameter x is null"},
 		{request(`"parameters":{"sequence_id":7},`, "", ""), "the parameter sequence_id"},
@@ -240,12 +247,14 @@ func TestInferenceMembers(t *testing.T) {
 		many[i] = fmt.Sprintf(`"p%d":1`, i)
 	}
 	request(`"parameters":{`+strings.Join(many, ",")+`},`, "", "").refused(t, web.URL, "more than 64 members")
-	right := request(`"parameters":{"timeout":5,"priority":"high"},`, `,"parameters":{"content_type":"np"}`, `,"parameters":{"note":true}`)
+	right := request(`"parameters":{"timeout":5,"priority":"high"},`, `,"parameters":{"content_type":"np"}`,
+		`,"parameters":{"note":true}`)
 	if answer, text := right.do(t, web.URL); answer.StatusCode != 200 {
 		t.Errorf("parameters that the protocol allows: %d %s", answer.StatusCode, text)
 	}
 	// The header that parts JSON from bytes.
-	r, err := http.NewRequestWithContext(t.Context(), "POST", web.URL+"/v2/models/tiny/infer", bytes.NewReader(make([]byte, 4*28*28)))
+	r, err := http.NewRequestWithContext(t.Context(), "POST", web.URL+"/v2/models/tiny/infer",
+		bytes.NewReader(make([]byte, 4*28*28)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +264,8 @@ func TestInferenceMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 400 || !strings.Contains(string(text), headerLength+" comes 2 times") {
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 400 || !strings.Contains(string(text), headerLength+
+		" comes 2 times") {
 		t.Errorf("the header twice: %d %s", answer.StatusCode, text)
 	}
 }

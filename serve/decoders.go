@@ -57,7 +57,8 @@ func (d *decoders) enter(ctx context.Context, work vision.Work) (leave func(), e
 	d.mu.Lock()
 	if ahead := d.ahead(w); ahead > d.patience {
 		d.mu.Unlock()
-		return nil, &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Hint: "try again after the seconds in Retry-After", After: ahead,
+		return nil, &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+			Hint: "try again after the seconds in Retry-After", After: ahead,
 			Fault: fmt.Sprintf("pictures that take about %.0f s to decode are waiting already", ahead.Seconds())}
 	}
 	at, _ := slices.BinarySearchFunc(d.queue, w, func(a, b *waiting) int { return a.turn.Compare(b.turn) })

@@ -31,7 +31,8 @@ func (d *decoders) queued(n int) {
 
 // TestDecoders: small pictures find a decoder that no large one holds, the cheaper ones first, and everyone has a turn.
 func TestDecoders(t *testing.T) {
-	small, photo, bomb := vision.Work{Time: time.Millisecond}, vision.Work{Time: 300 * time.Millisecond}, vision.Work{Time: 4 * time.Second, Memory: 1 << 30}
+	small, photo, bomb := vision.Work{Time: time.Millisecond}, vision.Work{Time: 300 * time.Millisecond},
+		vision.Work{Time: 4 * time.Second, Memory: 1 << 30}
 	for _, n := range []int{1, 2, 4} {
 		d := newDecoders(n, time.Minute)
 		var held []func()
@@ -152,7 +153,8 @@ func TestBombs(t *testing.T) {
 	for i := range 6 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				request, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/v1/classify", bytes.NewReader(bombs[i%2]))
+				request, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/v1/classify",
+					bytes.NewReader(bombs[i%2]))
 				if err != nil {
 					t.Error(err)
 					return
@@ -167,7 +169,8 @@ func TestBombs(t *testing.T) {
 	var took []time.Duration
 	for range 20 {
 		start := time.Now()
-		if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t, "http://"+address); answer.StatusCode != 200 {
+		if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t,
+			"http://"+address); answer.StatusCode != 200 {
 			t.Errorf("a small picture: %d %s", answer.StatusCode, text)
 		}
 		took = append(took, time.Since(start))
@@ -180,8 +183,10 @@ func TestBombs(t *testing.T) {
 	all.Wait()
 
 	s.DecodeTime = 500 * time.Millisecond
-	for i, want := range []string{"JPEG of 5000x5000 pixels in 191 scans is refused", "TIFF of 5000x5000 pixels: decoding it would take about 2 s, and the limit is 500ms"} {
-		if answer, text := (sent{method: "POST", path: "/v1/classify", body: bombs[i]}).do(t, "http://"+address); answer.StatusCode != 422 || !strings.Contains(string(text), want) {
+	for i, want := range []string{"JPEG of 5000x5000 pixels in 191 scans is refused",
+		"TIFF of 5000x5000 pixels: decoding it would take about 2 s, and the limit is 500ms"} {
+		if answer, text := (sent{method: "POST", path: "/v1/classify", body: bombs[i]}).do(t,
+			"http://"+address); answer.StatusCode != 422 || !strings.Contains(string(text), want) {
 			t.Errorf("%d %s, want %s", answer.StatusCode, text, want)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// policy is what a page from this server may do: load what the server itself has, and pictures that the page made. It may not be framed.
+// policy is what a page from this server may do: load what the server itself has, and pictures that the page made. It
+// may not be framed.
 const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // entry is a request's line in the log, as its handler fills it.
@@ -36,8 +37,8 @@ var requestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
 // newRequestID is random, so that logs of several servers can be put together.
 func newRequestID() string { return rand.Text() }
 
-// guard is what every request passes: its name and its line in the log, the headers of every answer, and the refusal of what a web page
-// elsewhere may have sent.
+// guard is what every request passes: its name and its line in the log, the headers of every answer, and the refusal of
+// what a web page elsewhere may have sent.
 func (s *Server) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,23 +82,27 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.draining.Load() || spare(r) {
 			h.Set("Connection", "close") // the client's next request goes elsewhere
 		}
-		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) { // HTTP/1.0 has no Host; a browser's requests always have
+		// HTTP/1.0 has no Host; a browser's requests always have
+		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "call it by an IP address or localhost; its --allow-host takes other names",
+				return refuse(http.StatusForbidden, "forbidden", "call it by an IP address or localhost; its --allow-host takes "+
+					"other names",
 					"this server is not called %q", clip(r.Host))
 			})(rec, r)
 			return
 		}
 		if err := origin.Check(r); err != nil {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "requests come from programs, or from this server's own page", "a web page elsewhere may not send this: %v", err)
+				return refuse(http.StatusForbidden, "forbidden", "requests come from programs, or from this server's own page",
+					"a web page elsewhere may not send this: %v", err)
 			})(rec, r)
 			return
 		}
 		if spare(r) && !probes(r) {
 			s.handle(func(*call) error {
-				return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: "all connections that this server takes have requests in progress",
-					Hint: "try again after the seconds in Retry-After", After: time.Second}
+				return &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+					Fault: "all connections that this server takes have requests in progress",
+					Hint:  "try again after the seconds in Retry-After", After: time.Second}
 			})(rec, r)
 			return
 		}
@@ -110,8 +115,8 @@ func probes(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/v2/health/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
 }
 
-// allowed reports whether a Host header names this server. A page elsewhere that has its own name lead here (DNS rebinding) sends that
-// name; nobody's name is an address.
+// allowed reports whether a Host header names this server. A page elsewhere that has its own name lead here (DNS
+// rebinding) sends that name; nobody's name is an address.
 func (s *Server) allowed(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -148,7 +153,8 @@ func (s *Server) record(r *http.Request, rec *recorder, e *entry, took time.Dura
 		level = slog.LevelDebug
 	}
 	attrs := append([]slog.Attr{
-		slog.String("id", e.id), slog.String("method", r.Method), slog.String("path", clip(r.URL.Path)), slog.Int("status", status),
+		slog.String("id", e.id), slog.String("method", r.Method), slog.String("path", clip(r.URL.Path)),
+		slog.Int("status", status),
 		slog.Int64("bytes", rec.bytes), slog.Float64("seconds", took.Seconds()), slog.String("client", r.RemoteAddr),
 	}, e.attrs...)
 	if e.kind != "" {

@@ -16,8 +16,8 @@ import (
 // headerLength tells how much of a body is JSON, where tensors follow.
 const headerLength = "Inference-Header-Content-Length"
 
-// inferRequest is the protocol's $inference_request. A member that no schema lists is refused, since the protocol extends itself through
-// parameters; of those, what is of no use here is passed over (otherParameter).
+// inferRequest is the protocol's $inference_request. A member that no schema lists is refused, since the protocol
+// extends itself through parameters; of those, what is of no use here is passed over (otherParameter).
 type inferRequest struct {
 	id           *string
 	binaryOutput bool
@@ -124,16 +124,19 @@ func unknownMember(name, of, known string) error {
 	return fmt.Errorf("%s has a member %q: the protocol knows %s", of, clip(name), known)
 }
 
-// otherExtensions are parameters by which the protocol's extensions ask for another answer than the one that comes without them, and for
-// which this server has nothing: it must not seem to have heard.
-var otherExtensions = []string{"classification", "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset",
+// otherExtensions are parameters by which the protocol's extensions ask for another answer than the one that comes
+// without them, and for which this server has nothing: it must not seem to have heard.
+var otherExtensions = []string{"classification", "shared_memory_region", "shared_memory_byte_size",
+	"shared_memory_offset",
 	"sequence_id", "sequence_start", "sequence_end"}
 
-// otherParameter is one that is of no use here. The protocol lets clients send any, of a string, a number or a truth value.
+// otherParameter is one that is of no use here. The protocol lets clients send any, of a string, a number or a truth
+// value.
 func otherParameter(name string, value jsonText) error {
 	switch kind := value.kind(); {
 	case slices.Contains(otherExtensions, name):
-		return fmt.Errorf("the parameter %s belongs to an extension that this server does not have: GET /v2 lists those it has", name)
+		return fmt.Errorf("the parameter %s belongs to an extension that this server does not have: GET /v2 lists "+
+			"those it has", name)
 	case kind == "an object" || kind == "an array" || kind == "null":
 		return fmt.Errorf("the parameter %s is %s: want a string, a number or a truth value", clip(name), kind)
 	}
@@ -226,7 +229,8 @@ func (c *call) infer() error {
 		return err
 	}
 	values := int64(n) * int64(m.outputs.C*m.outputs.H*m.outputs.W)
-	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil { // json.Marshal copies what a Marshaler writes
+	// json.Marshal copies what a Marshaler writes
+	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
 		return err
 	}
 	images, err := c.inputTensor(m, in.input, data, n)
@@ -240,25 +244,27 @@ func (c *call) infer() error {
 	return c.inferAnswer(m, in.id, logits, in.outputs)
 }
 
-// splitBody parts a body into its JSON and the bytes of tensors. Without the header all of it is JSON; a header of 0 says that all of it is
-// one tensor.
+// splitBody parts a body into its JSON and the bytes of tensors. Without the header all of it is JSON; a header of 0
+// says that all of it is one tensor.
 func splitBody(body []byte, length string) (header, data []byte, err error) {
 	if length == "" {
 		if len(body) == 0 {
-			return nil, nil, refuse(http.StatusBadRequest, "bad_request", "POST an inference request: GET /openapi.yaml describes it", "the body is empty")
+			return nil, nil, refuse(http.StatusBadRequest, "bad_request",
+				"POST an inference request: GET /openapi.yaml describes it", "the body is empty")
 		}
 		return body, nil, nil
 	}
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 || n > len(body) {
-		return nil, nil, refuse(http.StatusBadRequest, "bad_request", "it is the length of the JSON before the tensors' bytes",
+		return nil, nil, refuse(http.StatusBadRequest, "bad_request",
+			"it is the length of the JSON before the tensors' bytes",
 			"%s %s: the body has %d bytes", headerLength, clip(length), len(body))
 	}
 	return body[:n], body[n:], nil
 }
 
-// rawRequest is the request that a body without JSON stands for: the input tensor alone, of as many images as it has bytes for; answered
-// by the outputs' bytes.
+// rawRequest is the request that a body without JSON stands for: the input tensor alone, of as many images as it has
+// bytes for; answered by the outputs' bytes.
 func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 	size := int64(len(data))
 	image := 4 * int64(m.Input.C*m.Input.H*m.Input.W)
@@ -268,7 +274,8 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 		in.input.shape = append(in.input.shape, int64(d))
 	}
 	if size == 0 || size%image != 0 {
-		return in, refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("an image is %d bytes: %dx%dx%d little-endian float32", image, m.Input.C, m.Input.H, m.Input.W),
+		return in, refuse(http.StatusBadRequest, "bad_tensor",
+			fmt.Sprintf("an image is %d bytes: %dx%dx%d little-endian float32", image, m.Input.C, m.Input.H, m.Input.W),
 			"%d bytes are no whole number of images", size)
 	}
 	return in, nil
@@ -289,9 +296,11 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 		return bad("there is no input %q", clip(x.name))
 	case x.datatype != fp32:
 		return bad("the datatype of %s is %q", inputName, clip(x.datatype))
-	case len(x.shape) != 4 || x.shape[1] != int64(m.Input.C) || x.shape[2] != int64(m.Input.H) || x.shape[3] != int64(m.Input.W):
+	case len(x.shape) != 4 || x.shape[1] != int64(m.Input.C) || x.shape[2] != int64(m.Input.H) ||
+		x.shape[3] != int64(m.Input.W):
 		return bad("the shape of %s is %s", inputName, printable.Shape(x.shape))
-	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+binary)/values: // a value takes two bytes at least, a digit and a comma or bracket
+	// a value takes two bytes at least, a digit and a comma or bracket
+	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+binary)/values:
 		return bad("the shape of %s is %s, which its data cannot fill", inputName, printable.Shape(x.shape))
 	}
 	size := 4 * x.shape[0] * values
@@ -319,7 +328,8 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 		return images, nil
 	}
 	if err := parseTensor(images.Data, x.data, m.inputShape(n)); err != nil {
-		return nil, refuse(http.StatusBadRequest, "bad_tensor", "data is a flat array in row-major order, or nested as its shape", "%s: %v", inputName, err)
+		return nil, refuse(http.StatusBadRequest, "bad_tensor", "data is a flat array in row-major order, or nested as "+
+			"its shape", "%s: %v", inputName, err)
 	}
 	return images, nil
 }
@@ -341,7 +351,8 @@ func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs 
 		} else {
 			r.Data = out.Data
 			if at := r.Data.notFinite(); at >= 0 {
-				return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it as binary_data", "value %d of %s is %v, which JSON cannot hold", at, o.name, out.Data[at])
+				return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it as binary_data",
+					"value %d of %s is %v, which JSON cannot hold", at, o.name, out.Data[at])
 			}
 		}
 		response.Outputs = append(response.Outputs, r)

@@ -52,7 +52,8 @@ type modelTold struct {
 	Classes    []string             `json:"classes"`                   // empty where nothing tells their names
 	Labels     string               `json:"labels_guess,omitempty"`    // why these are a guess
 	Count      int                  `json:"class_count"`
-	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or
+	// "probabilities".
 	Ending arch.Ending `json:"ending"`
 }
 
@@ -103,8 +104,8 @@ type stageTold struct {
 	Algo    string     `json:"algorithm,omitempty"` // of a convolution
 }
 
-// mostRuns is how often a picture goes through the network, so that one that is disturbed does not tell the time. A server that takes on
-// little runs it less often.
+// mostRuns is how often a picture goes through the network, so that one that is disturbed does not tell the time. A
+// server that takes on little runs it less often.
 const mostRuns = 5
 
 // photographSide is the least that the longer side of a photograph has on the page. It is less than twice as much.
@@ -157,7 +158,8 @@ func (c *call) inside() error {
 	if err != nil {
 		return err
 	}
-	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X, part.Max.Y}}
+	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X,
+		part.Max.Y}}
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
 	}
@@ -166,11 +168,13 @@ func (c *call) inside() error {
 		if s.Algo != nn.Auto {
 			algo = s.Algo.String()
 		}
-		told.Stages = append(told.Stages, stageTold{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W}, s.Took.Seconds(), algo})
+		told.Stages = append(told.Stages, stageTold{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
+			s.Took.Seconds(), algo})
 		told.Seconds += s.Took.Seconds()
 	}
 	if err := c.visits.Put(visit); err != nil {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "a network of smaller maps can be looked into", "%v", err)
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "a network of smaller maps can be looked into", "%v",
+			err)
 	}
 	told.ID = visit.ID
 	return c.answerJSON(http.StatusOK, told)
@@ -211,14 +215,16 @@ func (c *call) visit() (*page.Visit, error) {
 		c.entry.note(slog.String("model", v.Name))
 		return v, nil
 	}
-	return nil, refuse(http.StatusNotFound, "not_found", "POST /v1/inside with the picture again", "what the layers made of this picture is no longer kept")
+	return nil, refuse(http.StatusNotFound, "not_found", "POST /v1/inside with the picture again",
+		"what the layers made of this picture is no longer kept")
 }
 
 // asked is an answer of the page's package, or its refusal.
 func asked(err error) error {
 	var ask *page.AskError
 	if errors.As(err, &ask) {
-		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(ask.Fault))
+		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
+			clipLong(ask.Fault))
 	}
 	return err
 }
@@ -319,7 +325,8 @@ func (c *call) filters() error {
 		return asked(err)
 	}
 	if at := floatsAsJSON(f.Data).notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is", "weight %d of %s is %v, which JSON cannot hold", at, f.Layer, f.Data[at])
+		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is",
+			"weight %d of %s is %v, which JSON cannot hold", at, f.Layer, f.Data[at])
 	}
 	return c.answerJSON(http.StatusOK, f)
 }
@@ -348,22 +355,24 @@ const maxDescription = 64 << 10
 // maxReport is what the report of as many layers as arch reads takes, as JSON and while it is written.
 const maxReport = 4 << 20
 
-// archOf works a network out that the client describes: a compact string, or a YAML or JSON description. It may be the name of one
-// that is built in, never a file's.
+// archOf works a network out that the client describes: a compact string, or a YAML or JSON description. It may be the
+// name of one that is built in, never a file's.
 func (c *call) archOf() error {
 	body, err := c.readBody()
 	if err != nil {
 		return err
 	}
 	if len(body) > maxDescription {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers", "a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers",
+			"a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
 	}
 	if err := c.bytes.Add(maxReport); err != nil {
 		return err
 	}
 	net, err := describedNetwork(strings.TrimSpace(string(body)))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml is a description", "%s", clipLong(err.Error()))
+		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
+			"is a description", "%s", clipLong(err.Error()))
 	}
 	return c.tellArch(net)
 }
@@ -382,14 +391,16 @@ func describedNetwork(text string) (*arch.Network, error) {
 
 // heatTold is where in the picture a class was seen.
 type heatTold struct {
-	Layer  string    `json:"layer,omitempty"` // of Grad-CAM
-	Class  int       `json:"class"`
-	Width  int       `json:"width"`
-	Height int       `json:"height"`
-	Heat   []float32 `json:"heat"`             // row by row, 1 where it is most, 0 where it is none or speaks against the class
-	Most   float32   `json:"most"`             // what 1 stands for: of occlusion the fall of the probability; 0 where nothing speaks for the class
-	Passes int       `json:"passes,omitempty"` // images of occlusion
-	Side   int       `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
+	Layer  string `json:"layer,omitempty"` // of Grad-CAM
+	Class  int    `json:"class"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	// row by row, 1 where it is most, 0 where it is none or speaks against the class
+	Heat []float32 `json:"heat"`
+	// what 1 stands for: of occlusion the fall of the probability; 0 where nothing speaks for the class
+	Most   float32 `json:"most"`
+	Passes int     `json:"passes,omitempty"` // images of occlusion
+	Side   int     `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
 }
 
 // tellHeat answers with a heat map, its largest value made 1.
@@ -421,7 +432,8 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 		return nil, nil, 0, err
 	}
 	if class >= m.ClassCount() {
-		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's", "%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
+		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's",
+			"%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
 }
@@ -464,18 +476,19 @@ func (c *call) gradCAM() error {
 
 // unexplained is the refusal of a layer or a network that cannot be explained.
 func unexplained(err error) error {
-	return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(err.Error()))
+	return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
+		clipLong(err.Error()))
 }
 
-// occlusion covers one part of the picture after another, and tells where that costs the class most. Other requests are computed
-// between its passes.
+// occlusion covers one part of the picture after another, and tells where that costs the class most. Other requests are
+// computed between its passes.
 func (c *call) occlusion() error {
 	v, m, class, err := c.visitClass()
 	if err != nil {
 		return err
 	}
-	// A quarter of the picture's side at a time, in steps of half of that, or larger ones until it is a part of the work that the
-	// server takes on.
+	// A quarter of the picture's side at a time, in steps of half of that, or larger ones until it is a part of the work
+	// that the server takes on.
 	side := max(min(m.Input.H, m.Input.W)/4, 1)
 	o := explain.Occluder{Size: side, Stride: max(side/2, 1)}
 	l := c.loaded.Load()

@@ -24,7 +24,8 @@ func visited(t *testing.T, base, model string) visitTold {
 	return told
 }
 
-// TestInside: a visit's answer is the classifier's, each stage's maps have the shape that arch predicts, and each is found again.
+// TestInside: a visit's answer is the classifier's, each stage's maps have the shape that arch predicts, and each is
+// found again.
 func TestInside(t *testing.T) {
 	s, web := start(t, Config{})
 	told := visited(t, web.URL, "tiny")
@@ -74,7 +75,8 @@ func TestInside(t *testing.T) {
 		if _, after, ok := strings.Cut(path, "../../"); ok {
 			path = "/v1/" + after
 		}
-		if answer, text := (sent{method: method, path: path}).do(t, web.URL); answer.StatusCode != 200 || !strings.Contains(string(text), want) {
+		if answer, text := (sent{method: method, path: path}).do(t, web.URL); answer.StatusCode != 200 ||
+			!strings.Contains(string(text), want) {
 			t.Errorf("%s: %d %.300s lacks %s", path, answer.StatusCode, text, want)
 		}
 	}
@@ -87,7 +89,8 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestCells: numbers worked out by the definition are those of the maps, for each kind of layer, batch norm folded in included.
+// TestCells: numbers worked out by the definition are those of the maps, for each kind of layer, batch norm folded in
+// included.
 func TestCells(t *testing.T) {
 	_, web := start(t, Config{Models: []Source{tiny("tiny"), {"norm", func() (*vggo.Model, error) {
 		return vggo.New("20x18x3:8b,12k5s2p1g2b,16d2p0,A/24,10", vggo.Options{Seed: 3, Threads: 2})
@@ -145,16 +148,20 @@ func TestInsideRefusals(t *testing.T) {
 		case strings.HasPrefix(path, "models"), strings.HasPrefix(path, "arch"):
 			at = "/v1/" + path
 		}
-		if answer, text := (sent{method: "GET", path: at}).do(t, web.URL); answer.StatusCode != want.status || !strings.Contains(string(text), want.fault) {
+		if answer, text := (sent{method: "GET", path: at}).do(t, web.URL); answer.StatusCode != want.status ||
+			!strings.Contains(string(text), want.fault) {
 			t.Errorf("%s: %d %s, want %d and %q", at, answer.StatusCode, text, want.status, want.fault)
 		}
 	}
-	for path, fault := range map[string]string{"gradcam?class=10": "classes 0 to 9", "gradcam?layer=fc3": "has no map", "gradcam?layer=none": "", "occlusion?class=x": "no number"} {
-		if answer, text := (sent{method: "POST", path: "/v1/inside/" + told.ID + "/" + path}).do(t, web.URL); answer.StatusCode != 400 || !strings.Contains(string(text), fault) {
+	for path, fault := range map[string]string{"gradcam?class=10": "classes 0 to 9", "gradcam?layer=fc3": "has no map",
+		"gradcam?layer=none": "", "occlusion?class=x": "no number"} {
+		if answer, text := (sent{method: "POST", path: "/v1/inside/" + told.ID + "/" + path}).do(t,
+			web.URL); answer.StatusCode != 400 || !strings.Contains(string(text), fault) {
 			t.Errorf("%s: %d %s", path, answer.StatusCode, text)
 		}
 	}
-	if answer, text := (sent{method: "POST", path: "/v1/inside", body: []byte("hello")}).do(t, web.URL); answer.StatusCode != 422 {
+	if answer, text := (sent{method: "POST", path: "/v1/inside", body: []byte("hello")}).do(t,
+		web.URL); answer.StatusCode != 422 {
 		t.Errorf("no picture: %d %s", answer.StatusCode, text)
 	}
 	if s.buffers.Used() != 0 || s.loaded.Load().work.Used() != 0 {
@@ -162,7 +169,8 @@ func TestInsideRefusals(t *testing.T) {
 	}
 }
 
-// TestInsideIsAdmittedByCost: what looks inside waits in the same queue as what classifies, and a network too dear for it is refused.
+// TestInsideIsAdmittedByCost: what looks inside waits in the same queue as what classifies, and a network too dear for
+// it is refused.
 func TestInsideIsAdmittedByCost(t *testing.T) {
 	s, web := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 100})
 	told := visited(t, web.URL, "tiny")
@@ -171,19 +179,23 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []sent{{method: "POST", path: "/v1/inside", body: boot(t)}, {method: "POST", path: "/v1/inside/" + told.ID + "/gradcam"}, {method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}} {
-		if answer, text := c.do(t, web.URL); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+	for _, c := range []sent{{method: "POST", path: "/v1/inside", body: boot(t)}, {method: "POST", path: "/v1/inside/" +
+		told.ID + "/gradcam"}, {method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}} {
+		if answer, text := c.do(t, web.URL); answer.StatusCode != http.StatusTooManyRequests ||
+			answer.Header.Get("Retry-After") == "" {
 			t.Errorf("%s with a full queue: %d %s", c.path, answer.StatusCode, text)
 		}
 	}
-	if answer, text := (sent{method: "GET", path: "/v1/inside/" + told.ID + "/maps?layer=conv1_1"}).do(t, web.URL); answer.StatusCode != 200 {
+	if answer, text := (sent{method: "GET", path: "/v1/inside/" + told.ID + "/maps?layer=conv1_1"}).do(t,
+		web.URL); answer.StatusCode != 200 {
 		t.Errorf("what is kept, with a full queue: %d %s", answer.StatusCode, text)
 	}
 	pass.Leave()
 	// As many passes as occlusion needs are more than a queue of a few images takes on.
 	_, small := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 4})
 	told = visited(t, small.URL, "tiny")
-	if answer, text := (sent{method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}).do(t, small.URL); answer.StatusCode != http.StatusRequestEntityTooLarge {
+	if answer, text := (sent{method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}).do(t,
+		small.URL); answer.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("occlusion with a queue of 4: %d %s", answer.StatusCode, text)
 	}
 }
@@ -198,14 +210,16 @@ func TestKept(t *testing.T) {
 			t.Fatalf("%d bytes are kept, the limit is %d", s.visits.Used(), s.visits.Budget())
 		}
 	}
-	if answer, _ := (sent{method: "GET", path: "/v1/inside/" + first.ID + "/input"}).do(t, web.URL); answer.StatusCode != 404 {
+	if answer, _ := (sent{method: "GET", path: "/v1/inside/" + first.ID + "/input"}).do(t,
+		web.URL); answer.StatusCode != 404 {
 		t.Errorf("the oldest is still there: %d", answer.StatusCode)
 	}
 	if s.visits.Used() == 0 || s.Memory() < s.Kept {
 		t.Errorf("%d bytes are kept, %d are foreseen", s.visits.Used(), s.Memory())
 	}
 	_, none := start(t, Config{Models: []Source{tiny("tiny")}, Kept: 1000})
-	if answer, text := (sent{method: "POST", path: "/v1/inside", body: boot(t)}).do(t, none.URL); answer.StatusCode != 413 || !strings.Contains(string(text), "are kept at most") {
+	if answer, text := (sent{method: "POST", path: "/v1/inside", body: boot(t)}).do(t,
+		none.URL); answer.StatusCode != 413 || !strings.Contains(string(text), "are kept at most") {
 		t.Errorf("no room at all: %d %s", answer.StatusCode, text)
 	}
 }
@@ -230,13 +244,15 @@ func TestArchOf(t *testing.T) {
 		strings.Repeat("64,", 2000) + "64":    {400, "more than 1024 layers"},
 		strings.Repeat("a", maxDescription+1): {413, "is refused"},
 	} {
-		answer, text := sent{method: "POST", path: "/v1/arch", header: []string{"Content-Type", "text/plain"}, body: []byte(body)}.do(t, web.URL)
+		answer, text := sent{method: "POST", path: "/v1/arch", header: []string{"Content-Type", "text/plain"},
+			body: []byte(body)}.do(t, web.URL)
 		if answer.StatusCode != want.status || !strings.Contains(string(text), want.contains) {
 			t.Errorf("%.40q: %d %.300s, want %d and %q", body, answer.StatusCode, text, want.status, want.contains)
 		}
 	}
 	for format, begin := range map[string]string{"svg": "<svg ", "yaml": "name: yours", "csv": "layer,kind"} {
-		answer, text := sent{method: "POST", path: "/v1/arch?format=" + format, body: []byte("32x32x3:64,M/10")}.do(t, web.URL)
+		answer, text := sent{method: "POST", path: "/v1/arch?format=" + format, body: []byte("32x32x3:64,M/10")}.do(t,
+			web.URL)
 		if answer.StatusCode != 200 || !strings.HasPrefix(string(text), begin) {
 			t.Errorf("%s: %d %.80s", format, answer.StatusCode, text)
 		}
@@ -246,12 +262,15 @@ func TestArchOf(t *testing.T) {
 // TestPageFiles: the page and its files are served with their kinds, and a browser's good copy is not sent again.
 func TestPageFiles(t *testing.T) {
 	_, web := start(t, Config{})
-	for path, kind := range map[string]string{"/": "text/html; charset=utf-8", "/page/main.js": "text/javascript; charset=utf-8", "/page/style.css": "text/css; charset=utf-8", "/page/zh.json": "application/json", "/page/owl.jpg": "image/jpeg", "/page/icon.svg": "image/svg+xml"} {
+	for path, kind := range map[string]string{"/": "text/html; charset=utf-8",
+		"/page/main.js": "text/javascript; charset=utf-8", "/page/style.css": "text/css; charset=utf-8",
+		"/page/zh.json": "application/json", "/page/owl.jpg": "image/jpeg", "/page/icon.svg": "image/svg+xml"} {
 		answer, text := sent{method: "GET", path: path}.do(t, web.URL)
 		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != kind || len(text) == 0 {
 			t.Errorf("%s: %d %s, %d bytes", path, answer.StatusCode, answer.Header.Get("Content-Type"), len(text))
 		}
-		again, text := sent{method: "GET", path: path, header: []string{"If-None-Match", answer.Header.Get("ETag")}}.do(t, web.URL)
+		again, text := sent{method: "GET", path: path, header: []string{"If-None-Match", answer.Header.Get("ETag")}}.do(t,
+			web.URL)
 		if again.StatusCode != http.StatusNotModified || len(text) != 0 {
 			t.Errorf("%s again: %d, %d bytes", path, again.StatusCode, len(text))
 		}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// jsonText is valid JSON, or a part of one. The protocol's names are case-sensitive, which encoding/json's are not; and its requests hold
-// megabytes of numbers, which are left where they are.
+// jsonText is valid JSON, or a part of one. The protocol's names are case-sensitive, which encoding/json's are not; and
+// its requests hold megabytes of numbers, which are left where they are.
 type jsonText []byte
 
 // validJSON checks a body; its error says where it is wrong.
@@ -54,8 +54,8 @@ func (t jsonText) empty() bool {
 // maxMembers is the most members of an object, more than any request has.
 const maxMembers = 64
 
-// members calls do for each member of an object, called what in errors. It is an error if a name comes twice: JSON leaves open which
-// of the two counts (RFC 8259, section 4).
+// members calls do for each member of an object, called what in errors. It is an error if a name comes twice: JSON
+// leaves open which of the two counts (RFC 8259, section 4).
 func (t jsonText) members(what string, do func(name string, value jsonText) error) error {
 	if len(t) == 0 || t[0] != '{' {
 		return fmt.Errorf("%s is no object", what)

@@ -18,13 +18,15 @@ import (
 	"github.com/vggo/vggo"
 )
 
-// TestBusy: what does not fit into the budgets is told to come again, after its body has been read; what never will, is told so.
+// TestBusy: what does not fit into the budgets is told to come again, after its body has been read; what never will, is
+// told so.
 func TestBusy(t *testing.T) {
 	s, web := start(t, Config{Queue: 4, MaxBody: 1 << 20, Buffers: 2 << 20})
 	l := s.loaded.Load()
 	busy := func(name string, c sent) {
 		answer, text := c.do(t, web.URL)
-		if after := answer.Header.Get("Retry-After"); answer.StatusCode != 429 || after == "" || !strings.Contains(string(text), "no room for more work") {
+		if after := answer.Header.Get("Retry-After"); answer.StatusCode != 429 || after == "" ||
+			!strings.Contains(string(text), "no room for more work") {
 			t.Errorf("%s: %d, Retry-After %q, %s", name, answer.StatusCode, after, text)
 		}
 	}
@@ -34,14 +36,16 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	busy("no work", classify)
-	busy("no work for the protocol", sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength, "0"}, body: make([]byte, 4*28*28)})
+	busy("no work for the protocol", sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength,
+		"0"}, body: make([]byte, 4*28*28)})
 	all.Leave()
 	if all, err = s.buffers.Enter(s.Buffers - 100<<10); err != nil {
 		t.Fatal(err)
 	}
 	busy("no room for a body", sent{method: "POST", path: "/v1/classify", body: make([]byte, 1<<20)})
 	all.Leave()
-	answer, text := sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength, "0"}, body: make([]byte, 300*4*28*28)}.do(t, web.URL)
+	answer, text := sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength, "0"},
+		body: make([]byte, 300*4*28*28)}.do(t, web.URL)
 	if answer.StatusCode != 413 || !strings.Contains(string(text), " multiply-accumulates, and this server takes on ") {
 		t.Errorf("300 images for a queue of 4: %d %s", answer.StatusCode, text)
 	}
@@ -51,7 +55,9 @@ func TestBusy(t *testing.T) {
 		want string
 	}{
 		{&CostError{1001, 1000, "bytes"}, "the request takes 1,001 bytes, and this server takes on 1,000 at once"},
-		{&FullError{Cost: 1000, Used: 1, Budget: 1000, Unit: "bytes"}, "no room for more work: it takes 1,000 bytes, and of 1,000 there are 999 left"},
+		{&FullError{Cost: 1000, Used: 1, Budget: 1000, Unit: "bytes"},
+			"no room for more work: it takes 1,000 bytes, and of " +
+				"1,000 there are 999 left"},
 	} {
 		if got := refusalOf(c.err).Fault; got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
@@ -76,7 +82,8 @@ func TestTimeout(t *testing.T) {
 	}
 	<-s.turn
 	s.decode.running += s.decode.all // all decoders are busy
-	if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t, web.URL); answer.StatusCode != 504 {
+	if answer, text := (sent{method: "POST", path: "/v1/classify", body: boot(t)}).do(t,
+		web.URL); answer.StatusCode != 504 {
 		t.Errorf("without a decoder: %d %s", answer.StatusCode, text)
 	}
 	s.decode.running -= s.decode.all
@@ -86,16 +93,18 @@ func TestTimeout(t *testing.T) {
 func TestDecodeTime(t *testing.T) {
 	_, web := start(t, Config{DecodeTime: time.Nanosecond})
 	answer, text := sent{method: "POST", path: "/v1/classify", body: boot(t)}.do(t, web.URL)
-	if answer.StatusCode != 422 || !strings.Contains(string(text), "28x28 pixels: decoding was given up: it takes too long to decode") {
+	if answer.StatusCode != 422 || !strings.Contains(string(text), "28x28 pixels: decoding was given up: it takes too "+
+		"long to decode") {
 		t.Errorf("%d %s", answer.StatusCode, text)
 	}
 }
 
 // TestSlowReader: a client that does not take its answer is cut off, and its memory is free again.
 func TestSlowReader(t *testing.T) {
-	s := New(Config{Stall: 200 * time.Millisecond, LameDuck: time.Nanosecond, Models: []Source{{"wide", func() (*vggo.Model, error) {
-		return vggo.New("512x512x3:16,M/10", vggo.Options{Seed: 1})
-	}}}})
+	s := New(Config{Stall: 200 * time.Millisecond, LameDuck: time.Nanosecond,
+		Models: []Source{{"wide", func() (*vggo.Model, error) {
+			return vggo.New("512x512x3:16,M/10", vggo.Options{Seed: 1})
+		}}}})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +121,9 @@ func TestSlowReader(t *testing.T) {
 	}
 	defer conn.Close()
 	file := jpegOf(t, 512, 512)
-	fmt.Fprintf(conn, "POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(file), file) // 40 MB
+	// 40 MB
+	fmt.Fprintf(conn, "POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s",
+		len(file), file)
 	for s.conns.open() > 0 || s.buffers.Used() > 0 {
 		time.Sleep(time.Millisecond) // the test's own time limit ends a server that waits for ever
 	}
@@ -136,7 +147,8 @@ func TestBrokenWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	_, web := start(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Models: []Source{{"", func() (*vggo.Model, error) { return vggo.Open(path, vggo.Options{}) }}}})
+	_, web := start(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Models: []Source{{"", func() (*vggo.Model, error) { return vggo.Open(path, vggo.Options{}) }}}})
 	want := func(path string, status int, contains string) {
 		t.Helper()
 		c := sent{method: "GET", path: path}
@@ -170,7 +182,8 @@ func TestLogAndMetrics(t *testing.T) {
 	var log bytes.Buffer
 	_, web := start(t, Config{Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	sent{method: "POST", path: "/v1/classify", body: boot(t), header: []string{"X-Request-Id", "good-1"}}.do(t, web.URL)
-	sent{method: "POST", path: "/v1/classify", body: []byte("hello"), header: []string{"X-Request-Id", "bad-1"}}.do(t, web.URL)
+	sent{method: "POST", path: "/v1/classify", body: []byte("hello"), header: []string{"X-Request-Id", "bad-1"}}.do(t,
+		web.URL)
 	sent{method: "GET", path: "/nothing", header: []string{"X-Request-Id", "not\"an id"}}.do(t, web.URL)
 	answer, err := http.Get(web.URL + "/metrics")
 	if err != nil {
@@ -182,8 +195,10 @@ func TestLogAndMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`"level":"INFO","msg":"request","id":"good-1","method":"POST","path":"/v1/classify","status":200,`, `"model":"tiny","images":1,"batch":1,`,
-		`"level":"WARN","msg":"request","id":"bad-1","method":"POST","path":"/v1/classify","status":422,`, `"kind":"bad_image"`,
+		`"level":"INFO","msg":"request","id":"good-1","method":"POST","path":"/v1/classify","status":200,`,
+		`"model":"tiny","images":1,"batch":1,`,
+		`"level":"WARN","msg":"request","id":"bad-1","method":"POST","path":"/v1/classify","status":422,`,
+		`"kind":"bad_image"`,
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, &log)
@@ -193,10 +208,14 @@ func TestLogAndMetrics(t *testing.T) {
 		t.Errorf("what is no id is logged as one: %s", &log)
 	}
 	for _, want := range []string{
-		`vggo_request_seconds_count{code="200",route="POST /v1/classify"} 1`, `vggo_request_seconds_count{code="422",route="POST /v1/classify"} 1`,
-		`vggo_request_seconds_count{code="404",route="/"} 1`, `vggo_errors_total{kind="bad_image"} 1`, `vggo_errors_total{kind="not_found"} 1`,
-		`vggo_batch_images_count{model="tiny"} 2`, `vggo_queue_seconds_count{model="tiny"} 1`, `vggo_queue_images{model="colour"} 0`,
-		`vggo_decode_seconds_count 1`, "vggo_ready 1", "vggo_buffer_bytes 0", "vggo_work_used_ratio 0", "vggo_requests_in_flight 1", "go_goroutines ",
+		`vggo_request_seconds_count{code="200",route="POST /v1/classify"} 1`,
+		`vggo_request_seconds_count{code="422",route="POST /v1/classify"} 1`,
+		`vggo_request_seconds_count{code="404",route="/"} 1`, `vggo_errors_total{kind="bad_image"} 1`,
+		`vggo_errors_total{kind="not_found"} 1`,
+		`vggo_batch_images_count{model="tiny"} 2`, `vggo_queue_seconds_count{model="tiny"} 1`,
+		`vggo_queue_images{model="colour"} 0`,
+		`vggo_decode_seconds_count 1`, "vggo_ready 1", "vggo_buffer_bytes 0", "vggo_work_used_ratio 0",
+		"vggo_requests_in_flight 1", "go_goroutines ",
 	} {
 		if !strings.Contains(string(text), "\n"+want) {
 			t.Errorf("/metrics lacks %s", want)

@@ -32,8 +32,8 @@ type crowd struct {
 	ok, busy atomic.Int64
 }
 
-// TestLoad: 64 clients at once, one request in ten hostile. No good request fails but by 429, and each gets its own answer; memory stays within
-// what the server says; when all is over, nothing is held and no goroutine is left.
+// TestLoad: 64 clients at once, one request in ten hostile. No good request fails but by 429, and each gets its own
+// answer; memory stays within what the server says; when all is over, nothing is held and no goroutine is left.
 func TestLoad(t *testing.T) {
 	before := runtime.NumGoroutine()
 	stall := time.Second
@@ -82,7 +82,8 @@ func TestLoad(t *testing.T) {
 	all.Wait()
 	close(stop)
 	<-watched
-	t.Logf("%d answered, %d told to come again, at most %d MB of %d MB", c.ok.Load(), c.busy.Load(), highest>>20, s.Memory()>>20)
+	t.Logf("%d answered, %d told to come again, at most %d MB of %d MB", c.ok.Load(), c.busy.Load(), highest>>20,
+		s.Memory()>>20)
 	if c.ok.Load() == 0 {
 		t.Error("nothing is answered")
 	}
@@ -96,7 +97,8 @@ func TestLoad(t *testing.T) {
 		t.Error(err)
 	}
 	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.open() != 0 {
-		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(), s.conns.open())
+		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(),
+			s.conns.open())
 	}
 	for _, m := range l.models {
 		if m.batches.waiting() != 0 || m.batches.coming != 0 {
@@ -134,7 +136,8 @@ func newCrowd(t *testing.T, address string) *crowd {
 		{method: "POST", path: "/v1/features?layer=pool2", body: file},
 		{method: "POST", path: "/v1/features?layer=pool1&model=colour", body: file},
 		{method: "POST", path: "/v2/models/colour/infer", body: request(`"data":` + string(text))},
-		{method: "POST", path: "/v2/models/colour/infer", body: append(head, floatBytes(values)...), header: []string{headerLength, fmt.Sprint(len(head))}},
+		{method: "POST", path: "/v2/models/colour/infer", body: append(head, floatBytes(values)...),
+			header: []string{headerLength, fmt.Sprint(len(head))}},
 		{method: "GET", path: "/v2/models/tiny"},
 	}
 	for _, g := range c.good { // alone
@@ -175,7 +178,8 @@ func newCrowd(t *testing.T, address string) *crowd {
 		func(*rand.Rand) { c.raw(fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", post, len(file), file), false) },
 		// More than the limit, without saying so before.
 		func(*rand.Rand) {
-			c.raw(post+"Transfer-Encoding: chunked\r\n\r\n"+strings.Repeat("10000\r\n"+strings.Repeat("x", 0x10000)+"\r\n", 20), true)
+			c.raw(post+"Transfer-Encoding: chunked\r\n\r\n"+strings.Repeat("10000\r\n"+strings.Repeat("x", 0x10000)+"\r\n", 20),
+				true)
 		},
 	}
 	return c

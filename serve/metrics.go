@@ -28,13 +28,15 @@ func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "vggo_request_seconds", Help: "From the first byte of a request to the last of its answer.", Buckets: seconds}, []string{"route", "code"}),
+			Name: "vggo_request_seconds", Help: "From the first byte of a request to the last of its answer.", Buckets: seconds},
+			[]string{"route", "code"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vggo_errors_total", Help: "Requests that failed, by the kind in the answer."}, []string{"kind"}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vggo_queue_seconds", Help: "Time that images wait to be computed.", Buckets: seconds}, []string{"model"}),
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "vggo_batch_images", Help: "Images computed at once.", Buckets: prometheus.ExponentialBuckets(1, 2, 8)}, []string{"model"}),
+			Name: "vggo_batch_images", Help: "Images computed at once.", Buckets: prometheus.ExponentialBuckets(1, 2, 8)},
+			[]string{"model"}),
 		passes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vggo_batch_seconds", Help: "Time that a batch takes to compute.", Buckets: seconds}, []string{"model"}),
 		decode: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -52,14 +54,16 @@ func newMetrics(s *Server) *metrics {
 			}
 			return 0
 		}),
-		gauge("vggo_work_used_ratio", "Share of the budget of multiply-accumulates that admitted requests take.", func() float64 {
-			if l := s.loaded.Load(); l != nil {
-				return float64(l.work.Used()) / float64(l.work.Budget())
-			}
-			return 0
-		}),
+		gauge("vggo_work_used_ratio", "Share of the budget of multiply-accumulates that admitted requests take.",
+			func() float64 {
+				if l := s.loaded.Load(); l != nil {
+					return float64(l.work.Used()) / float64(l.work.Budget())
+				}
+				return 0
+			}),
 		gauge("vggo_requests_in_flight", "Requests being answered.", func() float64 { return float64(s.inFlight.Load()) }),
-		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.", func() float64 { return float64(s.buffers.Used()) }),
+		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.",
+			func() float64 { return float64(s.buffers.Used()) }),
 		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.open()) }),
 	)
 	return m

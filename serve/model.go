@@ -58,7 +58,8 @@ func (s *Server) open(source Source) (*model, error) {
 		},
 	})
 	if !modelName.MatchString(m.name) {
-		return m, fmt.Errorf("%q cannot name a model in a URL: want letters, digits, dots, dashes and underscores, as in NAME=%s", m.name, m.Origin)
+		return m, fmt.Errorf("%q cannot name a model in a URL: want letters, digits, dots, dashes and underscores, as "+
+			"in NAME=%s", m.name, m.Origin)
 	}
 	report, err := m.Placed.Analyze(1)
 	if err != nil {
@@ -70,7 +71,8 @@ func (s *Server) open(source Source) (*model, error) {
 		m.outputs = l.Out
 	}
 	m.cost = max(m.cost, 1) // a network without weights still takes a place in the queue
-	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W) + int64(m.Input.C)*4*photographSide*photographSide
+	m.visit = report.Memory.Kept + 4*int64(m.outputs.C*m.outputs.H*m.outputs.W) +
+		int64(m.Input.C)*4*photographSide*photographSide
 	if m.ending, err = m.Ending(); err != nil {
 		return m, err
 	}
@@ -106,7 +108,8 @@ func (m *model) compute(ctx context.Context, layer string, images *tensor.Tensor
 func (s *Server) model(name string) (*model, error) {
 	l := s.loaded.Load()
 	if l == nil {
-		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded", Hint: "GET /v2/health/ready tells when they are", After: time.Second}
+		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded",
+			Hint: "GET /v2/health/ready tells when they are", After: time.Second}
 	}
 	if name == "" {
 		return l.models[0], nil
@@ -118,7 +121,8 @@ func (s *Server) model(name string) (*model, error) {
 		}
 		names = append(names, m.name)
 	}
-	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)), Hint: fmt.Sprintf("there are %s", printable.And(names))}
+	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)),
+		Hint: fmt.Sprintf("there are %s", printable.And(names))}
 }
 
 // clip shortens what a client sent, for a message.

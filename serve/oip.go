@@ -12,8 +12,8 @@ const (
 	logitsName        = "logits"        // N x classes, or of a fully convolutional network N x classes x H x W
 	probabilitiesName = "probabilities" // the same after the network's softmax or sigmoid
 	fp32              = "FP32"
-	// binaryTensors is Triton's extension, by which tensors follow the JSON as bytes (docs/protocol/extension_binary_data.md of
-	// github.com/triton-inference-server/server).
+	// binaryTensors is Triton's extension, by which tensors follow the JSON as bytes
+	// (docs/protocol/extension_binary_data.md of github.com/triton-inference-server/server).
 	binaryTensors = "binary_tensor_data"
 )
 
@@ -56,7 +56,8 @@ func (c *call) ready() error {
 	}{ready})
 }
 
-// probeStatus is 200 for yes and a 4xx for no (kserve/kserve, docs/predict-api/v2/required_api.md, Health), which Triton makes 400.
+// probeStatus is 200 for yes and a 4xx for no (kserve/kserve, docs/predict-api/v2/required_api.md, Health), which
+// Triton makes 400.
 func probeStatus(yes bool) int {
 	if yes {
 		return http.StatusOK

@@ -28,7 +28,8 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{numpyType, "image/svg+xml", "text/csv", "text/markdown", "application/yaml", "text/html", "text/css", "text/javascript", "image/png", "image/jpeg"} {
+	for _, kind := range []string{numpyType, "image/svg+xml", "text/csv", "text/markdown", "application/yaml", "text/html",
+		"text/css", "text/javascript", "image/png", "image/jpeg"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 	}
 	return doc, doc.Validate(loader.Context)
@@ -80,7 +81,8 @@ func (v *validating) validate(r *http.Request, answer *http.Response, body []byt
 	asked.Host, asked.URL.Scheme, asked.URL.Host, asked.Header = "", "", "", http.Header{}
 	route, params, err := v.router.FindRoute(asked)
 	if err != nil { // no such path, or not by this method
-		if answer.StatusCode != http.StatusNotFound && answer.StatusCode != http.StatusMethodNotAllowed && answer.StatusCode != http.StatusForbidden {
+		if answer.StatusCode != http.StatusNotFound && answer.StatusCode != http.StatusMethodNotAllowed &&
+			answer.StatusCode != http.StatusForbidden {
 			return fmt.Errorf("the document has no such route, and it answers %d", answer.StatusCode)
 		}
 		return nil
@@ -107,7 +109,8 @@ func (v *validating) validate(r *http.Request, answer *http.Response, body []byt
 	return nil
 }
 
-// TestOpenAPI: the document keeps OpenAPI's rules, is served, and has the routes that the server has, with every kind of error.
+// TestOpenAPI: the document keeps OpenAPI's rules, is served, and has the routes that the server has, with every kind
+// of error.
 func TestOpenAPI(t *testing.T) {
 	s, web := start(t, Config{})
 	doc, err := document()

@@ -19,7 +19,8 @@ import (
 // pictureHint says how a picture is sent.
 const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a data URL too"
 
-// readPicture finds an image file in a request: the body itself, a part of a form, or base64 or a data URL in JSON, which may name the model too.
+// readPicture finds an image file in a request: the body itself, a part of a form, or base64 or a data URL in JSON,
+// which may name the model too.
 func (c *call) readPicture() (file []byte, model string, err error) {
 	body, err := c.readBody()
 	if err != nil {
@@ -28,7 +29,8 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 	model = c.text("model")
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil && c.r.Header.Get("Content-Type") != "" {
-		return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "Content-Type %q: %v", clip(c.r.Header.Get("Content-Type")), err)
+		return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "Content-Type %q: %v",
+			clip(c.r.Header.Get("Content-Type")), err)
 	}
 	switch {
 	case len(body) == 0:
@@ -40,14 +42,17 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		file, err := imagePart(body, params["boundary"])
 		return file, model, err
 	case kind == "application/json":
-		if err := c.bytes.Add(3 * int64(len(body))); err != nil { // the text without its escapes, those of a URL too, and what it stands for
+		// the text without its escapes, those of a URL too, and what it stands for
+		if err := c.bytes.Add(3 * int64(len(body))); err != nil {
 			return nil, "", err
 		}
 		return pictureOfJSON(body, model)
-	case kind == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded", strings.HasPrefix(kind, "image/"):
+	case kind == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded",
+		strings.HasPrefix(kind, "image/"):
 		return body, model, nil // curl says urlencoded of whatever it sends
 	}
-	return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "a body of type %s is no picture", clip(kind))
+	return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint,
+		"a body of type %s is no picture", clip(kind))
 }
 
 // refusePicture tells why a picture was not decoded, and what helps against just that.
@@ -62,25 +67,30 @@ func refusePicture(err error) error {
 	case errors.As(err, &large) && large.CutOff:
 		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file, and smaller", "%v", err)
 	case errors.As(err, &large):
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises the limit", "%v", err)
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises "+
+			"the limit", "%v", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file: curl --data-binary @photo.jpg", "%v", err)
+		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file: curl --data-binary @photo.jpg", "%v",
+			err)
 	case errors.Is(err, errDecodeTime):
 		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%v", err)
 	}
-	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other programs show", "%v", err)
+	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other "+
+		"programs show", "%v", err)
 }
 
-// prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory for itself. look,
-// if not nil, is shown the picture meanwhile.
-func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int, err error) {
+// prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory
+// for itself. look, if not nil, is shown the picture meanwhile.
+func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int,
+	err error) {
 	limits := vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels}
 	work, err := vision.Expect(file, limits)
 	if err != nil {
 		return nil, 0, 0, refusePicture(err)
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
-		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
+		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller",
+			"%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
 			work.Format, work.H, work.W, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
 	start := time.Now()

@@ -10,7 +10,8 @@ import (
 	"net/http"
 )
 
-// pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the URL does.
+// pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the
+// URL does.
 func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err error) {
 	text, err := validJSON(body)
 	if err != nil {
@@ -20,7 +21,8 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 	var image imageText
 	err = text.members("the JSON", func(name string, value jsonText) error {
 		if name != "image" && name != "model" {
-			return refuse(http.StatusBadRequest, "bad_json", "it takes image and model; what else an endpoint takes stands in its URL", "the JSON has a member %q, which is not known here", clip(name))
+			return refuse(http.StatusBadRequest, "bad_json", "it takes image and model; what else an endpoint takes stands "+
+				"in its URL", "the JSON has a member %q, which is not known here", clip(name))
 		}
 		if kind := value.kind(); kind != "a string" {
 			return refuse(http.StatusBadRequest, "bad_json", pictureHint, "the JSON's %q is %s, not a string", name, kind)
@@ -29,7 +31,8 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 			return decodeJSON(value, &image)
 		}
 		if inURL != "" {
-			return refuse(http.StatusBadRequest, "bad_request", "give it in one place", "model comes twice: in the URL and in the JSON")
+			return refuse(http.StatusBadRequest, "bad_request", "give it in one place",
+				"model comes twice: in the URL and in the JSON")
 		}
 		if err := decodeJSON(value, &model); err != nil || model != "" {
 			return err
@@ -62,13 +65,16 @@ func decodeJSON(body []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &syntax):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
+		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v",
+			syntax.Offset, syntax)
 	case errors.As(err, &kind):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
+		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field),
+			kind.Value, kind.Offset)
 	case errors.As(err, &url):
 		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):
-		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: base64 -w0", "the JSON's base64: %v", base64)
+		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: "+
+			"base64 -w0", "the JSON's base64: %v", base64)
 	}
 	return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON is wrong: %v", err)
 }
@@ -92,7 +98,8 @@ func imagePart(body []byte, boundary string) (file []byte, err error) {
 		case err != nil:
 			return bad(pictureHint, "the form is broken: %v", err)
 		case part.FormName() != "image":
-			return bad("the picture's part is called image; model and whatever else there is to say stand in the URL: POST /v1/classify?model=NAME",
+			return bad("the picture's part is called image; model and whatever else there is to say stand in the URL: POST "+
+				"/v1/classify?model=NAME",
 				"the form has a part %q, and takes one alone, called \"image\"", clip(part.FormName()))
 		case file != nil:
 			return bad("send each in a request of its own", "the form holds two pictures: image comes twice")

@@ -52,20 +52,27 @@ func refusalOf(err error) *refusal {
 		p := *told
 		return &p
 	case errors.As(err, &full):
-		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(), Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
+		return &refusal{Status: http.StatusTooManyRequests, Kind: "busy", Fault: full.Error(),
+			Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
 	case errors.As(err, &cost):
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer", "%v", cost)
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "ask for fewer images at once, or for a smaller layer",
+			"%v", cost)
 	case errors.Is(err, errClosed):
-		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(), Hint: "try again: another instance may answer", After: time.Second}
+		return &refusal{Status: http.StatusServiceUnavailable, Kind: "stopping", Fault: err.Error(),
+			Hint: "try again: another instance may answer", After: time.Second}
 	case errors.Is(err, errTimeout):
-		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout", Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images", After: time.Second}
+		return &refusal{Status: http.StatusGatewayTimeout, Kind: "timeout",
+			Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images",
+			After: time.Second}
 	case errors.Is(err, context.Canceled):
 		return &refusal{Status: clientGone, Kind: "client_gone", Fault: "the client did not wait"}
 	}
-	return &refusal{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server", Hint: "its log tells more under this request_id", Cause: err}
+	return &refusal{Status: http.StatusInternalServerError, Kind: "internal", Fault: "something went wrong in the server",
+		Hint: "its log tells more under this request_id", Cause: err}
 }
 
-// text is the refusal as JSON. The Open Inference Protocol's error object has one member, which then holds the hint too.
+// text is the refusal as JSON. The Open Inference Protocol's error object has one member, which then holds the hint
+// too.
 func (p *refusal) text(protocol bool) []byte {
 	if !protocol {
 		text, _ := json.Marshal(p) // strings

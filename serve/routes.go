@@ -70,11 +70,13 @@ func (s *Server) routes() http.Handler {
 			}
 		}
 		if allowed == nil {
-			return refuse(http.StatusNotFound, "not_found", "GET /openapi.yaml lists what there is", "there is nothing at %s", clip(c.r.URL.Path))
+			return refuse(http.StatusNotFound, "not_found", "GET /openapi.yaml lists what there is", "there is nothing at %s",
+				clip(c.r.URL.Path))
 		}
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
-		return refuse(http.StatusMethodNotAllowed, "method", "use "+list, "%s does not take %s", clip(c.r.URL.Path), clip(c.r.Method))
+		return refuse(http.StatusMethodNotAllowed, "method", "use "+list, "%s does not take %s", clip(c.r.URL.Path),
+			clip(c.r.Method))
 	}))
 	return mux
 }
@@ -103,7 +105,8 @@ func (c *call) healthz() error {
 			state.Status = "broken"
 		}
 		for _, m := range l.models {
-			state.Models = append(state.Models, modelHealth{m.name, m.Network.Name, m.Input.String(), m.Preprocess.Told(), m.Batch()})
+			state.Models = append(state.Models, modelHealth{m.name, m.Network.Name, m.Input.String(), m.Preprocess.Told(),
+				m.Batch()})
 		}
 	}
 	if c.draining.Load() {
@@ -189,7 +192,8 @@ func (c *call) tellArch(net *arch.Network) error {
 func impossible(err error) error {
 	var shape *arch.ShapeError
 	if !errors.As(err, &shape) {
-		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for", "%s", clipLong(err.Error()))
+		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for",
+			"%s", clipLong(err.Error()))
 	}
 	hint := "the network cannot take this input: try another input=HxWxC"
 	if shape.Layer != "" {

@@ -13,8 +13,9 @@ import (
 // idleTime is how long a connection may be idle between requests.
 const idleTime = 2 * time.Minute
 
-// Run serves a listener until ctx is done, loading the models meanwhile, and then drains: the server says that it is not ready, goes
-// on for LameDuck so that balancers notice, takes no more connections, and answers what it has accepted. An error of loading ends it.
+// Run serves a listener until ctx is done, loading the models meanwhile, and then drains: the server says that it is
+// not ready, goes on for LameDuck so that balancers notice, takes no more connections, and answers what it has
+// accepted. An error of loading ends it.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: s.Stall, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,

@@ -136,12 +136,14 @@ func TestClassify(t *testing.T) {
 	file := boot(t)
 	formType, formBody := form(t, "image", file)
 	for name, c := range map[string]sent{
-		"body":       {body: file},
-		"image/png":  {body: file, header: []string{"Content-Type", "image/png"}},
-		"curl":       {body: file, header: []string{"Content-Type", "application/x-www-form-urlencoded"}},
-		"form":       {body: formBody, header: []string{"Content-Type", formType}},
-		"JSON":       {body: jsonOf(t, map[string]any{"image": file}), header: []string{"Content-Type", "application/json; charset=utf-8"}},
-		"JSON model": {body: jsonOf(t, map[string]any{"image": file, "model": "tiny"}), header: []string{"Content-Type", "application/json"}},
+		"body":      {body: file},
+		"image/png": {body: file, header: []string{"Content-Type", "image/png"}},
+		"curl":      {body: file, header: []string{"Content-Type", "application/x-www-form-urlencoded"}},
+		"form":      {body: formBody, header: []string{"Content-Type", formType}},
+		"JSON": {body: jsonOf(t, map[string]any{"image": file}), header: []string{"Content-Type",
+			"application/json; charset=utf-8"}},
+		"JSON model": {body: jsonOf(t, map[string]any{"image": file, "model": "tiny"}), header: []string{"Content-Type",
+			"application/json"}},
 	} {
 		c.method, c.path = "POST", "/v1/classify?top=2"
 		answer, text := c.do(t, web.URL)
@@ -149,12 +151,14 @@ func TestClassify(t *testing.T) {
 		if answer.StatusCode != 200 || !strings.HasPrefix(string(text), want) || strings.Count(string(text), "label") != 2 {
 			t.Errorf("%s: %d %s", name, answer.StatusCode, text)
 		}
-		if timing := answer.Header.Get("Server-Timing"); !strings.Contains(timing, "decode;dur=") || !strings.Contains(timing, "network;dur=") {
+		if timing := answer.Header.Get("Server-Timing"); !strings.Contains(timing, "decode;dur=") ||
+			!strings.Contains(timing, "network;dur=") {
 			t.Errorf("%s: Server-Timing %q", name, timing)
 		}
 	}
 	answer, text := sent{method: "POST", path: "/v1/classify?model=colour", body: file}.do(t, web.URL)
-	if answer.StatusCode != 200 || !strings.HasPrefix(string(text), `{"model":"colour"`) || strings.Contains(string(text), "label") {
+	if answer.StatusCode != 200 || !strings.HasPrefix(string(text), `{"model":"colour"`) ||
+		strings.Contains(string(text), "label") {
 		t.Errorf("another model: %d %s", answer.StatusCode, text)
 	}
 }
@@ -186,10 +190,12 @@ func TestFeatures(t *testing.T) {
 			Shape        []int
 			Data         []float32
 		}
-		if err := json.Unmarshal(text, &got); err != nil || got.Model != "tiny" || got.Layer != layer || fmt.Sprint(got.Shape) != fmt.Sprint(shape) {
+		if err := json.Unmarshal(text, &got); err != nil || got.Model != "tiny" || got.Layer != layer ||
+			fmt.Sprint(got.Shape) != fmt.Sprint(shape) {
 			t.Fatalf("%s: %v %.200s", layer, err, text)
 		}
-		answer, file := sent{method: "POST", path: "/v1/features?layer=" + layer, body: boot(t), header: []string{"Accept", "text/plain, application/x-npy;q=0.9"}}.do(t, web.URL)
+		answer, file := sent{method: "POST", path: "/v1/features?layer=" + layer, body: boot(t), header: []string{"Accept",
+			"text/plain, application/x-npy;q=0.9"}}.do(t, web.URL)
 		if kind := answer.Header.Get("Content-Type"); kind != numpyType || !bytes.HasPrefix(file, []byte("\x93NUMPY")) {
 			t.Fatalf("%s: %s, %q", layer, kind, file[:10])
 		}
@@ -213,14 +219,16 @@ func TestArch(t *testing.T) {
 		"/v1/arch/vgg16?format=svg":                   "<svg ",
 		"/v1/arch/vgg16?input=256x256x3&format=table": "input 256x256x3",
 	} {
-		if answer, text := (sent{method: "GET", path: path}).do(t, web.URL); answer.StatusCode != 200 || !strings.Contains(string(text), want) {
+		if answer, text := (sent{method: "GET", path: path}).do(t, web.URL); answer.StatusCode != 200 ||
+			!strings.Contains(string(text), want) {
 			t.Errorf("%s: %d %.200s", path, answer.StatusCode, text)
 		}
 	}
 	for path, status := range map[string]int{
 		"/v1/arch/server.go": 404, "/v1/arch/..%2fserve%2fopenapi.yaml": 404, "/v1/arch/64,M%2f10": 404,
-		"/v1/arch/vgg16?input=2": 400, "/v1/arch/vgg16?input=1x1x3": 400, "/v1/arch/vgg16?batch=x": 400, "/v1/arch/vgg16?batch=99999999": 400,
-		"/v1/arch/vgg16?format=exe": 400,
+		"/v1/arch/vgg16?input=2": 400, "/v1/arch/vgg16?input=1x1x3": 400, "/v1/arch/vgg16?batch=x": 400,
+		"/v1/arch/vgg16?batch=99999999": 400,
+		"/v1/arch/vgg16?format=exe":     400,
 	} {
 		if answer, text := (sent{method: "GET", path: path}).do(t, web.URL); answer.StatusCode != status {
 			t.Errorf("%s: %d %s, want %d", path, answer.StatusCode, text, status)
@@ -263,7 +271,8 @@ func pngHeader(t *testing.T, w, h uint32) []byte {
 	return file
 }
 
-// TestRefusals: each wrong request has its status, its kind, and a message that names the thing; the connection still serves.
+// TestRefusals: each wrong request has its status, its kind, and a message that names the thing; the connection still
+// serves.
 func TestRefusals(t *testing.T) {
 	_, web := start(t, Config{MaxBody: 1 << 20, MaxPixels: 1 << 20})
 	file := boot(t)
@@ -273,31 +282,47 @@ func TestRefusals(t *testing.T) {
 		status         int
 		kind, contains string
 	}{
-		"no body":          {sent{"POST", "/v1/classify", nil, nil}, 400, "bad_request", "the body is empty"},
-		"text":             {sent{"POST", "/v1/classify", []string{"Content-Type", "text/plain"}, file}, 415, "unsupported_type", "text/plain"},
-		"broken type":      {sent{"POST", "/v1/classify", []string{"Content-Type", "image/"}, file}, 415, "unsupported_type", "image/"},
-		"no image":         {sent{"POST", "/v1/classify", nil, []byte("hello")}, 422, "bad_image", "not a JPEG"},
-		"truncated":        {sent{"POST", "/v1/classify", nil, jpegOf(t, 64, 64)[:500]}, 422, "bad_image", "truncated"},
-		"30000x30000":      {sent{"POST", "/v1/classify", nil, pngHeader(t, 30000, 30000)}, 422, "bad_image", "30000x30000 pixels is refused"},
-		"too large":        {sent{"POST", "/v1/classify", nil, make([]byte, 1<<20+1)}, 413, "too_large", "the limit is 1048576"},
-		"gzip":             {sent{"POST", "/v1/classify", []string{"Content-Encoding", "gzip"}, file}, 415, "unsupported_type", "gzip"},
-		"form's field":     {sent{"POST", "/v1/classify", []string{"Content-Type", otherForm}, otherBody}, 400, "bad_request", `called "image"`},
-		"form's boundary":  {sent{"POST", "/v1/classify", []string{"Content-Type", "multipart/form-data"}, otherBody}, 400, "bad_request", "boundary"},
-		"broken form":      {sent{"POST", "/v1/classify", []string{"Content-Type", otherForm}, otherBody[:100]}, 400, "bad_request", "form"},
-		"broken JSON":      {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image":`)}, 400, "bad_json", "byte 9"},
-		"wrong JSON":       {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image": 7}`)}, 400, "bad_json", `"image" is a number`},
-		"base64":           {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image": "a*b="}`)}, 400, "bad_json", "base64"},
-		"a URL":            {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"url": "http://example.com/a.png"}`)}, 400, "bad_json", `has a member "url"`},
-		"unknown model":    {sent{"POST", "/v1/classify?model=vgg", nil, file}, 404, "not_found", `no model is called "vgg"`},
-		"top":              {sent{"POST", "/v1/classify?top=0", nil, file}, 400, "bad_request", "top=0"},
-		"no layer":         {sent{"POST", "/v1/features", nil, file}, 400, "bad_request", "no layer"},
-		"unknown layer":    {sent{"POST", "/v1/features?layer=fc9", nil, file}, 400, "bad_request", `no layer "fc9"`},
-		"method":           {sent{"GET", "/v1/classify", nil, nil}, 405, "method", "does not take GET"},
-		"nothing":          {sent{"GET", "/nothing", nil, nil}, 404, "not_found", "nothing at /nothing"},
-		"another name":     {sent{"GET", "/healthz", []string{"Host", "evil.example:8080"}, nil}, 403, "forbidden", "evil.example"},
-		"another origin":   {sent{"POST", "/v1/classify", []string{"Origin", "http://evil.example"}, file}, 403, "forbidden", "web page elsewhere"},
-		"another site":     {sent{"POST", "/v1/classify", []string{"Sec-Fetch-Site", "cross-site"}, file}, 403, "forbidden", "web page elsewhere"},
-		"no origin at all": {sent{"POST", "/v1/classify", []string{"Origin", "null"}, file}, 403, "forbidden", "web page elsewhere"},
+		"no body": {sent{"POST", "/v1/classify", nil, nil}, 400, "bad_request", "the body is empty"},
+		"text": {sent{"POST", "/v1/classify", []string{"Content-Type", "text/plain"}, file}, 415,
+			"unsupported_type", "text/plain"},
+		"broken type": {sent{"POST", "/v1/classify", []string{"Content-Type", "image/"}, file}, 415, "unsupported_type",
+			"image/"},
+		"no image":  {sent{"POST", "/v1/classify", nil, []byte("hello")}, 422, "bad_image", "not a JPEG"},
+		"truncated": {sent{"POST", "/v1/classify", nil, jpegOf(t, 64, 64)[:500]}, 422, "bad_image", "truncated"},
+		"30000x30000": {sent{"POST", "/v1/classify", nil, pngHeader(t, 30000, 30000)}, 422, "bad_image",
+			"30000x30000 pixels is refused"},
+		"too large": {sent{"POST", "/v1/classify", nil, make([]byte, 1<<20+1)}, 413, "too_large",
+			"the limit is 1048576"},
+		"gzip": {sent{"POST", "/v1/classify", []string{"Content-Encoding", "gzip"}, file}, 415,
+			"unsupported_type", "gzip"},
+		"form's field": {sent{"POST", "/v1/classify", []string{"Content-Type", otherForm}, otherBody}, 400, "bad_request",
+			`called "image"`},
+		"form's boundary": {sent{"POST", "/v1/classify", []string{"Content-Type", "multipart/form-data"}, otherBody}, 400,
+			"bad_request", "boundary"},
+		"broken form": {sent{"POST", "/v1/classify", []string{"Content-Type", otherForm}, otherBody[:100]}, 400,
+			"bad_request", "form"},
+		"broken JSON": {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"}, []byte(`{"image":`)},
+			400, "bad_json", "byte 9"},
+		"wrong JSON": {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"},
+			[]byte(`{"image": 7}`)}, 400, "bad_json", `"image" is a number`},
+		"base64": {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"},
+			[]byte(`{"image": "a*b="}`)}, 400, "bad_json", "base64"},
+		"a URL": {sent{"POST", "/v1/classify", []string{"Content-Type", "application/json"},
+			[]byte(`{"url": "http://example.com/a.png"}`)}, 400, "bad_json", `has a member "url"`},
+		"unknown model": {sent{"POST", "/v1/classify?model=vgg", nil, file}, 404, "not_found", `no model is called "vgg"`},
+		"top":           {sent{"POST", "/v1/classify?top=0", nil, file}, 400, "bad_request", "top=0"},
+		"no layer":      {sent{"POST", "/v1/features", nil, file}, 400, "bad_request", "no layer"},
+		"unknown layer": {sent{"POST", "/v1/features?layer=fc9", nil, file}, 400, "bad_request", `no layer "fc9"`},
+		"method":        {sent{"GET", "/v1/classify", nil, nil}, 405, "method", "does not take GET"},
+		"nothing":       {sent{"GET", "/nothing", nil, nil}, 404, "not_found", "nothing at /nothing"},
+		"another name": {sent{"GET", "/healthz", []string{"Host", "evil.example:8080"}, nil}, 403, "forbidden",
+			"evil.example"},
+		"another origin": {sent{"POST", "/v1/classify", []string{"Origin", "http://evil.example"}, file}, 403, "forbidden",
+			"web page elsewhere"},
+		"another site": {sent{"POST", "/v1/classify", []string{"Sec-Fetch-Site", "cross-site"}, file}, 403, "forbidden",
+			"web page elsewhere"},
+		"no origin at all": {sent{"POST", "/v1/classify", []string{"Origin", "null"}, file}, 403, "forbidden",
+			"web page elsewhere"},
 	} {
 		answer, text := c.do(t, web.URL)
 		var got struct{ Kind, Error, Hint, Request_id string }
@@ -312,10 +337,12 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: X-Request-Id %q, in the answer %q", name, id, got.Request_id)
 		}
 	}
-	if answer, _ := (sent{"POST", "/v1/classify", []string{"Origin", web.URL}, file}).do(t, web.URL); answer.StatusCode != 200 {
+	if answer, _ := (sent{"POST", "/v1/classify", []string{"Origin", web.URL}, file}).do(t,
+		web.URL); answer.StatusCode != 200 {
 		t.Errorf("this server's own page gets %d", answer.StatusCode)
 	}
-	if answer, _ := (sent{"GET", "/healthz", []string{"X-Request-Id", "mine-1"}, nil}).do(t, web.URL); answer.Header.Get("X-Request-Id") != "mine-1" ||
+	if answer, _ := (sent{"GET", "/healthz", []string{"X-Request-Id", "mine-1"}, nil}).do(t,
+		web.URL); answer.Header.Get("X-Request-Id") != "mine-1" ||
 		!strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src 'self'") {
 		t.Errorf("headers %v", answer.Header)
 	}
@@ -325,8 +352,10 @@ func TestRefusals(t *testing.T) {
 func TestHosts(t *testing.T) {
 	s := New(Config{Hosts: []string{"vggo.example"}})
 	for host, want := range map[string]bool{
-		"localhost": true, "localhost:8080": true, "LOCALHOST.:1": true, "127.0.0.1:8080": true, "[::1]:8080": true, "[::1]": true, "10.0.0.7": true,
-		"vggo.example": true, "VGGO.example:80": true, "other.example": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "": false, ":80": false,
+		"localhost": true, "localhost:8080": true, "LOCALHOST.:1": true, "127.0.0.1:8080": true, "[::1]:8080": true,
+		"[::1]": true, "10.0.0.7": true,
+		"vggo.example": true, "VGGO.example:80": true, "other.example": false, "localhost.evil.example": false,
+		"127.0.0.1.evil.example": false, "": false, ":80": false,
 	} {
 		if got := s.allowed(host); got != want {
 			t.Errorf("%q: %t", host, got)
@@ -377,10 +406,13 @@ func TestLoading(t *testing.T) {
 // TestLoadErrors: names that collide or cannot stand in a URL.
 func TestLoadErrors(t *testing.T) {
 	for want, models := range map[string][]Source{
-		"two models are called tinyvgg":         {tiny(""), tiny("tinyvgg")},
-		`"a/b" cannot name a model in a URL`:    {tiny("a/b")},
-		"no model to serve":                     nil,
-		"open nosuch.safetensors: no such file": {{Open: func() (*vggo.Model, error) { return vggo.Open("nosuch.safetensors", vggo.Options{}) }}},
+		"two models are called tinyvgg":      {tiny(""), tiny("tinyvgg")},
+		`"a/b" cannot name a model in a URL`: {tiny("a/b")},
+		"no model to serve":                  nil,
+		"open nosuch.safetensors: no such file": {{Open: func() (*vggo.Model, error) {
+			return vggo.Open("nosuch.safetensors",
+				vggo.Options{})
+		}}},
 	} {
 		s := New(Config{Models: models})
 		if err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), want) || s.Ready() {

@@ -1,5 +1,6 @@
-// Package serve is networks behind HTTP: the Open Inference Protocol for programs, a few endpoints for people, and what a service
-// needs beside them. Work is bounded before it is taken on: by bytes, by pixels, by multiply-accumulates and by time.
+// Package serve is networks behind HTTP: the Open Inference Protocol for programs, a few endpoints for people, and what
+// a service needs beside them. Work is bounded before it is taken on: by bytes, by pixels, by multiply-accumulates and
+// by time.
 package serve
 
 import (
@@ -22,24 +23,26 @@ import (
 type Config struct {
 	Models []Source
 
-	Timeout     time.Duration // of a request, from its first byte to the last of its answer's; 30 s
-	Stall       time.Duration // that a header may take, and a body or an answer make no progress; 5 s
-	MaxWait     time.Duration // that a request waits for others, to be computed with them, if any are on their way; 2 ms, negative: none
-	Queue       int           // images, of the costliest model, that may be waiting or computed at once; 64
-	MaxBody     int64         // bytes of a request; 32 MiB
-	Buffers     int64         // bytes of all requests and their answers together; 8 times MaxBody
-	MaxPixels   int           // of a picture; 25 million
-	Kept        int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
-	KeptFor     time.Duration // that nobody asks; 45 s
-	DecodeTime  time.Duration // of a picture; 5 s
-	Decoders    int           // pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
-	Connections int           // open at once; one more closes that which was idle longest; 1024
-	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open connections it
-	// ends at once. Default: 1 s.
+	Timeout time.Duration // of a request, from its first byte to the last of its answer's; 30 s
+	Stall   time.Duration // that a header may take, and a body or an answer make no progress; 5 s
+	// that a request waits for others, to be computed with them, if any are on their way; 2 ms, negative: none
+	MaxWait    time.Duration
+	Queue      int           // images, of the costliest model, that may be waiting or computed at once; 64
+	MaxBody    int64         // bytes of a request; 32 MiB
+	Buffers    int64         // bytes of all requests and their answers together; 8 times MaxBody
+	MaxPixels  int           // of a picture; 25 million
+	Kept       int64         // bytes of what layers made of pictures, kept for the page to ask about; 256 MiB
+	KeptFor    time.Duration // that nobody asks; 45 s
+	DecodeTime time.Duration // of a picture; 5 s
+	// pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
+	Decoders    int
+	Connections int // open at once; one more closes that which was idle longest; 1024
+	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open
+	// connections it ends at once. Default: 1 s.
 	LameDuck time.Duration
 
-	// Hosts are names by which the server may be called, beside localhost and IP addresses; "*" is any. A web page elsewhere can give its
-	// own name this server's address, and would then be of the same origin.
+	// Hosts are names by which the server may be called, beside localhost and IP addresses; "*" is any. A web page
+	// elsewhere can give its own name this server's address, and would then be of the same origin.
 	Hosts   []string
 	Loaded  func()       // is told once the models are, if not nil
 	Version string       // of the program
@@ -126,8 +129,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // modelName is what a URL takes without escapes.
 var modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Load opens the models and runs each once, which packs its weights and brings them into memory. Then the Server is ready. It
-// stops between two models when ctx is done.
+// Load opens the models and runs each once, which packs its weights and brings them into memory. Then the Server is
+// ready. It stops between two models when ctx is done.
 func (s *Server) Load(ctx context.Context) (err error) {
 	l := &loaded{}
 	defer func() {
@@ -170,7 +173,8 @@ func (s *Server) Load(ctx context.Context) (err error) {
 // Ready says whether requests are taken: all models are loaded and their files whole, and the server does not drain.
 func (s *Server) Ready() bool {
 	l := s.loaded.Load()
-	return l != nil && !s.draining.Load() && !slices.ContainsFunc(l.models, func(m *model) bool { return m.Check() != nil })
+	return l != nil && !s.draining.Load() &&
+		!slices.ContainsFunc(l.models, func(m *model) bool { return m.Check() != nil })
 }
 
 // Close ends the batchers and closes the models. No request may be running.
@@ -193,12 +197,14 @@ func (l *loaded) close() (err error) {
 // copies of the file.
 func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 3*s.MaxBody }
 
-// connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16 KiB.
+// connectionBytes is what an open connection takes: two buffers of 4 KiB, a goroutine's stack, its header of at most 16
+// KiB.
 const connectionBytes = 64 << 10
 
-// Memory is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights, maps and workspace (of
-// random weights the parameters), the buffers, what is kept of pictures, the pictures being decoded, the connections, and 100 MB for the program.
-// 0 until the models are loaded. The Go runtime needs telling (debug.SetMemoryLimit), or garbage comes on top.
+// Memory is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights,
+// maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures being
+// decoded, the connections, and 100 MB for the program. 0 until the models are loaded. The Go runtime needs telling
+// (debug.SetMemoryLimit), or garbage comes on top.
 func (s *Server) Memory() int64 {
 	if l := s.loaded.Load(); l != nil {
 		return l.memory

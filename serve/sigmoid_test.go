@@ -33,7 +33,8 @@ func TestSigmoid(t *testing.T) {
 		for _, c := range classified.Classes {
 			sum += c.Probability
 		}
-		if classified.Ending != "sigmoid" || len(classified.Classes) != classes || (math.Abs(sum-1) < 1e-9) != (outputs == 1) {
+		if classified.Ending != "sigmoid" || len(classified.Classes) != classes ||
+			(math.Abs(sum-1) < 1e-9) != (outputs == 1) {
 			t.Errorf("%s: %+v", name, classified)
 		}
 		visit := visited(t, web.URL, name)
@@ -47,7 +48,8 @@ func TestSigmoid(t *testing.T) {
 				t.Errorf("%s: Grad-CAM of class %d", name, heat.Class)
 			}
 		}
-		if answer, text := (sent{method: "POST", path: fmt.Sprintf("/v1/inside/%s/gradcam?class=%d", visit.ID, classes)}).do(t, web.URL); answer.StatusCode != 400 {
+		if answer, text := (sent{method: "POST", path: fmt.Sprintf("/v1/inside/%s/gradcam?class=%d", visit.ID,
+			classes)}).do(t, web.URL); answer.StatusCode != 400 {
 			t.Errorf("%s: a class too many: %d %s", name, answer.StatusCode, text)
 		}
 		var meta modelMetadata
@@ -64,7 +66,8 @@ func TestSigmoid(t *testing.T) {
 			}
 		}
 		values := strings.TrimSuffix(strings.Repeat("0.5,", 3*16*16), ",")
-		ask("POST", "/v2/models/"+name+"/infer", []byte(`{"inputs":[{"name":"images","datatype":"FP32","shape":[1,3,16,16],"data":[`+values+`]}]}`), &answer)
+		ask("POST", "/v2/models/"+name+"/infer",
+			[]byte(`{"inputs":[{"name":"images","datatype":"FP32","shape":[1,3,16,16],"data":[`+values+`]}]}`), &answer)
 		for i, x := range answer.Outputs[0].Data {
 			if p := answer.Outputs[1].Data[i]; math.Abs(p-1/(1+math.Exp(-x))) > 1e-6 || len(answer.Outputs[1].Data) != outputs {
 				t.Errorf("%s: output %v becomes %v", name, x, p)
@@ -80,7 +83,10 @@ func TestSigmoid(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	s := New(Config{Models: []Source{{"one", func() (*vggo.Model, error) { return vggo.New("16x16x3:8,M/24,1", vggo.Options{}) }}}})
+	s := New(Config{Models: []Source{{"one", func() (*vggo.Model, error) {
+		return vggo.New("16x16x3:8,M/24,1",
+			vggo.Options{})
+	}}}})
 	if err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "has one output") {
 		t.Errorf("one output that nothing says how to read: %v", err)
 	}
@@ -95,7 +101,11 @@ func TestGuessesAreTold(t *testing.T) {
 		}
 		return m, err
 	}
-	_, web := start(t, Config{Models: []Source{{"guessed", open}, {"stated", func() (*vggo.Model, error) { return vggo.New("16x16x3:8,M/3", vggo.Options{}) }}}})
+	_, web := start(t,
+		Config{Models: []Source{{"guessed", open}, {"stated", func() (*vggo.Model, error) {
+			return vggo.New("16x16x3:8,M/3",
+				vggo.Options{})
+		}}}})
 	_, text := sent{method: "GET", path: "/v1/models"}.do(t, web.URL)
 	var list struct {
 		Models []modelTold

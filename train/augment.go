@@ -12,23 +12,26 @@ import (
 
 // Augment says how a picture is varied each time that a network learns from it. The zero value does not.
 type Augment struct {
-	// Crop is empty for the picture as validation sees it; pad for that, cut out at random after padding; jitter for a random
-	// scale and then a random cut (the VGG paper, section 3.1); resized for a random part, scaled (Szegedy et al. 2015;
-	// torchvision's RandomResizedCrop).
+	// Crop is empty for the picture as validation sees it; pad for that, cut out at random after padding; jitter for a
+	// random scale and then a random cut (the VGG paper, section 3.1); resized for a random part, scaled (Szegedy et al.
+	// 2015; torchvision's RandomResizedCrop).
 	Crop string `yaml:"crop"`
 
 	Pad  int    `yaml:"pad,omitempty"`  // pad: pixels on each side
 	Edge string `yaml:"edge,omitempty"` // of padding: zero, which is black, or reflect, without repeating the edge
 
-	Side Lengths `yaml:"side,flow,omitempty"` // jitter: the least and the greatest length of the shorter side; 0: 256/224 and 512/224 of the input's
+	// jitter: the least and the greatest length of the shorter side; 0: 256/224 and 512/224 of the input's
+	Side Lengths `yaml:"side,flow,omitempty"`
 
 	Area  Span `yaml:"area,flow,omitempty"`  // resized: the part's share of the area; 0: 0.08 to 1
 	Ratio Span `yaml:"ratio,flow,omitempty"` // and width to height; 0: 3/4 to 4/3
 
 	// Flip is empty, random, or alternating: at random in the first epoch, then the other way round in each (airbench).
-	Flip   string  `yaml:"flip"`
-	Colour float64 `yaml:"colour,omitempty"` // deviation of the shift along the colours' principal components; AlexNet's 0.1
-	Cutout int     `yaml:"cutout,omitempty"` // side of a square at a random place that is made the mean colour (DeVries & Taylor 2017)
+	Flip string `yaml:"flip"`
+	// deviation of the shift along the colours' principal components; AlexNet's 0.1
+	Colour float64 `yaml:"colour,omitempty"`
+	// side of a square at a random place that is made the mean colour (DeVries & Taylor 2017)
+	Cutout int `yaml:"cutout,omitempty"`
 }
 
 // Lengths are a least and a greatest one, in pixels.
@@ -58,7 +61,8 @@ func (a *Augment) check(input image.Point, channels int) error {
 	case a.Crop != "jitter" && !a.Side.IsZero():
 		return fmt.Errorf("side is for crop: jitter")
 	case a.Crop == "jitter" && (side[0] < max(input.X, input.Y) || side[1] < side[0] || side[1] > maxSide):
-		return fmt.Errorf("side: %s: want the least and the greatest length of the shorter side, at least the input's %d", printable.And(side[:]), max(input.X, input.Y))
+		return fmt.Errorf("side: %s: want the least and the greatest length of the shorter side, at least the input's %d",
+			printable.And(side[:]), max(input.X, input.Y))
 	case a.Crop != "resized" && (!a.Area.IsZero() || !a.Ratio.IsZero()):
 		return fmt.Errorf("area and ratio are for crop: resized")
 	case !within(a.Area) || a.Area[1] > 1 || !within(a.Ratio):
@@ -106,7 +110,8 @@ type painter struct {
 }
 
 func newPainter(a Augment, preprocess vision.Preprocess, seed uint64) *painter {
-	p := &painter{Augment: a, preprocess: preprocess, seed: seed, channels: preprocess.Channels, w: preprocess.Crop.X, h: preprocess.Crop.Y}
+	p := &painter{Augment: a, preprocess: preprocess, seed: seed, channels: preprocess.Channels, w: preprocess.Crop.X,
+		h: preprocess.Crop.Y}
 	for c := range p.channels {
 		p.values = append(p.values, preprocess.Values(c))
 	}
@@ -179,7 +184,8 @@ func (a *painter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	return p.ResizeWindow(w, h, image.Rectangle{Min: at, Max: at.Add(image.Pt(a.w, a.h))})
 }
 
-// resized scales a random part to the input's size. After ten parts that do not fit it takes the centre, as torchvision does.
+// resized scales a random part to the input's size. After ten parts that do not fit it takes the centre, as torchvision
+// does.
 func (a *painter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	area, ratio := a.Area, a.Ratio
 	if area.IsZero() {
@@ -219,8 +225,8 @@ func part(p *vision.Picture, at image.Point, w, h int) *vision.Picture {
 	return out
 }
 
-// write normalises the input's size of pixels from (x0,y0) on, which may lie up to the picture's size outside: there it is
-// reflected, or black.
+// write normalises the input's size of pixels from (x0,y0) on, which may lie up to the picture's size outside: there it
+// is reflected, or black.
 func (a *painter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, reflect bool) {
 	columns := make([]int, a.w) // of samples, −1 outside
 	for x := range columns {

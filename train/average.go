@@ -9,8 +9,8 @@ import (
 
 // Average says which mean of its weights over time a run keeps.
 type Average struct {
-	// Kind is empty for none; ema, a running mean beside the weights, which validation and the result take; or lookahead, slow
-	// weights which the weights return to (Zhang et al. 2019). Batch norm's statistics are averaged with them.
+	// Kind is empty for none; ema, a running mean beside the weights, which validation and the result take; or lookahead,
+	// slow weights which the weights return to (Zhang et al. 2019). Batch norm's statistics are averaged with them.
 	Kind  string  `yaml:"kind"`
 	Decay float64 `yaml:"decay"` // of the mean: mean = decay·mean + (1-decay)·weights
 	Every int     `yaml:"every"` // steps; 0 counts as 1

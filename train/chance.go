@@ -14,7 +14,8 @@ type Chance struct {
 }
 
 func (c *Chance) String() string {
-	return fmt.Sprintf("the loss ends at %.4g, above the %.4g of guessing one of %d classes: the network has learned nothing", c.Loss, c.Guess, c.Classes)
+	return fmt.Sprintf("the loss ends at %.4g, above the %.4g of guessing one of %d classes: the network has "+
+		"learned nothing", c.Loss, c.Guess, c.Classes)
 }
 
 // chance is nil for a run whose loss has ended below that of guessing, or is not known.

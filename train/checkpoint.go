@@ -31,8 +31,8 @@ const (
 	stateVersion = 1
 )
 
-// state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow from the
-// recipe's seed, the step and the sample.
+// state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow
+// from the recipe's seed, the step and the sample.
 type state struct {
 	Version   int     `json:"version"`
 	Step      int     `json:"step"`      // steps taken, which is the position in the data too
@@ -86,7 +86,8 @@ func machineOf(p *nn.Plan) machine {
 type MachineError struct{ Was, Is string }
 
 func (e *MachineError) Error() string {
-	return fmt.Sprintf("the run began with %s, this machine computes with %s: it would go on with other roundings", e.Was, e.Is)
+	return fmt.Sprintf("the run began with %s, this machine computes with %s: it would go on with other roundings",
+		e.Was, e.Is)
 }
 
 // differs is a *MachineError if there is a difference.
@@ -327,7 +328,8 @@ func (t *Trainer) restore(s *Saved) (err error) {
 			return err
 		}
 		if !slices.Equal(got.Shape, want.Shape) {
-			return fmt.Errorf("%s: tensor %s has shape %s, the run needs %s", s.Path, want.Name, printable.Shape(got.Shape), printable.Shape(want.Shape))
+			return fmt.Errorf("%s: tensor %s has shape %s, the run needs %s", s.Path, want.Name, printable.Shape(got.Shape),
+				printable.Shape(want.Shape))
 		}
 		copy(want.Data, got.Data)
 	}

@@ -98,7 +98,8 @@ const (
 func curvesSVG(metrics []Metrics) string {
 	var b strings.Builder
 	all := charts(metrics)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="system-ui, sans-serif" font-size="11" role="img" aria-label="Curves of loss, accuracy and learning rate">
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="system-ui, sans-serif" font-size="11" role="img" aria-label="Curves of loss, accuracy and learning rate">
 <style>
 .training { stroke: #2a56c6; fill: none } .validation { stroke: #be2b50; fill: none } text { fill: #333 } text.training { fill: #2a56c6; stroke: none } text.validation { fill: #be2b50; stroke: none } .grid { stroke: #ccc; stroke-width: 0.5 } .paper { fill: #fff }
 @media (prefers-color-scheme: dark) { .training { stroke: #8fb0ff } .validation { stroke: #ff8fa8 } text { fill: #ddd } text.training { fill: #8fb0ff } text.validation { fill: #ff8fa8 } .grid { stroke: #555 } .paper { fill: #16181d } }
@@ -128,7 +129,8 @@ func (c chart) draw(b *strings.Builder, left float64) {
 		y.from, y.to = y.from-1e-3, y.to+1e-3
 	}
 	for _, v := range y.ticks() {
-		fmt.Fprintf(b, `<path class="grid" d="M%.1f %.1fH%.1f"/><text x="%.1f" y="%.1f" text-anchor="end">%.4g</text>`+"\n", x.a, y.at(v), x.b, x.a-5, y.at(v)+4, v)
+		fmt.Fprintf(b, `<path class="grid" d="M%.1f %.1fH%.1f"/><text x="%.1f" y="%.1f" text-anchor="end">%.4g</text>`+"\n",
+			x.a, y.at(v), x.b, x.a-5, y.at(v)+4, v)
 	}
 	for _, v := range x.ticks() {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%.4g</text>`+"\n", x.at(v), chartBottom+16, v)

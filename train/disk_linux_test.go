@@ -11,7 +11,8 @@ import (
 	"github.com/vggo/vggo/train"
 )
 
-// TestSmallDisk fills a real file system, of 1 MiB, under a run: it stops, loses nothing, and goes on when there is room.
+// TestSmallDisk fills a real file system, of 1 MiB, under a run: it stops, loses nothing, and goes on when there is
+// room.
 func TestSmallDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {

@@ -3,6 +3,8 @@ package train
 import (
 	"errors"
 	"fmt"
+
+	"github.com/vggo/vggo/arch"
 )
 
 // ErrNoValidation is a recipe whose schedule follows the validation, and no data for one.
@@ -34,4 +36,15 @@ func (e *DivergedError) Error() string {
 		kept = "the last good checkpoint is " + e.Saved
 	}
 	return fmt.Sprintf("step %d: %s: training has diverged; %s", e.Step, e.What, kept)
+}
+
+// EndingError is a network that training by the cross-entropy of a softmax does not suit.
+type EndingError struct {
+	Network string
+	Ending  arch.Ending
+}
+
+func (e *EndingError) Error() string {
+	return fmt.Sprintf("%s ends in %s: training is by the cross-entropy of a softmax, with an output for each class",
+		e.Network, e.Ending)
 }

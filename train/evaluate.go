@@ -24,8 +24,8 @@ type view struct {
 	weight float32
 }
 
-// viewsOf are airbench's: mirrored; mirrored and, with half the weight, moved by a pixel up left and down right, the edge
-// reflected.
+// viewsOf are airbench's: mirrored; mirrored and, with half the weight, moved by a pixel up left and down right, the
+// edge reflected.
 func viewsOf(name string) ([]view, error) {
 	switch name {
 	case "", "none":
@@ -147,7 +147,8 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 	return s, nil
 }
 
-// rank is how many classes come before one: those with larger logits, and the earlier of equals. NaN comes before everything.
+// rank is how many classes come before one: those with larger logits, and the earlier of equals. NaN comes before
+// everything.
 func rank(logits []float32, class int) (above int) {
 	x := logits[class]
 	for c, v := range logits {
@@ -209,7 +210,8 @@ func (t *Trainer) averaged(do func() (Score, error)) (_ Score, err error) {
 // score runs the network as it is on a data set.
 func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *Answers) (Score, error) {
 	if t.judge.plan == nil {
-		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads, Costs: t.options.Costs})
+		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads,
+			Costs: t.options.Costs})
 		if err != nil {
 			return Score{}, err
 		}

@@ -20,7 +20,8 @@ func halfway(t *testing.T, folder string) train.Options {
 	t.Helper()
 	o := train.Options{Recipe: tiny(), Train: tinySet, Folder: folder, Classes: []string{"a", "b", "c", "d"}}
 	full, saved := errors.New("full"), 0
-	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor, notes map[string]string) error {
+	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+		notes map[string]string) error {
 		if strings.HasPrefix(filepath.Base(path), "step-") {
 			if saved++; saved > 5 {
 				return full
@@ -106,7 +107,8 @@ func TestOlderCheckpoint(t *testing.T) {
 	whole := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
 	want, _ := run(t, whole)
 	o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
-	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor, notes map[string]string) error {
+	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+		notes map[string]string) error {
 		delete(notes, "vggo.train.sum")
 		if state := notes["vggo.train.state"]; state != "" {
 			at := strings.Index(state, `,"pictures"`)
@@ -156,8 +158,12 @@ func TestOtherData(t *testing.T) {
 		`the run's class 1 was another: "b", now "x"`:   func(o *train.Options) { o.Classes = []string{"a", "x", "c", "d"} },
 		"the run's number of classes was another: 4, n": func(o *train.Options) { o.Classes = []string{"a", "b", "c"} },
 		"the run's training set was another: pictures ": func(o *train.Options) { o.Train = otherPictures{tinySet} },
-		"the run's training set was another: 160 sampl": func(o *train.Options) { o.Train = stripes{n: 191, side: 8, channels: 1} },
-		"the run's training set was another: 160 samp":  func(o *train.Options) { o.Validation = tinySet }, // nothing is held out then
+		"the run's training set was another: 160 sampl": func(o *train.Options) {
+			o.Train = stripes{n: 191, side: 8,
+				channels: 1}
+		},
+		// nothing is held out then
+		"the run's training set was another: 160 samp": func(o *train.Options) { o.Validation = tinySet },
 	} {
 		saved, err := train.ReadSaved(o.Folder)
 		if err != nil {
@@ -221,7 +227,8 @@ func TestNothingLeft(t *testing.T) {
 		},
 	} {
 		dir := t.TempDir()
-		o := train.Options{Recipe: tiny(), Train: tinySet, Folder: filepath.Join(dir, "deep", "run"), Beside: map[string][]byte{"run.json": []byte("{}")}}
+		o := train.Options{Recipe: tiny(), Train: tinySet, Folder: filepath.Join(dir, "deep", "run"),
+			Beside: map[string][]byte{"run.json": []byte("{}")}}
 		change(&o)
 		if _, err := train.New(o); err == nil {
 			t.Errorf("%s: no error", what)
@@ -260,7 +267,8 @@ func TestFinishedRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !again.Finished() || got.Loss != want.Loss || got.Loss == 0 || got.Steps != want.Steps || got.Best != want.Best || *got.Validation != *want.Validation {
+	if !again.Finished() || got.Loss != want.Loss || got.Loss == 0 || got.Steps != want.Steps || got.Best != want.Best ||
+		*got.Validation != *want.Validation {
 		t.Errorf("%+v, the run said %+v", got, want)
 	}
 }
@@ -283,12 +291,14 @@ func TestChance(t *testing.T) {
 		want bool
 	}{{0.05, false}, {2, true}} {
 		o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
-		o.Recipe.Optimiser.Rate, o.Recipe.Polyak, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 0, 1, train.Schedule{Kind: "constant"}
+		o.Recipe.Optimiser.Rate, o.Recipe.Polyak, o.Recipe.Clip, o.Recipe.Schedule = c.rate, 0, 1,
+			train.Schedule{Kind: "constant"}
 		o.Recipe.Optimiser.Decay, o.Recipe.Augment, o.Recipe.Smoothing = 0, train.Augment{}, 0
 		_, result := run(t, o)
 		metrics := withoutTimes(t, o.Folder)
 		noted := metrics[len(metrics)-1].Chance
-		told := strings.Contains(string(read(t, filepath.Join(o.Folder, train.ReportFile))), "the network has learned nothing")
+		told := strings.Contains(string(read(t, filepath.Join(o.Folder, train.ReportFile))),
+			"the network has learned nothing")
 		if (result.Chance != nil) != c.want || (noted != nil) != c.want || told != c.want {
 			t.Errorf("rate %v: result %v, metrics %v, report %v, loss %v", c.rate, result.Chance, noted, told, result.Loss)
 		}

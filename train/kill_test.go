@@ -21,8 +21,8 @@ var kills = flag.Int("kills", 20, "how often TestKilled kills the trainer")
 // killedFolder names the folder of a run for the process that is to be killed.
 const killedFolder = "VGGO_TEST_KILLED_FOLDER"
 
-// TestKilled kills a trainer at random moments, between steps and in the midst of writing, and resumes it: each finished run
-// has the bits of one that nobody disturbed.
+// TestKilled kills a trainer at random moments, between steps and in the midst of writing, and resumes it: each
+// finished run has the bits of one that nobody disturbed.
 func TestKilled(t *testing.T) {
 	if folder := os.Getenv(killedFolder); folder != "" {
 		trainKilled(t, folder)
@@ -80,7 +80,8 @@ func TestKilled(t *testing.T) {
 // trainKilled begins or resumes the run of a folder and writes a byte for each sign of life.
 func trainKilled(t *testing.T, folder string) {
 	sign := func() { os.Stdout.Write([]byte{'.'}) }
-	o := train.WithWriter(train.Options{Recipe: tiny(), Train: tinySet, Folder: folder, Report: func(train.Report) { sign() }},
+	o := train.WithWriter(train.Options{Recipe: tiny(), Train: tinySet, Folder: folder,
+		Report: func(train.Report) { sign() }},
 		func(path string, tensors []weights.Tensor, notes map[string]string) error {
 			sign()
 			return weights.Write(path, tensors, notes)

@@ -61,7 +61,8 @@ func TestLevel(t *testing.T) {
 				}
 				if _, norm := net.Layers[i+1].Op.(arch.BatchNorm); norm {
 					if want := math.Sqrt(2 / float64(w.FanIn)); math.Abs(deviationOf(w.Data)/want-1) > 0.2 {
-						t.Errorf("%s, before a batch norm: its weights deviate by %v, by He's start %v", layer.Name, deviationOf(w.Data), want)
+						t.Errorf("%s, before a batch norm: its weights deviate by %v, by He's start %v", layer.Name, deviationOf(w.Data),
+							want)
 					}
 					continue
 				}
@@ -82,7 +83,8 @@ func TestLevel(t *testing.T) {
 }
 
 // outputs are the mean of each channel of a layer's outputs and their deviation from these.
-func outputs(t *testing.T, net *arch.Network, params *nn.Params, layer string, in *tensor.Tensor) (means []float64, deviation float64) {
+func outputs(t *testing.T, net *arch.Network, params *nn.Params, layer string, in *tensor.Tensor) (means []float64,
+	deviation float64) {
 	t.Helper()
 	part, err := net.Until(layer)
 	if err != nil {
@@ -126,7 +128,8 @@ func deviationOf(list []float32) float64 {
 // TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the
 // rate.
 func TestPolyak(t *testing.T) {
-	net, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, op: linear, out: 1}\n"))
+	net, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
+		"op: linear, out: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +138,8 @@ func TestPolyak(t *testing.T) {
 		p.Grad = slices.Repeat([]float32{float32(i + 3)}, p.Count()) // w: 3 3, b: 4
 	}
 	half := 0.5
-	o, err := train.NewOptimiser(train.Optimise{Kind: "sgd", Rate: 1}, []train.Rule{{Params: "*/b", Rate: &half}}, params, 2)
+	o, err := train.NewOptimiser(train.Optimise{Kind: "sgd", Rate: 1}, []train.Rule{{Params: "*/b", Rate: &half}}, params,
+		2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +157,16 @@ func TestMeasured(t *testing.T) {
 		model     string
 		mean, std []float32
 	}{
-		{vision.PreprocessParts{Base: train.Measured}, "4x4x3:4/2", []float32{0.3922, 0.3922, 0.5882}, []float32{0.3922, 0.0039, 0.1961}},
-		{vision.PreprocessParts{Base: train.Measured, Scale: 1}, "4x4x3:4/2", []float32{100, 100, 150}, []float32{100, 1, 50}},
-		{vision.PreprocessParts{Base: train.Measured, Order: "bgr"}, "4x4x3:4/2", []float32{0.5882, 0.3922, 0.3922}, []float32{0.1961, 0.0039, 0.3922}},
-		{vision.PreprocessParts{Base: train.Measured, Mean: vision.Numbers{0.5}}, "4x4x3:4/2", []float32{0.5, 0.5, 0.5}, []float32{0.3922, 0.0039, 0.1961}},
-		{vision.PreprocessParts{Base: train.Measured, Mean: vision.Numbers{0.5}, Std: vision.Numbers{0.25}}, "4x4x3:4/2", []float32{0.5, 0.5, 0.5}, []float32{0.25, 0.25, 0.25}},
+		{vision.PreprocessParts{Base: train.Measured}, "4x4x3:4/2", []float32{0.3922, 0.3922, 0.5882},
+			[]float32{0.3922, 0.0039, 0.1961}},
+		{vision.PreprocessParts{Base: train.Measured, Scale: 1}, "4x4x3:4/2", []float32{100, 100, 150},
+			[]float32{100, 1, 50}},
+		{vision.PreprocessParts{Base: train.Measured, Order: "bgr"}, "4x4x3:4/2", []float32{0.5882, 0.3922, 0.3922},
+			[]float32{0.1961, 0.0039, 0.3922}},
+		{vision.PreprocessParts{Base: train.Measured, Mean: vision.Numbers{0.5}}, "4x4x3:4/2", []float32{0.5, 0.5, 0.5},
+			[]float32{0.3922, 0.0039, 0.1961}},
+		{vision.PreprocessParts{Base: train.Measured, Mean: vision.Numbers{0.5}, Std: vision.Numbers{0.25}}, "4x4x3:4/2",
+			[]float32{0.5, 0.5, 0.5}, []float32{0.25, 0.25, 0.25}},
 		{vision.PreprocessParts{Base: "unit"}, "4x4x3:4/2", []float32{0, 0, 0}, []float32{1, 1, 1}},
 		{vision.PreprocessParts{Base: train.Measured}, "4x4x1:4/2", []float32{0.4157}, []float32{0.0941}},
 	} {

@@ -36,7 +36,8 @@ type journal struct {
 	loss float64
 }
 
-// openJournal goes on after a step: lines of later steps, of a finished network, and what a crash has left of one, are dropped.
+// openJournal goes on after a step: lines of later steps, of a finished network, and what a crash has left of one, are
+// dropped.
 func openJournal(folder string, step int) (*journal, error) {
 	if folder == "" {
 		return &journal{}, nil
@@ -51,7 +52,8 @@ func openJournal(folder string, step int) (*journal, error) {
 	for end < len(text) {
 		length := bytes.IndexByte(text[end:], '\n') + 1
 		var m Metrics
-		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil || m.Chance != nil {
+		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil ||
+			m.Chance != nil {
 			break
 		}
 		if m.Validation != nil {

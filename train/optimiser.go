@@ -15,8 +15,8 @@ type Optimise struct {
 	Rate float64 `yaml:"rate"` // the learning rate that the schedule scales
 	// Decay is the weight decay: for sgd added to the gradient, times the weight, unless Decoupled.
 	Decay float64 `yaml:"decay"`
-	// Decoupled decay shrinks the weight by rate times Decay and leaves the gradient alone, as adamw's always does (Loshchilov
-	// & Hutter 2019).
+	// Decoupled decay shrinks the weight by rate times Decay and leaves the gradient alone, as adamw's always does
+	// (Loshchilov & Hutter 2019).
 	Decoupled bool    `yaml:"decoupled,omitempty"`
 	Momentum  float64 `yaml:"momentum"` // of sgd; adamw's beta1
 	Nesterov  bool    `yaml:"nesterov,omitempty"`
@@ -75,8 +75,8 @@ type piece struct {
 // pieceFloats is 256 KiB of each array.
 const pieceFloats = 64 << 10
 
-// NewOptimiser prepares the parameters' moments, all zero. The rules' patterns must name something. Parameters without a
-// gradient, which a training Plan makes, do not train until there is one.
+// NewOptimiser prepares the parameters' moments, all zero. The rules' patterns must name something. Parameters without
+// a gradient, which a training Plan makes, do not train until there is one.
 func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Optimiser, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("optimiser: %w", err)
@@ -116,8 +116,8 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	return opt, nil
 }
 
-// Clip scales all gradients together so that their norm is at most the given one, as PyTorch's clip_grad_norm_ does, and
-// returns what it was.
+// Clip scales all gradients together so that their norm is at most the given one, as PyTorch's clip_grad_norm_ does,
+// and returns what it was.
 func (o *Optimiser) Clip(most float64) float64 {
 	norm := math.Sqrt(o.squares(func(piece) float64 { return 1 }))
 	if scale := float32(most / (norm + 1e-6)); scale < 1 {
@@ -170,8 +170,8 @@ func (o *Optimiser) Step(rate, epochs float64) {
 	})
 }
 
-// sgd is torch.optim.SGD with dampening 0: g += decay·w; v = momentum·v + g; w −= rate·v, or rate·(g + momentum·v) after
-// Nesterov. Products are converted so that no machine fuses them with the next addition.
+// sgd is torch.optim.SGD with dampening 0: g += decay·w; v = momentum·v + g; w −= rate·v, or rate·(g + momentum·v)
+// after Nesterov. Products are converted so that no machine fuses them with the next addition.
 func (o *Optimiser) sgd(p piece, rate float64) {
 	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
 	step, momentum := float32(rate), float32(o.Momentum)
@@ -231,7 +231,8 @@ func (o *Optimiser) tensors() []weights.Tensor {
 	for i, name := range momentNames {
 		for _, s := range o.slots {
 			if data := *s.moments()[i]; data != nil {
-				list = append(list, weights.Tensor{Name: "optimiser/" + name + "/" + s.Name, Shape: slices.Clone(s.Shape), Data: data})
+				list = append(list, weights.Tensor{Name: "optimiser/" + name + "/" + s.Name, Shape: slices.Clone(s.Shape),
+					Data: data})
 			}
 		}
 	}

@@ -32,8 +32,8 @@ func network() *arch.Network {
 	}}
 }
 
-// TestPyTorchDescent takes the ten steps that PyTorch's optimisers took. Losses and final parameters may be off by 1e-4, in the
-// Euclidean norm; a rule that is slightly another one is noticed.
+// TestPyTorchDescent takes the ten steps that PyTorch's optimisers took. Losses and final parameters may be off by
+// 1e-4, in the Euclidean norm; a rule that is slightly another one is noticed.
 func TestPyTorchDescent(t *testing.T) {
 	file, err := weights.Open("testdata/descent.safetensors")
 	if err != nil {
@@ -83,7 +83,8 @@ func TestPyTorchDescent(t *testing.T) {
 		{"adamw", slower, nil, 0, false},
 		{"clipped", sgd, rules, 0.51, false},
 	} {
-		name := fmt.Sprintf("%s/%s,nesterov=%v,decoupled=%v,beta2=%v,rules=%d,clip=%v", c.golden, c.optimise.Kind, c.optimise.Nesterov,
+		name := fmt.Sprintf("%s/%s,nesterov=%v,decoupled=%v,beta2=%v,rules=%d,clip=%v", c.golden, c.optimise.Kind,
+			c.optimise.Nesterov,
 			c.optimise.Decoupled, c.optimise.Beta2, len(c.rules), c.clip)
 		t.Run(name, func(t *testing.T) {
 			net := network()
@@ -214,7 +215,8 @@ func TestRules(t *testing.T) {
 	optimiser.Step(0.25, 0.9)
 	optimiser.Step(0.25, 1)
 	for name, want := range map[string]float32{
-		"conv1_1/w": 0, "conv1_2/w": -0.5, "conv2_1/w": -0.5, "bn1_1/beta": -0.25, "bn1_1/gamma": -1, "fc3/b": -0.25, "fc3/w": -0.5, "bn1_1/mean": 0,
+		"conv1_1/w": 0, "conv1_2/w": -0.5, "conv2_1/w": -0.5, "bn1_1/beta": -0.25, "bn1_1/gamma": -1, "fc3/b": -0.25,
+		"fc3/w": -0.5, "bn1_1/mean": 0,
 	} {
 		if got := params.Get(name).Data[0]; got != want {
 			t.Errorf("%s moved by %v, want %v", name, got, want)
@@ -229,7 +231,8 @@ func TestRules(t *testing.T) {
 		{train.Rule{Params: "conv[/w"}, `"conv[/w" is no pattern`},
 		{train.Rule{}, `"" is no pattern`},
 	} {
-		if _, err := train.NewOptimiser(train.Optimise{Kind: "sgd", Rate: 1}, []train.Rule{c.rule}, params, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := train.NewOptimiser(train.Optimise{Kind: "sgd", Rate: 1}, []train.Rule{c.rule}, params, 1); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("rule %q: %v, want %q", c.rule.Params, err, c.want)
 		}
 	}

@@ -24,13 +24,15 @@ type Recipe struct {
 	Name  string `yaml:"name"`
 	Model string `yaml:"model,omitempty"` // what arch.Open takes, or a description of several lines
 
-	Preprocess vision.PreprocessParts `yaml:"preprocess"` // how pictures become inputs; what is left out is unit's. Base may be Measured
+	// how pictures become inputs; what is left out is unit's. Base may be Measured
+	Preprocess vision.PreprocessParts `yaml:"preprocess"`
 	// Prepare is what Preprocess was called until November 2026, then a name alone. Reading a recipe puts it there.
 	Prepare string `yaml:"prepare,omitempty"`
 
-	Epochs     float64 `yaml:"epochs"`
-	Batch      int     `yaml:"batch"`                // samples of one step
-	Accumulate int     `yaml:"accumulate,omitempty"` // passes that share them, for less memory; batch norm sees one at a time; 0 counts as 1
+	Epochs float64 `yaml:"epochs"`
+	Batch  int     `yaml:"batch"` // samples of one step
+	// passes that share them, for less memory; batch norm sees one at a time; 0 counts as 1
+	Accumulate int     `yaml:"accumulate,omitempty"`
 	Seed       uint64  `yaml:"seed"`
 	Keep       float64 `yaml:"keep,omitempty"` // of dropout; 0: as the network says, 1: no dropout
 
@@ -48,7 +50,8 @@ type Recipe struct {
 
 	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
 	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
-	Views    string  `yaml:"views,omitempty"`    // how an answer is found: of the picture, of it and its mirror image (flip), or of these shifted too (flip+shift)
+	// how an answer is found: of the picture, of it and its mirror image (flip), or of these shifted too (flip+shift)
+	Views string `yaml:"views,omitempty"`
 
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
 	Broken     int        `yaml:"broken,omitempty"` // pictures that may be unreadable; 0 counts as 100, -1 allows none
@@ -63,10 +66,11 @@ type Checkpoint struct {
 // Init says how parameters begin that no file gives.
 type Init struct {
 	Kind string `yaml:"kind"` // one of nn.Initialisers
-	// Identity lets each 3x3 convolution begin as the identity of as many channels as it has in (Zagoruyko & Komodakis 2017).
+	// Identity lets each 3x3 convolution begin as the identity of as many channels as it has in (Zagoruyko & Komodakis
+	// 2017).
 	Identity bool `yaml:"identity,omitempty"`
-	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled to
-	// the same variance, and their negatives; its weights are not trained (airbench).
+	// Whiten makes the first convolution's filters the principal components of the training pictures' patches, each scaled
+	// to the same variance, and their negatives; its weights are not trained (airbench).
 	Whiten bool `yaml:"whiten,omitempty"`
 	// Level lets the outputs of each layer with weights begin with mean 0 and deviation 1 over some training pictures.
 	Level bool `yaml:"level,omitempty"`
@@ -103,7 +107,8 @@ func OpenRecipe(name string) (Recipe, error) {
 		return DecodeRecipe(bytes.NewReader(text))
 	}
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".json") {
-		return Recipe{}, fmt.Errorf("no recipe is called %q: want one of %s, or a file ending in .yaml", name, strings.Join(RecipeNames(), ", "))
+		return Recipe{}, fmt.Errorf("no recipe is called %q: want one of %s, or a file ending in .yaml", name,
+			strings.Join(RecipeNames(), ", "))
 	}
 	f, err := plainfile.Open(name)
 	if err != nil {
@@ -117,8 +122,9 @@ func OpenRecipe(name string) (Recipe, error) {
 	return r, nil
 }
 
-// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. It leaves out what it does not want: seed is then 1, preprocess unit,
-// init.kind he, and the optimiser SGD with a momentum of 0.9 at a constant rate. A key that is not a recipe's is an error.
+// DecodeRecipe reads a recipe of at most 1 MiB, YAML or JSON. It leaves out what it does not want: seed is then 1,
+// preprocess unit, init.kind he, and the optimiser SGD with a momentum of 0.9 at a constant rate. A key that is not a
+// recipe's is an error.
 func DecodeRecipe(in io.Reader) (Recipe, error) {
 	// Nothing but what Write always writes may be set here, or a recipe could not turn it off.
 	r := Recipe{
@@ -165,7 +171,8 @@ func recipeError(err error) error {
 		text = wrong.Errors[0]
 	}
 	text, _, _ = strings.Cut(text, " in type ")
-	text = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into train.", " as ", " into ", " as ").Replace(text)
+	text = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into train.", " as ", " into ",
+		" as ").Replace(text)
 	if line, field, ok := strings.Cut(text, ": field "); ok {
 		field, _, _ = strings.Cut(field, " not found")
 		text = fmt.Sprintf("%s: unknown key %q", line, field)
@@ -178,8 +185,8 @@ func recipeError(err error) error {
 	}, text))
 }
 
-// Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}". After an error
-// nothing has changed.
+// Set changes one value: "optimiser.rate=0.1", "augment.flip=random", "schedule={kind: step, at: [30, 60]}". After an
+// error nothing has changed.
 func (r *Recipe) Set(assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
 	key = strings.TrimSpace(key)

@@ -59,8 +59,10 @@ func TestRecipeSet(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	if r.Optimiser.Rate != 0.5 || r.Optimiser.Momentum != 0.9 || r.Batch != 64 || r.Augment.Pad != 4 || r.Augment.Flip != "random" ||
-		len(r.Schedule.At) != 2 || r.Model != "8x8x1:8,M/4" || len(r.Rules) != 1 || *r.Rules[0].Decay != 0 || r.Name != "a b" || r.HoldOut != 5 {
+	if r.Optimiser.Rate != 0.5 || r.Optimiser.Momentum != 0.9 || r.Batch != 64 || r.Augment.Pad != 4 ||
+		r.Augment.Flip != "random" ||
+		len(r.Schedule.At) != 2 || r.Model != "8x8x1:8,M/4" || len(r.Rules) != 1 || *r.Rules[0].Decay != 0 ||
+		r.Name != "a b" || r.HoldOut != 5 {
 		t.Errorf("%+v", r)
 	}
 	before := r
@@ -98,7 +100,8 @@ func TestRecipeErrors(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := train.OpenRecipe(path); err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), want) {
+		if _, err := train.OpenRecipe(path); err == nil || !strings.HasPrefix(err.Error(), path) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: %v, want %q", text, err, want)
 		}
 	}
@@ -107,8 +110,8 @@ func TestRecipeErrors(t *testing.T) {
 	}
 }
 
-// FuzzRecipe: no text makes reading a recipe, or changing it, fail other than with an error of one line; what is read can be
-// written and read again.
+// FuzzRecipe: no text makes reading a recipe, or changing it, fail other than with an error of one line; what is read
+// can be written and read again.
 func FuzzRecipe(f *testing.F) {
 	for _, name := range train.RecipeNames() {
 		r, err := train.OpenRecipe(name)

@@ -140,7 +140,8 @@ func (t *Trainer) writeReport(result Result) error {
 	if err := durable.WriteBytes(filepath.Join(t.options.Folder, CurvesFile), []byte(curves)); err != nil {
 		return err
 	}
-	return durable.Write(filepath.Join(t.options.Folder, ReportFile), func(w io.Writer) error { return reportPage.Execute(w, d) })
+	return durable.Write(filepath.Join(t.options.Folder, ReportFile),
+		func(w io.Writer) error { return reportPage.Execute(w, d) })
 }
 
 func (t *Trainer) reportData(result Result) (*reportData, error) {
@@ -160,12 +161,16 @@ func (t *Trainer) reportData(result Result) (*reportData, error) {
 	seconds := t.seconds()
 	d := &reportData{
 		Title: t.net.Name, Recipe: recipe.String(), Scores: result.Test, Answers: result.Answers,
-		Summary: fmt.Sprintf("%d steps of %d pictures in %s.", t.steps, t.recipe.Batch, time.Duration(seconds*float64(time.Second)).Round(time.Second)),
+		Summary: fmt.Sprintf("%d steps of %d pictures in %s.", t.steps, t.recipe.Batch,
+			time.Duration(seconds*float64(time.Second)).Round(time.Second)),
 		Facts: [][2]string{
-			{"Network", fmt.Sprintf("%s, input %v, %d parameters, %.1f million multiply-accumulates for a picture", t.net.Name, t.net.Input, params, float64(flops)/2e6)},
+			{"Network", fmt.Sprintf("%s, input %v, %d parameters, %.1f million multiply-accumulates for a picture", t.net.Name,
+				t.net.Input, params, float64(flops)/2e6)},
 			{"Pictures", fmt.Sprintf("%d to learn from", t.train.Len())},
-			{"Speed", fmt.Sprintf("%.0f pictures a second, decoding, validation and checkpoints included", float64(t.steps*t.recipe.Batch)/seconds)},
-			{"Machine", fmt.Sprintf("%s, %d threads, kernel set %s, %s/%s, %s", cmp.Or(t.options.Machine, "a processor without a name"), t.threads, t.plan.Set.Name, runtime.GOOS, runtime.GOARCH, runtime.Version())},
+			{"Speed", fmt.Sprintf("%.0f pictures a second, decoding, validation and checkpoints included",
+				float64(t.steps*t.recipe.Batch)/seconds)},
+			{"Machine", fmt.Sprintf("%s, %d threads, kernel set %s, %s/%s, %s", cmp.Or(t.options.Machine,
+				"a processor without a name"), t.threads, t.plan.Set.Name, runtime.GOOS, runtime.GOARCH, runtime.Version())},
 			{"Finished", time.Now().Format(time.DateTime)},
 		},
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/vggo/vggo/train"
 )
 
-// TestReport: the page about a run tells its scores, all of the test set's answers and the recipe, and needs no other file.
+// TestReport: the page about a run tells its scores, all of the test set's answers and the recipe, and needs no other
+// file.
 func TestReport(t *testing.T) {
 	o := train.Options{
 		Recipe: tiny(), Train: tinySet, Test: stripes{n: 40, side: 8, channels: 1}, Folder: t.TempDir(),
@@ -42,7 +43,8 @@ func TestReport(t *testing.T) {
 		}
 	}
 	page := string(read(t, filepath.Join(o.Folder, train.ReportFile)))
-	for _, want := range []string{"8x8x1:8b,M,16/20,4", "a test&#39;s machine", "flip&#43;shift", "&lt;falling&gt;", `class="training"`, `class="validation"`, "cutout: 3"} {
+	for _, want := range []string{"8x8x1:8b,M,16/20,4", "a test&#39;s machine", "flip&#43;shift", "&lt;falling&gt;",
+		`class="training"`, `class="validation"`, "cutout: 3"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the report does not say %q", want)
 		}
@@ -53,7 +55,8 @@ func TestReport(t *testing.T) {
 		sum += n
 	}
 	if sum != 40 || strings.Count(page, `<img src="data:image/png;base64,`) != len(a.Mistakes) {
-		t.Errorf("the matrix counts %d pictures of 40; %d pictures of %d mistakes", sum, strings.Count(page, "<img"), len(a.Mistakes))
+		t.Errorf("the matrix counts %d pictures of 40; %d pictures of %d mistakes", sum, strings.Count(page, "<img"),
+			len(a.Mistakes))
 	}
 	for _, link := range regexp.MustCompile(`(?:src|href)="([^"]*)"|url\(`).FindAllString(page, -1) {
 		if !strings.HasPrefix(link, `src="data:image/png;base64,`) {

@@ -9,8 +9,8 @@ import (
 	"github.com/vggo/vggo/nn"
 )
 
-// Rule says how some parameters train otherwise than the others. Where several rules name a parameter, a later one overrides
-// what it sets.
+// Rule says how some parameters train otherwise than the others. Where several rules name a parameter, a later one
+// overrides what it sets.
 type Rule struct {
 	// Params is a pattern of path.Match: with a slash for a parameter's name (*/b, bn*/gamma), without one for its layer's
 	// (conv[1-4]_*).

@@ -15,7 +15,8 @@ type Schedule struct {
 	Factor float64   `yaml:"factor,omitempty"`  // step, plateau; 0 counts as 0.1
 
 	// plateau: after Patience validations in a row that were not better than the best by more than Threshold, counted in
-	// accuracy, the rate is multiplied by Factor; at most Times times, 0 for any. The VGG paper's, section 3.1: three times.
+	// accuracy, the rate is multiplied by Factor; at most Times times, 0 for any. The VGG paper's, section 3.1: three
+	// times.
 	Patience  int     `yaml:"patience,omitempty"`
 	Threshold float64 `yaml:"threshold,omitempty"`
 	Times     int     `yaml:"times,omitempty"`

@@ -26,10 +26,12 @@ func TestSchedules(t *testing.T) {
 		{"step", train.Schedule{Kind: "step", At: []float64{1, 1.5}}, 5, nil, []float64{1, 1, 0.1, 0.1 * 0.1, 0.1 * 0.1}},
 		{"cosine", train.Schedule{Kind: "cosine", End: 0.2}, 2, nil, []float64{1, 0.2 + 0.8*half}},
 		// numpy.interp(numpy.arange(9), [0, 2, 8], [0.2, 1, 0.1]), as airbench has it
-		{"one-cycle", train.Schedule{Kind: "one-cycle", Begin: 0.2, Peak: 0.26, End: 0.1}, 8, nil, []float64{0.2, 0.6, 1, 0.85, 0.7, 0.55, 0.4, 0.25}},
+		{"one-cycle", train.Schedule{Kind: "one-cycle", Begin: 0.2, Peak: 0.26, End: 0.1}, 8, nil,
+			[]float64{0.2, 0.6, 1, 0.85, 0.7, 0.55, 0.4, 0.25}},
 		{"plateau", train.Schedule{Kind: "plateau", Patience: 1, Times: 2}, 12, []float64{0.5, 0.6, 0.6, 0.59, 0.5},
 			[]float64{1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1 * 0.1, 0.1 * 0.1, 0.1 * 0.1, 0.1 * 0.1}},
-		{"plateau with patience", train.Schedule{Kind: "plateau", Patience: 2, Factor: 0.5, Threshold: 0.05}, 10, []float64{0.5, 0.52, 0.54, 0.8},
+		{"plateau with patience", train.Schedule{Kind: "plateau", Patience: 2, Factor: 0.5, Threshold: 0.05}, 10,
+			[]float64{0.5, 0.52, 0.54, 0.8},
 			[]float64{1, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5}},
 	} {
 		got := train.Shares(c.schedule, c.steps, 2, c.accuracy...)
@@ -62,9 +64,11 @@ func TestAverages(t *testing.T) {
 	}{
 		// The weight grows by 1 before each step, the mean starts at 0. Lookahead's last step is to the mean.
 		{"ema", train.Average{Kind: "ema", Decay: 0.5}, []float32{1, 2, 3, 4}, []float32{0.5, 1.25, 2.125, 3.0625}},
-		{"ema, every other", train.Average{Kind: "ema", Decay: 0.5, Every: 2}, []float32{1, 2, 3, 4}, []float32{0, 1, 1, 2.5}},
+		{"ema, every other", train.Average{Kind: "ema", Decay: 0.5, Every: 2}, []float32{1, 2, 3, 4},
+			[]float32{0, 1, 1, 2.5}},
 		{"lookahead", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2}, []float32{1, 1, 2, 1}, []float32{0, 1, 1, 1}},
-		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 1.5}, []float32{0, 1.5, 1.5, 1.5}},
+		{"lookahead, growing", train.Average{Kind: "lookahead", Decay: 0.5, Every: 2, Ramp: 1}, []float32{1, 1.5, 2.5, 1.5},
+			[]float32{0, 1.5, 1.5, 1.5}},
 	} {
 		net := network()
 		params := nn.NewParams(archtest.Place(t, net))

@@ -103,7 +103,8 @@ func identity(w *nn.Param) {
 // whitened is how many pictures tell the patches' covariance: of CIFAR-10's 31x31 patches of each, two million.
 const whitened = 2000
 
-// whitenedShare bounds what an eigenvalue is divided by, in shares of their mean: airbench's 5e-4 for pictures of variance 1.
+// whitenedShare bounds what an eigenvalue is divided by, in shares of their mean: airbench's 5e-4 for pictures of
+// variance 1.
 const whitenedShare = 5e-4
 
 // firstConv is the layer that whiten fills.
@@ -113,7 +114,8 @@ func (t *Trainer) firstConv() (arch.Placed, error) {
 			w := t.params.Get(layer.Name + "/w")
 			size := w.Count() / layer.Out.C
 			if layer.Index > 0 || conv.Groups > 1 || layer.Out.C%2 != 0 || layer.Out.C/2 > size {
-				return arch.Placed{}, fmt.Errorf("init.whiten: %s cannot whiten: want the first layer, an even number of filters, at most twice its kernel's %d values", layer.Name, size)
+				return arch.Placed{}, fmt.Errorf("init.whiten: %s cannot whiten: want the first layer, an even number of filters, "+
+					"at most twice its kernel's %d values", layer.Name, size)
 			}
 			return layer, nil
 		}
@@ -121,8 +123,8 @@ func (t *Trainer) firstConv() (arch.Placed, error) {
 	return arch.Placed{}, fmt.Errorf("init.whiten: %s has no convolution", t.net.Name)
 }
 
-// whiten makes the first convolution's filters the directions in which the training pictures' patches vary most, divided by
-// how much, and their negatives; biases take the mean away.
+// whiten makes the first convolution's filters the directions in which the training pictures' patches vary most,
+// divided by how much, and their negatives; biases take the mean away.
 func (t *Trainer) whiten() error {
 	layer, err := t.firstConv()
 	if err != nil {
@@ -159,7 +161,8 @@ func (t *Trainer) whiten() error {
 
 // patches is the mean and the covariance of a window's values, in C,H,W order, wherever it lies in some pictures of a
 // data set.
-func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most int, seed uint64, threads int) (mean []float64, covariance [][]float64, err error) {
+func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most int, seed uint64,
+	threads int) (mean []float64, covariance [][]float64, err error) {
 	const group = 50 // pictures that one task sums
 	plain := newPainter(Augment{}, preprocess, 0)
 	size := window.C * window.H * window.W
@@ -230,8 +233,8 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 	return mean, covariance, nil
 }
 
-// eigen returns the eigenvalues of a symmetric matrix, the largest first, and their eigenvectors, by Jacobi's rotations. It
-// overwrites the matrix.
+// eigen returns the eigenvalues of a symmetric matrix, the largest first, and their eigenvectors, by Jacobi's
+// rotations. It overwrites the matrix.
 func eigen(a [][]float64) (values []float64, vectors [][]float64) {
 	n := len(a)
 	v := make([][]float64, n) // eigenvectors in columns

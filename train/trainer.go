@@ -28,7 +28,8 @@ type Options struct {
 	Validation Dataset  // nil: what the recipe holds out, if anything
 	Test       Dataset  // nil: none; scored once, when all is done, by all Views
 	Classes    []string // names, kept in the files of weights; may be nil
-	// Start tells first values of parameters instead of the recipe; for a parameter that it leaves to the recipe it returns nil.
+	// Start tells first values of parameters instead of the recipe; for a parameter that it leaves to the recipe it
+	// returns nil.
 	Start func(arch.Param) ([]float32, error)
 
 	Folder  string            // of checkpoints, metrics and the result; empty: nothing is kept
@@ -41,8 +42,8 @@ type Options struct {
 	Elsewhere bool
 	Machine   string       // the processor's name, for the report; may be empty
 	Report    func(Report) // news, told by the goroutine that runs; may be nil
-	// Observe, if not nil, is told how long each part of a step took. A batch is then made before its step instead of beside the
-	// one before, so that no part shares the processors with another.
+	// Observe, if not nil, is told how long each part of a step took. A batch is then made before its step instead of
+	// beside the one before, so that no part shares the processors with another.
 	Observe func(part Part, took time.Duration)
 
 	write func(path string, tensors []weights.Tensor, notes map[string]string) error // a test's; nil: weights.Write
@@ -183,16 +184,6 @@ func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	return t, nil
 }
 
-// EndingError is a network that training by the cross-entropy of a softmax does not suit.
-type EndingError struct {
-	Network string
-	Ending  arch.Ending
-}
-
-func (e *EndingError) Error() string {
-	return fmt.Sprintf("%s ends in %s: training is by the cross-entropy of a softmax, with an output for each class", e.Network, e.Ending)
-}
-
 // resume gives a run the state of a checkpoint.
 func (t *Trainer) resume(s *Saved) (err error) {
 	t.average = newAverager(t.recipe.Average, t.params, t.threads)
@@ -286,7 +277,8 @@ func prepare(o Options) (*Trainer, error) {
 		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
 	}
 	options := nn.Options{
-		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs, Budget: o.Budget,
+		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs,
+		Budget: o.Budget,
 	}
 	if o.Observe != nil {
 		options.Observe = func(group int, pass nn.Pass, took time.Duration) {
@@ -321,7 +313,8 @@ func (t *Trainer) checkData(others ...Dataset) error {
 		return fmt.Errorf("a batch of %d is larger than the training set of %d", t.recipe.Batch, t.train.Len())
 	}
 	if oneClass(t.train) {
-		return fmt.Errorf("all %d samples are of class %d: a network learns to tell classes apart, and needs two at least", t.train.Len(), t.train.Label(0))
+		return fmt.Errorf("all %d samples are of class %d: a network learns to tell classes apart, and needs two at least",
+			t.train.Len(), t.train.Label(0))
 	}
 	for _, d := range append(others, t.train) {
 		if d == nil {
@@ -329,7 +322,8 @@ func (t *Trainer) checkData(others ...Dataset) error {
 		}
 		for i := range d.Len() {
 			if label := d.Label(i); label < 0 || label >= out.C {
-				return fmt.Errorf("sample %d is of class %d, %s has %d classes: give it as many as the data", i, label, t.net.Name, out.C)
+				return fmt.Errorf("sample %d is of class %d, %s has %d classes: give it as many as the data", i, label,
+					t.net.Name, out.C)
 			}
 		}
 	}
@@ -379,7 +373,8 @@ func (t *Trainer) report(r Report) {
 	if t.options.Report == nil {
 		return
 	}
-	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate, t.state.loss()
+	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate,
+		t.state.loss()
 	if !t.began.IsZero() {
 		r.Elapsed = time.Since(t.began)
 	}
@@ -392,11 +387,12 @@ func (t *Trainer) report(r Report) {
 // due reports whether something that happens every so many epochs happens after a step.
 func (t *Trainer) due(every float64) bool {
 	period := every * float64(t.perEpoch)
-	return t.state.Step == t.steps || t.state.Step > 0 && math.Floor(float64(t.state.Step)/period) > math.Floor(float64(t.state.Step-1)/period)
+	return t.state.Step == t.steps || t.state.Step > 0 &&
+		math.Floor(float64(t.state.Step)/period) > math.Floor(float64(t.state.Step-1)/period)
 }
 
-// Run trains to the end. When ctx is done it saves the state and returns an *InterruptedError; a run whose loss or parameters
-// are no longer finite is a *DivergedError. Run may be called once.
+// Run trains to the end. When ctx is done it saves the state and returns an *InterruptedError; a run whose loss or
+// parameters are no longer finite is a *DivergedError. Run may be called once.
 func (t *Trainer) Run(ctx context.Context) (Result, error) {
 	t.began = time.Now()
 	defer t.folder.release()
@@ -557,7 +553,8 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if err := t.finite(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Steps: t.steps, Loss: t.state.loss(), Chance: t.chance(), Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
+	result := Result{Steps: t.steps, Loss: t.state.loss(), Chance: t.chance(), Validation: t.last, Best: t.state.Best,
+		BestStep: t.state.BestStep}
 	if err := t.judged(ctx, &result); err != nil {
 		if ctx.Err() != nil {
 			return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}

@@ -142,7 +142,8 @@ func withoutTimes(t *testing.T, folder string) (lines []train.Metrics) {
 func TestSameBits(t *testing.T) {
 	for name, recipe := range variants() {
 		t.Run(name, func(t *testing.T) {
-			straight := train.Options{Recipe: recipe, Train: tinySet, Test: stripes{n: 40, side: 8, channels: 1}, Folder: t.TempDir(), Threads: 1}
+			straight := train.Options{Recipe: recipe, Train: tinySet, Test: stripes{n: 40, side: 8, channels: 1},
+				Folder: t.TempDir(), Threads: 1}
 			want, result := run(t, straight)
 			t.Logf("%+v", *result.Validation)
 
@@ -201,19 +202,23 @@ func TestSameBits(t *testing.T) {
 			if got, want := withoutTimes(t, cut.Folder), withoutTimes(t, straight.Folder); !reflect.DeepEqual(got, want) {
 				t.Errorf("an interrupted run has other metrics:\n%+v\nwant\n%+v", got, want)
 			}
-			if left, err := filepath.Glob(filepath.Join(cut.Folder, "step-*")); err != nil || len(left) != recipe.Checkpoint.Keep {
+			if left, err := filepath.Glob(filepath.Join(cut.Folder, "step-*")); err != nil ||
+				len(left) != recipe.Checkpoint.Keep {
 				t.Errorf("kept are %v, want %d checkpoints", left, recipe.Checkpoint.Keep)
 			}
 		})
 	}
 }
 
-// TestResultIsANetwork: what a run leaves is a file of weights like any other, and its best is the best line of its metrics.
+// TestResultIsANetwork: what a run leaves is a file of weights like any other, and its best is the best line of its
+// metrics.
 func TestResultIsANetwork(t *testing.T) {
 	recipe := tiny()
-	recipe.Epochs, recipe.Augment, recipe.Average.Decay = 8, train.Augment{}, 0.5 // a mirrored stripe may be of another class
+	// a mirrored stripe may be of another class
+	recipe.Epochs, recipe.Augment, recipe.Average.Decay = 8, train.Augment{}, 0.5
 	folder := t.TempDir()
-	_, result := run(t, train.Options{Recipe: recipe, Train: tinySet, Folder: folder, Classes: []string{"|", "-", "/", "\\"}})
+	_, result := run(t, train.Options{Recipe: recipe, Train: tinySet, Folder: folder, Classes: []string{"|", "-",
+		"/", "\\"}})
 	best := -1.0
 	for _, m := range withoutTimes(t, folder) {
 		if m.Validation != nil {
@@ -269,7 +274,8 @@ func TestResultIsANetwork(t *testing.T) {
 		t.Errorf("the best weights score %v, they scored %v", score.Accuracy, best)
 	}
 	saved, err := train.OpenRecipe(filepath.Join(folder, train.RecipeFile))
-	if err != nil || fmt.Sprint(saved.Augment, saved.Optimiser, saved.Schedule, saved.Average) != fmt.Sprint(recipe.Augment, recipe.Optimiser, recipe.Schedule, recipe.Average) {
+	if err != nil || fmt.Sprint(saved.Augment, saved.Optimiser, saved.Schedule,
+		saved.Average) != fmt.Sprint(recipe.Augment, recipe.Optimiser, recipe.Schedule, recipe.Average) {
 		t.Errorf("the saved recipe is %+v (%v)", saved, err)
 	}
 	if !strings.Contains(file.Metadata[weights.ClassesNote], `"|"`) {
@@ -289,7 +295,8 @@ func TestDiverged(t *testing.T) {
 	defer trainer.Close()
 	_, err = trainer.Run(t.Context())
 	var diverged *train.DivergedError
-	if !errors.As(err, &diverged) || diverged.Saved == "" || !strings.Contains(err.Error(), "the last good checkpoint is "+diverged.Saved) {
+	if !errors.As(err, &diverged) || diverged.Saved == "" || !strings.Contains(err.Error(), "the last good checkpoint is "+
+		diverged.Saved) {
 		t.Fatalf("%v, want divergence", err)
 	}
 	t.Log(err)
@@ -343,7 +350,8 @@ func TestBrokenPictures(t *testing.T) {
 	}
 	defer trainer.Close()
 	var broken *train.BrokenError
-	if _, err := trainer.Run(t.Context()); !errors.As(err, &broken) || broken.Limit != 2 || !strings.Contains(err.Error(), "stripe-") {
+	if _, err := trainer.Run(t.Context()); !errors.As(err, &broken) || broken.Limit != 2 ||
+		!strings.Contains(err.Error(), "stripe-") {
 		t.Errorf("%v, want too many broken pictures", err)
 	}
 }
@@ -356,7 +364,8 @@ func TestFullDisk(t *testing.T) {
 	for fails := 2; ; fails++ {
 		o.Folder = t.TempDir()
 		writes := 0
-		trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor, notes map[string]string) error {
+		trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+			notes map[string]string) error {
 			if writes++; writes == fails {
 				return full
 			}
@@ -404,7 +413,10 @@ func TestRefusals(t *testing.T) {
 		"there is no training set":                 func(o *train.Options) { o.Train = nil },
 		"a batch of 16 is larger than the trainin": func(o *train.Options) { o.Train = stripes{n: 40, side: 8, channels: 1} },
 		"200 of 190 samples cannot be held out":    func(o *train.Options) { o.Recipe.HoldOut = 200 },
-		"all 30 samples are of class 0: a network": func(o *train.Options) { o.Train = uniform{stripes{n: 60, side: 8, channels: 1}} },
+		"all 30 samples are of class 0: a network": func(o *train.Options) {
+			o.Train = uniform{stripes{n: 60, side: 8,
+				channels: 1}}
+		},
 		"plateau needs validation":                 func(o *train.Options) { o.Recipe.HoldOut = 0 },
 		"is of class 3, 8x8x1:8/3 has 3 classes":   func(o *train.Options) { o.Recipe.Model = "8x8x1:8/3" },
 		"answers with maps of":                     func(o *train.Options) { o.Recipe.Model = "8x8x1:8,4" },
@@ -414,7 +426,10 @@ func TestRefusals(t *testing.T) {
 		"optimiser: rate must be above 0":          func(o *train.Options) { o.Recipe.Optimiser.Rate = math.NaN() },
 		"augment: colour is for pictures with thr": func(o *train.Options) { o.Recipe.Augment.Colour = 0.1 },
 		"views: \"mirror\" is none of":             func(o *train.Options) { o.Recipe.Views = "mirror" },
-		"init.whiten: conv1_1 cannot whiten":       func(o *train.Options) { o.Recipe.Model, o.Recipe.Init.Whiten = "8x8x1:32/4", true },
+		"init.whiten: conv1_1 cannot whiten": func(o *train.Options) {
+			o.Recipe.Model,
+				o.Recipe.Init.Whiten = "8x8x1:32/4", true
+		},
 	} {
 		o := train.Options{Recipe: tiny(), Train: tinySet}
 		change(&o)
@@ -430,7 +445,8 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := train.Resume(train.Options{Train: stripes{n: 191, side: 8, channels: 1}, Folder: occupied}, saved); err == nil || !strings.Contains(err.Error(), "training set was another") {
+	if _, err := train.Resume(train.Options{Train: stripes{n: 191, side: 8, channels: 1}, Folder: occupied},
+		saved); err == nil || !strings.Contains(err.Error(), "training set was another") {
 		t.Errorf("%v, want another training set", err)
 	}
 	var none *train.NoCheckpointError

@@ -176,8 +176,8 @@ func inArchive(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// readTar unpacks the pictures of a tar archive, gzipped or not, into at most so many bytes, names and a block of 512 for
-// each counted.
+// readTar unpacks the pictures of a tar archive, gzipped or not, into at most so many bytes, names and a block of 512
+// for each counted.
 func readTar(r io.Reader, path string, split Split, most int64) (*Dataset, error) {
 	in, err := gunzip(r)
 	if err != nil {
@@ -259,7 +259,8 @@ func openZip(path string, split Split) (*Dataset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
 		}
-		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32, int64(min(file.UncompressedSize64, math.MaxInt64))}
+		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32,
+			int64(min(file.UncompressedSize64, math.MaxInt64))}
 	}
 	d, err := a.dataset(path, split, func(name string) (io.Reader, error) { return at[name].read() })
 	return d, inArchive(path, err)
@@ -299,7 +300,8 @@ func (z *zipped) read() (io.Reader, error) {
 	case zip.Deflate:
 		in = flate.NewReader(in)
 	default:
-		return nil, fmt.Errorf("zip: compressed by method %d, which is not read: unpack the archive and name its folder", z.method)
+		return nil, fmt.Errorf("zip: compressed by method %d, which is not read: unpack the archive and name its folder",
+			z.method)
 	}
 	var content bytes.Buffer // which grows with what is there
 	if _, err := io.Copy(&content, io.LimitReader(in, z.size+1)); err != nil {

@@ -216,9 +216,9 @@ func (b *bmpPicture) direct(to, from []uint8) {
 	}
 }
 
-// runs unpacks the numbers of colours from runs, row by row as they are stored: a number from 1 to 255 and a byte of one pixel, or of two
-// that take turns; 0 and 0 for the end of a row, 1 of the picture, 2 for a jump; otherwise 0 and a number of pixels that follow as they are,
-// in an even number of bytes. What is jumped over is colour 0.
+// runs unpacks the numbers of colours from runs, row by row as they are stored: a number from 1 to 255 and a byte of
+// one pixel, or of two that take turns; 0 and 0 for the end of a row, 1 of the picture, 2 for a jump; otherwise 0 and a
+// number of pixels that follow as they are, in an even number of bytes. What is jumped over is colour 0.
 func (b *bmpPicture) runs(in *source, data []byte) ([]uint8, error) {
 	const endOfRow, endOfPicture, jump = 0, 1, 2
 	numbers := make([]uint8, b.w*b.h)

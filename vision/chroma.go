@@ -2,8 +2,8 @@ package vision
 
 import "image"
 
-// libjpeg's conversion of Y'CbCr to RGB in 16 bits of fraction (jdcolor.c): what a Cb or Cr adds to each colour. The two
-// additions to green are summed before they are rounded.
+// libjpeg's conversion of Y'CbCr to RGB in 16 bits of fraction (jdcolor.c): what a Cb or Cr adds to each colour. The
+// two additions to green are summed before they are rounded.
 var fromCr, fromCb [256]struct{ direct, green int32 }
 
 func init() {
@@ -49,9 +49,9 @@ type plane struct {
 	sums   []int32
 }
 
-// row gives a sample for each pixel of row y, as libjpeg does by default ("fancy upsampling", jdsample.c of libjpeg-turbo): halved planes
-// by a triangle filter, three quarters of the nearer sample and one of the farther; other ones, and those of 2 samples in a row or
-// fewer, by repetition. There are w times sx, which hold until the next call.
+// row gives a sample for each pixel of row y, as libjpeg does by default ("fancy upsampling", jdsample.c of
+// libjpeg-turbo): halved planes by a triangle filter, three quarters of the nearer sample and one of the farther; other
+// ones, and those of 2 samples in a row or fewer, by repetition. There are w times sx, which hold until the next call.
 func (p *plane) row(y int) []uint8 {
 	line := func(i int) []uint8 { // row i of the samples; beyond the first and last they are repeated
 		return p.pix[min(max(i, 0), p.h-1)*p.stride:][:p.w]

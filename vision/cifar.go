@@ -14,9 +14,9 @@ import (
 	"github.com/vggo/vggo/internal/plainfile"
 )
 
-// cifar is one of CIFAR's two sets (https://www.cs.toronto.edu/~kriz/cifar.html). Its binary version is records of one byte or two
-// for the labels, the last of which is the class, and the red, green and blue planes of a picture of 32 by 32; its Python
-// version, pickled dicts.
+// cifar is one of CIFAR's two sets (https://www.cs.toronto.edu/~kriz/cifar.html). Its binary version is records of one
+// byte or two for the labels, the last of which is the class, and the red, green and blue planes of a picture of 32 by
+// 32; its Python version, pickled dicts.
 type cifar struct {
 	classes int
 
@@ -47,8 +47,8 @@ var cifarParts = map[Split][]string{
 	Train: {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "train"},
 }
 
-// cifarFiles finds the files of each part among a folder's, none where it is not CIFAR's. Where both versions lie side by side
-// the binary one is taken.
+// cifarFiles finds the files of each part among a folder's, none where it is not CIFAR's. Where both versions lie side
+// by side the binary one is taken.
 func cifarFiles(dir string, names []string) map[Split][]string {
 	for _, ending := range []string{cifarEnding, ""} {
 		parts := map[Split][]string{}
@@ -178,8 +178,9 @@ func openBinaryCIFAR(path string) (part cifarPart, err error) {
 	case size%cifar100.record() == 0:
 		part.kind = cifar100
 	default:
-		return part, fmt.Errorf("%s: %d bytes are no whole number of CIFAR's records: %d bytes for CIFAR-10, %d for CIFAR-100",
-			path, size, cifar10.record(), cifar100.record())
+		return part,
+			fmt.Errorf("%s: %d bytes are no whole number of CIFAR's records: %d bytes for CIFAR-10, %d for CIFAR-100",
+				path, size, cifar10.record(), cifar100.record())
 	}
 	in := bufio.NewReaderSize(file, 1<<20)
 	record := make([]byte, part.kind.record())

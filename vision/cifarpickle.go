@@ -11,9 +11,9 @@ import (
 	"github.com/vggo/vggo/internal/plainfile"
 )
 
-// A file of CIFAR's Python version is the pickle of a dict: "data", a NumPy array of N x 3072 bytes, each row the red, green and blue
-// planes of a picture, and "labels" or, of CIFAR-100, "fine_labels", a list of N numbers. The published files are Python 2's, of
-// protocol 2; copies that Python 3 has written again hold the same by newer instructions.
+// A file of CIFAR's Python version is the pickle of a dict: "data", a NumPy array of N x 3072 bytes, each row the red,
+// green and blue planes of a picture, and "labels" or, of CIFAR-100, "fine_labels", a list of N numbers. The published
+// files are Python 2's, of protocol 2; copies that Python 3 has written again hold the same by newer instructions.
 
 // maxPickled bounds a file, which is kept in memory: three times CIFAR-100's 50,000 training pictures.
 const maxPickled = 1 << 29
@@ -92,16 +92,19 @@ func pickledPart(dict *pickle.Dict) (part cifarPart, err error) {
 	}
 	data, ok2 := dict.Get("data")
 	if !ok || !ok2 {
-		return part, errors.New(`the pickle of a dict, but none of CIFAR's pictures: want "data" and "labels" or "fine_labels" in it`)
+		return part,
+			errors.New(`the pickle of a dict, but none of CIFAR's pictures: want "data" and "labels" or "fine_labels" in it`)
 	}
 	array, ok := data.(*byteArray)
 	list, ok2 := labels.(*pickle.List)
 	if !ok || !ok2 {
-		return part, fmt.Errorf("pictures are %s and labels %s: want an array and a list", pickle.Kind(data), pickle.Kind(labels))
+		return part, fmt.Errorf("pictures are %s and labels %s: want an array and a list", pickle.Kind(data),
+			pickle.Kind(labels))
 	}
 	n := len(array.values) / cifarPlanes
 	if array.columns != cifarPlanes || n == 0 || len(list.Items) != n {
-		return part, fmt.Errorf("%d labels for an array of %d x %d: want one for each row, of %d bytes", len(list.Items), array.rows, array.columns, cifarPlanes)
+		return part, fmt.Errorf("%d labels for an array of %d x %d: want one for each row, of %d bytes", len(list.Items),
+			array.rows, array.columns, cifarPlanes)
 	}
 	part.labels = make([]int, n)
 	for i, item := range list.Items {
@@ -168,7 +171,8 @@ type byteType struct{}
 
 func (*byteType) SetState(any) error { return nil }
 
-// SetState takes what ndarray.__reduce__ tells of an array: version, shape, type, whether it lies in Fortran's order, and the values.
+// SetState takes what ndarray.__reduce__ tells of an array: version, shape, type, whether it lies in Fortran's order,
+// and the values.
 func (a *byteArray) SetState(state any) error {
 	t, ok := state.(pickle.Tuple)
 	if !ok || len(t) != 5 || t[3] != false && t[3] != int64(0) {
@@ -198,8 +202,8 @@ func (a *byteArray) set(shape, dtype, values any) error {
 	return nil
 }
 
-// byteArrays allows what such arrays are made by: from protocol 5 on _frombuffer, before _reconstruct, which makes an empty one that
-// is then given its state. NumPy 2 has both in numpy._core.
+// byteArrays allows what such arrays are made by: from protocol 5 on _frombuffer, before _reconstruct, which makes an
+// empty one that is then given its state. NumPy 2 has both in numpy._core.
 func byteArrays() *pickle.Loader {
 	text := func(v any) string {
 		switch v := v.(type) {

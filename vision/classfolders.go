@@ -53,7 +53,8 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 	if folders, _ = withoutSystem(folders); len(folders) == 0 {
 		what := "want class folders with pictures in them, or the files of CIFAR or MNIST"
 		if pictures > 0 {
-			what = fmt.Sprintf("its %d pictures lie in no class folders; if all are of one class, name the folder above", pictures)
+			what = fmt.Sprintf("its %d pictures lie in no class folders; if all are of one class, name the folder above",
+				pictures)
 		}
 		return nil, fmt.Errorf("%s: no data set: %s", dir, what)
 	}
@@ -94,10 +95,12 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 			return nil, err
 		}
 		if len(files) == before && len(skippedHere) > 0 {
-			return nil, fmt.Errorf("%s: a class folder without pictures that are read: %v", filepath.Join(root, class), skippedHere)
+			return nil, fmt.Errorf("%s: a class folder without pictures that are read: %v", filepath.Join(root, class),
+				skippedHere)
 		}
 		if len(files) == before {
-			return nil, fmt.Errorf("%s: a class folder without pictures: fill it or take it away, since its place counts", filepath.Join(root, class))
+			return nil, fmt.Errorf("%s: a class folder without pictures: fill it or take it away, since its place counts",
+				filepath.Join(root, class))
 		}
 	}
 	d := classFolders(files, place)
@@ -109,15 +112,18 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 	return d, nil
 }
 
-// classFolders numbers the first folders of paths, which are sorted here as torchvision does: by class, folder and name.
+// classFolders numbers the first folders of paths, which are sorted here as torchvision does: by class, folder and
+// name.
 func classFolders(files []string, place places) *Dataset {
 	class := func(file string) string { return file[:strings.IndexByte(file, '/')] }
 	slices.SortFunc(files, func(a, b string) int {
 		dirA, nameA := path.Split(a)
 		dirB, nameB := path.Split(b)
-		return cmp.Or(cmp.Compare(class(a), class(b)), cmp.Compare(path.Clean(dirA), path.Clean(dirB)), cmp.Compare(nameA, nameB))
+		return cmp.Or(cmp.Compare(class(a), class(b)), cmp.Compare(path.Clean(dirA), path.Clean(dirB)),
+			cmp.Compare(nameA, nameB))
 	})
-	d := &Dataset{labels: make([]int, len(files)), Part: place.part, Parts: place.parts, Passed: place.passed, Why: place.why, Deep: true}
+	d := &Dataset{labels: make([]int, len(files)), Part: place.part, Parts: place.parts, Passed: place.passed,
+		Why: place.why, Deep: true}
 	for i, file := range files {
 		d.Deep = d.Deep && strings.Count(file, "/") > 1
 		if c := class(file); i == 0 || c != d.Classes[len(d.Classes)-1] {
@@ -146,12 +152,14 @@ func (e *OneClassError) Error() string {
 	case len(e.Below) > 1:
 		what += fmt.Sprintf(", whose folder holds %s: is the folder named one too high?", listed(e.Below))
 	case len(e.Beside) > 0:
-		what += fmt.Sprintf(", and beside %s there is %s: is the folder named one too low?", filepath.Base(e.Folder), listed(e.Beside))
+		what += fmt.Sprintf(", and beside %s there is %s: is the folder named one too low?", filepath.Base(e.Folder),
+			listed(e.Beside))
 	}
 	return what
 }
 
-// OneClass is a *OneClassError where all pictures are of the same class, else nil: from such data nothing can be learned.
+// OneClass is a *OneClassError where all pictures are of the same class, else nil: from such data nothing can be
+// learned.
 func (d *Dataset) OneClass() error {
 	for _, label := range d.labels {
 		if label != d.labels[0] {

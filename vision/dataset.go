@@ -53,7 +53,8 @@ const (
 func (s Split) String() string { return [...]string{"test", "train", "validate", "look"}[s] }
 
 // Bounds of a data set: pictures in folders, of which only names are kept (ImageNet-21k has 14 million), and unpacked
-// bytes of an archive, which are (CIFAR-10's 50,000 PNGs take 115 MB). IDX files and CIFAR's pickles, kept too, have bounds of their own.
+// bytes of an archive, which are (CIFAR-10's 50,000 PNGs take 115 MB). IDX files and CIFAR's pickles, kept too, have
+// bounds of their own.
 const (
 	maxPictures = 1 << 24
 	maxArchive  = 1 << 30
@@ -69,13 +70,14 @@ const (
 //	CIFAR-100, Python  DIR/train, DIR/test, named in meta
 //	IDX (MNIST)        DIR/train-images-idx3-ubyte, DIR/t10k-images-idx3-ubyte and their labels, .gz or not
 //
-// path is the folder or archive, or one file of CIFAR or of IDX images. Where it holds the parts of a set, split chooses. Class folders
-// may lie in train/ and test/ or val/, under the other usual names in any case (Training, valid, seg_test, Test_data …), with folders
-// around them; what names one part is taken as it is. Where it cannot be told whether folders are parts or classes, the error is a
-// *PartsError.
+// path is the folder or archive, or one file of CIFAR or of IDX images. Where it holds the parts of a set, split
+// chooses. Class folders may lie in train/ and test/ or val/, under the other usual names in any case (Training, valid,
+// seg_test, Test_data …), with folders around them; what names one part is taken as it is. Where it cannot be told
+// whether folders are parts or classes, the error is a *PartsError.
 //
-// Nothing need be closed: pictures of folders, of zip archives and of CIFAR's binary version are read from their files when they are asked for.
-// Folders and files whose name begins with a dot are passed over, and so are files whose name does not end as a picture's (PictureEndings).
+// Nothing need be closed: pictures of folders, of zip archives and of CIFAR's binary version are read from their files
+// when they are asked for. Folders and files whose name begins with a dot are passed over, and so are files whose name
+// does not end as a picture's (PictureEndings).
 func OpenDataset(path string, split Split) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -98,7 +100,8 @@ func OpenDataset(path string, split Split) (*Dataset, error) {
 	case isIDXImages(name):
 		d, err = openIDX(path)
 	default:
-		err = fmt.Errorf("%s: not a data set: want a folder, .tar, .tar.gz, .zip, a file of CIFAR's (data_batch_1.bin, data_batch_1) or IDX images (…images-idx3-ubyte)", path)
+		err = fmt.Errorf("%s: not a data set: want a folder, .tar, .tar.gz, .zip, a file of CIFAR's (data_batch_1.bin, "+
+			"data_batch_1) or IDX images (…images-idx3-ubyte)", path)
 	}
 	if err != nil {
 		return nil, err
@@ -109,8 +112,8 @@ func OpenDataset(path string, split Split) (*Dataset, error) {
 	return d, nil
 }
 
-// openFolder looks for the files of CIFAR and MNIST, in folders within each other as their archives and torchvision make them
-// (MNIST/raw), and else for class folders.
+// openFolder looks for the files of CIFAR and MNIST, in folders within each other as their archives and torchvision
+// make them (MNIST/raw), and else for class folders.
 func openFolder(dir string, split Split) (*Dataset, error) {
 	at := dir
 	for range maxWrappers {

@@ -167,7 +167,8 @@ func TestArchive(t *testing.T) {
 	if _, err := readTar(bytes.NewReader(file), "x.tar", Test, size); err != nil {
 		t.Error(err)
 	}
-	if _, err := readTar(bytes.NewReader(file), "x.tar", Test, size-1); err == nil || !strings.Contains(err.Error(), "too large") {
+	if _, err := readTar(bytes.NewReader(file), "x.tar", Test, size-1); err == nil ||
+		!strings.Contains(err.Error(), "too large") {
 		t.Errorf("a byte too many: %v", err)
 	}
 }
@@ -216,7 +217,8 @@ func TestCIFAR(t *testing.T) {
 			t.Errorf("the last picture is %s, want %s", d.Name(d.Len()-1), want)
 		}
 		alone := plant(t, map[string][]byte{"x.bin": cifarFile(kind)})
-		if d, err = OpenDataset(filepath.Join(alone, "x.bin"), Test); err != nil || d.Len() != 3 || len(d.Classes) != kind.classes || d.Classes[9] != "9" {
+		if d, err = OpenDataset(filepath.Join(alone, "x.bin"), Test); err != nil || d.Len() != 3 ||
+			len(d.Classes) != kind.classes || d.Classes[9] != "9" {
 			t.Errorf("a file alone: %+v (%v)", d, err)
 		}
 	}
@@ -281,8 +283,10 @@ func TestPickledCIFARRefuses(t *testing.T) {
 		file, old, new string
 		want           string
 	}{
-		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cos\nsystem\n", "refuses os.system: loading it would run code; CIFAR's own files hold"},
-		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy.core.multiarray\nscalar\n", "refuses numpy.core.multiarray.scalar"},
+		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cos\nsystem\n",
+			"refuses os.system: loading it would run code; CIFAR's own files hold"},
+		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy.core.multiarray\nscalar\n",
+			"refuses numpy.core.multiarray.scalar"},
 		{"whole", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy\nndarray\n", "refuses numpy.ndarray()"},
 		{"whole", "cnumpy\nndarray\n", "cnumpy\ndtype\n", "an array that is not one of CIFAR's"},
 		{"whole", "U\x02u1", "U\x02f4", "an array that is not one of CIFAR's"},
@@ -320,15 +324,18 @@ func TestPickledCIFARRefuses(t *testing.T) {
 		}
 		files[name] = slices.Concat(from[:at], []byte(c.new), from[at+len(c.old):])
 		dir := plant(t, files)
-		if _, err := OpenDataset(dir, Test); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+		if _, err := OpenDataset(dir, Test); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), filepath.Join(dir, name)) {
 			t.Errorf("%q for %q: %v, want %q and the path", c.new, c.old, err, c.want)
 		}
 	}
 	// Folders of parts, and text, are none of CIFAR's files whatever they are called.
-	if d, err := OpenDataset(plant(t, map[string][]byte{"train/cat/a.png": nil, "test/cat/b.png": nil, "meta": []byte("text")}), Train); err != nil || d.Len() != 1 {
+	if d, err := OpenDataset(plant(t, map[string][]byte{"train/cat/a.png": nil, "test/cat/b.png": nil,
+		"meta": []byte("text")}), Train); err != nil || d.Len() != 1 {
 		t.Errorf("folders of parts: %+v (%v)", d, err)
 	}
-	if _, err := OpenDataset(plant(t, map[string][]byte{"train": []byte("cat/a.png"), "cat/a.png": nil}), Test); err != nil {
+	if _, err := OpenDataset(plant(t, map[string][]byte{"train": []byte("cat/a.png"), "cat/a.png": nil}),
+		Test); err != nil {
 		t.Errorf("a list called train: %v", err)
 	}
 }
@@ -388,7 +395,8 @@ func TestIDXPair(t *testing.T) {
 				t.Fatal(err)
 			}
 			p, err := d.Picture(1)
-			if d.Len() != 2 || d.Label(1) != 3 || !slices.Equal(d.Classes, []string{"0", "1", "2", "3"}) || d.Name(1) != images+"[1]" {
+			if d.Len() != 2 || d.Label(1) != 3 || !slices.Equal(d.Classes, []string{"0", "1", "2", "3"}) ||
+				d.Name(1) != images+"[1]" {
 				t.Errorf("%s: %+v", path, d)
 			}
 			if err != nil || !slices.Equal(p.Pix, []uint8{40, 50, 60}) {
@@ -409,23 +417,34 @@ func TestOpenDatasetRefuses(t *testing.T) {
 	}{
 		{"nothing", "nothing", nil, Test, "nothing"},
 		{"empty folder", "", nil, Test, "want class folders"},
-		{"pictures without folders", "", map[string][]byte{"a.png": dot(t, 0, 0, 0)}, Test, "its 1 pictures lie in no class folders"},
-		{"an empty class", "", map[string][]byte{"cat/a.png": nil, "dog/a.txt": nil}, Test, "a class folder without pictures"},
+		{"pictures without folders", "", map[string][]byte{"a.png": dot(t, 0, 0, 0)}, Test,
+			"its 1 pictures lie in no class folders"},
+		{"an empty class", "", map[string][]byte{"cat/a.png": nil, "dog/a.txt": nil}, Test,
+			"a class folder without pictures"},
 		{"no test part", "", map[string][]byte{"train/cat/a.png": nil}, Test, "there is no part to test on, only train"},
 		{"no kind", "x.npz", map[string][]byte{"x.npz": nil}, Test, "not a data set"},
 		{"CIFAR cut", "x.bin", map[string][]byte{"x.bin": make([]byte, 3072)}, Test, "no whole number"},
 		{"CIFAR empty", "x.bin", map[string][]byte{"x.bin": nil}, Test, "CIFAR of 0 bytes"},
 		{"CIFAR of class 10", "x.bin", map[string][]byte{"x.bin": wrong}, Test, "picture 1: it is of class 10"},
-		{"CIFAR of two kinds", "", map[string][]byte{"data_batch_1.bin": cifarFile(cifar10), "train.bin": cifarFile(cifar100)}, Train, "is CIFAR-100, but"},
-		{"CIFAR to train on", "", map[string][]byte{"test.bin": cifarFile(cifar100)}, Train, "CIFAR without its files to train on"},
-		{"CIFAR with few names", "", map[string][]byte{"test_batch.bin": cifarFile(cifar10), "batches.meta.txt": []byte("cat")}, Test, "1 names for 10 classes"},
+		{"CIFAR of two kinds", "", map[string][]byte{"data_batch_1.bin": cifarFile(cifar10),
+			"train.bin": cifarFile(cifar100)}, Train, "is CIFAR-100, but"},
+		{"CIFAR to train on", "", map[string][]byte{"test.bin": cifarFile(cifar100)}, Train,
+			"CIFAR without its files to train on"},
+		{"CIFAR with few names", "", map[string][]byte{"test_batch.bin": cifarFile(cifar10),
+			"batches.meta.txt": []byte("cat")}, Test, "1 names for 10 classes"},
 		{"IDX without labels", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages}, Test, "are not there"},
-		{"IDX with few labels", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages, "t10k-labels-idx1-ubyte": {0, 0, 8, 1, 0, 0, 0, 1, 0}}, Test, "not the labels of 2 images"},
-		{"IDX labels as images", "images-idx3", map[string][]byte{"images-idx3": {0, 0, 8, 1, 0, 0, 0, 1, 0}}, Test, "is not images"},
-		{"IDX to train on", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages}, Train, "0 files of IDX images to train on"},
+		{"IDX with few labels", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages, "t10k-labels-idx1-ubyte": {0, 0, 8,
+			1, 0, 0, 0, 1, 0}}, Test, "not the labels of 2 images"},
+		{"IDX labels as images", "images-idx3", map[string][]byte{"images-idx3": {0, 0, 8, 1, 0, 0, 0, 1, 0}}, Test,
+			"is not images"},
+		{"IDX to train on", "", map[string][]byte{"t10k-images-idx3-ubyte": twoImages}, Train,
+			"0 files of IDX images to train on"},
 		{"tar cut", "x.tgz", map[string][]byte{"x.tgz": archived(t, classFolderFiles(t, ""))[:200]}, Test, "unexpected EOF"},
-		{"tar of other things", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"a.txt": nil, "a.png": nil})}, Test, "no pictures in folders"},
-		{"tar of CIFAR", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"cifar-10-batches-py/batches.meta": nil})}, Test, "CIFAR's files are: unpack it"},
+		{"tar of other things", "x.tar.gz", map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"a.txt": nil,
+			"a.png": nil})}, Test, "no pictures in folders"},
+		{"tar of CIFAR", "x.tar.gz",
+			map[string][]byte{"x.tar.gz": archived(t, map[string][]byte{"cifar-10-batches-py/batches.meta": nil})}, Test,
+			"CIFAR's files are: unpack it"},
 	} {
 		dir := plant(t, c.files)
 		_, err := OpenDataset(filepath.Join(dir, c.path), c.split)

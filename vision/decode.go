@@ -125,8 +125,8 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 }
 
 // Decode decodes a JPEG, PNG, GIF, WebP, BMP or TIFF image, of several the first, and turns it upright as its EXIF
-// orientation says (JPEG, PNG, WebP, TIFF). The result is what Pillow makes of the file with ImageOps.exif_transpose and
-// convert("RGB"), or convert("L") where all pixels are stored as grey:
+// orientation says (JPEG, PNG, WebP, TIFF). The result is what Pillow makes of the file with ImageOps.exif_transpose
+// and convert("RGB"), or convert("L") where all pixels are stored as grey:
 //
 //   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry. Colours that
 //     were multiplied by their transparency (TIFF) are divided by it.
@@ -136,18 +136,19 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, er
 //     JPEGs in CMYK are taken for inverted, as Adobe writes them. Colour profiles are not applied, as Pillow does not.
 //   - Of a GIF or an animated WebP the first frame is shown on its whole canvas, which grows until it holds a GIF's frame.
 //
-// All formats come out equal to the bit, JPEG's inverse cosine transform and chroma included (TestFormatsArePillows; libjpeg-turbo 2.1.5).
-// Of a progressive JPEG some of whose scans are missing libjpeg guesses what they would bring, which is not done here.
+// All formats come out equal to the bit, JPEG's inverse cosine transform and chroma included (TestFormatsArePillows;
+// libjpeg-turbo 2.1.5). Of a progressive JPEG some of whose scans are missing libjpeg guesses what they would bring,
+// which is not done here.
 //
-// JPEGs of 12 bits or with arithmetic coding, and TIFFs in Y'CbCr, floating point or compressed by JPEG are refused, with a way on. A
-// *FormatError names the format of a file that is none of these, a *SizeError tells of a picture of too many pixels, and one that is cut off
-// is io.ErrUnexpectedEOF.
+// JPEGs of 12 bits or with arithmetic coding, and TIFFs in Y'CbCr, floating point or compressed by JPEG are refused,
+// with a way on. A *FormatError names the format of a file that is none of these, a *SizeError tells of a picture of
+// too many pixels, and one that is cut off is io.ErrUnexpectedEOF.
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	return DecodeContext(context.Background(), r, limits)
 }
 
-// DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than anyone waits
-// for. Decoders know no context; their file ends before the next 512 bytes that they read.
+// DecodeContext is Decode that gives up when ctx is done: a file within the limits may still ask for more work than
+// anyone waits for. Decoders know no context; their file ends before the next 512 bytes that they read.
 func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, error) {
 	limits.complete()
 	file, err := io.ReadAll(io.LimitReader(r, limits.Bytes+1))
@@ -197,7 +198,8 @@ func identify(file []byte, limits Limits) (format imageFormat, size image.Config
 	if err := foreign(file); err != nil {
 		return imageFormat{}, size, err
 	}
-	return imageFormat{}, size, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q", file[:min(len(file), 8)])
+	return imageFormat{}, size, fmt.Errorf("not a JPEG, PNG, GIF, WebP, BMP or TIFF image: it begins %q",
+		file[:min(len(file), 8)])
 }
 
 // source is what is decoded.
@@ -276,13 +278,15 @@ func isCutOff(format string, file []byte, fault string) bool {
 	return false
 }
 
-// imageError makes a decoder's error clear. Some do not name their format, others do it twice, or do not say that a file ends early.
+// imageError makes a decoder's error clear. Some do not name their format, others do it twice, or do not say that a
+// file ends early.
 func imageError(format string, file []byte, err error) error {
 	if errors.As(err, new(*FormatError)) {
 		return err
 	}
 	text := err.Error()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, io.ErrUnexpectedEOF.Error()) || isCutOff(format, file, text) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.Contains(text, io.ErrUnexpectedEOF.Error()) || isCutOff(format, file, text) {
 		return truncatedError{format, len(file)}
 	}
 	for again := true; again; { // "png: invalid format: …", and so the format's name stands before it as in our own errors

@@ -90,8 +90,8 @@ func TestFromImage(t *testing.T) {
 	}
 }
 
-// TestFromPartOfYCbCr cuts parts out of images of every sampling, wherever they begin and end: inside, where the chroma's
-// neighbours are there, they are as in the whole.
+// TestFromPartOfYCbCr cuts parts out of images of every sampling, wherever they begin and end: inside, where the
+// chroma's neighbours are there, they are as in the whole.
 func TestFromPartOfYCbCr(t *testing.T) {
 	for ratio := image.YCbCrSubsampleRatio444; ratio <= image.YCbCrSubsampleRatio410; ratio++ {
 		m := image.NewYCbCr(image.Rect(0, 0, 40, 30), ratio)
@@ -101,7 +101,8 @@ func TestFromPartOfYCbCr(t *testing.T) {
 			}
 		}
 		whole := FromImage(m)
-		for _, r := range []image.Rectangle{m.Rect, image.Rect(1, 1, 39, 29), image.Rect(3, 2, 40, 30), image.Rect(2, 5, 31, 28), image.Rect(7, 7, 8, 8)} {
+		for _, r := range []image.Rectangle{m.Rect, image.Rect(1, 1, 39, 29), image.Rect(3, 2, 40, 30),
+			image.Rect(2, 5, 31, 28), image.Rect(7, 7, 8, 8)} {
 			part := FromImage(m.SubImage(r))
 			if part.W != r.Dx() || part.H != r.Dy() || part.Channels != 3 {
 				t.Fatalf("%v %v: %dx%d", ratio, r, part.W, part.H)
@@ -167,8 +168,8 @@ func TestDecodeLimits(t *testing.T) {
 	}
 }
 
-// TestDecodeTruncated cuts a JPEG and a PNG at every byte. What is cut may still be a picture once all pixels are there, and
-// otherwise is an error that says so.
+// TestDecodeTruncated cuts a JPEG and a PNG at every byte. What is cut may still be a picture once all pixels are
+// there, and otherwise is an error that says so.
 func TestDecodeTruncated(t *testing.T) {
 	m := paint(image.NewNRGBA(image.Rect(0, 0, 100, 100)))
 	for name, file := range map[string][]byte{
@@ -195,7 +196,8 @@ func TestDecodeTruncated(t *testing.T) {
 	if err := os.WriteFile(path, []byte("\xff\xd8\xff"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeFile(path, Limits{}); err == nil || err.Error() != path+": JPEG truncated: it ends at byte 3, before its picture does" {
+	if _, err := DecodeFile(path, Limits{}); err == nil || err.Error() != path+
+		": JPEG truncated: it ends at byte 3, before its picture does" {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := DecodeFile(path+"x", Limits{}); !errors.Is(err, fs.ErrNotExist) {
@@ -266,8 +268,8 @@ func tiffFile(data []byte, tags ...tiffTag) []byte {
 	return file
 }
 
-// TestDecodeMemory holds decoding to the bound that decode.go states, by files that unpack to far more than their picture or
-// whose headers promise what is not there.
+// TestDecodeMemory holds decoding to the bound that decode.go states, by files that unpack to far more than their
+// picture or whose headers promise what is not there.
 func TestDecodeMemory(t *testing.T) {
 	const w, h = 1 << 10, 1 << 10
 	zeros := make([]byte, 64<<20)
@@ -294,20 +296,32 @@ func TestDecodeMemory(t *testing.T) {
 		want string // of the error; empty for a picture
 	}{
 		{"a PNG of 64 MiB more than its picture", bombPNG, "too much pixel data"},
-		{"a strip of 64 MiB more than its picture", tiffFile(deflated, tiffTag{256, short, w}, tiffTag{257, short, h}, tiffTag{258, short, 8}, tiffTag{259, short, 8},
+		{"a strip of 64 MiB more than its picture", tiffFile(deflated, tiffTag{256, short, w}, tiffTag{257, short, h},
+			tiffTag{258, short, 8}, tiffTag{259, short, 8},
 			tiffTag{262, short, 1}, tiffTag{273, long, 8}, tiffTag{279, long, len(deflated)}), ""},
-		{"a tile of 64 MiB for a picture of 1 MiB", tiffFile(deflated, tiffTag{256, short, w}, tiffTag{257, short, h}, tiffTag{258, short, 8}, tiffTag{259, short, 8},
-			tiffTag{262, short, 1}, tiffTag{322, short, 1 << 13}, tiffTag{323, short, 1 << 13}, tiffTag{324, long, 8}, tiffTag{325, long, len(deflated)}), "mostly padding"},
-		{"tiles beside the picture", tiffFile(nil, tiffTag{256, short, 1}, tiffTag{257, long, w * h}, tiffTag{258, short, 8}, tiffTag{262, short, 1},
+		{"a tile of 64 MiB for a picture of 1 MiB", tiffFile(deflated, tiffTag{256, short, w}, tiffTag{257, short, h},
+			tiffTag{258, short, 8}, tiffTag{259, short, 8},
+			tiffTag{262, short, 1}, tiffTag{322, short, 1 << 13}, tiffTag{323, short, 1 << 13}, tiffTag{324, long, 8},
+			tiffTag{325, long, len(deflated)}), "mostly padding"},
+		{"tiles beside the picture", tiffFile(nil, tiffTag{256, short, 1}, tiffTag{257, long, w * h}, tiffTag{258, short, 8},
+			tiffTag{262, short, 1},
 			tiffTag{322, short, 1024}, tiffTag{323, short, 8}, tiffTag{324, long, 0}, tiffTag{325, long, 0}), "mostly padding"},
-		{"colours in planes", tiffFile(nil, tiffTag{256, short, 1}, tiffTag{257, short, 1}, tiffTag{258, short, 8}, tiffTag{262, short, 1}, tiffTag{277, short, 3}, tiffTag{284, short, 2}), "TIFF truncated"},
-		{"a BMP without pixels", append([]byte("BM\x00\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x01\x00\x18\x00"),
-			make([]byte, 24)...), "BMP truncated"},
-		{"a GIF of a frame beside its screen", []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "GIF of 65535x65535 pixels is refused"},
-		{"a GIF of a large screen", []byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff"), "the limit is 1048576"},
-		{"a WebP of a large canvas", []byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\xff\xff\x00\xff\x00\x00"), "the limit is 1048576"},
-		{"a WebP of a large frame", []byte("RIFF\x2e\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
-			"ANMF\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\xff\xff\x00\x00\x00\x00\x00"), "outside its canvas"},
+		{"colours in planes", tiffFile(nil, tiffTag{256, short, 1}, tiffTag{257, short, 1}, tiffTag{258, short, 8},
+			tiffTag{262, short, 1}, tiffTag{277, short, 3}, tiffTag{284, short, 2}), "TIFF truncated"},
+		{"a BMP without pixels",
+			append([]byte("BM\x00\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x01\x00\x18\x00"),
+				make([]byte, 24)...), "BMP truncated"},
+		{"a GIF of a frame beside its screen",
+			[]byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"),
+			"GIF of 65535x65535 pixels is refused"},
+		{"a GIF of a large screen", []byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff"),
+			"the limit is 1048576"},
+		{"a WebP of a large canvas",
+			[]byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\xff\xff\x00\xff\x00\x00"),
+			"the limit is 1048576"},
+		{"a WebP of a large frame",
+			[]byte("RIFF\x2e\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+				"ANMF\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\xff\xff\x00\x00\x00\x00\x00"), "outside its canvas"},
 		{"a JPEG of many scans", scans, "201 scans is refused"},
 	} {
 		var err error
@@ -321,7 +335,8 @@ func TestDecodeMemory(t *testing.T) {
 	}
 }
 
-// memoryBound is what decoding may take where no Huffman trees of WebP are, the buffers that reading the file grew through included.
+// memoryBound is what decoding may take where no Huffman trees of WebP are, the buffers that reading the file grew
+// through included.
 func memoryBound(file, pixels int) int64 { return int64(6*file) + 36*int64(pixels) + 32<<20 }
 
 // TestBadImages feeds Decode pictures that crashed decoders, and odd but valid ones: each is an error or a picture, and
@@ -450,7 +465,8 @@ func TestPictureAsImage(t *testing.T) {
 		}
 		m := p.Image()
 		before := slices.Clone(p.Pix)
-		if back := FromImage(m); reflect.TypeOf(m) != reflect.TypeOf(want) || back.W != 5 || back.H != 3 || back.Channels != channels || !slices.Equal(back.Pix, p.Pix) {
+		if back := FromImage(m); reflect.TypeOf(m) != reflect.TypeOf(want) || back.W != 5 || back.H != 3 ||
+			back.Channels != channels || !slices.Equal(back.Pix, p.Pix) {
 			t.Errorf("%d channels: %T, back as %+v", channels, m, back)
 		}
 		clear(p.Pix)

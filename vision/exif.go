@@ -59,8 +59,8 @@ func (p *Picture) turn(o orientation) *Picture {
 // exifHeader stands before the TIFF block in a JPEG, and in some WebP files.
 const exifHeader = "Exif\x00\x00"
 
-// pngOrientation finds the orientation in a PNG's eXIf chunk, wherever it lies: chunks are a length, a name, content and a
-// checksum.
+// pngOrientation finds the orientation in a PNG's eXIf chunk, wherever it lies: chunks are a length, a name, content
+// and a checksum.
 func pngOrientation(file []byte) orientation {
 	rest := file[min(8, len(file)):]
 	for len(rest) >= 12 {
@@ -76,8 +76,8 @@ func pngOrientation(file []byte) orientation {
 	return upright
 }
 
-// tiffOrientation reads tag 0x0112, one 16-bit number, from the first directory of a TIFF block (EXIF 2.3, section 4.5).
-// Where there is none, or a broken one, the picture is upright.
+// tiffOrientation reads tag 0x0112, one 16-bit number, from the first directory of a TIFF block (EXIF 2.3, section
+// 4.5). Where there is none, or a broken one, the picture is upright.
 func tiffOrientation(tiff []byte) orientation {
 	const tag = 0x0112
 	if e, ok := tiffDirectory(tiff)[tag]; ok && e.kind == tiffShort && e.count == 1 {
@@ -115,7 +115,8 @@ func (e tiffEntry) isCutOff() bool {
 }
 
 // tiffSizes are the bytes of a number of each kind.
-var tiffSizes = map[uint16]uint64{tiffByte: 1, 2: 1, tiffShort: 2, tiffLong: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+var tiffSizes = map[uint16]uint64{tiffByte: 1, 2: 1, tiffShort: 2, tiffLong: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8,
+	11: 4, 12: 8}
 
 // numbers are an entry's, as many as there are but for the most wanted.
 func (e tiffEntry) numbers(most int) []uint32 {

@@ -25,8 +25,8 @@ const (
 	byRaw         = "export it as JPEG or TIFF from the camera's program; what such a file holds beside the raw data is a small preview"
 )
 
-// foreignFormats are what people have beside the formats that are read: by the endings of their names, and by their opening bytes, in
-// which ? is any byte. Others are told by look.
+// foreignFormats are what people have beside the formats that are read: by the endings of their names, and by their
+// opening bytes, in which ? is any byte. Others are told by look.
 var foreignFormats = []struct {
 	name    string
 	remedy  string
@@ -35,33 +35,41 @@ var foreignFormats = []struct {
 }{
 	{"a HEIC picture", byHEIF, "heic heif hif", nil},
 	{"an AVIF picture", byHEIF, "avif avifs", nil},
-	{"a JPEG 2000 picture", "opj_decompress -i FILE -o out.png makes a PNG of it", "jp2 j2k j2c jpc jpf jpx", []string{"????jP  \r\n\x87\n"}},
+	{"a JPEG 2000 picture", "opj_decompress -i FILE -o out.png makes a PNG of it", "jp2 j2k j2c jpc jpf jpx",
+		[]string{"????jP  \r\n\x87\n"}},
 	{"a JPEG 2000 codestream", "opj_decompress -i FILE -o out.png makes a PNG of it", "j2k", []string{"\xff\x4f\xff\x51"}},
 	{"a JPEG XL picture", "djxl FILE out.png makes a PNG of it", "jxl", []string{"\xff\x0a", "????JXL \r\n\x87\n"}},
 	{"a JPEG XR picture", "save it as JPEG or PNG with the program that made it", "jxr wdp hdp", []string{"II\xbc"}},
 	{"an SVG drawing", "rsvg-convert FILE -o out.png makes a PNG of it", "svg svgz", nil},
 	{"a PDF document", "pdftoppm -png -singlefile FILE out makes out.png of its first page", "pdf", nil},
-	{"a PostScript drawing", "gs -o out.png -sDEVICE=png16m -dEPSCrop FILE makes a PNG of it", "eps ps", []string{"%!PS", "\xc5\xd0\xd3\xc6"}},
-	{"a Photoshop file", "ImageMagick's convert 'FILE[0]' out.png makes a PNG of it (magick from its version 7 on)", "psd psb", []string{"8BPS"}},
-	{"a camera's raw file", byRaw, "dng cr2 cr3 nef nrw arw raf orf rw2 pef srw x3f", []string{"FUJIFILMCCD-RAW", "IIU\x00", "IIRO", "IIRS", "MMOR", "FOVb"}},
+	{"a PostScript drawing", "gs -o out.png -sDEVICE=png16m -dEPSCrop FILE makes a PNG of it", "eps ps",
+		[]string{"%!PS", "\xc5\xd0\xd3\xc6"}},
+	{"a Photoshop file", "ImageMagick's convert 'FILE[0]' out.png makes a PNG of it (magick from its version 7 on)",
+		"psd psb", []string{"8BPS"}},
+	{"a camera's raw file", byRaw, "dng cr2 cr3 nef nrw arw raf orf rw2 pef srw x3f", []string{"FUJIFILMCCD-RAW",
+		"IIU\x00", "IIRO", "IIRS", "MMOR", "FOVb"}},
 	{"a film", byFFmpeg, "mp4 mov m4v 3gp 3g2", []string{"????moov", "????mdat", "????wide", "????free", "????skip"}},
 	{"a Matroska or WebM film", byFFmpeg, "mkv webm", []string{"\x1a\x45\xdf\xa3"}},
 	{"an AVI film", byFFmpeg, "avi", []string{"RIFF????AVI "}},
 	{"a Flash film", byFFmpeg, "flv", []string{"FLV\x01"}},
 	{"an MPEG film", byFFmpeg, "mpg mpeg", []string{"\x00\x00\x01\xba", "\x00\x00\x01\xb3"}},
 	{"a BigTIFF picture", "tiffcp FILE out.tif makes a usual TIFF of it", "btf", []string{"II\x2b\x00", "MM\x00\x2b"}},
-	{"a portable pixmap", "pnmtopng FILE > out.png makes a PNG of it", "ppm pgm pbm pnm pam", []string{"P1\n", "P2\n", "P3\n", "P4\n", "P5\n", "P6\n", "P7\n", "P1 ", "P2 ", "P3 ", "P4 ", "P5 ", "P6 ", "P1\r", "P2\r", "P3\r", "P4\r", "P5\r", "P6\r"}},
+	{"a portable pixmap", "pnmtopng FILE > out.png makes a PNG of it", "ppm pgm pbm pnm pam", []string{"P1\n", "P2\n",
+		"P3\n", "P4\n", "P5\n", "P6\n", "P7\n", "P1 ", "P2 ", "P3 ", "P4 ", "P5 ", "P6 ", "P1\r", "P2\r", "P3\r", "P4\r",
+		"P5\r", "P6\r"}},
 	{"an icon", byImageMagick, "ico", []string{"\x00\x00\x01\x00?\x00"}},
 	{"an OpenEXR picture", byImageMagick, "exr", []string{"\x76\x2f\x31\x01"}},
 	{"a Radiance picture", byImageMagick, "hdr", []string{"#?RADIANCE", "#?RGBE"}},
 	{"a DirectDraw surface", byImageMagick, "dds", []string{"DDS "}},
 	{"a PCX picture", byImageMagick, "pcx", []string{"\x0a\x05\x01", "\x0a\x03\x01"}},
-	{"a Targa picture", byImageMagick, "tga", []string{"\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00", "\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00"}},
+	{"a Targa picture", byImageMagick, "tga", []string{"\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00",
+		"\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00"}},
 	{"a QOI picture", byImageMagick, "qoi", []string{"qoif"}},
 	{"a GIMP file", "export it as PNG from GIMP", "xcf", []string{"gimp xcf"}},
 	{"a FITS picture", "save it as PNG with the program that made it", "fits fit", []string{"SIMPLE  ="}},
 	{"a web page", "perhaps a download failed; get the picture itself", "html htm", nil},
-	{"a data URL", "base64 -d decodes what stands behind its comma; a server takes it in JSON", "", []string{"data:image/"}},
+	{"a data URL", "base64 -d decodes what stands behind its comma; a server takes it in JSON", "",
+		[]string{"data:image/"}},
 	{"a Git LFS pointer", "git lfs pull gets the picture itself", "", []string{"version https://git-lfs"}},
 	{"a gzip file", "gunzip unpacks it", "gz", []string{"\x1f\x8b"}},
 	{"a zip file", "unzip unpacks it", "zip", []string{"PK\x03\x04"}},
@@ -94,8 +102,8 @@ func look(file []byte) string {
 	return lookAtText(head)
 }
 
-// lookAtBrands looks at the first box of an ISO base media file (ISO/IEC 14496-12): its size, "ftyp", the major brand, a version, and the
-// brands that the file is compatible with.
+// lookAtBrands looks at the first box of an ISO base media file (ISO/IEC 14496-12): its size, "ftyp", the major brand,
+// a version, and the brands that the file is compatible with.
 func lookAtBrands(head []byte) string {
 	size := min(int(binary.BigEndian.Uint32(head)), len(head))
 	name := "a film"
@@ -117,8 +125,8 @@ func lookAtBrands(head []byte) string {
 	return name
 }
 
-// lookAtText looks behind what may stand before an SVG drawing or a web page begins: a byte order mark, blanks, XML's declaration, comments,
-// a document type.
+// lookAtText looks behind what may stand before an SVG drawing or a web page begins: a byte order mark, blanks, XML's
+// declaration, comments, a document type.
 func lookAtText(head []byte) string {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) { // UTF-16
 		head = bytes.ReplaceAll(head[2:], []byte{0}, nil)
@@ -133,7 +141,8 @@ func lookAtText(head []byte) string {
 			end = "?>"
 		case bytes.HasPrefix(lower, []byte("<!--")):
 			end = "-->"
-		case bytes.HasPrefix(lower, []byte("<!doctype html")), bytes.HasPrefix(lower, []byte("<html")), bytes.HasPrefix(lower, []byte("<head")):
+		case bytes.HasPrefix(lower, []byte("<!doctype html")), bytes.HasPrefix(lower, []byte("<html")),
+			bytes.HasPrefix(lower, []byte("<head")):
 			return "a web page"
 		case bytes.HasPrefix(lower, []byte("<!doctype")):
 			end = ">"
@@ -173,8 +182,8 @@ func PictureEndings() []string {
 	return []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
 }
 
-// Skipped counts the files of folders that are passed over though by their names they are pictures, by the endings of these: of formats
-// that are not read, and "" of names without an ending.
+// Skipped counts the files of folders that are passed over though by their names they are pictures, by the endings of
+// these: of formats that are not read, and "" of names without an ending.
 type Skipped map[string]int
 
 // Add counts a file that is passed over.

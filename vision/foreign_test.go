@@ -10,7 +10,8 @@ import (
 // brands is the first box of an ISO base media file.
 func brands(major string, compatible ...string) string {
 	size := 16 + 4*len(compatible)
-	return string([]byte{0, 0, 0, byte(size)}) + "ftyp" + major + "\x00\x00\x00\x00" + strings.Join(compatible, "") + strings.Repeat("\x00", 40)
+	return string([]byte{0, 0, 0, byte(size)}) + "ftyp" + major + "\x00\x00\x00\x00" + strings.Join(compatible, "") +
+		strings.Repeat("\x00", 40)
 }
 
 // TestForeignFormats: a file in a format that is not read is called by its name, with a way on.
@@ -40,7 +41,8 @@ func TestForeignFormats(t *testing.T) {
 		{"\xff\x0a\x60\x04", "a JPEG XL picture", "djxl"},
 		{"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture", "djxl"},
 		{svg, "an SVG drawing", "rsvg-convert"},
-		{"\ufeff<?xml version='1.0'?>\n<!-- a > comment --><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' [<!ENTITY a 'b'>]>\n" + svg, "an SVG drawing", "rsvg-convert"},
+		{"\ufeff<?xml version='1.0'?>\n<!-- a > comment --><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' [<!ENTITY a " +
+			"'b'>]>\n" + svg, "an SVG drawing", "rsvg-convert"},
 		{" \r\n<?XML version='1.0'?><svg:svg xmlns:svg='http://www.w3.org/2000/svg'>", "an SVG drawing", "rsvg-convert"},
 		{"<!--" + strings.Repeat("x", 9000) + "-->" + svg, "an SVG drawing", "rsvg-convert"},
 		{utf16le, "an SVG drawing", "rsvg-convert"},
@@ -83,11 +85,13 @@ func TestRawTIFF(t *testing.T) {
 		tags []tiffTag
 		raw  bool
 	}{
-		"plain":                            {append(size, tiffTag{262, short, 1}), false},
-		"a preview above others":           {append([]tiffTag{{254, long, 1}, {330, long, 200}}, append(size, tiffTag{262, short, 1})...), true},
-		"full, with smaller ones below it": {append([]tiffTag{{254, long, 0}, {330, long, 200}}, append(size, tiffTag{262, short, 1})...), false},
-		"a sensor's pattern":               {append(size, tiffTag{262, short, 32803}), true},
-		"DNG":                              {append(size, tiffTag{262, short, 1}, tiffTag{50706, long, 4}), true},
+		"plain": {append(size, tiffTag{262, short, 1}), false},
+		"a preview above others": {append([]tiffTag{{254, long, 1}, {330, long, 200}},
+			append(size, tiffTag{262, short, 1})...), true},
+		"full, with smaller ones below it": {append([]tiffTag{{254, long, 0}, {330, long, 200}},
+			append(size, tiffTag{262, short, 1})...), false},
+		"a sensor's pattern": {append(size, tiffTag{262, short, 32803}), true},
+		"DNG":                {append(size, tiffTag{262, short, 1}, tiffTag{50706, long, 4}), true},
 	} {
 		_, err := Decode(strings.NewReader(string(tiffFile([]byte{77}, c.tags...))), Limits{})
 		if errors.As(err, new(*FormatError)) != c.raw || !c.raw && err != nil {
@@ -101,7 +105,8 @@ func TestSkipped(t *testing.T) {
 	for _, name := range []string{"a/1.HEIC", "a/2.heic", "b.txt", "c.jp2", "noending", "d.jpg.bak", "Thumbs.db"} {
 		s.Add(name)
 	}
-	want := "1 whose names have no ending, such as .jpg; 2 called *.heic, where a HEIC picture is not read: heif-convert FILE out.jpg makes a JPEG of it; " +
+	want := "1 whose names have no ending, such as .jpg; 2 called *.heic, where a HEIC picture is not read: heif-convert " +
+		"FILE out.jpg makes a JPEG of it; " +
 		"1 called *.jp2, where a JPEG 2000 picture is not read: opj_decompress -i FILE -o out.png makes a PNG of it"
 	if got := s.String(); got != want {
 		t.Errorf("%s", got)

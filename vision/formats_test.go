@@ -53,7 +53,8 @@ func difference(got, want []uint8) (worst int, mean float64) {
 	return worst, float64(total) / float64(len(got))
 }
 
-// TestFormatsArePillows wants Pillow's bytes of every format, colour model, sampling of planes, transparency and arrangement.
+// TestFormatsArePillows wants Pillow's bytes of every format, colour model, sampling of planes, transparency and
+// arrangement.
 func TestFormatsArePillows(t *testing.T) {
 	for _, c := range formatCases(t) {
 		t.Run(c.Name, func(t *testing.T) {
@@ -112,7 +113,8 @@ func TestPNGSuiteIsPillows(t *testing.T) {
 	}
 }
 
-// TestPhotosArePillows compares some 2,000 pixels of each photograph, all of which are equal (Pillow 9.4 with libjpeg-turbo 2.1.5).
+// TestPhotosArePillows compares some 2,000 pixels of each photograph, all of which are equal (Pillow 9.4 with
+// libjpeg-turbo 2.1.5).
 func TestPhotosArePillows(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {

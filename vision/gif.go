@@ -24,12 +24,14 @@ func gifSize(file []byte) (image.Config, error) {
 	return size, err
 }
 
-// decodeGIF decodes a GIF's first frame on its logical screen. As in Pillow, the screen grows until it holds the frame, and is filled with
-// the transparent colour, or number 0 of the palette; what is transparent keeps the colour that the palette gives it.
+// decodeGIF decodes a GIF's first frame on its logical screen. As in Pillow, the screen grows until it holds the frame,
+// and is filled with the transparent colour, or number 0 of the palette; what is transparent keeps the colour that the
+// palette gives it.
 func decodeGIF(in *source) (*Picture, error) {
 	file := in.file
 	h := readGIF(file)
-	// image/gif refuses a frame beyond its screen, and puts black in place of the transparent colour: it is told otherwise.
+	// image/gif refuses a frame beyond its screen, and puts black in place of the transparent colour: it is told
+	// otherwise.
 	var head [4]byte
 	binary.LittleEndian.PutUint16(head[:], uint16(h.screen.X))
 	binary.LittleEndian.PutUint16(head[2:], uint16(h.screen.Y))
@@ -53,7 +55,8 @@ func decodeGIF(in *source) (*Picture, error) {
 		canvas.Pix[i] = h.transparent
 	}
 	for y := range frame.Rect.Dy() {
-		copy(canvas.Pix[canvas.PixOffset(frame.Rect.Min.X, frame.Rect.Min.Y+y):], frame.Pix[y*frame.Stride:][:frame.Rect.Dx()])
+		copy(canvas.Pix[canvas.PixOffset(frame.Rect.Min.X, frame.Rect.Min.Y+y):],
+			frame.Pix[y*frame.Stride:][:frame.Rect.Dx()])
 	}
 	return FromImage(canvas), nil
 }

@@ -54,30 +54,31 @@ func golden(t *testing.T) (g struct {
 func TestResizeIsPillows(t *testing.T) {
 	for _, c := range golden(t).Resize {
 		for _, want := range c.Out {
-			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d %s", c.In.W, c.In.H, c.In.Channels, want.W, want.H, want.Filter), func(t *testing.T) {
-				filter := map[string]Filter{"bilinear": Bilinear, "bicubic": Bicubic}[want.Filter]
-				if filter.String() != want.Filter {
-					t.Fatalf("filter %v", filter)
-				}
-				got := c.In.picture().Resize(want.W, want.H, filter)
-				if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
-					t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
-				}
-				for i, v := range got.Pix {
-					if v != want.Pix[i] {
-						t.Fatalf("sample %d is %d, Pillow's %d", i, v, want.Pix[i])
+			t.Run(fmt.Sprintf("%dx%dx%d to %dx%d %s", c.In.W, c.In.H, c.In.Channels, want.W, want.H, want.Filter),
+				func(t *testing.T) {
+					filter := map[string]Filter{"bilinear": Bilinear, "bicubic": Bicubic}[want.Filter]
+					if filter.String() != want.Filter {
+						t.Fatalf("filter %v", filter)
 					}
-				}
-				window := image.Rect(want.W/3, want.H/4, want.W, want.H-want.H/5)
-				part := c.In.picture().resize(want.W, want.H, filter, window)
-				for y := range part.H {
-					from := ((y+window.Min.Y)*want.W + window.Min.X) * want.Channels
-					row := part.Pix[y*part.W*part.Channels:][:part.W*part.Channels]
-					if !bytes.Equal(row, want.Pix[from:][:len(row)]) {
-						t.Fatalf("row %d of window %v differs from the whole", y, window)
+					got := c.In.picture().Resize(want.W, want.H, filter)
+					if got.W != want.W || got.H != want.H || got.Channels != want.Channels || len(got.Pix) != len(want.Pix) {
+						t.Fatalf("%dx%dx%d with %d samples", got.W, got.H, got.Channels, len(got.Pix))
 					}
-				}
-			})
+					for i, v := range got.Pix {
+						if v != want.Pix[i] {
+							t.Fatalf("sample %d is %d, Pillow's %d", i, v, want.Pix[i])
+						}
+					}
+					window := image.Rect(want.W/3, want.H/4, want.W, want.H-want.H/5)
+					part := c.In.picture().resize(want.W, want.H, filter, window)
+					for y := range part.H {
+						from := ((y+window.Min.Y)*want.W + window.Min.X) * want.Channels
+						row := part.Pix[y*part.W*part.Channels:][:part.W*part.Channels]
+						if !bytes.Equal(row, want.Pix[from:][:len(row)]) {
+							t.Fatalf("row %d of window %v differs from the whole", y, window)
+						}
+					}
+				})
 		}
 	}
 }
@@ -140,7 +141,8 @@ func TestPreprocessByName(t *testing.T) {
 				if err == nil {
 					t.Errorf("%d channels by %+v", channels, r)
 				}
-			} else if err != nil || r.Name != name || r.Channels != channels || len(r.Mean) != channels || len(r.Std) != channels || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
+			} else if err != nil || r.Name != name || r.Channels != channels || len(r.Mean) != channels ||
+				len(r.Std) != channels || r.Crop != image.Pt(20, 10) || r.Filter != Bilinear || about == "" {
 				t.Errorf("%s: %+v (%v)", name, r, err)
 			}
 		}
@@ -152,7 +154,8 @@ func TestPreprocessByName(t *testing.T) {
 	if _, err := PreprocessByName("unit", 20, 10, 4); err == nil {
 		t.Error("a picture of 4 channels")
 	}
-	if _, err := PreprocessByName("imagnet", 20, 10, 3); err == nil || !strings.Contains(err.Error(), "imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit") {
+	if _, err := PreprocessByName("imagnet", 20, 10, 3); err == nil ||
+		!strings.Contains(err.Error(), "imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
@@ -192,8 +195,10 @@ func TestPutRefuses(t *testing.T) {
 		n      int
 	}{
 		{"channels", Unit(8, 8, 4), good, 0},
-		{"means", Preprocess{Channels: 3, Crop: image.Pt(8, 8), Resize: image.Pt(8, 8), Scale: 1, Std: make([]float32, 3)}, good, 0},
-		{"crop", Preprocess{Channels: 1, Crop: image.Pt(8, 8), Resize: image.Pt(8, 7), Scale: 1, Mean: []float32{0}, Std: []float32{1}}, good, 0},
+		{"means", Preprocess{Channels: 3, Crop: image.Pt(8, 8), Resize: image.Pt(8, 8), Scale: 1, Std: make([]float32, 3)},
+			good, 0},
+		{"crop", Preprocess{Channels: 1, Crop: image.Pt(8, 8), Resize: image.Pt(8, 7), Scale: 1, Mean: []float32{0},
+			Std: []float32{1}}, good, 0},
 		{"empty picture", Unit(8, 8, 3), &Picture{Channels: 3}, 0},
 		{"batch shape", Unit(8, 9, 3), good, 0},
 		{"image number", Unit(8, 8, 3), good, 1},

@@ -90,12 +90,14 @@ func (x *IDX) Picture(i int) (*Picture, error) {
 	return &Picture{W: w, H: h, Channels: 1, Pix: x.Data[i*h*w : (i+1)*h*w : (i+1)*h*w]}, nil
 }
 
-// isIDXImages reports whether a file is called as MNIST's images are: train-images-idx3-ubyte, t10k-images.idx3-ubyte.gz.
+// isIDXImages reports whether a file is called as MNIST's images are: train-images-idx3-ubyte,
+// t10k-images.idx3-ubyte.gz.
 func isIDXImages(name string) bool {
 	return strings.Contains(name, "images") && strings.Contains(name, "idx3")
 }
 
-// idxPart tells which part a file of images is: train-images-idx3-ubyte, emnist-letters-test-images-idx3-ubyte.gz, t10k-images.idx3-ubyte.
+// idxPart tells which part a file of images is: train-images-idx3-ubyte, emnist-letters-test-images-idx3-ubyte.gz,
+// t10k-images.idx3-ubyte.
 func idxPart(name string) (Split, bool) {
 	split, _, ok := partOf(name)
 	if strings.Contains(name, "t10k") {
@@ -109,7 +111,8 @@ func openIDXPart(dir string, files []string, split Split) (*Dataset, error) {
 	var parts []Part
 	var images []string
 	for _, name := range files {
-		if plain, zipped := strings.CutSuffix(name, ".gz"); !isIDXImages(name) || zipped && slices.Contains(files, plain) { // torchvision leaves both
+		// torchvision leaves both
+		if plain, zipped := strings.CutSuffix(name, ".gz"); !isIDXImages(name) || zipped && slices.Contains(files, plain) {
 			continue
 		}
 		of, named := idxPart(name)
@@ -141,7 +144,8 @@ func openIDX(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if len(images.Dims) != 3 {
-		return nil, fmt.Errorf("%s: an IDX array of %s is not images: want number, height and width", path, printable.Shape(images.Dims))
+		return nil, fmt.Errorf("%s: an IDX array of %s is not images: want number, height and width", path,
+			printable.Shape(images.Dims))
 	}
 	dir, name := filepath.Split(path)
 	plain := strings.TrimSuffix(strings.NewReplacer("images", "labels", "idx3", "idx1").Replace(name), ".gz")
@@ -158,7 +162,8 @@ func openIDX(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if len(labels.Dims) != 1 || labels.Len() != images.Len() {
-		return nil, fmt.Errorf("%s: an IDX array of %s is not the labels of %d images", labelPath, printable.Shape(labels.Dims), images.Len())
+		return nil, fmt.Errorf("%s: an IDX array of %s is not the labels of %d images", labelPath,
+			printable.Shape(labels.Dims), images.Len())
 	}
 	d := &Dataset{
 		Classes: classNumbers(int(slices.Max(labels.Data)) + 1), Numbered: true,

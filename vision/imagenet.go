@@ -11,8 +11,8 @@ import (
 //go:embed imagenet.txt
 var imageNetNames string
 
-// The numbers are those of WordNet (https://wordnet.princeton.edu, free to use) that the challenge took its classes from, as
-// synset.txt of github.com/onnx/models lists them (Apache License 2.0). They are sorted.
+// The numbers are those of WordNet (https://wordnet.princeton.edu, free to use) that the challenge took its classes
+// from, as synset.txt of github.com/onnx/models lists them (Apache License 2.0). They are sorted.
 //
 //go:embed imagenet-synsets.txt
 var imageNetSynsets string
@@ -24,8 +24,8 @@ func ImageNetClasses() []string { return strings.Split(strings.TrimSuffix(imageN
 // ImageNetSynsets returns the WordNet numbers of ImageNetClasses, which ImageNet's folders are called by.
 func ImageNetSynsets() []string { return strings.Fields(imageNetSynsets) }
 
-// withImageNet adds the WordNet numbers to ImageNet's thousand names, which differ a little from list to list: half of them
-// are enough to tell. Names that are WordNet numbers are their own.
+// withImageNet adds the WordNet numbers to ImageNet's thousand names, which differ a little from list to list: half of
+// them are enough to tell. Names that are WordNet numbers are their own.
 func (l Labels) withImageNet() Labels {
 	names := l.Names
 	synsets := ImageNetSynsets()

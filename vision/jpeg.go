@@ -34,16 +34,17 @@ const (
 	maxUnit     = 10 // blocks of all planes
 )
 
-// maxScans bounds the passes of a JPEG over its picture, and scansOfLimit their number times the picture's pixels, in pictures as large as the
-// limit. Encoders make some ten passes; a hostile file may ask for one over millions of blocks in some ten bytes.
+// maxScans bounds the passes of a JPEG over its picture, and scansOfLimit their number times the picture's pixels, in
+// pictures as large as the limit. Encoders make some ten passes; a hostile file may ask for one over millions of blocks
+// in some ten bytes.
 const (
 	maxScans     = 200
 	scansOfLimit = 20
 )
 
-// jpegSegments yields a JPEG's segments: 0xff, kind, 2 bytes of length (itself included), content; after a scan's header coded data, in
-// which 0xff is followed by 0 or the number of a restart. end is where in the file a segment ends. The last one is the end of the image
-// or, of a file that is cut off, one without content.
+// jpegSegments yields a JPEG's segments: 0xff, kind, 2 bytes of length (itself included), content; after a scan's
+// header coded data, in which 0xff is followed by 0 or the number of a restart. end is where in the file a segment
+// ends. The last one is the end of the image or, of a file that is cut off, one without content.
 func jpegSegments(file []byte) iter.Seq2[uint8, jpegSegment] {
 	return func(yield func(uint8, jpegSegment) bool) {
 		for at := 2; at+2 <= len(file); { // after the start of image
@@ -129,7 +130,8 @@ func readJPEGFrame(kind uint8, header []byte) (*jpegFrame, error) {
 	case kind == 0xc3 || kind == 0xc7 || kind == 0xcb || kind == 0xcf:
 		return nil, errors.New("lossless JPEG is not supported: save it as a usual JPEG or as PNG")
 	case kind > 0xc7:
-		return nil, errors.New("a JPEG with arithmetic coding is not supported: jpegtran in.jpg > out.jpg makes a usual one of it")
+		return nil, errors.New("a JPEG with arithmetic coding is not supported: jpegtran in.jpg > out.jpg makes a usual " +
+			"one of it")
 	case kind > frameProgressive:
 		return nil, errors.New("a hierarchical JPEG is not supported: save it as a usual JPEG or as PNG")
 	case len(header) < 6 || len(header) != 6+3*int(header[5]):
@@ -137,7 +139,8 @@ func readJPEGFrame(kind uint8, header []byte) (*jpegFrame, error) {
 	case header[0] != 8:
 		return nil, fmt.Errorf("a JPEG of %d bits is not supported: save it with 8 bits", header[0])
 	}
-	f := &jpegFrame{h: int(binary.BigEndian.Uint16(header[1:])), w: int(binary.BigEndian.Uint16(header[3:])), progressive: kind == frameProgressive}
+	f := &jpegFrame{h: int(binary.BigEndian.Uint16(header[1:])), w: int(binary.BigEndian.Uint16(header[3:])),
+		progressive: kind == frameProgressive}
 	n := int(header[5])
 	if n != 1 && n != 3 && n != 4 {
 		return nil, fmt.Errorf("a JPEG of %d components is not supported: want grey, three colours or four", n)
@@ -145,7 +148,8 @@ func readJPEGFrame(kind uint8, header []byte) (*jpegFrame, error) {
 	for i := range n {
 		c := header[6+3*i:][:3]
 		p := &jpegPlane{ux: int(c[1] >> 4), uy: int(c[1] & 15), table: c[2]}
-		if p.ux < 1 || p.ux > maxSampling || p.uy < 1 || p.uy > maxSampling || p.table > 3 || bytes.IndexByte(f.ids, c[0]) >= 0 {
+		if p.ux < 1 || p.ux > maxSampling || p.uy < 1 || p.uy > maxSampling || p.table > 3 ||
+			bytes.IndexByte(f.ids, c[0]) >= 0 {
 			return nil, errors.New("its frame's header is broken")
 		}
 		if n == 1 {
@@ -156,7 +160,8 @@ func readJPEGFrame(kind uint8, header []byte) (*jpegFrame, error) {
 	}
 	for _, p := range f.planes {
 		if f.mostX%p.ux != 0 || f.mostY%p.uy != 0 {
-			return nil, fmt.Errorf("a JPEG with planes sampled %dx%d and %dx%d is not supported: save it as another JPEG or as PNG", f.mostY, f.mostX, p.uy, p.ux)
+			return nil, fmt.Errorf("a JPEG with planes sampled %dx%d and %dx%d is not supported: save it as another JPEG "+
+				"or as PNG", f.mostY, f.mostX, p.uy, p.ux)
 		}
 	}
 	return f, nil
@@ -193,7 +198,8 @@ func checkScans(in *source, w, h int) error {
 		}
 	}
 	if scans > most {
-		return fmt.Errorf("JPEG of %dx%d pixels in %d scans is refused: of this size the limit is %d scans; jpegtran in.jpg > out.jpg makes one scan of it", h, w, scans, most)
+		return fmt.Errorf("JPEG of %dx%d pixels in %d scans is refused: of this size the limit is %d scans; jpegtran in.jpg "+
+			"> out.jpg makes one scan of it", h, w, scans, most)
 	}
 	return nil
 }
@@ -310,7 +316,8 @@ func (d *jpegDecoder) readQuant(content []byte) error {
 	return nil
 }
 
-// scan reads a scan's header: the number of its planes, each with its id and its tables, and what a progressive scan brings.
+// scan reads a scan's header: the number of its planes, each with its id and its tables, and what a progressive scan
+// brings.
 func (d *jpegDecoder) scan(header, data []byte) (*jpegScan, error) {
 	broken := errors.New("a scan's header is broken")
 	if d.frame == nil {
@@ -325,7 +332,8 @@ func (d *jpegDecoder) scan(header, data []byte) (*jpegScan, error) {
 	if s.progressive {
 		high := which[2] >> 4
 		s.first, s.last, s.refine, s.shift = int(which[0]), int(which[1]), high > 0, uint(which[2]&15)
-		if s.first > s.last || s.last > 63 || s.first == 0 && s.last > 0 || s.first > 0 && n > 1 || s.shift > 13 || s.refine && uint(high) != s.shift+1 {
+		if s.first > s.last || s.last > 63 || s.first == 0 && s.last > 0 || s.first > 0 && n > 1 || s.shift > 13 ||
+			s.refine && uint(high) != s.shift+1 {
 			return nil, broken
 		}
 	}
@@ -396,9 +404,9 @@ func (d *jpegDecoder) picture(ctx context.Context) (*Picture, error) {
 	return to, nil
 }
 
-// colour turns a row of each plane into grey or red, green and blue. Which colours the planes hold is told, as in libjpeg, by the segments
-// of JFIF and Adobe; where both are missing, three planes called R, G and B are these, and four are ink. Pillow takes all ink for inverted,
-// as Adobe writes it.
+// colour turns a row of each plane into grey or red, green and blue. Which colours the planes hold is told, as in
+// libjpeg, by the segments of JFIF and Adobe; where both are missing, three planes called R, G and B are these, and
+// four are ink. Pillow takes all ink for inverted, as Adobe writes it.
 func (d *jpegDecoder) colour(to []uint8, rows *[maxPlanes][]uint8) {
 	switch f := d.frame; {
 	case len(f.planes) == 1:
@@ -410,7 +418,8 @@ func (d *jpegDecoder) colour(to []uint8, rows *[maxPlanes][]uint8) {
 	case len(f.planes) == 3:
 		yccToRGB(to, rows[0][:f.w], rows[1], rows[2])
 	default:
-		if d.adobe && d.transform != 0 { // YCCK: Y'CbCr of the colours that Adobe's ink is the inverse of, which Pillow takes for ink
+		// YCCK: Y'CbCr of the colours that Adobe's ink is the inverse of, which Pillow takes for ink
+		if d.adobe && d.transform != 0 {
 			yccToRGB(to, rows[0][:f.w], rows[1], rows[2])
 		} else {
 			for i := range f.w {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestScansAreBounded: passes over a picture are limited by its size, so that those of real encoders, some ten, are let through at the
-// largest picture that is.
+// TestScansAreBounded: passes over a picture are limited by its size, so that those of real encoders, some ten, are let
+// through at the largest picture that is.
 func TestScansAreBounded(t *testing.T) {
 	file := func(scans int) []byte {
 		return []byte("\xff\xd8" + strings.Repeat("\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00", scans) + "\xff\xd9")
@@ -50,7 +50,8 @@ func TestReportedBombs(t *testing.T) {
 	}
 	start := time.Now()
 	_, err := DecodeFile(filepath.Join(root, "reports/hostile/jpgscans.jpg"), Limits{})
-	if err == nil || !strings.Contains(err.Error(), "191 scans is refused: of this size the limit is 53 scans") || time.Since(start) > 5*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "191 scans is refused: of this size the limit is 53 scans") ||
+		time.Since(start) > 5*time.Second {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
 	var p *Picture
@@ -99,7 +100,8 @@ func TestJPEGRefuses(t *testing.T) {
 		{"no frame", without("\xff\xc0"), "no picture in it"},
 		{"two frames", append(bytes.Clone(whole[:scan]), whole[frame:]...), "two frames"},
 		{"a scan of no component", change(scan+5, 9), "header is broken"},
-		{"data that end at a marker", append(bytes.Clone(whole[:scan+20]), "\xff\xd9 and more"...), "before its picture does"},
+		{"data that end at a marker", append(bytes.Clone(whole[:scan+20]), "\xff\xd9 and more"...),
+			"before its picture does"},
 		{"cut off", whole[:scan+20], "JPEG truncated"},
 	} {
 		_, err := Decode(bytes.NewReader(c.file), Limits{})
@@ -118,7 +120,8 @@ func TestMissingRestart(t *testing.T) {
 		at := bytes.Index(c.File, []byte("\xff\xd0"))
 		file := bytes.Clone(c.File)
 		file[at+1] = 0xd5
-		if _, err := Decode(bytes.NewReader(file), Limits{}); err == nil || err.Error() != "JPEG: restart marker 0 is missing" {
+		if _, err := Decode(bytes.NewReader(file), Limits{}); err == nil ||
+			err.Error() != "JPEG: restart marker 0 is missing" {
 			t.Errorf("%v", err)
 		}
 		return
@@ -126,8 +129,8 @@ func TestMissingRestart(t *testing.T) {
 	t.Error("no case has restarts")
 }
 
-// TestCutOff: a file of any format that lacks its second half is told to be truncated and is io.ErrUnexpectedEOF, and no error says things
-// twice.
+// TestCutOff: a file of any format that lacks its second half is told to be truncated and is io.ErrUnexpectedEOF, and
+// no error says things twice.
 func TestCutOff(t *testing.T) {
 	for _, c := range formatCases(t) {
 		for _, n := range []int{16, len(c.File) / 3, len(c.File) / 2} {
@@ -140,7 +143,8 @@ func TestCutOff(t *testing.T) {
 				continue
 			}
 			format, text, _ := strings.Cut(err.Error(), " ")
-			if !errors.Is(err, io.ErrUnexpectedEOF) || text != fmt.Sprintf("truncated: it ends at byte %d, before its picture does", n) {
+			if !errors.Is(err, io.ErrUnexpectedEOF) ||
+				text != fmt.Sprintf("truncated: it ends at byte %d, before its picture does", n) {
 				t.Errorf("%s cut at %d of %d: %s %s", c.Name, n, len(c.File), format, text)
 			}
 		}

@@ -3,8 +3,9 @@ package vision
 // block is 8 rows of 8 coefficients.
 type block [64]int16
 
-// inverse makes a block's samples by the inverse cosine transform of libjpeg's default method (jidctint.c, after Loeffler, Ligtenberg and
-// Moschytz, 1989), to the bit: columns, then rows, in integers of 13 bits of fraction, of which 2 are kept in between.
+// inverse makes a block's samples by the inverse cosine transform of libjpeg's default method (jidctint.c, after
+// Loeffler, Ligtenberg and Moschytz, 1989), to the bit: columns, then rows, in integers of 13 bits of fraction, of
+// which 2 are kept in between.
 func (p *jpegPlane) inverse(b *block, x, y int) {
 	const kept = 2
 	var work [64]int32
@@ -40,8 +41,8 @@ func (p *jpegPlane) inverse(b *block, x, y int) {
 	}
 }
 
-// butterflies is the transform of 8 values, its even and odd parts: value j of the result is even[j]+odd[j], value 7-j is
-// even[j]-odd[j].
+// butterflies is the transform of 8 values, its even and odd parts: value j of the result is even[j]+odd[j], value 7-j
+// is even[j]-odd[j].
 func butterflies(v0, v1, v2, v3, v4, v5, v6, v7 int32) (even, odd [4]int32) {
 	// Factors of 13 bits of fraction: cosines and their sums.
 	a := (v2 + v6) * 4433

@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// unzigzag is where in a block's 8 rows of 8 the coefficients lie that a JPEG stores from low frequencies to high (T.81, figure A.6).
-// Broken runs of zeros may lead up to 15 beyond the last: those fall on it.
+// unzigzag is where in a block's 8 rows of 8 the coefficients lie that a JPEG stores from low frequencies to high
+// (T.81, figure A.6). Broken runs of zeros may lead up to 15 beyond the last: those fall on it.
 var unzigzag = [64 + 16]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -65,8 +65,8 @@ func newHuffman(table []byte) (h *huffman, rest []byte, err error) {
 	return h, symbols[n:], nil
 }
 
-// bitReader reads coded data, in which 0xff is followed by 0, up to the next marker. Beyond it there are zeros, which are counted:
-// whoever has read some is told by check.
+// bitReader reads coded data, in which 0xff is followed by 0, up to the next marker. Beyond it there are zeros, which
+// are counted: whoever has read some is told by check.
 type bitReader struct {
 	data   []byte
 	at     int    // of the next byte to take
@@ -253,7 +253,8 @@ func (s *jpegScan) block(i, x, y int) {
 	}
 }
 
-// nextDC reads a block's first coefficient, which is told as its distance from the block's before. 48 bits must be there.
+// nextDC reads a block's first coefficient, which is told as its distance from the block's before. 48 bits must be
+// there.
 func (s *jpegScan) nextDC(i int) int32 {
 	if size := s.decode(s.dc[i]) & 15; size > 0 {
 		s.before[i] += s.signed(uint(size))
@@ -349,8 +350,8 @@ func (s *jpegScan) refineAC(b *block, h *huffman) {
 	}
 }
 
-// refineSome reads a bit for each coefficient from k that is not 0, until so many zeros have been passed and the next is found. It
-// returns the place of that, or the one behind the last.
+// refineSome reads a bit for each coefficient from k that is not 0, until so many zeros have been passed and the next
+// is found. It returns the place of that, or the one behind the last.
 func (s *jpegScan) refineSome(b *block, k, zeros int, one int16) int {
 	for ; k <= s.last; k++ {
 		c := &b[unzigzag[k]]

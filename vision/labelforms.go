@@ -25,7 +25,8 @@ type members []struct {
 const maxDepth = 16
 
 // labelMembers are what an object calls the labels in it, the surest first.
-var labelMembers = []string{"id2label", "label2id", "class_to_idx", "class_indices", "names", "label_names", "class_names", "classes", "labels", "categories"}
+var labelMembers = []string{"id2label", "label2id", "class_to_idx", "class_indices", "names", "label_names",
+	"class_names", "classes", "labels", "categories"}
 
 var (
 	yamlMember = regexp.MustCompile(`(?m)^["']?(` + strings.Join(labelMembers, "|") + `)["']?\s*:`)
@@ -293,9 +294,9 @@ func labelsOnLines(lines []string) []label {
 	return list
 }
 
-// numberedLines takes the numbers out of lines that all have one. Numbers that nothing but a space parts from names may belong
-// to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ without them. So they do after
-// WordNet's numbers, and where the first is 0: then one that is missing is to be said.
+// numberedLines takes the numbers out of lines that all have one. Numbers that nothing but a space parts from names may
+// belong to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ without
+// them. So they do after WordNet's numbers, and where the first is 0: then one that is missing is to be said.
 func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []label {
 	numbered := make([]label, len(list))
 	parted, synsets := true, true
@@ -320,7 +321,8 @@ func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []lab
 		inRange = inRange && n < len(list)
 	}
 	whole := inRange && len(numbers) == len(list)
-	if parted && len(list) > 1 || synsets || whole && len(names) == len(list) || number == 1 && numbered[0].number == 0 && len(list) > 1 {
+	if parted && len(list) > 1 || synsets || whole && len(names) == len(list) || number == 1 && numbered[0].number == 0 &&
+		len(list) > 1 {
 		return numbered
 	}
 	return nil
@@ -351,7 +353,8 @@ func labelsInTable(lines []string) []label {
 			if number < 0 {
 				number = column
 			}
-		case name < 0 || strings.Contains(strings.ToLower(heading), "name") && !strings.Contains(strings.ToLower(rows[0][name]), "name"):
+		case name < 0 || strings.Contains(strings.ToLower(heading), "name") &&
+			!strings.Contains(strings.ToLower(rows[0][name]), "name"):
 			name = column
 		}
 	}

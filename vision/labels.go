@@ -52,8 +52,8 @@ func ReadLabelsFile(path string) (Labels, error) { return readFile(path, ReadLab
 //	         one of these as a member of an object: Hugging Face's config.json (id2label)
 //	YAML     names: [cat, dog]; names: {0: cat}, as Ultralytics' data.yaml; what Python prints of a dict
 //
-// A number that is missing or stands twice is an error, and so is a name that stands twice, but for ImageNet's, which has
-// two cranes.
+// A number that is missing or stands twice is an error, and so is a name that stands twice, but for ImageNet's, which
+// has two cranes.
 func ReadLabels(r io.Reader) (Labels, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxLabels+1))
 	if err != nil {
@@ -120,7 +120,8 @@ func arrange(list []label) (Labels, error) {
 		if missing == 0 && lowest == 1 && !slices.Contains(l.Names[1:], "") {
 			remedy = ": take 1 from each"
 		}
-		return Labels{}, fmt.Errorf("class %d has no name: the numbers of %d classes must be those from 0 to %d, and they begin with %d%s",
+		return Labels{}, fmt.Errorf("class %d has no name: the numbers of %d classes must be those from 0 to %d, and they "+
+			"begin with %d%s",
 			missing, len(list), len(list)-1, lowest, remedy)
 	}
 	if !known {
@@ -164,7 +165,8 @@ func checkLabel(i int, name string) error {
 	return nil
 }
 
-// AreNumbers reports whether names tell nothing but each class's own number, as those of data whose files hold no names.
+// AreNumbers reports whether names tell nothing but each class's own number, as those of data whose files hold no
+// names.
 func AreNumbers(names []string) bool {
 	for i, name := range names {
 		if name != strconv.Itoa(i) {

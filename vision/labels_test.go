@@ -18,30 +18,38 @@ func TestReadLabels(t *testing.T) {
 	}{
 		{"lines", "cat\ndog\n", catDog, nil, ""},
 		{"windows", "\ufeffcat\r\ndog\r\n", catDog, nil, ""},
-		{"synsets", "n01440764 tench, Tinca tinca\nn01443537 goldfish", []string{"tench, Tinca tinca", "goldfish"}, []string{"n01440764", "n01443537"}, ""},
-		{"synsets and tabs", "n01440764\ttench\nn01443537\tgoldfish", []string{"tench", "goldfish"}, []string{"n01440764", "n01443537"}, ""},
+		{"synsets", "n01440764 tench, Tinca tinca\nn01443537 goldfish", []string{"tench, Tinca tinca", "goldfish"},
+			[]string{"n01440764", "n01443537"}, ""},
+		{"synsets and tabs", "n01440764\ttench\nn01443537\tgoldfish", []string{"tench", "goldfish"},
+			[]string{"n01440764", "n01443537"}, ""},
 		{"synsets alone", "n01440764\nn01443537", []string{"n01440764", "n01443537"}, []string{"n01440764", "n01443537"}, ""},
 		{"numbered", "1: dog\n0: cat", catDog, nil, ""},
 		{"numbered by spaces", "0 cat\n1 dog", catDog, nil, ""},
 		{"numbered by tabs", "0\tcat\n1\tdog", catDog, nil, ""},
 		{"numbers last", "dog 1\ncat 0", catDog, nil, ""},
 		{"numbers after commas", "dog,1\ncat,0", catDog, nil, ""},
-		{"numbers and synsets", "0: n01440764 tench\n1: n01443537 goldfish", []string{"tench", "goldfish"}, []string{"n01440764", "n01443537"}, ""},
+		{"numbers and synsets", "0: n01440764 tench\n1: n01443537 goldfish", []string{"tench", "goldfish"},
+			[]string{"n01440764", "n01443537"}, ""},
 		{"numbers within names", "class 0\nclass 1", []string{"class 0", "class 1"}, nil, ""},
 		{"coins", "1 cent\n2 cent\n5 cent", []string{"1 cent", "2 cent", "5 cent"}, nil, ""},
 		{"numbers alone", "1\n10\n2", []string{"1", "10", "2"}, nil, ""},
-		{"commas within names", "tench, Tinca tinca\ngoldfish, Carassius auratus", []string{"tench, Tinca tinca", "goldfish, Carassius auratus"}, nil, ""},
+		{"commas within names", "tench, Tinca tinca\ngoldfish, Carassius auratus", []string{"tench, Tinca tinca",
+			"goldfish, Carassius auratus"}, nil, ""},
 		{"table", "ClassId,SignName\n1,\"Stop, now\"\n0,Speed limit", []string{"Speed limit", "Stop, now"}, nil, ""},
 		{"table of more", "name,supercategory,id\ncat,animal,0\ndog,animal,1", catDog, nil, ""},
 		{"json", ` ["cat", "wild \"dog\""] `, []string{"cat", `wild "dog"`}, nil, ""},
-		{"json pairs", `[["n01440764", "tench"], ["n01443537", "goldfish"]]`, []string{"tench", "goldfish"}, []string{"n01440764", "n01443537"}, ""},
+		{"json pairs", `[["n01440764", "tench"], ["n01443537", "goldfish"]]`, []string{"tench", "goldfish"},
+			[]string{"n01440764", "n01443537"}, ""},
 		{"json categories", `[{"id": 1, "name": "dog"}, {"id": 0, "name": "cat"}]`, catDog, nil, ""},
 		{"class_indices", `{"b": 1, "c": 2, "a": 0}`, three, nil, ""},
 		{"class_indices of numbers", `{"1": 0, "10": 1, "2": 2}`, []string{"1", "10", "2"}, nil, ""},
-		{"class_indices of synsets", `{"n01440764": 0, "n01443537": 1}`, []string{"n01440764", "n01443537"}, []string{"n01440764", "n01443537"}, ""},
-		{"class_index", `{"0": ["n01", "a"], "1": ["n02", "b"], "2": ["n03", "c"]}`, three, []string{"n01", "n02", "n03"}, ""},
+		{"class_indices of synsets", `{"n01440764": 0, "n01443537": 1}`, []string{"n01440764", "n01443537"},
+			[]string{"n01440764", "n01443537"}, ""},
+		{"class_index", `{"0": ["n01", "a"], "1": ["n02", "b"], "2": ["n03", "c"]}`, three, []string{"n01", "n02", "n03"},
+			""},
 		{"id2label", `{"0": "a", "2": "c", "1": "b"}`, three, nil, ""},
-		{"config.json", `{"architectures": ["X"], "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}, "hidden_act": null, "p": 0.1}`, three, nil, ""},
+		{"config.json",
+			`{"architectures": ["X"], "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}, "hidden_act": null, "p": 0.1}`, three, nil, ""},
 		{"label2id", `{"x": true, "label2id": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"class_to_idx", `{"class_to_idx": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"python", `{'a': 0, 'b': 1, 'c': 2}`, three, nil, ""},
@@ -71,8 +79,11 @@ func TestReadLabels(t *testing.T) {
 		{"a number twice", `{"0": "cat", "1": "dog", "1": "bird"}`, nil, nil, `class 1 has two names, "dog" and "bird"`},
 		{"a key twice", `{"cat": 0, "dog": 1, "cat": 2}`, nil, nil, `"cat" is the name of two classes, 0 and 2`},
 		{"an index twice", `{"cat": 0, "dog": 1, "bird": 1}`, nil, nil, `class 1 has two names, "dog" and "bird"`},
-		{"a gap", `{"0": "cat", "2": "dog"}`, nil, nil, "class 1 has no name: the numbers of 2 classes must be those from 0 to 1, and they begin with 0"},
-		{"from 1", `{"1": "cat", "2": "dog"}`, nil, nil, "class 0 has no name: the numbers of 2 classes must be those from 0 to 1, and they begin with 1: take 1 from each"},
+		{"a gap", `{"0": "cat", "2": "dog"}`, nil, nil,
+			"class 1 has no name: the numbers of 2 classes must be those from 0 " +
+				"to 1, and they begin with 0"},
+		{"from 1", `{"1": "cat", "2": "dog"}`, nil, nil, "class 0 has no name: the numbers of 2 classes must be those from " +
+			"0 to 1, and they begin with 1: take 1 from each"},
 		{"a gap in lines", "0: cat\n3: dog", nil, nil, "class 1 has no name"},
 		{"a gap after spaces", "0 cat\n1 dog\n3 bird", nil, nil, "class 2 has no name"},
 		{"twice in lines", "0 cat\n1 dog\n1 bird", nil, nil, `class 1 has two names, "dog" and "bird"`},
@@ -100,7 +111,8 @@ func TestImageNetTwins(t *testing.T) {
 	if err != nil || !slices.Equal(l.Synsets, ImageNetSynsets()) {
 		t.Errorf("two cranes: %v", err)
 	}
-	if l, err = ReadLabels(strings.NewReader("background\n" + strings.Join(names, "\n"))); err != nil || l.Synsets[1000] != "n15075141" {
+	if l, err = ReadLabels(strings.NewReader("background\n" + strings.Join(names, "\n"))); err != nil ||
+		l.Synsets[1000] != "n15075141" {
 		t.Errorf("after TensorFlow's background: %v", err)
 	}
 	for i := range names {
@@ -121,7 +133,8 @@ func TestImageNetLabels(t *testing.T) {
 		"imagenet-synsets.txt":        "tench, Tinca tinca",
 	} {
 		labels, err := ReadLabelsFile(filepath.Join(root, "labels", name))
-		if err != nil || len(labels.Names) != 1000 || labels.Names[0] != want || !slices.Equal(labels.Synsets, ImageNetSynsets()) {
+		if err != nil || len(labels.Names) != 1000 || labels.Names[0] != want ||
+			!slices.Equal(labels.Synsets, ImageNetSynsets()) {
 			t.Errorf("%s: %d labels, the first %q (%v)", name, len(labels.Names), labels.Names[:min(1, len(labels.Names))], err)
 		}
 	}

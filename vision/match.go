@@ -14,7 +14,8 @@ import (
 
 // Matching says which of a network's classes the classes of a data set are.
 type Matching struct {
-	Of      []int    // the network's number of each of the data's classes; -1 for one of no pictures that the network has not
+	// the network's number of each of the data's classes; -1 for one of no pictures that the network has not
+	Of      []int
 	By      string   // "name", "synset" (WordNet's number), "number" (the data's own) or "order" (of the data's classes)
 	Guessed bool     // that the data's numbers or order are the network's: nothing tells it
 	Why     string   // Guessed: in a few words
@@ -31,7 +32,8 @@ type ClassesError struct {
 
 func (e *ClassesError) Error() string { return e.Fault }
 
-// fold is a name without what people write otherwise: case, spaces, underscores, dashes, dots, and how accents are put together.
+// fold is a name without what people write otherwise: case, spaces, underscores, dashes, dots, and how accents are put
+// together.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -51,8 +53,9 @@ func synonyms(name string) []string {
 	return parts
 }
 
-// Finder returns a function that looks for classes by what somebody calls them: by name, else by WordNet's number, else by the
-// name written otherwise, else by one of the names that a label lists. exact is of the first two. It returns all that the first way finds.
+// Finder returns a function that looks for classes by what somebody calls them: by name, else by WordNet's number, else
+// by the name written otherwise, else by one of the names that a label lists. exact is of the first two. It returns all
+// that the first way finds.
 func (l Labels) Finder() func(name string) (found []int, exact bool) { return l.index().find }
 
 // labelIndex holds classes by each of the ways to call them.
@@ -95,9 +98,10 @@ func (x labelIndex) find(name string) (found []int, exact bool) {
 	return nil, false
 }
 
-// MatchClasses gives a data set's classes the numbers of a network with so many outputs, which called has the names of. By name,
-// where both have names: each of the data's must be one of the network's, exactly, by WordNet's number, or else but for how it is written. By
-// the data's own numbers or its order only where one side has no names at all. What is uncertain is a *ClassesError.
+// MatchClasses gives a data set's classes the numbers of a network with so many outputs, which called has the names of.
+// By name, where both have names: each of the data's must be one of the network's, exactly, by WordNet's number, or
+// else but for how it is written. By the data's own numbers or its order only where one side has no names at all. What
+// is uncertain is a *ClassesError.
 func MatchClasses(d *Dataset, called Labels, outputs int) (Matching, error) {
 	m := Matching{Of: make([]int, len(d.Classes)), By: "name"}
 	unnamed := len(called.Names) == 0 || AreNumbers(called.Names)
@@ -123,10 +127,12 @@ func MatchClasses(d *Dataset, called Labels, outputs int) (Matching, error) {
 			continue
 		}
 		if len(found) > 1 {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q may be any of the network's %s", name, called.list(found)), ByOrder: d.asMany(outputs)}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q may be any of the network's %s", name,
+				called.list(found)), ByOrder: d.asMany(outputs)}
 		}
 		if other, twice := of[found[0]]; twice {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are both the network's class %d, %q", other, name, found[0], called.Names[found[0]])}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are both the network's class %d, %q", other,
+				name, found[0], called.Names[found[0]])}
 		}
 		of[found[0]], m.Of[i] = name, found[0]
 		switch {
@@ -174,7 +180,8 @@ func matchUnnamed(d *Dataset, called Labels, outputs int) (Matching, error) {
 			i++
 		}
 		return m, &ClassesError{
-			Fault: fmt.Sprintf("the data's class %q may be the network's class %d, by its number, or %d, by the order of the names, as torchvision and Keras count folders: %s",
+			Fault: fmt.Sprintf("the data's class %q may be the network's class %d, by its number, or %d, by the order of the "+
+				"names, as torchvision and Keras count folders: %s",
 				d.Classes[i], byNumber.Of[i], byOrder.Of[i], why),
 			ByNumber: true, ByOrder: true,
 		}
@@ -205,11 +212,12 @@ func (d *Dataset) offset(m Matching) string {
 		return ""
 	}
 	last := len(d.Classes) - 1
-	return fmt.Sprintf("; the data's numbers, %s to %s, are taken for 0 to %d", d.Classes[from], d.Classes[last], last-from)
+	return fmt.Sprintf("; the data's numbers, %s to %s, are taken for 0 to %d", d.Classes[from], d.Classes[last],
+		last-from)
 }
 
-// MatchByNumber takes the data's numbers for the network's: those of files that hold numbers alone, or of folders that are called by
-// numbers.
+// MatchByNumber takes the data's numbers for the network's: those of files that hold numbers alone, or of folders that
+// are called by numbers.
 func MatchByNumber(d *Dataset, outputs int) (Matching, error) {
 	m := Matching{Of: make([]int, len(d.Classes)), By: "number"}
 	for i, name := range d.Classes {
@@ -218,10 +226,12 @@ func MatchByNumber(d *Dataset, outputs int) (Matching, error) {
 			return m, &ClassesError{Fault: fmt.Sprintf("the data's class %q is no number", name), ByOrder: d.asMany(outputs)}
 		}
 		if n >= outputs {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data has a class %d, the network's classes are 0 to %d", n, outputs-1), ByOrder: d.asMany(outputs)}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data has a class %d, the network's classes are 0 to %d", n,
+				outputs-1), ByOrder: d.asMany(outputs)}
 		}
 		if at := slices.Index(m.Of[:i], n); at >= 0 {
-			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are the same number", d.Classes[at], name), ByOrder: d.asMany(outputs)}
+			return m, &ClassesError{Fault: fmt.Sprintf("the data's classes %q and %q are the same number", d.Classes[at], name),
+				ByOrder: d.asMany(outputs)}
 		}
 		m.Of[i] = n
 	}
@@ -237,7 +247,8 @@ func MatchByOrder(d *Dataset, outputs int) (Matching, error) {
 		from = 0
 	}
 	if len(d.Classes)-from != outputs {
-		return m, &ClassesError{Fault: fmt.Sprintf("the network has %d classes, the data %d: which is which?", outputs, len(d.Classes)-from)}
+		return m, &ClassesError{Fault: fmt.Sprintf("the network has %d classes, the data %d: which is which?", outputs,
+			len(d.Classes)-from)}
 	}
 	for i := range m.Of {
 		m.Of[i] = max(i-from, -1)
@@ -277,14 +288,17 @@ func missingError(d *Dataset, called Labels, outputs int, missing []string) erro
 	e := &ClassesError{ByOrder: d.asMany(outputs)}
 	_, numberErr := MatchByNumber(d, outputs)
 	e.ByNumber = numberErr == nil
-	what := fmt.Sprintf("%d of the data's %d classes are none of the network's: %s", len(missing), len(d.Classes), quoted(missing))
+	what := fmt.Sprintf("%d of the data's %d classes are none of the network's: %s", len(missing), len(d.Classes),
+		quoted(missing))
 	if len(missing) == len(d.Classes) {
-		what = fmt.Sprintf("none of the data's classes is one of the network's: the data has %s, the network %s", quoted(d.Classes), quoted(called.Names))
+		what = fmt.Sprintf("none of the data's classes is one of the network's: the data has %s, the network %s",
+			quoted(d.Classes), quoted(called.Names))
 	} else if len(missing) == 1 {
 		what = fmt.Sprintf("the data's class %q is none of the network's", missing[0])
 	}
 	e.Fault = what
-	free := slices.DeleteFunc(slices.Clone(called.Names), func(name string) bool { return slices.Contains(d.Classes, name) })
+	free := slices.DeleteFunc(slices.Clone(called.Names),
+		func(name string) bool { return slices.Contains(d.Classes, name) })
 	for _, name := range missing {
 		for _, meant := range near.Names(name, free, 3, fold) {
 			if !slices.Contains(e.Near, meant) && len(e.Near) < maxListed {

@@ -32,17 +32,26 @@ func TestMatchClasses(t *testing.T) {
 	}{
 		{"names", []string{"a", "b", "c"}, false, []string{"c", "a", "b"}, nil, 3, []int{1, 2, 0}, "name", 0, "", nil},
 		{"some of them", []string{"b"}, false, []string{"c", "a", "b"}, nil, 3, []int{2}, "name", 0, "", nil},
-		{"written otherwise", []string{"Ankle_boot", "T-shirt"}, false, []string{"t shirt", "ankle boot"}, nil, 2, []int{1, 0}, "name", 2, "", nil},
+		{"written otherwise", []string{"Ankle_boot", "T-shirt"}, false, []string{"t shirt", "ankle boot"}, nil, 2,
+			[]int{1, 0}, "name", 2, "", nil},
 		{"accents", []string{"cafe\u0301"}, false, []string{"x", "Caf\u00e9"}, nil, 2, []int{1}, "name", 1, "", nil},
 		{"exactly first", []string{"Cat", "cat"}, false, []string{"cat", "Cat"}, nil, 2, []int{1, 0}, "name", 0, "", nil},
-		{"synonyms", []string{"Tinca tinca"}, false, []string{"tench, Tinca tinca", "goldfish"}, nil, 2, []int{0}, "name", 1, "", nil},
-		{"synsets", []string{"n01440764", "n01443537"}, false, []string{"goldfish", "tench"}, []string{"n01443537", "n01440764"}, 2, []int{1, 0}, "synset", 0, "", nil},
-		{"synsets with names", []string{"n02085620-Chihuahua"}, false, []string{"dog", "x"}, []string{"n02085620", ""}, 2, []int{0}, "synset", 0, "", nil},
-		{"synsets of a list of names", []string{"n01440764", "n03000684"}, false, []string{"chain saw", "tench"}, nil, 2, []int{1, 0}, "name", 2, "fault?", nil},
-		{"names of a list of synsets", []string{"tench"}, false, []string{"n01443537", "n01440764"}, nil, 2, []int{1}, "name", 1, "", nil},
-		{"ImageNet", []string{"n02979186", "n01440764"}, false, net, ImageNetSynsets(), 1000, []int{482, 0}, "synset", 0, "", nil},
-		{"a thousand without names", []string{"n01440764", "n02979186"}, false, nil, nil, 1000, []int{0, 482}, "guessed synset", 0, "", nil},
-		{"numbers by name", []string{"1", "10", "2"}, false, []string{"1", "10", "2"}, nil, 3, []int{0, 1, 2}, "name", 0, "", nil},
+		{"synonyms", []string{"Tinca tinca"}, false, []string{"tench, Tinca tinca", "goldfish"}, nil, 2, []int{0}, "name",
+			1, "", nil},
+		{"synsets", []string{"n01440764", "n01443537"}, false, []string{"goldfish", "tench"},
+			[]string{"n01443537", "n01440764"}, 2, []int{1, 0}, "synset", 0, "", nil},
+		{"synsets with names", []string{"n02085620-Chihuahua"}, false, []string{"dog", "x"}, []string{"n02085620", ""}, 2,
+			[]int{0}, "synset", 0, "", nil},
+		{"synsets of a list of names", []string{"n01440764", "n03000684"}, false, []string{"chain saw", "tench"}, nil, 2,
+			[]int{1, 0}, "name", 2, "fault?", nil},
+		{"names of a list of synsets", []string{"tench"}, false, []string{"n01443537", "n01440764"}, nil, 2, []int{1}, "name",
+			1, "", nil},
+		{"ImageNet", []string{"n02979186", "n01440764"}, false, net, ImageNetSynsets(), 1000, []int{482, 0}, "synset",
+			0, "", nil},
+		{"a thousand without names", []string{"n01440764", "n02979186"}, false, nil, nil, 1000, []int{0, 482},
+			"guessed synset", 0, "", nil},
+		{"numbers by name", []string{"1", "10", "2"}, false, []string{"1", "10", "2"}, nil, 3, []int{0, 1, 2}, "name",
+			0, "", nil},
 		{"IDX", numbers(2), true, []string{"shirt", "boot", "bag"}, nil, 3, []int{0, 1}, "guessed number", 0, "", nil},
 		{"IDX and nothing", numbers(3), true, nil, nil, 10, []int{0, 1, 2}, "guessed number", 0, "", nil},
 		{"IDX and its own", numbers(3), true, numbers(10), nil, 10, []int{0, 1, 2}, "name", 0, "", nil},
@@ -52,17 +61,27 @@ func TestMatchClasses(t *testing.T) {
 		{"some folders of numbers", []string{"3", "7"}, false, nil, nil, 10, []int{3, 7}, "guessed number", 0, "", nil},
 		{"folders from 1", []string{"1", "10", "2"}, false, nil, nil, 3, []int{0, 1, 2}, "guessed order", 0, "", nil},
 
-		{"in part", []string{"a", "b", "c"}, false, []string{"c", "a", "bee"}, nil, 3, nil, "", 0, `the data's class "b" is none of the network's`, []string{"bee"}},
-		{"more in part", []string{"a", "cat", "dgo", "x"}, false, []string{"a", "x", "dog", "cats", "y"}, nil, 5, nil, "", 0, `2 of the data's 4 classes are none of the network's: "cat", "dgo"`, []string{"cats", "dog"}},
-		{"none in common", []string{"a", "b"}, false, []string{"x", "y"}, nil, 2, nil, "", 0, `none of the data's classes is one of the network's: the data has "a", "b", the network "x", "y"`, nil},
+		{"in part", []string{"a", "b", "c"}, false, []string{"c", "a", "bee"}, nil, 3, nil, "", 0,
+			`the data's class "b" is none of the network's`, []string{"bee"}},
+		{"more in part", []string{"a", "cat", "dgo", "x"}, false, []string{"a", "x", "dog", "cats", "y"}, nil, 5, nil, "", 0,
+			`2 of the data's 4 classes are none of the network's: "cat", "dgo"`, []string{"cats", "dog"}},
+		{"none in common", []string{"a", "b"}, false, []string{"x", "y"}, nil, 2, nil, "", 0,
+			`none of the data's classes is one of the network's: the data has "a", "b", the network "x", "y"`, nil},
 		{"numbers and names", numbers(2), false, []string{"x", "y"}, nil, 2, nil, "", 0, "none of the data's classes", nil},
-		{"ambiguous", []string{"CAT"}, false, []string{"cat", "Cat"}, nil, 2, nil, "", 0, `"CAT" may be any of the network's 0 "cat", 1 "Cat"`, nil},
-		{"twins", []string{"cat"}, false, []string{"cat", "dog", "cat"}, nil, 3, nil, "", 0, `"cat" may be any of the network's 0 "cat", 2 "cat"`, nil},
-		{"two of one", []string{"CAT", "cat"}, false, []string{"cat", "dog"}, nil, 2, nil, "", 0, `"CAT" and "cat" are both the network's class 0, "cat"`, nil},
-		{"too few", []string{"a"}, false, nil, nil, 10, nil, "", 0, "the network has 10 classes, the data 1: which is which?", nil},
-		{"too many numbers", numbers(3), true, nil, nil, 2, nil, "", 0, "the data has a class 2, the network's classes are 0 to 1", nil},
-		{"number or order", sorted, false, nil, nil, 11, nil, "", 0, `class "10" may be the network's class 10, by its number, or 2, by the order`, nil},
-		{"numbers from 0 and from 1", numbers(3), true, []string{"1", "2", "3"}, nil, 3, nil, "", 0, `the data's class "0" is none of the network's`, nil},
+		{"ambiguous", []string{"CAT"}, false, []string{"cat", "Cat"}, nil, 2, nil, "", 0,
+			`"CAT" may be any of the network's 0 "cat", 1 "Cat"`, nil},
+		{"twins", []string{"cat"}, false, []string{"cat", "dog", "cat"}, nil, 3, nil, "", 0,
+			`"cat" may be any of the network's 0 "cat", 2 "cat"`, nil},
+		{"two of one", []string{"CAT", "cat"}, false, []string{"cat", "dog"}, nil, 2, nil, "", 0,
+			`"CAT" and "cat" are both the network's class 0, "cat"`, nil},
+		{"too few", []string{"a"}, false, nil, nil, 10, nil, "", 0, "the network has 10 classes, the data 1: which is which?",
+			nil},
+		{"too many numbers", numbers(3), true, nil, nil, 2, nil, "", 0,
+			"the data has a class 2, the network's classes are 0 to 1", nil},
+		{"number or order", sorted, false, nil, nil, 11, nil, "", 0,
+			`class "10" may be the network's class 10, by its number, or 2, by the order`, nil},
+		{"numbers from 0 and from 1", numbers(3), true, []string{"1", "2", "3"}, nil, 3, nil, "", 0,
+			`the data's class "0" is none of the network's`, nil},
 	} {
 		m, err := MatchClasses(&Dataset{Classes: c.data, Numbered: c.numbered}, Labels{c.names, c.synsets}, c.outputs)
 		if c.fault != "" && c.fault != "fault?" {
@@ -73,7 +92,8 @@ func TestMatchClasses(t *testing.T) {
 			continue
 		}
 		by, guessed := strings.CutPrefix(c.by, "guessed ")
-		if err != nil || !slices.Equal(m.Of, c.of) || m.By != by || m.Guessed != guessed || (m.Why != "") != guessed || len(m.Loose) != c.loose {
+		if err != nil || !slices.Equal(m.Of, c.of) || m.By != by || m.Guessed != guessed || (m.Why != "") != guessed ||
+			len(m.Loose) != c.loose {
 			t.Errorf("%s: %+v (%v), want %v by %s", c.what, m, err, c.of, c.by)
 		}
 	}
@@ -90,13 +110,16 @@ func TestMatchFromOne(t *testing.T) {
 		by, why string
 	}{
 		{"a network of 4", nil, 4, []int{1, 2, 3}, "number", "nothing names the network's classes"},
-		{"a network of 3", nil, 3, []int{0, 1, 2}, "order", "nothing names the network's classes; the data's numbers, 1 to 3, are taken for 0 to 2"},
-		{"letters", []string{"a", "b", "c"}, 3, []int{0, 1, 2}, "order", "the data names no classes; the data's numbers, 1 to 3, are taken for 0 to 2"},
+		{"a network of 3", nil, 3, []int{0, 1, 2}, "order", "nothing names the network's classes; the data's numbers, 1 to " +
+			"3, are taken for 0 to 2"},
+		{"letters", []string{"a", "b", "c"}, 3, []int{0, 1, 2}, "order", "the data names no classes; the data's numbers, 1 " +
+			"to 3, are taken for 0 to 2"},
 		{"numbers from 1", []string{"1", "2", "3"}, 3, []int{0, 1, 2}, "name", ""},
 		{"numbers in another order", []string{"3", "1", "2"}, 3, []int{1, 2, 0}, "name", ""},
 	} {
 		m, err := MatchClasses(d, Labels{Names: c.names}, c.outputs)
-		if err != nil || !slices.Equal(m.Of[1:], c.of) || (m.Of[0] < 0) != (c.outputs == 3) || m.By != c.by || m.Why != c.why || m.Guessed != (c.why != "") {
+		if err != nil || !slices.Equal(m.Of[1:], c.of) || (m.Of[0] < 0) != (c.outputs == 3) || m.By != c.by ||
+			m.Why != c.why || m.Guessed != (c.why != "") {
 			t.Errorf("%s: %+v (%v)", c.what, m, err)
 		}
 	}
@@ -129,7 +152,8 @@ func TestMatchBy(t *testing.T) {
 		{[]string{"3"}, 3, "a class 3, the network's classes are 0 to 2"},
 		{[]string{"01", "1"}, 3, `"01" and "1" are the same number`},
 	} {
-		if _, err := MatchByNumber(&Dataset{Classes: c.data}, c.outputs); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := MatchByNumber(&Dataset{Classes: c.data}, c.outputs); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q by number: %v, want %q", c.data, err, c.want)
 		}
 	}

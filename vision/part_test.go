@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPart holds the part that is said to be seen against what is seen: in a picture whose samples tell their column, and in one whose
-// samples tell their row, the outermost pixels of the network's input are those of the part's edges.
+// TestPart holds the part that is said to be seen against what is seen: in a picture whose samples tell their column,
+// and in one whose samples tell their row, the outermost pixels of the network's input are those of the part's edges.
 func TestPart(t *testing.T) {
 	stretched := ImageNet(224, 224)
 	stretched.Stretch = true

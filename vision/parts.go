@@ -33,27 +33,38 @@ type tree interface {
 
 // partWords are the words that name a part.
 var partWords = map[string]Split{
-	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train, "训练": Train, "训练集": Train,
-	"entrainement": Train, "entraînement": Train, "apprentissage": Train, "entrenamiento": Train, "treino": Train, "treinamento": Train,
-	"validación": Validation, "validacion": Validation, "validação": Validation, "validacao": Validation, "validierung": Validation,
-	"prueba": Test, "pruebas": Test, "teste": Test,
-	"val": Validation, "valid": Validation, "validate": Validation, "validation": Validation, "valset": Validation, "validset": Validation, "validationset": Validation,
-	"dev": Validation, "devset": Validation, "eval": Validation, "evaluation": Validation, "验证": Validation, "验证集": Validation,
-	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test, "测试": Test, "测试集": Test,
+	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train, "训练": Train,
+	"训练集":          Train,
+	"entrainement": Train, "entraînement": Train, "apprentissage": Train, "entrenamiento": Train, "treino": Train,
+	"treinamento": Train,
+	"validación":  Validation, "validacion": Validation, "validação": Validation, "validacao": Validation,
+	"validierung": Validation,
+	"prueba":      Test, "pruebas": Test, "teste": Test,
+	"val": Validation, "valid": Validation, "validate": Validation, "validation": Validation, "valset": Validation,
+	"validset": Validation, "validationset": Validation,
+	"dev": Validation, "devset": Validation, "eval": Validation, "evaluation": Validation, "验证": Validation,
+	"验证集":  Validation,
+	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test, "测试": Test,
+	"测试集": Test,
 }
 
 // fillers are words that say nothing beside one that names a part: "train_set", "Test-Images".
-var fillers = []string{"set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pics", "pictures", "photos", "split", "part", "folder", "dir",
+var fillers = []string{"set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pics", "pictures", "photos",
+	"split", "part", "folder", "dir",
 	"samples", "files", "class", "classes", "the", "new", "final"}
 
 // noClasses are words for what lies beside a part and is no class.
-var noClasses = []string{"predict", "prediction", "predictions", "pred", "unlabeled", "unlabelled", "unsup", "annotation", "annotations", "label", "labels",
-	"mask", "masks", "submission", "submissions", "meta", "metadata", "doc", "docs", "scripts", "models", "weights", "checkpoints", "logs", "extra"}
+var noClasses = []string{"predict", "prediction", "predictions", "pred", "unlabeled", "unlabelled", "unsup",
+	"annotation", "annotations", "label", "labels",
+	"mask", "masks", "submission", "submissions", "meta", "metadata", "doc", "docs", "scripts", "models", "weights",
+	"checkpoints", "logs", "extra"}
 
 // systemFolders are what systems leave in folders and archives. Those that begin with a dot are not seen at all.
-var systemFolders = []string{"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+var systemFolders = []string{"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN",
+	"System Volume Information"}
 
-// words splits a name where people set words apart: at spaces, signs, figures and capitals. They come out in lower case.
+// words splits a name where people set words apart: at spaces, signs, figures and capitals. They come out in lower
+// case.
 func words(name string) []string {
 	for _, apart := range []string{"hold-out", "hold_out", "hold out"} { // one word
 		if i := strings.Index(strings.ToLower(name), apart); i >= 0 && len(strings.ToLower(name)) == len(name) {
@@ -127,8 +138,8 @@ type places struct {
 // maxWrappers is how many folders may lie around the data, each alone in the one before.
 const maxWrappers = 8
 
-// findPlaces finds the class folders of a part. name is the data set's, for errors. unwrap says that folders around all others, as
-// an archive's, are no classes.
+// findPlaces finds the class folders of a part. name is the data set's, for errors. unwrap says that folders around all
+// others, as an archive's, are no classes.
 func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 	dir := ""
 	var passed []string // beside folders around the data
@@ -222,8 +233,9 @@ func withoutSystem(folders []string) (data, system []string) {
 	return data, system
 }
 
-// partsAmong finds which folders are parts; none where they are classes. A name alone may be a class ("train", beside "bus"), so where
-// not all names mean parts, two different parts do, or what the folders hold. split is the part that is looked for.
+// partsAmong finds which folders are parts; none where they are classes. A name alone may be a class ("train", beside
+// "bus"), so where not all names mean parts, two different parts do, or what the folders hold. split is the part that
+// is looked for.
 func partsAmong(t tree, dir string, folders []string, split Split) (p places, err error) {
 	var others []string
 	kinds := map[Split]bool{}
@@ -274,7 +286,8 @@ func partsAmong(t tree, dir string, folders []string, split Split) (p places, er
 		case !some, slices.ContainsFunc(words(name), func(word string) bool { return slices.Contains(noClasses, word) }):
 		case flat: // folders of pictures like the part's own: classes
 			return places{}, nil
-		case pictures > 0 && len(folders) == 0, slices.ContainsFunc(sets, func(set []string) bool { return alike(set, folders) }):
+		case pictures > 0 && len(folders) == 0, slices.ContainsFunc(sets,
+			func(set []string) bool { return alike(set, folders) }):
 		default:
 			unsure = append(unsure, name)
 		}
@@ -284,7 +297,8 @@ func partsAmong(t tree, dir string, folders []string, split Split) (p places, er
 	}
 	first := path.Base(p.parts[0].Name)
 	e := &PartsError{
-		Fault: fmt.Sprintf("%s is called as a part of a data set, and beside it %s holds other folders: is it a part, or a class?", first, unsure[0]),
+		Fault: fmt.Sprintf("%s is called as a part of a data set, and beside it %s holds other folders: is it a part, or "+
+			"a class?", first, unsure[0]),
 		Parts: []string{first}, Folders: folders,
 	}
 	if split == Train && p.parts[0].For != Train { // the other may hold the part to learn from
@@ -324,8 +338,8 @@ func alike(a, b []string) bool {
 // Folders that hold the same folders may be parts whose names are not known; more than so many are rather classes.
 const mostParts = 10
 
-// sameBelow is an error where all folders hold the same folders, and it cannot be told whether those above or those below are the
-// classes.
+// sameBelow is an error where all folders hold the same folders, and it cannot be told whether those above or those
+// below are the classes.
 func sameBelow(t tree, name, dir string, folders []string) error {
 	if len(folders) < 2 || len(folders) > mostParts {
 		return nil
@@ -344,9 +358,11 @@ func sameBelow(t tree, name, dir string, folders []string) error {
 		}
 	}
 	e := &PartsError{Path: name, Parts: folders, Folders: folders,
-		Fault: fmt.Sprintf("%s hold the same folders (%s): are they parts of a data set, or classes?", listed(folders), listed(first))}
+		Fault: fmt.Sprintf("%s hold the same folders (%s): are they parts of a data set, or classes?", listed(folders),
+			listed(first))}
 	if !slices.ContainsFunc(first, func(name string) bool { _, _, ok := partOf(name); return !ok }) {
-		e.Parts, e.Fault = nil, fmt.Sprintf("each of %s holds %s: parts below classes are not read apart", listed(folders), listed(first))
+		e.Parts, e.Fault = nil, fmt.Sprintf("each of %s holds %s: parts below classes are not read apart", listed(folders),
+			listed(first))
 	}
 	return e
 }
@@ -372,8 +388,8 @@ func (p places) of(split Split) (names []string) {
 	return names
 }
 
-// choose takes the part that is asked for. To test on, a part for validation will do where there is none to test on, or where its
-// pictures lie in no class folders, as those of competitions do.
+// choose takes the part that is asked for. To test on, a part for validation will do where there is none to test on, or
+// where its pictures lie in no class folders, as those of competitions do.
 func (p places) choose(t tree, name string, split Split) (places, error) {
 	kinds := []Split{split}
 	if split == Test {
@@ -394,7 +410,8 @@ func (p places) choose(t tree, name string, split Split) (places, error) {
 			continue
 		case 1:
 		default:
-			return p, &PartsError{Path: name, Fault: fmt.Sprintf("%s are each a part to %s on", listed(named), split), Parts: named}
+			return p, &PartsError{Path: name, Fault: fmt.Sprintf("%s are each a part to %s on", listed(named), split),
+				Parts: named}
 		}
 		root, err := unwrapPart(t, named[0])
 		if err != nil {
@@ -421,7 +438,8 @@ func (p places) choose(t tree, name string, split Split) (places, error) {
 	if flat != "" {
 		return p, &PartsError{Path: name, Fault: flat, Flat: true}
 	}
-	fault := &PartsError{Path: name, Fault: fmt.Sprintf("there is no part to %s on, only %s", split, listed(all)), Parts: all}
+	fault := &PartsError{Path: name, Fault: fmt.Sprintf("there is no part to %s on, only %s", split, listed(all)),
+		Parts: all}
 	if split == Train && len(p.passed) > 0 { // one that is called otherwise
 		fault.Fault += fmt.Sprintf(", beside %s", listed(p.passed))
 		fault.Parts = nil

@@ -63,18 +63,22 @@ func TestDatasetParts(t *testing.T) {
 		{"train/a train/b holdout/a holdout/b", "train", "holdout", "a b", ""},
 		{"train/a train/b hold_out/a hold_out/b", "train", "hold_out", "a b", ""},
 		{"train_set/a train_set/b test_set/a test_set/b", "train_set", "test_set", "a b", ""},
-		{"training_set/training_set/a training_set/training_set/b test_set/test_set/a test_set/test_set/b", "training_set", "test_set", "a b", ""},
+		{"training_set/training_set/a training_set/training_set/b test_set/test_set/a test_set/test_set/b", "training_set",
+			"test_set", "a b", ""},
 		{"Train_data/a Train_data/b Test-Images/a Test-Images/b", "Train_data", "Test-Images", "a b", ""},
 		{"trainSet/a trainSet/b testSet/a testSet/b", "trainSet", "testSet", "a b", ""},
 		{"train2017/a train2017/b val2017/a val2017/b", "train2017", "val2017", "a b", ""},
 		{"1_train/a 1_train/b 2_test/a 2_test/b", "1_train", "2_test", "a b", ""},
 		{"训练集/a 训练集/b 测试集/a 测试集/b", "训练集", "测试集", "a b", ""},
-		{"seg_train/seg_train/a seg_train/seg_train/b seg_test/seg_test/a seg_test/seg_test/b seg_pred/seg_pred/1.jpg", "seg_train", "seg_test", "a b", "seg_pred"},
+		{"seg_train/seg_train/a seg_train/seg_train/b seg_test/seg_test/a seg_test/seg_test/b seg_pred/seg_pred/1.jpg",
+			"seg_train", "seg_test", "a b", "seg_pred"},
 		{"cars_train/a cars_train/b cars_test/a cars_test/b", "cars_train", "cars_test", "a b", ""},
-		{"asl_alphabet_train/asl_alphabet_train/a asl_alphabet_train/asl_alphabet_train/b asl_alphabet_test/asl_alphabet_test/1.jpg", "asl_alphabet_train", "!lie in no class folders", "a b", ""},
+		{"asl_alphabet_train/asl_alphabet_train/a asl_alphabet_train/asl_alphabet_train/b " +
+			"asl_alphabet_test/asl_alphabet_test/1.jpg", "asl_alphabet_train", "!lie in no class folders", "a b", ""},
 		{"data/train/a data/train/b data/test/a data/test/b", "data/train", "data/test", "a b", ""},
 		{"train/images/a train/images/b test/images/a test/images/b", "train", "test", "a b", ""},
-		{"chest/__MACOSX/1.png chest/chest/train/a chest/chest/train/b chest/train/a chest/train/b chest/val/a chest/val/b", "chest/train", "chest/val", "a b", "chest __MACOSX"},
+		{"chest/__MACOSX/1.png chest/chest/train/a chest/chest/train/b chest/train/a chest/train/b chest/val/a chest/val/b",
+			"chest/train", "chest/val", "a b", "chest __MACOSX"},
 		{"train/a train/b test/1.png test/2.png", "train", "!the 2 pictures in test lie in no class folders", "a b", ""},
 		{"train/a train/b test/1.png val/a val/b", "train", "val", "a b", ""},
 		{"train/a train/b test/a test/b predict annotations/x/y extra", "train", "test", "a b", "annotations extra predict"},
@@ -83,17 +87,22 @@ func TestDatasetParts(t *testing.T) {
 		{"tRAIN/a tRAIN/b TeSt/a TeSt/b", "tRAIN", "TeSt", "a b", ""},
 		{"treino/a treino/b teste/a teste/b", "treino", "teste", "a b", ""},
 		{"entrenamiento/a entrenamiento/b validación/a validación/b prueba/a prueba/b", "entrenamiento", "prueba", "a b", ""},
-		{"images/train/a images/train/b images/val/a images/val/b labels/train", "images/train", "images/val", "a b", "labels"},
+		{"images/train/a images/train/b images/val/a images/val/b labels/train", "images/train", "images/val",
+			"a b", "labels"},
 		{"images/a images/b annotations/x", "", "", "a b", "annotations"},
 		{"images/a images/b mask", "", "", "a b", "mask"},
 		{"with_mask without_mask", "", "", "with_mask without_mask", ""},
-		{"Learning/a Learning/b Testing/a Testing/b", "!there is no part to train on, only Testing, beside Learning", "Testing", "a b", "Learning"},
-		{"art/a art/b photo/a photo/b sketch/a sketch/b cartoon/a cartoon/b", "!hold the same folders (a and b)", "!hold the same folders (a and b)", "", ""},
+		{"Learning/a Learning/b Testing/a Testing/b", "!there is no part to train on, only Testing, beside Learning",
+			"Testing", "a b", "Learning"},
+		{"art/a art/b photo/a photo/b sketch/a sketch/b cartoon/a cartoon/b", "!hold the same folders (a and b)",
+			"!hold the same folders (a and b)", "", ""},
 		{"train/a train/b other/x other/y", "!is it a part, or a class?", "!is it a part, or a class?", "", ""},
 		{"train/a train/b Train2/a Train2/b test/a test/b", "!each a part to train on", "test", "a b", ""},
 		{"train/1.png test/1.png", "!lie in no class folders", "!lie in no class folders", "", ""},
-		{"set1/a set1/b set1/c set2/a set2/b", "!set1 and set2 hold the same folders (a, b and c)", "!are they parts of a data set, or classes?", "", ""},
-		{"cat/train cat/test dog/train dog/test", "!parts below classes are not read apart", "!parts below classes are not read apart", "", ""},
+		{"set1/a set1/b set1/c set2/a set2/b", "!set1 and set2 hold the same folders (a, b and c)",
+			"!are they parts of a data set, or classes?", "", ""},
+		{"cat/train cat/test dog/train dog/test", "!parts below classes are not read apart",
+			"!parts below classes are not read apart", "", ""},
 		// Classes, whatever their names mean elsewhere.
 		{"bus train car", "", "", "bus car train", ""},
 		{"bullet_train steam_train", "", "", "bullet_train steam_train", ""},
@@ -110,7 +119,8 @@ func TestDatasetParts(t *testing.T) {
 			for split, want := range map[Split]string{Train: c.train, Test: c.test} {
 				d, err := OpenDataset(path, split)
 				if fault, ok := strings.CutPrefix(want, "!"); ok {
-					if err == nil || !strings.Contains(err.Error(), fault) || !strings.Contains(err.Error(), path) && !errors.As(err, new(*PartsError)) {
+					if err == nil || !strings.Contains(err.Error(), fault) || !strings.Contains(err.Error(), path) &&
+						!errors.As(err, new(*PartsError)) {
 						t.Errorf("%s of %s in %s: error %v, want %q", split, c.files, filepath.Base(path), err, fault)
 					}
 					continue
@@ -119,8 +129,10 @@ func TestDatasetParts(t *testing.T) {
 					t.Errorf("%s of %s in %s: %v", split, c.files, filepath.Base(path), err)
 					continue
 				}
-				if d.Part != want || !slices.Equal(d.Classes, strings.Fields(c.classes)) || !slices.Equal(d.Passed, strings.Fields(c.passed)) {
-					t.Errorf("%s of %s in %s: part %q of classes %q, beside %q; want %q, %s, %q", split, c.files, filepath.Base(path), d.Part, d.Classes, d.Passed, want, c.classes, c.passed)
+				if d.Part != want || !slices.Equal(d.Classes, strings.Fields(c.classes)) ||
+					!slices.Equal(d.Passed, strings.Fields(c.passed)) {
+					t.Errorf("%s of %s in %s: part %q of classes %q, beside %q; want %q, %s, %q", split, c.files, filepath.Base(path),
+						d.Part, d.Classes, d.Passed, want, c.classes, c.passed)
 				}
 				if (d.Why != "") != (split == Test && want != "" && partKind(want) != Test) {
 					t.Errorf("%s of %s: why %q", split, c.files, d.Why)
@@ -138,14 +150,17 @@ func partKind(name string) Split {
 	return split
 }
 
-// TestWholeAndValidation: what is a part by its name can be looked at as a class, and a part for validation is found where there is one.
+// TestWholeAndValidation: what is a part by its name can be looked at as a class, and a part for validation is found
+// where there is one.
 func TestWholeAndValidation(t *testing.T) {
 	dir := plant(t, planted(t, "set1/a set1/b set2/a set2/b"))
-	if d, err := OpenDataset(dir, Whole); err != nil || !slices.Equal(d.Classes, []string{"set1", "set2"}) || d.Len() != 8 {
+	if d, err := OpenDataset(dir, Whole); err != nil || !slices.Equal(d.Classes, []string{"set1", "set2"}) ||
+		d.Len() != 8 {
 		t.Errorf("whole: %+v (%v)", d, err)
 	}
 	var parts *PartsError
-	if _, err := OpenDataset(dir, Test); !errors.As(err, &parts) || !slices.Equal(parts.Folders, []string{"set1", "set2"}) || !slices.Equal(parts.Parts, parts.Folders) {
+	if _, err := OpenDataset(dir, Test); !errors.As(err, &parts) ||
+		!slices.Equal(parts.Folders, []string{"set1", "set2"}) || !slices.Equal(parts.Parts, parts.Folders) {
 		t.Errorf("unknown parts: %+v (%v)", parts, err)
 	}
 	dir = plant(t, planted(t, "Train/a Train/b Valid/a Valid/b test/a test/b"))
@@ -153,7 +168,8 @@ func TestWholeAndValidation(t *testing.T) {
 		t.Errorf("validation: %+v (%v)", d, err)
 	}
 	dir = plant(t, planted(t, "train/a train/b test/a test/b"))
-	if _, err := OpenDataset(dir, Validation); err == nil || !strings.Contains(err.Error(), "no part to validate on, only test and train") {
+	if _, err := OpenDataset(dir, Validation); err == nil ||
+		!strings.Contains(err.Error(), "no part to validate on, only test and train") {
 		t.Errorf("no validation: %v", err)
 	}
 }
@@ -162,14 +178,16 @@ func TestOneClass(t *testing.T) {
 	dir := plant(t, planted(t, "high/set/a high/set/b high/set/c low/a/1 beside/b"))
 	for _, c := range []struct{ path, want string }{
 		{"high", `all pictures are of one class, "set", whose folder holds a, b and c: is the folder named one too high?`},
-		{"low", `all pictures are of one class, "a", and beside low there is beside and high: is the folder named one too low?`},
+		{"low",
+			`all pictures are of one class, "a", and beside low there is beside and high: is the folder named one too low?`},
 		{"high/set", ""},
 	} {
 		d, err := OpenDataset(filepath.Join(dir, c.path), Train)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.OneClass(); (err == nil) != (c.want == "") || err != nil && err.Error() != filepath.Join(dir, c.path)+": "+c.want {
+		if err := d.OneClass(); (err == nil) != (c.want == "") || err != nil && err.Error() != filepath.Join(dir, c.path)+
+			": "+c.want {
 			t.Errorf("%s: %v, want %q", c.path, err, c.want)
 		}
 	}
@@ -211,14 +229,17 @@ func TestZipRefuses(t *testing.T) {
 		{"deep", zipOf(t, planted(t, strings.Repeat("a/", 100)+"b")), "more than 64 folders deep"},
 	} {
 		path := filepath.Join(plant(t, map[string][]byte{"x.zip": c.file}), "x.zip")
-		if _, err := OpenDataset(path, Test); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if _, err := OpenDataset(path, Test); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want %q and the path", c.what, err, c.want)
 		}
 	}
-	bomb := filepath.Join(plant(t, map[string][]byte{"x.zip": zipOf(t, map[string][]byte{"cat/1.png": make([]byte, defaultBytes+1)})}), "x.zip")
+	bomb := filepath.Join(plant(t,
+		map[string][]byte{"x.zip": zipOf(t, map[string][]byte{"cat/1.png": make([]byte, defaultBytes+1)})}), "x.zip")
 	if d, err := OpenDataset(bomb, Test); err != nil {
 		t.Error(err)
-	} else if _, err := d.Picture(0); err == nil || !strings.Contains(err.Error(), "a picture of more than 134217728 bytes") {
+	} else if _, err := d.Picture(0); err == nil ||
+		!strings.Contains(err.Error(), "a picture of more than 134217728 bytes") {
 		t.Errorf("a bomb: %v", err)
 	}
 	d, err := OpenDataset(filepath.Join(plant(t, map[string][]byte{"x.zip": damaged}), "x.zip"), Test)
@@ -247,7 +268,8 @@ func TestTorchvisionFolders(t *testing.T) {
 	}
 	files["y/cifar-10-batches-bin/test_batch.bin"] = cifarFile(cifar10)
 	dir := plant(t, files)
-	if d, err := OpenDataset(filepath.Join(dir, "x"), Test); err != nil || d.Len() != 2 || d.Part != "t10k-images-idx3-ubyte" || len(d.Parts) != 2 {
+	if d, err := OpenDataset(filepath.Join(dir, "x"), Test); err != nil || d.Len() != 2 ||
+		d.Part != "t10k-images-idx3-ubyte" || len(d.Parts) != 2 {
 		t.Errorf("MNIST: %+v (%v)", d, err)
 	}
 	if d, err := OpenDataset(filepath.Join(dir, "y"), Test); err != nil || d.Len() != 3 || d.Part != "test_batch.bin" {
@@ -263,7 +285,8 @@ func TestIDXParts(t *testing.T) {
 		files[part+"images-idx3-ubyte"], files[part+"labels-idx1-ubyte"] = twoImages, labels
 	}
 	dir := plant(t, files)
-	for split, want := range map[Split]string{Train: "emnist-letters-train-images-idx3-ubyte", Test: "emnist-letters-test-images-idx3-ubyte"} {
+	for split, want := range map[Split]string{Train: "emnist-letters-train-images-idx3-ubyte",
+		Test: "emnist-letters-test-images-idx3-ubyte"} {
 		d, err := OpenDataset(dir, split)
 		if err != nil || d.Part != want || len(d.Parts) != 2 || !d.Numbered {
 			t.Errorf("%s: %+v (%v)", split, d, err)

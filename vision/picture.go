@@ -20,8 +20,8 @@ func NewPicture(w, h, channels int) *Picture {
 }
 
 // FromImage copies an image: grey ones to 1 channel, all others to 3. Transparency is dropped, not blended with a
-// background; of 16 bits the upper 8 are kept; of an *image.YCbCr the chroma is interpolated and turned to colours as libjpeg does,
-// and ink (*image.CMYK) is as Pillow's convert("RGB") does.
+// background; of 16 bits the upper 8 are kept; of an *image.YCbCr the chroma is interpolated and turned to colours as
+// libjpeg does, and ink (*image.CMYK) is as Pillow's convert("RGB") does.
 func FromImage(m image.Image) *Picture {
 	b := m.Bounds()
 	switch m := m.(type) {

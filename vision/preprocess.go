@@ -26,9 +26,10 @@ func (o Order) String() string {
 	return "rgb"
 }
 
-// Preprocess is how a picture becomes a network's input. It is scaled, keeping its proportions, until it just covers Resize (so
-// for a square, until its shorter side has that length); with Stretch it is scaled to just that size. The centre is cut out to
-// Crop. Each 8-bit sample v of channel c, in the input's order, becomes (v/Scale - Mean[c]) / Std[c].
+// Preprocess is how a picture becomes a network's input. It is scaled, keeping its proportions, until it just covers
+// Resize (so for a square, until its shorter side has that length); with Stretch it is scaled to just that size. The
+// centre is cut out to Crop. Each 8-bit sample v of channel c, in the input's order, becomes (v/Scale - Mean[c]) /
+// Std[c].
 type Preprocess struct {
 	Name      string
 	Channels  int   // 1 or 3; a picture of the other kind is converted
@@ -42,7 +43,8 @@ type Preprocess struct {
 }
 
 // ImageNet is torchvision's way for its VGG and AlexNet weights (torchvision.transforms.Resize(256), bilinear, then
-// CenterCrop(224) and Normalize), and timm's for the same. For an input of another size the margin of 256 to 224 is kept.
+// CenterCrop(224) and Normalize), and timm's for the same. For an input of another size the margin of 256 to 224 is
+// kept.
 func ImageNet(w, h int) Preprocess {
 	return Preprocess{
 		Name: "imagenet", Channels: 3, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 255,
@@ -50,12 +52,12 @@ func ImageNet(w, h int) Preprocess {
 	}
 }
 
-// Caffe is the way of the article's own VGG weights and of what was converted from them, Keras' among them: blue first, samples
-// from 0 to 255 less the mean of ImageNet's, not scaled (Keras' preprocess_input in mode "caffe").
+// Caffe is the way of the article's own VGG weights and of what was converted from them, Keras' among them: blue first,
+// samples from 0 to 255 less the mean of ImageNet's, not scaled (Keras' preprocess_input in mode "caffe").
 //
-// preprocess_input says nothing of size. The picture is scaled until its shorter side is 256 and its centre of 224 cut out: the
-// article's test at one scale (section 3.2, with Q = 256). Keras' own examples squeeze the whole picture into 224 by 224 by
-// taking the nearest pixels (load_img's default), which is not followed: it distorts and aliases.
+// preprocess_input says nothing of size. The picture is scaled until its shorter side is 256 and its centre of 224 cut
+// out: the article's test at one scale (section 3.2, with Q = 256). Keras' own examples squeeze the whole picture into
+// 224 by 224 by taking the nearest pixels (load_img's default), which is not followed: it distorts and aliases.
 func Caffe(w, h int) Preprocess {
 	return Preprocess{
 		Name: "caffe", Channels: 3, Order: BGR, Resize: image.Pt(margin(w), margin(h)), Crop: image.Pt(w, h), Scale: 1,
@@ -63,7 +65,8 @@ func Caffe(w, h int) Preprocess {
 	}
 }
 
-// CaffeRGB is Caffe for weights whose first layer was turned to red first: MatConvNet's and TF-slim's conversions do so.
+// CaffeRGB is Caffe for weights whose first layer was turned to red first: MatConvNet's and TF-slim's conversions do
+// so.
 func CaffeRGB(w, h int) Preprocess {
 	p := Caffe(w, h).Reordered(RGB)
 	p.Name = "caffe-rgb"
@@ -82,7 +85,8 @@ func Unit(w, h, channels int) Preprocess {
 	return p
 }
 
-// CIFAR10 is Unit with each channel's mean taken away and divided by its deviation, over CIFAR-10's 50,000 training pictures.
+// CIFAR10 is Unit with each channel's mean taken away and divided by its deviation, over CIFAR-10's 50,000 training
+// pictures.
 func CIFAR10(w, h, channels int) Preprocess {
 	p := Unit(w, h, channels)
 	p.Name, p.Mean, p.Std = "cifar10", []float32{0.4914, 0.4822, 0.4465}, []float32{0.2470, 0.2435, 0.2616}
@@ -102,10 +106,14 @@ var named = []struct {
 	channels    int // that it is for; 0 for any
 	make        func(w, h, channels int) Preprocess
 }{
-	{"imagenet", "torchvision's: RGB, shorter side 256, centre 224, ImageNet's mean and deviation", 3, func(w, h, _ int) Preprocess { return ImageNet(w, h) }},
-	{"caffe", "the article's and Keras': BGR, shorter side 256, centre 224, 0..255 less ImageNet's mean", 3, func(w, h, _ int) Preprocess { return Caffe(w, h) }},
-	{"caffe-rgb", "the same in RGB, for weights turned to it, as TF-slim's and MatConvNet's", 3, func(w, h, _ int) Preprocess { return CaffeRGB(w, h) }},
-	{"cifar10", "RGB, shorter side and centre of the input's size, mean and deviation of CIFAR-10's training set", 3, CIFAR10},
+	{"imagenet", "torchvision's: RGB, shorter side 256, centre 224, ImageNet's mean and deviation", 3,
+		func(w, h, _ int) Preprocess { return ImageNet(w, h) }},
+	{"caffe", "the article's and Keras': BGR, shorter side 256, centre 224, 0..255 less ImageNet's mean", 3,
+		func(w, h, _ int) Preprocess { return Caffe(w, h) }},
+	{"caffe-rgb", "the same in RGB, for weights turned to it, as TF-slim's and MatConvNet's", 3,
+		func(w, h, _ int) Preprocess { return CaffeRGB(w, h) }},
+	{"cifar10", "RGB, shorter side and centre of the input's size, mean and deviation of CIFAR-10's training set",
+		3, CIFAR10},
 	{"fashion-mnist", "grey, the same with Fashion-MNIST's", 1, FashionMNIST},
 	{"unit", "RGB or grey, shorter side and centre of the input's size, samples from 0 to 1", 0, Unit},
 }
@@ -140,7 +148,8 @@ func PreprocessByName(name string, w, h, channels int) (Preprocess, error) {
 		}
 		names = append(names, n.name)
 	}
-	return Preprocess{}, fmt.Errorf("unknown preprocess %q: want one of %s, or a file ending in .yaml", name, strings.Join(names, ", "))
+	return Preprocess{}, fmt.Errorf("unknown preprocess %q: want one of %s, or a file ending in .yaml", name,
+		strings.Join(names, ", "))
 }
 
 // Reordered is the same for an input of another order: mean and deviation go with their channels.
@@ -162,7 +171,8 @@ func (r Preprocess) Sample(c int) int {
 	return c
 }
 
-// Fit returns a picture as Put sees it before it normalises: Channels channels, scaled and cropped to Crop. It may be p itself.
+// Fit returns a picture as Put sees it before it normalises: Channels channels, scaled and cropped to Crop. It may be p
+// itself.
 func (r Preprocess) Fit(p *Picture) (*Picture, error) {
 	switch {
 	case r.Channels != 1 && r.Channels != 3:
@@ -199,9 +209,11 @@ func (r Preprocess) Values(c int) (values [256]float32) {
 func (r Preprocess) Put(batch *tensor.Tensor, n int, p *Picture) error {
 	switch {
 	case len(r.Mean) != r.Channels || len(r.Std) != r.Channels:
-		return fmt.Errorf("preprocess %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std), r.Channels)
+		return fmt.Errorf("preprocess %s: %d means and %d deviations for %d channels", r.Name, len(r.Mean), len(r.Std),
+			r.Channels)
 	case batch.C != r.Channels || batch.H != r.Crop.Y || batch.W != r.Crop.X || n < 0 || n >= batch.N:
-		return fmt.Errorf("preprocess %s makes %dx%dx%d: it does not fit image %d of %s", r.Name, r.Channels, r.Crop.Y, r.Crop.X, n, batch.Shape())
+		return fmt.Errorf("preprocess %s makes %dx%dx%d: it does not fit image %d of %s", r.Name, r.Channels, r.Crop.Y,
+			r.Crop.X, n, batch.Shape())
 	}
 	p, err := r.Fit(p)
 	if err != nil {
@@ -234,6 +246,6 @@ func cover(size, need image.Point) (image.Point, error) {
 	return image.Pt(int(coverW), int(coverH)), nil
 }
 
-// centre is where a centred stretch of crop begins in one of size: half the rest, a half rounded to even (Python's round,
-// in torchvision's center_crop).
+// centre is where a centred stretch of crop begins in one of size: half the rest, a half rounded to even (Python's
+// round, in torchvision's center_crop).
 func centre(size, crop int) int { return int(math.RoundToEven(float64(size-crop) / 2)) }

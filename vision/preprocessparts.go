@@ -17,8 +17,8 @@ import (
 	"github.com/vggo/vggo/internal/plainfile"
 )
 
-// PreprocessParts are parts of a Preprocess as people give them, on a command line, in YAML or in JSON. What is left out stays as
-// it is in the Preprocess that they are laid over.
+// PreprocessParts are parts of a Preprocess as people give them, on a command line, in YAML or in JSON. What is left
+// out stays as it is in the Preprocess that they are laid over.
 type PreprocessParts struct {
 	Name string `yaml:"name,omitempty" json:"name,omitempty"` // what the result is called
 	// Base is a named Preprocess that the others are laid over.
@@ -33,7 +33,8 @@ type PreprocessParts struct {
 	// Resize is 256 (the shorter side; the proportions stay), 256x256 (both sides, wide x high; the proportions go) or
 	// "cover 300x256" (the least that covers it; the proportions stay).
 	Resize string `yaml:"resize,omitempty" json:"resize,omitempty"`
-	Crop   string `yaml:"crop,omitempty" json:"crop,omitempty"` // 224 or 224x224, cut out of the centre: the network's input
+	// 224 or 224x224, cut out of the centre: the network's input
+	Crop   string `yaml:"crop,omitempty" json:"crop,omitempty"`
 	Filter string `yaml:"filter,omitempty" json:"filter,omitempty"`
 }
 
@@ -53,7 +54,8 @@ func (n *Numbers) UnmarshalYAML(node *yaml.Node) error {
 // IsZero reports whether no part is given.
 func (p PreprocessParts) IsZero() bool { return reflect.ValueOf(p).IsZero() }
 
-// Over is p with what it leaves out taken from below, whose mean and deviation go with their colours if p says another order.
+// Over is p with what it leaves out taken from below, whose mean and deviation go with their colours if p says another
+// order.
 func (p PreprocessParts) Over(below PreprocessParts) PreprocessParts {
 	if p.IsZero() {
 		return below
@@ -76,8 +78,8 @@ func (p PreprocessParts) Over(below PreprocessParts) PreprocessParts {
 // maxParts bounds a file of parts in bytes.
 const maxParts = 64 << 10
 
-// ReadPreprocess returns the parts that a text stands for: a named Preprocess, a file of parts, which ends in .yaml, .yml or
-// .json, or parts themselves between braces: "{scale: 255, mean: 0.5, std: 0.5}".
+// ReadPreprocess returns the parts that a text stands for: a named Preprocess, a file of parts, which ends in .yaml,
+// .yml or .json, or parts themselves between braces: "{scale: 255, mean: 0.5, std: 0.5}".
 func ReadPreprocess(text string) (PreprocessParts, error) {
 	if strings.HasPrefix(text, "{") {
 		return DecodePreprocess(strings.NewReader(text))
@@ -244,8 +246,8 @@ func (n Numbers) forChannels(channels int) ([]float32, error) {
 	return nil, fmt.Errorf("%d numbers for %d channels: want one for each, or one for all", len(n), channels)
 }
 
-// checkUnits refuses a mean or a deviation that was given in other units than the scale makes of samples: 123.68 of samples from 0
-// to 1, or 0.485 of samples from 0 to 255.
+// checkUnits refuses a mean or a deviation that was given in other units than the scale makes of samples: 123.68 of
+// samples from 0 to 1, or 0.485 of samples from 0 to 255.
 func (p PreprocessParts) checkUnits(to Preprocess) error {
 	if p.Mean == nil && p.Std == nil && p.Scale == 0 {
 		return nil
@@ -254,10 +256,12 @@ func (p PreprocessParts) checkUnits(to Preprocess) error {
 	largest := max(slices.Max(to.Mean), -slices.Min(to.Mean))
 	switch {
 	case largest > 2*most || slices.Max(to.Std) > 2*most && slices.Max(to.Std) > 1:
-		return fmt.Errorf("a mean of %v and a deviation of %v are not of samples from 0 to %v, which scale %v makes: scale 1 leaves 0 to 255",
+		return fmt.Errorf("a mean of %v and a deviation of %v are not of samples from 0 to %v, which scale %v makes: scale "+
+			"1 leaves 0 to 255",
 			largest, slices.Max(to.Std), most, to.Scale)
 	case most > 2 && (largest > 0 && largest <= 1 || slices.Max(to.Std) < 1):
-		return fmt.Errorf("a mean of %v and a deviation of %v are not of samples from 0 to %v, which scale %v leaves: scale 255 makes 0 to 1",
+		return fmt.Errorf("a mean of %v and a deviation of %v are not of samples from 0 to %v, which scale %v leaves: scale "+
+			"255 makes 0 to 1",
 			largest, slices.Max(to.Std), most, to.Scale)
 	}
 	return nil
@@ -331,7 +335,8 @@ func (r Preprocess) Parts() PreprocessParts {
 	return p
 }
 
-// ForInput is the same parts for an input of w by h pixels: if they crop to another size, Resize keeps its margin around it.
+// ForInput is the same parts for an input of w by h pixels: if they crop to another size, Resize keeps its margin
+// around it.
 func (p PreprocessParts) ForInput(w, h int) (PreprocessParts, error) {
 	if p.Crop == "" {
 		return p, nil
@@ -354,7 +359,8 @@ func (p PreprocessParts) ForInput(w, h int) (PreprocessParts, error) {
 	return p, nil
 }
 
-// Describe tells a Preprocess in a line: "RGB, shorter side 256, centre 224x224, (0..1 - 0.485 0.456 0.406) / 0.229 0.224 0.225".
+// Describe tells a Preprocess in a line: "RGB, shorter side 256, centre 224x224, (0..1 - 0.485 0.456 0.406) / 0.229
+// 0.224 0.225".
 func (r Preprocess) Describe() string {
 	text := "grey"
 	if r.Channels == 3 {

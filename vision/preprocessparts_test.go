@@ -18,29 +18,44 @@ func TestParts(t *testing.T) {
 		want       string // as Describe tells it, or a part of the error
 		name       string
 	}{
-		{"imagenet", "unit", "RGB, shorter side 256, centre 224x224, samples 0..1 less 0.485 0.456 0.406, divided by 0.229 0.224 0.225", "imagenet"},
+		{"imagenet", "unit", "RGB, shorter side 256, centre 224x224, samples 0..1 less 0.485 0.456 0.406, divided by 0.229 " +
+			"0.224 0.225", "imagenet"},
 		{"caffe", "unit", "BGR, shorter side 256, centre 224x224, samples 0..255 less 103.939 116.779 123.68", "caffe"},
-		{"caffe-rgb", "unit", "RGB, shorter side 256, centre 224x224, samples 0..255 less 123.68 116.779 103.939", "caffe-rgb"},
-		{"{channel_order: bgr}", "imagenet", "BGR, shorter side 256, centre 224x224, samples 0..1 less 0.406 0.456 0.485, divided by 0.225 0.224 0.229", "imagenet with own channel order"},
-		{"{channel_order: BGR, mean: [1, 2, 3], scale: 1, std: 1}", "imagenet", "BGR, shorter side 256, centre 224x224, samples 0..255 less 1 2 3", "imagenet with own channel order, scale, mean, std"},
-		{"{scale: 255, mean: 0.5, std: 0.5}", "unit", "RGB, shorter side 224, centre 224x224, samples 0..1 less 0.5, divided by 0.5", "unit with own scale, mean, std"},
-		{`{"name": "half", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "scale": 255}`, "unit", "RGB, shorter side 224, centre 224x224, samples 0..1 less 0.5, divided by 0.5", "half"},
-		{"{base: caffe, resize: 224x224}", "unit", "BGR, stretched to 224x224, samples 0..255 less 103.939 116.779 123.68", "caffe with own resize"},
-		{"{resize: 320x240, crop: 224}", "unit", "RGB, stretched to 320x240, centre 224x224, samples 0..1", "unit with own crop, resize"},
-		{"{resize: cover 320x240, filter: bicubic}", "unit", "RGB, scaled to cover 320x240, centre 224x224, samples 0..1", "unit with own resize, filter"},
-		{"{scale: 127.5, mean: 1}", "unit", "RGB, shorter side 224, centre 224x224, samples 0..2 less 1", "unit with own scale, mean"},
-		{"{mean: 0, std: 1, scale: 1}", "imagenet", "RGB, shorter side 256, centre 224x224, samples 0..255", "imagenet with own scale, mean, std"},
+		{"caffe-rgb", "unit", "RGB, shorter side 256, centre 224x224, samples 0..255 less 123.68 116.779 103.939",
+			"caffe-rgb"},
+		{"{channel_order: bgr}", "imagenet", "BGR, shorter side 256, centre 224x224, samples 0..1 less 0.406 0.456 0.485, " +
+			"divided by 0.225 0.224 0.229", "imagenet with own channel order"},
+		{"{channel_order: BGR, mean: [1, 2, 3], scale: 1, std: 1}", "imagenet",
+			"BGR, shorter side 256, centre 224x224, samples 0..255 less 1 2 3",
+			"imagenet with own channel order, scale, mean, std"},
+		{"{scale: 255, mean: 0.5, std: 0.5}", "unit", "RGB, shorter side 224, centre 224x224, samples 0..1 less 0.5, " +
+			"divided by 0.5", "unit with own scale, mean, std"},
+		{`{"name": "half", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "scale": 255}`, "unit",
+			"RGB, shorter side 224, centre 224x224, samples 0..1 less 0.5, divided by 0.5", "half"},
+		{"{base: caffe, resize: 224x224}", "unit", "BGR, stretched to 224x224, samples 0..255 less 103.939 116.779 123.68",
+			"caffe with own resize"},
+		{"{resize: 320x240, crop: 224}", "unit", "RGB, stretched to 320x240, centre 224x224, samples 0..1",
+			"unit with own crop, resize"},
+		{"{resize: cover 320x240, filter: bicubic}", "unit", "RGB, scaled to cover 320x240, centre 224x224, samples 0..1",
+			"unit with own resize, filter"},
+		{"{scale: 127.5, mean: 1}", "unit", "RGB, shorter side 224, centre 224x224, samples 0..2 less 1",
+			"unit with own scale, mean"},
+		{"{mean: 0, std: 1, scale: 1}", "imagenet", "RGB, shorter side 256, centre 224x224, samples 0..255",
+			"imagenet with own scale, mean, std"},
 
 		{"best", "unit", `unknown preprocess "best": want one of imagenet,`, ""},
-		{"{colour: red}", "unit", `line 1: a preprocess has no "colour": want name, base, channel_order, scale, mean, std, resize, crop, filter`, ""},
+		{"{colour: red}", "unit",
+			`line 1: a preprocess has no "colour": want name, base, channel_order, scale, mean, std, resize, crop, filter`, ""},
 		{"{channel_order: grb}", "unit", `channel order: "grb": want rgb or bgr`, ""},
 		{"{mean: [1, 2]}", "unit", "mean: 2 numbers for 3 channels", ""},
 		{"{mean: .nan}", "unit", "mean: NaN is no sample's", ""},
 		{"{std: 0}", "unit", "std: 0 must be above 0", ""},
 		{"{std: [1, -1, 1]}", "unit", "std: -1 must be above 0", ""},
 		{"{scale: 0.0039}", "unit", "scale: 0.0039: samples are divided by it", ""},
-		{"{mean: [123.68, 116.779, 103.939]}", "unit", "not of samples from 0 to 1, which scale 255 makes: scale 1 leaves 0 to 255", ""},
-		{"{mean: [0.485, 0.456, 0.406]}", "caffe", "not of samples from 0 to 255, which scale 1 leaves: scale 255 makes 0 to 1", ""},
+		{"{mean: [123.68, 116.779, 103.939]}", "unit", "not of samples from 0 to 1, which scale 255 makes: scale 1 leaves " +
+			"0 to 255", ""},
+		{"{mean: [0.485, 0.456, 0.406]}", "caffe", "not of samples from 0 to 255, which scale 1 leaves: scale 255 " +
+			"makes 0 to 1", ""},
 		{"{scale: 1}", "imagenet", "not of samples from 0 to 255", ""},
 		{"{std: 58.4}", "imagenet", "not of samples from 0 to 1", ""},
 		{"{crop: 200}", "unit", "crop: 200x200 is not the 224x224 that the network takes", ""},
@@ -78,7 +93,8 @@ func TestParts(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", written, err)
 		}
-		if back, err := again.Apply(Unit(224, 224, 3)); err != nil || back.Describe() != got.Describe() || back.Name != got.Name || back.Filter != got.Filter {
+		if back, err := again.Apply(Unit(224, 224, 3)); err != nil || back.Describe() != got.Describe() ||
+			back.Name != got.Name || back.Filter != got.Filter {
 			t.Errorf("%s: written as %s it comes back as %q %q, %v", c.text, written, back.Name, back.Describe(), err)
 		}
 	}
@@ -91,7 +107,8 @@ func TestPartsOver(t *testing.T) {
 		t.Errorf("nothing over a file: %+v", got)
 	}
 	got := PreprocessParts{Order: "bgr"}.Over(file)
-	if got.Name != "" || got.Base != "imagenet" || !slices.Equal(got.Mean, Numbers{0.3, 0.2, 0.1}) || !slices.Equal(file.Mean, Numbers{0.1, 0.2, 0.3}) {
+	if got.Name != "" || got.Base != "imagenet" || !slices.Equal(got.Mean, Numbers{0.3, 0.2, 0.1}) ||
+		!slices.Equal(file.Mean, Numbers{0.1, 0.2, 0.3}) {
 		t.Errorf("another order over a file: %+v", got)
 	}
 	if got := (PreprocessParts{Order: "rgb", Mean: Numbers{1}}).Over(file); !slices.Equal(got.Mean, Numbers{1}) {
@@ -121,7 +138,8 @@ func TestPartsForInput(t *testing.T) {
 	}
 }
 
-// TestOrder: blue first is red first with the channels the other way around, and what belongs to a colour stays with it.
+// TestOrder: blue first is red first with the channels the other way around, and what belongs to a colour stays with
+// it.
 func TestOrder(t *testing.T) {
 	p := NewPicture(5, 4, 3)
 	for i := range p.Pix {
@@ -158,7 +176,8 @@ func TestStretch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := p.Resize(4, 4, Bilinear); !slices.Equal(got.Pix, want.Pix) || (image.Point{got.W, got.H}) != image.Pt(4, 4) {
+	if want := p.Resize(4, 4, Bilinear); !slices.Equal(got.Pix, want.Pix) ||
+		(image.Point{got.W, got.H}) != image.Pt(4, 4) {
 		t.Errorf("%v, want %v", got.Pix, want.Pix)
 	}
 }

@@ -28,8 +28,8 @@ func (f Filter) reach() float64 {
 	return 1
 }
 
-// weight is the filter at a distance of x >= 0. Products are converted to float64 where Go could otherwise fuse them with
-// the next addition and round differently on some machines.
+// weight is the filter at a distance of x >= 0. Products are converted to float64 where Go could otherwise fuse them
+// with the next addition and round differently on some machines.
 func (f Filter) weight(x float64) float64 {
 	const a = -0.5
 	switch {
@@ -43,9 +43,9 @@ func (f Filter) weight(x float64) float64 {
 	return 0
 }
 
-// Resize scales a picture to w by h pixels, at least 1 by 1, as Pillow's Image.resize with BILINEAR or BICUBIC does: the filter
-// is widened by the factor when scaling down so that every pixel counts (antialiasing), and goes first along rows, then
-// along columns, rounded to 8 bits after each.
+// Resize scales a picture to w by h pixels, at least 1 by 1, as Pillow's Image.resize with BILINEAR or BICUBIC does:
+// the filter is widened by the factor when scaling down so that every pixel counts (antialiasing), and goes first along
+// rows, then along columns, rounded to 8 bits after each.
 func (p *Picture) Resize(w, h int, f Filter) *Picture {
 	return p.resize(w, h, f, image.Rect(0, 0, w, h))
 }
@@ -55,8 +55,8 @@ func (p *Picture) ResizeWindow(w, h int, window image.Rectangle) *Picture {
 	return p.resize(w, h, Bilinear, window)
 }
 
-// resize computes only a window of the picture scaled to w by h. A crop of a picture 1 pixel wide and 60,000 high, scaled
-// to 256 wide, so never takes the 4 gigapixels in between.
+// resize computes only a window of the picture scaled to w by h. A crop of a picture 1 pixel wide and 60,000 high,
+// scaled to 256 wide, so never takes the 4 gigapixels in between.
 func (p *Picture) resize(w, h int, f Filter, window image.Rectangle) *Picture {
 	columns := f.taps(p.W, w, window.Min.X, window.Max.X)
 	rows := f.taps(p.H, h, window.Min.Y, window.Max.Y)
@@ -95,7 +95,8 @@ type tap struct {
 	weights []int32
 }
 
-// fraction is Pillow's PRECISION_BITS: 32 bits less 8 of the sample and 2 for the sign and overshoot. Sums are 32 bits wide.
+// fraction is Pillow's PRECISION_BITS: 32 bits less 8 of the sample and 2 for the sign and overshoot. Sums are 32 bits
+// wide.
 const fraction = 22
 
 const half = 1 << (fraction - 1)

@@ -79,7 +79,8 @@ func tiffSize(file []byte) (image.Config, error) {
 	if !tiffDirectoryIsWhole(file) {
 		return image.Config{}, io.ErrUnexpectedEOF
 	}
-	for _, tag := range []uint16{tagWidth, tagHeight, tagBits, tagColorMap, tagStripOffsets, tagTileOffsets, tagStripCounts, tagTileCounts} {
+	for _, tag := range []uint16{tagWidth, tagHeight, tagBits, tagColorMap, tagStripOffsets, tagTileOffsets,
+		tagStripCounts, tagTileCounts} {
 		if tags[tag].isCutOff() {
 			return image.Config{}, io.ErrUnexpectedEOF
 		}
@@ -92,8 +93,8 @@ func tiffSize(file []byte) (image.Config, error) {
 	return image.Config{Width: int(w), Height: int(h)}, nil
 }
 
-// isRaw reports whether a TIFF is a camera's raw file, whose first picture is but a preview or holds a sensor's single colours: DNG's
-// version, a sensor's pattern, or a first picture that is a reduced one of others that hang below it.
+// isRaw reports whether a TIFF is a camera's raw file, whose first picture is but a preview or holds a sensor's single
+// colours: DNG's version, a sensor's pattern, or a first picture that is a reduced one of others that hang below it.
 func isRaw(tags map[uint16]tiffEntry) bool {
 	const (
 		subfileType, subDirectories, dngVersion = 254, 330, 50706
@@ -119,8 +120,10 @@ func readTIFF(file []byte) (*tiffPicture, error) {
 		return otherwise
 	}
 	t := &tiffPicture{
-		w: number(tagWidth, 0), h: number(tagHeight, 0), samples: number(tagSamples, 1), photometric: number(tagPhotometric, whiteIsZero),
-		compression: number(tagCompression, 1), reversed: number(tagFillOrder, 1) == 2, planes: 1, bits: 1, bigEndian: file[0] == 'M',
+		w: number(tagWidth, 0), h: number(tagHeight, 0), samples: number(tagSamples, 1), photometric: number(tagPhotometric,
+			whiteIsZero),
+		compression: number(tagCompression, 1), reversed: number(tagFillOrder, 1) == 2, planes: 1, bits: 1,
+		bigEndian: file[0] == 'M',
 	}
 	if t.samples < 1 || t.samples > maxTIFFSamples {
 		return nil, fmt.Errorf("TIFF of %d samples a pixel is not supported", t.samples)
@@ -133,7 +136,8 @@ func readTIFF(file []byte) (*tiffPicture, error) {
 	}
 	for _, format := range tags[tagSampleFormat].numbers(t.samples) {
 		if format != 1 {
-			return nil, errors.New("TIFF of signed or floating point samples is not supported: save it with whole numbers of 8 bits")
+			return nil, errors.New("TIFF of signed or floating point samples is not supported: save it with whole numbers " +
+				"of 8 bits")
 		}
 	}
 	switch t.bits {
@@ -154,9 +158,12 @@ func readTIFF(file []byte) (*tiffPicture, error) {
 		return nil, fmt.Errorf("TIFF in colour model %d is not supported: save it in RGB", t.photometric)
 	}
 	if t.samples < t.colours || t.colours > 1 && t.bits < 8 || t.photometric == paletteColour && t.bits > 8 {
-		return nil, fmt.Errorf("TIFF of %d samples of %d bits in colour model %d is not supported: save it in RGB with 8 bits", t.samples, t.bits, t.photometric)
+		return nil,
+			fmt.Errorf("TIFF of %d samples of %d bits in colour model %d is not supported: save it in RGB with 8 bits",
+				t.samples, t.bits, t.photometric)
 	}
-	t.premultiplied = t.samples > t.colours && t.photometric != paletteColour && number(tagExtraSamples, 0) == associatedAlpha
+	t.premultiplied = t.samples > t.colours && t.photometric != paletteColour &&
+		number(tagExtraSamples, 0) == associatedAlpha
 	switch p := number(tagPredictor, 1); {
 	case p == 2 && t.bits >= 8:
 		t.predicted = true
@@ -196,7 +203,8 @@ const (
 )
 
 func (t *tiffPicture) checkCompression(t4 int) error {
-	names := map[int]string{2: "CCITT's Huffman code", 6: "old JPEG", 7: "JPEG", 34712: "JPEG 2000", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
+	names := map[int]string{2: "CCITT's Huffman code", 6: "old JPEG", 7: "JPEG", 34712: "JPEG 2000", 34925: "LZMA",
+		50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
 	switch t.compression {
 	case rawData, lzwData, deflate, oldDeflate, packBits:
 		return nil
@@ -204,7 +212,8 @@ func (t *tiffPicture) checkCompression(t4 int) error {
 		if t.bits == 1 && t.samples == 1 && (t.compression == fax4 || t4&1 == 0) {
 			return nil
 		}
-		return errors.New("TIFF with fax data in two dimensions is not supported; tiffcp -c lzw in.tif out.tif makes another of it")
+		return errors.New("TIFF with fax data in two dimensions is not supported; tiffcp -c lzw in.tif out.tif makes " +
+			"another of it")
 	case 6, 7: // whose colours a copy would keep in Y'CbCr
 		return fmt.Errorf("TIFF compressed by %s is not supported; %s", names[t.compression], resaveTIFF)
 	}
@@ -214,8 +223,8 @@ func (t *tiffPicture) checkCompression(t4 int) error {
 	return fmt.Errorf("TIFF of compression %d is not supported: save it with LZW", t.compression)
 }
 
-// readChunks finds the strips or tiles. Tiles so much larger than the picture that unpacking them costs far more than its pixels, which
-// are counted, are refused.
+// readChunks finds the strips or tiles. Tiles so much larger than the picture that unpacking them costs far more than
+// its pixels, which are counted, are refused.
 func (t *tiffPicture) readChunks(tags map[uint16]tiffEntry, number func(uint16, int) int) error {
 	t.chunkW, t.chunkH = t.w, min(number(tagRowsPerStrip, t.h), t.h)
 	offsets, counts := tags[tagStripOffsets], tags[tagStripCounts]
@@ -229,7 +238,8 @@ func (t *tiffPicture) readChunks(tags map[uint16]tiffEntry, number func(uint16, 
 	t.across, t.down = ceil(t.w, t.chunkW), ceil(t.h, t.chunkH)
 	most := 16*t.w*t.h + 1<<20
 	if t.tiled && (t.chunkW > most/t.chunkH || t.across*t.down > most/(t.chunkW*t.chunkH)) {
-		return fmt.Errorf("TIFF of %dx%d pixels in tiles of %dx%d is refused: they are mostly padding", t.h, t.w, t.chunkH, t.chunkW)
+		return fmt.Errorf("TIFF of %dx%d pixels in tiles of %dx%d is refused: they are mostly padding", t.h, t.w,
+			t.chunkH, t.chunkW)
 	}
 	if t.chunkW > maxTIFFRow/(2*t.samples) {
 		return fmt.Errorf("TIFF of rows of more than %d bytes is refused", maxTIFFRow)
@@ -240,7 +250,8 @@ func (t *tiffPicture) readChunks(tags map[uint16]tiffEntry, number func(uint16, 
 		t.counts = []uint32{1<<32 - 1} // up to the file's end
 	}
 	if len(t.offsets) < chunks || len(t.counts) < chunks {
-		return fmt.Errorf("TIFF truncated: it tells %d places of %d strips or tiles: %w", min(len(t.offsets), len(t.counts)), chunks, io.ErrUnexpectedEOF)
+		return fmt.Errorf("TIFF truncated: it tells %d places of %d strips or tiles: %w", min(len(t.offsets), len(t.counts)),
+			chunks, io.ErrUnexpectedEOF)
 	}
 	return nil
 }
@@ -323,8 +334,8 @@ func (r reversedBits) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpackBits unpacks Apple's PackBits (TIFF 6.0, section 9): a number from 0 to 127 stands before so many bytes and one, one from
-// 129 to 255 before a byte that comes 257 less so many times.
+// unpackBits unpacks Apple's PackBits (TIFF 6.0, section 9): a number from 0 to 127 stands before so many bytes and
+// one, one from 129 to 255 before a byte that comes 257 less so many times.
 type unpackBits struct {
 	in     io.Reader
 	buffer []byte // read, but not used yet
@@ -370,8 +381,8 @@ func (u *unpackBits) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// unpack makes 8 bits of each sample of a row, of the plane given where each has its own: of 16 the upper ones, and fewer stretched to
-// 0..255, but for the numbers of a palette's colours.
+// unpack makes 8 bits of each sample of a row, of the plane given where each has its own: of 16 the upper ones, and
+// fewer stretched to 0..255, but for the numbers of a palette's colours.
 func (t *tiffPicture) unpack(row []uint8, raw []byte, plane int) {
 	each := t.samples / t.planes // samples of a pixel that lie side by side
 	switch {

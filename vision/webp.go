@@ -58,8 +58,8 @@ func decodeWebP(in *source) (*Picture, error) {
 	return decodeStill(in.open(in.file))
 }
 
-// decodeFrame decodes the first frame of an animation: a chunk ANMF that holds its place and size and the chunks of a still
-// picture, which is what it is made into here.
+// decodeFrame decodes the first frame of an animation: a chunk ANMF that holds its place and size and the chunks of a
+// still picture, which is what it is made into here.
 func decodeFrame(in *source, canvas image.Point) (*Picture, error) {
 	for name, content := range webpChunks(in.file[riffHeader:]) {
 		const header = 16 // x/2, y/2, width-1, height-1, duration, 3 bytes each; flags
@@ -110,9 +110,10 @@ func decodeStill(r io.Reader) (*Picture, error) {
 	return FromImage(decoded), nil
 }
 
-// fromVP8 converts VP8's samples to red, green and blue as libwebp does. They are of ITU-R 601's narrow range, luma from 16
-// to 235, where image.YCbCr's are JPEG's, and a halved chroma sample lies in the middle of four pixels: each takes nine
-// parts of the nearest, three of the two next to it and one of the last (WebPUpsamplers, src/dsp/upsampling.c).
+// fromVP8 converts VP8's samples to red, green and blue as libwebp does. They are of ITU-R 601's narrow range, luma
+// from 16 to 235, where image.YCbCr's are JPEG's, and a halved chroma sample lies in the middle of four pixels: each
+// takes nine parts of the nearest, three of the two next to it and one of the last (WebPUpsamplers,
+// src/dsp/upsampling.c).
 func fromVP8(m *image.YCbCr) *Picture {
 	p := NewPicture(m.Rect.Dx(), m.Rect.Dy(), 3)
 	w, h := (p.W+1)/2, (p.H+1)/2

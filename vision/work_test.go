@@ -38,11 +38,13 @@ func TestExpect(t *testing.T) {
 		if err != nil || w.Format != name || w.W != 300 || w.H != 200 || w.Scans != 1 {
 			t.Errorf("%s: %+v, %v", name, w, err)
 		}
-		if w.Memory < 3*300*200 || w.Memory > 40*300*200+fixedBytes || w.Time < time.Millisecond || w.Time > 20*time.Millisecond {
+		if w.Memory < 3*300*200 || w.Memory > 40*300*200+fixedBytes || w.Time < time.Millisecond ||
+			w.Time > 20*time.Millisecond {
 			t.Errorf("%s: %d bytes, %v", name, w.Memory, w.Time)
 		}
 		_, refused := Expect(file, Limits{Pixels: 300*200 - 1})
-		if _, err := Decode(bytes.NewReader(file), Limits{Pixels: 300*200 - 1}); refused == nil || err == nil || refused.Error() != err.Error() {
+		if _, err := Decode(bytes.NewReader(file), Limits{Pixels: 300*200 - 1}); refused == nil || err == nil ||
+			refused.Error() != err.Error() {
 			t.Errorf("%s beyond the limit: %v, and Decode says %v", name, refused, err)
 		}
 	}
@@ -53,7 +55,8 @@ func TestExpect(t *testing.T) {
 	}
 	for _, wrong := range []string{"", "hello", "\xff\xd8\xff", "\x89PNG\r\n\x1a\nxx"} {
 		_, refused := Expect([]byte(wrong), Limits{})
-		if _, err := Decode(bytes.NewReader([]byte(wrong)), Limits{}); refused == nil || err == nil || refused.Error() != err.Error() {
+		if _, err := Decode(bytes.NewReader([]byte(wrong)), Limits{}); refused == nil || err == nil ||
+			refused.Error() != err.Error() {
 			t.Errorf("%q: %v, and Decode says %v", wrong, refused, err)
 		}
 	}
@@ -84,7 +87,8 @@ func TestExpectBombs(t *testing.T) {
 		}
 		// Beside usual limits one has too many scans, and is refused as Decode does.
 		_, refused := Expect(file, Limits{})
-		if _, err := Decode(bytes.NewReader(file), Limits{}); (err == nil) != (refused == nil) || err != nil && err.Error() != refused.Error() {
+		if _, err := Decode(bytes.NewReader(file), Limits{}); (err == nil) != (refused == nil) || err != nil &&
+			err.Error() != refused.Error() {
 			t.Errorf("%s: %v, and Decode says %v", c.name, refused, err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 // Affine is x*Scale + Shift for each channel.
 type Affine struct{ Scale, Shift []float64 }
 
-// Bytes reports whether it is made for samples of 0 to 255, not of 0 to 1: by a mean that those do not reach, or a scale that makes a few
-// units of 255.
+// Bytes reports whether it is made for samples of 0 to 255, not of 0 to 1: by a mean that those do not reach, or a
+// scale that makes a few units of 255.
 func (a *Affine) Bytes() bool {
 	for c, scale := range a.Scale {
 		if mean := -a.Shift[c] / scale; mean > arch.BytesFrom || math.Abs(scale) <= 1.0/16 {

@@ -7,20 +7,21 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Ancestor is the published network that a first layer's weights are, or began as. Names tell who wrote a file; its first layer
-// tells whose weights they are and how their pictures come, whatever the container.
+// Ancestor is the published network that a first layer's weights are, or began as. Names tell who wrote a file; its
+// first layer tells whose weights they are and how their pictures come, whatever the container.
 type Ancestor struct {
-	Name       string  // "VGG-16 of the paper's authors"
-	Preprocess string  // of its pictures as it was published, by package vision's name: caffe or imagenet
-	Turned     bool    // the channels are in the other order than they were published in
-	Distance   float64 // of what is known of the first filter, in shares of its length: 0 is the published weights themselves
+	Name       string // "VGG-16 of the paper's authors"
+	Preprocess string // of its pictures as it was published, by package vision's name: caffe or imagenet
+	Turned     bool   // the channels are in the other order than they were published in
+	// of what is known of the first filter, in shares of its length: 0 is the published weights themselves
+	Distance float64
 }
 
 // Exact reports whether the first layer is the published one itself, but for rounding to half precision.
 func (a Ancestor) Exact() bool { return a.Distance < 0.005 }
 
-// firstFilter is what is known of the first filter of a published network: planes of 3x3 in the network's own order of channels,
-// of which some values may be unknown (NaN), and the first biases.
+// firstFilter is what is known of the first filter of a published network: planes of 3x3 in the network's own order of
+// channels, of which some values may be unknown (NaN), and the first biases.
 type firstFilter struct {
 	name       string
 	preprocess string
@@ -30,8 +31,8 @@ type firstFilter struct {
 
 var unknown = float32(math.NaN())
 
-// publishedFilters are those of the two networks that the paper's authors published with Caffe, blue first (Simonyan & Zisserman,
-// CC-BY-4.0, robots.ox.ac.uk/~vgg/research/very_deep), and those that torchvision trained anew.
+// publishedFilters are those of the two networks that the paper's authors published with Caffe, blue first (Simonyan &
+// Zisserman, CC-BY-4.0, robots.ox.ac.uk/~vgg/research/very_deep), and those that torchvision trained anew.
 var publishedFilters = []firstFilter{
 	{
 		"VGG-16 of the paper's authors", "caffe",
@@ -71,12 +72,12 @@ var publishedFilters = []firstFilter{
 	},
 }
 
-// farthest is the distance beyond which a first layer is nobody's: independent weights are at 1 or more, and half of it still tells
-// one order of channels from the other.
+// farthest is the distance beyond which a first layer is nobody's: independent weights are at 1 or more, and half of it
+// still tells one order of channels from the other.
 const farthest = 0.25
 
-// AncestorOf looks for the published network whose first filter is nearest to a first convolution's: weights O,3,3,3 in our order of
-// axes, biases, which may be nil. ok is false where none is near.
+// AncestorOf looks for the published network whose first filter is nearest to a first convolution's: weights O,3,3,3 in
+// our order of axes, biases, which may be nil. ok is false where none is near.
 func AncestorOf(w, b []float32, shape []int) (nearest Ancestor, ok bool) {
 	if !slices.Equal(shape, []int{64, 3, 3, 3}) || len(w) < 27 {
 		return Ancestor{}, false
@@ -118,10 +119,10 @@ func (f firstFilter) distance(w, b []float32, turned bool) float64 {
 	return math.Sqrt(apart / length)
 }
 
-// Small reports whether a first convolution's filters are so small that only samples of 0 to 255 make anything of them: the longest
-// is shorter than 0.15. Initialised for samples of about 1, as He and PyTorch do it, a filter of 3x3x3 is 0.5 to 1.4 long, trained ones
-// are hardly shorter (0.4 is the shortest of the authors' VGG-19); for samples of 0 to 255 it is a hundredth of that. The
-// authors' own networks are the exception that AncestorOf knows.
+// Small reports whether a first convolution's filters are so small that only samples of 0 to 255 make anything of them:
+// the longest is shorter than 0.15. Initialised for samples of about 1, as He and PyTorch do it, a filter of 3x3x3 is
+// 0.5 to 1.4 long, trained ones are hardly shorter (0.4 is the shortest of the authors' VGG-19); for samples of 0 to
+// 255 it is a hundredth of that. The authors' own networks are the exception that AncestorOf knows.
 func Small(w []float32, filters int) bool {
 	const short = 0.15
 	for filter := range slices.Chunk(w, max(len(w)/max(filters, 1), 1)) {
@@ -136,8 +137,8 @@ func Small(w []float32, filters int) bool {
 	return len(w) > 0
 }
 
-// FirstConvolution is a network's first convolution, if pictures reach it as they are. scaled is false where batch norm behind it
-// makes the size of its weights mean nothing.
+// FirstConvolution is a network's first convolution, if pictures reach it as they are. scaled is false where batch norm
+// behind it makes the size of its weights mean nothing.
 func FirstConvolution(placed []arch.Placed) (conv arch.Placed, scaled, ok bool) {
 	for i, layer := range placed {
 		switch layer.Op.(type) {

@@ -10,8 +10,8 @@ import (
 
 // Asked is what whoever opens a file says of its network.
 type Asked struct {
-	// Network is the one to run with the file's weights; nil: the one that the file tells. It does not overrule a file that
-	// describes its network: the two must compute the same.
+	// Network is the one to run with the file's weights; nil: the one that the file tells. It does not overrule a file
+	// that describes its network: the two must compute the same.
 	Network *arch.Network
 	Input   arch.Shape // of its pictures, where nothing else tells their size; zero: as the network says
 	Sigmoid bool       // the outputs are probabilities by a sigmoid, each by itself
@@ -27,8 +27,8 @@ func (e *OpenSizeError) Error() string {
 	return e.Path + ": the file leaves the size of its pictures open"
 }
 
-// UnreadableError is a file that describes its network, which vggo cannot run. Another description does not help: it would compute
-// something else with these weights.
+// UnreadableError is a file that describes its network, which vggo cannot run. Another description does not help: it
+// would compute something else with these weights.
 type UnreadableError struct {
 	Path  string
 	Err   error
@@ -61,9 +61,10 @@ func (e *DisagreeError) Error() string {
 	return fmt.Sprintf("%s describes its network, and %s computes something else: %s", e.Path, e.Network, e.Difference)
 }
 
-// Resolve returns the network to run with the file's weights, for the size of pictures that is asked for where the file leaves it
-// open. It is the network asked for, by its names, where the file describes none or one that computes the same. Errors are
-// *OpenSizeError, *UnreadableError, *DisagreeError and *UndescribedError. It is not to be called beside other methods.
+// Resolve returns the network to run with the file's weights, for the size of pictures that is asked for where the file
+// leaves it open. It is the network asked for, by its names, where the file describes none or one that computes the
+// same. Errors are *OpenSizeError, *UnreadableError, *DisagreeError and *UndescribedError. It is not to be called
+// beside other methods.
 func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	asked := a.Network
 	if asked != nil && a.Input != (arch.Shape{}) {
@@ -91,7 +92,8 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	net := told
 	switch {
 	case told != nil && size != (arch.Shape{}) && told.Input != size:
-		return nil, &DisagreeError{f.Path, orText(asked, AskedInput), fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
+		return nil, &DisagreeError{f.Path, orText(asked, AskedInput),
+			fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
 	case told != nil && asked != nil:
 		if net, err = f.agree(told, asked); err != nil {
 			return nil, err
@@ -153,8 +155,8 @@ func (f *File) told() (*arch.Network, error) {
 	}
 }
 
-// agree holds the network asked for against the file's own. It is returned with the file's sigmoid where it says nothing else of how
-// its outputs are read.
+// agree holds the network asked for against the file's own. It is returned with the file's sigmoid where it says
+// nothing else of how its outputs are read.
 func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
 	mine, err := told.Place(told.Input)
 	if err != nil {
@@ -221,8 +223,8 @@ func (n namedEffect) detail() string {
 	return text
 }
 
-// toldInOrder gives placed layers with parameters those of the network that the file describes, one after the other, whatever they are
-// called. ok is false where there are none or others.
+// toldInOrder gives placed layers with parameters those of the network that the file describes, one after the other,
+// whatever they are called. ok is false where there are none or others.
 func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
 	told, err := f.told()
 	if err != nil || told == nil {

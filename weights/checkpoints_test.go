@@ -167,7 +167,8 @@ func TestCheckpoints(t *testing.T) {
 		})
 	}
 	for file, reason := range map[string]string{
-		"other-pool.pth":            "2 missing (features.3.weight, features.3.bias); 2 not the network's (features.2.weight, features.2.bias)",
+		"other-pool.pth": "2 missing (features.3.weight, features.3.bias); 2 not the network's " +
+			"(features.2.weight, features.2.bias)",
 		"normalised.pth":            "1 not the network's (mean)",
 		"classes.pth":               "classifier.3.weight is 5x3, not 2x3",
 		"module.pth":                "refuses __main__.Module: loading it would run code",
@@ -193,7 +194,8 @@ func TestCheckpoints(t *testing.T) {
 	}
 }
 
-// TestRebuild reads tensors as newer PyTorch, TPUs and tensors with attributes write them. Each is of the values 1, 2, 3.
+// TestRebuild reads tensors as newer PyTorch, TPUs and tensors with attributes write them. Each is of the values 1, 2,
+// 3.
 func TestRebuild(t *testing.T) {
 	storage := func(class, count string) string {
 		return "(X\x07\x00\x00\x00storagectorch\n" + class + "\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + count + "tQ"
@@ -206,15 +208,25 @@ func TestRebuild(t *testing.T) {
 		values     []byte
 		reason     string
 	}{
-		{"untyped", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view + "\x89Nctorch\nfloat32\ntR", values, ""},
-		{"untyped half", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x06") + view + "\x89Nctorch\nfloat16\ntR", half, ""},
-		{"untyped, beyond", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x08") + view + "\x89Nctorch\nfloat32\ntR", values[:8], "in a storage of 2 values"},
-		{"untyped of no type", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view + "\x89Nctorch\nload\ntR", values, "a tensor of type torch.load"},
-		{"with attributes", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch.nn.parameter\nParameter\n(" + storage("FloatStorage", "K\x03") + view + "\x89Nt}tR", values, ""},
-		{"made by another", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nload\nctorch.nn.parameter\nParameter\n(K\x01t}tR", values, "a tensor made by torch.load"},
-		{"a parameter", "ctorch._utils\n_rebuild_parameter\n(ctorch._utils\n_rebuild_tensor_v2\n(" + storage("FloatStorage", "K\x03") + view + "\x89NtR\x88}tR", values, ""},
-		{"of a device that NumPy saves", "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR" +
-			"(K\x01K\x03\x85cnumpy\ndtype\n(U\x02f4\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x0c" + string(values) + "tbNNtR", nil, ""},
+		{"untyped", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view +
+			"\x89Nctorch\nfloat32\ntR", values, ""},
+		{"untyped half", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x06") + view +
+			"\x89Nctorch\nfloat16\ntR", half, ""},
+		{"untyped, beyond", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x08") + view +
+			"\x89Nctorch\nfloat32\ntR", values[:8], "in a storage of 2 values"},
+		{"untyped of no type", "ctorch._utils\n_rebuild_tensor_v3\n(" + storage("UntypedStorage", "K\x0c") + view +
+			"\x89Nctorch\nload\ntR", values, "a tensor of type torch.load"},
+		{"with attributes",
+			"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch.nn.parameter\nParameter\n(" +
+				storage("FloatStorage", "K\x03") + view + "\x89Nt}tR", values, ""},
+		{"made by another",
+			"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nload\nctorch.nn.parameter\nParameter\n(K\x01t}tR", values,
+			"a tensor made by torch.load"},
+		{"a parameter", "ctorch._utils\n_rebuild_parameter\n(ctorch._utils\n_rebuild_tensor_v2\n(" + storage("FloatStorage",
+			"K\x03") + view + "\x89NtR\x88}tR", values, ""},
+		{"of a device that NumPy saves",
+			"ctorch._utils\n_rebuild_device_tensor_from_numpy\n(cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR" +
+				"(K\x01K\x03\x85cnumpy\ndtype\n(U\x02f4\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x0c" + string(values) + "tbNNtR", nil, ""},
 	} {
 		members := []string{"x/data.pkl", "\x80\x02}X\x01\x00\x00\x00a" + c.call + "s.", "x/data/0", string(c.values)}
 		f, err := Read(c.name, zipOf(t, 0, members...))
@@ -241,7 +253,8 @@ func TestPython2Arrays(t *testing.T) {
 		t.Skip("VGGO_TESTDATA is not set: no arrays of Python 2's are read")
 	}
 	for file, want := range map[string]map[string][]int{
-		"det1.npy": {"conv1.weights": {3, 3, 3, 10}, "conv1.biases": {10}, "PReLU1.alpha": {10}, "conv4-2.weights": {1, 1, 32, 4}},
+		"det1.npy": {"conv1.weights": {3, 3, 3, 10}, "conv1.biases": {10}, "PReLU1.alpha": {10},
+			"conv4-2.weights": {1, 1, 32, 4}},
 		"det3.npy": {"conv5.weights": {1152, 256}, "conv6-3.biases": {10}, "prelu5.alpha": {256}},
 	} {
 		f := open(t, filepath.Join(root, "formats/real/npy", file))
@@ -299,8 +312,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestMatchLayers: weights without a classifier, or with another, do for who needs no classifier, and are no reason to read past what
-// may stand between layers.
+// TestMatchLayers: weights without a classifier, or with another, do for who needs no classifier, and are no reason to
+// read past what may stand between layers.
 func TestMatchLayers(t *testing.T) {
 	placed := placedOf(t, counted)
 	torch := tensorsOf(placed, torchvisionNames(placed))
@@ -317,10 +330,14 @@ func TestMatchLayers(t *testing.T) {
 	}{
 		{"no classifier", torch[:4], false, ""},
 		{"another classifier", append(slices.Clone(torch[:4]), tensor("fc.weight", 9, 8), tensor("fc.bias", 9)), false, ""},
-		{"a classifier of other classes", append(slices.Clone(torch[:6]), tensor("classifier.3.weight", 9, 3), tensor("classifier.3.bias", 9)), false, ""},
-		{"batch norm between", append(slices.Clone(torch[:4]), tensor("features.1.weight", 2), tensor("features.1.bias", 2)), false, "features.1.weight"},
-		{"more convolutions", append(slices.Clone(torch[:4]), tensor("features.5.weight", 2, 2, 3, 3)), false, "features.5.weight"},
-		{"more convolutions, numbered", append(slices.Clone(torch[:4]), tensor("features.5.weight", 2, 2, 3, 3)), true, "features.5.weight"},
+		{"a classifier of other classes", append(slices.Clone(torch[:6]), tensor("classifier.3.weight", 9, 3),
+			tensor("classifier.3.bias", 9)), false, ""},
+		{"batch norm between", append(slices.Clone(torch[:4]), tensor("features.1.weight", 2), tensor("features.1.bias", 2)),
+			false, "features.1.weight"},
+		{"more convolutions", append(slices.Clone(torch[:4]), tensor("features.5.weight", 2, 2, 3, 3)), false,
+			"features.5.weight"},
+		{"more convolutions, numbered", append(slices.Clone(torch[:4]), tensor("features.5.weight", 2, 2, 3, 3)), true,
+			"features.5.weight"},
 		{"more convolutions, by words", append(slices.Clone(own[:4]), tensor("conv3_1/w", 2, 2, 3, 3)), true, ""},
 		{"one convolution", torch[:2], false, "features.3.weight"},
 	} {
@@ -386,7 +403,8 @@ func TestOtherClassifiers(t *testing.T) {
 		{"vgg16", map[string]string{"classifier.6.": "classifier.6.0."}, 7},
 		{"vgg16-bn", map[string]string{"features.": "module.features.module."}, 1000},
 		{"vgg19", map[string]string{"": "backbone."}, 3},
-		{"vgg16-cifar-bn", map[string]string{"classifier.0.": "classifier."}, 0}, // kuangliu's, or a 224x224 network's that averages
+		// kuangliu's, or a 224x224 network's that averages
+		{"vgg16-cifar-bn", map[string]string{"classifier.0.": "classifier."}, 0},
 	} {
 		f := &File{Path: "x"}
 		for ours, name := range torchvisionNames(placedOf(t, c.network)) {
@@ -412,7 +430,8 @@ func TestOtherClassifiers(t *testing.T) {
 		}
 		net, err := f.Network()
 		if c.classes == 0 {
-			if err == nil || !strings.Contains(err.Error(), "it has the parameters of "+c.network+", but so has a network of larger pictures") {
+			if err == nil || !strings.Contains(err.Error(), "it has the parameters of "+c.network+
+				", but so has a network of larger pictures") {
 				t.Errorf("%s, %v: %v (%v)", c.network, c.rename, net, err)
 			}
 			continue
@@ -505,7 +524,8 @@ func TestShards(t *testing.T) {
 		content []byte
 		reason  string
 	}{
-		"missing": {index(func(int) string { return "model-00003-of-00002.safetensors" }), "model-00003-of-00002.safetensors is not beside it"},
+		"missing": {index(func(int) string { return "model-00003-of-00002.safetensors" }),
+			"model-00003-of-00002.safetensors is not beside it"},
 		"outside": {index(func(int) string { return "../model-00001-of-00002.safetensors" }), "no path within"},
 		"rooted":  {index(func(int) string { return "/etc/passwd" }), "no path within"},
 		"itself":  {index(func(int) string { return "model.safetensors.index.json" }), "is an index too"},
@@ -523,12 +543,13 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// TestStrangers: a file of a format that is not read is named by what it holds, and by its name where that says nothing. What is read
-// is read under any name.
+// TestStrangers: a file of a format that is not read is named by what it holds, and by its name where that says
+// nothing. What is read is read under any name.
 func TestStrangers(t *testing.T) {
 	table := append(make([]byte, 40), binary.LittleEndian.AppendUint64(nil, 0xdb4775248b80fb57)...)
 	message := func(field int, content string) string {
-		return string(binary.AppendUvarint(nil, uint64(field)<<3|2)) + string(binary.AppendUvarint(nil, uint64(len(content)))) + content
+		return string(binary.AppendUvarint(nil, uint64(field)<<3|2)) +
+			string(binary.AppendUvarint(nil, uint64(len(content)))) + content
 	}
 	tar := string(make([]byte, 257)) + "ustar\x0000"
 	for _, c := range []struct{ name, content, reason string }{

@@ -16,8 +16,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// TestONNXEnds holds heads, constants and preparations in graphs against PyTorch (scripts/gen_onnx_ends.py): as imported, and once more
-// written as ONNX and read again.
+// TestONNXEnds holds heads, constants and preparations in graphs against PyTorch (scripts/gen_onnx_ends.py): as
+// imported, and once more written as ONNX and read again.
 func TestONNXEnds(t *testing.T) {
 	var golden map[string][][]float32
 	if err := json.Unmarshal(readFile(t, "testdata/onnx/ends/outputs.json"), &golden); err != nil {
@@ -46,7 +46,10 @@ func TestONNXEnds(t *testing.T) {
 			}
 			check("read", outputOf(t, net, params, images))
 			back := filepath.Join(t.TempDir(), "back.onnx")
-			if err := WriteONNX(back, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, nil); err != nil {
+			if err := WriteONNX(back, archtest.Place(t, net), func(p arch.Param) ([]float32,
+				error) {
+				return params.Get(p.Name).Data, nil
+			}, nil); err != nil {
 				t.Fatal(err)
 			}
 			net, params = fromFile(t, open(t, back))
@@ -58,9 +61,11 @@ func TestONNXEnds(t *testing.T) {
 // TestEnding: how networks from files end.
 func TestEnding(t *testing.T) {
 	for name, want := range map[string]arch.Ending{
-		"sigmoid-one": arch.EndsInSigmoid, "sigmoid-many": arch.EndsInSigmoid, "sigmoid-inside": arch.EndsInLogits, "logsoftmax": arch.EndsInSoftmax,
-		"softmax-before-flatten": arch.EndsInSoftmax, "softmax-averaged": arch.EndsInProbabilities, "softmax-twice": arch.EndsInSoftmax,
-		"max": arch.EndsInLogits,
+		"sigmoid-one": arch.EndsInSigmoid, "sigmoid-many": arch.EndsInSigmoid, "sigmoid-inside": arch.EndsInLogits,
+		"logsoftmax":             arch.EndsInSoftmax,
+		"softmax-before-flatten": arch.EndsInSoftmax, "softmax-averaged": arch.EndsInProbabilities,
+		"softmax-twice": arch.EndsInSoftmax,
+		"max":           arch.EndsInLogits,
 	} {
 		net, err := open(t, "testdata/onnx/ends/"+name+".onnx").Network()
 		if err != nil {
@@ -80,7 +85,8 @@ func TestOpenSize(t *testing.T) {
 		if _, err := f.Network(); !errors.As(err, &leaves) || leaves.Channels != 3 {
 			t.Errorf("%s: %v, want an *OpenSizeError of 3 channels", name, err)
 		}
-		if _, err := f.Resolve(Asked{Input: arch.Shape{C: 1, H: 8, W: 9}}); err == nil || !strings.Contains(err.Error(), "pictures of 1 channels: the file's have 3") {
+		if _, err := f.Resolve(Asked{Input: arch.Shape{C: 1, H: 8, W: 9}}); err == nil ||
+			!strings.Contains(err.Error(), "pictures of 1 channels: the file's have 3") {
 			t.Errorf("%s, of one channel: %v", name, err)
 		}
 		want := arch.Shape{C: 3, H: 8, W: 9}
@@ -88,7 +94,8 @@ func TestOpenSize(t *testing.T) {
 		if err != nil || net.Input != want {
 			t.Errorf("%s: %v, %v", name, net, err)
 		}
-		if _, err := f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 9}}); err == nil || !strings.Contains(err.Error(), "it is for pictures of 9x9x3, the file's for 8x9x3") {
+		if _, err := f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 9}}); err == nil ||
+			!strings.Contains(err.Error(), "it is for pictures of 9x9x3, the file's for 8x9x3") {
 			t.Errorf("%s, of another size: %v", name, err)
 		}
 	}
@@ -97,7 +104,8 @@ func TestOpenSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input || net.Name != "mine" || net.Layers[0].Name != "conv1_1" {
+	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input || net.Name != "mine" ||
+		net.Layers[0].Name != "conv1_1" {
 		t.Errorf("by a network: %+v, %v", net, err)
 	}
 	placed, err := asked.Place(asked.Input)
@@ -134,29 +142,41 @@ func TestResolve(t *testing.T) {
 		want       string // of the error
 	}{
 		{"the same", "logsoftmax", Asked{Network: layers(nothing)}, ""},
-		{"without a softmax", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = n.Layers[:len(n.Layers)-1] })}, ""},
+		{"without a softmax", "logsoftmax",
+			Asked{Network: layers(func(n *arch.Network) { n.Layers = n.Layers[:len(n.Layers)-1] })}, ""},
 		{"other names", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers[0].Name = "first" })}, ""},
 		{"a dropout more", "logsoftmax", Asked{Network: layers(func(n *arch.Network) {
 			n.Layers = slices.Insert(n.Layers, 1, arch.Layer{Name: "d", Op: arch.Dropout{Keep: 0.5}})
 		})}, ""},
 		{"constants folded", "mul-add", Asked{Network: layers(nothing)}, ""},
-		{"another input", "logsoftmax", Asked{Network: compact("8x8x3:4,G/3")}, "mine computes something else: it is for pictures of 8x8x3, the file's for 6x5x3"},
-		{"another size", "logsoftmax", Asked{Input: arch.Shape{C: 3, H: 7, W: 7}}, "the size asked for computes something else"},
-		{"a layer more", "logsoftmax", Asked{Network: compact("6x5x3:4,4,G/3")}, "the file's is n2 (globalavgpool), where it has conv1_2 (conv 3x3 pad 1)"},
-		{"no pooling", "logsoftmax", Asked{Network: compact("6x5x3:4/3")}, "the file's is n2 (globalavgpool), where it has fc2 (linear)"},
-		{"a layer less", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = n.Layers[:2] })}, "it lacks the file's n2 (globalavgpool)"},
-		{"other padding", "logsoftmax", Asked{Network: compact("6x5x3:4p0,G/3")}, "the file's is n0 (conv 3x3 pad 1), where it has conv1_1 (conv 3x3)"},
+		{"another input", "logsoftmax", Asked{Network: compact("8x8x3:4,G/3")},
+			"mine computes something else: it is for pictures of 8x8x3, the file's for 6x5x3"},
+		{"another size", "logsoftmax", Asked{Input: arch.Shape{C: 3, H: 7, W: 7}},
+			"the size asked for computes something else"},
+		{"a layer more", "logsoftmax", Asked{Network: compact("6x5x3:4,4,G/3")},
+			"the file's is n2 (globalavgpool), where it has conv1_2 (conv 3x3 pad 1)"},
+		{"no pooling", "logsoftmax", Asked{Network: compact("6x5x3:4/3")},
+			"the file's is n2 (globalavgpool), where it has fc2 (linear)"},
+		{"a layer less", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = n.Layers[:2] })},
+			"it lacks the file's n2 (globalavgpool)"},
+		{"other padding", "logsoftmax", Asked{Network: compact("6x5x3:4p0,G/3")},
+			"the file's is n0 (conv 3x3 pad 1), where it has conv1_1 (conv 3x3)"},
 		{"no bias", "logsoftmax", Asked{Network: layers(func(n *arch.Network) {
 			op := n.Layers[0].Op.(arch.Conv)
 			op.NoBias = true
 			n.Layers[0].Op = op
 		})}, "where it has conv1_1 (conv 3x3 pad 1 no bias)"},
-		{"other classes", "logsoftmax", Asked{Network: compact("6x5x3:4,G/4")}, "of 1x1x4 to 1x1x3, where it has fc2 (linear) of 1x1x4 to 1x1x4"},
-		{"no ReLU", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = slices.Delete(n.Layers, 1, 2) })}, "the file's is n1 (relu), where it has globalpool (globalavgpool)"},
-		{"softmax for a sigmoid", "sigmoid-many", Asked{Network: layers(nothing)}, "the file ends in sigmoid, it ends in softmax"},
+		{"other classes", "logsoftmax", Asked{Network: compact("6x5x3:4,G/4")},
+			"of 1x1x4 to 1x1x3, where it has fc2 (linear) of 1x1x4 to 1x1x4"},
+		{"no ReLU", "logsoftmax", Asked{Network: layers(func(n *arch.Network) { n.Layers = slices.Delete(n.Layers, 1, 2) })},
+			"the file's is n1 (relu), where it has globalpool (globalavgpool)"},
+		{"softmax for a sigmoid", "sigmoid-many", Asked{Network: layers(nothing)},
+			"the file ends in sigmoid, it ends in softmax"},
 		{"a softmax of one output", "sigmoid-one", Asked{Network: compact("6x5x3:4,G/1")}, ""},
-		{"sigmoid for a softmax", "logsoftmax", Asked{Network: compact("6x5x3:4,G/3s")}, "the file ends in softmax, it ends in sigmoid"},
-		{"a sigmoid asked for", "logsoftmax", Asked{Sigmoid: true}, "a sigmoid computes something else: the file has a softmax over its 3 outputs"},
+		{"sigmoid for a softmax", "logsoftmax", Asked{Network: compact("6x5x3:4,G/3s")},
+			"the file ends in softmax, it ends in sigmoid"},
+		{"a sigmoid asked for", "logsoftmax", Asked{Sigmoid: true}, "a sigmoid computes something else: the file has a " +
+			"softmax over its 3 outputs"},
 		{"a sigmoid that nothing speaks against", "max", Asked{Sigmoid: true}, ""},
 		{"a sigmoid that is there", "sigmoid-one", Asked{Sigmoid: true}, ""},
 	} {
@@ -180,7 +200,8 @@ func TestResolve(t *testing.T) {
 		if _, err := Match(f, placed.Layers); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if ending, _ := placed.Ending(); (ending == arch.EndsInSigmoid) != (c.asked.Sigmoid || strings.HasPrefix(c.file, "sigmoid")) {
+		if ending, _ := placed.Ending(); (ending == arch.EndsInSigmoid) != (c.asked.Sigmoid ||
+			strings.HasPrefix(c.file, "sigmoid")) {
 			t.Errorf("%s ends in %s", c.name, ending)
 		}
 	}
@@ -199,7 +220,8 @@ func TestKerasOverruled(t *testing.T) {
 	}
 	for _, a := range []Asked{{}, {Network: asked}, {Network: asked, Sigmoid: true}} {
 		var unreadable *UnreadableError
-		if _, err := f.Resolve(a); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), `conv2d_1 (Conv2D) ends with activation "elu"`) {
+		if _, err := f.Resolve(a); !errors.As(err, &unreadable) ||
+			!strings.Contains(err.Error(), `conv2d_1 (Conv2D) ends with activation "elu"`) {
 			t.Errorf("%+v: %v, want an *UnreadableError of both layers", a, err)
 		}
 	}
@@ -252,7 +274,8 @@ func TestPrepares(t *testing.T) {
 			}
 			continue
 		}
-		if own == nil || own.Bytes() != c.bytes || own.BlueFirst() != c.blueFirst || math.Abs(own.Scale[0]-c.scale) > 1e-6 || math.Abs(own.Shift[0]-c.shift) > 1e-5 {
+		if own == nil || own.Bytes() != c.bytes || own.BlueFirst() != c.blueFirst || math.Abs(own.Scale[0]-c.scale) > 1e-6 ||
+			math.Abs(own.Shift[0]-c.shift) > 1e-5 {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}
 	}

@@ -10,14 +10,16 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Where names say nothing of layers, as arr_0 or 0.weight do, the order of a file's tensors and their shapes may still be those of the
-// network's parameters, and no other order that the file suggests be theirs too. That is a guess, and said to be one.
+// Where names say nothing of layers, as arr_0 or 0.weight do, the order of a file's tensors and their shapes may still
+// be those of the network's parameters, and no other order that the file suggests be theirs too. That is a guess, and
+// said to be one.
 
 // roleOf tells a parameter's role by the end of its name; of batch norm's, w and b are gamma and beta.
 var roleOf = map[string]string{
 	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "kernel:0": "w", "weights:0": "w", "w:0": "w",
 	"bias": "b", "biases": "b", "b": "b", "B": "b", "bias:0": "b", "biases:0": "b", "b:0": "b",
-	"gamma": "gamma", "beta": "beta", "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
+	"gamma": "gamma", "beta": "beta", "running_mean": "mean", "running_var": "var", "moving_mean": "mean",
+	"moving_variance": "var",
 }
 
 // group is the tensors of one layer: by role where names tell it.

@@ -13,14 +13,16 @@ import (
 	"github.com/vggo/vggo/internal/hdf5"
 )
 
-// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listFirst). Keras 1 and 2 (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute
-// layer_names of the root or of its group model_weights, and each layer's arrays in its group's attribute weight_names; the root's
-// attribute model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
-// layers/conv2d_1/vars/0, a number for each of a layer's arrays, the layer called by its class and the count of those before it; a
-// .keras file is a zip of config.json and such a file. A file of neither kind is its arrays by their paths.
+// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listFirst). Keras 1 and 2
+// (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute layer_names of the root
+// or of its group model_weights, and each layer's arrays in its group's attribute weight_names; the root's attribute
+// model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
+// layers/conv2d_1/vars/0, a number for each of a layer's arrays, the layer called by its class and the count of those
+// before it; a .keras file is a zip of config.json and such a file. A file of neither kind is its arrays by their
+// paths.
 //
-// A network that the file describes gives each layer its arrays by name. Where it describes none, layers take them in order. Keras
-// leaves out what is constant: a bias of zeros, a scale of ones.
+// A network that the file describes gives each layer its arrays by name. Where it describes none, layers take them in
+// order. Keras leaves out what is constant: a bias of zeros, a scale of ones.
 
 // maxGroups is how deep groups may lie in each other.
 const maxGroups = 16
@@ -85,8 +87,9 @@ type keras struct {
 
 // kerasLayer is a layer's arrays.
 type kerasLayer struct {
-	name  string            // in files of Keras 1 and 2 the layer's, in those of Keras 3 its group's path
-	group string            // in files of Keras 1 and 2 the one that its arrays lie in: its own, or that of a model in the model
+	name string // in files of Keras 1 and 2 the layer's, in those of Keras 3 its group's path
+	// in files of Keras 1 and 2 the one that its arrays lie in: its own, or that of a model in the model
+	group string
 	kind  string            // arch's, as far as the arrays' shapes tell; else empty
 	array map[string]string // by the roles of our parameters
 	vars  []string          // Keras 3's, by number; their roles are the network's to say
@@ -225,7 +228,8 @@ func (k *keras) headless() string {
 	if published {
 		remedy = "to classify take the file without notop in its name; "
 	}
-	return fmt.Sprintf("%s without its classifier (Keras' \"notop\"): %sfor features alone --model names its network: %s", name, remedy, strings.Join(blocks, ","))
+	return fmt.Sprintf("%s without its classifier (Keras' \"notop\"): %sfor features alone --model names its network: %s",
+		name, remedy, strings.Join(blocks, ","))
 }
 
 // trainingGroups hold an optimiser's state.
@@ -346,8 +350,8 @@ func (k *keras) listLayers(root *hdf5.Object) error {
 	return nil
 }
 
-// listFirst lists the layers of Keras before 1.0 (keras/models.py of 0.3, save_weights): layer_0, layer_1 and so on in the model's order,
-// each with its arrays as param_0, param_1.
+// listFirst lists the layers of Keras before 1.0 (keras/models.py of 0.3, save_weights): layer_0, layer_1 and so on in
+// the model's order, each with its arrays as param_0, param_1.
 func (k *keras) listFirst() {
 	k.ordered = true
 	arrays := map[string][]string{}
@@ -375,7 +379,8 @@ func (k *keras) listFirst() {
 	}
 }
 
-// takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's name.
+// takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's
+// name.
 func (k *keras) takeGroup(group string, arrays []string) {
 	var layers []kerasLayer
 	index := map[string]int{}
@@ -402,7 +407,8 @@ func (k *keras) takeGroup(group string, arrays []string) {
 	}
 }
 
-// listAttribute reads a list of names, which Keras splits into name0, name1 … where it is longer than an attribute may be.
+// listAttribute reads a list of names, which Keras splits into name0, name1 … where it is longer than an attribute may
+// be.
 func listAttribute(o *hdf5.Object, name string) (list []string, ok bool, err error) {
 	for part := -1; ; part++ {
 		numbered := name
@@ -430,8 +436,8 @@ func listAttribute(o *hdf5.Object, name string) (list []string, ok bool, err err
 	}
 }
 
-// kerasRole is what an array is by its name: block1_conv1/kernel:0, or convolution2d_1_W in Keras 1, whose running_std is a variance.
-// TensorFlow numbers what has a name already: block1_conv1_W_1:0.
+// kerasRole is what an array is by its name: block1_conv1/kernel:0, or convolution2d_1_W in Keras 1, whose running_std
+// is a variance. TensorFlow numbers what has a name already: block1_conv1_W_1:0.
 func kerasRole(array string) string {
 	name, _, _ := strings.Cut(array[strings.LastIndexByte(array, '/')+1:], ":")
 	if unnumbered := strings.TrimRight(name, "0123456789"); strings.HasSuffix(unnumbered, "_") && unnumbered != name {
@@ -449,7 +455,8 @@ func kerasRole(array string) string {
 	return ""
 }
 
-// hold notes an array that belongs to a layer. Those that are no weights, such as a dropout's seed, the network does without.
+// hold notes an array that belongs to a layer. Those that are no weights, such as a dropout's seed, the network does
+// without.
 func (k *keras) hold(array string) bool {
 	t, ok := k.file.Info(array)
 	if ok = ok && holdsWeights(t.DType); ok {
@@ -472,13 +479,14 @@ func (k *keras) take(layer kerasLayer) {
 	k.layers = append(k.layers, layer)
 }
 
-// listNumbered lists the layers of Keras 3's way. Layers of one kind come in the order of their numbers; the order of kinds is not
-// in the file.
+// listNumbered lists the layers of Keras 3's way. Layers of one kind come in the order of their numbers; the order of
+// kinds is not in the file.
 func (k *keras) listNumbered() {
 	arrays := map[string][]string{}
 	for _, name := range k.file.Names() {
 		layer, number, ok := strings.Cut(name, "/vars/")
-		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layers/") && !strings.HasPrefix(layer, oldLayers) {
+		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layers/") &&
+			!strings.HasPrefix(layer, oldLayers) {
 			continue
 		}
 		if k.hold(name) {

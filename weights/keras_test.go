@@ -157,13 +157,14 @@ func TestKerasWrongSize(t *testing.T) {
 	small := arch.Shape{C: 3, H: 1, W: 1}
 	_, err := open(t, "testdata/keras/keras3-open.keras").Resolve(Asked{Input: small})
 	var unreadable *UnreadableError
-	if !errors.As(err, &unreadable) || unreadable.Input != small || !strings.Contains(err.Error(), "for pictures of 1x1x3: ") {
+	if !errors.As(err, &unreadable) || unreadable.Input != small ||
+		!strings.Contains(err.Error(), "for pictures of 1x1x3: ") {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestKerasSmallVGG runs a VGG-16 of few channels with the published file's names and layouts: kernels H,W,I,O, a first layer that
-// reads BGR, fc1 reading a map in H,W,C order.
+// TestKerasSmallVGG runs a VGG-16 of few channels with the published file's names and layouts: kernels H,W,I,O, a first
+// layer that reads BGR, fc1 reading a map in H,W,C order.
 func TestKerasSmallVGG(t *testing.T) {
 	f := open(t, "testdata/keras/vgg16-small.h5")
 	net, err := arch.Compact("small", "64x64x3:4,4,M,6,6,M,8,8,8,M,8,8,8,M,8,8,8,M/10,9,7", arch.Shape{})
@@ -200,10 +201,14 @@ func TestKerasDoesNotFit(t *testing.T) {
 		}
 		return placed.Layers
 	}
-	deeper := strings.Replace(kerasSmall, `{"name": "dense2",`, `{"name": "between", "op": "linear", "out": 7}, {"name": "dense2",`, 1)
-	shallower := strings.Replace(kerasSmall, `{"name": "dense1", "op": "linear", "out": 7}, {"name": "relu3", "op": "relu"},`, "", 1)
+	deeper := strings.Replace(kerasSmall, `{"name": "dense2",`,
+		`{"name": "between", "op": "linear", "out": 7}, {"name": "dense2",`, 1)
+	shallower := strings.Replace(kerasSmall,
+		`{"name": "dense1", "op": "linear", "out": 7}, {"name": "relu3", "op": "relu"},`, "", 1)
 	for _, c := range []struct{ file, net, want string }{
-		{"keras2-weights.h5", deeper, "2 missing (dense2/kernel, dense2/bias); 2 of the wrong shape (dense2/dense2/kernel:0 is 7x4, not 7x7"},
+		{"keras2-weights.h5", deeper,
+			"2 missing (dense2/kernel, dense2/bias); 2 of the wrong shape (dense2/dense2/kernel:0 " +
+				"is 7x4, not 7x7"},
 		{"keras2-weights.h5", shallower, "2 not the network's (dense2/dense2/bias:0, dense2/dense2/kernel:0)"},
 		{"keras3.weights.h5", shallower, "2 not the network's (layers/dense_1/vars/0, layers/dense_1/vars/1)"},
 	} {
@@ -228,7 +233,8 @@ func TestKerasBatchNormOfThree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Match(f, placed.Layers); err == nil || !strings.Contains(err.Error(), "layers/batch_normalization/vars/0") {
+	if _, err := Match(f, placed.Layers); err == nil ||
+		!strings.Contains(err.Error(), "layers/batch_normalization/vars/0") {
 		t.Errorf("three arrays of a batch norm: %v", err)
 	}
 }
@@ -240,12 +246,14 @@ func TestKerasUnrunnable(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "lstm.h5")
-	if err := os.WriteFile(path, bytes.ReplaceAll(data, []byte(`"MaxPooling2D"`), []byte(`"MinPooling2D"`)), 0o666); err != nil {
+	if err := os.WriteFile(path, bytes.ReplaceAll(data, []byte(`"MaxPooling2D"`), []byte(`"MinPooling2D"`)),
+		0o666); err != nil {
 		t.Fatal(err)
 	}
 	f := open(t, path)
 	_, err = f.Network()
-	if want := path + ": this model cannot be run: pool (MinPooling2D) is not a layer that vggo runs"; fmt.Sprint(err) != want {
+	if want := path +
+		": this model cannot be run: pool (MinPooling2D) is not a layer that vggo runs"; fmt.Sprint(err) != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	net, err := arch.Decode(strings.NewReader(kerasSmall))
@@ -255,8 +263,8 @@ func TestKerasUnrunnable(t *testing.T) {
 	matchNetwork(t, f, net)
 }
 
-// TestKerasVGG reads a list of VGG-16's layers as Keras publishes it: the network is told by names and shapes, its first layer
-// reads BGR, its first linear layer a map in H,W,C order.
+// TestKerasVGG reads a list of VGG-16's layers as Keras publishes it: the network is told by names and shapes, its
+// first layer reads BGR, its first linear layer a map in H,W,C order.
 func TestKerasVGG(t *testing.T) {
 	f := &File{Path: "vgg16.h5", Metadata: map[string]string{}}
 	k := &keras{file: f, ordered: true, held: map[string]bool{}}
@@ -287,7 +295,8 @@ func TestKerasVGG(t *testing.T) {
 		}
 	}
 	const blocks = "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M"
-	if why := k.headless(); !strings.HasPrefix(why, "VGG16 without its classifier") || !strings.HasSuffix(why, blocks) || !strings.Contains(why, "without notop") {
+	if why := k.headless(); !strings.HasPrefix(why, "VGG16 without its classifier") || !strings.HasSuffix(why, blocks) ||
+		!strings.Contains(why, "without notop") {
 		t.Errorf("without its classifier: %q", why)
 	}
 	add("fc1", []int{25088, 4096}, []int{4096})
@@ -376,7 +385,8 @@ func TestKerasFiles(t *testing.T) {
 	}
 }
 
-// TestKerasMNIST runs a network of Keras 1 on Theano, weights in one file, architecture in another, and compares with NumPy.
+// TestKerasMNIST runs a network of Keras 1 on Theano, weights in one file, architecture in another, and compares with
+// NumPy.
 func TestKerasMNIST(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -414,7 +424,8 @@ func TestKerasMNIST(t *testing.T) {
 
 // FuzzKeras reads damaged files: whatever comes out, it comes out.
 func FuzzKeras(f *testing.F) {
-	for _, name := range []string{"keras2.h5", "keras2-nested.h5", "keras1-theano.h5", "keras3-latest.weights.h5", "keras3-nested.keras"} {
+	for _, name := range []string{"keras2.h5", "keras2-nested.h5", "keras1-theano.h5", "keras3-latest.weights.h5",
+		"keras3-nested.keras"} {
 		data, err := os.ReadFile(filepath.Join("testdata/keras", name))
 		if err != nil {
 			f.Fatal(err)
@@ -450,8 +461,8 @@ func FuzzKeras(f *testing.F) {
 	})
 }
 
-// TestKerasCIFAR10 runs a network that Keras trained on CIFAR-10's 10,000 test pictures, and compares with what PyTorch makes of the
-// same arrays, read by h5py.
+// TestKerasCIFAR10 runs a network that Keras trained on CIFAR-10's 10,000 test pictures, and compares with what PyTorch
+// makes of the same arrays, read by h5py.
 func TestKerasCIFAR10(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {

@@ -66,7 +66,8 @@ func (k *keras) naming(placed []arch.Placed) naming {
 	return n
 }
 
-// ofBytes tells which layers normalise samples of 0 to 255, by the means that they have learnt. Pictures are prepared as 0 to 1.
+// ofBytes tells which layers normalise samples of 0 to 255, by the means that they have learnt. Pictures are prepared
+// as 0 to 1.
 func (k *keras) ofBytes(places []arch.KerasLayer, arrays []map[string]string) map[string]bool {
 	found := map[string]bool{}
 	for i, place := range places {
@@ -88,7 +89,8 @@ func (k *keras) missing(place arch.KerasLayer, role string) string {
 	return fmt.Sprintf("%s/vars/%d", place.Path, slices.Index(place.Roles, role))
 }
 
-var kerasWords = map[string]string{"w": "kernel", "b": "bias", "gamma": "gamma", "beta": "beta", "mean": "moving_mean", "var": "moving_variance"}
+var kerasWords = map[string]string{"w": "kernel", "b": "bias", "gamma": "gamma", "beta": "beta", "mean": "moving_mean",
+	"var": "moving_variance"}
 
 // places says for each of a network's layers with parameters how its arrays lie, and which they are by role.
 func (k *keras) places(placed []arch.Placed) (places []arch.KerasLayer, arrays []map[string]string) {
@@ -129,7 +131,8 @@ func (k *keras) find(place arch.KerasLayer) map[string]string {
 		switch {
 		case !k.ordered && l.name == place.Path, k.ordered && l.name == place.Name:
 			named = append(named, i)
-		case k.ordered && place.Model != "" && l.group == place.Model && l.name == place.Model: // the one layer of a model in the model
+		// the one layer of a model in the model
+		case k.ordered && place.Model != "" && l.group == place.Model && l.name == place.Model:
 			named = append(named, i)
 		}
 	}
@@ -152,14 +155,15 @@ func (k *keras) find(place arch.KerasLayer) map[string]string {
 	return array
 }
 
-// guess takes the file's layers one after another: all in order, or those of each kind where the file tells no more. Kernels are
-// O,I,H,W, and maps flattened in C,H,W order, where the first kernel has such a shape.
+// guess takes the file's layers one after another: all in order, or those of each kind where the file tells no more.
+// Kernels are O,I,H,W, and maps flattened in C,H,W order, where the first kernel has such a shape.
 func (k *keras) guess(layers []arch.Placed) (places []arch.KerasLayer, arrays []map[string]string) {
 	next := map[string]int{} // of a kind's layers, or of all
 	lists := map[string][]kerasLayer{"": k.layers}
 	for _, l := range k.layers {
 		lists[l.kind] = append(lists[l.kind], l)
-		if strings.Count(l.name, "layers/") > 1 && !k.ordered { // a model in the model: its place among the layers is not told
+		// a model in the model: its place among the layers is not told
+		if strings.Count(l.name, "layers/") > 1 && !k.ordered {
 			lists = nil
 			break
 		}
@@ -193,10 +197,10 @@ func (k *keras) guess(layers []arch.Placed) (places []arch.KerasLayer, arrays []
 	return places, arrays
 }
 
-// published reports whether the layers are those of Keras' VGG16 or VGG19, whose weights are the paper's authors' own, made with
-// Caffe on pictures in the order blue, green, red (keras/src/applications/vgg16.py), or a network's that was made from them. Nothing
-// else in a file tells of its pictures, but a layer that scales them. Keras 3's files without a description have no names: a VGG of
-// ImageNet's classes counts.
+// published reports whether the layers are those of Keras' VGG16 or VGG19, whose weights are the paper's authors' own,
+// made with Caffe on pictures in the order blue, green, red (keras/src/applications/vgg16.py), or a network's that was
+// made from them. Nothing else in a file tells of its pictures, but a layer that scales them. Keras 3's files without a
+// description have no names: a VGG of ImageNet's classes counts.
 func (k *keras) published() bool {
 	names := map[string]bool{}
 	kinds := map[string]int{}
@@ -230,8 +234,9 @@ func (k *keras) published() bool {
 	return true
 }
 
-// theano reports whether kernels are turned by half a circle, as Theano's convolution wants them. Theano was the backend of Keras 1
-// where the file names none: a network for digits of 2016 reads 77 of 80 printed ones so, and 70 the other way.
+// theano reports whether kernels are turned by half a circle, as Theano's convolution wants them. Theano was the
+// backend of Keras 1 where the file names none: a network for digits of 2016 reads 77 of 80 printed ones so, and 70 the
+// other way.
 func (k *keras) theano(oihw bool) bool {
 	backend := k.file.Metadata["backend"]
 	return backend == "theano" || backend == "" && oihw

@@ -23,8 +23,8 @@ type source struct {
 // folding is what is done to each output of a layer, (y - mean) * gamma + beta, as a part of its weights and its bias.
 type folding struct{ mean, gamma, beta *source } // nil: 0, 1, 0
 
-// layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the inputs
-// in C,H,W order. The zero layout is ours.
+// layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the
+// inputs in C,H,W order. The zero layout is ours.
 type layout struct {
 	axes  []int      // ours[i] is the file's axis axes[i]; nil: the same order
 	flat  arch.Shape // not zero: the layer reads a map of this shape that the file's library flattens in H,W,C order
@@ -38,8 +38,8 @@ var (
 	inOut = layout{axes: []int{1, 0}}       // linear: in, out
 )
 
-// ours is the parameter's shape with as many axes as the file's has: a linear layer written as a convolution over the whole
-// map, or read as one, holds the same values in the same order.
+// ours is the parameter's shape with as many axes as the file's has: a linear layer written as a convolution over the
+// whole map, or read as one, holds the same values in the same order.
 func (l layout) ours(p arch.Param) []int {
 	if len(l.axes) == 2 && len(p.Shape) == 4 {
 		return []int{p.Shape[0], product(p.Shape[1:])}

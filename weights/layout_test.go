@@ -26,7 +26,10 @@ func TestLayouts(t *testing.T) {
 	}{
 		{"ours", conv, layout{}, []int{70, 3, 2, 5}, func(i [4]int) [4]int { return i }, 1},
 		{"HWIO", conv, hwio, []int{2, 5, 3, 70}, func(i [4]int) [4]int { return [4]int{i[2], i[3], i[1], i[0]} }, 1},
-		{"turned", conv, layout{flip: true}, []int{70, 3, 2, 5}, func(i [4]int) [4]int { return [4]int{i[0], i[1], 1 - i[2], 4 - i[3]} }, 1},
+		{"turned", conv, layout{flip: true}, []int{70, 3, 2, 5}, func(i [4]int) [4]int {
+			return [4]int{i[0], i[1], 1 - i[2],
+				4 - i[3]}
+		}, 1},
 		{"in, out", linear, inOut, []int{30, 131}, func(i [4]int) [4]int { return [4]int{i[1], i[0]} }, 1},
 		{"scaled", linear, layout{scale: 0.5}, []int{131, 30}, func(i [4]int) [4]int { return i }, 0.5},
 		{"in of H,W,C, out", linear, layout{axes: inOut.axes, flat: flat}, []int{30, 131}, func(i [4]int) [4]int {
@@ -37,9 +40,10 @@ func TestLayouts(t *testing.T) {
 			c, y, x := i[1]/6, i[1]/3%2, i[1]%3
 			return [4]int{i[0], (y*3+x)*5 + c}
 		}, 1},
-		{"a convolution from in of H,W,C, out", dense, layout{axes: inOut.axes, flat: flat}, []int{30, 4}, func(i [4]int) [4]int {
-			return [4]int{(i[2]*3+i[3])*5 + i[1], i[0]}
-		}, 1},
+		{"a convolution from in of H,W,C, out", dense, layout{axes: inOut.axes, flat: flat}, []int{30, 4},
+			func(i [4]int) [4]int {
+				return [4]int{(i[2]*3+i[3])*5 + i[1], i[0]}
+			}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.layout.shape(c.param); !slices.Equal(got, c.shape) {
@@ -69,7 +73,8 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// TestNetworkOfFamilies holds that a file under a known family's names tells which built-in it is, and with how many classes.
+// TestNetworkOfFamilies holds that a file under a known family's names tells which built-in it is, and with how many
+// classes.
 func TestNetworkOfFamilies(t *testing.T) {
 	for _, c := range []struct {
 		network string
@@ -143,7 +148,8 @@ func TestNetworkNote(t *testing.T) {
 		notes map[string]string
 		want  string // the network's name, or the error's end
 	}{
-		{nil, path + ": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"},
+		{nil,
+			path + ": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"},
 		{map[string]string{NetworkNote: `{"name":"mine","input":"8x8x3","layers":[{"name":"c1","op":"conv","out":4,"kernel":3}]}`}, "mine"},
 	} {
 		if err := Write(path, one, c.notes); err != nil {

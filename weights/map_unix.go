@@ -16,8 +16,8 @@ type mapping struct {
 	file *os.File // stays open, to be asked for its size
 }
 
-// mapOpened maps a file for reading, and keeps it. Pages come from the file when they are first touched and may leave memory
-// again, so weights in use cost no private memory.
+// mapOpened maps a file for reading, and keeps it. Pages come from the file when they are first touched and may leave
+// memory again, so weights in use cost no private memory.
 func mapOpened(file *os.File) (_ *mapping, err error) {
 	defer func() {
 		if err != nil {
@@ -44,7 +44,8 @@ func (m *mapping) check() error {
 		return err
 	}
 	if info.Size() < int64(len(m.data)) {
-		return fmt.Errorf("%s: the file was shortened while it was open: %d of %d bytes are left", m.file.Name(), info.Size(), len(m.data))
+		return fmt.Errorf("%s: the file was shortened while it was open: %d of %d bytes are left", m.file.Name(), info.Size(),
+			len(m.data))
 	}
 	return nil
 }

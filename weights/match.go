@@ -12,9 +12,10 @@ import (
 
 // Matched is a file that holds every parameter of a network.
 type Matched struct {
-	Family     string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …; empty where they say nothing
-	Preprocess string // the name of the vision.Preprocess that the family's pictures come by; empty where its names tell nothing
-	Guess      bool   // the parameters were found by order and shapes alone, since the names say nothing
+	Family string // whose names the file uses: "vggo", "torchvision", "timm", "Keras" …; empty where they say nothing
+	// the name of the vision.Preprocess that the family's pictures come by; empty where its names tell nothing
+	Preprocess string
+	Guess      bool // the parameters were found by order and shapes alone, since the names say nothing
 
 	file   *File
 	source map[string]source
@@ -27,13 +28,14 @@ type MatchError struct {
 	Missing   []string // by the file's names
 	Extra     []string
 	Misshapen []Misshape
-	Under     string        // the word under which alone the file has all of the network's parameters; empty where there is none
-	Others    []string      // the file's other parts
-	Classes   int           // of the file, where it fits but for their number; else 0
-	Shard     bool          // the file is one shard of several
-	State     bool          // the file is the state of a training run, with the optimiser's values
-	Told      *arch.Network // that the file itself tells, and which is another; nil where it tells none
-	Split     *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
+	// the word under which alone the file has all of the network's parameters; empty where there is none
+	Under   string
+	Others  []string      // the file's other parts
+	Classes int           // of the file, where it fits but for their number; else 0
+	Shard   bool          // the file is one shard of several
+	State   bool          // the file is the state of a training run, with the optimiser's values
+	Told    *arch.Network // that the file itself tells, and which is another; nil where it tells none
+	Split   *Split        // how the file keeps a layer's weights in two tensors; nil where it does not
 }
 
 // Split is a way of training that keeps one tensor as two, and what puts them together before a network is saved.
@@ -79,7 +81,8 @@ func (e *MatchError) Error() string { return e.fault() + e.more() }
 func (e *MatchError) more() string {
 	switch {
 	case e.Split != nil:
-		return fmt.Sprintf("; %s keeps a layer's weights in two tensors, which are put together in Python alone", e.Split.What)
+		return fmt.Sprintf("; %s keeps a layer's weights in two tensors, which are put together in Python alone",
+			e.Split.What)
 	case e.Shard:
 		return "; " + oneShard
 	case e.Under != "":
@@ -114,7 +117,8 @@ func (e *MatchError) fault() string {
 		}
 		faults = append(faults, fmt.Sprintf("%d of the wrong shape (%s)", len(shapes), some(shapes)))
 	}
-	return fmt.Sprintf("%s: the weights, under %s's names, do not fit the network: %s", e.Path, e.Family, strings.Join(faults, "; "))
+	return fmt.Sprintf("%s: the weights, under %s's names, do not fit the network: %s", e.Path, e.Family,
+		strings.Join(faults, "; "))
 }
 
 // some names the first three of a list.
@@ -129,17 +133,18 @@ func shapeText(shape []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
 
-// Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names of a
-// known family, whatever wraps these, else by their order and shapes. A file that lacks one, holds one of another shape, or holds
-// anything else, is a *MatchError.
+// Match finds a network's parameters in a file: as the file itself describes them (ONNX, Keras), else under the names
+// of a known family, whatever wraps these, else by their order and shapes. A file that lacks one, holds one of another
+// shape, or holds anything else, is a *MatchError.
 func Match(f *File, placed []arch.Placed) (*Matched, error) { return MatchLayers(f, placed, Layers{}) }
 
 // Layers says which of a network's layers a file must have, for who needs a part alone.
 type Layers struct {
-	Wanted func(layer string) bool // nil: all. Parameters of others may be missing or of any shape; then they are not Matched.
-	// Beside allows tensors that are none of the network's, under names that tell layers by words. Otherwise, and where not all layers
-	// are wanted, another network's fully connected layers are allowed: whatever else is there may belong between those that are wanted,
-	// or numbers in names count other layers.
+	// nil: all. Parameters of others may be missing or of any shape; then they are not Matched.
+	Wanted func(layer string) bool
+	// Beside allows tensors that are none of the network's, under names that tell layers by words. Otherwise, and where
+	// not all layers are wanted, another network's fully connected layers are allowed: whatever else is there may belong
+	// between those that are wanted, or numbers in names count other layers.
 	Beside bool
 }
 
@@ -241,7 +246,8 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 	if n, ok := f.toldInOrder(placed); ok && search.matched == nil {
 		search.try(n, nil)
 	}
-	if search.matched == nil && (!search.convs || search.fits > 0 && len(search.best.Missing)+len(search.best.Extra) == 0) {
+	if search.matched == nil && (!search.convs || search.fits > 0 && len(search.best.Missing)+
+		len(search.best.Extra) == 0) {
 		if n, ok := f.guess(placed, layers.Wanted); ok {
 			search.try(n, nil)
 		}
@@ -259,7 +265,8 @@ func (s *search) try(n naming, v view) {
 	}
 	fits := found - len(fault.Misshapen)
 	faults := func(e *MatchError) int { return len(e.Missing) + len(e.Extra) + len(e.Misshapen) }
-	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits && found == s.most && found > 0 && faults(fault) < faults(s.best) {
+	if s.best == nil || cmp.Or(cmp.Compare(fits, s.fits), cmp.Compare(found, s.most)) > 0 || fits == s.fits &&
+		found == s.most && found > 0 && faults(fault) < faults(s.best) {
 		s.best, s.most, s.fits = fault, found, fits
 	}
 }
@@ -306,9 +313,10 @@ func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
 	return ""
 }
 
-// compare holds a file against one family's names. found counts the parameters whose names occur in the file. Sources are where the
-// parameters are by the file's own names. A nil view is the file's names as they are.
-func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (found int, sources map[string]source, fault *MatchError) {
+// compare holds a file against one family's names. found counts the parameters whose names occur in the file. Sources
+// are where the parameters are by the file's own names. A nil view is the file's names as they are.
+func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (found int, sources map[string]source,
+	fault *MatchError) {
 	fault = &MatchError{Path: f.Path, Family: n.family}
 	sources = make(map[string]source)
 	expected := make(map[string]bool)
@@ -362,7 +370,8 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 		}
 		mean, std := f.pixelStats()
 		for _, name := range f.Names() {
-			if !expected[name] && name != mean && name != std && !n.bookkeeping(name) && !heads[moduleOf(name)] && !f.ofTraining(name, prefix) {
+			if !expected[name] && name != mean && name != std && !n.bookkeeping(name) && !heads[moduleOf(name)] &&
+				!f.ofTraining(name, prefix) {
 				fault.Extra = append(fault.Extra, name)
 			}
 		}
@@ -376,11 +385,12 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 // trainingWords begin the names of what a module of training holds beside its network.
 var trainingWords = regexp.MustCompile(`(?i)^(\w*(criterion|loss|metrics?|accuracy|precision|recall|auroc|confmat)\w*|(\w+_)?(acc|f1|auc)(_\w+)?)\.`)
 
-// ofTraining reports whether a tensor stands beside a network that is a member of another module, belongs to a loss or a score by its
-// name and may be no layer's weights.
+// ofTraining reports whether a tensor stands beside a network that is a member of another module, belongs to a loss or
+// a score by its name and may be no layer's weights.
 func (f *File) ofTraining(name, prefix string) bool {
 	t, _ := f.Info(name)
-	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(entry{shape: t.Shape, dtype: t.DType}) && trainingWords.MatchString(name)
+	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(entry{shape: t.Shape, dtype: t.DType}) &&
+		trainingWords.MatchString(name)
 }
 
 // sameValues reports whether two shapes hold the same weights in the same order: equal ones, and a linear layer's O,I

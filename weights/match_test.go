@@ -63,20 +63,26 @@ func TestMatchKnowsFamilies(t *testing.T) {
 		placed []arch.Placed
 		names  []string // in network order
 	}{
-		{"vggo", plain, []string{"conv1_1/w", "conv1_1/b", "conv1_2/w", "conv1_2/b", "conv2_1/w", "conv2_1/b", "conv2_2/w", "conv2_2/b", "fc6/w", "fc6/b", "fc7/w", "fc7/b"}},
+		{"vggo", plain, []string{"conv1_1/w", "conv1_1/b", "conv1_2/w", "conv1_2/b", "conv2_1/w", "conv2_1/b", "conv2_2/w",
+			"conv2_2/b", "fc6/w", "fc6/b", "fc7/w", "fc7/b"}},
 		{"torchvision", plain, []string{"features.0.weight", "features.0.bias", "features.2.weight", "features.2.bias",
 			"features.5.weight", "features.5.bias", "features.7.weight", "features.7.bias",
 			"classifier.0.weight", "classifier.0.bias", "classifier.3.weight", "classifier.3.bias"}},
 		{"torchvision", normed, []string{
-			"features.0.weight", "features.0.bias", "features.1.weight", "features.1.bias", "features.1.running_mean", "features.1.running_var",
-			"features.3.weight", "features.3.bias", "features.4.weight", "features.4.bias", "features.4.running_mean", "features.4.running_var",
-			"features.7.weight", "features.7.bias", "features.8.weight", "features.8.bias", "features.8.running_mean", "features.8.running_var",
-			"features.10.weight", "features.10.bias", "features.11.weight", "features.11.bias", "features.11.running_mean", "features.11.running_var",
+			"features.0.weight", "features.0.bias", "features.1.weight", "features.1.bias", "features.1.running_mean",
+			"features.1.running_var",
+			"features.3.weight", "features.3.bias", "features.4.weight", "features.4.bias", "features.4.running_mean",
+			"features.4.running_var",
+			"features.7.weight", "features.7.bias", "features.8.weight", "features.8.bias", "features.8.running_mean",
+			"features.8.running_var",
+			"features.10.weight", "features.10.bias", "features.11.weight", "features.11.bias", "features.11.running_mean",
+			"features.11.running_var",
 			"classifier.0.weight", "classifier.0.bias", "classifier.3.weight", "classifier.3.bias"}},
 		{"TinyVGG", plain, []string{"block_1.0.weight", "block_1.0.bias", "block_1.2.weight", "block_1.2.bias",
 			"block_2.0.weight", "block_2.0.bias", "block_2.2.weight", "block_2.2.bias",
 			"classifier.1.weight", "classifier.1.bias", "classifier.4.weight", "classifier.4.bias"}},
-		{"TinyVGG", plain, []string{"conv_block_1.0.weight", "conv_block_1.0.bias", "conv_block_1.2.weight", "conv_block_1.2.bias",
+		{"TinyVGG", plain, []string{"conv_block_1.0.weight", "conv_block_1.0.bias", "conv_block_1.2.weight",
+			"conv_block_1.2.bias",
 			"conv_block_2.0.weight", "conv_block_2.0.bias", "conv_block_2.2.weight", "conv_block_2.2.bias",
 			"classifier.1.weight", "classifier.1.bias", "classifier.4.weight", "classifier.4.bias"}},
 	} {
@@ -147,17 +153,24 @@ func TestMatchReports(t *testing.T) {
 				"1 not the network's (fc8/w); 2 of the wrong shape (conv1_1/w is 2x1x3x3, not 2x3x3x3, conv1_1/b is 2x1, not 2)"},
 		{"many", append(slices.Clone(own), tensor("a", 1), tensor("b", 1), tensor("c", 1), tensor("d", 1), tensor("e", 1)),
 			"the weights, under vggo's names, do not fit the network: 5 not the network's (a, b, c and 2 more)"},
-		{"a picture's mean and deviation", append(slices.Clone(torch), tensor("norm.mean", 1, 3, 1, 1), tensor("norm.std", 3, 1, 1)), ""},
+		{"a picture's mean and deviation", append(slices.Clone(torch), tensor("norm.mean", 1, 3, 1, 1),
+			tensor("norm.std", 3, 1, 1)), ""},
 		{"a mean alone", append(slices.Clone(torch), tensor("norm.mean", 3)),
 			"the weights, under torchvision's names, do not fit the network: 1 not the network's (norm.mean)"},
-		{"weight normalisation", append(without(torch, "features.0.weight"), tensor("features.0.weight_g", 2, 1, 1, 1), tensor("features.0.weight_v", 2, 3, 3, 3)),
-			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the network's (features.0.weight_g, " +
-				"features.0.weight_v); weight normalisation keeps a layer's weights in two tensors, which are put together in Python alone"},
-		{"pruning", append(without(torch, "features.0.weight"), tensor("features.0.weight_orig", 2, 3, 3, 3), tensor("features.0.weight_mask", 2, 3, 3, 3)),
-			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the network's (features.0.weight_orig, " +
+		{"weight normalisation", append(without(torch, "features.0.weight"), tensor("features.0.weight_g", 2, 1, 1, 1),
+			tensor("features.0.weight_v", 2, 3, 3, 3)),
+			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the " +
+				"network's (features.0.weight_g, " +
+				"features.0.weight_v); weight normalisation keeps a layer's weights in two tensors, which are put together in " +
+				"Python alone"},
+		{"pruning", append(without(torch, "features.0.weight"), tensor("features.0.weight_orig", 2, 3, 3, 3),
+			tensor("features.0.weight_mask", 2, 3, 3, 3)),
+			"the weights, under torchvision's names, do not fit the network: 1 missing (features.0.weight); 2 not the " +
+				"network's (features.0.weight_orig, " +
 				"features.0.weight_mask); pruning keeps a layer's weights in two tensors, which are put together in Python alone"},
 		{"stranger", []Tensor{tensor("encoder.weight", 3)},
-			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the names of vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"},
+			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the " +
+				"names of vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"},
 		{"empty", nil, "the file holds no weights"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

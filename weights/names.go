@@ -9,9 +9,10 @@ import (
 
 // naming is what one family of files calls a network's parameters, and how it lays them out.
 type naming struct {
-	family     string
-	source     map[string]source // our name → where the file has it
-	preprocess string            // of the pictures that the family's networks were trained on; empty where it tells nothing
+	family string
+	source map[string]source // our name → where the file has it
+	// of the pictures that the family's networks were trained on; empty where it tells nothing
+	preprocess string
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
 	bookkeeping func(name string) bool
 	words       bool // the names tell the layer, whatever others there are; numbers count layers
@@ -109,8 +110,8 @@ func tinyNames(placed []arch.Placed, prefix string) map[string]string {
 	return names
 }
 
-// timmNames are those of timm's VGG (timm/models/vgg.py): features as torchvision's, then a ConvMlp "pre_logits" whose fc1
-// is a 7x7 and fc2 a 1x1 convolution, and "head.fc". nil for a network without these three layers.
+// timmNames are those of timm's VGG (timm/models/vgg.py): features as torchvision's, then a ConvMlp "pre_logits" whose
+// fc1 is a 7x7 and fc2 a 1x1 convolution, and "head.fc". nil for a network without these three layers.
 func timmNames(placed []arch.Placed) map[string]string {
 	names := make(map[string]string)
 	modules := []string{"pre_logits.fc1", "pre_logits.fc2", "head.fc"}
@@ -136,8 +137,8 @@ func timmNames(placed []arch.Placed) map[string]string {
 	return names
 }
 
-// articleSources are the variables of the article's TensorFlow code, conv1_1/w, as a session's values are saved under their
-// names, with the output's number or without: in TensorFlow's layout, fc6 reading its map in H,W,C order.
+// articleSources are the variables of the article's TensorFlow code, conv1_1/w, as a session's values are saved under
+// their names, with the output's number or without: in TensorFlow's layout, fc6 reading its map in H,W,C order.
 func articleSources(placed []arch.Placed, suffix string) map[string]source {
 	sources := make(map[string]source)
 	var flat arch.Shape

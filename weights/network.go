@@ -16,8 +16,8 @@ const (
 	PreprocessNote = "vggo.preprocess"  // how pictures become its input: vggo.PreparationTold as JSON
 	ClassesNote    = "vggo.classes"     // the classes' names, a JSON array
 	SynsetsNote    = "vggo.synsets"     // WordNet's numbers of the classes, a JSON array as long; "" where there is none
-	// RecipeNote, the name of a vision.Preprocess alone, is what PreprocessNote was until November 2026. Files that have it hold
-	// their first layer red first.
+	// RecipeNote, the name of a vision.Preprocess alone, is what PreprocessNote was until November 2026. Files that have
+	// it hold their first layer red first.
 	RecipeNote = "vggo.recipe"
 )
 
@@ -41,13 +41,14 @@ func (e *UndescribedError) Error() string {
 	if e.Reason != "" {
 		return e.Path + ": " + e.Reason
 	}
-	return e.Path + ": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
+	return e.Path +
+		": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
 }
 
-// Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its configuration,
-// vggo's own note), or the built-in whose parameters it has under a known family's names, with as many classes as it has. Any
-// other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and one that leaves the size of its pictures
-// open an *OpenSizeError: see Resolve.
+// Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its
+// configuration, vggo's own note), or the built-in whose parameters it has under a known family's names, with as many
+// classes as it has. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
+// one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
 func (f *File) Network() (*arch.Network, error) {
 	if f.unreadable != nil {
 		return nil, f.unreadable
@@ -64,7 +65,8 @@ func (f *File) Network() (*arch.Network, error) {
 			mine++
 		}
 	}
-	var bodies, fits []string // built-ins whose convolutions the file has, and not the rest; and that fit, but so would others
+	// built-ins whose convolutions the file has, and not the rest; and that fit, but so would others
+	var bodies, fits []string
 	for _, name := range arch.Names() {
 		net, err := arch.Builtin(name)
 		if err != nil {
@@ -99,11 +101,13 @@ func (f *File) Network() (*arch.Network, error) {
 		return nil, &UndescribedError{Path: f.Path, Reason: oneShard, Shard: true}
 	}
 	if fits != nil {
-		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their last map", strings.Join(fits, ", "))
+		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their "+
+			"last map", strings.Join(fits, ", "))
 		return nil, &UndescribedError{Path: f.Path, Reason: reason}
 	}
 	if bodies != nil {
-		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which", strings.Join(bodies, ", "))
+		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which",
+			strings.Join(bodies, ", "))
 		return nil, &UndescribedError{Path: f.Path, Reason: reason}
 	}
 	return nil, &UndescribedError{Path: f.Path}
@@ -123,7 +127,8 @@ func countWeights(placed []arch.Placed) (convs, all int) {
 	return convs, all
 }
 
-// readsPixel reports whether the fully connected layers read a map of one pixel, so that their shapes do not tell the pictures' size.
+// readsPixel reports whether the fully connected layers read a map of one pixel, so that their shapes do not tell the
+// pictures' size.
 func readsPixel(placed []arch.Placed) bool {
 	body, _ := bodyOf(placed)
 	return body != nil && body[len(body)-1].Out.H*body[len(body)-1].Out.W == 1
@@ -152,8 +157,8 @@ func (f *File) namings(placed []arch.Placed) []naming {
 	return list
 }
 
-// readings are the ways to find a network's parameters by name: known families' namings in every view of the file's names, then those
-// that the names suggest.
+// readings are the ways to find a network's parameters by name: known families' namings in every view of the file's
+// names, then those that the names suggest.
 func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view] {
 	return func(yield func(naming, view) bool) {
 		views, known := f.views(), f.namings(placed)
@@ -174,8 +179,8 @@ func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view]
 	}
 }
 
-// withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the file
-// then holds its parameters under this naming.
+// withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the
+// file then holds its parameters under this naming.
 func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, bool) {
 	last := -1
 	for i, layer := range net.Layers {

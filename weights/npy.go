@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// NPYHeader is the head of a NumPy file, .npy version 1.0, of float32 values in row-major order (numpy.lib.format). Its length, a
-// multiple of 64 bytes, does not depend on the shape's numbers, so that a file whose first dimension grows may be given another.
+// NPYHeader is the head of a NumPy file, .npy version 1.0, of float32 values in row-major order (numpy.lib.format). Its
+// length, a multiple of 64 bytes, does not depend on the shape's numbers, so that a file whose first dimension grows
+// may be given another.
 func NPYHeader(shape ...int) []byte {
 	dims := make([]string, len(shape))
 	for i, d := range shape {

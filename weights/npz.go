@@ -16,8 +16,9 @@ import (
 	"github.com/vggo/vggo/internal/pickle"
 )
 
-// A .npy file (numpy.lib.format) is "\x93NUMPY", a version, the header's length, a Python dict of descr, fortran_order and shape,
-// and the values; a .npz is a zip of such files. vggo's own keep their notes in a member of that form too: JSON, as bytes.
+// A .npy file (numpy.lib.format) is "\x93NUMPY", a version, the header's length, a Python dict of descr, fortran_order
+// and shape, and the values; a .npz is a zip of such files. vggo's own keep their notes in a member of that form too:
+// JSON, as bytes.
 const (
 	npyMagic = "\x93NUMPY"
 	npyNotes = "__metadata__.npy"
@@ -29,7 +30,8 @@ func isNPY(head []byte) bool { return bytes.HasPrefix(head, []byte(npyMagic)) }
 
 // npyTypes are the types of numbers by NumPy's letters.
 var npyTypes = map[string]DType{
-	"f8": F64, "f4": F32, "f2": F16, "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "u4": "U32", "i4": "I32", "u8": "U64", "i8": "I64",
+	"f8": F64, "f4": F32, "f2": F16, "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "u4": "U32",
+	"i4": "I32", "u8": "U64", "i8": "I64",
 	"c8": "C64",
 }
 

@@ -14,15 +14,16 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be nil. The values
-// are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears under its name complete or
-// not at all. sources are the open files whose Data the tensors have, as for Write.
+// WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be
+// nil. The values are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears
+// under its name complete or not at all. sources are the open files whose Data the tensors have, as for Write.
 func WriteNPZ(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	return WriteNPZContext(context.Background(), path, tensors, notes, sources...)
 }
 
 // WriteNPZContext is WriteNPZ that is given up when ctx ends, as WriteContext is.
-func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
+func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string,
+	sources ...*File) error {
 	return writeFrom(ctx, path, sources, func(w io.Writer) error {
 		counted := &countingWriter{w: w}
 		archive := zip.NewWriter(counted)
@@ -32,7 +33,8 @@ func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes m
 				return err
 			}
 			if count := product(t.Shape); count != len(t.Data) {
-				return fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count, len(t.Data))
+				return fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count,
+					len(t.Data))
 			}
 			name := t.Name + ".npy"
 			if seen[name] || name == npyNotes {
@@ -73,8 +75,8 @@ func bytesHeader(n int) []byte {
 	return bytes.Replace(NPYHeader(n), []byte("'<f4'"), []byte("'|u1'"), 1)
 }
 
-// addStored adds a member as it is, its content at a multiple of 64 bytes. write is called twice: a zip has the checksum before the
-// content.
+// addStored adds a member as it is, its content at a multiple of 64 bytes. write is called twice: a zip has the
+// checksum before the content.
 func addStored(archive *zip.Writer, at *countingWriter, name string, size int, write func(io.Writer) error) error {
 	if uint64(size) > math.MaxUint32 {
 		return fmt.Errorf("tensor %q has %d bytes: a member of the archive has at most 4 GiB", name, size)

@@ -9,23 +9,26 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Many scripts keep torchvision's or the paper's convolutions and have a classifier of their own, under names of their own. The
-// convolutions' names then tell which family a file is of, and the fully connected layers are what is left, in the order of the
-// numbers in their names.
+// Many scripts keep torchvision's or the paper's convolutions and have a classifier of their own, under names of their
+// own. The convolutions' names then tell which family a file is of, and the fully connected layers are what is left, in
+// the order of the numbers in their names.
 
 // suffixes are what a parameter's name ends with.
 type suffixes struct{ w, b string }
 
-// tensorflowSuffixes are those of files made of TensorFlow's variables, or of dicts and lists of arrays: Frossard's vgg16_weights.npz
-// (conv1_1_W), tensorflow-vgg's vgg16.npy ({"conv1_1": [W, b]}), caffe-tensorflow's ({"conv1_1": {"weights": W, "biases": b}}).
+// tensorflowSuffixes are those of files made of TensorFlow's variables, or of dicts and lists of arrays: Frossard's
+// vgg16_weights.npz (conv1_1_W), tensorflow-vgg's vgg16.npy ({"conv1_1": [W, b]}), caffe-tensorflow's ({"conv1_1":
+// {"weights": W, "biases": b}}).
 var tensorflowSuffixes = []suffixes{
-	{"_W", "_b"}, {".0", ".1"}, {".weights", ".biases"}, {"/weights", "/biases"}, {"_weights", "_biases"}, {".W", ".b"}, {"/W", "/b"}, {"_w", "_b"},
-	{".w", ".b"}, {"/w", "/b"}, {"/w:0", "/b:0"}, {".kernel", ".bias"}, {"/kernel", "/bias"}, {"_kernel", "_bias"}, {"/kernel:0", "/bias:0"},
+	{"_W", "_b"}, {".0", ".1"}, {".weights", ".biases"}, {"/weights", "/biases"}, {"_weights", "_biases"}, {".W", ".b"},
+	{"/W", "/b"}, {"_w", "_b"},
+	{".w", ".b"}, {"/w", "/b"}, {"/w:0", "/b:0"}, {".kernel", ".bias"}, {"/kernel", "/bias"}, {"_kernel", "_bias"},
+	{"/kernel:0", "/bias:0"},
 	{"/weights:0", "/biases:0"}, {"/weight", "/bias"}, {"_weight", "_bias"}, {".weight", ".bias"},
 }
 
-// headed lists the namings that a file's names suggest: those of its convolutions, and whatever else it has for the rest. Where part of
-// the network is enough, the rest may be another's.
+// headed lists the namings that a file's names suggest: those of its convolutions, and whatever else it has for the
+// rest. Where part of the network is enough, the rest may be another's.
 func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 	body, linears := bodyOf(placed)
 	if body == nil {
@@ -61,9 +64,11 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 				slices.Reverse(likes)
 			}
 			for _, like := range likes {
-				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{}, bookkeeping: nothing, words: true}
+				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{},
+					bookkeeping: nothing, words: true}
 				if (s.w == "_W" || strings.HasPrefix(s.w, "/weights")) && like.preprocess != "" {
-					n.preprocess = "caffe-rgb" // Frossard and TF-slim turned the first layer (cs.toronto.edu/~frossard/post/vgg16; slim/nets/vgg.py)
+					// Frossard and TF-slim turned the first layer (cs.toronto.edu/~frossard/post/vgg16; slim/nets/vgg.py)
+					n.preprocess = "caffe-rgb"
 				}
 				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
 				if like.family == "PyTorch" {
@@ -78,8 +83,8 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 	return list
 }
 
-// bodyOf parts a network at its flatten into the layers before and the fully connected ones behind; nil where others with
-// parameters stand behind.
+// bodyOf parts a network at its flatten into the layers before and the fully connected ones behind; nil where others
+// with parameters stand behind.
 func bodyOf(placed []arch.Placed) (body, linears []arch.Placed) {
 	behind := false
 	for i, layer := range placed {
@@ -122,8 +127,10 @@ func kerasWord(layer arch.Placed) string {
 
 var ownConv = regexp.MustCompile(`^conv(\d+)_(\d+)$`)
 
-// worded gives the body's parameters their layers' words with suffixes, and reports whether the file has the first of them.
-func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Placed) string, s suffixes, conv layout) bool {
+// worded gives the body's parameters their layers' words with suffixes, and reports whether the file has the first of
+// them.
+func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Placed) string, s suffixes,
+	conv layout) bool {
 	first := true
 	for _, layer := range body {
 		for _, p := range layer.Params {
@@ -150,8 +157,8 @@ func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Plac
 	return !first
 }
 
-// withHead gives the fully connected layers, the first of which reads a map, what weights are left in the file, and reports whether these are as many, in an order that
-// their names tell, or none.
+// withHead gives the fully connected layers, the first of which reads a map, what weights are left in the file, and
+// reports whether these are as many, in an order that their names tell, or none.
 func (f *File) withHead(v view, n *naming, linears []arch.Placed, s suffixes, first layout, part bool) bool {
 	used := map[string]bool{}
 	for _, src := range n.source {
@@ -198,8 +205,8 @@ func (f *File) withHead(v view, n *naming, linears []arch.Placed, s suffixes, fi
 
 var anyNumber = regexp.MustCompile(`\d+`)
 
-// inOrder reports whether the order of modules by the numbers in their names is the network's for sure: the numbers alone tell them
-// apart, or their shapes do.
+// inOrder reports whether the order of modules by the numbers in their names is the network's for sure: the numbers
+// alone tell them apart, or their shapes do.
 func (f *File) inOrder(v view, modules []string, suffix string) bool {
 	words, shapes := map[string]bool{}, map[string]bool{}
 	for _, m := range modules {

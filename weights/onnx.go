@@ -13,7 +13,8 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// Opsets that are understood: before 7 operators broadcast by other rules; those after the last may mean something else again.
+// Opsets that are understood: before 7 operators broadcast by other rules; those after the last may mean something else
+// again.
 const (
 	minOpset = 7
 	maxOpset = 26
@@ -57,8 +58,8 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s: the graph has nodes that no layer computes: %s", e.Path, strings.Join(list, "; "))
 }
 
-// readONNX fills f from the bytes of an ONNX file, which it keeps: the initializers as tensors, the graph as the network that
-// they are the weights of.
+// readONNX fills f from the bytes of an ONNX file, which it keeps: the initializers as tensors, the graph as the
+// network that they are the weights of.
 func readONNX(f *File, data []byte) error {
 	model, err := onnx.Decode(data)
 	var fault *onnx.Error
@@ -92,7 +93,8 @@ func readONNX(f *File, data []byte) error {
 			return err
 		}
 		if !chain.takesImages() {
-			return &UnreadableError{Path: f.Path, Err: errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
+			return &UnreadableError{Path: f.Path,
+				Err: errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
 		}
 		return f.describe(chain)
 	}
@@ -120,7 +122,8 @@ func (f *File) describe(chain *onnxChain) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	d := &described{net: net, naming: naming{family: "ONNX", source: map[string]source{}, bookkeeping: func(string) bool { return true }}}
+	d := &described{net: net, naming: naming{family: "ONNX", source: map[string]source{},
+		bookkeeping: func(string) bool { return true }}}
 	for i, layer := range chain.weighted() {
 		fold, err := f.foldingOf(layer, names[i])
 		if err != nil {
@@ -234,8 +237,8 @@ func inverses(values []float32) []byte {
 	return raw
 }
 
-// followONNX goes along the graph from its input to its outputs. given are values for inputs that the file leaves open, other
-// than the pictures; size is that of pictures where the file leaves it open.
+// followONNX goes along the graph from its input to its outputs. given are values for inputs that the file leaves open,
+// other than the pictures; size is that of pictures where the file leaves it open.
 func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, size arch.Shape) (*onnxChain, error) {
 	refuse := func(format string, args ...any) (*onnxChain, error) {
 		return nil, &UnreadableError{Path: path, Err: fmt.Errorf(format, args...)}
@@ -249,9 +252,12 @@ func followONNX(path string, model *onnx.Model, given map[string]*onnx.Tensor, s
 	}
 	switch {
 	case c.opset < minOpset:
-		return nil, fmt.Errorf("%s: opset %d is older than %d: convert the model with onnx.version_converter", path, c.opset, minOpset)
+		return nil, fmt.Errorf("%s: opset %d is older than %d: convert the model with onnx.version_converter", path,
+			c.opset, minOpset)
 	case c.opset > maxOpset:
-		return nil, fmt.Errorf("%s: opset %d is newer than %d, the last that is understood: export the model for an older one", path, c.opset, maxOpset)
+		return nil,
+			fmt.Errorf("%s: opset %d is newer than %d, the last that is understood: export the model for an older one", path,
+				c.opset, maxOpset)
 	case len(g.Nodes) > maxNodes:
 		return refuse("a graph of %d nodes: the most is %d", len(g.Nodes), maxNodes)
 	case g.Sparse:
@@ -346,7 +352,8 @@ func checkNodes(path string, g *onnx.Graph) error {
 	return nil
 }
 
-// opensSize reports whether a graph's input is of pictures with a side that the file leaves open, and tells their channels.
+// opensSize reports whether a graph's input is of pictures with a side that the file leaves open, and tells their
+// channels.
 func opensSize(g *onnx.Graph) (channels int, open bool) {
 	weights := map[string]bool{}
 	for i := range g.Initializers {
@@ -393,7 +400,8 @@ func (c *onnxChain) start(g *onnx.Graph, size arch.Shape) error {
 	case data == nil:
 		return fmt.Errorf("the graph has no input")
 	case !holdsWeights(onnxTypes[data.Type]):
-		return fmt.Errorf("its input %s is of ONNX's type %d: floating-point pictures are understood", clipText(data.Name), data.Type)
+		return fmt.Errorf("its input %s is of ONNX's type %d: floating-point pictures are understood", clipText(data.Name),
+			data.Type)
 	case !data.Shaped:
 		return fmt.Errorf("the file does not say the shape of its input %s", clipText(data.Name))
 	}
@@ -511,7 +519,8 @@ func (c *onnxChain) follow(n *onnx.Node, wanted map[string]bool) error {
 		case c.masks[name]:
 			return fmt.Errorf("it reads a dropout's mask")
 		case known:
-			return fmt.Errorf("it reads %s, which another node has read before: the graph branches, networks here are plain chains", clipText(name))
+			return fmt.Errorf("it reads %s, which another node has read before: the graph branches, networks here are "+
+				"plain chains", clipText(name))
 		default:
 			return fmt.Errorf("it reads %s, which nothing makes", clipText(name))
 		}
@@ -555,7 +564,8 @@ func (c *onnxChain) follow(n *onnx.Node, wanted map[string]bool) error {
 var pairs = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "MatMul": true}
 
 // regroups are operators that change no value.
-var regroups = map[string]bool{"Identity": true, "Flatten": true, "Reshape": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true, "Dropout": true, "Cast": true}
+var regroups = map[string]bool{"Identity": true, "Flatten": true, "Reshape": true, "Squeeze": true, "Unsqueeze": true,
+	"Transpose": true, "Dropout": true, "Cast": true}
 
 // compute makes a constant of constants.
 func (c *onnxChain) compute(n *onnx.Node, in []*constant) (*constant, error) {

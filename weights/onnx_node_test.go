@@ -18,8 +18,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// notRun lists the ONNX project's node tests that no network of ours computes, by the beginning of their names, with the reason
-// and what the import says to it. All others are run.
+// notRun lists the ONNX project's node tests that no network of ours computes, by the beginning of their names, with
+// the reason and what the import says to it. All others are run.
 var notRun = map[string]struct{ reason, says string }{
 	"test_add_int16":                       {"integers: networks compute in float32", "of ONNX's type 5"},
 	"test_add_int8":                        {"integers: networks compute in float32", "of ONNX's type 3"},
@@ -41,9 +41,10 @@ var notRun = map[string]struct{ reason, says string }{
 	"test_maxpool_1d_":                     {"1-D: maps are 2-D", "3 dimensions: vggo's are 2-D"},
 	"test_maxpool_2d_uint8":                {"integers: networks compute in float32", "of ONNX's type 2"},
 	"test_maxpool_3d_":                     {"3-D: maps are 2-D", "5 dimensions: vggo's are 2-D"},
-	"test_maxpool_with_argmax_":            {"its second output is where the maxima are: a layer has one output", "further output z is used"},
-	"test_reshape_allowzero_reordered":     {"an empty tensor: there is nothing to compute", "a side of 0"},
-	"test_training_dropout":                {"training: an import is for inference", "exported for training"},
+	"test_maxpool_with_argmax_": {"its second output is where the maxima are: a layer has one output",
+		"further output z is used"},
+	"test_reshape_allowzero_reordered": {"an empty tensor: there is nothing to compute", "a side of 0"},
+	"test_training_dropout":            {"training: an import is for inference", "exported for training"},
 }
 
 // roughly are the tests whose expected output is written to four digits.

@@ -55,13 +55,18 @@ func TestONNXOfTorch(t *testing.T) {
 // TestONNXNames: layers are called as the file calls them, each operation is the one that the file means.
 func TestONNXNames(t *testing.T) {
 	for file, want := range map[string]string{
-		"batchnorm.onnx": "features.0 conv 3x3 pad 1, features.1 batchnorm, features.2 relu, features.3 conv 3x3 pad 1, features.4 batchnorm, " +
+		"batchnorm.onnx": "features.0 conv 3x3 pad 1, features.1 batchnorm, features.2 relu, features.3 conv 3x3 pad 1, " +
+			"features.4 batchnorm, " +
 			"features.5 relu, features.6 maxpool 2x2/2, features.7 conv 3x3 pad 1, features.8 batchnorm, features.9 relu, " +
 			"features.10 maxpool 2x2/2, Flatten flatten, classifier.0 linear, classifier.1 relu, classifier.3 linear",
-		"fused.onnx": "features.0 conv 3x3 pad 1, features.2 relu, features.3 conv 3x3 pad 1, features.5 relu, features.6 maxpool 2x2/2, " +
-			"features.7 conv 3x3 pad 1, features.9 relu, features.10 maxpool 2x2/2, Flatten flatten, classifier.0 linear, classifier.1 relu, classifier.3 linear",
-		"nhwc.onnx": "Conv_1 conv 3x3 same, BatchNormalization_2 batchnorm, Relu_3 relu, Conv_4 conv 3x3 same, BatchNormalization_5 batchnorm, Relu_6 relu, " +
-			"MaxPool_7 maxpool 2x2/2, Conv_8 conv 3x3 same, BatchNormalization_9 batchnorm, Relu_10 relu, MaxPool_11 maxpool 2x2/2, flatten flatten, " +
+		"fused.onnx": "features.0 conv 3x3 pad 1, features.2 relu, features.3 conv 3x3 pad 1, features.5 relu, features.6 " +
+			"maxpool 2x2/2, " +
+			"features.7 conv 3x3 pad 1, features.9 relu, features.10 maxpool 2x2/2, Flatten flatten, classifier.0 linear, " +
+			"classifier.1 relu, classifier.3 linear",
+		"nhwc.onnx": "Conv_1 conv 3x3 same, BatchNormalization_2 batchnorm, Relu_3 relu, Conv_4 conv 3x3 same, " +
+			"BatchNormalization_5 batchnorm, Relu_6 relu, " +
+			"MaxPool_7 maxpool 2x2/2, Conv_8 conv 3x3 same, BatchNormalization_9 batchnorm, Relu_10 relu, MaxPool_11 maxpool " +
+			"2x2/2, flatten flatten, " +
 			"MatMul_14 linear, Relu_16 relu, MatMul_17 linear",
 	} {
 		net, err := open(t, "testdata/onnx/"+file).Network()
@@ -78,8 +83,8 @@ func TestONNXNames(t *testing.T) {
 	}
 }
 
-// TestONNXIsBuiltin: a graph that computes what a built-in network does is that network, whatever its nodes are called, with
-// dropout or without.
+// TestONNXIsBuiltin: a graph that computes what a built-in network does is that network, whatever its nodes are called,
+// with dropout or without.
 func TestONNXIsBuiltin(t *testing.T) {
 	for _, name := range []string{"tinyvgg", "tinyvgg-food", "vgg11-cifar-bn", "vgg11-cifar"} {
 		net, err := arch.Builtin(name)
@@ -108,7 +113,8 @@ func TestONNXIsBuiltin(t *testing.T) {
 		if !reflect.DeepEqual(back, net) {
 			t.Errorf("%s came back as\n%s", name, describe(t, back))
 		}
-		got := outputOf(t, &arch.Network{Name: "logits", Input: back.Input, Layers: back.Layers[:len(back.Layers)-1]}, params, e.images)
+		got := outputOf(t, &arch.Network{Name: "logits", Input: back.Input, Layers: back.Layers[:len(back.Layers)-1]},
+			params, e.images)
 		if !slices.Equal(got.Data, e.output.Data) {
 			t.Errorf("%s: other bits", name)
 		}
@@ -125,7 +131,8 @@ func graph(nodes ...string) *onnx.Model {
 	}
 	m := &onnx.Model{Opsets: []onnx.Opset{{Version: 13}}}
 	m.Graph.Inputs = []onnx.Value{{Name: "x", Type: onnx.FLOAT, Shaped: true, Dims: side(1, 2, 6, 6)}}
-	for name, dims := range map[string][]int{"w": {3, 2, 3, 3}, "v": {4, 72}, "m": {72, 4}, "one": {1}, "three": {3}, "four": {4}, "column": {1, 3, 1, 1}} {
+	for name, dims := range map[string][]int{"w": {3, 2, 3, 3}, "v": {4, 72}, "m": {72, 4}, "one": {1}, "three": {3},
+		"four": {4}, "column": {1, 3, 1, 1}} {
 		raw := make([]byte, 4*product(dims))
 		m.Graph.Initializers = append(m.Graph.Initializers, *onnx.NewTensor(name, onnx.FLOAT, dims, raw))
 	}
@@ -171,60 +178,79 @@ func TestONNXGraphs(t *testing.T) {
 		what, want string // the layers, or what the error says
 		model      *onnx.Model
 	}{
-		{"pad taken in", "conv 3x3/2 pad 1,1,0,0 no bias", graph("Pad p x,pads y mode=constant", "Conv c y,w z strides=[2,2]")},
+		{"pad taken in", "conv 3x3/2 pad 1,1,0,0 no bias", graph("Pad p x,pads y mode=constant",
+			"Conv c y,w z strides=[2,2]")},
 		{"pad into average", "avgpool 3x3 pad 1,1,0,0", graph("Pad p x,pads y", "AveragePool a y z kernel_shape=[3,3]")},
-		{"pad and relu", `Relu r: it follows Pad p, which only a convolution or average pooling`, graph("Pad p x,pads y", "Relu r y z")},
+		{"pad and relu", `Relu r: it follows Pad p, which only a convolution or average pooling`,
+			graph("Pad p x,pads y", "Relu r y z")},
 		{"pad at the end", "Pad p: no convolution or average pooling takes it in", graph("Relu r x y", "Pad p y,pads z")},
 		{"reflected", "mode reflect: only zeros", graph("Pad p x,pads y mode=reflect")},
 		{"same lower", "maxpool 2x2 pad 1,1,0,0", graph("MaxPool p x y kernel_shape=[2,2] auto_pad=SAME_LOWER")},
 		{"same upper", "maxpool 2x2 same", graph("MaxPool p x y kernel_shape=[2,2] auto_pad=SAME_UPPER")},
 		{"global max", "maxpool 6x6", graph("GlobalMaxPool p x y")},
 		{"idle average", "flatten", graph("AveragePool p x y kernel_shape=[1,1]")},
-		{"flattened late", "relu, flatten, relu, linear no bias", graph("Relu r x y", "Flatten f y a", "Relu r a b", "Gemm g b,v c transB=1")},
-		{"bias on its own", "conv 3x3, relu, batchnorm", graph("Conv c x,w,three y", "Relu r y z", "Unsqueeze u three b axes=[1,2]", "Add a z,one d")},
+		{"flattened late", "relu, flatten, relu, linear no bias", graph("Relu r x y", "Flatten f y a", "Relu r a b",
+			"Gemm g b,v c transB=1")},
+		{"bias on its own", "conv 3x3, relu, batchnorm", graph("Conv c x,w,three y", "Relu r y z",
+			"Unsqueeze u three b axes=[1,2]", "Add a z,one d")},
 		{"matmul and add", "flatten, linear", graph("Flatten f x y", "MatMul m y,m z", "Add a z,four b")},
-		{"shape", "flatten, linear no bias", graph("Shape s x s", "Gather g s,zero n", "Unsqueeze u n l axes=[0]", "Concat c l,minus t axis=0", "Reshape r x,t y", "Gemm g y,v z transB=1")},
+		{"shape", "flatten, linear no bias", graph("Shape s x s", "Gather g s,zero n", "Unsqueeze u n l axes=[0]",
+			"Concat c l,minus t axis=0", "Reshape r x,t y", "Gemm g y,v z transB=1")},
 		{"dead branch", "relu", graph("Elu s x a", "Relu r x y")},
 		{"squeezed", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Squeeze s y z axes=[2,3]", "Relu r z a")},
 		{"softmax over maps", "softmax", graph("Softmax s x y axis=1")},
 		{"sigmoid", "relu, sigmoid", graph("Relu r x y", "Sigmoid s y z")},
-		{"logarithms of a softmax", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "Flatten f y z", "LogSoftmax s z a")},
-		{"regrouped behind it", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "LogSoftmax s y z axis=1", "Flatten f z a")},
-		{"mean of rows and columns", "relu, globalavgpool, relu", graph("Relu q x y", "ReduceMean p y z axes=[2,3] keepdims=1", "Relu r z a")},
-		{"mean, sides gone", "relu, globalavgpool, relu", graph("Relu q x y", "ReduceMean p y z axes=[-1,-2] keepdims=0", "Relu r z a")},
-		{"mean of flattened places", "conv 3x3 no bias, globalavgpool", graph("Conv c x,w y", "Reshape r y,places z", "ReduceMean p z a axes=[2]")},
+		{"logarithms of a softmax", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "Flatten f y z",
+			"LogSoftmax s z a")},
+		{"regrouped behind it", "globalavgpool, softmax", graph("GlobalAveragePool p x y", "LogSoftmax s y z axis=1",
+			"Flatten f z a")},
+		{"mean of rows and columns", "relu, globalavgpool, relu",
+			graph("Relu q x y", "ReduceMean p y z axes=[2,3] keepdims=1", "Relu r z a")},
+		{"mean, sides gone", "relu, globalavgpool, relu", graph("Relu q x y", "ReduceMean p y z axes=[-1,-2] keepdims=0",
+			"Relu r z a")},
+		{"mean of flattened places", "conv 3x3 no bias, globalavgpool", graph("Conv c x,w y", "Reshape r y,places z",
+			"ReduceMean p z a axes=[2]")},
 		{"largest of all places", "maxpool 6x6", graph("ReduceMax p x y axes=[2,3]")},
-		{"scale and shift", "conv 3x3, relu", graph("Conv c x,w,three y", "Mul m y,column z", "Add a z,column s", "Relu r s t")},
+		{"scale and shift", "conv 3x3, relu", graph("Conv c x,w,three y", "Mul m y,column z", "Add a z,column s",
+			"Relu r s t")},
 		{"scale the other way round", "conv 3x3 no bias", graph("Conv c x,w y", "Mul m column,y z")},
 		{"away from a constant", "conv 3x3 no bias, batchnorm", graph("Conv c x,w y", "Sub m one,y z")},
 		{"shift and scale", "batchnorm, conv 3x3 no bias", graph("Sub s x,one y", "Div d y,one z", "Conv c z,w a")},
 		{"cut off below", "relu", graph("Clip c x,one y")},
 		{"types", "relu", graph("Cast c x y to=10", "Relu r y z")},
 
-		{"picked from single pixels", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Gather g y,zero z axis=3", "Gather h z,zero a axis=2", "Relu r a b")},
+		{"picked from single pixels", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Gather g y,zero z axis=3",
+			"Gather h z,zero a axis=2", "Relu r a b")},
 		{"picked from several", "Gather g: it picks from its input", graph("Gather g x,zero y axis=1")},
 		{"turned", "Slice s: no layer computes it of pictures or maps", graph("Slice s x,minus,minus y")},
 
-		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns", graph("Relu q x y", "ReduceMean p y z axes=[1]")},
-		{"mean of rows", "ReduceMean p: it is over other axes than rows and columns", graph("Conv c x,w y", "ReduceMean p y z axes=[2]")},
+		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns",
+			graph("Relu q x y", "ReduceMean p y z axes=[1]")},
+		{"mean of rows", "ReduceMean p: it is over other axes than rows and columns",
+			graph("Conv c x,w y", "ReduceMean p y z axes=[2]")},
 		{"mean of all", "ReduceMean p: it is over all axes", graph("ReduceMean p x y")},
 		{"by a constant", "Div d: it divides a constant by its input", graph("Relu r x y", "Div d one,y z")},
-		{"behind logarithms", "Relu r: it follows LogSoftmax s, whose logarithms are read at a network's end alone", graph("LogSoftmax s x y axis=1", "Relu r y z")},
+		{"behind logarithms", "Relu r: it follows LogSoftmax s, whose logarithms are read at a network's end alone",
+			graph("LogSoftmax s x y axis=1", "Relu r y z")},
 		{"types of integers", "Cast c: it makes ONNX's type 6 of its input", graph("Cast c x y to=6")},
-		{"an attribute that nobody reads", "Conv c: its attribute activation is not understood", graph("Conv c x,w y activation=Relu")},
+		{"an attribute that nobody reads", "Conv c: its attribute activation is not understood",
+			graph("Conv c x,w y activation=Relu")},
 		{"two unsupported", "nodes that no layer computes: Elu (s); HardSwish (c)", graph("Elu s x y", "HardSwish c y z")},
-		{"limits, and an unsupported one", "no layer computes: Clip, since it cuts off at 0: only what is below 0 is cut off, by a ReLU (c, d); Elu (e)",
+		{"limits, and an unsupported one", "no layer computes: Clip, since it cuts off at 0: only what is below 0 is cut " +
+			"off, by a ReLU (c, d); Elu (e)",
 			graph("Clip c x,one,one y", "Elu e y z", "Clip d z,one,one a")},
 		{"two of a kind", "no layer computes: Elu (s, t)", graph("Elu s x y", "Elu t y z")},
 		{"branch", "Add a: it combines two values", graph("Relu r x y", "Add a y,y z")},
-		{"skip", "Add a: it reads x, which another node has read before: the graph branches", graph("Relu r x y", "Add a y,x z")},
+		{"skip", "Add a: it reads x, which another node has read before: the graph branches",
+			graph("Relu r x y", "Add a y,x z")},
 		{"unknown value", "Relu r: it reads q, which nothing makes", graph("Relu r q y")},
 		{"twice", "two nodes make y", graph("Relu r x y", "Relu s y y")},
 		{"weights first", "its weights are the first factor", graph("MatMul m v,x y")},
 		{"weights computed", "its weights are not in the file", graph("Shape s x s", "Conv c x,s y")},
 		{"too few channels", "its input has 3", graph("Conv c x,w y", "Conv d y,w z")},
 		{"no flatten", "its rows are not the images", graph("Conv c x,w,three y", "MatMul m y,m b")},
-		{"rows before channels", "an order other than C,H,W and H,W,C", graph("Conv c x,w y", "Transpose t y z perm=[0,2,1,3]", "Reshape r z,flat a", "Gemm g a,v b transB=1")},
+		{"rows before channels", "an order other than C,H,W and H,W,C",
+			graph("Conv c x,w y", "Transpose t y z perm=[0,2,1,3]", "Reshape r z,flat a", "Gemm g a,v b transB=1")},
 		{"sides that do not divide", "do not divide the 48 values", graph("Conv c x,w y", "Reshape r y,other z")},
 		{"softmax over rows", "over other axes than the channels", graph("Conv c x,w y", "Softmax s y z axis=2")},
 		{"even lrn", "an even size of 4", graph("LRN l x y size=4")},
@@ -233,7 +259,8 @@ func TestONNXGraphs(t *testing.T) {
 		{"kernel of zero", "kernel 0x0 must lie between", graph("MaxPool p x y kernel_shape=[0,0]")},
 		{"negative pad", "pads of -1", graph("MaxPool p x y kernel_shape=[2,2] pads=[-1,0,0,0]")},
 		{"huge stride", "strides of 99999999999", graph("MaxPool p x y kernel_shape=[2,2] strides=[99999999999,1]")},
-		{"attribute of another kind", "attribute strides is of another type", graph("MaxPool p x y kernel_shape=[2,2] strides=1")},
+		{"attribute of another kind", "attribute strides is of another type",
+			graph("MaxPool p x y kernel_shape=[2,2] strides=1")},
 		{"flat ends", "axis 5 of 4", graph("Flatten f x y axis=5")},
 		{"no permutation", "is no permutation", graph("Transpose t x y perm=[0,0,1,2]")},
 		{"squeeze of more", "axis 1 has more than one value", graph("Squeeze s x y axes=[1]")},
@@ -294,9 +321,13 @@ func TestONNXInputs(t *testing.T) {
 		{"any batch", "", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, 2, 6, 6) }},
 		{"any size", "does not say the shape", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, 2, -1, -1) }},
 		{"listed weights", "", func(m *onnx.Model) {
-			m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: "w", Type: onnx.FLOAT, Shaped: true, Dims: dims(3, 2, 3, 3)})
+			m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: "w", Type: onnx.FLOAT, Shaped: true,
+				Dims: dims(3, 2, 3, 3)})
 		}},
-		{"any channels", "does not say how many channels", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(-1, -1, 6, 6) }},
+		{"any channels", "does not say how many channels", func(m *onnx.Model) {
+			m.Graph.Inputs[0].Dims = dims(-1,
+				-1, 6, 6)
+		}},
 		{"no shape", "does not say the shape", func(m *onnx.Model) { m.Graph.Inputs[0].Shaped = false }},
 		{"a side of zero", "a side of 0", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(1, 2, 0, 6) }},
 		{"too large", "is too large", func(m *onnx.Model) { m.Graph.Inputs[0].Dims = dims(1, 2, 1<<24, 1<<24) }},
@@ -417,7 +448,9 @@ func TestONNXMemory(t *testing.T) {
 		"empty inputs":       repeated([]byte{0x5a, 0}, 8<<20),
 		"nodes of no inputs": repeated([]byte{0x0a, 4, 0x0a, 0, 0x0a, 0}, 4<<20),
 		"empty attributes":   repeated([]byte{0x0a, 4, 0x2a, 0, 0x2a, 0}, 4<<20),
-		"an attribute of numbers": repeated(slices.Concat([]byte{0x0a, 0x84, 0x80, 0x80, 0x01, 0x2a, 0x80, 0x80, 0x80, 0x01, 0x42, 0xfc, 0xff, 0x7f}, // packed
+		// packed
+		"an attribute of numbers": repeated(slices.Concat([]byte{0x0a, 0x84, 0x80, 0x80, 0x01, 0x2a, 0x80, 0x80, 0x80, 0x01,
+			0x42, 0xfc, 0xff, 0x7f},
 			make([]byte, 2<<20-4)), 16),
 	} {
 		f := &File{Path: "large.onnx"}

@@ -9,8 +9,9 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// Constants that a graph adds to its values or multiplies them by are (x - mean) * gamma + beta. Behind a convolution or a fully
-// connected layer that goes into its weights and its bias; elsewhere it is a batch norm with a variance of 1.
+// Constants that a graph adds to its values or multiplies them by are (x - mean) * gamma + beta. Behind a convolution
+// or a fully connected layer that goes into its weights and its bias; elsewhere it is a batch norm with a variance of
+// 1.
 
 // stretch says how much of that has been said: the three come in this order.
 type stretch int
@@ -166,8 +167,8 @@ func (c *onnxChain) pushStretch(n *onnx.Node, s stretch, said map[string]*onnxPa
 	return nil
 }
 
-// byChannel is a constant that is broadcast to the sides of head, as a value for each channel of our map. Where it has other values in
-// other places, the map becomes a vector.
+// byChannel is a constant that is broadcast to the sides of head, as a value for each channel of our map. Where it has
+// other values in other places, the map becomes a vector.
 func (c *onnxChain) byChannel(n *onnx.Node, k *constant) (*onnxParam, error) {
 	if k.tensor == nil {
 		return nil, fmt.Errorf("it computes with what is no tensor of the file")
@@ -189,7 +190,8 @@ func (c *onnxChain) byChannel(n *onnx.Node, k *constant) (*onnxParam, error) {
 			continue
 		}
 		if dims[i] != side.size() {
-			return nil, fmt.Errorf("it joins a tensor of shape %s to one of %s", printable.Shape(dims), printable.Shape(c.sizes()))
+			return nil, fmt.Errorf("it joins a tensor of shape %s to one of %s", printable.Shape(dims),
+				printable.Shape(c.sizes()))
 		}
 		for j := len(side) - 1; j >= 0; j-- {
 			strides[side[j]] = stride
@@ -224,7 +226,8 @@ func (c *onnxChain) byChannel(n *onnx.Node, k *constant) (*onnxParam, error) {
 	return p, nil
 }
 
-// bindFor makes the sides from first to last the channels, those before them the batch. Of pictures their own order tells.
+// bindFor makes the sides from first to last the channels, those before them the batch. Of pictures their own order
+// tells.
 func (c *onnxChain) bindFor(first, last int) error {
 	if last < 0 || len(c.dims) == 4 && slices.EqualFunc(c.dims, c.first, slices.Equal[axes]) {
 		return c.bindPictures()
@@ -233,9 +236,11 @@ func (c *onnxChain) bindFor(first, last int) error {
 	return c.bind(concat(c.dims[:first]...), concat(c.dims[first:last+1]...), d[0], concat(d[1:]...))
 }
 
-// bindPictures binds what no layer has cared about: N,H,W,C where the last side alone can be a picture's channels, else N,C,H,W.
+// bindPictures binds what no layer has cared about: N,H,W,C where the last side alone can be a picture's channels, else
+// N,C,H,W.
 func (c *onnxChain) bindPictures() error {
-	if d := c.dims; !c.bound && len(d) == 4 && channelsLast([]int64{int64(d[0].size()), int64(d[1].size()), int64(d[2].size()), int64(d[3].size())}) {
+	if d := c.dims; !c.bound && len(d) == 4 && channelsLast([]int64{int64(d[0].size()), int64(d[1].size()),
+		int64(d[2].size()), int64(d[3].size())}) {
 		return c.bind(d[0], d[3], d[1], d[2])
 	}
 	return c.bindAnyhow()

@@ -8,11 +8,12 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// attributes are those of each operator that are read, or that change nothing in use: any other is refused, since whoever wrote it
-// means something by it.
+// attributes are those of each operator that are read, or that change nothing in use: any other is refused, since
+// whoever wrote it means something by it.
 var attributes = map[string]string{
-	"Conv":               "auto_pad dilations group kernel_shape pads strides",
-	"MaxPool":            "auto_pad ceil_mode dilations kernel_shape pads storage_order strides", // storage_order is of the second output
+	"Conv": "auto_pad dilations group kernel_shape pads strides",
+	// storage_order is of the second output
+	"MaxPool":            "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
 	"AveragePool":        "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides",
 	"LRN":                "alpha beta bias size",
 	"BatchNormalization": "epsilon momentum spatial training_mode",

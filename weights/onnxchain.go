@@ -9,11 +9,11 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// An ONNX graph reshapes and transposes as it likes, a network of ours has maps in N,C,H,W order. So the chain follows the
-// axes: the sides of the graph's tensor are products of axes, and so are N, C, H and W of our maps. Reshape, Flatten, Squeeze,
-// Unsqueeze and Transpose only regroup the axes of the tensor; a layer is added where a node computes, and it can be ours if
-// the two agree about the axes that it looks at. Until then it is open which of the input's axes are N, C, H and W: the first
-// node that looks at them decides.
+// An ONNX graph reshapes and transposes as it likes, a network of ours has maps in N,C,H,W order. So the chain follows
+// the axes: the sides of the graph's tensor are products of axes, and so are N, C, H and W of our maps. Reshape,
+// Flatten, Squeeze, Unsqueeze and Transpose only regroup the axes of the tensor; a layer is added where a node
+// computes, and it can be ours if the two agree about the axes that it looks at. Until then it is open which of the
+// input's axes are N, C, H and W: the first node that looks at them decides.
 
 // axis is one index of a tensor, of two values or more: sides of 1 have no axis.
 type axis struct {
@@ -160,7 +160,8 @@ func (c *onnxChain) channels() error {
 			return err
 		}
 	}
-	if !slices.Equal(d[0], c.image[0]) || !slices.Equal(d[1], c.image[1]) || !slices.Equal(concat(d[2:]...), concat(c.image[2:]...)) ||
+	if !slices.Equal(d[0], c.image[0]) || !slices.Equal(d[1], c.image[1]) ||
+		!slices.Equal(concat(d[2:]...), concat(c.image[2:]...)) ||
 		len(c.dims) == 4 && !slices.Equal(d[2], c.image[2]) {
 		return fmt.Errorf("its input is not in N,C,H,W order")
 	}
@@ -201,7 +202,8 @@ func (c *onnxChain) flatten(n *onnx.Node) {
 	c.pushAlike(n, arch.Flatten{}, nil)
 }
 
-// features wants sides to be all of an image's values in our order or, told by hwc, in H,W,C order, and makes the map a vector.
+// features wants sides to be all of an image's values in our order or, told by hwc, in H,W,C order, and makes the map a
+// vector.
 func (c *onnxChain) features(n *onnx.Node, side axes) (hwc arch.Shape, err error) {
 	ch, h, w := c.image[1], c.image[2], c.image[3]
 	shape := c.mapShape()

@@ -9,8 +9,9 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// constant is a value of a graph that does not depend on its input: a tensor as it is in the file, or a list of integers made
-// of one, and of the sides of other values. Such lists are the shapes that PyTorch's exporter computes on the way to a Reshape.
+// constant is a value of a graph that does not depend on its input: a tensor as it is in the file, or a list of
+// integers made of one, and of the sides of other values. Such lists are the shapes that PyTorch's exporter computes on
+// the way to a Reshape.
 type constant struct {
 	tensor *onnx.Tensor // nil for what has been computed
 	ints   []int64
@@ -93,7 +94,8 @@ var folded = map[string]func(n *onnx.Node, in []*constant) (*constant, error){
 			if from != nil && to != nil { // opset 9 and before
 				lists = append(lists[:1], from.Ints, to.Ints)
 			}
-			if len(lists) < 3 || len(lists[1]) != 1 || len(lists[2]) != 1 || len(lists) == 5 && !slices.Equal(lists[4], []int64{1}) {
+			if len(lists) < 3 || len(lists[1]) != 1 || len(lists[2]) != 1 || len(lists) == 5 &&
+				!slices.Equal(lists[4], []int64{1}) {
 				return nil, fmt.Errorf("only a stretch of a list is understood")
 			}
 			length := int64(len(lists[0]))

@@ -39,8 +39,8 @@ func (f *File) fetchExternal(model *onnx.Model) error {
 // maxExternal bounds the files that stay mapped.
 const maxExternal = 256
 
-// bytes is the part of an external file that a tensor's values are. The path must stay within the model's folder, also by
-// links: a model from a stranger shall not read other files.
+// bytes is the part of an external file that a tensor's values are. The path must stay within the model's folder, also
+// by links: a model from a stranger shall not read other files.
 func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 	size := t.Type.Size()
 	for _, d := range t.Dims {
@@ -66,14 +66,16 @@ func (x *externalData) bytes(t *onnx.Tensor) ([]byte, error) {
 		}
 	}
 	if length != uint64(size) {
-		return nil, fmt.Errorf("external data of %d bytes for shape %s, which takes %d", length, printable.Shape(t.Dims), size)
+		return nil, fmt.Errorf("external data of %d bytes for shape %s, which takes %d", length, printable.Shape(t.Dims),
+			size)
 	}
 	data, err := x.mapped(location)
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if offset > uint64(len(data)) || length > uint64(len(data))-offset {
-		return nil, fmt.Errorf("external data: %s has %d bytes, the tensor's end at %d", clipText(location), len(data), offset+length)
+		return nil, fmt.Errorf("external data: %s has %d bytes, the tensor's end at %d", clipText(location), len(data),
+			offset+length)
 	}
 	return data[offset : offset+length : offset+length], nil
 }

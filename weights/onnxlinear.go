@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// picks says where a tensor has the values of a vector: a loop over each of sizes, the last one innermost, with its stride in
-// the tensor. A stride of 0 repeats values.
+// picks says where a tensor has the values of a vector: a loop over each of sizes, the last one innermost, with its
+// stride in the tensor. A stride of 0 repeats values.
 type picks struct{ sizes, strides []int }
 
 func (p *picks) count() int { return product(p.sizes) }
@@ -67,7 +67,8 @@ func (c *onnxChain) gemm(n *onnx.Node, in []*constant) error {
 	if beta == 0 {
 		bias = nil
 	}
-	if !c.bound && bias != nil && bias.tensor != nil && len(bias.tensor.Dims) == 2 && bias.tensor.Dims[0] != 1 && rows.size() != 1 {
+	if !c.bound && bias != nil && bias.tensor != nil && len(bias.tensor.Dims) == 2 && bias.tensor.Dims[0] != 1 &&
+		rows.size() != 1 {
 		return c.gemmOfOneImage(n, rows, columns, weight, outs, bias, float32(beta))
 	}
 	if err := c.linear(n, rows, columns, weight, outs); err != nil {
@@ -102,9 +103,10 @@ func (c *onnxChain) linear(n *onnx.Node, rows, columns axes, weight *onnxParam, 
 	return c.push(n, arch.Linear{Out: outs, NoBias: true}, map[string]*onnxParam{"w": weight})
 }
 
-// gemmOfOneImage is a Gemm that adds another bias to each row, so that the rows cannot be images. They are the rows of one
-// image, its columns the channels: a 1x1 convolution, and a vector that is added to all of its output.
-func (c *onnxChain) gemmOfOneImage(n *onnx.Node, rows, columns axes, weight *onnxParam, outs int, bias *constant, beta float32) error {
+// gemmOfOneImage is a Gemm that adds another bias to each row, so that the rows cannot be images. They are the rows of
+// one image, its columns the channels: a 1x1 convolution, and a vector that is added to all of its output.
+func (c *onnxChain) gemmOfOneImage(n *onnx.Node, rows, columns axes, weight *onnxParam, outs int, bias *constant,
+	beta float32) error {
 	if err := c.bind(nil, columns, rows, nil); err != nil {
 		return err
 	}

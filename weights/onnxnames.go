@@ -9,8 +9,8 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// effect is what a layer does to its input at inference, in one form for all the ways to say it: padding worked out, adaptive
-// pooling as pooling, a convolution over the whole map as a fully connected layer.
+// effect is what a layer does to its input at inference, in one form for all the ways to say it: padding worked out,
+// adaptive pooling as pooling, a convolution over the whole map as a fully connected layer.
 type effect struct {
 	kind         string
 	in, out      arch.Shape
@@ -21,8 +21,8 @@ type effect struct {
 	eps          float64
 }
 
-// effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of which
-// Placement.Ending tells; no flatten, which keeps the order.
+// effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of
+// which Placement.Ending tells; no flatten, which keeps the order.
 func effects(placed *arch.Placement) []namedEffect {
 	var list []namedEffect
 	_, logits := placed.Ending()
@@ -39,7 +39,8 @@ func effects(placed *arch.Placement) []namedEffect {
 		case arch.Conv:
 			e.window, e.groups, e.bias = layer.Geometry, max(op.Groups, 1), !op.NoBias
 			whole := arch.Size{H: layer.In.H, W: layer.In.W}
-			if layer.Geometry.Kernel == whole && layer.Geometry.Out == arch.Square(1) && e.groups == 1 && layer.Geometry.Top+layer.Geometry.Left == 0 {
+			if layer.Geometry.Kernel == whole && layer.Geometry.Out == arch.Square(1) && e.groups == 1 &&
+				layer.Geometry.Top+layer.Geometry.Left == 0 {
 				e = effect{kind: arch.Linear{}.Kind(), in: flatShape(layer.In), out: layer.Out, bias: e.bias}
 			}
 		case arch.Linear:
@@ -65,7 +66,8 @@ func effects(placed *arch.Placement) []namedEffect {
 		if e.kind == (arch.MaxPool{}).Kind() || e.kind == (arch.AvgPool{}).Kind() && !e.padded {
 			e.window.Bottom, e.window.Right = 0, 0 // so it does
 		}
-		if g := e.window; strings.HasSuffix(e.kind, "pool") && g.Kernel == arch.Square(1) && g.In == g.Out && g.Top+g.Left+g.Bottom+g.Right == 0 {
+		if g := e.window; strings.HasSuffix(e.kind, "pool") && g.Kernel == arch.Square(1) && g.In == g.Out &&
+			g.Top+g.Left+g.Bottom+g.Right == 0 {
 			continue
 		}
 		list = append(list, namedEffect{e, layer.Name, layer.Op})
@@ -98,9 +100,9 @@ func (c *onnxChain) network(f *File) (net *arch.Network, weighted []string, err 
 	return f.recognise(c.plain())
 }
 
-// recognise gives the layers of a network that a file describes better names: those of the network that the file says it is, or
-// of the built-in that computes the same, which then is the network; else it stays. weighted are the names of the layers with
-// parameters, in their order.
+// recognise gives the layers of a network that a file describes better names: those of the network that the file says
+// it is, or of the built-in that computes the same, which then is the network; else it stays. weighted are the names of
+// the layers with parameters, in their order.
 func (f *File) recognise(plain *arch.Network) (net *arch.Network, weighted []string, err error) {
 	placed, err := plain.Place(plain.Input)
 	if err != nil {
@@ -185,8 +187,8 @@ func (c *onnxChain) plain() *arch.Network {
 	return net
 }
 
-// layerName makes a layer's name of the name of its weights without what they are of it, else of its node's, else of the value
-// that the node makes. A flatten that no node stands for has its own.
+// layerName makes a layer's name of the name of its weights without what they are of it, else of its node's, else of
+// the value that the node makes. A flatten that no node stands for has its own.
 func layerName(layer *onnxLayer) string {
 	if _, ok := layer.op.(arch.Flatten); ok && layer.node.Op != "Flatten" {
 		return "flatten"
@@ -194,7 +196,8 @@ func layerName(layer *onnxLayer) string {
 	name := nodeName(layer.node)
 	for _, role := range []string{"w", "gamma"} {
 		if p := layer.params[role]; p != nil && p.tensor != nil {
-			for _, suffix := range []string{".weight", ".gamma", "_weight", "_gamma", "/kernel", "/kernel:0", "/gamma", "/gamma:0"} {
+			for _, suffix := range []string{".weight", ".gamma", "_weight", "_gamma", "/kernel", "/kernel:0", "/gamma",
+				"/gamma:0"} {
 				if of, ok := strings.CutSuffix(p.tensor.Name, suffix); ok && of != "" {
 					name = of
 				}
@@ -204,8 +207,8 @@ func layerName(layer *onnxLayer) string {
 	return arch.FitName(name, layer.op.Kind())
 }
 
-// nodeName is a node's name or else its output's. PyTorch calls a module's nodes /features/features.2/Relu: of that it is
-// features.2.
+// nodeName is a node's name or else its output's. PyTorch calls a module's nodes /features/features.2/Relu: of that it
+// is features.2.
 func nodeName(n *onnx.Node) string {
 	name := n.Name
 	if name == "" && len(n.Outputs) > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// operators are what a node that reads the chain's head may be. in has the constants among the node's inputs, nil where it
-// reads the head or an input is left out. What the operators mean: github.com/onnx/onnx, docs/Operators.md.
+// operators are what a node that reads the chain's head may be. in has the constants among the node's inputs, nil where
+// it reads the head or an input is left out. What the operators mean: github.com/onnx/onnx, docs/Operators.md.
 var operators map[string]func(c *onnxChain, n *onnx.Node, in []*constant) error
 
 func init() { // a literal would refer to itself by way of the functions
@@ -145,7 +145,8 @@ func (a *arguments) small(name string, v int64) int {
 
 // window reads how a kernel slides. kernel is the weights', zero for pooling, which says its own.
 func (c *onnxChain) window(a *arguments, kernel arch.Size) arch.Window {
-	w := arch.Window{Kernel: a.pair("kernel_shape", 0), Stride: a.pair("strides", 1), Dilation: a.pair("dilations", 1), Ceil: a.int("ceil_mode", 0) != 0}
+	w := arch.Window{Kernel: a.pair("kernel_shape", 0), Stride: a.pair("strides", 1), Dilation: a.pair("dilations", 1),
+		Ceil: a.int("ceil_mode", 0) != 0}
 	if kernel != (arch.Size{}) {
 		if w.Kernel != kernel && a.node.Attribute("kernel_shape") != nil {
 			a.fail("a kernel of %v with weights of %v", w.Kernel, kernel)
@@ -160,7 +161,8 @@ func (c *onnxChain) window(a *arguments, kernel arch.Size) arch.Window {
 				a.fail("%d pads, not 4", len(pads))
 				return w
 			}
-			w.Pad = arch.Padding{Top: a.small("pads", pads[0]), Left: a.small("pads", pads[1]), Bottom: a.small("pads", pads[2]), Right: a.small("pads", pads[3])}
+			w.Pad = arch.Padding{Top: a.small("pads", pads[0]), Left: a.small("pads", pads[1]), Bottom: a.small("pads", pads[2]),
+				Right: a.small("pads", pads[3])}
 		}
 	case "VALID":
 	case "SAME_UPPER", "SAME_LOWER":
@@ -223,7 +225,8 @@ func (c *onnxChain) conv(n *onnx.Node, in []*constant) error {
 		return err
 	}
 	a := arguments{node: n}
-	op := arch.Conv{Out: dims[0], Window: c.window(&a, arch.Size{H: dims[2], W: dims[3]}), Groups: a.small("group", a.int("group", 1)), NoBias: input(in, 2) == nil}
+	op := arch.Conv{Out: dims[0], Window: c.window(&a, arch.Size{H: dims[2], W: dims[3]}), Groups: a.small("group",
+		a.int("group", 1)), NoBias: input(in, 2) == nil}
 	if op.Groups == 0 {
 		a.fail("no groups")
 	}
@@ -286,7 +289,8 @@ func (c *onnxChain) lrn(n *onnx.Node, _ []*constant) error {
 		return err
 	}
 	a := arguments{node: n}
-	op := arch.LRN{Size: a.small("size", a.int("size", 0)), Alpha: a.float("alpha", 1e-4), Beta: a.float("beta", 0.75), K: a.float("bias", 1)}
+	op := arch.LRN{Size: a.small("size", a.int("size", 0)), Alpha: a.float("alpha", 1e-4), Beta: a.float("beta", 0.75),
+		K: a.float("bias", 1)}
 	if op.Size%2 == 0 && op.Size > 0 {
 		a.fail("an even size of %d, whose window ONNX places one channel further up than PyTorch", op.Size)
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is true.
+// side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is
+// true.
 func (a *arguments) side(v int64, rank int, end bool) int {
 	if v < 0 {
 		v += int64(rank)
@@ -32,15 +33,17 @@ func (c *onnxChain) flattenNode(n *onnx.Node, _ []*constant) error {
 	return nil
 }
 
-// vectorise adds the Flatten that a network has, once the sides are N and all the rest. Where it does not, the layer that
-// needs a vector adds it.
+// vectorise adds the Flatten that a network has, once the sides are N and all the rest. Where it does not, the layer
+// that needs a vector adds it.
 func (c *onnxChain) vectorise(n *onnx.Node) {
-	if !c.bound && len(c.first) == 4 && len(c.dims) == 2 && slices.Equal(c.dims[0], c.first[0]) && slices.Equal(c.dims[1], concat(c.first[1:]...)) {
+	if !c.bound && len(c.first) == 4 && len(c.dims) == 2 && slices.Equal(c.dims[0], c.first[0]) &&
+		slices.Equal(c.dims[1], concat(c.first[1:]...)) {
 		if c.bind(c.first[0], c.first[1], c.first[2], c.first[3]) != nil {
 			return
 		}
 	}
-	if c.bound && len(c.dims) == 2 && slices.Equal(c.dims[0], c.image[0]) && slices.Equal(c.dims[1], concat(c.image[1:]...)) {
+	if c.bound && len(c.dims) == 2 && slices.Equal(c.dims[0], c.image[0]) &&
+		slices.Equal(c.dims[1], concat(c.image[1:]...)) {
 		c.flatten(n)
 	}
 }

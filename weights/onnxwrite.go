@@ -15,8 +15,8 @@ import (
 	"github.com/vggo/vggo/internal/onnx"
 )
 
-// What WriteONNX asks of its readers: versions of 2020, which everything still in use reads. An opset after 17 or an IR after 8
-// would shut out ONNX Runtime before 1.12.
+// What WriteONNX asks of its readers: versions of 2020, which everything still in use reads. An opset after 17 or an IR
+// after 8 would shut out ONNX Runtime before 1.12.
 const (
 	writtenOpset = 13
 	writtenIR    = 7
@@ -28,15 +28,18 @@ const (
 // notes, which may be nil, become metadata, and the network is noted beside them, so that Open gives back its names and
 // its dropout, which an ONNX model for inference lacks.
 //
-// Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not divide its
-// input, average pooling with dilation, local response normalisation over an even number of channels. So are models beyond
-// protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads, as for Write.
-func WriteONNX(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
+// Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not
+// divide its input, average pooling with dilation, local response normalisation over an even number of channels. So are
+// models beyond protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads,
+// as for Write.
+func WriteONNX(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string,
+	sources ...*File) error {
 	return WriteONNXContext(context.Background(), path, placed, find, notes, sources...)
 }
 
 // WriteONNXContext is WriteONNX that is given up when ctx ends, as WriteContext is.
-func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string, sources ...*File) error {
+func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32,
+	error), notes map[string]string, sources ...*File) error {
 	net, input := placed.Network, placed.Input
 	w := onnxWriter{head: "images"}
 	for _, layer := range placed.Layers {
@@ -65,7 +68,8 @@ func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, 
 		return err
 	}
 	noted[NetworkNote] = text.String()
-	model := &onnx.Model{IR: writtenIR, Producer: "vggo", Opsets: []onnx.Opset{{Version: writtenOpset}}, Graph: onnx.Graph{Name: net.Name, Nodes: w.nodes}}
+	model := &onnx.Model{IR: writtenIR, Producer: "vggo", Opsets: []onnx.Opset{{Version: writtenOpset}},
+		Graph: onnx.Graph{Name: net.Name, Nodes: w.nodes}}
 	for _, key := range slices.Sorted(maps.Keys(noted)) {
 		model.Metadata = append(model.Metadata, onnx.Note{Key: key, Value: noted[key]})
 	}
@@ -82,7 +86,8 @@ func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, 
 	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
 			params = append(params, p)
-			model.Graph.Initializers = append(model.Graph.Initializers, onnx.Tensor{Name: p.Name, Type: onnx.FLOAT, Dims: p.Shape})
+			model.Graph.Initializers = append(model.Graph.Initializers, onnx.Tensor{Name: p.Name, Type: onnx.FLOAT,
+				Dims: p.Shape})
 		}
 	}
 	for _, t := range w.shapes {
@@ -116,7 +121,8 @@ type onnxWriter struct {
 
 // node adds a node that reads the head and the given values.
 func (w *onnxWriter) node(name, op string, inputs []string, attributes ...onnx.Attribute) {
-	w.nodes = append(w.nodes, onnx.Node{Name: name, Op: op, Inputs: append([]string{w.head}, inputs...), Outputs: []string{name + "/y"}, Attributes: attributes})
+	w.nodes = append(w.nodes, onnx.Node{Name: name, Op: op, Inputs: append([]string{w.head}, inputs...),
+		Outputs: []string{name + "/y"}, Attributes: attributes})
 	w.head = name + "/y"
 }
 
@@ -169,14 +175,16 @@ func (w *onnxWriter) layer(layer arch.Placed) error {
 			// Rounding up drops a last window that would lie in the padding alone; before opset 19 readers disagree about it.
 			// Where padding does not count, what hangs over is padding like any.
 			if op, ok := layer.Op.(arch.AvgPool); ok && op.CountPad {
-				return fmt.Errorf("its output rounded up leaves a window out, while padding counts: readers disagree about that before opset 19")
+				return fmt.Errorf("its output rounded up leaves a window out, while padding counts: readers disagree about that " +
+					"before opset 19")
 			}
 			g.Bottom += over.H
 			g.Right += over.W
 		}
 	}
 	window := []onnx.Attribute{
-		onnxInts("kernel_shape", g.Kernel.H, g.Kernel.W), onnxInts("strides", g.Stride.H, g.Stride.W), onnxInts("pads", g.Top, g.Left, g.Bottom, g.Right),
+		onnxInts("kernel_shape", g.Kernel.H, g.Kernel.W), onnxInts("strides", g.Stride.H, g.Stride.W),
+		onnxInts("pads", g.Top, g.Left, g.Bottom, g.Right),
 	}
 	if ceil {
 		window = append(window, onnxInt("ceil_mode", 1))
@@ -202,19 +210,24 @@ func (w *onnxWriter) layer(layer arch.Placed) error {
 		w.node(layer.Name, "GlobalAveragePool", nil)
 	case arch.AdaptiveAvgPool:
 		if layer.In.H%layer.Out.H != 0 || layer.In.W%layer.Out.W != 0 {
-			return fmt.Errorf("adaptive pooling from %dx%d to %dx%d has windows of several sizes, which ONNX cannot say: choose an input size that %dx%d divides",
+			return fmt.Errorf("adaptive pooling from %dx%d to %dx%d has windows of several sizes, which ONNX cannot say: "+
+				"choose an input size that %dx%d divides",
 				layer.In.H, layer.In.W, layer.Out.H, layer.Out.W, layer.Out.H, layer.Out.W)
 		}
 		if g := evenPooling(layer); g.Kernel != arch.Square(1) {
-			w.node(layer.Name, "AveragePool", nil, onnxInts("kernel_shape", g.Kernel.H, g.Kernel.W), onnxInts("strides", g.Stride.H, g.Stride.W))
+			w.node(layer.Name, "AveragePool", nil, onnxInts("kernel_shape", g.Kernel.H, g.Kernel.W),
+				onnxInts("strides", g.Stride.H, g.Stride.W))
 		}
 	case arch.LRN:
 		if op.Size%2 == 0 {
-			return fmt.Errorf("normalisation over %d channels: ONNX places an even window one channel further up: choose an odd size", op.Size)
+			return fmt.Errorf("normalisation over %d channels: ONNX places an even window one channel further up: choose an "+
+				"odd size", op.Size)
 		}
-		w.node(layer.Name, "LRN", nil, onnxInt("size", op.Size), onnxFloat("alpha", op.Alpha), onnxFloat("beta", op.Beta), onnxFloat("bias", op.K))
+		w.node(layer.Name, "LRN", nil, onnxInt("size", op.Size), onnxFloat("alpha", op.Alpha), onnxFloat("beta", op.Beta),
+			onnxFloat("bias", op.K))
 	case arch.BatchNorm:
-		w.node(layer.Name, "BatchNormalization", params, onnxFloat("epsilon", op.Epsilon()), onnxFloat("momentum", 1-op.Rate()))
+		w.node(layer.Name, "BatchNormalization", params, onnxFloat("epsilon", op.Epsilon()),
+			onnxFloat("momentum", 1-op.Rate()))
 	case arch.Linear:
 		w.node(layer.Name, "Gemm", params, onnxInt("transB", 1))
 	case arch.Softmax:
@@ -231,7 +244,8 @@ func (w *onnxWriter) layer(layer arch.Placed) error {
 // overhang is how far the last windows reach beyond the padding.
 func overhang(g arch.Geometry) arch.Size {
 	e := g.Extent()
-	return arch.Size{H: max(0, (g.Out.H-1)*g.Stride.H+e.H-g.In.H-g.Top-g.Bottom), W: max(0, (g.Out.W-1)*g.Stride.W+e.W-g.In.W-g.Left-g.Right)}
+	return arch.Size{H: max(0, (g.Out.H-1)*g.Stride.H+e.H-g.In.H-g.Top-g.Bottom),
+		W: max(0, (g.Out.W-1)*g.Stride.W+e.W-g.In.W-g.Left-g.Right)}
 }
 
 // ceiled is the output of a window by ONNX's formula for ceil_mode, which drops none.

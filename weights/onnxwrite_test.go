@@ -86,17 +86,21 @@ func onnxTrials(t *testing.T) map[string]*arch.Network {
 		"torch":     narrow(t, "alexnet-torchvision", 8, arch.Shape{C: 3, H: 415, W: 415}),
 		"global":    compact(t, "30x30x1:8,M,8,G/5"),
 		"odd": chainOf(arch.Shape{C: 6, H: 23, W: 18},
-			arch.Conv{Out: 9, Window: arch.Window{Kernel: arch.Size{H: 3, W: 2}, Dilation: arch.Size{H: 2, W: 1}, Stride: arch.Size{H: 1, W: 2}, Pad: arch.Padding{Top: 2, Right: 1}}, Groups: 3, NoBias: true},
+			arch.Conv{Out: 9, Window: arch.Window{Kernel: arch.Size{H: 3, W: 2}, Dilation: arch.Size{H: 2, W: 1},
+				Stride: arch.Size{H: 1, W: 2}, Pad: arch.Padding{Top: 2, Right: 1}}, Groups: 3, NoBias: true},
 			arch.BatchNorm{Eps: 1e-3, Momentum: 0.01}, arch.ReLU{},
-			arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Dilation: arch.Size{H: 2, W: 1}, Stride: arch.Size{H: 2, W: 1}, Ceil: true}},
+			arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Dilation: arch.Size{H: 2, W: 1},
+				Stride: arch.Size{H: 2, W: 1}, Ceil: true}},
 			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2), Pad: arch.Pad(1), Ceil: true}},
 			arch.LRN{Size: 3, Alpha: 0.3, Beta: 0.5, K: 1.5}, arch.Softmax{},
 			arch.Flatten{}, arch.BatchNorm{}, arch.Linear{Out: 12, NoBias: true}, arch.Dropout{Keep: 0.7},
 			arch.Conv{Out: 7, Window: arch.Window{Kernel: arch.Square(1)}}, arch.GlobalAvgPool{}, arch.Linear{Out: 4}),
 		"counted": chainOf(arch.Shape{C: 2, H: 9, W: 9},
-			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2), Pad: arch.Pad(1)}, CountPad: true}, arch.Conv{Out: 3, Window: k3}),
+			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2), Pad: arch.Pad(1)}, CountPad: true},
+			arch.Conv{Out: 3, Window: k3}),
 		"ceiled": chainOf(arch.Shape{C: 2, H: 10, W: 9},
-			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2), Pad: arch.Pad(1), Ceil: true}, CountPad: true}),
+			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2), Pad: arch.Pad(1), Ceil: true},
+				CountPad: true}),
 		// four rows of windows, the last one hanging over, three columns, of which a fourth would lie in the padding
 		"dropped":     chainOf(arch.Shape{C: 2, H: 11, W: 9}, arch.MaxPool{Window: k4}, arch.Conv{Out: 3, Window: k3}),
 		"dropped too": chainOf(arch.Shape{C: 2, H: 11, W: 9}, arch.AvgPool{Window: k4}, arch.Conv{Out: 3, Window: k3}),
@@ -117,7 +121,10 @@ func export(t *testing.T, name string, net *arch.Network) *exported {
 		}
 	}
 	e := &exported{net: net, params: params, path: filepath.Join(t.TempDir(), name+".onnx")}
-	if err := WriteONNX(e.path, archtest.Place(t, net), func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil }, map[string]string{"by": "a test"}); err != nil {
+	if err := WriteONNX(e.path, archtest.Place(t, net), func(p arch.Param) ([]float32,
+		error) {
+		return params.Get(p.Name).Data, nil
+	}, map[string]string{"by": "a test"}); err != nil {
 		t.Fatal(err)
 	}
 	e.images = tensor.New(2, net.Input.C, net.Input.H, net.Input.W)
@@ -183,7 +190,8 @@ func TestONNXRoundTrip(t *testing.T) {
 				t.Errorf("format %q, notes %v", f.Format, f.Metadata)
 			}
 			for _, p := range params.List {
-				if p.Trainable && len(p.Data) > 0 && uintptr(unsafe.Pointer(&p.Data[0])) != uintptr(unsafe.Pointer(&f.entries[f.index[p.Name]].raw[0])) {
+				if p.Trainable && len(p.Data) > 0 &&
+					uintptr(unsafe.Pointer(&p.Data[0])) != uintptr(unsafe.Pointer(&f.entries[f.index[p.Name]].raw[0])) {
 					t.Errorf("%s was copied from the file", p.Name)
 				}
 			}
@@ -223,8 +231,8 @@ func describe(t *testing.T, net *arch.Network) string {
 	return text.String()
 }
 
-// peer is the command of another library's check, or a skip where the library is not installed; with VGGO_REQUIRE_PEERS set
-// that is a failure.
+// peer is the command of another library's check, or a skip where the library is not installed; with VGGO_REQUIRE_PEERS
+// set that is a failure.
 func peer(t *testing.T, probe *exec.Cmd, remedy string) {
 	t.Helper()
 	out, err := probe.CombinedOutput()
@@ -323,11 +331,15 @@ func TestWriteONNXRefuses(t *testing.T) {
 		what, want string
 		net        *arch.Network
 	}{
-		{"uneven adaptive pooling", "adaptiveavgpool0: adaptive pooling from 9x9 to 4x3", chainOf(arch.Shape{C: 1, H: 9, W: 9}, arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}})},
-		{"dilated average pooling", "opset 19", chainOf(arch.Shape{C: 1, H: 9, W: 9}, arch.AvgPool{Window: arch.Window{Kernel: arch.Square(2), Dilation: arch.Square(2)}})},
+		{"uneven adaptive pooling", "adaptiveavgpool0: adaptive pooling from 9x9 to 4x3",
+			chainOf(arch.Shape{C: 1, H: 9, W: 9}, arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}})},
+		{"dilated average pooling", "opset 19", chainOf(arch.Shape{C: 1, H: 9, W: 9},
+			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(2), Dilation: arch.Square(2)}})},
 		{"a dropped window", "leaves a window out", chainOf(arch.Shape{C: 2, H: 11, W: 9},
-			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(4), Stride: arch.Square(4), Pad: arch.Pad(2), Ceil: true}, CountPad: true})},
-		{"even normalisation", "choose an odd size", chainOf(arch.Shape{C: 4, H: 9, W: 9}, arch.LRN{Size: 4, Alpha: 1, Beta: 1, K: 1})},
+			arch.AvgPool{Window: arch.Window{Kernel: arch.Square(4), Stride: arch.Square(4), Pad: arch.Pad(2), Ceil: true},
+				CountPad: true})},
+		{"even normalisation", "choose an odd size", chainOf(arch.Shape{C: 4, H: 9, W: 9}, arch.LRN{Size: 4, Alpha: 1,
+			Beta: 1, K: 1})},
 		{"2 GB", "protobuf's limit of 2 GB", big},
 		{"no parameter", "no parameter", chainOf(arch.Shape{C: 4, H: 9, W: 9}, arch.Flatten{}, arch.Linear{Out: 2})},
 	} {

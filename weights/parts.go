@@ -46,8 +46,8 @@ func (f *File) addAll(list []entry) error {
 	return nil
 }
 
-// divide takes the part that was asked for, or the one that the file means first, and lists the others. Files of formats that know
-// no parts may still hold several networks, under names that begin with other words.
+// divide takes the part that was asked for, or the one that the file means first, and lists the others. Files of
+// formats that know no parts may still hold several networks, under names that begin with other words.
 func (f *File) divide() error {
 	if f.described != nil || f.named != nil {
 		if f.Part != "" {
@@ -121,7 +121,8 @@ func (f *File) asked(parts []part, list *[]part) int {
 	return -1
 }
 
-// rank is how soon a part is taken: the plain weights before averaged ones, as training scripts do when they go on or evaluate.
+// rank is how soon a part is taken: the plain weights before averaged ones, as training scripts do when they go on or
+// evaluate.
 func rank(p part) int {
 	keys := strings.Split(p.name, ".")
 	known := slices.Index(networkKeys, keys[len(keys)-1])
@@ -154,8 +155,9 @@ func (p part) under(words string) part {
 // copyKeys are first words of names under which a network stands beside another of the same kind.
 var copyKeys = regexp.MustCompile(`(?i)^_?(model|net|network|module|backbone|encoder|vgg|student|online|source|main|base)([_-][a-z]\w*)?$`)
 
-// divided is a part, or where the same network stands in it several times, under names that begin with other words, each of them.
-// What belongs to none is left out as it is where a dict holds the networks, but a tensor that may be weights is listed.
+// divided is a part, or where the same network stands in it several times, under names that begin with other words,
+// each of them. What belongs to none is left out as it is where a dict holds the networks, but a tensor that may be
+// weights is listed.
 func (p part) divided() []part {
 	var weights []entry
 	for _, e := range p.entries {
@@ -223,7 +225,10 @@ func (p part) withoutAveraged(prefix string, words []string, weights int) []part
 			continue
 		}
 		averaged = append(averaged, of)
-		rest.entries = slices.DeleteFunc(slices.Clone(rest.entries), func(e entry) bool { return strings.HasPrefix(e.name, prefix+word+".") })
+		rest.entries = slices.DeleteFunc(slices.Clone(rest.entries), func(e entry) bool {
+			return strings.HasPrefix(e.name,
+				prefix+word+".")
+		})
 	}
 	plain := 0
 	for _, e := range rest.entries {
@@ -248,7 +253,8 @@ func unwrapped(name string) string {
 }
 
 // memberWords are words for a network that is a member of another module, as in Lightning's, at the beginning of names.
-var memberWords = append([]string{"model", "net", "network", "backbone", "encoder", "ema", "ema_model", "model_ema", "student", "teacher", "state_dict"}, wrappers...)
+var memberWords = append([]string{"model", "net", "network", "backbone", "encoder", "ema", "ema_model", "model_ema",
+	"student", "teacher", "state_dict"}, wrappers...)
 
 // view is a file's tensors under names without what wraps them.
 type view map[string]string // name → the file's
@@ -256,7 +262,8 @@ type view map[string]string // name → the file's
 // maxViewed bounds the names that are read in several ways: no VGG has so many.
 const maxViewed = 1 << 12
 
-// views lists the ways to read a file's names: as they are, without wrappers, and without words that those of all weights begin with.
+// views lists the ways to read a file's names: as they are, without wrappers, and without words that those of all
+// weights begin with.
 func (f *File) views() []view {
 	names := f.Names()
 	list := []view{{}}
@@ -284,7 +291,8 @@ func (f *File) views() []view {
 	}
 	add(unwrapped)
 	add(member)
-	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, ".") }) { // where a dot could not stand
+	// where a dot could not stand
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, ".") }) {
 		add(func(name string) string { return strings.NewReplacer("_", ".", "/", ".").Replace(name) })
 	}
 	for _, read := range []func(string) string{unwrapped, member} {

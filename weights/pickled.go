@@ -12,8 +12,9 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 )
 
-// A training script's checkpoint is a dict of many things: the weights under some key, at times averaged ones under another, the
-// optimiser's state, numbers and settings. What is a network's weights is told by what a dict holds, names only break ties.
+// A training script's checkpoint is a dict of many things: the weights under some key, at times averaged ones under
+// another, the optimiser's state, numbers and settings. What is a network's weights is told by what a dict holds, names
+// only break ties.
 
 // node is what of a pickled value holds tensors: a tensor or an array itself, or a dict, a list or an object of such.
 type node struct {
@@ -171,11 +172,13 @@ func (n *node) orNil() *node {
 func arrayEntry(a *pickle.Array) (entry, error) {
 	dtype, ok := npyTypes[a.Type]
 	if !ok {
-		dtype, ok = "U8", strings.HasPrefix(a.Type, "S") || strings.HasPrefix(a.Type, "U") || strings.HasPrefix(a.Type, "V") || a.Type == "c16" || a.Type == "M8"
+		dtype, ok = "U8", strings.HasPrefix(a.Type, "S") || strings.HasPrefix(a.Type, "U") ||
+			strings.HasPrefix(a.Type, "V") || a.Type == "c16" || a.Type == "M8"
 		if !ok {
 			return entry{}, fmt.Errorf("an array of type %q", clipText(a.Type))
 		}
-		return entry{shape: []int{len(a.Values)}, dtype: dtype, raw: a.Values}, nil // text, and what else is no number: no weights
+		// text, and what else is no number: no weights
+		return entry{shape: []int{len(a.Values)}, dtype: dtype, raw: a.Values}, nil
 	}
 	n := npyArray{dtype: dtype, bigEndian: a.BigEndian, fortran: a.Fortran}
 	size := int64(sizes[dtype])
@@ -199,13 +202,14 @@ type found struct {
 	node *node
 }
 
-// Keys that break ties. Those of parts of one network, in dicts of dicts; of what a script keeps with the weights and is none;
-// of whole networks' weights, the usual first; and of averaged ones, which come last.
+// Keys that break ties. Those of parts of one network, in dicts of dicts; of what a script keeps with the weights and
+// is none; of whole networks' weights, the usual first; and of averaged ones, which come last.
 var (
 	moduleKeys    = regexp.MustCompile(`(?i)^(features?|classif\w*|heads?|fc\w*|pre_?logits|avgpool|(conv|block|layers?|stage|linear|norm|bn)[\w-]*|stem|\d+)$`)
 	auxiliaryKeys = regexp.MustCompile(`(?i)optim|sched|scaler|^amp$|^loops$|rng`)
-	networkKeys   = []string{"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "generator", "online", "student"}
-	averagedKeys  = regexp.MustCompile(`(?i)(^|[^a-z])(ema|avg|averaged?|swa|shadow|polyak|teacher|target|slow|moving)([^a-z]|$)|EMA`)
+	networkKeys   = []string{"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights",
+		"params", "generator", "online", "student"}
+	averagedKeys = regexp.MustCompile(`(?i)(^|[^a-z])(ema|avg|averaged?|swa|shadow|polyak|teacher|target|slow|moving)([^a-z]|$)|EMA`)
 )
 
 // parts lists the weights of networks in a value, where path leads.
@@ -248,8 +252,9 @@ func (n *node) parts(path string) []found {
 	return list
 }
 
-// isNetwork reports whether a dict is one network's weights: its tensors are its own, or its dicts are layers or modules. It is
-// none where whole networks' dicts are in it, beside which a tensor of its own is a figure of the training.
+// isNetwork reports whether a dict is one network's weights: its tensors are its own, or its dicts are layers or
+// modules. It is none where whole networks' dicts are in it, beside which a tensor of its own is a figure of the
+// training.
 func (n *node) isNetwork(holders []*node, direct int) bool {
 	layers, modules, wholes := true, false, false
 	for _, h := range holders {
@@ -264,7 +269,8 @@ func (n *node) isNetwork(holders []*node, direct int) bool {
 	if direct > 0 {
 		return layers || !slices.ContainsFunc(holders, func(h *node) bool { return h.class == "" && h.weights >= direct })
 	}
-	return layers && !wholes && slices.ContainsFunc(holders, func(h *node) bool { return h.class == "" }) || modules && !wholes
+	return layers && !wholes && slices.ContainsFunc(holders, func(h *node) bool { return h.class == "" }) ||
+		modules && !wholes
 }
 
 // isLayer knows a dict or list of one layer's tensors, such as weights and biases.
@@ -305,8 +311,8 @@ func (n *node) flatten(path string, list []entry) []entry {
 	return list
 }
 
-// addPickled lists a pickled value's tensors: those of the network's weights in it under their keys, with dots between those of
-// dicts in dicts.
+// addPickled lists a pickled value's tensors: those of the network's weights in it under their keys, with dots between
+// those of dicts in dicts.
 func (f *File) addPickled(value any) error {
 	w := walker{barren: map[any]bool{}}
 	root, err := w.node("", value, 0)
@@ -322,13 +328,17 @@ func (f *File) addPickled(value any) error {
 // addRoot is addPickled of what of a value holds tensors.
 func (f *File) addRoot(root *node) error {
 	if root.weights == 0 { // of nothing but vectors and whole numbers, it may be anything
-		for len(root.nodes) == 1 && root.nodes[0].entry == nil && root.nodes[0].class == "" && slices.Contains(networkKeys, root.nodes[0].key) {
+		for len(root.nodes) == 1 && root.nodes[0].entry == nil && root.nodes[0].class == "" &&
+			slices.Contains(networkKeys, root.nodes[0].key) {
 			root = root.nodes[0]
 		}
 		return f.addAll(root.flatten("", nil))
 	}
 	list := root.parts("")
-	if !slices.ContainsFunc(list, func(p found) bool { return p.node.class == "" && (p.node.entry == nil || p.path == "") }) {
+	if !slices.ContainsFunc(list, func(p found) bool {
+		return p.node.class == "" &&
+			(p.node.entry == nil || p.path == "")
+	}) {
 		for _, p := range list {
 			if p.node.class != "" {
 				return &FormatError{f.Path, 0, (&pickle.RefusedError{Name: p.node.class}).Error() + stateDict}
@@ -337,12 +347,17 @@ func (f *File) addRoot(root *node) error {
 	}
 	for _, p := range list {
 		if p.node.class != "" {
-			f.Others = append(f.Others, Part{Name: p.path, Tensors: p.node.count(), Unread: "an object of class " + clipText(p.node.class)})
+			f.Others = append(f.Others, Part{Name: p.path, Tensors: p.node.count(), Unread: "an object of class " +
+				clipText(p.node.class)})
 			continue
 		}
-		f.parts = append(f.parts, part{name: p.path, entries: p.node.flatten("", nil), single: p.node.entry != nil && p.path != ""})
+		f.parts = append(f.parts, part{name: p.path, entries: p.node.flatten("", nil), single: p.node.entry != nil &&
+			p.path != ""})
 	}
-	if f.Part != "" && !slices.ContainsFunc(f.parts, func(p part) bool { return f.Part == p.name || strings.HasPrefix(f.Part, join(p.name, "")) }) {
+	if f.Part != "" && !slices.ContainsFunc(f.parts, func(p part) bool {
+		return f.Part == p.name ||
+			strings.HasPrefix(f.Part, join(p.name, ""))
+	}) {
 		f.parts = []part{{entries: root.flatten("", nil)}} // it may be any dict's
 	}
 	return nil

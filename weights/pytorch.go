@@ -11,9 +11,9 @@ import (
 	"github.com/vggo/vggo/internal/pickle"
 )
 
-// torch.save (torch/serialization.py) writes a zip archive since PyTorch 1.6: data.pkl, a pickle whose tensors name their storages,
-// and a member data/KEY for each storage. Before, it wrote five pickles in a row (a magic number, a version, the system's sizes, the
-// object, the storages' keys) and then each storage, its length before it.
+// torch.save (torch/serialization.py) writes a zip archive since PyTorch 1.6: data.pkl, a pickle whose tensors name
+// their storages, and a member data/KEY for each storage. Before, it wrote five pickles in a row (a magic number, a
+// version, the system's sizes, the object, the storages' keys) and then each storage, its length before it.
 
 // torchMagic is the first of the old pickles.
 const torchMagic = "\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -97,7 +97,8 @@ func readTorchZip(f *File, members map[string]member, prefix string) error {
 	}
 	object := members[prefix+"data.pkl"]
 	if object.size > maxPickle {
-		return &FormatError{f.Path, 0, fmt.Sprintf("%sdata.pkl has %d bytes: the most is %d", clipText(prefix), object.size, maxPickle)}
+		return &FormatError{f.Path, 0, fmt.Sprintf("%sdata.pkl has %d bytes: the most is %d", clipText(prefix), object.size,
+			maxPickle)}
 	}
 	content, err := object.bytes()
 	if err != nil {

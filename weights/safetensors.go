@@ -25,8 +25,8 @@ import (
 //	          "__metadata__": {"key": "value", …}}, padded with spaces
 //	the rest  the tensors' values, little-endian, row-major; offsets count from its start and leave no hole
 //
-// The limits bound the memory and time that a hostile header takes: the format's own 100 MB, and counts, names and a rank
-// far beyond any network's.
+// The limits bound the memory and time that a hostile header takes: the format's own 100 MB, and counts, names and a
+// rank far beyond any network's.
 const (
 	maxHeader  = 100_000_000
 	maxTensors = 1 << 16 // and as many notes
@@ -44,7 +44,8 @@ func isSafetensors(head []byte) bool {
 func readSafetensors(f *File, data []byte) error {
 	n := binary.LittleEndian.Uint64(data)
 	if n > maxHeader {
-		return &FormatError{f.Path, 0, fmt.Sprintf("a header of %d bytes is longer than the format's limit of %d", n, maxHeader)}
+		return &FormatError{f.Path, 0, fmt.Sprintf("a header of %d bytes is longer than the format's limit of %d", n,
+			maxHeader)}
 	}
 	if n > uint64(len(data)-8) {
 		return &FormatError{f.Path, 0, fmt.Sprintf("truncated: the header ends at byte %d, the file at %d", 8+n, len(data))}
@@ -59,7 +60,10 @@ func readSafetensors(f *File, data []byte) error {
 		return err
 	}
 
-	slices.SortStableFunc(h.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end)) })
+	slices.SortStableFunc(h.extents, func(a, b extent) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin),
+			cmp.Compare(a.end, b.end))
+	})
 	at := uint64(0)
 	for _, x := range h.extents {
 		fail := func(format string, args ...any) error {
@@ -78,7 +82,8 @@ func readSafetensors(f *File, data []byte) error {
 		at = x.end
 	}
 	if at != uint64(len(values)) {
-		return &FormatError{f.Path, int64(8 + n + at), fmt.Sprintf("%d bytes after the last tensor belong to none", uint64(len(values))-at)}
+		return &FormatError{f.Path, int64(8 + n + at), fmt.Sprintf("%d bytes after the last tensor belong to none",
+			uint64(len(values))-at)}
 	}
 	return nil
 }
@@ -184,7 +189,8 @@ func (h *headerReader) tensor(name string) (extent, error) {
 		x.shape = append(x.shape, int(d))
 	}
 	if bytes != x.end-x.begin {
-		return x, h.fail("tensor %q: %s of shape %s takes %d bytes, but its offsets span %d", name, dtype, printable.Shape(dims), bytes, x.end-x.begin)
+		return x, h.fail("tensor %q: %s of shape %s takes %d bytes, but its offsets span %d", name, dtype,
+			printable.Shape(dims), bytes, x.end-x.begin)
 	}
 	return x, nil
 }

@@ -13,11 +13,13 @@ import (
 	"slices"
 )
 
-// Hugging Face's libraries cut large models into shards, each a whole file of safetensors or PyTorch, and list in an index which
-// tensor is where: {"metadata": …, "weight_map": {"conv1_1.weight": "model-00001-of-00002.safetensors", …}}.
+// Hugging Face's libraries cut large models into shards, each a whole file of safetensors or PyTorch, and list in an
+// index which tensor is where: {"metadata": …, "weight_map": {"conv1_1.weight": "model-00001-of-00002.safetensors",
+// …}}.
 
 func isIndex(data []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) && bytes.Contains(data, []byte(`"weight_map"`))
+	return bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) &&
+		bytes.Contains(data, []byte(`"weight_map"`))
 }
 
 // shardName is how a shard is called, with the name of its model before.
@@ -98,7 +100,8 @@ func indexIn(path string) (string, error) {
 	}
 	for _, other := range []struct{ pattern, what string }{
 		{"*.safetensors.index.json", ""}, {"*.bin.index.json", ""}, {"*.safetensors", ""},
-		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"}, {"checkpoint", "a TensorFlow checkpoint"},
+		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"},
+		{"checkpoint", "a TensorFlow checkpoint"},
 	} {
 		list, err := filepath.Glob(filepath.Join(path, other.pattern))
 		if err != nil || len(list) == 0 {
@@ -111,5 +114,6 @@ func indexIn(path string) (string, error) {
 			return list[0], nil
 		}
 	}
-	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin nor an index of their shards", path)
+	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin nor "+
+		"an index of their shards", path)
 }

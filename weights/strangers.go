@@ -11,7 +11,8 @@ import (
 // unread is what to do about a file of a known format that is not read.
 const unread = " is not yet read: convert it to safetensors, ONNX or Keras' .h5 with the program that wrote it"
 
-// strangers are files people have that Open does not read, by what they hold. A file that holds nothing to know it by goes by its name.
+// strangers are files people have that Open does not read, by what they hold. A file that holds nothing to know it by
+// goes by its name.
 var strangers = []struct {
 	knows func(data []byte, name string) bool
 	what  string
@@ -24,7 +25,8 @@ var strangers = []struct {
 	{begins("BZh"), "compressed by bzip2: bunzip2 makes the file that is in it"},
 	{begins("\xfd7zXZ\x00"), "compressed by xz: unxz makes the file that is in it"},
 	{begins("Rar!"), "a RAR archive: unpack it first"},
-	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files: load it there and save it again"},
+	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files: load it there and save " +
+		"it again"},
 	{begins("model_checkpoint_path:"), "the list of a TensorFlow checkpoint, which" + unread},
 	{isTable, "a TensorFlow checkpoint" + unread},
 	{at(4, "TFL3"), "a TensorFlow Lite model" + unread},
@@ -44,7 +46,8 @@ func (f *File) stranger(data []byte) error {
 			return &FormatError{f.Path, 0, s.what}
 		}
 	}
-	return &FormatError{f.Path, 0, fmt.Sprintf("no format that vggo reads: %d bytes, beginning %q", len(data), data[:min(len(data), 16)])}
+	return &FormatError{f.Path, 0, fmt.Sprintf("no format that vggo reads: %d bytes, beginning %q", len(data),
+		data[:min(len(data), 16)])}
 }
 
 func begins(magic string) func([]byte, string) bool { return at(0, magic) }
@@ -66,12 +69,14 @@ func named(endings ...string) func([]byte, string) bool {
 	}
 }
 
-// isTable knows LevelDB's tables (table/format.h), as which TensorFlow writes its checkpoints' indices, and before 2016 checkpoints whole.
+// isTable knows LevelDB's tables (table/format.h), as which TensorFlow writes its checkpoints' indices, and before 2016
+// checkpoints whole.
 func isTable(data []byte, _ string) bool {
 	return len(data) >= 48 && binary.LittleEndian.Uint64(data[len(data)-8:]) == 0xdb4775248b80fb57
 }
 
-// isCaffe knows a NetParameter (caffe.proto): a name, then layers with a name and a type, which are message 100 or, before 2014, 2.
+// isCaffe knows a NetParameter (caffe.proto): a name, then layers with a name and a type, which are message 100 or,
+// before 2014, 2.
 func isCaffe(data []byte, _ string) bool {
 	layers := 0
 	for field, value := range messages(data) {

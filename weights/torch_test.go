@@ -22,8 +22,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestOneNetworkInAllFormats reads a small VGG with batch norm as PyTorch, NumPy and ONNX's exporter write it. TestKeras reads the
-// same one: the outputs are its.
+// TestOneNetworkInAllFormats reads a small VGG with batch norm as PyTorch, NumPy and ONNX's exporter write it.
+// TestKeras reads the same one: the outputs are its.
 func TestOneNetworkInAllFormats(t *testing.T) {
 	text, err := os.ReadFile("testdata/keras/golden.json")
 	if err != nil {
@@ -38,8 +38,10 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 	}
 	rewritten := filepath.Join(t.TempDir(), "again.npz")
 	for _, c := range []struct{ file, format string }{
-		{"zip.pth", "PyTorch"}, {"legacy.pth", "PyTorch"}, {"checkpoint.pth", "PyTorch"}, {"views.pth", "PyTorch"}, {"views-legacy.pth", "PyTorch"},
-		{"plain.npz", "NumPy"}, {"compressed.npz", "NumPy"}, {"plain.safetensors", "safetensors"}, {"small.onnx", "ONNX"}, {rewritten, "NumPy"},
+		{"zip.pth", "PyTorch"}, {"legacy.pth", "PyTorch"}, {"checkpoint.pth", "PyTorch"}, {"views.pth", "PyTorch"},
+		{"views-legacy.pth", "PyTorch"},
+		{"plain.npz", "NumPy"}, {"compressed.npz", "NumPy"}, {"plain.safetensors", "safetensors"}, {"small.onnx", "ONNX"},
+		{rewritten, "NumPy"},
 	} {
 		t.Run(filepath.Base(c.file), func(t *testing.T) {
 			path := c.file
@@ -104,12 +106,14 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 func TestTorchRefusesCode(t *testing.T) {
 	_, err := Open("testdata/torch/module.pth")
 	var broken *FormatError
-	if !errors.As(err, &broken) || !strings.Contains(err.Error(), "loading it would run code; tensors alone come from torch.save(model.state_dict(), path) in Python") {
+	if !errors.As(err, &broken) || !strings.Contains(err.Error(), "loading it would run code; tensors alone come from "+
+		"torch.save(model.state_dict(), path) in Python") {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestTinyVGGOnFashion classifies Fashion-MNIST's 10,000 test pictures with a file of PyTorch's, and compares with PyTorch.
+// TestTinyVGGOnFashion classifies Fashion-MNIST's 10,000 test pictures with a file of PyTorch's, and compares with
+// PyTorch.
 func TestTinyVGGOnFashion(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -175,13 +179,15 @@ func TestEveryRealFile(t *testing.T) {
 	}
 	count := map[string]int{}
 	err := filepath.WalkDir(filepath.Join(root, "weights"), func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "LICENSE") || strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".md") {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "LICENSE") || strings.HasSuffix(path, ".json") ||
+			strings.HasSuffix(path, ".md") {
 			return err
 		}
 		for end, reason := range refused {
 			if strings.HasSuffix(path, end) {
 				delete(refused, end)
-				if _, err := Open(path); err == nil || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), "not yet") {
+				if _, err := Open(path); err == nil || !strings.Contains(err.Error(), reason) ||
+					!strings.Contains(err.Error(), "not yet") {
 					t.Errorf("%s: %v, want a refusal that speaks of %s and says not yet", path, err, reason)
 				}
 				return nil
@@ -247,7 +253,8 @@ func TestTorchTensors(t *testing.T) {
 	}
 }
 
-// TestHostileFiles: pickles and archives made to run code or to break parsers end in an error or hold no surprise, and take no memory.
+// TestHostileFiles: pickles and archives made to run code or to break parsers end in an error or hold no surprise, and
+// take no memory.
 func TestHostileFiles(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -307,15 +314,18 @@ func FuzzPickle(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, name := range []string{"torch/zip.pth", "torch/legacy.pth", "torch/checkpoint.pth", "torch/views.pth", "torch/views-legacy.pth", "torch/plain.npz", "torch/compressed.npz",
-		"torch/module.pth", "checkpoints/average.pth", "checkpoints/legacy.pth", "checkpoints/lists.npy", "checkpoints/indices.npy", "checkpoints/protocol5.pkl", "checkpoints/loss.pth"} {
+	for _, name := range []string{"torch/zip.pth", "torch/legacy.pth", "torch/checkpoint.pth", "torch/views.pth",
+		"torch/views-legacy.pth", "torch/plain.npz", "torch/compressed.npz",
+		"torch/module.pth", "checkpoints/average.pth", "checkpoints/legacy.pth", "checkpoints/lists.npy",
+		"checkpoints/indices.npy", "checkpoints/protocol5.pkl", "checkpoints/loss.pth"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(data)
 	}
-	f.Add(append([]byte(npyMagic+"\x01\x00\x76\x00"), []byte("{'descr': '>f4', 'fortran_order': True, 'shape': (1, 2), }"+strings.Repeat(" ", 59)+"\n12345678")...))
+	f.Add(append([]byte(npyMagic+"\x01\x00\x76\x00"), []byte("{'descr': '>f4', 'fortran_order': True, 'shape': (1, 2), }"+
+		strings.Repeat(" ", 59)+"\n12345678")...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !isZip(data) && !isPickle(data) && !isNPY(data) {
 			return

@@ -14,22 +14,25 @@ import (
 // torchTypes are the storages by the class that a pickle names.
 var torchTypes = map[string]DType{
 	"DoubleStorage": F64, "FloatStorage": F32, "HalfStorage": F16, "BFloat16Storage": BF16,
-	"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8", "BoolStorage": "BOOL",
+	"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8",
+	"BoolStorage":         "BOOL",
 	"ComplexFloatStorage": "C64", "UntypedStorage": "U8", "storage.UntypedStorage": "U8",
 }
 
 // torchDTypes are the types that a tensor of an untyped storage names.
 var torchDTypes = map[string]DType{
 	"torch.float64": F64, "torch.float32": F32, "torch.float16": F16, "torch.bfloat16": BF16,
-	"torch.int64": "I64", "torch.int32": "I32", "torch.int16": "I16", "torch.int8": "I8", "torch.uint8": "U8", "torch.bool": "BOOL",
+	"torch.int64": "I64", "torch.int32": "I32", "torch.int16": "I16", "torch.int8": "I8", "torch.uint8": "U8",
+	"torch.bool":   "BOOL",
 	"torch.uint16": "U16", "torch.uint32": "U32", "torch.uint64": "U64",
 	"torch.float8_e4m3fn": "F8_E4M3", "torch.float8_e5m2": "F8_E5M2", "torch.complex64": "C64",
 }
 
-var errQuantised = errors.New("a quantised tensor: in Python, save the network before it is quantised, or tensor.dequantize() of each")
+var errQuantised = errors.New("a quantised tensor: in Python, save the network before it is quantised, or " +
+	"tensor.dequantize() of each")
 
-// torchLoader reads a pickle whose storages find gives. Beside tensors it knows what training scripts keep with them: containers, numbers
-// and settings, as data.
+// torchLoader reads a pickle whose storages find gives. Beside tensors it knows what training scripts keep with them:
+// containers, numbers and settings, as data.
 func torchLoader(find func(dtype DType, key string, count int) (*storage, error)) *pickle.Loader {
 	globals := pickle.Containers()
 	maps.Copy(globals, pickle.NumPy())
@@ -141,8 +144,8 @@ func wholes(v any) ([]int, bool) {
 	return list, true
 }
 
-// check sees that the view lies in its storage, and takes no more values than it has: one that repeats some, as expand makes, could
-// be of any size.
+// check sees that the view lies in its storage, and takes no more values than it has: one that repeats some, as expand
+// makes, could be of any size.
 func (t *torchTensor) check() error {
 	count, last := uint64(1), uint64(t.offset)
 	for i, n := range t.size {
@@ -164,7 +167,8 @@ func (t *torchTensor) check() error {
 	return nil
 }
 
-// rebuildTyped is torch._utils._rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype, …): the storage is of bytes.
+// rebuildTyped is torch._utils._rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype, …): the
+// storage is of bytes.
 func rebuildTyped(args pickle.Tuple) (any, error) {
 	if len(args) < 7 {
 		return nil, fmt.Errorf("%d arguments", len(args))
@@ -181,7 +185,8 @@ func rebuildTyped(args pickle.Tuple) (any, error) {
 	return viewOf(s, dtype, args)
 }
 
-// rebuildSubclass is torch._tensor._rebuild_from_type_v2(function, class, args, state): a tensor with attributes, or of a class of its own.
+// rebuildSubclass is torch._tensor._rebuild_from_type_v2(function, class, args, state): a tensor with attributes, or of
+// a class of its own.
 func rebuildSubclass(args pickle.Tuple) (any, error) {
 	if len(args) < 3 {
 		return nil, fmt.Errorf("%d arguments", len(args))

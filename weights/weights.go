@@ -34,8 +34,8 @@ type File struct {
 	Path     string
 	Format   string            // "safetensors"
 	Metadata map[string]string // the file's own notes
-	// Part is the part of a file of several networks' weights that was taken, and Others are those that were not. A file that holds
-	// one network's has neither, and a checkpoint the key to its only one.
+	// Part is the part of a file of several networks' weights that was taken, and Others are those that were not. A file
+	// that holds one network's has neither, and a checkpoint the key to its only one.
 	Part   string
 	Others []Part
 
@@ -43,8 +43,8 @@ type File struct {
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
-	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and once
-	// that is done.
+	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and
+	// once that is done.
 	leavesOpen func(input arch.Shape) error
 	channels   int              // of the pictures whose size is open; 0 where these are open too
 	unreadable *UnreadableError // the network that the file describes cannot be run
@@ -62,12 +62,13 @@ type entry struct {
 	shape []int
 	dtype DType
 	raw   []byte // little-endian values, row-major, as long as shape and dtype say
-	// fetch makes raw where the file does not hold it in one piece: compressed, in chunks, transposed. Reading the file has
-	// bounded its size already.
+	// fetch makes raw where the file does not hold it in one piece: compressed, in chunks, transposed. Reading the file
+	// has bounded its size already.
 	fetch func() ([]byte, error)
 }
 
-// add takes a tensor into the file's list. It refuses what no network has: a name twice, a size beyond the address space.
+// add takes a tensor into the file's list. It refuses what no network has: a name twice, a size beyond the address
+// space.
 func (f *File) add(e entry) error {
 	if len(f.entries) == maxTensors {
 		return fmt.Errorf("more than %d tensors", maxTensors)
@@ -135,14 +136,15 @@ func formats() []format {
 }
 
 // Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its
-// header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is harmless).
-// A path may also be the index of a file in shards (model.safetensors.index.json), or the folder that it lies in. Of a file with several
-// networks' weights, Part says which is taken: plain ones before averaged ones.
-// Errors are *FormatError or of package os.
+// header costs; one that is shortened while it is open gives errors (replacing it by a rename, as Write does, is
+// harmless). A path may also be the index of a file in shards (model.safetensors.index.json), or the folder that it
+// lies in. Of a file with several networks' weights, Part says which is taken: plain ones before averaged ones. Errors
+// are *FormatError or of package os.
 func Open(path string) (*File, error) { return OpenPart(path, "") }
 
-// OpenPart is Open for one part of a file: the key of a checkpoint, "model_ema" for one, keys with dots between them, or the words that
-// tensors' names begin with. The empty part is Open's choice. A part that is not there is a *PartError.
+// OpenPart is Open for one part of a file: the key of a checkpoint, "model_ema" for one, keys with dots between them,
+// or the words that tensors' names begin with. The empty part is Open's choice. A part that is not there is a
+// *PartError.
 func OpenPart(path, part string) (*File, error) {
 	path, err := indexIn(path)
 	if err != nil {
@@ -208,8 +210,8 @@ func (f *File) Info(name string) (Tensor, bool) {
 	return Tensor{Name: e.name, Shape: slices.Clone(e.shape), DType: e.dtype}, true
 }
 
-// Tensor returns a tensor with its Data. Stored as F32 and aligned, Data is the mapped file itself: it must not be written
-// to nor used after Close. Otherwise it is a copy, converted from F16, BF16 or F64. Other types are an error.
+// Tensor returns a tensor with its Data. Stored as F32 and aligned, Data is the mapped file itself: it must not be
+// written to nor used after Close. Otherwise it is a copy, converted from F16, BF16 or F64. Other types are an error.
 func (f *File) Tensor(name string) (Tensor, error) {
 	if f.closed {
 		return Tensor{}, fmt.Errorf("%s: %w", f.Path, os.ErrClosed)
@@ -220,7 +222,8 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	}
 	e := f.entries[f.index[name]]
 	if !holdsWeights(t.DType) { // before the work of fetching
-		return Tensor{}, fmt.Errorf("%s: tensor %q: type %s holds no weights: F32, F16, BF16 and F64 do", f.Path, name, t.DType)
+		return Tensor{}, fmt.Errorf("%s: tensor %q: type %s holds no weights: F32, F16, BF16 and F64 do", f.Path,
+			name, t.DType)
 	}
 	err := fault.Catch(func() (err error) {
 		raw := e.raw
@@ -241,9 +244,9 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	return t, nil
 }
 
-// Check is an error if the file has been shortened since it was opened. Reading a Tensor's Data then faults where whole pages are
-// gone, which a Plan of package nn makes an error of, but the rest of the last page reads as zeros: who has computed with Data
-// asks afterwards.
+// Check is an error if the file has been shortened since it was opened. Reading a Tensor's Data then faults where whole
+// pages are gone, which a Plan of package nn makes an error of, but the rest of the last page reads as zeros: who has
+// computed with Data asks afterwards.
 func (f *File) Check() error {
 	if f.closed {
 		return fmt.Errorf("%s: %w", f.Path, os.ErrClosed)

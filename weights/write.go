@@ -16,8 +16,8 @@ import (
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
 // under its name complete or not at all; one that was there before is replaced, and may be open and mapped meanwhile.
 //
-// sources are the open files whose Data the tensors have. One that was shortened meanwhile, of which zeros may have been written
-// (see File.Check), is an error, and then no file appears.
+// sources are the open files whose Data the tensors have. One that was shortened meanwhile, of which zeros may have
+// been written (see File.Check), is an error, and then no file appears.
 func Write(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	return WriteContext(context.Background(), path, tensors, notes, sources...)
 }
@@ -52,8 +52,8 @@ func encode(w io.Writer, header []byte, tensors []Tensor) error {
 	return nil
 }
 
-// safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its floats
-// aligned.
+// safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its
+// floats aligned.
 func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error) {
 	if max(len(tensors), len(notes)) > maxTensors {
 		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes), maxTensors)
@@ -102,7 +102,8 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 		}
 		seen[t.Name] = true
 		if count := product(t.Shape); count != len(t.Data) {
-			return nil, fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count, len(t.Data))
+			return nil, fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count,
+				len(t.Data))
 		}
 		end := at + 4*len(t.Data)
 		if err := put(t.Name, field{F32, append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {
@@ -130,7 +131,8 @@ func product(shape []int) int {
 	return n
 }
 
-// writeFrom writes a file whole, asking in the end whether the files that its values come from were whole all the while.
+// writeFrom writes a file whole, asking in the end whether the files that its values come from were whole all the
+// while.
 func writeFrom(ctx context.Context, path string, sources []*File, write func(io.Writer) error) error {
 	return durable.WriteContext(ctx, path, func(w io.Writer) error {
 		if err := write(w); err != nil {

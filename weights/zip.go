@@ -16,8 +16,8 @@ type member struct {
 	open func() (io.ReadCloser, error)
 }
 
-// deflateRatio is the most that deflate can shrink: 258 bytes to 2 bits. It bounds what a compressed member may take before
-// anything is uncompressed.
+// deflateRatio is the most that deflate can shrink: 258 bytes to 2 bits. It bounds what a compressed member may take
+// before anything is uncompressed.
 const deflateRatio = 1032
 
 func isZip(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }
@@ -40,7 +40,8 @@ func readZip(f *File, data []byte) error {
 	}
 	if prefix, pickled := strings.CutSuffix(object, "data.pkl"); pickled {
 		if has(prefix+"constants.pkl") || has(prefix+"code/__torch__.py") {
-			return &FormatError{f.Path, 0, "a TorchScript program, not weights: in Python, torch.save(torch.jit.load(path).state_dict(), new)"}
+			return &FormatError{f.Path, 0,
+				"a TorchScript program, not weights: in Python, torch.save(torch.jit.load(path).state_dict(), new)"}
 		}
 		f.Format = "PyTorch"
 		return readTorchZip(f, members, prefix)
@@ -55,18 +56,20 @@ func readZip(f *File, data []byte) error {
 			return readNPZ(f, members)
 		}
 	}
-	return &FormatError{f.Path, 0, "a zip archive of neither PyTorch (data.pkl), NumPy (.npy) nor Keras (model.weights.h5)"}
+	return &FormatError{f.Path, 0,
+		"a zip archive of neither PyTorch (data.pkl), NumPy (.npy) nor Keras (model.weights.h5)"}
 }
 
-// zipMembers lists an archive. Members that are stored as they are lie in data itself, and their checksums are not verified:
-// that would read every byte of a mapped file.
+// zipMembers lists an archive. Members that are stored as they are lie in data itself, and their checksums are not
+// verified: that would read every byte of a mapped file.
 func zipMembers(path string, data []byte) (map[string]member, error) {
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, &FormatError{path, 0, "a broken zip archive: " + strings.TrimPrefix(err.Error(), "zip: ")}
 	}
 	if len(archive.File) > 4*maxTensors {
-		return nil, &FormatError{path, 0, fmt.Sprintf("%d members in a zip archive: the most is %d", len(archive.File), 4*maxTensors)}
+		return nil, &FormatError{path, 0, fmt.Sprintf("%d members in a zip archive: the most is %d", len(archive.File),
+			4*maxTensors)}
 	}
 	members := make(map[string]member, len(archive.File))
 	for _, m := range archive.File {
@@ -123,7 +126,8 @@ func (m member) bytes() ([]byte, error) {
 	if _, err := io.ReadFull(r, content); err != nil {
 		return nil, fmt.Errorf("zip member %q: %w", clipText(m.name), err)
 	}
-	if n, err := io.Copy(io.Discard, io.LimitReader(r, 1)); n > 0 || err != nil { // its end is where the checksum is looked at
+	// its end is where the checksum is looked at
+	if n, err := io.Copy(io.Discard, io.LimitReader(r, 1)); n > 0 || err != nil {
 		return nil, fmt.Errorf("zip member %q is longer than it says, or broken: %v", clipText(m.name), err)
 	}
 	return content, nil

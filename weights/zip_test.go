@@ -32,7 +32,8 @@ func zipOf(t testing.TB, method uint16, members ...string) []byte {
 	return out.Bytes()
 }
 
-// torchCall pickles one tensor {"a": rebuild(storage "0" of so many float32, offset, size, strides)}; numbers below 256.
+// torchCall pickles one tensor {"a": rebuild(storage "0" of so many float32, offset, size, strides)}; numbers below
+// 256.
 func torchCall(values, offset int, size, strides []int) string {
 	number := func(n int) string { return "K" + string([]byte{byte(n)}) }
 	tuple := func(list []int) string {
@@ -75,7 +76,8 @@ func TestTorchViews(t *testing.T) {
 		{0, []int{2}, []int{1, 1}, nil, "strides"},
 	} {
 		for _, method := range []uint16{zip.Store, zip.Deflate} {
-			f, err := Open(store(t, zipOf(t, method, "x/data.pkl", torchCall(8, c.offset, c.size, c.strides), "x/byteorder", "little", "x/data/0", string(values))))
+			f, err := Open(store(t, zipOf(t, method, "x/data.pkl", torchCall(8, c.offset, c.size, c.strides), "x/byteorder",
+				"little", "x/data/0", string(values))))
 			if c.reason != "" {
 				if err == nil || !strings.Contains(err.Error(), c.reason) {
 					t.Errorf("%v: %v, want %q", c, err, c.reason)
@@ -132,11 +134,16 @@ func TestArchivesRefused(t *testing.T) {
 		{"itself", "it may hold itself", zipOf(t, zip.Store, "a/data.pkl", "\x80\x02]q\x00h\x00a.")},
 		{"cut", "zip archive", deflated[:len(deflated)-30]},
 		{"stranger", "neither PyTorch", zipOf(t, zip.Store, "a.txt", "")},
-		{"npy size", "8 bytes of values, 12 by its header", zipOf(t, zip.Store, "a.npy", array("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", 8))},
-		{"npy structure", "without a plain type", zipOf(t, zip.Store, "a.npy", array("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8))},
-		{"npy text", `type "U2" is not one of numbers`, zipOf(t, zip.Store, "a.npy", array("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", 8))},
-		{"npy objects", "holds pickled objects", zipOf(t, zip.Store, "a.npy", array("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", 8))},
-		{"npy shape", "a shape of", zipOf(t, zip.Store, "a.npy", array("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,4), }", 8))},
+		{"npy size", "8 bytes of values, 12 by its header", zipOf(t, zip.Store, "a.npy",
+			array("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", 8))},
+		{"npy structure", "without a plain type", zipOf(t, zip.Store, "a.npy",
+			array("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8))},
+		{"npy text", `type "U2" is not one of numbers`, zipOf(t, zip.Store, "a.npy",
+			array("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", 8))},
+		{"npy objects", "holds pickled objects", zipOf(t, zip.Store, "a.npy",
+			array("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", 8))},
+		{"npy shape", "a shape of", zipOf(t, zip.Store, "a.npy",
+			array("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,4), }", 8))},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -1,6 +1,6 @@
-// Command coldstart measures what a user of the command line waits for: one picture, one process, from its start to its exit,
-// with the weights in the page cache. It builds vggo, writes a VGG-16 of random weights (553 MB, kept between runs) and a
-// picture, and runs vggo classify on them, with the flags after --.
+// Command coldstart measures what a user of the command line waits for: one picture, one process, from its start to its
+// exit, with the weights in the page cache. It builds vggo, writes a VGG-16 of random weights (553 MB, kept between
+// runs) and a picture, and runs vggo classify on them, with the flags after --.
 //
 //	go run ./benchmarks/coldstart
 //	go run ./benchmarks/coldstart -runs 20 -- --low-memory
@@ -24,7 +24,8 @@ import (
 )
 
 func main() {
-	dir := flag.String("dir", filepath.Join(os.TempDir(), "vggo-coldstart"), "`folder` for the weights and the picture, which stay there")
+	dir := flag.String("dir", filepath.Join(os.TempDir(), "vggo-coldstart"),
+		"`folder` for the weights and the picture, which stay there")
 	runs := flag.Int("runs", 11, "how often")
 	picture := flag.String("picture", "", "`file` to classify (default: one of 640x480 pixels that is written)")
 	flag.Parse()
@@ -77,8 +78,10 @@ func run(dir, picture string, runs int, flags []string) error {
 	for _, f := range all {
 		private, largest = max(private, f.private), max(largest, f.largest)
 	}
-	fmt.Printf("%d runs: median %.3f s (%.3f to %.3f), %.2f s of processor time; memory: %s private, %s with mapped files\n",
-		runs, median.wall.Seconds(), all[0].wall.Seconds(), all[len(all)-1].wall.Seconds(), median.cpu.Seconds(), arch.Bytes(private), arch.Bytes(largest))
+	fmt.Printf("%d runs: median %.3f s (%.3f to %.3f), %.2f s of processor time; memory: %s private, %s with "+
+		"mapped files\n",
+		runs, median.wall.Seconds(), all[0].wall.Seconds(), all[len(all)-1].wall.Seconds(), median.cpu.Seconds(),
+		arch.Bytes(private), arch.Bytes(largest))
 	return nil
 }
 

@@ -98,14 +98,16 @@ func (l load) request() (path string, header http.Header, body []byte, err error
 		return "/v1/classify", http.Header{"Content-Type": {"image/jpeg"}}, body, err
 	}
 	size := 4 * l.Images * 3 * 224 * 224
-	text := fmt.Appendf(nil, `{"inputs":[{"name":"images","shape":[%d,3,224,224],"datatype":"FP32","parameters":{"binary_data_size":%d}}],`+
-		`"outputs":[{"name":"logits","parameters":{"binary_data":true}}]}`, l.Images, size)
+	text := fmt.Appendf(nil,
+		`{"inputs":[{"name":"images","shape":[%d,3,224,224],"datatype":"FP32","parameters":{"binary_data_size":%d}}],`+
+			`"outputs":[{"name":"logits","parameters":{"binary_data":true}}]}`, l.Images, size)
 	head := len(text)
 	body = text
 	for i := range size / 4 {
 		body = binary.LittleEndian.AppendUint32(body, math.Float32bits(float32(i%251)/125-1))
 	}
-	return "/v2/models/vgg16/infer", http.Header{"Content-Type": {"application/octet-stream"}, "Inference-Header-Content-Length": {strconv.Itoa(head)}}, body, nil
+	return "/v2/models/vgg16/infer", http.Header{"Content-Type": {"application/octet-stream"},
+		"Inference-Header-Content-Length": {strconv.Itoa(head)}}, body, nil
 }
 
 func ask(web *http.Client, url string, header http.Header, body []byte) error {

@@ -1,6 +1,7 @@
-// Command serve measures vggo serve with VGG-16: images a second by tensors as bytes and by JPEGs, beside vggo bench at the same batch
-// size, what decoding takes of it, and how soon the server is ready after kill -9. It builds vggo and writes a VGG-16 of random weights
-// (553 MB, kept between runs). Its clients are a process of their own, whose processor time is told apart.
+// Command serve measures vggo serve with VGG-16: images a second by tensors as bytes and by JPEGs, beside vggo bench at
+// the same batch size, what decoding takes of it, and how soon the server is ready after kill -9. It builds vggo and
+// writes a VGG-16 of random weights (553 MB, kept between runs). Its clients are a process of their own, whose
+// processor time is told apart.
 //
 //	go run ./benchmarks/serve
 //	go run ./benchmarks/serve -batch 16 -for 60s
@@ -28,7 +29,8 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "vggo-coldstart"), "`folder` for the weights, which stay there; the one of benchmarks/coldstart")
+	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "vggo-coldstart"),
+		"`folder` for the weights, which stay there; the one of benchmarks/coldstart")
 	flag.IntVar(&o.batch, "batch", 8, "images computed at once")
 	flag.DurationVar(&o.length, "for", 20*time.Second, "how long each measurement lasts")
 	flag.IntVar(&o.steps, "steps", 20, "steps of vggo bench")
@@ -117,7 +119,8 @@ func (o *options) run() error {
 
 // bench asks vggo bench for images a second.
 func (o *options) bench() (imagesPerSecond float64, machine string, err error) {
-	cmd := exec.Command(o.vggo, "bench", "--model", "vgg16", "--mode", "forward", "--batch", strconv.Itoa(o.batch), "--steps", strconv.Itoa(o.steps), "--json")
+	cmd := exec.Command(o.vggo, "bench", "--model", "vgg16", "--mode", "forward", "--batch", strconv.Itoa(o.batch),
+		"--steps", strconv.Itoa(o.steps), "--json")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -140,7 +143,8 @@ func (o *options) bench() (imagesPerSecond float64, machine string, err error) {
 	if len(told.Results) != 1 || told.Results[0].ImagesPerSecond <= 0 {
 		return 0, "", fmt.Errorf("vggo bench --json prints %s", out)
 	}
-	return told.Results[0].ImagesPerSecond, fmt.Sprintf("%s, %d threads, kernel set %s", told.Machine.Processor, told.Machine.Threads, told.Machine.Set), nil
+	return told.Results[0].ImagesPerSecond, fmt.Sprintf("%s, %d threads, kernel set %s", told.Machine.Processor,
+		told.Machine.Threads, told.Machine.Set), nil
 }
 
 // server is a vggo serve.
@@ -218,8 +222,8 @@ func (s *server) metrics(names ...string) ([]float64, error) {
 	return values, nil
 }
 
-// measure runs clients in a process of their own. decode is what decoding a picture takes when nothing else runs: under load its time would
-// hold that of whatever ran in between.
+// measure runs clients in a process of their own. decode is what decoding a picture takes when nothing else runs: under
+// load its time would hold that of whatever ran in between.
 func (o *options) measure(s *server, l load, bench, decode float64) error {
 	text, err := json.Marshal(l)
 	if err != nil {
@@ -255,7 +259,8 @@ func (o *options) measure(s *server, l load, bench, decode float64) error {
 	if l.Kind == "jpeg" {
 		share = fmt.Sprintf("%6.1f %%", 100*decode*float64(got.All)/(after[0]-before[0]))
 	}
-	fmt.Printf("%-24s %8.2f  %6.1f %%  %s  %8.1f s  %10.2f s  %4.0f MB\n", l.String(), rate, 100*rate/bench, share, after[0]-before[0], cpu.Seconds(), after[1]/1e6)
+	fmt.Printf("%-24s %8.2f  %6.1f %%  %s  %8.1f s  %10.2f s  %4.0f MB\n", l.String(), rate, 100*rate/bench, share,
+		after[0]-before[0], cpu.Seconds(), after[1]/1e6)
 	return nil
 }
 
@@ -283,7 +288,9 @@ func (o *options) alone(s *server) (decode float64, err error) {
 			sums[name] += ms
 		}
 	}
-	fmt.Printf("one JPEG at a time, mean of %d: %.1f ms, of which network %.1f, decoding and scaling %.1f (%.1f %%), queue %.2f, the rest %.2f\n", times, total/times,
-		sums["network"]/times, sums["decode"]/times, 100*sums["decode"]/total, sums["queue"]/times, (total-sums["network"]-sums["decode"]-sums["queue"])/times)
+	fmt.Printf("one JPEG at a time, mean of %d: %.1f ms, of which network %.1f, decoding and scaling %.1f (%.1f %%), "+
+		"queue %.2f, the rest %.2f\n", times, total/times,
+		sums["network"]/times, sums["decode"]/times, 100*sums["decode"]/total, sums["queue"]/times,
+		(total-sums["network"]-sums["decode"]-sums["queue"])/times)
 	return sums["decode"] / times / 1000, nil
 }

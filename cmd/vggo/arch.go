@@ -81,13 +81,17 @@ sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
 	f := cmd.Flags()
 	f.StringVar(&o.input, "input", "", "input size, `HxWxC` (default: the network's own)")
 	f.IntVar(&o.batch, "batch", 1, "number of images at once, for memory and FLOP per byte")
-	f.StringVar(&o.head, "head", "", "`HEAD`: paper (first fully connected layer sized from the last map), adaptive (average the map to the design's size first) or dense (fully convolutional)")
+	f.StringVar(&o.head, "head", "", "`HEAD`: paper (first fully connected layer sized from the last map), adaptive "+
+		"(average the map to the design's size first) or dense (fully convolutional)")
 	f.BoolVar(&o.formulas, "formulas", false, "work the figures out: (224-3+2*1)/1+1 = 224")
-	f.StringVar(&o.format, "format", "", "`FORMAT`: table, markdown, csv, json or svg (default: by the ending of -o's file, else table)")
+	f.StringVar(&o.format, "format", "", "`FORMAT`: table, markdown, csv, json or svg (default: by the ending of -o's "+
+		"file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json")
-	f.BoolVar(&o.describe, "describe", false, "print the network as a YAML description (JSON with --json) to start your own from")
+	f.BoolVar(&o.describe, "describe", false, "print the network as a YAML description (JSON with --json) to start your "+
+		"own from")
 	f.BoolVar(&o.list, "list", false, "list the built-in networks")
-	f.StringSliceVar(&o.compare, "compare", nil, "put networks side by side: `NAME,NAME`, and any file or compact string named besides")
+	f.StringSliceVar(&o.compare, "compare", nil, "put networks side by side: `NAME,NAME`, and any file or compact string "+
+		"named besides")
 	f.StringVarP(&o.output, "output", "o", "", "write to a `FILE`, which appears only once it is whole")
 	cmd.MarkFlagsMutuallyExclusive("list", "compare", "describe")
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
@@ -97,7 +101,8 @@ sigmoid in place of the softmax, 64,M/1s. A string may begin with its input:
 
 // archEndings are what -o's file may end in, and descriptionEndings with --describe.
 var (
-	archEndings        = []ending{{".svg", "svg"}, {".json", "json"}, {".csv", "csv"}, {".md", "markdown"}, {".txt", "table"}}
+	archEndings = []ending{{".svg", "svg"}, {".json", "json"}, {".csv", "csv"}, {".md", "markdown"},
+		{".txt", "table"}}
 	descriptionEndings = []ending{{".yaml", "yaml"}, {".yml", "yaml"}, {".json", "json"}}
 )
 
@@ -113,7 +118,8 @@ func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
 		o.format, o.json = string(arch.Table), format == "json"
 	default:
 		o.format, err = formatOf(o.output, string(arch.Table), archEndings)
-		if slices.ContainsFunc(descriptionEndings, func(e ending) bool { return strings.HasSuffix(o.output, e.name) }) && err != nil {
+		if slices.ContainsFunc(descriptionEndings, func(e ending) bool { return strings.HasSuffix(o.output, e.name) }) &&
+			err != nil {
 			err = hint(err, "--describe writes a description, in YAML or JSON")
 		}
 	}
@@ -127,7 +133,8 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(arch.Formats))}
 	}
 	if format == arch.SVG && (o.list || len(o.compare) > 0) {
-		return nil, usageError{errors.New("svg draws one network: a list or comparison comes as table, markdown, csv or json")}
+		return nil,
+			usageError{errors.New("svg draws one network: a list or comparison comes as table, markdown, csv or json")}
 	}
 	if o.head != "" && !slices.Contains(arch.Heads, arch.Head(o.head)) {
 		return nil, usageError{fmt.Errorf("unknown head %q: want %s", o.head, printable.Or(arch.Heads))}
@@ -158,7 +165,8 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 	case len(args) == 0:
 		return nil, usageError{hint(errors.New("no network named"), "vggo arch vgg16, or vggo arch --list")}
 	case len(args) > 1:
-		return nil, usageError{hint(errors.New("more than one network named"), "vggo arch --compare "+strings.Join(args, ","))}
+		return nil, usageError{hint(errors.New("more than one network named"), "vggo arch --compare "+
+			strings.Join(args, ","))}
 	case o.describe:
 		n, input, err := o.open(args[0])
 		if err != nil {
@@ -199,7 +207,8 @@ func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
 }
 
 // weightEndings are those of files of weights.
-var weightEndings = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".ckpt", ".tar", ".pkl"}
+var weightEndings = []string{".safetensors", ".pth", ".pt", ".bin", ".onnx", ".h5", ".hdf5", ".keras", ".npz", ".npy",
+	".ckpt", ".tar", ".pkl"}
 
 // namesWeights reports whether a file is called as weights are.
 func namesWeights(path string) bool {
@@ -219,7 +228,8 @@ func isText(path string) bool {
 	defer f.Close()
 	head := make([]byte, 512)
 	n, err := io.ReadFull(f, head)
-	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && !bytes.ContainsFunc(head[:n], func(r rune) bool { return r < ' ' && !unicode.IsSpace(r) })
+	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) &&
+		!bytes.ContainsFunc(head[:n], func(r rune) bool { return r < ' ' && !unicode.IsSpace(r) })
 }
 
 // isBinary reports whether a path leads to a plain file that is no text.
@@ -302,7 +312,8 @@ func hintNetwork(err error) error {
 	case errors.As(err, &unknown) && len(unknown.Near) > 0:
 		return hint(err, "did you mean "+strings.Join(unknown.Near, ", ")+"? vggo arch --list lists all")
 	case errors.As(err, &unknown):
-		return hint(err, "vggo arch --list lists all; there is no file called so, and a compact string looks like 64,M,128,M/10")
+		return hint(err, "vggo arch --list lists all; there is no file called so, and a compact string looks like "+
+			"64,M,128,M/10")
 	}
 	return err
 }

@@ -87,14 +87,17 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 	f.IntVar(&o.steps, "steps", 100, "steps that count")
 	f.IntVar(&o.burnIn, "burn-in", 10, "steps before them that do not")
 	f.StringVar(&o.mode, "mode", "both", "`forward`, forward-backward, both or train")
-	f.StringVarP(&o.recipe, "recipe", "r", "", "for --mode train, the `recipe`; it brings model, batch and dropout where they are not given")
-	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the quickest by shape, batch and prices), direct, winograd2, winograd4 or winograd6")
+	f.StringVarP(&o.recipe, "recipe", "r", "", "for --mode train, the `recipe`; it brings model, batch and dropout where "+
+		"they are not given")
+	f.StringVar(&o.algo, "algo", "auto", "of convolutions: `auto` (the quickest by shape, batch and prices), direct, "+
+		"winograd2, winograd4 or winograd6")
 	f.IntVar(&o.threads, "threads", 0, "threads (default: one for each processor)")
 	f.Float64Var(&o.keepProb, "keep-prob", 0.5, "dropout's keep probability, forward-backward; forward always has 1")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of weights, images and dropout")
 	f.BoolVar(&o.layers, "layers", false, "also time each layer")
 	f.BoolVar(&o.explain, "explain-plan", false, "time nothing: tell how each convolution would be computed, and why")
-	f.StringVar(&o.format, "format", "", "`FORMAT`: table, json or svg, a roofline of the layers (default: by the ending of -o's file, else table)")
+	f.StringVar(&o.format, "format", "", "`FORMAT`: table, json or svg, a roofline of the layers (default: by the ending "+
+		"of -o's file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json; the steps go to standard error, as for svg")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a `FILE`, which appears only once it is whole")
 	o.add(f)
@@ -159,7 +162,8 @@ func (o *benchOptions) training(changed func(string) bool) (*train.Recipe, error
 }
 
 func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
-	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads, KeepProb: o.keepProb, Seed: o.seed}
+	c := bench.Config{Recipe: recipe, Batch: o.batch, Steps: o.steps, BurnIn: o.burnIn, Threads: o.threads,
+		KeepProb: o.keepProb, Seed: o.seed}
 	switch {
 	case o.batch < 1:
 		return c, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.batch)}
@@ -264,12 +268,15 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	if m.Threads > 1 {
 		threads = fmt.Sprintf("%d threads", m.Threads)
 	}
-	fmt.Fprintf(log, "\n%s, %s, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, threads, m.Set, m.Peak, m.Bandwidth)
+	fmt.Fprintf(log, "\n%s, %s, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, threads, m.Set, m.Peak,
+		m.Bandwidth)
 	if estimate := b.Estimate(modes); estimate > 30*time.Minute {
-		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n", roughly(estimate))
+		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n",
+			roughly(estimate))
 	}
 
-	out := benchOutput{Model: b.Placed.Network.Name, Input: b.Placed.Input, Batch: b.Batch, Algo: b.Algo.String(), BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
+	out := benchOutput{Model: b.Placed.Network.Name, Input: b.Placed.Input, Batch: b.Batch, Algo: b.Algo.String(),
+		BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
 	var stopped error
 	for _, mode := range modes {
 		progress, done := newBenchProgress(b, mode, log, stderr)
@@ -281,7 +288,8 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		if result.Steps > 0 {
 			out.Results = append(out.Results, result)
 			digits := decimals(result.Mean)
-			fmt.Fprintf(log, "%s: %s across %d steps, %.*f +/- %.*f sec/batch\n", stamp(), mode.Title(), result.Steps, digits, result.Mean, digits, result.Deviation)
+			fmt.Fprintf(log, "%s: %s across %d steps, %.*f +/- %.*f sec/batch\n", stamp(), mode.Title(), result.Steps, digits,
+				result.Mean, digits, result.Deviation)
 		}
 		if err != nil {
 			stopped = fmt.Errorf("interrupted after %d of %d steps %s", result.Steps, b.Steps, mode)
@@ -357,7 +365,8 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		if r.PeakBytes > 0 {
 			peak = arch.Bytes(r.PeakBytes)
 		}
-		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond), fmt.Sprintf("%.0f", r.GFLOPs),
+		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond),
+			fmt.Sprintf("%.0f", r.GFLOPs),
 			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes))
 	}
 	note := ""
@@ -376,15 +385,18 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 		if len(r.Layers) == 0 {
 			continue
 		}
-		t := sheet.New("layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth").Figures(4, 5, 6, 7).Narrow(0, 5, 7)
+		t := sheet.New("layer", "pass", "algorithm", "ms", "GFLOP/s", "of peak", "of bandwidth").Figures(4, 5, 6,
+			7).Narrow(0, 5, 7)
 		for _, l := range r.Layers {
-			row := []any{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "", fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
+			row := []any{l.Label(), l.Pass, l.Algo, fmt.Sprintf("%.2f", l.Seconds*1e3), "", "",
+				fmt.Sprintf("%.0f %%", l.PercentOfBandwidth)}
 			if l.GFLOPs > 0 {
 				row[4], row[5] = fmt.Sprintf("%.0f", l.GFLOPs), fmt.Sprintf("%.0f %%", l.PercentOfPeak)
 			}
 			t.Row(row...)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(), t.Text(sheet.Columns(w))); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s, median of each layer\n%s\n", r.Mode.Title(),
+			t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}
@@ -397,6 +409,7 @@ func writeParts(w io.Writer, r *bench.Result) error {
 	for _, p := range r.Parts {
 		t.Row(p.Kind, fmt.Sprintf("%.2f", p.Seconds*1e3), fmt.Sprintf("%.1f %%", p.Percent))
 	}
-	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n", t.Text(sheet.Columns(w)), r.Beside())
+	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n",
+		t.Text(sheet.Columns(w)), r.Beside())
 	return err
 }

@@ -29,10 +29,13 @@ func TestBench(t *testing.T) {
 	}
 	const stamp = `\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}: `
 	for _, want := range []string{
-		`^tinyvgg: `, `\nconv1_1 +conv 3x3 pad 1, relu +28x28x10 `, `, 1 thread, kernel set \w+: \d+ GFLOP/s peak, \d+ GB/s read`,
-		stamp + `step 0, duration = 0\.\d+` + stamp + `step 10, duration = 0\.\d+` + stamp + `Forward across 11 steps, 0\.\d+ \+/- 0\.\d+ sec/batch`,
+		`^tinyvgg: `, `\nconv1_1 +conv 3x3 pad 1, relu +28x28x10 `,
+		`, 1 thread, kernel set \w+: \d+ GFLOP/s peak, \d+ GB/s read`,
+		stamp + `step 0, duration = 0\.\d+` + stamp + `step 10, duration = 0\.\d+` + stamp +
+			`Forward across 11 steps, 0\.\d+ \+/- 0\.\d+ sec/batch`,
 		stamp + `Forward-backward across 11 steps, 0\.\d+ \+/- 0\.\d+ sec/batch`,
-		`\nforward-backward +0\.\d+ +[\d.]+ +\d+ +\d+ % `, `\nconv1_2\+relu1_2 +weights +\w+ +[\d.]+ +\d+ +\d+ % +\d+ %`, `\npool1 +backward +[\d.]+ +\d+ %\n`,
+		`\nforward-backward +0\.\d+ +[\d.]+ +\d+ +\d+ % `, `\nconv1_2\+relu1_2 +weights +\w+ +[\d.]+ +\d+ +\d+ % +\d+ %`,
+		`\npool1 +backward +[\d.]+ +\d+ %\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
@@ -46,7 +49,8 @@ func TestBenchJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
 		t.Fatalf("exit %d, %v: %s", code, err, stderr)
 	}
-	if len(got.Results) != 1 || got.Results[0].Steps != 3 || got.Results[0].Median <= 0 || got.Machine.Peak <= 0 || got.Batch != 2 {
+	if len(got.Results) != 1 || got.Results[0].Steps != 3 || got.Results[0].Median <= 0 || got.Machine.Peak <= 0 ||
+		got.Batch != 2 {
 		t.Errorf("%s", stdout)
 	}
 	if !strings.Contains(stderr, "Forward-backward across 3 steps") {
@@ -60,17 +64,20 @@ func TestBenchTraining(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	for _, want := range []string{`Train across 2 steps, 0\.\d+`, `\ntrain +0\.\d+`, `\nconvolution +[\d.]+ +[\d.]+ %`, `\nOf a step [\d.]+ % are neither`} {
+	for _, want := range []string{`Train across 2 steps, 0\.\d+`, `\ntrain +0\.\d+`, `\nconvolution +[\d.]+ +[\d.]+ %`,
+		`\nOf a step [\d.]+ % are neither`} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
 		}
 	}
-	code, stdout, stderr = vggo(t.Context(), "bench", "--mode", "train", "--recipe", "fashion-mnist", "--batch", "8", "--steps", "1", "--burn-in", "0", "--threads", "1", "--json")
+	code, stdout, stderr = vggo(t.Context(), "bench", "--mode", "train", "--recipe", "fashion-mnist", "--batch", "8",
+		"--steps", "1", "--burn-in", "0", "--threads", "1", "--json")
 	var got benchOutput
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
 		t.Fatalf("exit %d, %v: %s", code, err, stderr)
 	}
-	if got.Input != (arch.Shape{C: 1, H: 28, W: 28}) || got.Batch != 8 || len(got.Results) != 1 || len(got.Results[0].Parts) < 6 {
+	if got.Input != (arch.Shape{C: 1, H: 28, W: 28}) || got.Batch != 8 || len(got.Results) != 1 ||
+		len(got.Results[0].Parts) < 6 {
 		t.Errorf("%s", stdout)
 	}
 }
@@ -97,7 +104,8 @@ func TestBenchInterrupted(t *testing.T) {
 	if code != exitFailure || stderr.String() != "vggo: interrupted after 21 of 10000 steps forward\n" {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
-	if text := stdout.String(); !strings.Contains(text, "Forward across 21 steps") || !strings.Contains(text, "images/s") || strings.Contains(text, "Forward-backward") {
+	if text := stdout.String(); !strings.Contains(text, "Forward across 21 steps") ||
+		!strings.Contains(text, "images/s") || strings.Contains(text, "Forward-backward") {
 		t.Errorf("it prints\n%s", text)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
@@ -168,7 +176,9 @@ func TestBenchRoofline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := string(svg); !strings.HasPrefix(text, "<svg ") || !strings.Contains(text, ">Roofline of tinyvgg, batch 2</text>") || strings.Count(text, "<circle") != 3+14 { // the legend's; fc3 and four convolutions, the first without data gradient
+	// the legend's; fc3 and four convolutions, the first without data gradient
+	if text := string(svg); !strings.HasPrefix(text, "<svg ") ||
+		!strings.Contains(text, ">Roofline of tinyvgg, batch 2</text>") || strings.Count(text, "<circle") != 3+14 {
 		t.Errorf("%s", text)
 	}
 }
@@ -199,7 +209,8 @@ func TestCostsDecide(t *testing.T) {
 }
 
 func TestParseBytes(t *testing.T) {
-	for text, want := range map[string]int64{"1B": 1, "1.2GB": 12e8, "900 MiB": 900 << 20, "3kb": 3000, "2KiB": 2048, "1e3kB": 1e6, "7TB": 7e12} {
+	for text, want := range map[string]int64{"1B": 1, "1.2GB": 12e8, "900 MiB": 900 << 20, "3kb": 3000, "2KiB": 2048,
+		"1e3kB": 1e6, "7TB": 7e12} {
 		if got, err := parseBytes(text); got != want || err != nil {
 			t.Errorf("%s: %d, %v; want %d", text, got, err, want)
 		}

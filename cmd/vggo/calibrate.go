@@ -50,7 +50,8 @@ In a clone of the repository, -o nn/costs.json makes it what comes with vggo.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.set, "set", "all", "kernel `SET`: avx512, avx2, neon, generic, or all that this machine runs")
-	f.IntVar(&o.threads, "threads", 0, "threads to measure with, which compete for memory (default: one for each processor)")
+	f.IntVar(&o.threads, "threads", 0, "threads to measure with, which compete for memory (default: one for each "+
+		"processor)")
 	f.StringVarP(&o.output, "output", "o", "", "write the table to a `FILE`, which appears only once it is whole")
 	f.BoolVar(&o.json, "json", false, "print the table as JSON")
 	return cmd
@@ -135,6 +136,7 @@ func writePrices(w io.Writer, measured nn.CostTable) error {
 		}
 		t.Row(row...)
 	}
-	_, err := fmt.Fprintf(w, "One thread's prices on %s, %s; tiles are of 16 channels\n\n%s\n", first.Processor, first.Date, t.Text(sheet.Columns(w)))
+	_, err := fmt.Fprintf(w, "One thread's prices on %s, %s; tiles are of 16 channels\n\n%s\n", first.Processor,
+		first.Date, t.Text(sheet.Columns(w)))
 	return err
 }

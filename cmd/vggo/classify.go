@@ -76,7 +76,8 @@ type classification struct {
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
 	Batch      int                  `json:"batch"`
-	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or "probabilities".
+	// Ending is how probabilities are made: "softmax", "sigmoid" (each class by itself, or two by one output) or
+	// "probabilities".
 	Ending   arch.Ending         `json:"ending"`
 	Pictures []classifiedPicture `json:"pictures"`
 
@@ -175,7 +176,8 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 }
 
 // classify answers for a group of pictures, in one pass.
-func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []loadedPicture) ([]classifiedPicture, error) {
+func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []loadedPicture) ([]classifiedPicture,
+	error) {
 	answers := make([]classifiedPicture, len(group))
 	for i, p := range group {
 		answers[i] = classifiedPicture{File: p.path, Width: p.size.X, Height: p.size.Y, Prepare: p.took.Seconds()}
@@ -203,11 +205,14 @@ func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []l
 	return answers, nil
 }
 
-// writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it sees.
+// writeHead says who answers; of the embedded network also what it knows, since it answers with one of that whatever it
+// sees.
 func (c *classification) writeHead(out io.Writer, m *root.Model) error {
-	err := printf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads, preparedLine(m.Preprocess))
+	err := printf(out, "%s, weights: %s, kernels: %s, threads: %d\n%s\n", c.Model, c.Weights, c.Kernel, c.Threads,
+		preparedLine(m.Preprocess))
 	if err == nil && c.Weights == embedded.Name {
-		err = printf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then --weights vgg16.\n", strings.Join(m.Classes, ", "))
+		err = printf(out, "The embedded network knows only %s.\nFor ImageNet's thousand classes: vggo pull vgg16, then "+
+			"--weights vgg16.\n", strings.Join(m.Classes, ", "))
 	}
 	if err == nil && c.Ending == arch.EndsInSigmoid {
 		how := "Each class has a probability by itself, by a sigmoid: they do not add up to 1."

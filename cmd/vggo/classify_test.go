@@ -76,7 +76,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := clothes(t, 20)
-	args := append([]string{"classify", "--model", "tinyvgg", "--weights", tinyWeights, "--labels", labels, "--top", "3", "--json"}, files...)
+	args := append([]string{"classify", "--model", "tinyvgg", "--weights", tinyWeights, "--labels", labels, "--top", "3",
+		"--json"}, files...)
 	code, stdout, stderr := vggo(t.Context(), args...)
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit %d: %s", code, stderr)
@@ -85,7 +86,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Preprocess.Name != "unit" || got.Kernel == "" || len(got.Pictures) != len(files) {
+	if got.Model != "tinyvgg" || got.Weights != tinyWeights || got.Preprocess.Name != "unit" || got.Kernel == "" ||
+		len(got.Pictures) != len(files) {
 		t.Fatalf("%+v", got)
 	}
 	for i, p := range got.Pictures {
@@ -101,7 +103,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 		}
 		last := 1.0
 		for _, r := range p.Classes {
-			if want := math.Exp(golden.Logits[i][r.Index]) / sum; !(math.Abs(r.Probability-want) < 1e-5) || r.Label != names[r.Index] {
+			if want := math.Exp(golden.Logits[i][r.Index]) / sum; !(math.Abs(r.Probability-want) < 1e-5) ||
+				r.Label != names[r.Index] {
 				t.Errorf("picture %d, class %d %q: probability %v, PyTorch's %v", i, r.Index, r.Label, r.Probability, want)
 			}
 			if r.Probability > last {
@@ -114,7 +117,8 @@ func TestClassifyIsPyTorchs(t *testing.T) {
 
 func TestClassifyPrints(t *testing.T) {
 	files := clothes(t, 2)
-	code, stdout, stderr := vggo(t.Context(), "classify", files[0], files[1], "-m", "tinyvgg", "-w", tinyWeights, "--top", "2", "--threads", "1")
+	code, stdout, stderr := vggo(t.Context(), "classify", files[0], files[1], "-m", "tinyvgg", "-w", tinyWeights, "--top",
+		"2", "--threads", "1")
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -137,7 +141,8 @@ func TestClassifyRandomWeights(t *testing.T) {
 	file := clothes(t, 1)[0]
 	answer := func(args ...string) []root.Class {
 		t.Helper()
-		code, stdout, stderr := vggo(t.Context(), append([]string{"classify", file, "-m", "tinyvgg", "--random-weights", "--json", "--top", "100"}, args...)...)
+		code, stdout, stderr := vggo(t.Context(), append([]string{"classify", file, "-m", "tinyvgg", "--random-weights",
+			"--json", "--top", "100"}, args...)...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -189,11 +194,13 @@ func TestClassifyRefuses(t *testing.T) {
 	cutWeights := write("cut.safetensors", trained[:len(trained)-1])
 	labels := write("labels.txt", []byte("cat\ndog\n"))
 	stranger := filepath.Join(dir, "stranger.safetensors")
-	if err := weights.Write(stranger, []weights.Tensor{{Name: "encoder.weight", Shape: []int{1}, Data: []float32{1}}}, nil); err != nil {
+	if err := weights.Write(stranger, []weights.Tensor{{Name: "encoder.weight", Shape: []int{1}, Data: []float32{1}}},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	header := 8 + binary.LittleEndian.Uint64(trained)
-	nan := write("nan.safetensors", append(trained[:header:header], bytes.Repeat([]byte{0xff}, len(trained)-int(header))...))
+	nan := write("nan.safetensors", append(trained[:header:header], bytes.Repeat([]byte{0xff},
+		len(trained)-int(header))...))
 
 	for _, c := range []struct {
 		what string
@@ -207,23 +214,35 @@ func TestClassifyRefuses(t *testing.T) {
 		{"both weights", []string{good, "-w", tinyWeights, "--random-weights"}, 2, "exclude each other", ""},
 		{"unknown flag", []string{good, "--wieghts", "a"}, 2, "unknown flag", "vggo classify --help"},
 		{"top", []string{good, "--random-weights", "--top", "0"}, 2, "--top must be at least 1", ""},
-		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1", ""},
+		{"threads", []string{good, "--random-weights", "--threads", "-1"}, 2, "--threads must lie between 0 and 1024, not -1",
+			""},
 		{"many threads", []string{good, "--random-weights", "--threads", "20000"}, 2, "not 20000", ""},
-		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`, "vggo classify --help"},
-		{"unknown preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "cafe"}, 1, `unknown preprocess "cafe": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`, ""},
-		{"colour preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "imagenet"}, 1, "preprocess imagenet is for colour, not for grey pictures: take unit", ""},
+		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`,
+			"vggo classify --help"},
+		{"unknown preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "cafe"}, 1,
+			`unknown preprocess "cafe": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`, ""},
+		{"colour preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "imagenet"}, 1,
+			"preprocess imagenet is for colour, not for grey pictures: take unit", ""},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},
-		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1, "8x8x2:4/3 takes 2 channels: a picture has 1 or 3", ""},
-		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1, "forward of one image needs about", ""},
+		{"model of odd channels", []string{good, "-m", "8x8x2:4/3", "--random-weights"}, 1,
+			"8x8x2:4/3 takes 2 channels: a picture has 1 or 3", ""},
+		{"too large for any machine", []string{good, "-m", "1000000x50000x1:8", "--random-weights"}, 1,
+			"forward of one image needs about", ""},
 		{"missing picture", []string{good + "x", "-m", "tinyvgg", "--random-weights"}, 1, good + "x", ""},
 		{"truncated picture", []string{cutPicture, "-m", "tinyvgg", "--random-weights"}, 1, cutPicture + ": ", ""},
-		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture + ": not a JPEG, PNG, GIF, WebP, BMP or TIFF", ""},
+		{"not a picture", []string{notPicture, "-m", "tinyvgg", "--random-weights"}, 1, notPicture +
+			": not a JPEG, PNG, GIF, WebP, BMP or TIFF", ""},
 		{"missing weights", []string{good, "-m", "tinyvgg", "-w", tinyWeights + "x"}, 1, tinyWeights + "x", ""},
-		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "no format that vggo reads", "vggo reads safetensors"},
+		{"weights of another format", []string{good, "-m", "tinyvgg", "-w", good}, 1, "no format that vggo reads",
+			"vggo reads safetensors"},
 		{"truncated weights", []string{good, "-m", "tinyvgg", "-w", cutWeights}, 1, cutWeights + ": byte 31768: ", ""},
-		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1, "2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "without --model the file tells its network: tinyvgg of 10 classes"},
-		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1, "another network's weights: it has encoder.weight", "--model must name"},
-		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1, "tinyvgg has 10 classes, not the 2 that are named", "one name for each class"},
+		{"wrong shapes", []string{good, "-m", "10,10,M,10,10,M/10", "-w", tinyWeights}, 1,
+			"2 of the wrong shape (conv1_1/w is 10x1x3x3, not 10x3x3x3", "without --model the file tells its network: tinyvgg " +
+				"of 10 classes"},
+		{"another network's weights", []string{good, "-m", "tinyvgg", "-w", stranger}, 1,
+			"another network's weights: it has encoder.weight", "--model must name"},
+		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1,
+			"tinyvgg has 10 classes, not the 2 that are named", "one name for each class"},
 		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "answers NaN", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -44,7 +44,8 @@ type matchTold struct {
 
 // words say it to people.
 func (m matchTold) words() string {
-	by := map[string]string{"name": "by name", "synset": "by WordNet's number", "number": "by number", "order": "by order, as torchvision and Keras count folders"}[m.By]
+	by := map[string]string{"name": "by name", "synset": "by WordNet's number", "number": "by number",
+		"order": "by order, as torchvision and Keras count folders"}[m.By]
 	told := "classes matched " + by
 	if m.Guessed {
 		told = "classes guessed " + by + ": " + m.Why
@@ -66,7 +67,8 @@ const (
 )
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
-func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold, err error) {
+func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold,
+	err error) {
 	outputs = m.ClassCount()
 	var found vision.Matching
 	switch way {
@@ -102,7 +104,8 @@ func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) erro
 	}
 	var one *vision.OneClassError
 	if errors.As(data.OneClass(), &one) && len(one.Below) > 1 {
-		remedies = append(remedies, fmt.Sprintf("is the folder one too high? %s holds %s", one.Class, strings.Join(one.Below[:min(len(one.Below), 5)], ", ")))
+		remedies = append(remedies, fmt.Sprintf("is the folder one too high? %s holds %s", one.Class,
+			strings.Join(one.Below[:min(len(one.Below), 5)], ", ")))
 	}
 	remedies = append(remedies, "--labels names the network's classes, in its order, as the data does")
 	if fault.ByNumber {
@@ -114,8 +117,8 @@ func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) erro
 	return hint(err, strings.Join(remedies, "; "))
 }
 
-// chooseClass finds the class that somebody names: by its label first, which may be a number too, then by number, then by a part of
-// the label that one alone holds. What else could have been meant is said.
+// chooseClass finds the class that somebody names: by its label first, which may be a number too, then by number, then
+// by a part of the label that one alone holds. What else could have been meant is said.
 func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	classes, named := m.Classes, m.Labels().Finder()
 	outputs := m.ClassCount()
@@ -125,7 +128,8 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	switch {
 	case len(found) == 1:
 		if isNumber && number != found[0] {
-			fmt.Fprintf(faults, "vggo: --class %s is the class labelled %q, number %d; number %s is labelled %q\n", name, classes[found[0]], found[0], name, classes[number])
+			fmt.Fprintf(faults, "vggo: --class %s is the class labelled %q, number %d; number %s is labelled %q\n", name,
+				classes[found[0]], found[0], name, classes[number])
 		}
 		return found[0], nil
 	case len(found) > 1 && !isNumber:
@@ -152,7 +156,8 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	case len(classes) == 0 && notNumber == nil:
 		return 0, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, outputs, number)
 	case len(classes) == 0:
-		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", name, m.Network.Name), fmt.Sprintf("--labels FILE, or the class's number, 0 to %d", outputs-1))
+		return 0, hint(fmt.Errorf("no label %q: nothing names the classes of %s", name, m.Network.Name),
+			fmt.Sprintf("--labels FILE, or the class's number, 0 to %d", outputs-1))
 	}
 	const whole = 20
 	remedy := fmt.Sprintf("a number counts too, 0 to %d", outputs-1)
@@ -162,7 +167,8 @@ func chooseClass(m *root.Model, name string, faults io.Writer) (int, error) {
 	if meant := near.Names(name, classes, 3, strings.ToLower); len(meant) > 0 {
 		remedy = "did you mean " + strings.Join(meant, ", ") + "? " + remedy
 	}
-	return 0, hint(fmt.Errorf("%s has no class %q: it has %s", m.Network.Name, name, printable.Ends(classes, whole)), remedy)
+	return 0, hint(fmt.Errorf("%s has no class %q: it has %s", m.Network.Name, name, printable.Ends(classes, whole)),
+		remedy)
 }
 
 // severalClasses says which classes a name may mean.
@@ -175,5 +181,6 @@ func severalClasses(m *root.Model, name string, found []int) error {
 	if len(found) > listed {
 		which = append(which, "…")
 	}
-	return hint(fmt.Errorf("%d classes of %s have %q in their names", len(found), m.Network.Name, name), "one of "+strings.Join(which, ", "))
+	return hint(fmt.Errorf("%d classes of %s have %q in their names", len(found), m.Network.Name, name),
+		"one of "+strings.Join(which, ", "))
 }

@@ -22,7 +22,8 @@ import (
 // rawBytes are control characters and the like in what was printed, of which a terminal would make something else.
 func rawBytes(text string) (found []string) {
 	for i, r := range text {
-		if _, n := utf8.DecodeRuneInString(text[i:]); r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) || r == utf8.RuneError && n == 1 {
+		if _, n := utf8.DecodeRuneInString(text[i:]); r != '\n' && r != '\t' &&
+			unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) || r == utf8.RuneError && n == 1 {
 			found = append(found, fmt.Sprintf("%q at %d", r, i))
 		}
 	}
@@ -67,18 +68,25 @@ func TestNamesOfStrangers(t *testing.T) {
 	write("labels.json", fmt.Appendf(nil, `["\u001b[31m\u202e\nhint: rm -rf \u0007",%s]`, strings.Repeat(`"x",`, 8)+`"y"`))
 	write(evil+".safetensors", whole[:len(whole)/2])
 	write(evil+".yaml", []byte("name: x\nlayers: nothing\n"))
-	write("names.yaml", []byte(`{"name": "x\u001b[31m\u202e", "input": "8x8x3", "layers": [{"name": "a\u001b[2Jb", "op": "conv", "out": 4, "kernel": 3}]}`))
+	write("names.yaml",
+		[]byte(`{"name": "x\u001b[31m\u202e", "input": "8x8x3", "layers": [{"name": "a\u001b[2Jb", "op": "conv", "out": 4, "kernel": 3}]}`))
 	t.Chdir(dir)
 	for _, args := range [][]string{
-		{"classify", evil + ".png"}, {"classify", evil + ".png", "--json"}, {"classify", "broken"}, {"classify", "broken", "--json"},
+		{"classify", evil + ".png"}, {"classify", evil + ".png", "--json"}, {"classify", "broken"},
+		{"classify", "broken", "--json"},
 		{"classify", evil}, {"classify", evil + ".png", "-w", evil}, {"classify", evil + ".png", "-w", evil + ".safetensors"},
-		{"classify", evil + ".png", "-w", weights, "-l", "labels.json", "--top", "10"}, {"classify", evil + ".png", "-l", evil},
+		{"classify", evil + ".png", "-w", weights, "-l", "labels.json", "--top", "10"}, {"classify", evil + ".png",
+			"-l", evil},
 		{"eval", "classes"}, {"eval", "classes", "--json"}, {"eval", evil},
-		{"features", "broken", "--layer", "relu1_1", "-o", "out" + evil[:5] + ".npy"}, {"features", evil + ".png", "--layer", evil, "-o", "o.npy"},
-		{"explain", evil + ".png", "-o", evil + "-map.png"}, {"explain", evil + ".png", "-w", weights, "-l", "labels.json", "-o", "map.png"}, {"explain", evil + ".png"},
+		{"features", "broken", "--layer", "relu1_1", "-o", "out" + evil[:5] + ".npy"}, {"features", evil + ".png", "--layer",
+			evil, "-o", "o.npy"},
+		{"explain", evil + ".png", "-o", evil + "-map.png"}, {"explain", evil + ".png", "-w", weights, "-l", "labels.json",
+			"-o", "map.png"}, {"explain", evil + ".png"},
 		{"convert", evil + ".safetensors", "o.npz"}, {"convert", weights, evil + ".npz"}, {"convert", weights, evil},
-		{"arch", evil}, {"arch", evil + ".yaml"}, {"arch", "names.yaml"}, {"arch", "names.yaml", "--json"}, {"arch", "names.yaml", "--format", "csv"}, {"field", "names.yaml"},
-		{"train", evil, "-o", "r"}, {"pull", evil}, {evil}, {"arch", "vgg16", "--" + evil}, {"arch", "vgg16", "--format", evil}, {"bench", "--model", evil},
+		{"arch", evil}, {"arch", evil + ".yaml"}, {"arch", "names.yaml"}, {"arch", "names.yaml", "--json"},
+		{"arch", "names.yaml", "--format", "csv"}, {"field", "names.yaml"},
+		{"train", evil, "-o", "r"}, {"pull", evil}, {evil}, {"arch", "vgg16", "--" + evil}, {"arch", "vgg16", "--format",
+			evil}, {"bench", "--model", evil},
 		{"calibrate", "-o", "missing/" + evil}, {"serve", "--addr", evil}, {"serve", "--weights", evil + "=" + evil},
 	} {
 		_, stdout, stderr := vggo(t.Context(), args...)
@@ -100,7 +108,8 @@ func TestExternalPaths(t *testing.T) {
 		t.Skip("VGGO_TESTDATA is not set")
 	}
 	for name, want := range map[string]string{"onnx-ext-esc.onnx": `statat \x1b[2J`, "onnx-ext-nul.onnx": `a\x00b`} {
-		code, _, stderr := vggo(t.Context(), "classify", "../../docs/examples/boot.png", "-w", filepath.Join(data, "reports", "hostile", name))
+		code, _, stderr := vggo(t.Context(), "classify", "../../docs/examples/boot.png", "-w", filepath.Join(data, "reports",
+			"hostile", name))
 		if code != 1 || rawBytes(stderr) != nil || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %q, want %s", name, code, stderr, want)
 		}
@@ -114,7 +123,8 @@ func TestSaidOnce(t *testing.T) {
 		t.Skip("VGGO_TESTDATA is not set")
 	}
 	seen := 0
-	for _, folder := range []string{"hostile", "images-bad", filepath.Join("reports", "hostile"), filepath.Join("reports", "pictures"), filepath.Join("reports", "keras"), filepath.Join("reports", "onnx")} {
+	for _, folder := range []string{"hostile", "images-bad", filepath.Join("reports", "hostile"), filepath.Join("reports",
+		"pictures"), filepath.Join("reports", "keras"), filepath.Join("reports", "onnx")} {
 		err := filepath.WalkDir(filepath.Join(data, folder), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return nil
@@ -153,7 +163,8 @@ func TestSaidOnce(t *testing.T) {
 	if seen < 50 {
 		t.Errorf("only %d errors were looked at", seen)
 	}
-	_, _, stderr := vggo(t.Context(), "classify", "../../docs/examples/boot.png", "-w", filepath.Join(data, "reports", "hostile", "testdata_dense_links.h5"))
+	_, _, stderr := vggo(t.Context(), "classify", "../../docs/examples/boot.png", "-w", filepath.Join(data, "reports",
+		"hostile", "testdata_dense_links.h5"))
 	if !strings.HasSuffix(stderr, `testdata_dense_links.h5: byte 11999: array "x": an array that was never written`+"\n") {
 		t.Errorf("%s", stderr)
 	}
@@ -174,13 +185,17 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 func TestFullOutput(t *testing.T) {
 	boot, dir := "../../docs/examples/boot.png", t.TempDir()
 	for _, args := range [][]string{
-		{}, {"--help"}, {"help"}, {"train", "--help"}, {"help", "serve"}, {"version"}, {"version", "--json"}, {"completion", "bash"}, {"completion", "zsh"},
-		{"arch", "vgg16"}, {"arch", "vgg16", "--json"}, {"arch", "vgg16", "--format", "svg"}, {"arch", "--list"}, {"arch", "--compare", "vgg16,vgg19"}, {"arch", "vgg16", "--describe"},
+		{}, {"--help"}, {"help"}, {"train", "--help"}, {"help", "serve"}, {"version"}, {"version", "--json"},
+		{"completion", "bash"}, {"completion", "zsh"},
+		{"arch", "vgg16"}, {"arch", "vgg16", "--json"}, {"arch", "vgg16", "--format", "svg"}, {"arch", "--list"},
+		{"arch", "--compare", "vgg16,vgg19"}, {"arch", "vgg16", "--describe"},
 		{"field", "vgg16"}, {"models"}, {"models", "--json"},
 		{"classify", boot}, {"classify", boot, "--json"}, {"classify", boot, boot},
-		{"features", boot, "--layer", "relu1_1", "-o", filepath.Join(dir, "f.npy")}, {"convert", tinyWeights, filepath.Join(dir, "c.npz")},
+		{"features", boot, "--layer", "relu1_1", "-o", filepath.Join(dir, "f.npy")}, {"convert", tinyWeights,
+			filepath.Join(dir, "c.npz")},
 		{"explain", boot, "-o", filepath.Join(dir, "e.png")},
-		{"bench", "--model", "tinyvgg", "--explain-plan"}, {"bench", "--model", "tinyvgg", "--steps", "1", "--burn-in", "0", "--batch", "1", "--json"},
+		{"bench", "--model", "tinyvgg", "--explain-plan"}, {"bench", "--model", "tinyvgg", "--steps", "1", "--burn-in", "0",
+			"--batch", "1", "--json"},
 	} {
 		rooms := []int{0, 20}
 		if len(args) > 0 && args[0] == "bench" { // which measures before
@@ -191,7 +206,8 @@ func TestFullOutput(t *testing.T) {
 			if code := run(t.Context(), args, &fullDisk{room}, &stderr); code != exitFailure {
 				t.Errorf("%q: exit %d, %s", args, code, &stderr)
 			}
-			if n := strings.Count(stderr.String(), "vggo: cannot write to standard output: no space left on device\n"); n != 1 && runtime.GOOS != "windows" {
+			if n := strings.Count(stderr.String(), "vggo: cannot write to standard output: no space left on device\n"); n != 1 &&
+				runtime.GOOS != "windows" {
 				t.Errorf("%q says %s", args, &stderr)
 			}
 		}
@@ -243,12 +259,15 @@ func TestInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code, _, stderr := vggo(ctx, "features", "../../docs/examples/boot.png", "--layer", "relu1_1", "-o", filepath.Join(dir, "f.npy"))
-	if entries, err := os.ReadDir(dir); code != 1 || !strings.Contains(stderr, "interrupted: 0 of 1 pictures are done") || err != nil || len(entries) > 0 {
+	code, _, stderr := vggo(ctx, "features", "../../docs/examples/boot.png", "--layer", "relu1_1", "-o",
+		filepath.Join(dir, "f.npy"))
+	if entries, err := os.ReadDir(dir); code != 1 || !strings.Contains(stderr, "interrupted: 0 of 1 pictures are done") ||
+		err != nil || len(entries) > 0 {
 		t.Errorf("features: exit %d, %s leaves %v (%v)", code, stderr, entries, err)
 	}
 	code, _, stderr = vggo(ctx, "pull", "vgg16", "--dir", dir)
-	if code != 1 || !strings.HasSuffix(stderr, "vggo: vgg16: interrupted\nhint: vggo pull vgg16 begins again: nothing had come yet that it could go on from\n") {
+	if code != 1 || !strings.HasSuffix(stderr, "vggo: vgg16: interrupted\nhint: vggo pull vgg16 begins again: nothing "+
+		"had come yet that it could go on from\n") {
 		t.Errorf("pull: exit %d, %s", code, stderr)
 	}
 }
@@ -278,8 +297,10 @@ func TestFeaturesApart(t *testing.T) {
 		t.Skip("this system has no locks")
 	}
 	for _, restart := range []string{"--restart=false", "--restart"} {
-		code, _, stderr := vggo(t.Context(), "features", "../../docs/examples/boot.png", "--layer", "relu1_1", "-o", path, restart)
-		if code != 1 || !strings.Contains(stderr, "another vggo features is writing "+path+"\nhint: wait until it is done, or name another file\n") {
+		code, _, stderr := vggo(t.Context(), "features", "../../docs/examples/boot.png", "--layer", "relu1_1", "-o",
+			path, restart)
+		if code != 1 || !strings.Contains(stderr, "another vggo features is writing "+path+
+			"\nhint: wait until it is done, or name another file\n") {
 			t.Errorf("exit %d, %s", code, stderr)
 		}
 	}

@@ -44,7 +44,8 @@ vggo needs no --model for them. The first layer keeps the order of channels that
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return hint(fmt.Errorf("two files are to be named, IN and OUT, not %d", len(args)), "vggo convert vgg16.pth vgg16.safetensors")
+				return hint(fmt.Errorf("two files are to be named, IN and OUT, not %d", len(args)),
+					"vggo convert vgg16.pth vgg16.safetensors")
 			}
 			return nil
 		},
@@ -53,8 +54,10 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what the weights tell)")
-	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form that vggo classify takes")
+	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string (default: what "+
+		"the weights tell)")
+	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form "+
+		"that vggo classify takes")
 	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
 	o.readFlags.add(f)
 	o.preprocessFlags.add(f)
@@ -136,7 +139,8 @@ func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
 }
 
 // notes are what the new file of a network of so many classes says beside its tensors.
-func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, net *arch.Network, classes int) (map[string]string, error) {
+func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, net *arch.Network,
+	classes int) (map[string]string, error) {
 	var description bytes.Buffer
 	if err := net.EncodeJSON(&description); err != nil {
 		return nil, err
@@ -183,22 +187,26 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 type findParam func(arch.Param) ([]float32, error)
 
 // weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
-var weightWriters = map[string]func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error{
-	".safetensors": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+var weightWriters = map[string]func(ctx context.Context, path string, placed *arch.Placement, from *weights.File,
+	find findParam, notes map[string]string) error{
+	".safetensors": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
+		notes map[string]string) error {
 		tensors, err := tensorsOf(placed.Layers, find)
 		if err != nil {
 			return err
 		}
 		return weights.WriteContext(ctx, path, tensors, notes, from)
 	},
-	".npz": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+	".npz": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
+		notes map[string]string) error {
 		tensors, err := tensorsOf(placed.Layers, find)
 		if err != nil {
 			return err
 		}
 		return weights.WriteNPZContext(ctx, path, tensors, notes, from)
 	},
-	".onnx": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam, notes map[string]string) error {
+	".onnx": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
+		notes map[string]string) error {
 		return weights.WriteONNXContext(ctx, path, placed, find, notes, from)
 	},
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestConvertCutFile cuts a few bytes off the file once all its parameters have been looked up. What is left of its last page reads
-// as zeros then, in which no write sees anything wrong: nothing may appear in the place of what was there.
+// TestConvertCutFile cuts a few bytes off the file once all its parameters have been looked up. What is left of its
+// last page reads as zeros then, in which no write sees anything wrong: nothing may appear in the place of what was
+// there.
 func TestConvertCutFile(t *testing.T) {
 	if !slices.Contains([]string{"linux", "darwin"}, runtime.GOOS) {
 		t.Skip("files are not mapped here, or cannot be shortened while they are")
@@ -68,7 +69,10 @@ func TestConvertCutFile(t *testing.T) {
 				t.Errorf("%d bytes in the place of what was there (%v)", len(content), err)
 			}
 			entries, err := os.ReadDir(dir)
-			if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.Contains(e.Name(), "partial") }) {
+			if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+				return strings.Contains(e.Name(),
+					"partial")
+			}) {
 				t.Errorf("left behind: %v (%v)", entries, err)
 			}
 		})

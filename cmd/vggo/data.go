@@ -77,7 +77,8 @@ func (d dataTold) lines() (told []string) {
 		told = append(told, "left out: "+strings.Join(d.Passed, ", "))
 	}
 	if d.Deep {
-		told = append(told, "every class folder holds folders alone: if these are the classes, name the folder that holds them")
+		told = append(told, "every class folder holds folders alone: if these are the classes, name the folder that "+
+			"holds them")
 	}
 	return told
 }
@@ -93,7 +94,8 @@ func hintOneClass(err error) error {
 	case len(one.Beside) > 0:
 		return hint(err, "to tell these apart: vggo train "+shellWord(filepath.Dir(filepath.Clean(one.Folder))))
 	}
-	return hint(err, "a network learns to tell classes apart: give it pictures of two at least, each class in a folder of its own")
+	return hint(err, "a network learns to tell classes apart: give it pictures of two at least, each class in a folder "+
+		"of its own")
 }
 
 // shellWord is a path as a shell takes it for one word.

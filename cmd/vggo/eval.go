@@ -72,9 +72,11 @@ probabilities are averaged.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.train, "train", false, "the part to learn from, of data that holds both")
 	f.BoolVar(&o.noParts, "no-parts", false, "take each folder for a class, whatever it is called")
-	f.StringVar(&o.match, "match", matchAuto, "`how` the data's classes are matched with the network's: auto, number (the data's own) or order")
+	f.StringVar(&o.match, "match", matchAuto, "`how` the data's classes are matched with the network's: auto, number "+
+		"(the data's own) or order")
 	f.BoolVar(&o.dense, "dense", false, "evaluate fully convolutionally, as the paper does")
-	f.IntSliceVar(&o.scales, "scales", nil, "shorter sides for --dense, in `pixels` (default: 8/7, 12/7 and 16/7 of the network's input, the paper's 256, 384 and 512 for 224)")
+	f.IntSliceVar(&o.scales, "scales", nil, "shorter sides for --dense, in `pixels` (default: 8/7, 12/7 and 16/7 of the "+
+		"network's input, the paper's 256, 384 and 512 for 224)")
 	f.BoolVar(&o.noFlip, "no-flip", false, "leave the mirrored pictures out of --dense")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
@@ -148,14 +150,16 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 			o.scales = usualScales(shortest)
 		}
 		if len(o.scales) == 0 || slices.Min(o.scales) < shortest {
-			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %s", shortest, m.Network.Name, scalesText(o.scales))}
+			return usageError{fmt.Errorf("--scales must be %d, which %s takes, or more, not %s", shortest, m.Network.Name,
+				scalesText(o.scales))}
 		}
 	}
 	of, classes, match, err := matchClasses(data, path, m, o.match)
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path,
+		Confusion: make([][]int, classes)}
 	e.dataTold, e.Match, e.LabelsGuess = tellData(data), match, m.ClassesGuess
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
@@ -203,7 +207,8 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	}
 	e.count(top5, of, labels)
 	if e.Enlarged > 0 {
-		fmt.Fprintf(faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d pixels: --scales %d does not\n",
+		fmt.Fprintf(faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d "+
+			"pixels: --scales %d does not\n",
 			e.Enlarged, data.Len(), slices.Max(o.scales), min(m.Input.H, m.Input.W))
 	}
 	if o.json {
@@ -217,7 +222,8 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	return errSomeFailed(e.Failed, data.Len())
 }
 
-// usualScales are the paper's Q of 256, 384 and 512 (section 4.2), which trained networks of 224, for a network of another input.
+// usualScales are the paper's Q of 256, 384 and 512 (section 4.2), which trained networks of 224, for a network of
+// another input.
 func usualScales(input int) []int {
 	scales := []int{256, 384, 512}
 	for i, q := range scales {
@@ -230,7 +236,8 @@ func scalesText(scales []int) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(scales), " ", ", "), "[]")
 }
 
-// data opens the data set. Where its folders may be parts or classes, the network's names tell, if they are among the folders'.
+// data opens the data set. Where its folders may be parts or classes, the network's names tell, if they are among the
+// folders'.
 func (o *evalOptions) data(path string, m *root.Model, faults io.Writer) (*vision.Dataset, error) {
 	split := vision.Test
 	switch {
@@ -255,8 +262,10 @@ func (o *evalOptions) data(path string, m *root.Model, faults io.Writer) (*visio
 	return data, hintData(err, "eval")
 }
 
-// answer classifies some pictures. One that fails has an error in its place. enlarged counts those that --dense scales up.
-func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset, part []int) (answers [][]root.Class, errs []error, enlarged int) {
+// answer classifies some pictures. One that fails has an error in its place. enlarged counts those that --dense scales
+// up.
+func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset,
+	part []int) (answers [][]root.Class, errs []error, enlarged int) {
 	pictures := make([]*vision.Picture, len(part))
 	answers, errs = make([][]root.Class, len(part)), make([]error, len(part))
 	inputs := make([]*tensor.Tensor, len(part))
@@ -343,8 +352,10 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
 	decided = strings.Join(append(e.dataTold.lines(), decided), "\n")
-	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
-		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided), 100*e.Top1, 100*e.Top5)
+	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 "+
+		"%.2f %%\n",
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided),
+		100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err
 	}
@@ -352,7 +363,8 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	for _, s := range e.Classes {
 		t.Row(s.Class, s.Label, s.Pictures, fmt.Sprintf("%.2f %%", 100*s.Top1), fmt.Sprintf("%.2f %%", 100*s.Top5))
 	}
-	if _, err := fmt.Fprintf(out, "\n%s\n", t.Text(sheet.Columns(out))); err != nil || len(e.Classes) > maxMatrix || len(e.Confusion) > maxMatrix {
+	if _, err := fmt.Fprintf(out, "\n%s\n", t.Text(sheet.Columns(out))); err != nil || len(e.Classes) > maxMatrix ||
+		len(e.Confusion) > maxMatrix {
 		return err
 	}
 	figures := make([]int, len(e.Confusion)+1)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestEval evaluates a trained network on folders of classes whose names are not in the network's order, one picture being broken,
-// and compares with PyTorch's answers for the same pictures.
+// TestEval evaluates a trained network on folders of classes whose names are not in the network's order, one picture
+// being broken, and compares with PyTorch's answers for the same pictures.
 func TestEval(t *testing.T) {
 	text, err := os.ReadFile(tinyGolden)
 	if err != nil {
@@ -49,7 +49,8 @@ func TestEval(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "bag", "broken.png"), []byte("\x89PNG\r\n\x1a\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := vggo(t.Context(), "eval", data, "--weights", tinyWeights, "--labels", labels, "--json", "--batch", "4")
+	code, stdout, stderr := vggo(t.Context(), "eval", data, "--weights", tinyWeights, "--labels", labels, "--json",
+		"--batch", "4")
 	if code != 1 || stderr == "" {
 		t.Errorf("exit %d, %q: a broken picture is not said", code, stderr)
 	}
@@ -58,7 +59,8 @@ func TestEval(t *testing.T) {
 		t.Fatalf("%v: %s", err, stdout)
 	}
 	if got.Pictures != 26 || got.Failed != 1 || got.Top1 != float64(right)/26 || got.Top5 < got.Top1 {
-		t.Errorf("%d pictures, %d failed, top-1 %v, top-5 %v; want 26, 1, %v", got.Pictures, got.Failed, got.Top1, got.Top5, float64(right)/26)
+		t.Errorf("%d pictures, %d failed, top-1 %v, top-5 %v; want 26, 1, %v", got.Pictures, got.Failed, got.Top1, got.Top5,
+			float64(right)/26)
 	}
 	for i := range want {
 		for j, n := range want[i] {
@@ -72,7 +74,8 @@ func TestEval(t *testing.T) {
 	}
 }
 
-// TestEvalDense looks at pictures whole, at two scales and mirrored: with scales of the input's own size the answer is the usual one.
+// TestEvalDense looks at pictures whole, at two scales and mirrored: with scales of the input's own size the answer is
+// the usual one.
 func TestEvalDense(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -81,7 +84,8 @@ func TestEvalDense(t *testing.T) {
 	data := filepath.Join(root, "fashion-mnist")
 	run := func(args ...string) evaluation {
 		t.Helper()
-		code, stdout, stderr := vggo(t.Context(), append([]string{"eval", data, "--weights", tinyWeights, "--json"}, args...)...)
+		code, stdout, stderr := vggo(t.Context(), append([]string{"eval", data, "--weights", tinyWeights, "--json"},
+			args...)...)
 		if code != 0 {
 			t.Fatal(stderr)
 		}

@@ -46,12 +46,15 @@ type explainMethod struct {
 // explainMethods are all, the usual one first.
 func explainMethods() []explainMethod {
 	return []explainMethod{
-		{"gradcam", "where a layer's maps speak for a class (Grad-CAM)", []string{"layer", "class", "opacity"}, (*explanatory).gradCAM},
-		{"occlusion", "how far a class's probability falls as parts are covered", []string{"class", "opacity", "size", "stride"}, (*explanatory).occlusion},
+		{"gradcam", "where a layer's maps speak for a class (Grad-CAM)", []string{"layer", "class", "opacity"},
+			(*explanatory).gradCAM},
+		{"occlusion", "how far a class's probability falls as parts are covered", []string{"class", "opacity", "size",
+			"stride"}, (*explanatory).occlusion},
 		{"maps", "a layer's output, a tile for each channel", []string{"layer", "channel"}, (*explanatory).maps},
 		{"filters", "a convolution's weights; needs no picture", []string{"layer", "channel"}, (*explanatory).filters},
 		{"field", "the pixels that a unit of a layer sees", []string{"layer", "unit"}, (*explanatory).field},
-		{"patches", "the parts of a folder's pictures that excite a channel most", []string{"layer", "channel", "count"}, (*explanatory).patches},
+		{"patches", "the parts of a folder's pictures that excite a channel most", []string{"layer", "channel", "count"},
+			(*explanatory).patches},
 	}
 }
 
@@ -89,10 +92,13 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	o.add(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.method, "method", names[0], "what to draw, one `of` "+strings.Join(names, ", "))
-	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, the first)")
-	f.StringVar(&o.class, "class", "", "`class` to explain, by label or number; a label comes first (default: the most probable one)")
+	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, "+
+		"the first)")
+	f.StringVar(&o.class, "class", "", "`class` to explain, by label or number; a label comes first (default: the most "+
+		"probable one)")
 	f.Float64Var(&o.opacity, "opacity", 0.6, "of the heat over the picture, 0 to 1")
-	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input (default: a seventh of it)")
+	f.IntVar(&o.size, "size", 0, "side of the square that covers the picture, in `pixels` of the network's input "+
+		"(default: a seventh of it)")
 	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
 	f.IntSliceVar(&o.unit, "unit", nil, "`row,column` of a unit in the layer's map (default: the middle one)")
 	f.IntVar(&o.channel, "channel", 0, "`channel` of the layer, from 0 (default: of maps and filters, all)")
@@ -153,7 +159,8 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	e := &explanatory{explainOptions: o, ctx: cmd.Context(), in: cmd.InOrStdin(), out: cmd.OutOrStdout(), faults: cmd.ErrOrStderr(), changed: cmd.Flags().Changed}
+	e := &explanatory{explainOptions: o, ctx: cmd.Context(), in: cmd.InOrStdin(), out: cmd.OutOrStdout(),
+		faults: cmd.ErrOrStderr(), changed: cmd.Flags().Changed}
 	pictures := 1
 	switch o.method {
 	case "patches", "occlusion":
@@ -164,7 +171,8 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 		if o.method != "patches" && len(e.list.files) > 1 {
-			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.list.files), o.method), "--method patches searches many")}
+			return usageError{hint(fmt.Errorf("%d pictures: --method %s explains one", len(e.list.files), o.method),
+				"--method patches searches many")}
 		}
 	}
 	if slices.Contains(headless, o.method) {
@@ -299,7 +307,8 @@ func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
 	if e.model.ClassesGuess != "" {
 		fmt.Fprintf(e.faults, "vggo: labels: %s\n", e.model.ClassesGuess)
 	}
-	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name, classWords(heat.Class), what))
+	return e.write(e.stem(), explain.Overlay(e.seen, &heat.Map, e.opacity), fmt.Sprintf("%s: %s; %s", e.name,
+		classWords(heat.Class), what))
 }
 
 func (e *explanatory) maps() error {
@@ -339,7 +348,8 @@ func (e *explanatory) drawTiles(of, what string, tiles *explain.Tiles) error {
 	if e.changed("channel") {
 		channels := tiles.Count / tiles.Each
 		if e.channel < 0 || e.channel >= channels {
-			return usageError{fmt.Errorf("--channel must lie between 0 and %d, not %d: %s has %d channels", channels-1, e.channel, tiles.Layer, channels)}
+			return usageError{fmt.Errorf("--channel must lie between 0 and %d, not %d: %s has %d channels", channels-1,
+				e.channel, tiles.Layer, channels)}
 		}
 		from, n, all = e.channel*tiles.Each, tiles.Each, tiles.Each
 		what += fmt.Sprintf(", channel %d", e.channel)
@@ -377,7 +387,8 @@ func (e *explanatory) field() error {
 		sees = "padding alone"
 	}
 	frame := explain.Frame(e.seen, image.Rectangle{Min: box.Min.Mul(e.pixel), Max: box.Max.Mul(e.pixel)})
-	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, y, x, layer, sees, e.model.Input.H, e.model.Input.W))
+	return e.write(e.stem(), frame, fmt.Sprintf("%s: unit (%d, %d) of %s sees %s of %dx%d pixels", e.name, y, x, layer,
+		sees, e.model.Input.H, e.model.Input.W))
 }
 
 func (e *explanatory) patches() error {
@@ -402,8 +413,9 @@ func (e *explanatory) patches() error {
 		return hint(err, "a smaller --count, or a layer nearer the picture, whose units see less")
 	}
 	first, last := patches[0], patches[len(patches)-1]
-	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(), fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
-		e.channel, layer, len(patches), len(e.list.files)-failed, first.Value, first.Name, last.Value, last.Name))
+	err = e.write(fmt.Sprintf("%s-%d", layer, e.channel), mosaic.Image(),
+		fmt.Sprintf("channel %d of %s: %d parts of %d pictures excite it most, from %.4g (%s) to %.4g (%s)",
+			e.channel, layer, len(patches), len(e.list.files)-failed, first.Value, first.Name, last.Value, last.Name))
 	return errors.Join(err, e.list.end(failed))
 }
 

@@ -53,7 +53,8 @@ func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
 }
 
 func (e *explanation) write(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%s, input %v, batch %d, kernel set %s, prices of %s, %s\n", e.Model, e.Input, e.Batch, e.Set, e.Costs.Processor, e.Costs.Date); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, input %v, batch %d, kernel set %s, prices of %s, %s\n", e.Model, e.Input, e.Batch,
+		e.Set, e.Costs.Processor, e.Costs.Date); err != nil {
 		return err
 	}
 	for _, p := range e.Plans {
@@ -64,7 +65,8 @@ func (e *explanation) write(w io.Writer) error {
 			figures = append(figures, len(header))
 		}
 		header = append(header, "packed", "why")
-		t := sheet.New(header...).Figures(append(figures, len(header)-1)...).Narrow(len(header), append([]int{len(header) - 1}, figures...)...)
+		t := sheet.New(header...).Figures(append(figures, len(header)-1)...).Narrow(len(header),
+			append([]int{len(header) - 1}, figures...)...)
 		for _, c := range p.Choices {
 			row := []any{c.Layer, c.Pass, c.Algo}
 			packed := int64(0)
@@ -85,7 +87,8 @@ func (e *explanation) write(w io.Writer) error {
 			}
 			t.Row(append(row, size, c.Why)...)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n", p.Mode.Title(), arch.Bytes(p.Bytes), t.Text(sheet.Columns(w))); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n",
+			p.Mode.Title(), arch.Bytes(p.Bytes), t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}

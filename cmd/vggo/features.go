@@ -74,7 +74,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	switch {
 	case o.layer == "":
-		return usageError{hint(errors.New("no layer named"), "--layer pool2, which most networks have; vggo arch NAME --describe lists a network's layers")}
+		return usageError{hint(errors.New("no layer named"), "--layer pool2, which most networks have; vggo arch NAME "+
+			"--describe lists a network's layers")}
 	case o.output == "":
 		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
 	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
@@ -140,7 +141,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		progress.to(done)
 	}
 	if ctx.Err() != nil {
-		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)), "the same command goes on from there")
+		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)),
+			"the same command goes on from there")
 	}
 	if len(rows.has) == 0 {
 		return list.end(failed)
@@ -149,7 +151,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if err != nil {
 		return rows.full(err)
 	}
-	printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n", o.layer, len(rows.names), o.output, printable.Shape(rows.shape), names)
+	printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n", o.layer, len(rows.names), o.output,
+		printable.Shape(rows.shape), names)
 	printf(out, "%s\n", preparedLine(m.Preprocess))
 	return list.end(failed)
 }
@@ -240,7 +243,8 @@ func (r *rowFile) open(run featureRun, restart bool) (err error) {
 	}
 	// Two runs into one file would write over each other. Where a file system has no locks they are not kept apart.
 	if err := durable.TryLock(r.data); errors.Is(err, durable.ErrLocked) || !durable.Stands(r.data, r.path+".partial") {
-		return errors.Join(hint(fmt.Errorf("another vggo features is writing %s", r.path), "wait until it is done, or name another file"), r.data.Close())
+		return errors.Join(hint(fmt.Errorf("another vggo features is writing %s", r.path),
+			"wait until it is done, or name another file"), r.data.Close())
 	}
 	if r.journal, err = os.OpenFile(r.path+".partial.names", flags, 0o666); err == nil && restart {
 		err = errors.Join(r.data.Truncate(0), r.journal.Truncate(0))
@@ -291,7 +295,8 @@ func (r *rowFile) recover(first string) error {
 		return err
 	}
 	if line != first+"\n" {
-		return hint(fmt.Errorf("%s.partial is of another run: %s", r.path, strings.TrimSpace(line)), "give that run's flags again, or --restart")
+		return hint(fmt.Errorf("%s.partial is of another run: %s", r.path, strings.TrimSpace(line)),
+			"give that run's flags again, or --restart")
 	}
 	end := int64(len(line))
 	for rows := (info.Size() - int64(len(head))) / r.rowBytes(); int64(len(r.names)) < rows; {

@@ -35,8 +35,8 @@ func readNPY(t *testing.T, path string) (header string, values []float32) {
 	return strings.TrimSpace(string(file[10:n])), values
 }
 
-// TestFeatures interrupts a run after every possible number of batches, spoils its end as a power failure might, and expects
-// the array of a run in one go.
+// TestFeatures interrupts a run after every possible number of batches, spoils its end as a power failure might, and
+// expects the array of a run in one go.
 func TestFeatures(t *testing.T) {
 	files := clothes(t, 7)
 	dir := t.TempDir()
@@ -47,7 +47,8 @@ func TestFeatures(t *testing.T) {
 	}
 	args := []string{"features", filepath.Dir(files[0]), "--weights", tinyWeights, "--layer", "relu2_2", "--batch", "2"}
 	code, stdout, stderr := vggo(t.Context(), append(args, "-o", whole)...)
-	if code != 1 || !strings.Contains(stderr, broken) || !strings.HasSuffix(stderr, "vggo: 1 of 8 pictures could not be read\n") {
+	if code != 1 || !strings.Contains(stderr, broken) ||
+		!strings.HasSuffix(stderr, "vggo: 1 of 8 pictures could not be read\n") {
 		t.Fatalf("exit %d, %s%s", code, stdout, stderr)
 	}
 	header, values := readNPY(t, whole)

@@ -66,7 +66,8 @@ func TestFullDisk(t *testing.T) {
 			code, stdout, stderr := vggo(t.Context(), append(args[:len(args)-1:len(args)-1], path)...)
 			told := 0
 			for line := range strings.Lines(stderr) {
-				if strings.HasPrefix(line, "vggo: ") && strings.Contains(line, disk.want) && strings.Contains(line, last) && strings.Count(line, last) == 1 {
+				if strings.HasPrefix(line, "vggo: ") && strings.Contains(line, disk.want) && strings.Contains(line, last) &&
+					strings.Count(line, last) == 1 {
 					told++
 				}
 			}
@@ -84,7 +85,8 @@ func TestFullDisk(t *testing.T) {
 			}
 			for _, entry := range entries {
 				inside, _ := os.ReadDir(filepath.Join(dir, entry.Name()))
-				if entry.Name() != "filler" && !strings.HasPrefix(entry.Name(), "o.") && (entry.Name() != "models" || len(inside) > 0) || strings.Contains(entry.Name(), "partial") {
+				if entry.Name() != "filler" && !strings.HasPrefix(entry.Name(), "o.") && (entry.Name() != "models" ||
+					len(inside) > 0) || strings.Contains(entry.Name(), "partial") {
 					t.Errorf("%s, %v leaves %s %v", disk.name, args, entry.Name(), inside)
 				}
 			}

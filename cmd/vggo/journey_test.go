@@ -25,9 +25,9 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestJourney trains each shipped recipe for a few steps, on grey and on colour pictures, and demands the trainer's own score, to the
-// last picture, from every other way to ask the result: eval, classify, features, the server, the Go API, and all of them once more
-// after convert. The worst faults lay between commands whose own tests were green.
+// TestJourney trains each shipped recipe for a few steps, on grey and on colour pictures, and demands the trainer's own
+// score, to the last picture, from every other way to ask the result: eval, classify, features, the server, the Go API,
+// and all of them once more after convert. The worst faults lay between commands whose own tests were green.
 func TestJourney(t *testing.T) {
 	data := journeyPictures(t)
 	for _, c := range []struct {
@@ -36,10 +36,12 @@ func TestJourney(t *testing.T) {
 	}{
 		{"plain, colour", []string{"--recipe", "plain", "--model", "24x24x3:8,M,8b,M/3", "--epochs", "1", "--batch", "8"}},
 		{"plain, grey", []string{"--recipe", "plain", "--model", "24x24x1:8,M,8,M/3", "--epochs", "1", "--batch", "8"}},
-		{"plain, blue first", []string{"--recipe", "plain", "--model", "24x24x3:8,M,8,M/3", "--epochs", "1", "--batch", "8", "--preprocess", "caffe"}},
+		{"plain, blue first", []string{"--recipe", "plain", "--model", "24x24x3:8,M,8,M/3", "--epochs", "1", "--batch", "8",
+			"--preprocess", "caffe"}},
 		{"plain, parts", []string{"--recipe", "plain", "--model", "24x24x3:8,M,8,M/3", "--epochs", "1", "--batch", "8",
 			"--channel-order", "bgr", "--mean", "0.4,0.5,0.6", "--std", "0.3", "--resize", "30x26", "--filter", "bicubic"}},
-		{"paper, colour", []string{"--recipe", "paper", "--model", "32x32x3:8,M,16,M/12,3", "--epochs", "2", "--batch", "8", "--set", "hold_out=6", "--set", "augment.side=[36, 48]"}},
+		{"paper, colour", []string{"--recipe", "paper", "--model", "32x32x3:8,M,16,M/12,3", "--epochs", "2", "--batch", "8",
+			"--set", "hold_out=6", "--set", "augment.side=[36, 48]"}},
 		{"cifar10, colour", []string{"--recipe", "cifar10", "--epochs", "1", "--batch", "12"}},
 		{"fashion-mnist, grey", []string{"--recipe", "fashion-mnist", "--epochs", "1", "--batch", "12"}},
 	} {
@@ -60,7 +62,8 @@ func TestJourney(t *testing.T) {
 				succeeds(t, "convert", model, converted)
 				for way, right := range askAll(t, converted, data) {
 					if right != want {
-						t.Errorf("%s after convert to %s is right on %d of %d pictures, the trainer on %d", way, ending, right, journeyTests, want)
+						t.Errorf("%s after convert to %s is right on %d of %d pictures, the trainer on %d", way, ending, right,
+							journeyTests, want)
 					}
 				}
 			}
@@ -71,8 +74,8 @@ func TestJourney(t *testing.T) {
 // journeyTests is how many pictures there are to test on.
 const journeyTests = 90
 
-// journeyPictures makes pictures of three classes, which differ in hue and direction: wider than high, noisy enough that some are
-// answered wrongly after a few steps.
+// journeyPictures makes pictures of three classes, which differ in hue and direction: wider than high, noisy enough
+// that some are answered wrongly after a few steps.
 func journeyPictures(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -89,10 +92,12 @@ func journeyPictures(t *testing.T) string {
 					for x := range 44 {
 						v := [3]int{y, x, x + y}[class] / 5 % 2 * 90
 						noise := r.IntN(150)
-						m.Set(x, y, color.RGBA{uint8(min(255, v+noise)), uint8(min(255, v/(class+1)+noise)), uint8(min(255, noise+20*class)), 255})
+						m.Set(x, y, color.RGBA{uint8(min(255, v+noise)), uint8(min(255, v/(class+1)+noise)),
+							uint8(min(255, noise+20*class)), 255})
 					}
 				}
-				if err := writeTo(filepath.Join(folder, fmt.Sprintf("%02d.png", i)), nil, func(w io.Writer) error { return png.Encode(w, m) }); err != nil {
+				if err := writeTo(filepath.Join(folder, fmt.Sprintf("%02d.png", i)), nil,
+					func(w io.Writer) error { return png.Encode(w, m) }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -190,7 +195,10 @@ func askAll(t *testing.T, model, data string) map[string]int {
 		}
 	}
 
-	server := serve.New(serve.Config{Models: []serve.Source{{Open: func() (*root.Model, error) { return root.Open(model, root.Options{Batch: 4}) }}}})
+	server := serve.New(serve.Config{Models: []serve.Source{{Open: func() (*root.Model, error) {
+		return root.Open(model,
+			root.Options{Batch: 4})
+	}}}})
 	if err := server.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +209,8 @@ func askAll(t *testing.T, model, data string) map[string]int {
 			t.Fatal(err)
 		}
 		answer := httptest.NewRecorder()
-		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/v1/classify", bytes.NewReader(body))
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/v1/classify",
+			bytes.NewReader(body))
 		server.ServeHTTP(answer, request)
 		var said struct {
 			Predictions []struct{ Classes []root.Class }

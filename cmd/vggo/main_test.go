@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"vggo": main})
 }
 
-// TestScripts runs testdata/script/*.txtar: the command line as people use it. $WEIGHTS is a trained TinyVGG, $BOOT a picture.
+// TestScripts runs testdata/script/*.txtar: the command line as people use it. $WEIGHTS is a trained TinyVGG, $BOOT a
+// picture.
 func TestScripts(t *testing.T) {
 	files := map[string]string{"WEIGHTS": tinyWeights, "BOOT": "../../docs/examples/boot.png"}
 	for name, path := range files {
@@ -43,7 +44,8 @@ func TestScripts(t *testing.T) {
 // for what it asks that cannot be.
 func TestArchErrors(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("bad.yaml", []byte("name: bad\ninput: 8x8x3\nlayers:\n- {name: a, op: conv, out: 4, kernal: 3}\n"), 0o644); err != nil {
+	if err := os.WriteFile("bad.yaml",
+		[]byte("name: bad\ninput: 8x8x3\nlayers:\n- {name: a, op: conv, out: 4, kernal: 3}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -64,9 +66,11 @@ func TestArchErrors(t *testing.T) {
 		{"completion basj", 2, `vggo completes for no shell "basj"`, "vggo completion bash, fish, powershell or zsh"},
 		{"serve vgg16.pth", 2, `vggo serve takes flags alone, and "vgg16.pth" is none`, "--weights vgg16.pth"},
 		{"bench vgg19", 2, `vggo bench takes flags alone, and "vgg19" is none`, "--model vgg19"},
-		{"pull vgg61", 1, `no published weights are called "vgg61"`, "did you mean vgg11, vgg16, vgg13? vggo models lists them"},
+		{"pull vgg61", 1, `no published weights are called "vgg61"`,
+			"did you mean vgg11, vgg16, vgg13? vggo models lists them"},
 		{"arch vgg16 -o x.png", 2, "-o x.png: its ending must be .svg, .json, .csv, .md or .txt", ""},
-		{"arch vgg16 -o x.yaml", 2, "-o x.yaml: its ending must be .svg, ", "--describe writes a description, in YAML or JSON"},
+		{"arch vgg16 -o x.yaml", 2, "-o x.yaml: its ending must be .svg, ",
+			"--describe writes a description, in YAML or JSON"},
 		{"arch vgg16 --describe -o x.svg", 2, "-o x.svg: its ending must be .yaml, .yml or .json", ""},
 		{"arch --list -o x.svg", 2, "svg draws one network", ""},
 		{"bench -o x.csv", 2, "-o x.csv: its ending must be .svg, .json or .txt", ""},
@@ -79,12 +83,17 @@ func TestArchErrors(t *testing.T) {
 		{"arch --list vgg16", 2, "--list takes no network", ""},
 		{"arch --list --format svg", 2, "svg draws one network", ""},
 		{"arch --compare vgg16,vgg19 --format svg", 2, "svg draws one network", ""},
-		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg16, vgg13, vgg16c? vggo arch --list lists all"},
-		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; there is no file called so, and a compact string looks like"},
+		{"arch vgg61", 1, `no network is called "vgg61"`, "did you mean vgg11, vgg16, vgg13, vgg16c? vggo arch --list " +
+			"lists all"},
+		{"arch resnet50", 1, `no network is called "resnet50"`, "vggo arch --list lists all; there is no file called so, " +
+			"and a compact string looks like"},
 		{"arch none.yaml", 1, "open none.yaml: ", "vggo arch vgg16 --describe -o none.yaml makes one"},
-		{"arch bad.yaml", 1, `bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`, ""},
+		{"arch bad.yaml", 1,
+			`bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`,
+			""},
 		{"arch 64,X", 1, `compact string: item 2, "X" at column 4: want a channel count, M, A, L or G`, ""},
-		{"arch vgg16 --input 16x16x3", 1, "vgg16: layer pool5: input 1x1x512: height: a kernel of 2 is larger than its padded input of 1", ""},
+		{"arch vgg16 --input 16x16x3", 1, "vgg16: layer pool5: input 1x1x512: height: a kernel of 2 is larger than its " +
+			"padded input of 1", ""},
 		{"arch vgg16 --batch 0", 2, "--batch must be at least 1, not 0", ""},
 		{"arch vgg16 --batch 1048577", 1, "batch 1048577 must lie between 1 and 1048576", ""},
 		{"arch vgg16 --batch many", 2, `--batch: "many" is no whole number in range`, "vggo arch --help lists the flags"},
@@ -94,17 +103,22 @@ func TestArchErrors(t *testing.T) {
 		{"field", 2, "neither a network nor kernels named", "vggo field vgg16, or vggo field 3 3 3"},
 		{"field 3 vgg16", 2, `kernel "vgg16": want a number`, "name one network, or a stack of kernels such as 3 3 3"},
 		{"field 3 3 --layer conv1_1", 2, "--layer and --input are for a network", ""},
-		{"field vgg16 --layer conv9", 1, `vgg16 has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2 … relu7, drop7, fc8, softmax, 40 in all`, "vggo arch vgg16 --describe lists all"},
+		{"field vgg16 --layer conv9", 1,
+			`vgg16 has no layer "conv9": it has conv1_1, relu1_1, conv1_2, relu1_2 … relu7, drop7, fc8, softmax, 40 in all`,
+			"vggo arch vgg16 --describe lists all"},
 		{"field vgg16 --layer conv55_3", 1, `vgg16 has no layer "conv55_3"`, "did you mean conv5_3"},
-		{"field 8x8x1:4/2 --layer fc1", 1, `8x8x1:4/2 has no layer "fc1": it has conv1_1, relu1_1, flatten, fc2 and softmax`, "did you mean fc2? vggo arch 8x8x1:4/2 --describe"},
+		{"field 8x8x1:4/2 --layer fc1", 1, `8x8x1:4/2 has no layer "fc1": it has conv1_1, relu1_1, flatten, fc2 and softmax`,
+			"did you mean fc2? vggo arch 8x8x1:4/2 --describe"},
 		{"field 1048576s1048576 1048576s1048576 1048576s1048576", 1, "the receptive field is more than", ""},
 		{"version extra", 2, `vggo version takes flags alone, and "extra" is none`, "vggo version --help"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
 		lines := strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
-		if code != c.code || !strings.HasPrefix(lines[0], "vggo: ") || !strings.Contains(lines[0], c.want) || stdout.Len() > 0 {
-			t.Errorf("vggo %s: exit %d, %q, stdout %q; want exit %d and %q", c.args, code, stderr.String(), stdout.String(), c.code, c.want)
+		if code != c.code || !strings.HasPrefix(lines[0], "vggo: ") || !strings.Contains(lines[0], c.want) ||
+			stdout.Len() > 0 {
+			t.Errorf("vggo %s: exit %d, %q, stdout %q; want exit %d and %q", c.args, code, stderr.String(), stdout.String(),
+				c.code, c.want)
 		}
 		if list := goList.FindString(stderr.String()); list != "" {
 			t.Errorf("vggo %s: a list of Go's, %s, in %s", c.args, list, stderr.String())
@@ -124,13 +138,15 @@ func TestWriteTo(t *testing.T) {
 	if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := run(t.Context(), []string{"arch", "vgg16", "--head", "none", "-o", path}, os.Stdout, new(bytes.Buffer)); code != exitUsage {
+	if code := run(t.Context(), []string{"arch", "vgg16", "--head", "none", "-o", path}, os.Stdout,
+		new(bytes.Buffer)); code != exitUsage {
 		t.Errorf("exit %d, want %d", code, exitUsage)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "before" {
 		t.Errorf("after a failure the file holds %q (%v)", got, err)
 	}
-	if code := run(t.Context(), []string{"arch", "vgg16", "--json", "-o", path}, os.Stdout, new(bytes.Buffer)); code != exitOK {
+	if code := run(t.Context(), []string{"arch", "vgg16", "--json", "-o", path}, os.Stdout,
+		new(bytes.Buffer)); code != exitOK {
 		t.Errorf("exit %d, want %d", code, exitOK)
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Contains(got, []byte(`"parameters": 138357544`)) {
@@ -155,7 +171,8 @@ func refused(t *testing.T, code int, stderr string, wantCode int, want, wantHint
 	if code != wantCode || !strings.HasPrefix(fault, "vggo: ") || !strings.Contains(fault, want) {
 		t.Errorf("exit %d: %s, want exit %d with %q", code, fault, wantCode, want)
 	}
-	if wantHint != "" && (!strings.HasPrefix(remedy, "hint: ") || !strings.Contains(remedy, wantHint)) || wantHint == "" && remedy != "" || more != "" {
+	if wantHint != "" && (!strings.HasPrefix(remedy, "hint: ") || !strings.Contains(remedy, wantHint)) || wantHint == "" &&
+		remedy != "" || more != "" {
 		t.Errorf("after the error: %q, want a hint with %q", rest, wantHint)
 	}
 }

@@ -28,7 +28,8 @@ func TestManPages(t *testing.T) {
 	for _, cmd := range root.Commands() {
 		cmd.Long = strings.ReplaceAll(cmd.Long, "\n  ", "\n      ") // lines in columns stay so
 	}
-	if err := doc.GenManTree(root, &doc.GenManHeader{Title: "VGGO", Section: "1", Source: "vggo", Manual: "vggo"}, dir); err != nil {
+	if err := doc.GenManTree(root, &doc.GenManHeader{Title: "VGGO", Section: "1", Source: "vggo", Manual: "vggo"},
+		dir); err != nil {
 		t.Fatal(err)
 	}
 	var check func(cmd *cobra.Command)
@@ -44,7 +45,8 @@ func TestManPages(t *testing.T) {
 		}
 		wanted := []string{".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS"}
 		if cmd.Name() == "arch" {
-			wanted = append(wanted, "\n  L   local response normalisation               A  average pooling 2x2\n", "\\fB--formulas")
+			wanted = append(wanted, "\n  L   local response normalisation               A  average pooling 2x2\n",
+				"\\fB--formulas")
 		}
 		for _, want := range wanted {
 			if !bytes.Contains(page, []byte(want)) {

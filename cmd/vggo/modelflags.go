@@ -38,10 +38,13 @@ type modelFlags struct {
 
 func (o *modelFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
+	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch "+
+		"(default: what the weights tell)")
+	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the "+
+		"name of pulled ones (default: the embedded network, which knows CIFAR-10's ten classes)")
 	f.StringVar(&o.part, "weights-part", "", partUsage)
-	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers mean nothing")
+	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose answers "+
+		"mean nothing")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.StringVarP(&o.labels, "labels", "l", "", labelsHelp)
 	f.BoolVar(&o.relabel, "relabel", false, "take the names of --labels although the weights have others")
@@ -64,7 +67,8 @@ const labelsHelp = "`file` of class names, for weights that have none: one on ea
 func (o *modelFlags) check() error {
 	switch {
 	case o.model != "" && isBinary(o.model):
-		return usageError{hint(fmt.Errorf("--model %s: a network's description is text, and this file is not", o.model), "--weights "+o.model)}
+		return usageError{hint(fmt.Errorf("--model %s: a network's description is text, and this file is not", o.model),
+			"--weights "+o.model)}
 	case o.weights == "" && o.model != "" && !o.random:
 		return usageError{hint(fmt.Errorf("no weights for %s: a network without them knows nothing", o.model),
 			"--weights FILE"+published(networkName(o.model))+"; --random-weights only tries out the way from picture to answer")}
@@ -98,7 +102,8 @@ const usualBatch = 16
 
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
-	options := root.Options{Network: networkName(o.model), Seed: o.seed, Threads: o.threads, Batch: o.batch, LowMemory: o.low, Part: o.part, Until: o.until}
+	options := root.Options{Network: networkName(o.model), Seed: o.seed, Threads: o.threads, Batch: o.batch,
+		LowMemory: o.low, Part: o.part, Until: o.until}
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
@@ -177,7 +182,8 @@ func hintModel(err error) error {
 	case errors.As(err, &unknown):
 		return hintNetwork(err)
 	case errors.As(err, &undescribed):
-		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact string such as 32x32x3:64,M,128,M/10")
+		return hint(err, "--model names it: a built-in (vggo arch --list), a description (Keras' to_json too), or a compact "+
+			"string such as 32x32x3:64,M,128,M/10")
 	case errors.As(err, &open):
 		channels := "3"
 		if open.Channels > 0 {
@@ -187,7 +193,8 @@ func hintModel(err error) error {
 	case errors.As(err, &unreadable) && unreadable.Input != (arch.Shape{}):
 		return hint(err, "another size may be the network's own: --input tells it")
 	case errors.As(err, &unreadable), errors.As(err, &unsupported):
-		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule what a file states")
+		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule "+
+			"what a file states")
 	case errors.As(err, &disagree) && disagree.Network == weights.AskedSigmoid:
 		return hint(err, "leave --sigmoid out")
 	case errors.As(err, &disagree) && disagree.Network == weights.AskedInput:
@@ -195,13 +202,16 @@ func hintModel(err error) error {
 	case errors.As(err, &disagree):
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
 	case errors.As(err, &single):
-		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the number itself")
+		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the "+
+			"number itself")
 	case errors.As(err, &features):
-		return hint(err, "vggo features --layer "+features.Layer+" writes the map; vggo train --from takes these weights into a network with a classifier")
+		return hint(err, "vggo features --layer "+features.Layer+" writes the map; vggo train --from takes these weights "+
+			"into a network with a classifier")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):
-		return hint(err, "vggo reads safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5, .keras) and NumPy (.npz, .npy)")
+		return hint(err,
+			"vggo reads safetensors, PyTorch (.pth, .pt, .bin), ONNX, Keras (.h5, .keras) and NumPy (.npz, .npy)")
 	}
 	return hintSmaller(err)
 }

@@ -24,7 +24,8 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
   vggo models --markdown=zh-CN`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return hint(errors.New("vggo models lists all weights, and takes no names"), "vggo pull NAME downloads them; a language is given as in --markdown=zh-CN")
+				return hint(errors.New("vggo models lists all weights, and takes no names"),
+					"vggo pull NAME downloads them; a language is given as in --markdown=zh-CN")
 			}
 			return nil
 		},
@@ -36,7 +37,8 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 			case asJSON:
 				return writeJSON(out, listModels())
 			}
-			t := sheet.New("name", "network", "size", "top-1", "top-5", "recipe", "licence", "here").Figures(3, 4, 5).Narrow(0, 7, 6, 5, 2)
+			t := sheet.New("name", "network", "size", "top-1", "top-5", "recipe", "licence", "here").Figures(3, 4, 5).Narrow(0,
+				7, 6, 5, 2)
 			for _, m := range listModels() {
 				top1, top5 := percentages(m.Accuracy.Value)
 				here := ""
@@ -50,7 +52,8 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the source of each figure")
-	cmd.Flags().StringVar(&markdown, "markdown", "", "print docs/models.md, or in another `language` (zh-CN) its translation")
+	cmd.Flags().StringVar(&markdown, "markdown", "", "print docs/models.md, or in another `language` (zh-CN) its "+
+		"translation")
 	cmd.Flags().Lookup("markdown").NoOptDefVal = "en"
 	cmd.MarkFlagsMutuallyExclusive("json", "markdown")
 	return cmd

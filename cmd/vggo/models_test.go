@@ -11,7 +11,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestModelsPage: docs/models.md and its translation are what the table says, and the translation leaves no English standing.
+// TestModelsPage: docs/models.md and its translation are what the table says, and the translation leaves no English
+// standing.
 func TestModelsPage(t *testing.T) {
 	for flag, file := range map[string]string{"--markdown": "models.md", "--markdown=zh-CN": "models.zh-CN.md"} {
 		code, page, stderr := vggo(t.Context(), "models", flag)
@@ -29,10 +30,12 @@ func TestModelsPage(t *testing.T) {
 			t.Errorf("docs/%s says %.60q", file, english)
 		}
 	}
-	if code, _, stderr := vggo(t.Context(), "models", "--markdown=fr"); code != 2 || !strings.Contains(stderr, "en and zh-CN") {
+	if code, _, stderr := vggo(t.Context(), "models", "--markdown=fr"); code != 2 ||
+		!strings.Contains(stderr, "en and zh-CN") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr := vggo(t.Context(), "models", "vgg16"); code != 2 || !strings.Contains(stderr, "takes no names\nhint: vggo pull NAME") {
+	if code, _, stderr := vggo(t.Context(), "models", "vgg16"); code != 2 ||
+		!strings.Contains(stderr, "takes no names\nhint: vggo pull NAME") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
@@ -84,7 +87,8 @@ func TestWeightsByName(t *testing.T) {
 	if !ok {
 		t.Fatal("no vgg16-keras")
 	}
-	if path, err := weightsPath("vgg16-keras"); err == nil || !strings.Contains(err.Error(), "vgg16-keras is not in the cache") {
+	if path, err := weightsPath("vgg16-keras"); err == nil ||
+		!strings.Contains(err.Error(), "vgg16-keras is not in the cache") {
 		t.Errorf("%s, %v", path, err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -97,7 +101,8 @@ func TestWeightsByName(t *testing.T) {
 	if path, err := weightsPath("vgg16-keras"); err != nil || path != want {
 		t.Errorf("%s, %v, want %s", path, err, want)
 	}
-	if path, err := weightsPath("vgg17"); err == nil || !strings.Contains(err.Error(), "vgg17: there is no such file, nor") {
+	if path, err := weightsPath("vgg17"); err == nil ||
+		!strings.Contains(err.Error(), "vgg17: there is no such file, nor") {
 		t.Errorf("%s, %v", path, err)
 	}
 	for _, name := range []string{"./vgg16", "vgg16.pth"} {

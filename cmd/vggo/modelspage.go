@@ -26,7 +26,8 @@ var modelsPages = map[string]modelsPage{
 
 English | [中文](models.zh-CN.md)
 
-What ` + "`vggo pull`" + ` downloads. ` + "`vggo models --markdown`" + ` writes this page. Each figure is its publisher's and stands with the place where it
+What ` + "`vggo pull`" + ` downloads. ` + "`vggo models --markdown`" +
+			` writes this page. Each figure is its publisher's and stands with the place where it
 was read; what is blank nobody says. The machine that vggo is tested on reaches none of these addresses: downloads are tested against a
 server of the tests' own.
 
@@ -64,25 +65,32 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 			"Soumith Chintala and the torchvision contributors", "Soumith Chintala 与 torchvision 的贡献者",
 			"torchvision's weights, converted by Ross Wightman for timm", "torchvision 的权重，由 Ross Wightman 为 timm 转换",
 			"ported by torchvision from github.com/amdegroot/ssd.pytorch", "由 torchvision 从 github.com/amdegroot/ssd.pytorch 移植",
-			"K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford", "K. Simonyan 与 A. Zisserman，牛津大学 Visual Geometry Group",
+			"K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford",
+			"K. Simonyan 与 A. Zisserman，牛津大学 Visual Geometry Group",
 			"the ONNX Model Zoo, trained in MXNet by its contributors", "ONNX Model Zoo，由其贡献者用 MXNet 训练",
 			// notes
-			"for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the recipe caffe 123.68, 116.779 and 103.939",
+			"for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the " +
+				"recipe caffe 123.68, 116.779 and 103.939",
 			"只供提取特征：它的全连接层里是 NaN。torchvision 从 255 级的像素值里减去 123、117、104，预处理 caffe 减去 123.68、116.779、103.939",
 			"the convolutions alone, without fully connected layers", "只有卷积层，没有全连接层",
 			// what a download is held against
 			"the first 8 of 64 digits of its SHA-256", "它的 SHA-256 的 64 位中的前 8 位",
-			"the SHA-256 and the size in its Git LFS pointer, read over TLS when it is downloaded", "其 Git LFS 指针里的 SHA-256 和大小，下载时经 TLS 读取",
+			"the SHA-256 and the size in its Git LFS pointer, read over TLS when it is downloaded",
+			"其 Git LFS 指针里的 SHA-256 和大小，下载时经 TLS 读取",
 			"its SHA-256", "它的 SHA-256", "its MD5", "它的 MD5",
 			// sources
-			"torchvision's _file_size (since 0.15), as copies of its source keep it (github.com/Ace1928/eidosian_forge, archive_forge/code, among them)",
+			"torchvision's _file_size (since 0.15), as copies of its source keep it (github.com/Ace1928/eidosian_forge, " +
+				"archive_forge/code, among them)",
 			"torchvision 的 _file_size（自 0.15 起），取自其源码的副本（github.com/Ace1928/eidosian_forge，archive_forge/code 等）",
-			"the file's name (torch.hub, check_hash: the first digits of its SHA-256)", "文件名（torch.hub，check_hash：其 SHA-256 的前几位）",
-			"the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms of their own (github.com/pytorch/vision, pull request 5714)",
+			"the file's name (torch.hub, check_hash: the first digits of its SHA-256)",
+			"文件名（torch.hub，check_hash：其 SHA-256 的前几位）",
+			"the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms of their own " +
+				"(github.com/pytorch/vision, pull request 5714)",
 			"库的许可证，据 Debian 的 python3-torchvision 0.14.1-2，copyright；权重可能另有条款（github.com/pytorch/vision，pull request 5714）",
 			", commit history", "，提交历史", ", page of model.safetensors, Git LFS details", "，model.safetensors 的页面，Git LFS 信息",
 			", the model card, front matter", "，模型卡开头的元数据",
-			", file list (the ONNX Model Zoo's files, since GitHub no longer serves them)", "，文件列表（ONNX Model Zoo 的文件，因为 GitHub 不再提供）",
+			", file list (the ONNX Model Zoo's files, since GitHub no longer serves them)",
+			"，文件列表（ONNX Model Zoo 的文件，因为 GitHub 不再提供）",
 			", file list", "，文件列表", " (given there as errors)", "（那里给出的是错误率）",
 			", issue 6221 (the end of the file by its own header)", "，issue 6221（按文件自己的头部算出的文件末尾）",
 		},
@@ -100,7 +108,8 @@ func writeModelsPage(out io.Writer, language string) error {
 	page.WriteString(words.intro)
 	for _, e := range hub.All() {
 		top1, top5 := percentages(e.Accuracy.Value)
-		fmt.Fprintf(&page, "| [%s](%s) | %s | %s | %s | %s | %s | ", e.Name, e.URL.Value, e.Network, e.Size.Value, top1, top5, e.Preprocess.Value)
+		fmt.Fprintf(&page, "| [%s](%s) | %s | %s | %s | %s | %s | ", e.Name, e.URL.Value, e.Network, e.Size.Value, top1, top5,
+			e.Preprocess.Value)
 		fmt.Fprintf(&page, words.credited+" |\n", e.Licence.Value, said(e.Credit))
 	}
 	page.WriteString("\n## " + words.sources + "\n\n")
@@ -111,7 +120,8 @@ func writeModelsPage(out io.Writer, language string) error {
 		}
 		fmt.Fprintf(&page, words.address+words.trust, said(e.URL.Source), said(e.Trust()))
 		for _, c := range []struct{ what, source string }{
-			{words.checksum, e.Checksum.Source}, {words.size, e.Size.Source}, {words.licence, e.Licence.Source}, {words.recipe, e.Preprocess.Source},
+			{words.checksum, e.Checksum.Source}, {words.size, e.Size.Source}, {words.licence, e.Licence.Source},
+			{words.recipe, e.Preprocess.Source},
 			{words.accuracy, e.Accuracy.Source},
 		} {
 			if c.source != "" {

@@ -28,10 +28,13 @@ func TestOwnNames(t *testing.T) {
 	network, rest, _ := strings.Cut(answer, ", weights: ")
 	weights, _, _ := strings.Cut(rest, ",")
 	for _, args := range [][]string{
-		{"arch", network}, {"arch", weights}, {"arch", "--compare", network + ",vgg16"}, {"field", network, "--layer", "relu4_2"},
+		{"arch", network}, {"arch", weights}, {"arch", "--compare", network + ",vgg16"}, {"field", network, "--layer",
+			"relu4_2"},
 		{"bench", "--model", network, "--explain-plan"}, {"classify", boot, "--model", network, "--random-weights"},
-		{"classify", boot, "--model", network}, {"classify", boot, "--weights", weights}, {"classify", boot, "--weights", weights, "--model", network},
-		{"explain", boot, "--weights", weights, "-o", filepath.Join(dir, "x.png")}, {"convert", weights, filepath.Join(dir, "x.npz")},
+		{"classify", boot, "--model", network}, {"classify", boot, "--weights", weights}, {"classify", boot, "--weights",
+			weights, "--model", network},
+		{"explain", boot, "--weights", weights, "-o", filepath.Join(dir, "x.png")},
+		{"convert", weights, filepath.Join(dir, "x.npz")},
 		{"convert", weights, filepath.Join(dir, "x.npz"), "--model", network},
 	} {
 		code, _, errs := vggo(t.Context(), args...)
@@ -57,13 +60,15 @@ func TestOwnNames(t *testing.T) {
 		}
 	}
 	train := func(take, out string) (int, string) {
-		code, _, errs := vggo(t.Context(), "train", filepath.Join(dir, "set"), "--from", weights, "--take", take, "--batch", "4", "--epochs", "1", "-o", filepath.Join(dir, out))
+		code, _, errs := vggo(t.Context(), "train", filepath.Join(dir, "set"), "--from", weights, "--take", take, "--batch",
+			"4", "--epochs", "1", "-o", filepath.Join(dir, out))
 		return code, errs
 	}
 	if code, errs := train("conv*", "run"); code != exitOK {
 		t.Errorf("train --from %s: exit %d, %s", weights, code, errs)
 	}
-	if code, errs := train("fc9", "other"); code != exitUsage || !strings.Contains(errs, `no layer "fc9" with weights: it has conv1_1, `) || !strings.Contains(errs, "fc5") {
+	if code, errs := train("fc9", "other"); code != exitUsage ||
+		!strings.Contains(errs, `no layer "fc9" with weights: it has conv1_1, `) || !strings.Contains(errs, "fc5") {
 		t.Errorf("train --take fc9: exit %d, %s", code, errs)
 	}
 	for _, e := range hub.All() {
@@ -114,19 +119,24 @@ func TestArchOpensAnyFile(t *testing.T) {
 		}
 	}
 	code, _, errs := vggo(t.Context(), "classify", "x.png", "--model", "w.npz")
-	refused(t, code, errs, exitUsage, "--model w.npz: a network's description is text, and this file is not", "--weights w.npz")
+	refused(t, code, errs, exitUsage, "--model w.npz: a network's description is text, and this file is not",
+		"--weights w.npz")
 }
 
 // TestEndings: what -o's file is called is what is written, unless --format says otherwise.
 func TestEndings(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, c := range []struct{ args, file, begins string }{
-		{"arch tinyvgg", "x.svg", "<svg "}, {"arch tinyvgg", "x.SVG", "<svg "}, {"arch tinyvgg", "x.json", "{\n"}, {"arch tinyvgg", "x.csv", "layer,kind,"},
+		{"arch tinyvgg", "x.svg", "<svg "}, {"arch tinyvgg", "x.SVG", "<svg "}, {"arch tinyvgg", "x.json", "{\n"},
+		{"arch tinyvgg", "x.csv", "layer,kind,"},
 		{"arch tinyvgg", "x.md", "## tinyvgg"}, {"arch tinyvgg", "x.txt", "tinyvgg: "}, {"arch tinyvgg", "x", "tinyvgg: "},
-		{"arch tinyvgg --format csv", "x.svg", "layer,kind,"}, {"arch tinyvgg --json", "x.txt", "{\n"}, {"arch --list", "x.csv", "name,"},
+		{"arch tinyvgg --format csv", "x.svg", "layer,kind,"}, {"arch tinyvgg --json", "x.txt", "{\n"},
+		{"arch --list", "x.csv", "name,"},
 		{"arch --compare tinyvgg,vgg16", "x.md", "| network"},
-		{"arch tinyvgg --describe", "x.yml", "name: tinyvgg"}, {"arch tinyvgg --describe", "x.json", "{\n"}, {"arch tinyvgg --describe", "x", "name: tinyvgg"},
-		{"bench --model tinyvgg --explain-plan", "x.json", "{\n"}, {"bench --model tinyvgg --explain-plan", "x.txt", "tinyvgg, input "},
+		{"arch tinyvgg --describe", "x.yml", "name: tinyvgg"}, {"arch tinyvgg --describe", "x.json", "{\n"},
+		{"arch tinyvgg --describe", "x", "name: tinyvgg"},
+		{"bench --model tinyvgg --explain-plan", "x.json", "{\n"}, {"bench --model tinyvgg --explain-plan", "x.txt",
+			"tinyvgg, input "},
 		{"bench --model tinyvgg --batch 1 --steps 1 --burn-in 0 --mode forward", "x.svg", "<svg "},
 		{"bench --model tinyvgg --batch 1 --steps 1 --burn-in 0 --mode forward", "x.json", "{\n"},
 	} {
@@ -142,7 +152,8 @@ func TestEndings(t *testing.T) {
 // TestHelpNamesReLU: the commands that take a layer say how the output of a ReLU is called.
 func TestHelpNamesReLU(t *testing.T) {
 	for _, command := range []string{"explain", "features"} {
-		if _, help, _ := vggo(t.Context(), command, "--help"); !strings.Contains(help, "The ReLU behind conv5_3 is a layer of its own,\nrelu5_3") {
+		if _, help, _ := vggo(t.Context(), command, "--help"); !strings.Contains(help,
+			"The ReLU behind conv5_3 is a layer of its own,\nrelu5_3") {
 			t.Errorf("%s --help:\n%.600s", command, help)
 		}
 	}

@@ -19,7 +19,8 @@ type pictureFlags struct {
 }
 
 func (o *pictureFlags) add(f *pflag.FlagSet) {
-	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, height times width, from which follows the memory that decoding takes")
+	f.IntVar(&o.maxPixels, "max-pixels", vision.DefaultPixels, "largest picture, height times width, from which follows "+
+		"the memory that decoding takes")
 }
 
 func (o *pictureFlags) check() error {
@@ -60,8 +61,8 @@ type pictureList struct {
 	closed int // folders that could not be read
 }
 
-// listPictures turns a command's arguments into files: a folder into the pictures in it and below it, sorted by name, symbolic links to
-// files among them. Folders that cannot be read, and pictures in formats that are not, are reported.
+// listPictures turns a command's arguments into files: a folder into the pictures in it and below it, sorted by name,
+// symbolic links to files among them. Folders that cannot be read, and pictures in formats that are not, are reported.
 func listPictures(args []string, faults io.Writer) (*pictureList, error) {
 	l := &pictureList{faults: faults}
 	for _, arg := range args {
@@ -82,13 +83,15 @@ func listPictures(args []string, faults io.Writer) (*pictureList, error) {
 			fmt.Fprintf(faults, "vggo: %s: %d symbolic links to folders are not followed: name what they lead to\n", arg, links)
 		}
 		if len(l.files) == found {
-			return nil, fmt.Errorf("%s: no pictures in this folder: their names end in %s", arg, strings.Join(vision.PictureEndings(), " "))
+			return nil, fmt.Errorf("%s: no pictures in this folder: their names end in %s", arg,
+				strings.Join(vision.PictureEndings(), " "))
 		}
 	}
 	return l, nil
 }
 
-// walk adds the pictures of a folder and those below it. links counts what leads to other folders, and perhaps in a circle.
+// walk adds the pictures of a folder and those below it. links counts what leads to other folders, and perhaps in a
+// circle.
 func (l *pictureList) walk(dir string, skipped vision.Skipped) (links int, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -32,12 +32,15 @@ func picturesIn(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// TestFolderOfPictures: links to pictures are followed, what is passed over is said, and what cannot be read ends nothing.
+// TestFolderOfPictures: links to pictures are followed, what is passed over is said, and what cannot be read ends
+// nothing.
 func TestFolderOfPictures(t *testing.T) {
 	dir := t.TempDir()
-	picturesIn(t, dir, "set/a.png", "set/sub/b.JPG", "set/sub/c.heic", "set/d.jfif", "set/closed/e.png", "set/noending", "set/readme.txt", "elsewhere/f.png")
+	picturesIn(t, dir, "set/a.png", "set/sub/b.JPG", "set/sub/c.heic", "set/d.jfif", "set/closed/e.png", "set/noending",
+		"set/readme.txt", "elsewhere/f.png")
 	set := filepath.Join(dir, "set")
-	for link, to := range map[string]string{"set/link.png": "../elsewhere/f.png", "set/circle": ".", "set/nowhere.png": "nothing", "alias": "set"} {
+	for link, to := range map[string]string{"set/link.png": "../elsewhere/f.png", "set/circle": ".",
+		"set/nowhere.png": "nothing", "alias": "set"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +61,8 @@ func TestFolderOfPictures(t *testing.T) {
 		if !slices.Equal(list.files, want) {
 			t.Errorf("%v", list.files)
 		}
-		for _, said := range []string{"1 called *.heic", "heif-convert", "1 whose names have no ending", "1 symbolic links to folders"} {
+		for _, said := range []string{"1 called *.heic", "heif-convert", "1 whose names have no ending",
+			"1 symbolic links to folders"} {
 			if !strings.Contains(faults.String(), said) {
 				t.Errorf("%q is not in %q", said, faults.String())
 			}
@@ -82,7 +86,8 @@ func TestFolderOfPictures(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	if code != 1 || len(got.Pictures) != 6 || !strings.Contains(stderr, "closed: permission denied") || !strings.Contains(stderr, "2 of 6 pictures and 1 folder could not be read") {
+	if code != 1 || len(got.Pictures) != 6 || !strings.Contains(stderr, "closed: permission denied") ||
+		!strings.Contains(stderr, "2 of 6 pictures and 1 folder could not be read") {
 		t.Errorf("exit %d, %d pictures: %s", code, len(got.Pictures), stderr)
 	}
 }
@@ -99,7 +104,8 @@ func TestClosedFolder(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if _, err := listPictures([]string{t.TempDir()}, io.Discard); err == nil || !strings.Contains(err.Error(), "no pictures in this folder") {
+	if _, err := listPictures([]string{t.TempDir()}, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "no pictures in this folder") {
 		t.Errorf("an empty folder: %v", err)
 	}
 }
@@ -115,7 +121,8 @@ func TestNothingHangs(t *testing.T) {
 		return path
 	}
 	const boot = "../../docs/examples/boot.png"
-	plain, yaml, tar, bin, idx := pipe("pipe"), pipe("n.yaml"), pipe("d.tar"), pipe("d.bin"), pipe("train-images-idx3-ubyte")
+	plain, yaml, tar, bin, idx := pipe("pipe"), pipe("n.yaml"), pipe("d.tar"), pipe("d.bin"),
+		pipe("train-images-idx3-ubyte")
 	for _, args := range [][]string{
 		{"classify", plain},
 		{"features", plain, "--layer", "conv1_1", "-o", filepath.Join(dir, "o.npy")},
@@ -146,10 +153,12 @@ func TestNothingHangs(t *testing.T) {
 	}
 }
 
-// TestMaxPixels: every command that decodes pictures has the flag, and names it where a picture is too large; what is broken is not told of it.
+// TestMaxPixels: every command that decodes pictures has the flag, and names it where a picture is too large; what is
+// broken is not told of it.
 func TestMaxPixels(t *testing.T) {
 	dir := t.TempDir()
-	picturesIn(t, dir, "set/train/a/1.png", "set/train/a/2.png", "set/train/b/1.png", "set/train/b/2.png", "set/val/a/1.png", "set/val/b/1.png")
+	picturesIn(t, dir, "set/train/a/1.png", "set/train/a/2.png", "set/train/b/1.png", "set/train/b/2.png",
+		"set/val/a/1.png", "set/val/b/1.png")
 	set, picture, out := filepath.Join(dir, "set"), filepath.Join(dir, "set/train/a/1.png"), filepath.Join(dir, "out.npy")
 	const model = "8x8x1:2,M/2"
 	for _, c := range []struct {
@@ -160,13 +169,16 @@ func TestMaxPixels(t *testing.T) {
 		{[]string{"features", picture, "--weights", tinyWeights, "--layer", "pool1", "-o", out}, "--max-pixels 784 takes it"},
 		{[]string{"explain", picture, "-o", filepath.Join(dir, "o.png")}, "--max-pixels 784 takes it"},
 		{[]string{"eval", set, "--model", model, "--random-weights"}, "--max-pixels 784 takes it"},
-		{[]string{"train", set, "--model", model, "--batch", "2", "--epochs", "1", "-o", filepath.Join(dir, "run")}, "--max-pixels 784 takes it"},
+		{[]string{"train", set, "--model", model, "--batch", "2", "--epochs", "1", "-o", filepath.Join(dir, "run")},
+			"--max-pixels 784 takes it"},
 	} {
 		code, _, stderr := vggo(t.Context(), append(c.args, "--max-pixels", "783")...)
-		if code != 1 || !strings.Contains(stderr, "PNG of 28x28 pixels is refused: the limit is 783 pixels") || !strings.Contains(stderr, c.want) {
+		if code != 1 || !strings.Contains(stderr, "PNG of 28x28 pixels is refused: the limit is 783 pixels") ||
+			!strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
 		}
-		if code, _, stderr := vggo(t.Context(), append(c.args, "--max-pixels", "0")...); code != 2 || !strings.Contains(stderr, "--max-pixels must be at least 1, not 0") {
+		if code, _, stderr := vggo(t.Context(), append(c.args, "--max-pixels", "0")...); code != 2 ||
+			!strings.Contains(stderr, "--max-pixels must be at least 1, not 0") {
 			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
 		}
 	}
@@ -177,7 +189,8 @@ func TestMaxPixels(t *testing.T) {
 	if whole, err := os.ReadFile(picture); err != nil || os.WriteFile(cut, whole[:100], 0o644) != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := vggo(t.Context(), "classify", cut); code != 1 || strings.Contains(stderr, "max-pixels") || !strings.Contains(stderr, "PNG truncated: it ends at byte 100") {
+	if code, _, stderr := vggo(t.Context(), "classify", cut); code != 1 || strings.Contains(stderr, "max-pixels") ||
+		!strings.Contains(stderr, "PNG truncated: it ends at byte 100") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
@@ -196,7 +209,8 @@ func TestSkippedInDataSets(t *testing.T) {
 		}
 	}
 	picturesIn(t, dir, "c/1.heic")
-	if code, _, stderr := vggo(t.Context(), "eval", dir, "--model", "8x8x1:2,M/3", "--random-weights"); code != 1 || !strings.Contains(stderr, "c: a class folder without pictures that are read: 1 called *.heic") {
+	if code, _, stderr := vggo(t.Context(), "eval", dir, "--model", "8x8x1:2,M/3", "--random-weights"); code != 1 ||
+		!strings.Contains(stderr, "c: a class folder without pictures that are read: 1 called *.heic") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

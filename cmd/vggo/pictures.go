@@ -47,9 +47,10 @@ func batchOf(group []loadedPicture) (batch *tensor.Tensor, at []int) {
 	return batch, at
 }
 
-// loadPictures makes files ready for a model in groups of its batch, each group's side by side, and the next one while a group
-// is in use.
-func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader, limits vision.Limits) iter.Seq[[]loadedPicture] {
+// loadPictures makes files ready for a model in groups of its batch, each group's side by side, and the next one while
+// a group is in use.
+func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader,
+	limits vision.Limits) iter.Seq[[]loadedPicture] {
 	return func(yield func([]loadedPicture) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		groups := make(chan []loadedPicture)
@@ -89,7 +90,8 @@ func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader,
 	return group
 }
 
-func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader, limits vision.Limits) (p loadedPicture) {
+func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader,
+	limits vision.Limits) (p loadedPicture) {
 	start := time.Now()
 	p.path = path
 	if p.err = ctx.Err(); p.err != nil {

@@ -20,8 +20,10 @@ type planFlags struct {
 }
 
 func (p *planFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&p.memory, "memory", "", "most memory that weights, maps and workspace may take, such as `1.2GB` or 900MiB; convolutions then go by algorithms that take less")
-	f.StringVar(&p.costs, "costs", "", "`FILE` of prices that choose between algorithms, from vggo calibrate (default: those that come with vggo)")
+	f.StringVar(&p.memory, "memory", "", "most memory that weights, maps and workspace may take, such as `1.2GB` or "+
+		"900MiB; convolutions then go by algorithms that take less")
+	f.StringVar(&p.costs, "costs", "", "`FILE` of prices that choose between algorithms, from vggo calibrate (default: "+
+		"those that come with vggo)")
 }
 
 // apply sets what the flags say.

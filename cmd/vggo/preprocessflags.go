@@ -28,12 +28,15 @@ type preprocessFlag struct {
 
 func (o *preprocessFlags) list() []preprocessFlag {
 	return []preprocessFlag{
-		{"preprocess", &o.preprocess, "how pictures become the network's input, one `of` " + preprocessNames() + ", or a file of parts ending in .yaml (default: as the weights' training did it, see docs/preprocess.md)"},
+		{"preprocess", &o.preprocess, "how pictures become the network's input, one `of` " + preprocessNames() +
+			", or a file of parts ending in .yaml (default: as the weights' training did it, see docs/preprocess.md)"},
 		{"channel-order", &o.order, "`rgb` or bgr, the order of channels that the network takes"},
 		{"scale", &o.scale, "`number` that samples of 0 to 255 are divided by: 255 makes 0 to 1, 1 leaves them"},
-		{"mean", &o.mean, "`numbers` taken away from scaled samples, one for each channel in the network's order, or one for all: 0.5,0.5,0.5"},
+		{"mean", &o.mean, "`numbers` taken away from scaled samples, one for each channel in the network's order, or one " +
+			"for all: 0.5,0.5,0.5"},
 		{"std", &o.std, "`numbers` that they are divided by after that"},
-		{"resize", &o.resize, "`size` that a picture is scaled to first: 256 is its shorter side, 256x320 its height and width, whatever its proportions"},
+		{"resize", &o.resize, "`size` that a picture is scaled to first: 256 is its shorter side, 256x320 its height and " +
+			"width, whatever its proportions"},
 		{"crop", &o.crop, "`size` cut out of the centre of that: what the network takes"},
 		{"filter", &o.filter, "`bilinear` or bicubic, how pictures are scaled"},
 	}
@@ -51,7 +54,8 @@ func (o *preprocessFlags) add(f *pflag.FlagSet) {
 // addAlias lets --recipe do what --preprocess does, in commands where it does not mean training.
 func addAlias(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.AddFlag(&pflag.Flag{Name: preprocessAlias, Hidden: true, Usage: "the old name of --preprocess", Value: f.Lookup("preprocess").Value})
+	f.AddFlag(&pflag.Flag{Name: preprocessAlias, Hidden: true, Usage: "the old name of --preprocess",
+		Value: f.Lookup("preprocess").Value})
 	cmd.MarkFlagsMutuallyExclusive("preprocess", preprocessAlias)
 }
 
@@ -98,7 +102,8 @@ func (o *preprocessFlags) parts() (vision.PreprocessParts, error) {
 	if o.scale != "" {
 		n, err := strconv.ParseFloat(o.scale, 32)
 		if err != nil || n == 0 {
-			return asked, usageError{fmt.Errorf("--scale: %q is no number that samples can be divided by: want such as 255", o.scale)}
+			return asked, usageError{fmt.Errorf("--scale: %q is no number that samples can be divided by: want such as 255",
+				o.scale)}
 		}
 		asked.Scale = float32(n)
 	}

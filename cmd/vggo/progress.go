@@ -117,7 +117,8 @@ func progressLine(count, total int, what string, took time.Duration) string {
 		return "working, " + soon(took)
 	}
 	line := fmt.Sprintf("%s of %s %s, %s", arch.Count(int64(count)), arch.Count(int64(total)), what, soon(took))
-	if left := time.Duration(float64(took) / float64(max(count, 1)) * float64(total-count)); count > 0 && left >= time.Second {
+	if left := time.Duration(float64(took) / float64(max(count, 1)) * float64(total-count)); count > 0 &&
+		left >= time.Second {
 		line += fmt.Sprintf(", about %s left", soon(left))
 	}
 	return line

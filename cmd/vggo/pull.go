@@ -86,7 +86,8 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(notes, "%s from %s\nlicence %s, by %s; held against %s\n", e.File, e.URL.Value, e.Licence.Value, e.Credit, e.Trust())
+	fmt.Fprintf(notes, "%s from %s\nlicence %s, by %s; held against %s\n", e.File, e.URL.Value, e.Licence.Value,
+		e.Credit, e.Trust())
 	options := hub.Options{Dir: dir, Notice: func(s string) { fmt.Fprintln(notes, s) }}
 	if f := terminalOf(notes); f != nil {
 		var bar *progressbar.ProgressBar
@@ -166,7 +167,8 @@ func weightsPath(name string) (string, error) {
 	}
 	e, ok := hub.Find(name)
 	if !ok {
-		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), nearWeights(name)+"vggo models lists those that are published")
+		return "", hint(fmt.Errorf("%s: there is no such file, nor are published weights called so", name), nearWeights(name)+
+			"vggo models lists those that are published")
 	}
 	path, ok := hub.Path(e)
 	if !ok {

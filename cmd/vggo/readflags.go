@@ -16,8 +16,10 @@ type readFlags struct {
 }
 
 func (o *readFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&o.input, "input", "", "`HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
-	f.BoolVar(&o.sigmoid, "sigmoid", false, "the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
+	f.StringVar(&o.input, "input", "", "`HxWxC` of the network's pictures, as 224x224x3, where weights and --model "+
+		"leave it open")
+	f.BoolVar(&o.sigmoid, "sigmoid", false, "the outputs are probabilities by a sigmoid, each by itself; one output is "+
+		"that of the second of two classes")
 }
 
 // asked is what the flags say.

@@ -40,8 +40,8 @@ func reportsFolder(t *testing.T) string {
 // plain16 is PyTorch's answer of reports/plain16.pth for pic16.png, by class.
 var plain16 = []float64{.2306, .2817, .2492, .2385}
 
-// TestReports runs situations from public problem reports of other tools, each by its own command line: the right answer, or a
-// refusal that names the thing.
+// TestReports runs situations from public problem reports of other tools, each by its own command line: the right
+// answer, or a refusal that names the thing.
 func TestReports(t *testing.T) {
 	t.Chdir(reportsFolder(t))
 	if out, err := exec.Command("tar", "xzf", "25-train-from-preparation/mid.tar.gz").CombinedOutput(); err != nil {
@@ -55,23 +55,37 @@ func TestReports(t *testing.T) {
 		stdout []string // parts
 		stderr []string
 	}{
-		{line: "features 20-keras-vgg-finetuned-rescaled/pic32.png -w 20-keras-vgg-finetuned-rescaled/finetuned.h5 --recipe unit --layer dense -o o.npy",
-			want: []float64{-.0883, .6155, -.0990}, stdout: []string{"preprocess: unit (asked for): RGB"}, stderr: []string{"--recipe is called --preprocess now"}},
-		{line: "classify pic18.png -w 28-bgr-torch/vgg16_caffe_style.pth --model 16x16x3:8,M,8,M/16,4 --preprocess caffe", want: []float64{.2342, .5172, .2301, .0186},
+		{line: "features 20-keras-vgg-finetuned-rescaled/pic32.png -w 20-keras-vgg-finetuned-rescaled/finetuned.h5 --recipe " +
+			"unit --layer dense -o o.npy",
+			want: []float64{-.0883, .6155, -.0990}, stdout: []string{"preprocess: unit (asked for): RGB"},
+			stderr: []string{"--recipe is called --preprocess now"}},
+		{line: "classify pic18.png -w 28-bgr-torch/vgg16_caffe_style.pth --model 16x16x3:8,M,8,M/16,4 --preprocess caffe",
+			want:   []float64{.2342, .5172, .2301, .0186},
 			stdout: []string{"preprocess: caffe (asked for): BGR"}},
-		{line: "train 33-split-names/Training+Testing --model 16x16x3:8,M,8,M/3 --batch 4 --epochs 1 -o split1", stdout: []string{"of 3 classes"}},
-		{line: "train 33-split-names/train+valid --model 16x16x3:8,M,8,M/3 --batch 4 --epochs 1 -o split2", stdout: []string{"of 3 classes"}},
-		{line: "train mid --from 25-train-from-preparation/model.safetensors --rate 1e-9 --batch 20 --epochs 1 --validation mid -o from",
-			stdout: []string{"preprocess: cifar10 (as 25-train-from-preparation/model.safetensors has it: the file notes it)", "validation: accuracy 100.00 %"}},
-		{line: "eval mid -w from/model.safetensors", stdout: []string{"preprocess: cifar10 (the file notes it)", "top-1 100.00 %"}},
-		{line: "classify pic16.png -w 19-binary-one-output/binary.pth --model 16x16x3:8,M,8,M/16,1 --recipe unit", exit: 1, stderr: []string{"--sigmoid"}},
-		{line: "classify pic16.png -w 19-binary-one-output/binary.pth --model 16x16x3:8,M,8,M/16,1 --recipe unit --sigmoid", want: []float64{.89, .11}},
+		{line: "train 33-split-names/Training+Testing --model 16x16x3:8,M,8,M/3 --batch 4 --epochs 1 -o split1",
+			stdout: []string{"of 3 classes"}},
+		{line: "train 33-split-names/train+valid --model 16x16x3:8,M,8,M/3 --batch 4 --epochs 1 -o split2",
+			stdout: []string{"of 3 classes"}},
+		{line: "train mid --from 25-train-from-preparation/model.safetensors --rate 1e-9 --batch 20 --epochs 1 --validation " +
+			"mid -o from",
+			stdout: []string{"preprocess: cifar10 (as 25-train-from-preparation/model.safetensors has it: the file notes it)",
+				"validation: accuracy 100.00 %"}},
+		{line: "eval mid -w from/model.safetensors", stdout: []string{"preprocess: cifar10 (the file notes it)",
+			"top-1 100.00 %"}},
+		{line: "classify pic16.png -w 19-binary-one-output/binary.pth --model 16x16x3:8,M,8,M/16,1 --recipe unit", exit: 1,
+			stderr: []string{"--sigmoid"}},
+		{line: "classify pic16.png -w 19-binary-one-output/binary.pth --model 16x16x3:8,M,8,M/16,1 --recipe unit --sigmoid",
+			want: []float64{.89, .11}},
 		{line: "classify pic16.png -w keras/elu.h5", exit: 1, stderr: []string{"elu"}},
 		{line: "classify pic16.png -w keras/elu.h5 " + n, exit: 1, stderr: []string{"elu"}},
-		{line: "eval data/deeper --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/labels-typo.txt", exit: 1, stderr: []string{"bee"}},
-		{line: "train train/oneclass --model 16x16x3:8,M,8,M/1 --epochs 2 --batch 4 -o one", exit: 1, stderr: []string{"one class"}},
-		{line: "train train/three --model 16x16x3:8,M,8,M/2 --batch 10 --epochs 1 -o three", stdout: []string{"16x16x3:8,M,8,M/3, recipe plain"}, stderr: []string{"16x16x3:8,M,8,M/2"}},
-		{line: "explain data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/labels-numeric.txt --class 1 -o e.png", stdout: []string{"class 0 (1)"}},
+		{line: "eval data/deeper --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/labels-typo.txt", exit: 1,
+			stderr: []string{"bee"}},
+		{line: "train train/oneclass --model 16x16x3:8,M,8,M/1 --epochs 2 --batch 4 -o one", exit: 1,
+			stderr: []string{"one class"}},
+		{line: "train train/three --model 16x16x3:8,M,8,M/2 --batch 10 --epochs 1 -o three",
+			stdout: []string{"16x16x3:8,M,8,M/3, recipe plain"}, stderr: []string{"16x16x3:8,M,8,M/2"}},
+		{line: "explain data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l " +
+			"data/labels-numeric.txt --class 1 -o e.png", stdout: []string{"class 0 (1)"}},
 		{line: "classify pic16.png " + n + " -w 01-dataparallel-checkpoint/checkpoint.pth", want: plain16},
 		{line: "classify pic16.png " + n + " -w 01-dataparallel-checkpoint/checkpoint.pth.tar", want: plain16},
 		{line: "classify pic16.png " + n + " -w 01-dataparallel-checkpoint/float-best.pth", want: plain16},
@@ -82,11 +96,16 @@ func TestReports(t *testing.T) {
 		{line: "classify pic16.png " + n + " -w 31-safetensors-odd/prefix-module.safetensors", want: plain16},
 		{line: "classify pic16.png " + n + " -w 09-lightning-ckpt/last.ckpt", want: plain16},
 		{line: "classify pic16.png " + n + " -w 07-torchvision-reference-checkpoint/model_3.pth", want: plain16},
-		{line: "classify pic16.png --model 16x16x3:8b,M,8b,M/4 --recipe unit -w 27-kuangliu-naming/ckpt.pth", want: []float64{.2218, .2398, .2715, .2669}},
-		{line: "classify pic16.png --model 27-kuangliu-naming/net.yaml --recipe unit -w 27-kuangliu-naming/ckpt-plain.pth", want: []float64{.2218, .2398, .2715, .2669}},
-		{line: "train mid --from 23-keras-notop/vgg_small_notop.h5 --take conv* --model 32x32x3:6,6,M,6,6,M,6,6,6,M,6,6,6,M,6,6,6,M/6 --batch 8 --epochs 1 -o notop", stdout: []string{"of 6 classes"}},
-		{line: "classify pic16.png --model 16x16x3:8,M,8,M/16,4 -w plain16.pth --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --scale 255", want: []float64{.2307, .2823, .2456, .2414}},
-		{line: "classify pic16.png --model 16x16x3:8,M,8,M/16,4 -w plain16.pth --preprocess 34-own-normalisation/half.yaml", want: []float64{.2307, .2823, .2456, .2414}, stdout: []string{"preprocess: half"}},
+		{line: "classify pic16.png --model 16x16x3:8b,M,8b,M/4 --recipe unit -w 27-kuangliu-naming/ckpt.pth",
+			want: []float64{.2218, .2398, .2715, .2669}},
+		{line: "classify pic16.png --model 27-kuangliu-naming/net.yaml --recipe unit -w 27-kuangliu-naming/ckpt-plain.pth",
+			want: []float64{.2218, .2398, .2715, .2669}},
+		{line: "train mid --from 23-keras-notop/vgg_small_notop.h5 --take conv* --model " +
+			"32x32x3:6,6,M,6,6,M,6,6,6,M,6,6,6,M,6,6,6,M/6 --batch 8 --epochs 1 -o notop", stdout: []string{"of 6 classes"}},
+		{line: "classify pic16.png --model 16x16x3:8,M,8,M/16,4 -w plain16.pth --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 " +
+			"--scale 255", want: []float64{.2307, .2823, .2456, .2414}},
+		{line: "classify pic16.png --model 16x16x3:8,M,8,M/16,4 -w plain16.pth --preprocess 34-own-normalisation/half.yaml",
+			want: []float64{.2307, .2823, .2456, .2414}, stdout: []string{"preprocess: half"}},
 		{line: "classify pic16.png " + n + " -w 15-numpy-pickled-dict/vgg16.npy", want: plain16},
 		{line: "classify pic16.png " + n + " -w 26-npz-frossard/vgg16_weights.npz", want: plain16},
 		{line: "classify pic16.png " + n + " -w 14-sharded-safetensors/whole.safetensors", want: plain16},
@@ -96,9 +115,12 @@ func TestReports(t *testing.T) {
 		{line: "classify pic16.png --recipe unit -w onnx/dynamic-hw.onnx --input 16x16x3", want: plain16},
 		{line: "classify pic16.png --recipe unit -w onnx/logsoftmax-end.onnx", want: plain16},
 		{line: "classify pic16.png --recipe unit -w onnx/mul-add.onnx", want: []float64{.2285, .2831, .2495, .2389}},
-		{line: "classify data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/class_indices.json", stdout: []string{" a", " b", " c"}},
-		{line: "classify data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l data/class_index.json", stdout: []string{" a", " b", " c"}},
-		{line: "eval data/imagenette --model 32x32x3:4,M/1000 --random-weights -l ../labels/imagenet-synsets.txt", stdout: []string{"9 pictures", "tench"}},
+		{line: "classify data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l " +
+			"data/class_indices.json", stdout: []string{" a", " b", " c"}},
+		{line: "classify data/numeric/10/00.png --model 16x16x3:3/3 --recipe unit -w data/colour3.pth -l " +
+			"data/class_index.json", stdout: []string{" a", " b", " c"}},
+		{line: "eval data/imagenette --model 32x32x3:4,M/1000 --random-weights -l ../labels/imagenet-synsets.txt",
+			stdout: []string{"9 pictures", "tench"}},
 		{line: "classify 32-huge/phone-108mp.png", exit: 1, stderr: []string{"--max-pixels"}},
 		{line: "classify 32-huge/phone-108mp.png --max-pixels 110000000", stdout: []string{"9000x12000 pixels"}},
 		{line: "classify pictures/heic.heic", exit: 1, stderr: []string{"HEIC"}},

@@ -86,7 +86,8 @@ func answerUnknown(root *cobra.Command) {
 				if len(args) == 0 {
 					return nil
 				}
-				return usageError{hint(fmt.Errorf("vggo completes for no shell %q", args[0]), "vggo completion bash, fish, powershell or zsh")}
+				return usageError{hint(fmt.Errorf("vggo completes for no shell %q", args[0]),
+					"vggo completion bash, fish, powershell or zsh")}
 			}
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
@@ -128,7 +129,8 @@ func flagFault(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	switch {
 	case errors.As(err, &invalid): // its cause speaks of Go's strconv
-		err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(), flagWords[invalid.GetFlag().Value.Type()])
+		err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(),
+			flagWords[invalid.GetFlag().Value.Type()])
 	case errors.As(err, &unknown):
 		if meant := nearFlags(cmd, unknown); len(meant) > 0 {
 			remedy = "did you mean " + strings.Join(meant, " or ") + "? " + remedy
@@ -160,7 +162,8 @@ func nearFlags(cmd *cobra.Command, unknown *pflag.NotExistError) []string {
 }
 
 // flagWords are the types of pflag in words.
-var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number", "bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
+var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number",
+	"bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
 
 // exclusive is what cobra says of flags that exclude each other, of which those in the last brackets were given.
 var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)

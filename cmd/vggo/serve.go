@@ -74,12 +74,17 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
-	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as in vggo arch (default: what the weights tell)")
-	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any form that vggo classify takes")
+	f.StringArrayVarP(&o.weights, "weights", "w", nil, "`[NAME=]FILE` of weights (safetensors, PyTorch, ONNX, Keras or "+
+		"NumPy), or the name of pulled ones; again for each model (default: the embedded network)")
+	f.StringArrayVarP(&o.models, "model", "m", nil, "`[NAME=]NETWORK`: a built-in, a description or a compact string, as "+
+		"in vggo arch (default: what the weights tell)")
+	f.StringArrayVarP(&o.labels, "labels", "l", nil, "`[NAME=]FILE` of class names, for weights that have none, in any "+
+		"form that vggo classify takes")
 	f.BoolVar(&o.each.relabel, "relabel", false, "take the names of --labels although the weights have others")
-	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and --model leave it open")
-	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by itself; one output is that of the second of two classes")
+	f.StringArrayVar(&o.inputs, "input", nil, "`[NAME=]HxWxC` of the network's pictures, as 224x224x3, where weights and "+
+		"--model leave it open")
+	f.StringArrayVar(&o.sigmoid, "sigmoid", nil, "`[NAME=]true`: the outputs are probabilities by a sigmoid, each by "+
+		"itself; one output is that of the second of two classes")
 	f.Lookup("sigmoid").NoOptDefVal = "true"
 	flags := o.each.preprocessFlags.list()
 	o.prepared = make([][]string, len(flags))
@@ -87,16 +92,21 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 		f.StringArrayVar(&o.prepared[i], each.name, nil, "[NAME=]VALUE: "+each.help)
 	}
 	addAlias(cmd)
-	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)")
-	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a trial run, whose answers mean nothing")
+	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, "+
+		"such as model_ema (default: the plain ones)")
+	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a "+
+		"trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
 	f.BoolVar(&o.each.low, "low-memory", false, "take little memory beside the files of weights, and more time")
 	o.each.planFlags.add(f)
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on")
-	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP addresses; * is any")
-	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ (default: none)")
-	f.DurationVar(&o.maxWait, "max-wait", 2*time.Millisecond, "longest that a request waits for others that are on their way, to be computed with them")
+	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP "+
+		"addresses; * is any")
+	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ "+
+		"(default: none)")
+	f.DurationVar(&o.maxWait, "max-wait", 2*time.Millisecond, "longest that a request waits for others that are on their "+
+		"way, to be computed with them")
 	f.IntVar(&o.queue, "queue", 64, "images, of the costliest model, that may wait or be computed at once")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "longest that a request may take")
 	f.StringVar(&o.maxBody, "max-body", "32MiB", "largest request")
@@ -154,9 +164,11 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	if listener, err = listen("addr", o.addr); err != nil {
 		return err
 	}
-	config.Log.Info("listening", "address", listener.Addr().String(), "page", pageAddress(listener.Addr()), "version", b.Version, "kernels", b.Kernels)
+	config.Log.Info("listening", "address", listener.Addr().String(), "page", pageAddress(listener.Addr()), "version",
+		b.Version, "kernels", b.Kernels)
 	if !loopback(listener.Addr()) {
-		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address", listener.Addr().String())
+		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address",
+			listener.Addr().String())
 	}
 	return server.Run(ctx, listener)
 }
@@ -198,13 +210,15 @@ func listen(flag, addr string) (net.Listener, error) {
 	case notSplit != nil:
 		return nil, usageError{fault(here("8080")+"; an IPv6 address stands in brackets: [::1]:8080", "want HOST:PORT")}
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fault(fmt.Sprintf("--%s %s takes any free port", flag, net.JoinHostPort(host, "0")), "something else listens there")
+		return nil, fault(fmt.Sprintf("--%s %s takes any free port", flag, net.JoinHostPort(host, "0")),
+			"something else listens there")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fault(here(port), "no address of this machine")
 	case errors.Is(err, syscall.EACCES):
 		return nil, fault(here("8080"), "only the system's own may listen there")
 	case !isPort(port):
-		return nil, usageError{fault(fmt.Sprintf("ports are numbers from 1 to %d; 0 takes any free one", maxPort), "%q is no port", port)}
+		return nil, usageError{fault(fmt.Sprintf("ports are numbers from 1 to %d; 0 takes any free one", maxPort),
+			"%q is no port", port)}
 	case errors.As(err, &unknown):
 		return nil, fault(here(port), "no host is called %q", host)
 	}
@@ -243,7 +257,8 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 			if name != "" {
 				what = "twice for " + name
 			}
-			return nil, usageError{hint(fmt.Errorf("--%s is given %s", flag, what), "several models have names: --weights big=vgg16.safetensors --weights small=tiny.safetensors")}
+			return nil, usageError{hint(fmt.Errorf("--%s is given %s", flag, what),
+				"several models have names: --weights big=vgg16.safetensors --weights small=tiny.safetensors")}
 		}
 		found[name] = value
 		if !slices.Contains(*order, name) {
@@ -262,7 +277,8 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		name   string
 		values []string
 	}
-	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts}, {"input", o.inputs}, {"sigmoid", o.sigmoid}}
+	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts},
+		{"input", o.inputs}, {"sigmoid", o.sigmoid}}
 	for i, each := range o.each.preprocessFlags.list() {
 		all = append(all, flag{each.name, o.prepared[i]})
 	}
@@ -285,9 +301,11 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 				flag = name
 			}
 		}
-		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag, names[own])}
+		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag,
+			names[own])}
 	case own > 1 && slices.Contains(names, ""):
-		return nil, usageError{hint(errors.New("some models have names and some have not"), "--weights NAME=FILE, --model NAME=NETWORK")}
+		return nil, usageError{hint(errors.New("some models have names and some have not"),
+			"--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
 		return nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
 	case o.each.batch < 1:
@@ -305,7 +323,8 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		if text, ok := values["sigmoid"][name]; ok {
 			var err error
 			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
-				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text), "--sigmoid, or for one of several models --sigmoid=NAME=true")}
+				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text),
+					"--sigmoid, or for one of several models --sigmoid=NAME=true")}
 			}
 		}
 		for _, each := range flags.preprocessFlags.list() {
@@ -352,7 +371,8 @@ func serveProfiles(addr string, log *slog.Logger) (end func(), err error) {
 		return nil, err
 	}
 	if !loopback(listener.Addr()) {
-		return nil, errors.Join(usageError{hint(fmt.Errorf("--debug-addr %s is not of this machine alone", addr), "--debug-addr 127.0.0.1:6060")}, listener.Close())
+		return nil, errors.Join(usageError{hint(fmt.Errorf("--debug-addr %s is not of this machine alone", addr),
+			"--debug-addr 127.0.0.1:6060")}, listener.Close())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -30,16 +30,24 @@ func TestServeRefuses(t *testing.T) {
 		{weights + "--queue 0", 2, "--queue must be at least 1, not 0", ""},
 		{weights + "--batch 0", 2, "--batch must be at least 1, not 0", ""},
 		{weights + "--timeout 0s", 2, "--timeout and --max-pixels must be more than 0", ""},
-		{weights + "--timeout soon", 2, `--timeout: "soon" is no time, such as 2ms or 30s, in range`, "vggo serve --help lists the flags"},
+		{weights + "--timeout soon", 2, `--timeout: "soon" is no time, such as 2ms or 30s, in range`,
+			"vggo serve --help lists the flags"},
 		{weights + "--max-body 32", 2, `--max-body: "32" is no size`, ""},
-		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone", "--debug-addr 127.0.0.1:6060"},
-		{weights + "--addr " + taken.Addr().String(), 1, "--addr " + taken.Addr().String() + ": something else listens there", "--addr 127.0.0.1:0 takes any free port"},
-		{weights + "--addr nonsense", 2, "--addr nonsense: want HOST:PORT", "--addr 127.0.0.1:8080 for this machine alone, or --addr :8080 for all that reach it; an IPv6"},
-		{weights + "--addr 18701", 2, "--addr 18701: a port alone", "--addr 127.0.0.1:18701 for this machine alone, or --addr :18701 for all that reach it"},
-		{weights + "--addr localhost:nonsense", 2, `--addr localhost:nonsense: "nonsense" is no port`, "ports are numbers from 1 to 65535; 0 takes any free one"},
+		{weights + "--debug-addr 0.0.0.0:0", 2, "--debug-addr 0.0.0.0:0 is not of this machine alone",
+			"--debug-addr 127.0.0.1:6060"},
+		{weights + "--addr " + taken.Addr().String(), 1, "--addr " + taken.Addr().String() + ": something else listens there",
+			"--addr 127.0.0.1:0 takes any free port"},
+		{weights + "--addr nonsense", 2, "--addr nonsense: want HOST:PORT",
+			"--addr 127.0.0.1:8080 for this machine alone, or --addr :8080 for all that reach it; an IPv6"},
+		{weights + "--addr 18701", 2, "--addr 18701: a port alone", "--addr 127.0.0.1:18701 for this machine alone, or " +
+			"--addr :18701 for all that reach it"},
+		{weights + "--addr localhost:nonsense", 2, `--addr localhost:nonsense: "nonsense" is no port`,
+			"ports are numbers from 1 to 65535; 0 takes any free one"},
 		{weights + "--addr :65536", 2, `--addr :65536: "65536" is no port`, "ports are numbers from 1 to 65535"},
-		{weights + "--addr 192.0.2.1:80", 1, "--addr 192.0.2.1:80: no address of this machine", "--addr 127.0.0.1:80 for this machine alone"},
-		{weights + "--debug-addr 6060", 2, "--debug-addr 6060: a port alone", "--debug-addr 127.0.0.1:6060 for this machine alone"},
+		{weights + "--addr 192.0.2.1:80", 1, "--addr 192.0.2.1:80: no address of this machine",
+			"--addr 127.0.0.1:80 for this machine alone"},
+		{weights + "--debug-addr 6060", 2, "--debug-addr 6060: a port alone",
+			"--debug-addr 127.0.0.1:6060 for this machine alone"},
 		{weights + "--model vgg16", 1, "", "without --model the file tells its network: tinyvgg of 10 classes"},
 		{"--weights nosuch.safetensors --addr 127.0.0.1:0", 1, "open nosuch.safetensors: ", ""},
 	} {
@@ -47,7 +55,8 @@ func TestServeRefuses(t *testing.T) {
 		// What comes before is the log.
 		_, message, _ := strings.Cut("\n"+stderr, "\nvggo: ")
 		fault, remedy, _ := strings.Cut(message, "\n")
-		if code != c.code || stdout != "" || !strings.Contains(fault, c.want) || !strings.HasPrefix(strings.TrimPrefix(remedy, "hint: "), c.hint) || c.hint == "" && remedy != "" {
+		if code != c.code || stdout != "" || !strings.Contains(fault, c.want) ||
+			!strings.HasPrefix(strings.TrimPrefix(remedy, "hint: "), c.hint) || c.hint == "" && remedy != "" {
 			t.Errorf("serve %s: exit %d, %q, want exit %d, %q and the hint %q", c.args, code, message, c.code, c.want, c.hint)
 		}
 	}
@@ -56,7 +65,8 @@ func TestServeRefuses(t *testing.T) {
 func TestPerModel(t *testing.T) {
 	var order []string
 	got, err := perModel("weights", []string{"a=x=y", "./b=c", "B.2-_=d"}, &order)
-	if err != nil || got["a"] != "x=y" || got[""] != "./b=c" || got["B.2-_"] != "d" || strings.Join(order, "|") != "a||B.2-_" {
+	if err != nil || got["a"] != "x=y" || got[""] != "./b=c" || got["B.2-_"] != "d" ||
+		strings.Join(order, "|") != "a||B.2-_" {
 		t.Errorf("%v %q, %v", got, order, err)
 	}
 }

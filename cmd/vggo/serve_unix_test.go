@@ -32,7 +32,8 @@ type served struct {
 // serveProcess starts vggo serve and waits until it is ready.
 func serveProcess(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{Cmd: exec.Command("vggo", append([]string{"serve"}, args...)...), lines: make(chan map[string]any, 100_000)}
+	s := &served{Cmd: exec.Command("vggo", append([]string{"serve"}, args...)...),
+		lines: make(chan map[string]any, 100_000)}
 	stderr, err := s.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +70,8 @@ func (s *served) until(t *testing.T, message string) map[string]any {
 	return nil
 }
 
-// TestServeTerminated: SIGTERM under load. Whatever the server took on it answers, 200 and in full; it ends by itself, with 0.
+// TestServeTerminated: SIGTERM under load. Whatever the server took on it answers, 200 and in full; it ends by itself,
+// with 0.
 func TestServeTerminated(t *testing.T) {
 	s := serveProcess(t, "--weights", tinyWeights, "--addr", "127.0.0.1:0", "--queue", "1000")
 	boot, err := os.ReadFile("../../docs/examples/boot.png")
@@ -202,7 +204,8 @@ func TestServeNames(t *testing.T) {
 	s.Wait()
 }
 
-// TestServingPage runs the commands of docs/serving.md as a reader would, with nothing but curl, and compares the first answer.
+// TestServingPage runs the commands of docs/serving.md as a reader would, with nothing but curl, and compares the first
+// answer.
 func TestServingPage(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl")
@@ -215,7 +218,8 @@ func TestServingPage(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "docs/examples"), os.DirFS("../../docs/examples")); err != nil {
 		t.Fatal(err)
 	}
-	s := serveProcess(t, "--weights", tinyWeights, "--labels", "../../docs/examples/fashion-mnist.txt", "--addr", "127.0.0.1:0")
+	s := serveProcess(t, "--weights", tinyWeights, "--labels", "../../docs/examples/fashion-mnist.txt", "--addr",
+		"127.0.0.1:0")
 	var answers [][]byte
 	inside := false
 	for line := range strings.Lines(string(page)) {

@@ -24,7 +24,8 @@ import (
 	"time"
 )
 
-var roughFor = flag.Duration("rough", 0, "how long TestServeRough lasts, and whether it waits for memory to fall back (default: 5 s, and no)")
+var roughFor = flag.Duration("rough", 0, "how long TestServeRough lasts, and whether it waits for memory to fall back "+
+	"(default: 5 s, and no)")
 
 // rough is the abuse of a server by 16 clients, among their good requests.
 type rough struct {
@@ -63,7 +64,8 @@ func TestServeRough(t *testing.T) {
 	}
 	text, _ := io.ReadAll(health.Body)
 	health.Body.Close()
-	limit, _ := strconv.ParseInt(regexp.MustCompile(`"memory_limit_bytes":(\d+)`).FindStringSubmatch(string(text))[1], 10, 64)
+	limit, _ := strconv.ParseInt(regexp.MustCompile(`"memory_limit_bytes":(\d+)`).FindStringSubmatch(string(text))[1], 10,
+		64)
 	time.Sleep(time.Second)
 	idle := resident(t, s.Process.Pid)
 
@@ -95,7 +97,8 @@ func TestServeRough(t *testing.T) {
 		t.Fatal("nothing is answered")
 	}
 	median, most := r.took[len(r.took)/2], r.took[len(r.took)-1]
-	t.Logf("%d good small requests answered in %v in the median and %v at most, %d told to come again; probes in %v at most; memory %d MB idle, %d MB at most of %d MB",
+	t.Logf("%d good small requests answered in %v in the median and %v at most, %d told to come again; probes in %v at "+
+		"most; memory %d MB idle, %d MB at most of %d MB",
 		len(r.took), median, most, r.busy, r.probes[len(r.probes)-1], idle>>20, highest>>20, limit>>20)
 	slack := time.Duration(1)
 	if *roughFor == 0 { // among other tests on a busy machine
@@ -118,7 +121,9 @@ func TestServeRough(t *testing.T) {
 			if answer, err := r.web.Get(s.url + "/metrics"); err == nil {
 				text, _ := io.ReadAll(answer.Body)
 				answer.Body.Close()
-				t.Logf("%s", regexp.MustCompile(`(?m)^(go_memstats|go_goroutines|vggo_(connections|buffer|requests_in|work)).*$`).FindAll(text, -1))
+				t.Logf("%s",
+					regexp.MustCompile(`(?m)^(go_memstats|go_goroutines|vggo_(connections|buffer|requests_in|work)).*$`).FindAll(text,
+						-1))
 			}
 			t.Fatalf("a minute afterwards the process takes %d MB, idle it was %d MB", resident(t, s.Process.Pid)>>20, idle>>20)
 		}
@@ -143,7 +148,8 @@ func resident(t *testing.T, pid int) int64 {
 }
 
 func newRough(t *testing.T, address string) *rough {
-	r := &rough{t: t, address: address, web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, Timeout: time.Minute}}
+	r := &rough{t: t, address: address, web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4},
+		Timeout: time.Minute}}
 	file := func(path string) []byte {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -171,7 +177,8 @@ func newRough(t *testing.T, address string) *rough {
 	}
 	boot := file("../../docs/examples/boot.png")
 	r.good = []roughRequest{
-		{"/v1/classify", boot}, {"/v1/classify", boot}, {"/v1/classify", photo.Bytes()}, {"/v1/features?layer=pool5", boot}, {"/v1/inside", boot},
+		{"/v1/classify", boot}, {"/v1/classify", boot}, {"/v1/classify", photo.Bytes()}, {"/v1/features?layer=pool5", boot},
+		{"/v1/inside", boot},
 	}
 	bombs := [][]byte{flat.Bytes(), large.Bytes()}
 	if data := os.Getenv("VGGO_TESTDATA"); data != "" {
@@ -214,7 +221,8 @@ func newRough(t *testing.T, address string) *rough {
 		},
 		func(*rand.Rand) { r.raw(post + "Content-Length: 100000\r\n\r\nabc") },
 		func(*rand.Rand) {
-			r.slowly(fmt.Sprintf("POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(boot), boot))
+			r.slowly(fmt.Sprintf("POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s",
+				len(boot), boot))
 		},
 	}
 	return r

@@ -44,7 +44,8 @@ func openTerminal(t *testing.T, columns int) (keeper, screen *os.File) {
 
 // onTerminal runs a command whose outputs are one terminal, and gives what it shows. seen is called with what is there
 // so far.
-func onTerminal(t *testing.T, ctx context.Context, columns int, seen func(text string), args ...string) (code int, text string) {
+func onTerminal(t *testing.T, ctx context.Context, columns int, seen func(text string), args ...string) (code int,
+	text string) {
 	t.Helper()
 	keeper, screen := openTerminal(t, columns)
 	read := make(chan string)
@@ -129,13 +130,16 @@ func TestNarrowTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, class := range []string{"cat", "dog"} {
-		if err := errors.Join(os.MkdirAll(filepath.Join(set, class), 0o777), os.WriteFile(filepath.Join(set, class, "1.png"), picture, 0o666)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(set, class), 0o777), os.WriteFile(filepath.Join(set, class, "1.png"),
+			picture, 0o666)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, args := range [][]string{
-		{"arch", "vgg16"}, {"arch", "vgg16", "--formulas"}, {"arch", "--list"}, {"arch", "--compare", "vgg16,vgg19,tinyvgg"}, {"field", "vgg16"},
-		{"field", "3", "3", "3"}, {"field", "vgg16", "--layer", "conv5_3"}, {"models"}, {"bench", "--explain-plan", "--model", "tinyvgg"},
+		{"arch", "vgg16"}, {"arch", "vgg16", "--formulas"}, {"arch", "--list"}, {"arch", "--compare", "vgg16,vgg19,tinyvgg"},
+		{"field", "vgg16"},
+		{"field", "3", "3", "3"}, {"field", "vgg16", "--layer", "conv5_3"}, {"models"}, {"bench", "--explain-plan", "--model",
+			"tinyvgg"},
 		{"classify", boot, "--weights", tinyWeights, "--labels", labels},
 		{"bench", "--model", "tinyvgg", "--batch", "1", "--steps", "1", "--burn-in", "0", "--layers"},
 		{"eval", set},
@@ -162,7 +166,8 @@ func TestNarrowTerminal(t *testing.T) {
 			t.Errorf("%q in a pipe:\n%s", args, one)
 		}
 	}
-	if _, text := onTerminal(t, t.Context(), 30, nil, "eval", set); !strings.Contains(text, "The confusion matrix takes 44 columns, which this terminal has not: --json has it too.\n") {
+	if _, text := onTerminal(t, t.Context(), 30, nil, "eval", set); !strings.Contains(text,
+		"The confusion matrix takes 44 columns, which this terminal has not: --json has it too.\n") {
 		t.Errorf("eval on 30 columns:\n%s", text)
 	}
 }
@@ -224,7 +229,8 @@ func TestProgressLine(t *testing.T) {
 		seconds      int
 		want         string
 	}{
-		{0, 0, "", 12, "working, 12 s"}, {0, 10000, "pictures", 2, "0 of 10,000 pictures, 2 s"}, {2500, 10000, "pictures", 60, "2,500 of 10,000 pictures, 1 min, about 3 min left"},
+		{0, 0, "", 12, "working, 12 s"}, {0, 10000, "pictures", 2, "0 of 10,000 pictures, 2 s"}, {2500, 10000, "pictures", 60,
+			"2,500 of 10,000 pictures, 1 min, about 3 min left"},
 		{10, 10, "passes", 3, "10 of 10 passes, 3 s"},
 	} {
 		if got := progressLine(c.count, c.total, c.what, time.Duration(c.seconds)*time.Second); got != c.want {

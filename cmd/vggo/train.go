@@ -84,7 +84,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
   vggo train --resume cifar10-run`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 0 && o.resume == "" {
-				return hint(fmt.Errorf("%d data sets named, not one", len(args)), "vggo train DIR --model tinyvgg; vggo train --resume DIR")
+				return hint(fmt.Errorf("%d data sets named, not one", len(args)),
+					"vggo train DIR --model tinyvgg; vggo train --resume DIR")
 			}
 			return nil
 		},
@@ -94,7 +95,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.recipe, "recipe", "r", "plain", "`recipe`: one that comes along, or a file")
-	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch (default: the recipe's, or what --from tells)")
+	f.StringVarP(&o.model, "model", "m", "", "`network`: a built-in, a description or a compact string, as in vggo arch "+
+		"(default: the recipe's, or what --from tells)")
 	f.StringArrayVar(&o.set, "set", nil, "change a value of the recipe, as in `optimiser.rate=0.1`; may be given again")
 	f.Float64Var(&o.epochs, "epochs", 0, "for how long (default: the recipe's)")
 	f.IntVar(&o.batch, "batch", 0, "pictures of one step (default: the recipe's)")
@@ -108,7 +110,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
 	f.BoolVar(&o.noParts, "no-parts", false, "take each folder of DATA for a class, whatever it is called")
-	f.StringVar(&o.validation, "validation", "", "data `set` to validate on, or none (default: what the recipe's hold_out takes from DATA, or DATA's part for it)")
+	f.StringVar(&o.validation, "validation", "", "data `set` to validate on, or none (default: what the recipe's "+
+		"hold_out takes from DATA, or DATA's part for it)")
 	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
@@ -130,7 +133,8 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if o.resume != "" {
-		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from", "weights-part", "take", "freeze", "classes", "no-parts"} {
+		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from",
+			"weights-part", "take", "freeze", "classes", "no-parts"} {
 			if cmd.Flags().Changed(name) {
 				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
 			}
@@ -162,11 +166,13 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 }
 
 // begin trains from the start.
-func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path string, options train.Options, out, faults io.Writer) (err error) {
+func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path string, options train.Options, out,
+	faults io.Writer) (err error) {
 	if options.Recipe, err = o.readRecipe(cmd); err != nil {
 		return err
 	}
-	note := runNote{Test: o.test, NoParts: o.noParts, From: o.from, WeightsPart: o.part, Take: o.take, MaxPixels: o.maxPixels}
+	note := runNote{Test: o.test, NoParts: o.noParts, From: o.from, WeightsPart: o.part, Take: o.take,
+		MaxPixels: o.maxPixels}
 	if note.Data, err = filepath.Abs(path); err != nil {
 		return err
 	}
@@ -209,7 +215,8 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if o.changed != "" {
 		printf(faults, "vggo: %s\n", o.changed)
 	}
-	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name, options.Train.Len(), len(note.Known), o.output)
+	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name,
+		options.Train.Len(), len(note.Known), o.output)
 	prepared.Preprocess = trainer.Preprocess()
 	printf(out, "%s\n", preparedLine(prepared))
 	for _, told := range note.told {
@@ -262,13 +269,16 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 		return hintResume(err)
 	}
 	for _, damaged := range saved.Damaged {
-		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n", damaged, filepath.Base(damaged.Path))
+		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n",
+			damaged, filepath.Base(damaged.Path))
 	}
 	if trainer.Finished() {
-		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", trainer.Network().Name,
+			saved.Recipe.Name, saved.Step, o.resume)
 		view.more = note.Data
 	} else {
-		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name, saved.Step, o.resume)
+		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name,
+			saved.Step, o.resume)
 	}
 	return finishRun(ctx, trainer, o.resume, view)
 }
@@ -331,7 +341,8 @@ func (o *trainOptions) readRecipe(cmd *cobra.Command) (train.Recipe, error) {
 }
 
 // network finds the network and the values it begins with. close lets the file of these go.
-func (o *trainOptions) network(options *train.Options, note *runNote, notices io.Writer) (close func() error, prepared root.Preparation, err error) {
+func (o *trainOptions) network(options *train.Options, note *runNote, notices io.Writer) (close func() error,
+	prepared root.Preparation, err error) {
 	close = func() error { return nil }
 	var file *weights.File
 	if o.from != "" {
@@ -379,7 +390,8 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
 			return close, prepared, err
 		}
-		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name, placed.Output().C, o.asked(classes), head, classes)
+		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name,
+			placed.Output().C, o.asked(classes), head, classes)
 		if model, ok := arch.CompactWithClasses(options.Recipe.Model, classes); ok {
 			options.Recipe.Model = model
 		}
@@ -413,13 +425,16 @@ func fitsMemory(options train.Options) error {
 		return err
 	}
 	err = nn.CheckMemory(placed, nn.Options{
-		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
+		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads,
+		Costs: options.Costs, Budget: options.Budget,
 	})
 	var e *nn.MemoryError
 	if !errors.As(err, &e) || e.Fits == 0 {
 		return err
 	}
-	for passes++; passes < options.Recipe.Batch && (options.Recipe.Batch%passes != 0 || options.Recipe.Batch/passes > e.Fits); passes++ {
+	for passes++; passes < options.Recipe.Batch && (options.Recipe.Batch%passes != 0 ||
+		options.Recipe.Batch/passes > e.Fits); passes++ {
 	}
-	return hint(err, "--set accumulate="+strconv.Itoa(passes)+" shares a batch among so many passes; a smaller --batch needs less too")
+	return hint(err, "--set accumulate="+strconv.Itoa(passes)+" shares a batch among so many passes; a smaller --batch "+
+		"needs less too")
 }

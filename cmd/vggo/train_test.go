@@ -12,7 +12,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// writeIDX writes a data set of n grey pictures of 8 by 8 pixels, of classes whose halves are light: left, right, top or bottom.
+// writeIDX writes a data set of n grey pictures of 8 by 8 pixels, of classes whose halves are light: left, right, top
+// or bottom.
 func writeIDX(t *testing.T, dir, name string, n, classes int) {
 	t.Helper()
 	images := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 3}, uint32(n))
@@ -73,8 +74,10 @@ func TestTrain(t *testing.T) {
 	writeIDX(t, "four", "train", 240, 4)
 	writeIDX(t, "four", "t10k", 40, 4)
 	writeIDX(t, "two", "train", 120, 2)
-	out := succeeds(t, "train", "four", "--model", "8x8x1:8b,M,16/10", "--epochs", "6", "--batch", "16", "--set", "augment={flip: ''}", "--set", "hold_out=40", "--test")
-	if !strings.Contains(out, "validation: loss") || !strings.Contains(out, "test, views flip+shift: accuracy") || !strings.HasSuffix(out, "the network is vggo-run/model.safetensors, its report vggo-run/report.html\n") {
+	out := succeeds(t, "train", "four", "--model", "8x8x1:8b,M,16/10", "--epochs", "6", "--batch", "16", "--set",
+		"augment={flip: ''}", "--set", "hold_out=40", "--test")
+	if !strings.Contains(out, "validation: loss") || !strings.Contains(out, "test, views flip+shift: accuracy") ||
+		!strings.HasSuffix(out, "the network is vggo-run/model.safetensors, its report vggo-run/report.html\n") {
 		t.Errorf("vggo train prints\n%s", out)
 	}
 	if out := succeeds(t, "eval", "four", "--weights", "vggo-run/model.safetensors"); !strings.Contains(out, "100.0") {
@@ -84,26 +87,32 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := succeeds(t, "train", "--resume", "vggo-run"); !strings.Contains(out, "is finished: all of its 72 steps were taken") || strings.Contains(out, "loss was 0\n") || !strings.Contains(out, "--from vggo-run/model.safetensors") {
+	if out := succeeds(t, "train", "--resume", "vggo-run"); !strings.Contains(out,
+		"is finished: all of its 72 steps were taken") || strings.Contains(out, "loss was 0\n") ||
+		!strings.Contains(out, "--from vggo-run/model.safetensors") {
 		t.Errorf("resuming a finished run prints\n%s", out)
 	}
 	if after, err := os.ReadFile("vggo-run/model.safetensors"); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("resuming a finished run changes its network (%v)", err)
 	}
-	succeeds(t, "train", "two", "--from", "vggo-run/best.safetensors", "--freeze", "conv1_*,bn1_1/gamma", "--epochs", "1", "--batch", "16", "-o", "tuned")
+	succeeds(t, "train", "two", "--from", "vggo-run/best.safetensors", "--freeze", "conv1_*,bn1_1/gamma", "--epochs", "1",
+		"--batch", "16", "-o", "tuned")
 	for _, name := range []string{"conv1_1/w", "conv1_1/b", "bn1_1/gamma"} {
 		if !slices.Equal(tensorOf(t, "tuned/model.safetensors", name), tensorOf(t, "vggo-run/best.safetensors", name)) {
 			t.Errorf("%s was frozen, and has changed", name)
 		}
 	}
-	if slices.Equal(tensorOf(t, "tuned/model.safetensors", "conv2_1/w"), tensorOf(t, "vggo-run/best.safetensors", "conv2_1/w")) {
+	if slices.Equal(tensorOf(t, "tuned/model.safetensors", "conv2_1/w"), tensorOf(t, "vggo-run/best.safetensors",
+		"conv2_1/w")) {
 		t.Error("conv2_1/w was not frozen, and has not changed")
 	}
 	if got := len(tensorOf(t, "tuned/model.safetensors", "fc3/b")); got != 2 {
 		t.Errorf("the new head has %d classes", got)
 	}
-	succeeds(t, "train", "four", "--model", "8x8x1:8b,M,24/4", "--from", "vggo-run/best.safetensors", "--take", "conv1_*,bn1_*", "--freeze", "conv1_1", "--epochs", "0.1", "--batch", "16", "-o", "deeper")
-	if !slices.Equal(tensorOf(t, "deeper/model.safetensors", "conv1_1/w"), tensorOf(t, "vggo-run/best.safetensors", "conv1_1/w")) {
+	succeeds(t, "train", "four", "--model", "8x8x1:8b,M,24/4", "--from", "vggo-run/best.safetensors", "--take",
+		"conv1_*,bn1_*", "--freeze", "conv1_1", "--epochs", "0.1", "--batch", "16", "-o", "deeper")
+	if !slices.Equal(tensorOf(t, "deeper/model.safetensors", "conv1_1/w"), tensorOf(t, "vggo-run/best.safetensors",
+		"conv1_1/w")) {
 		t.Error("conv1_1/w was not taken from the file")
 	}
 }
@@ -134,14 +143,17 @@ func TestTrainErrors(t *testing.T) {
 		{"train data --model 8x8x1:8/4 --batch 16 --classes 3", 1, "sample 3 is of class 3", ""},
 		{"train data --model 8x8x1:8/4 --take conv1", 2, "--take says what to take --from a file, which is missing", ""},
 		{"train data --model 8x8x1:9/4 --from done/none.safetensors --batch 16", 1, "no such file", ""},
-		{"train data --model 8x8x1:9/4 --from done/model.safetensors --batch 16", 1, "conv1_1/w has shape 8x1x3x3, the network needs 9x1x3x3", "--take names the layers that fit"},
+		{"train data --model 8x8x1:9/4 --from done/model.safetensors --batch 16", 1,
+			"conv1_1/w has shape 8x1x3x3, the network needs 9x1x3x3", "--take names the layers that fit"},
 		{"train --resume empty", 1, "empty: there is no checkpoint", "begin the run again, without --resume"},
 		{"train --resume done --batch 3", 2, "--resume and --batch exclude each other", ""},
 		{"train data --model 8x8x1:8/4 --test --batch 16", 1, "data: ", ""},
-		{"train data --model 8x8x1:8/4 --batch 16 --set schedule.kind=plateau --set schedule.patience=1", 1, "plateau needs validation", "--set hold_out=N"},
+		{"train data --model 8x8x1:8/4 --batch 16 --set schedule.kind=plateau --set schedule.patience=1", 1,
+			"plateau needs validation", "--set hold_out=N"},
 		{"train data --model 8x8x1:8/4 --threads -1", 2, "--threads must lie between", ""},
 		{"train data --model 8x8x1:8/4 --rate -1 --batch 16", 1, "optimiser: rate must be above 0, not -1", ""},
-		{"train data --model 8x8x1:8/4 --rate 1e30 --set polyak=0 --batch 16 -o far", 1, "training has diverged; the last good checkpoint is far", "a lower --rate"},
+		{"train data --model 8x8x1:8/4 --rate 1e30 --set polyak=0 --batch 16 -o far", 1,
+			"training has diverged; the last good checkpoint is far", "a lower --rate"},
 	} {
 		code, _, stderr := vggo(t.Context(), strings.Fields(c.args)...)
 		lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
@@ -158,7 +170,8 @@ func TestTrainErrors(t *testing.T) {
 			t.Errorf("vggo %s: %q, want the hint %q", c.args, lines, c.hint)
 		}
 	}
-	if code, _, stderr := vggo(t.Context(), strings.Fields("train data --model 8x8x1:8/4 --epochs 1 -o small")...); code != exitOK ||
+	if code, _, stderr := vggo(t.Context(),
+		strings.Fields("train data --model 8x8x1:8/4 --epochs 1 -o small")...); code != exitOK ||
 		!strings.Contains(stderr, "a batch is all of the 64 pictures to learn from") {
 		t.Errorf("fewer pictures than a batch: exit %d, %s", code, stderr)
 	}
@@ -183,12 +196,14 @@ func TestTrainSays(t *testing.T) {
 			t.Errorf("exit %d, %q, want %q", code, faults, want)
 		}
 	}
-	for _, want := range []string{"8x8x1:8/3, recipe plain, 33 pictures of 3 classes", "nothing was validated, so run/best.safetensors is the last state too"} {
+	for _, want := range []string{"8x8x1:8/3, recipe plain, 33 pictures of 3 classes",
+		"nothing was validated, so run/best.safetensors is the last state too"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q, want %q", out, want)
 		}
 	}
-	for _, file := range []string{"run/recipe.yaml", "run/run.json", "run/report.html", "run/model.safetensors", "run/best.safetensors"} {
+	for _, file := range []string{"run/recipe.yaml", "run/run.json", "run/report.html", "run/model.safetensors",
+		"run/best.safetensors"} {
 		text, err := os.ReadFile(file)
 		if err != nil || !bytes.Contains(text, []byte("8x8x1:8/3")) && !strings.HasSuffix(file, ".safetensors") {
 			t.Errorf("%s does not name the network that there is (%v)", file, err)
@@ -196,10 +211,12 @@ func TestTrainSays(t *testing.T) {
 	}
 	// The classes of two are three's first two: the number is said, the network is not made anew for a third.
 	code, _, faults = vggo(t.Context(), "train", "two", "--resume", "run")
-	if code != exitFailure || !strings.Contains(faults, "the run's number of classes was another: 3, now 2") || !strings.Contains(faults, "hint: ") {
+	if code != exitFailure || !strings.Contains(faults, "the run's number of classes was another: 3, now 2") ||
+		!strings.Contains(faults, "hint: ") {
 		t.Errorf("other classes: exit %d, %q", code, faults)
 	}
-	code, _, faults = vggo(t.Context(), "train", "two", "--model", "8x8x1:8,M/2", "--rate", "40", "--set", "polyak=0", "--set", "clip=1", "--epochs", "12", "-o", "wild")
+	code, _, faults = vggo(t.Context(), "train", "two", "--model", "8x8x1:8,M/2", "--rate", "40", "--set", "polyak=0",
+		"--set", "clip=1", "--epochs", "12", "-o", "wild")
 	if code != exitOK || !strings.Contains(faults, "of guessing one of 2 classes") {
 		t.Errorf("a run that learns nothing: exit %d, %q", code, faults)
 	}

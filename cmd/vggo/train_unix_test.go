@@ -19,7 +19,8 @@ import (
 // meanwhile.
 func TestTrainTerminated(t *testing.T) {
 	if dir := os.Getenv("VGGO_TEST_TRAIN"); dir != "" {
-		os.Args = []string{"vggo", "train", filepath.Join(dir, "data"), "--model", "8x8x1:8/4", "--batch", "16", "--epochs", "1e6", "--set", "checkpoint.every=1e6", "-o", filepath.Join(dir, "run")}
+		os.Args = []string{"vggo", "train", filepath.Join(dir, "data"), "--model", "8x8x1:8/4", "--batch", "16", "--epochs",
+			"1e6", "--set", "checkpoint.every=1e6", "-o", filepath.Join(dir, "run")}
 		os.Exit(interruptible())
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
@@ -59,7 +60,8 @@ func TestTrainTerminated(t *testing.T) {
 		}
 		_ = cmd.Wait() // its exit code is looked at
 		saved, err := filepath.Glob(filepath.Join(dir, "run", "step-*.safetensors"))
-		if cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(faults.String(), "interrupted after step") || err != nil || len(saved) != 2 {
+		if cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(faults.String(), "interrupted after step") ||
+			err != nil || len(saved) != 2 {
 			t.Errorf("%v: exit %d, %q, saved %v (%v)", sig, cmd.ProcessState.ExitCode(), faults.String(), saved, err)
 		}
 	}

@@ -42,8 +42,8 @@ func (n *runNote) tell(format string, args ...any) {
 	n.told = append(n.told, fmt.Sprintf(format, args...))
 }
 
-// open opens the data of a run. first says that the run begins: then a part for validation is validated on unless the recipe or the
-// command line says otherwise.
+// open opens the data of a run. first says that the run begins: then a part for validation is validated on unless the
+// recipe or the command line says otherwise.
 func (n *runNote) open(options *train.Options, first bool, faults io.Writer) error {
 	n.faults = faults
 	split := vision.Train
@@ -110,7 +110,8 @@ func (n *runNote) open(options *train.Options, first bool, faults io.Writer) err
 		}
 		options.Validation = d
 	case validation != "" && !taken && n.Validation == "":
-		n.tell("not used: %s, since the recipe's hold_out validates; --validation %s would", validation, filepath.Join(n.Data, validation))
+		n.tell("not used: %s, since the recipe's hold_out validates; --validation %s would", validation,
+			filepath.Join(n.Data, validation))
 	}
 	if first && !n.Test {
 		for _, part := range learn.Parts {
@@ -148,7 +149,8 @@ func (n *runNote) matching(d *vision.Dataset, path string, classes []string) (*v
 	found, err := vision.MatchClasses(d, vision.Labels{Names: classes}, len(classes))
 	var fault *vision.ClassesError
 	if err == nil && found.Guessed {
-		fault = &vision.ClassesError{Fault: fmt.Sprintf("its classes are called %s, those to learn %s", someOf(d.Classes), someOf(classes))}
+		fault = &vision.ClassesError{Fault: fmt.Sprintf("its classes are called %s, those to learn %s", someOf(d.Classes),
+			someOf(classes))}
 		err = fault
 	}
 	if errors.As(err, &fault) {
@@ -156,7 +158,8 @@ func (n *runNote) matching(d *vision.Dataset, path string, classes []string) (*v
 		if len(fault.Near) > 0 {
 			remedy += ": did you mean " + strings.Join(fault.Near, ", ") + "?"
 		}
-		return nil, hint(fmt.Errorf("%s: %s", path, strings.ReplaceAll(fault.Fault, "the network's", "the training set's")), remedy)
+		return nil, hint(fmt.Errorf("%s: %s", path, strings.ReplaceAll(fault.Fault, "the network's", "the training set's")),
+			remedy)
 	}
 	if err != nil {
 		return nil, err
@@ -190,11 +193,13 @@ func someOf(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// startClasses compares the classes of the file that a run begins with to the data's, where they are as many: its last layer answers
-// for the former. Where they are the same in another order the file's is taken; where they are others anew is true, since the layer must be made anew.
+// startClasses compares the classes of the file that a run begins with to the data's, where they are as many: its last
+// layer answers for the former. Where they are the same in another order the file's is taken; where they are others
+// anew is true, since the layer must be made anew.
 func (n *runNote) startClasses(file *weights.File, options *train.Options) (anew bool, err error) {
 	own, err := root.NotedLabels(file)
-	if err != nil || len(own.Names) == 0 || len(own.Names) != len(options.Classes) || slices.Equal(own.Names, options.Classes) {
+	if err != nil || len(own.Names) == 0 || len(own.Names) != len(options.Classes) ||
+		slices.Equal(own.Names, options.Classes) {
 		return false, err
 	}
 	learn, ok := options.Train.(*vision.Dataset)
@@ -226,7 +231,8 @@ func (n *runNote) keptHead(file *weights.File, options *train.Options) error {
 	own, err := root.NotedLabels(file)
 	learn, ok := options.Train.(*vision.Dataset)
 	if err == nil && ok && !slices.Equal(own.Names, options.Classes) && (vision.AreNumbers(own.Names) || learn.Numbered) {
-		n.tell("the last layer goes on: the classes of %s, which names none of them so, are taken for the data's in their order, a guess", n.From)
+		n.tell("the last layer goes on: the classes of %s, which names none of them so, are taken for the data's in their "+
+			"order, a guess", n.From)
 	}
 	return err
 }

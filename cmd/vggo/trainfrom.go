@@ -16,7 +16,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// ownNetwork is the network of the weights that a run begins with. Training is by a softmax: a sigmoid at its end becomes one.
+// ownNetwork is the network of the weights that a run begins with. Training is by a softmax: a sigmoid at its end
+// becomes one.
 func (o *trainOptions) ownNetwork(file *weights.File) (*arch.Network, error) {
 	net, err := file.Network()
 	if errors.As(err, new(*weights.OpenSizeError)) {
@@ -30,13 +31,14 @@ func (o *trainOptions) ownNetwork(file *weights.File) (*arch.Network, error) {
 		return nil, err
 	}
 	if ending == arch.EndsInSigmoid {
-		o.notices = append(o.notices, fmt.Sprintf("%s ends in a sigmoid: the network that is trained ends in a softmax", o.from))
+		o.notices = append(o.notices, fmt.Sprintf("%s ends in a sigmoid: the network that is trained ends in a softmax",
+			o.from))
 	}
 	return arch.WithSoftmax(net)
 }
 
-// compareOwn tells where the network that is trained computes something else than the one that its first values are of. They may: it
-// is no longer the file's. Whatever else is wrong shows when the values are read.
+// compareOwn tells where the network that is trained computes something else than the one that its first values are of.
+// They may: it is no longer the file's. Whatever else is wrong shows when the values are read.
 func (o *trainOptions) compareOwn(file *weights.File, net *arch.Network) {
 	_, err := file.Resolve(weights.Asked{Network: net})
 	var disagree *weights.DisagreeError
@@ -84,7 +86,8 @@ func foldConstants(own *root.Preparation, matched *weights.Matched, placed *arch
 		if err != nil || by == nil || !folds(own, by) {
 			return layers, err
 		}
-		own.Name, own.Reason = name+" with the network's own mean and std", reason+"; what its first layers do to pictures is part of that from here on"
+		own.Name, own.Reason = name+" with the network's own mean and std",
+			reason+"; what its first layers do to pictures is part of that from here on"
 	}
 }
 
@@ -121,7 +124,8 @@ func (o *trainOptions) withoutConstants(net *arch.Network) *arch.Network {
 	for i, layer := range net.Layers {
 		if norm, ok := layer.Op.(arch.BatchNorm); ok && norm.IsConstants() {
 			changed.Layers[i].Op = arch.BatchNorm{}
-			o.notices = append(o.notices, fmt.Sprintf("%s scales and shifts by constants at %s: it is trained as a batch norm, which goes by each batch", o.from, layer.Name))
+			o.notices = append(o.notices, fmt.Sprintf("%s scales and shifts by constants at %s: it is trained as a batch norm, "+
+				"which goes by each batch", o.from, layer.Name))
 		}
 	}
 	return &changed
@@ -131,7 +135,8 @@ func (o *trainOptions) withoutConstants(net *arch.Network) *arch.Network {
 // parameters of the same names, or of what is there. The head's are left to the recipe where it has another number of
 // classes, or anew. own is how the file's pictures become its network's input; nil where the first layer is not taken
 // from it. It stands for the first layers of net too, of which folded are to be left out.
-func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool, notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
+func (o *trainOptions) values(file *weights.File, net *arch.Network, head string, anew bool,
+	notices io.Writer) (start func(arch.Param) ([]float32, error), own *root.Preparation, folded int, err error) {
 	for _, pattern := range o.take {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, nil, 0, usageError{fmt.Errorf("--take: %q is no pattern: want a layer's name, such as conv1_*", pattern)}
@@ -146,7 +151,8 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 			matches, _ := path.Match(pattern, l.Name)
 			return matches && len(l.Params) > 0
 		}) {
-			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name, pattern, printable.Ends(weighted(placed.Layers), 12)), "vggo arch lists a network's layers")}
+			return nil, nil, 0, usageError{hint(fmt.Errorf("--take: %s has no layer %q with weights: it has %s", net.Name,
+				pattern, printable.Ends(weighted(placed.Layers), 12)), "vggo arch lists a network's layers")}
 		}
 	}
 	matched, err := weights.Match(file, placed.Layers)
@@ -208,13 +214,15 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		case !o.takes(p.Layer()):
 			return nil, nil
 		case !ok && placed.Network != net:
-			return nil, hint(fmt.Errorf("%s has no %s: its network calls its layers otherwise", o.from, p.Name), "without --model the run begins with the file's own network")
+			return nil, hint(fmt.Errorf("%s has no %s: its network calls its layers otherwise", o.from, p.Name),
+				"without --model the run begins with the file's own network")
 		case !ok:
 			return nil, hint(fmt.Errorf("%s has no %s", o.from, p.Name), "--take names the layers that it has")
 		case (source.Count() != p.Count() || anew) && p.Layer() == head:
 			return nil, nil
 		case source.Count() != p.Count():
-			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name, printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
+			return nil, hint(fmt.Errorf("%s: %s has shape %s, the network needs %s", o.from, p.Name,
+				printable.Shape(source.Shape), printable.Shape(p.Shape)), "--take names the layers that fit")
 		}
 		return matched.Param(source)
 	}, own, folded, nil

@@ -57,7 +57,8 @@ func fitBatch(options *train.Options, faults io.Writer) {
 	if r.Batch <= have || have < 1 { // where nothing is left, train says what is wrong
 		return
 	}
-	fmt.Fprintf(faults, "vggo: a batch is all of the %d pictures to learn from: there are fewer than the %d of the recipe\n", have, r.Batch)
+	fmt.Fprintf(faults, "vggo: a batch is all of the %d pictures to learn from: there are fewer than the %d of the "+
+		"recipe\n", have, r.Batch)
 	*r = r.WithBatch(have)
 }
 
@@ -107,7 +108,8 @@ func hintResume(err error) error {
 	case errors.As(err, &running):
 		return hint(err, "wait until it ends, or end it: it saves its state")
 	case errors.As(err, &other):
-		return hint(err, "a run goes on with the data that it began with; for other data begin one, without --resume and with another -o")
+		return hint(err, "a run goes on with the data that it began with; for other data begin one, without --resume and "+
+			"with another -o")
 	}
 	return err
 }
@@ -116,7 +118,8 @@ func hintResume(err error) error {
 // network has more classes than names, the run's note alone knows these.
 func (n runNote) sameClasses(options *train.Options, saved *train.Saved, faults io.Writer) error {
 	if unchecked := saved.Unchecked(); unchecked != nil {
-		fmt.Fprintf(faults, "vggo: the checkpoint is of an older vggo, and does not tell whether these are the same as when the run began: %s\n", strings.Join(unchecked, ", "))
+		fmt.Fprintf(faults, "vggo: the checkpoint is of an older vggo, and does not tell whether these are the same as when "+
+			"the run began: %s\n", strings.Join(unchecked, ", "))
 	}
 	if n.Known != nil {
 		if err := train.SameClasses(saved.Path, n.Known, options.Classes); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/train"
 )
 
-// trainView shows a run: on a terminal a bar below a line for each validation, elsewhere such lines, and now and then one of
-// the steps between.
+// trainView shows a run: on a terminal a bar below a line for each validation, elsewhere such lines, and now and then
+// one of the steps between.
 type trainView struct {
 	out, faults io.Writer
 	terminal    *os.File // nil: no bar
@@ -43,7 +43,8 @@ func (v *trainView) report(r train.Report) {
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()
-		fmt.Fprintf(v.out, "%s, validation: loss %.4f, accuracy %.2f %%\n", v.line(r), r.Validation.Loss, 100*r.Validation.Accuracy)
+		fmt.Fprintf(v.out, "%s, validation: loss %.4f, accuracy %.2f %%\n", v.line(r), r.Validation.Loss,
+			100*r.Validation.Accuracy)
 		v.told = r.Elapsed
 	case v.terminal != nil:
 		v.draw(r)
@@ -96,19 +97,24 @@ func (v *trainView) finish(result train.Result, folder string) error {
 		fmt.Fprintf(v.out, "the last step's loss was %.4g\n", result.Loss)
 	}
 	if result.BestStep == 0 {
-		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses the best\n", folder, train.BestFile)
+		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses "+
+			"the best\n", folder, train.BestFile)
 	} else {
-		printf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder, train.BestFile)
+		printf(v.out, "best validation: accuracy %.2f %% after step %d, in %s/%s\n", 100*result.Best, result.BestStep, folder,
+			train.BestFile)
 	}
 	for _, score := range result.Test {
-		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy, score.Loss, score.Pictures)
+		fmt.Fprintf(v.out, "test, views %s: accuracy %.2f %%, loss %.4f, %d pictures\n", score.Views, 100*score.Accuracy,
+			score.Loss, score.Pictures)
 	}
 	if result.Chance != nil {
-		printf(v.faults, "vggo: %v\nhint: a lower --rate, a longer schedule.warm_up or --set clip=1; more --epochs, if it was still falling\n", result.Chance)
+		printf(v.faults, "vggo: %v\nhint: a lower --rate, a longer schedule.warm_up or --set clip=1; more --epochs, if it "+
+			"was still falling\n", result.Chance)
 	}
 	err := printf(v.out, "the network is %s/%s, its report %[1]s/%[3]s\n", folder, train.ModelFile, train.ReportFile)
 	if v.more != "" && err == nil {
-		err = printf(v.out, "to train it on: vggo train %s --from %s/%s --epochs N -o another folder\n", v.more, folder, train.ModelFile)
+		err = printf(v.out, "to train it on: vggo train %s --from %s/%s --epochs N -o another folder\n", v.more, folder,
+			train.ModelFile)
 	}
 	return err
 }

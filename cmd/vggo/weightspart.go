@@ -19,7 +19,8 @@ const partUsage = "`part` of a file with several networks' weights, by its key, 
 
 // told is what was taken of a file of weights, for --json.
 type told struct {
-	Part   string   `json:"weights_part,omitempty"`        // of a file with several networks' weights, or the key to its only one
+	// of a file with several networks' weights, or the key to its only one
+	Part   string   `json:"weights_part,omitempty"`
 	Others []string `json:"weights_other_parts,omitempty"` // that were not taken
 	Names  string   `json:"weights_names,omitempty"`       // whose names the file uses
 	Guess  bool     `json:"weights_guessed,omitempty"`     // they say nothing: parameters were found by order and shapes
@@ -52,13 +53,15 @@ func tellWeights(w io.Writer, path, part string, others []weights.Part, guess bo
 		part = "the one under plain names"
 	}
 	if len(left) > 0 && asked == "" {
-		fmt.Fprintf(w, "vggo: %s holds several networks' weights: %s is taken, and not %s; --weights-part takes another\n", path, part, firstOf(left))
+		fmt.Fprintf(w, "vggo: %s holds several networks' weights: %s is taken, and not %s; --weights-part takes another\n",
+			path, part, firstOf(left))
 	}
 	if len(unread) > 0 {
 		fmt.Fprintf(w, "vggo: %s: not read, beside the weights: %s\n", path, firstOf(unread))
 	}
 	if guess {
-		fmt.Fprintf(w, "vggo: %s: its names say nothing of layers, so the parameters were matched by order and shapes: a guess\n", path)
+		fmt.Fprintf(w, "vggo: %s: its names say nothing of layers, so the parameters were matched by order and shapes: "+
+			"a guess\n", path)
 	}
 }
 
@@ -87,7 +90,8 @@ func ofRun(folder string) string {
 			return path + " has the run's weights"
 		}
 	}
-	return fmt.Sprintf("vggo train --resume %s goes on, and leaves the weights as %s", folder, filepath.Join(folder, train.BestFile))
+	return fmt.Sprintf("vggo train --resume %s goes on, and leaves the weights as %s", folder,
+		filepath.Join(folder, train.BestFile))
 }
 
 // hintPart adds the remedy to a part that is not there, and to a network that only another part may fit.
@@ -101,13 +105,15 @@ func hintPart(err error) (error, bool) {
 	case errors.As(err, &none):
 		return hint(err, "leave --weights-part out"), true
 	case errors.As(err, &fit) && fit.Split != nil:
-		return hint(err, fmt.Sprintf("in Python, %s of each such layer, then torch.save(model.state_dict(), path)", fit.Split.Remedy)), true
+		return hint(err, fmt.Sprintf("in Python, %s of each such layer, then torch.save(model.state_dict(), path)",
+			fit.Split.Remedy)), true
 	case errors.As(err, &fit) && fit.State:
 		return hint(err, ofRun(filepath.Dir(fit.Path))), true
 	case errors.As(err, &fit) && fit.Under != "":
 		return hint(err, "--weights-part "+fit.Under), true
 	case errors.As(err, &fit) && len(fit.Others) > 0:
-		return hint(err, "--weights-part "+fit.Others[0]+" takes another part; --model must name the network that these weights were trained for"), true
+		return hint(err, "--weights-part "+fit.Others[0]+" takes another part; --model must name the network that these "+
+			"weights were trained for"), true
 	case errors.As(err, &fit) && fit.Shard, errors.As(err, &undescribed) && undescribed.Shard:
 		return hint(err, "--weights with the folder that it lies in, or with the index, which ends in .index.json"), true
 	case errors.As(err, &fit) && fit.Told != nil:
@@ -115,7 +121,8 @@ func hintPart(err error) (error, bool) {
 	case errors.As(err, &fit) && fit.Classes > 0:
 		return hint(err, fmt.Sprintf("the file is of %d classes, and so must --model be", fit.Classes)), true
 	case errors.As(err, &fit) && fit.Family != "" && len(fit.Extra)+len(fit.Misshapen) == 0:
-		return hint(err, "weights without a classifier do for vggo features --layer, vggo explain --method maps --layer and vggo train --take 'conv*'; else --model must name the network that they were trained for"), true
+		return hint(err, "weights without a classifier do for vggo features --layer, vggo explain --method maps --layer and "+
+			"vggo train --take 'conv*'; else --model must name the network that they were trained for"), true
 	}
 	return err, false
 }

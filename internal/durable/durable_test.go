@@ -34,7 +34,8 @@ func TestWrite(t *testing.T) {
 		text string
 		end  error
 		want string
-	}{{"first", nil, "first"}, {"second", broken, "first"}, {strings.Repeat("long", 1<<20), broken, "first"}, {"third", nil, "third"}} {
+	}{{"first", nil, "first"}, {"second", broken, "first"}, {strings.Repeat("long", 1<<20), broken, "first"},
+		{"third", nil, "third"}} {
 		if err := durable.Write(path, text(c.text, c.end)); !errors.Is(err, c.end) {
 			t.Errorf("%.10s: %v, want %v", c.text, err, c.end)
 		}
@@ -46,7 +47,8 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	missing := filepath.Join(dir, "missing", "file")
-	if err := durable.Write(missing, text("x", nil)); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot write "+missing+": ") {
+	if err := durable.Write(missing, text("x", nil)); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasPrefix(err.Error(), "cannot write "+missing+": ") {
 		t.Errorf("a missing folder: %v", err)
 	}
 }
@@ -148,7 +150,8 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	missing := filepath.Join(dir, "missing", "file")
-	if err := durable.Check(missing); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot write "+missing+": ") {
+	if err := durable.Check(missing); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot write "+
+		missing+": ") {
 		t.Errorf("a missing folder: %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {

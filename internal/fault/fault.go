@@ -1,5 +1,5 @@
-// Package fault turns a read of memory that is no longer there into an error. Weights are mapped from files, and when a file is
-// shortened its last pages are gone: the processor's fault, SIGBUS, would end the process.
+// Package fault turns a read of memory that is no longer there into an error. Weights are mapped from files, and when a
+// file is shortened its last pages are gone: the processor's fault, SIGBUS, would end the process.
 package fault
 
 import (
@@ -15,8 +15,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("memory at %#x cannot be read: a mapped file was shortened while it was open", e.Addr)
 }
 
-// Of is the fault that a recovered panic came of; nil for any other panic, nil pointers among them. The goroutine must have been
-// told to panic on faults (debug.SetPanicOnFault).
+// Of is the fault that a recovered panic came of; nil for any other panic, nil pointers among them. The goroutine must
+// have been told to panic on faults (debug.SetPanicOnFault).
 func Of(recovered any) *Error {
 	if err, ok := recovered.(runtime.Error); ok {
 		if at, ok := err.(interface{ Addr() uintptr }); ok {

@@ -29,14 +29,15 @@ const (
 	fletcher32 = 3
 )
 
-// All chunks together are at most chunkExcess times the array and maxSlack: chunks reach beyond its edges, by less than themselves
-// along each of a kernel's four axes, and a small array that can grow has a chunk of its later size.
+// All chunks together are at most chunkExcess times the array and maxSlack: chunks reach beyond its edges, by less than
+// themselves along each of a kernel's four axes, and a small array that can grow has a chunk of its later size.
 const (
 	chunkExcess = 16
 	maxSlack    = 16 << 20
 )
 
-var filterNames = map[uint16]string{4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32015: "zstd"}
+var filterNames = map[uint16]string{4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", 32001: "blosc", 32004: "lz4",
+	32015: "zstd"}
 
 // readFilters reads a filter pipeline message (IV.A.2.l).
 func (d *Dataset) readFilters(c *cursor) error {
@@ -186,7 +187,8 @@ func (d *Dataset) addChunk(at []int, addr, size uint64, mask uint32, c *cursor) 
 	return p.err
 }
 
-// checkChunks sees that the chunks are all there, and that their bytes can make what the array takes before it is taken.
+// checkChunks sees that the chunks are all there, and that their bytes can make what the array takes before it is
+// taken.
 func (d *Dataset) checkChunks(c *cursor) error {
 	want := 1
 	for i, n := range d.Shape {
@@ -301,7 +303,8 @@ func (d *Dataset) readChunksV4(c *cursor) error {
 	return d.checkChunks(c)
 }
 
-// chunkCounts is how many chunks lie along each axis, of the largest shape, by which they are numbered in row-major order.
+// chunkCounts is how many chunks lie along each axis, of the largest shape, by which they are numbered in row-major
+// order.
 func (d *Dataset) chunkCounts() []uint64 {
 	counts := make([]uint64, len(d.Shape))
 	for i, n := range d.maxShape {

@@ -71,7 +71,8 @@ func (o *Object) Dataset() (*Dataset, error) {
 }
 
 // classNames are those of IV.A.2.d that are refused.
-var classNames = []string{"integer", "float", "time", "string", "bit field", "opaque", "compound", "reference", "enumeration", "variable-length sequence", "array"}
+var classNames = []string{"integer", "float", "time", "string", "bit field", "opaque", "compound", "reference",
+	"enumeration", "variable-length sequence", "array"}
 
 // readType reads a datatype message (IV.A.2.d).
 func (d *Dataset) readType(c *cursor) error {
@@ -102,8 +103,10 @@ func (d *Dataset) readType(c *cursor) error {
 	case 1:
 		offset, precision := c.u16(), c.u16()
 		exponentAt, exponentSize, mantissaAt, mantissaSize, bias := c.u8(), c.u8(), c.u8(), c.u8(), c.u32()
-		layout := [7]int{d.Size, int(precision), int(exponentAt), int(exponentSize), int(mantissaAt), int(mantissaSize), int(bias)}
-		if offset == 0 && flags&0x40 == 0 && (layout == [7]int{2, 16, 10, 5, 0, 10, 15} || layout == [7]int{4, 32, 23, 8, 0, 23, 127} || layout == [7]int{8, 64, 52, 11, 0, 52, 1023}) {
+		layout := [7]int{d.Size, int(precision), int(exponentAt), int(exponentSize), int(mantissaAt), int(mantissaSize),
+			int(bias)}
+		if offset == 0 && flags&0x40 == 0 && (layout == [7]int{2, 16, 10, 5, 0, 10, 15} || layout == [7]int{4, 32, 23, 8, 0,
+			23, 127} || layout == [7]int{8, 64, 52, 11, 0, 52, 1023}) {
 			d.Class = Float
 		}
 	case 3:

@@ -2,8 +2,8 @@ package hdf5
 
 import "math/bits"
 
-// Links and attributes that are too many or too large for an object's header lie in a fractal heap, and a B-tree of version 2 finds
-// them. h5py writes these with libver="latest", and for groups that keep the order of their members.
+// Links and attributes that are too many or too large for an object's header lie in a fractal heap, and a B-tree of
+// version 2 finds them. h5py writes these with libver="latest", and for groups that keep the order of their members.
 
 // The types of records of a B-tree of version 2 that are read.
 const (
@@ -155,8 +155,10 @@ func (f *File) fractalHeap(addr uint64) (*fractalHeap, error) {
 		return nil, c.fail("a compressed heap of names is not read")
 	case f.o+f.l < h.idSize:
 		return nil, c.fail("a heap whose numbers of %d bytes hold places is not read", h.idSize)
-	case !power(h.width) || !power(h.start) || !power(h.direct) || h.start > h.direct || h.direct > 1<<32 || space < 1 || space > 64:
-		return nil, c.fail("a fractal heap of blocks of %d to %d bytes, %d in a row, %d bits in all", h.start, h.direct, h.width, space)
+	case !power(h.width) || !power(h.start) || !power(h.direct) || h.start > h.direct || h.direct > 1<<32 || space < 1 ||
+		space > 64:
+		return nil, c.fail("a fractal heap of blocks of %d to %d bytes, %d in a row, %d bits in all", h.start, h.direct,
+			h.width, space)
 	}
 	h.offsetSize = (space + 7) / 8
 	h.lengthSize = min((bits.Len64(h.direct)+6)/8, enoughBytes(most))
@@ -195,8 +197,8 @@ func (h *fractalHeap) object(r *cursor) (*cursor, error) {
 	return nil, id.fail("a heap's object of unknown kind")
 }
 
-// managed walks down the doubling table: its first two rows are of blocks of the smallest size, each further row's are twice as large,
-// and rows of blocks above the largest size are tables themselves.
+// managed walks down the doubling table: its first two rows are of blocks of the smallest size, each further row's are
+// twice as large, and rows of blocks above the largest size are tables themselves.
 func (h *fractalHeap) managed(offset, length uint64, from *cursor) (*cursor, error) {
 	block, base, size, rows := h.root, uint64(0), h.start, uint64(h.rows)
 	for rows > 0 {

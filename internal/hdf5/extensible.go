@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// extensible is an extensible array (III.I): an index of chunks of an array that can grow along one axis. Its first entries lie in its
-// index block, the next in data blocks that this names, the rest in data blocks that super blocks name, each level of which has
-// more or larger ones than the one before.
+// extensible is an extensible array (III.I): an index of chunks of an array that can grow along one axis. Its first
+// entries lie in its index block, the next in data blocks that this names, the rest in data blocks that super blocks
+// name, each level of which has more or larger ones than the one before.
 type extensible struct {
 	d          *Dataset
 	chunk      uint64 // bytes of a chunk without filters
@@ -21,8 +21,8 @@ type extensible struct {
 	index      uint64 // the index block's address
 }
 
-// extensibleArray adds the chunks that an extensible array names. Its entries are numbered along the axis that can grow, then along
-// the others in their order.
+// extensibleArray adds the chunks that an extensible array names. Its entries are numbered along the axis that can
+// grow, then along the others in their order.
 func (d *Dataset) extensibleArray(addr, chunk uint64) error {
 	x := extensible{d: d, chunk: chunk}
 	c := d.f.at(addr)

@@ -1,10 +1,11 @@
-// Package hdf5 reads the part of HDF5 that h5py writes for Keras: groups, attributes and arrays of numbers and strings. It follows
-// the HDF5 File Format Specification, version 3.0, whose sections the comments name. What it does not know it refuses by name.
+// Package hdf5 reads the part of HDF5 that h5py writes for Keras: groups, attributes and arrays of numbers and strings.
+// It follows the HDF5 File Format Specification, version 3.0, whose sections the comments name. What it does not know
+// it refuses by name.
 //
-// A file is hostile until read. Every address, count and size is checked against the file before it is followed or taken; all
-// structures together are at most maxSteps, so that a file whose parts point at each other comes to an end, and all names and texts
-// together at most maxText. An array is made only when it is asked for; it and one of its chunks are at most maxBytes each, and no
-// more than deflate can have made of the file's bytes.
+// A file is hostile until read. Every address, count and size is checked against the file before it is followed or
+// taken; all structures together are at most maxSteps, so that a file whose parts point at each other comes to an end,
+// and all names and texts together at most maxText. An array is made only when it is asked for; it and one of its
+// chunks are at most maxBytes each, and no more than deflate can have made of the file's bytes.
 package hdf5
 
 import (
@@ -100,7 +101,8 @@ func (f *File) checkSizes(c *cursor) error {
 // step counts a structure that is about to be read.
 func (f *File) step(at uint64) error {
 	if f.steps++; f.steps > maxSteps {
-		return &Error{int64(at), fmt.Sprintf("more than %d structures: the file is larger than any network's, or runs in circles", maxSteps)}
+		return &Error{int64(at), fmt.Sprintf("more than %d structures: the file is larger than any network's, or runs "+
+			"in circles", maxSteps)}
 	}
 	return nil
 }

@@ -80,7 +80,8 @@ func values(t *testing.T, d *Dataset) []float64 {
 	return list
 }
 
-// TestFiles reads every structure that h5py writes by default and with libver="latest", and compares with what h5py reads.
+// TestFiles reads every structure that h5py writes by default and with libver="latest", and compares with what h5py
+// reads.
 func TestFiles(t *testing.T) {
 	var golden map[string]map[string]struct {
 		Shape      []int

@@ -4,8 +4,9 @@ import "unsafe"
 
 const hugePage = 2 << 20
 
-// Alloc returns n zeroed floats. The first is 64-byte aligned, so that a block of 16 never straddles cache lines, and on
-// Linux the 2 MB pages wholly inside are advised to be huge: a convolution strides across more 4 KB pages than the TLB holds.
+// Alloc returns n zeroed floats. The first is 64-byte aligned, so that a block of 16 never straddles cache lines, and
+// on Linux the 2 MB pages wholly inside are advised to be huge: a convolution strides across more 4 KB pages than the
+// TLB holds.
 func Alloc(n int) []float32 {
 	s := make([]float32, n+Block-1)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(s)))%(4*Block)) / 4

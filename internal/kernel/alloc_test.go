@@ -46,7 +46,8 @@ func TestHugePages(t *testing.T) {
 		got := hugePages(s[first+test.from : first+test.to])
 		if len(got) != test.size*hugePage {
 			t.Errorf("%s: %d bytes advised, want %d pages", test.name, len(got), test.size)
-		} else if want := at(s[first:]) + uintptr(test.start*hugePage); test.size > 0 && uintptr(unsafe.Pointer(&got[0])) != want {
+		} else if want := at(s[first:]) + uintptr(test.start*hugePage); test.size > 0 &&
+			uintptr(unsafe.Pointer(&got[0])) != want {
 			t.Errorf("%s: advice starts at %p, want %#x", test.name, &got[0], want)
 		}
 	}

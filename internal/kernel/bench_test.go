@@ -37,7 +37,8 @@ func BenchmarkGemm(b *testing.B) {
 // BenchmarkDot times VGG's fc6 for one image: 411 MB of weights, each used once, against the memory's bandwidth.
 func BenchmarkDot(b *testing.B) {
 	const outputs, inputs = 4096, 7 * 7 * 512
-	d := Dot{M: 1, N: outputs, K: inputs, A: Alloc(inputs), ARow: inputs, B: Alloc(outputs * inputs), BRow: inputs, C: Alloc(outputs), CRow: outputs}
+	d := Dot{M: 1, N: outputs, K: inputs, A: Alloc(inputs), ARow: inputs, B: Alloc(outputs * inputs), BRow: inputs,
+		C: Alloc(outputs), CRow: outputs}
 	for i := range d.B {
 		d.B[i] = 1 // memory never written is one page of zeros in the cache
 	}

@@ -110,7 +110,8 @@ func TestDot(t *testing.T) {
 								want = whole.C[at]
 							}
 							if math.Float32bits(got) != math.Float32bits(want) {
-								t.Fatalf("%s, %d rows, %d columns, %s: C[%d] is %v, but %v in the whole product (or before it)", c.name, rows, cols, mem.name, at, got, want)
+								t.Fatalf("%s, %d rows, %d columns, %s: C[%d] is %v, but %v in the whole product (or before it)", c.name, rows,
+									cols, mem.name, at, got, want)
 							}
 						}
 					}
@@ -154,7 +155,8 @@ func TestDotNonFinite(t *testing.T) {
 		for k := 1; k <= 33; k++ {
 			for at := range k { // the one element of each row of B that is not 1
 				values := []float32{nan, inf, -inf, 2, nan}
-				d := &Dot{M: 4, N: 5, K: k, A: make([]float32, 4*k), ARow: k, B: make([]float32, 5*k), BRow: k, C: make([]float32, 20), CRow: 5, ReLU: true}
+				d := &Dot{M: 4, N: 5, K: k, A: make([]float32, 4*k), ARow: k, B: make([]float32, 5*k), BRow: k,
+					C: make([]float32, 20), CRow: 5, ReLU: true}
 				for i := range d.A {
 					d.A[i] = 1
 				}

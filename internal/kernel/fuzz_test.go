@@ -5,12 +5,15 @@ import (
 	"testing"
 )
 
-// FuzzMatmul lets the fuzzer choose dimensions and strides of any meaning; only the rows of C may not overlap. Values come
-// from a seed, so that the bound of the error holds.
+// FuzzMatmul lets the fuzzer choose dimensions and strides of any meaning; only the rows of C may not overlap. Values
+// come from a seed, so that the bound of the error holds.
 func FuzzMatmul(f *testing.F) {
-	f.Add(uint64(1), uint8(1), uint8(14), uint8(2), uint8(48), uint8(3), uint8(48), uint8(16), uint8(1), uint8(16), uint8(0), uint8(0))
-	f.Add(uint64(2), uint8(3), uint8(16), uint8(3), uint8(28), uint8(9), uint8(16), uint8(1), uint8(32), uint8(16), uint8(5), uint8(7))
-	f.Add(uint64(3), uint8(2), uint8(29), uint8(5), uint8(1), uint8(1), uint8(0), uint8(0), uint8(0), uint8(0), uint8(0), uint8(255))
+	f.Add(uint64(1), uint8(1), uint8(14), uint8(2), uint8(48), uint8(3), uint8(48), uint8(16), uint8(1), uint8(16),
+		uint8(0), uint8(0))
+	f.Add(uint64(2), uint8(3), uint8(16), uint8(3), uint8(28), uint8(9), uint8(16), uint8(1), uint8(32), uint8(16),
+		uint8(5), uint8(7))
+	f.Add(uint64(3), uint8(2), uint8(29), uint8(5), uint8(1), uint8(1), uint8(0), uint8(0), uint8(0), uint8(0), uint8(0),
+		uint8(255))
 	f.Fuzz(func(t *testing.T, seed uint64, bands, rows, blocks, k, runs, aBand, aRow, aCol, bRow, gap, flags uint8) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		m := Matmul{Bands: 1 + int(bands)%3, M: 1 + int(rows)%45, Blocks: 1 + int(blocks)%5, K: 1 + int(k),

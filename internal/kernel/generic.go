@@ -36,13 +36,14 @@ func lanes(p *float32) *[Block]float32 { return (*[Block]float32)(unsafe.Pointer
 //	        sum += a[runs[t] + i*aRow + p*aCol] * b[(t*k+p)*bRow + j]
 //	    c[i*cRow+j] = sum, or max(0, sum) if ReLU
 //
-// Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c and
-// bias at n*bBlock, n*cBlock and 16*n.
+// Strides are in bytes, runs in elements of a. nruns and k are at least 1. A tile of more blocks finds block n of b, c
+// and bias at n*bBlock, n*cBlock and 16*n.
 //
 // Eight sums of a row stay in registers, which no element's chain notices. More would not fit beside what they are made
 // of.
 func gemmGeneric(rows int) gemmFunc {
-	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int, bias, _ *float32, flags int) {
+	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, _ int, c *float32, cRow, _ int,
+		bias, _ *float32, flags int) {
 		starts := unsafe.Slice(runs, nruns)
 		for i := range rows {
 			var sums [Block]float32
@@ -226,8 +227,8 @@ func maxPoolGradGeneric(dx, x, y, dy *float32, stride int, taps *int, ntaps, n i
 // sink keeps the measuring loops alive.
 var sink float32
 
-// peakGeneric keeps twelve chains in registers (an array would live in memory), enough to hide the latency of a multiply
-// and an add.
+// peakGeneric keeps twelve chains in registers (an array would live in memory), enough to hide the latency of a
+// multiply and an add.
 func peakGeneric(steps int) {
 	x, y := sink, sink
 	var a, b, c, d, e, f, g, h, i, j, k, l float32

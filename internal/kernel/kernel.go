@@ -16,7 +16,8 @@ const Block = 16
 func Blocks(n int) int { return (n + Block - 1) / Block }
 
 // gemmFunc computes a tile; see gemmGeneric.
-type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)
+type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow,
+	cBlock int, bias, next *float32, flags int)
 
 // dotFunc computes a tile; see dotGeneric.
 type dotFunc func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)

@@ -15,8 +15,8 @@ func eachSet(t *testing.T, test func(t *testing.T, s *Set)) {
 	}
 }
 
-// TestEverySetRuns says which Sets of this build the other tests cannot try here. It fails for those that the environment
-// variable VGGO_REQUIRE_KERNELS lists, separated by commas, and for names in it that no build knows.
+// TestEverySetRuns says which Sets of this build the other tests cannot try here. It fails for those that the
+// environment variable VGGO_REQUIRE_KERNELS lists, separated by commas, and for names in it that no build knows.
 func TestEverySetRuns(t *testing.T) {
 	const env = "VGGO_REQUIRE_KERNELS"
 	required := strings.FieldsFunc(os.Getenv(env), func(r rune) bool { return r == ',' })

@@ -12,7 +12,8 @@ func wholeBlocks(n int) int {
 }
 
 // local returns the first of 16 values, hiding the pointer from escape analysis: a Set's loops are function values, for
-// which the compiler assumes the worst and would move every sum and scale of the caller to the heap. They keep no pointers.
+// which the compiler assumes the worst and would move every sum and scale of the caller to the heap. They keep no
+// pointers.
 func local(v *[Block]float32) *float32 {
 	p := uintptr(unsafe.Pointer(v))
 	return *(**float32)(unsafe.Pointer(&p))

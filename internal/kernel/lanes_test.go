@@ -9,7 +9,8 @@ import (
 // specials are the values at the edges of float32.
 var specials = []float32{
 	float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0, float32(math.Copysign(0, -1)),
-	math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-127, -0x1p-127, math.MaxFloat32, -math.MaxFloat32, 1, -1,
+	math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-127, -0x1p-127, math.MaxFloat32, -math.MaxFloat32, 1,
+	-1,
 }
 
 // pairs returns two operands that meet every special value with every other, then random ones, in whole blocks.
@@ -50,7 +51,8 @@ func TestReLU(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	eachSet(t, func(t *testing.T, s *Set) {
 		// torch.relu of the same values.
-		in := [Block]float32{nan, inf, -inf, 0, float32(math.Copysign(0, -1)), 1, -1, 0x1p-149, -0x1p-149, math.MaxFloat32, -math.MaxFloat32}
+		in := [Block]float32{nan, inf, -inf, 0, float32(math.Copysign(0, -1)), 1, -1, 0x1p-149, -0x1p-149, math.MaxFloat32,
+			-math.MaxFloat32}
 		out := [Block]float32{nan, inf, 0, 0, 0, 1, 0, 0x1p-149, 0, math.MaxFloat32, 0}
 		s.ReLU(in[:], in[:])
 		equal(t, "ReLU in place", memory{}, in[:], out[:])
@@ -91,7 +93,8 @@ func TestReLUGrad(t *testing.T) {
 	})
 }
 
-// rounded fails unless got is value within the error of a product and a sum, fused or not, which is absolute among denormals.
+// rounded fails unless got is value within the error of a product and a sum, fused or not, which is absolute among
+// denormals.
 func rounded(t *testing.T, what string, mem memory, i int, got float32, value, magnitude float64) {
 	t.Helper()
 	if !within(got, value, gamma(2)*magnitude+math.SmallestNonzeroFloat32) {

@@ -22,7 +22,8 @@ type Matmul struct {
 	Bias                []float32 // Blocks*16 values added to every row, or nil
 	Accumulate          bool      // add to what C holds; Bias is then ignored
 	ReLU                bool      // store max(0, C)
-	Next                []float32 // where B goes on in the product after this one: memory is asked for it beforehand; or nil
+	// where B goes on in the product after this one: memory is asked for it beforehand; or nil
+	Next []float32
 }
 
 // check panics unless every element addressed lies within its slice, once for all tiles.
@@ -96,9 +97,9 @@ func (s *Set) Matmul(m *Matmul) {
 	}
 }
 
-// ahead is where the two blocks of B begin that come after those of runs from t on and blocks from j on. Every tile asks
-// memory for one cache line of them with each step of its depth, tile by tile in turn: what they read then comes from the L2
-// cache, where the processor alone would find a stream again after every 4 KiB.
+// ahead is where the two blocks of B begin that come after those of runs from t on and blocks from j on. Every tile
+// asks memory for one cache line of them with each step of its depth, tile by tile in turn: what they read then comes
+// from the L2 cache, where the processor alone would find a stream again after every 4 KiB.
 func (m *Matmul) ahead(t, j, width, runs int) [2]*float32 {
 	here := &m.B[j*m.BBlock+t*m.K*m.BRow]
 	b := m.B
@@ -136,7 +137,8 @@ func (s *Set) Dot(d *Dot) {
 	if d.M < 1 || d.N < 1 || d.K < 1 {
 		panic("kernel: dot of nothing")
 	}
-	if min(d.ARow, d.BRow, d.CRow) < 0 || (d.M-1)*d.ARow+d.K > len(d.A) || (d.N-1)*d.BRow+d.K > len(d.B) || (d.M-1)*d.CRow+d.N > len(d.C) || d.Bias != nil && len(d.Bias) < d.N {
+	if min(d.ARow, d.BRow, d.CRow) < 0 || (d.M-1)*d.ARow+d.K > len(d.A) || (d.N-1)*d.BRow+d.K > len(d.B) ||
+		(d.M-1)*d.CRow+d.N > len(d.C) || d.Bias != nil && len(d.Bias) < d.N {
 		panic(fmt.Sprintf("kernel: dot %dx%dx%d exceeds its operands", d.M, d.N, d.K))
 	}
 	flags := 0
@@ -157,7 +159,8 @@ func (s *Set) Dot(d *Dot) {
 		}
 		for i := 0; i < d.M; {
 			height := min(len(s.dot), d.M-i)
-			s.dot[height-1][kind](&d.A[i*d.ARow], 4*d.ARow, &d.B[j*d.BRow], 4*d.BRow, d.K, &d.C[i*d.CRow+j], 4*d.CRow, bias, flags)
+			s.dot[height-1][kind](&d.A[i*d.ARow], 4*d.ARow, &d.B[j*d.BRow], 4*d.BRow, d.K, &d.C[i*d.CRow+j], 4*d.CRow,
+				bias, flags)
 			i += height
 		}
 		j += width

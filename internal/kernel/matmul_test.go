@@ -13,7 +13,8 @@ type expected struct {
 	written      []bool    // false: an element between the rows, which keeps its value
 }
 
-// gamma bounds the relative error of n roundings to float32 (Higham, Accuracy and Stability of Numerical Algorithms, §3.1).
+// gamma bounds the relative error of n roundings to float32 (Higham, Accuracy and Stability of Numerical Algorithms,
+// §3.1).
 func gamma(n int) float64 {
 	nu := float64(n) / (1 << 24)
 	return nu / (1 - nu)
@@ -43,8 +44,8 @@ func eachOutput(m *Matmul, do func(at, r, i, n, j int)) {
 	}
 }
 
-// reference works out Matmul's formula in float64. An element passes through one rounding for each product and each sum,
-// so its error is at most gamma(K+1) times the sum of magnitudes.
+// reference works out Matmul's formula in float64. An element passes through one rounding for each product and each
+// sum, so its error is at most gamma(K+1) times the sum of magnitudes.
 func reference(m *Matmul) expected {
 	want := expected{make([]float64, len(m.C)), make([]float64, len(m.C)), make([]bool, len(m.C))}
 	depth := len(m.Runs) * m.K
@@ -79,7 +80,8 @@ func (want expected) check(t testing.TB, name string, m *Matmul, before []float3
 	eachOutput(m, func(at, r, i, n, j int) {
 		written[at] = true
 		if got := m.C[at]; !within(got, want.value[at], want.bound[at]) {
-			t.Fatalf("%s: band %d, row %d, block %d, column %d: got %v, want %v within %.2g", name, r, i, n, j, got, want.value[at], want.bound[at])
+			t.Fatalf("%s: band %d, row %d, block %d, column %d: got %v, want %v within %.2g", name, r, i, n, j, got,
+				want.value[at], want.bound[at])
 		}
 	})
 	for at, ours := range written {
@@ -162,7 +164,8 @@ var layouts = []struct {
 func convolution(pixels, blocks, kernel, stride int) Matmul {
 	width := (pixels-1)*stride + kernel
 	depth := kernel * kernel * Block
-	m := Matmul{Bands: 2, M: pixels, Blocks: blocks, K: kernel * Block, ABand: stride * width * Block, ARow: stride * Block, ACol: 1,
+	m := Matmul{Bands: 2, M: pixels, Blocks: blocks, K: kernel * Block, ABand: stride * width * Block,
+		ARow: stride * Block, ACol: 1,
 		BRow: Block, BBlock: depth * Block, CBand: (pixels + 1) * Block, CRow: Block, CBlock: 2 * (pixels + 1) * Block}
 	for row := range kernel {
 		m.Runs = append(m.Runs, row*width*Block)
@@ -195,8 +198,8 @@ var epilogues = []struct {
 	{"accumulate, relu", false, true, true},
 }
 
-// memoriesFor is in how many of so many memories to try case i, of which each shape has one for each epilogue: shapes take
-// turns at the epilogue that is tried in all of them.
+// memoriesFor is in how many of so many memories to try case i, of which each shape has one for each epilogue: shapes
+// take turns at the epilogue that is tried in all of them.
 func memoriesFor(i, all int) int {
 	if shape, epilogue := i/len(epilogues), i%len(epilogues); epilogue == shape%len(epilogues) {
 		return all
@@ -220,8 +223,8 @@ func newMatmulCase(name string, m Matmul, bias bool, random *rand.Rand) matmulCa
 	return matmulCase{name, m, reference(&m)}
 }
 
-// TestMatmul tries every count of rows up to three tiles and one, and of blocks up to two tiles and one, in every layout
-// and memory. A row's result must not depend on how many others there are, to the last bit.
+// TestMatmul tries every count of rows up to three tiles and one, and of blocks up to two tiles and one, in every
+// layout and memory. A row's result must not depend on how many others there are, to the last bit.
 func TestMatmul(t *testing.T) {
 	const mostRows, mostBlocks = 3*14 + 1, 5
 	random := rand.New(rand.NewPCG(1, 2))
@@ -253,7 +256,8 @@ func TestMatmul(t *testing.T) {
 	})
 }
 
-// sameRows compares what m wrote with the same elements of a larger product, bit by bit, and the gaps with what was there.
+// sameRows compares what m wrote with the same elements of a larger product, bit by bit, and the gaps with what was
+// there.
 func sameRows(t testing.TB, name string, m, whole *Matmul, before []float32) {
 	t.Helper()
 	want := append([]float32(nil), before[:len(m.C)]...)
@@ -306,7 +310,8 @@ func TestMatmulBands(t *testing.T) {
 		for rows := 1; rows <= 16; rows++ {
 			m := Matmul{Bands: bands, M: rows, Blocks: blocks, K: k, Runs: []int{0}, ABand: (rows + gap.a) * k, ARow: k, ACol: 1,
 				BRow: Block, BBlock: k * Block, CBand: (rows + gap.c) * Block, CRow: Block, CBlock: bands * (rows + gap.c) * Block}
-			cases = append(cases, newMatmulCase(fmt.Sprintf("gaps of %d in A and %d in C, %d rows", gap.a, gap.c, rows), m, false, random))
+			cases = append(cases, newMatmulCase(fmt.Sprintf("gaps of %d in A and %d in C, %d rows", gap.a, gap.c, rows), m,
+				false, random))
 		}
 	}
 	eachSet(t, func(t *testing.T, s *Set) {
@@ -326,7 +331,8 @@ func TestMatmulNonFinite(t *testing.T) {
 	eachSet(t, func(t *testing.T, s *Set) {
 		for _, relu := range []bool{false, true} {
 			for rows := 1; rows <= len(s.gemm[0]); rows++ {
-				m := Matmul{Bands: 1, M: rows, Blocks: len(s.gemm), K: 3, Runs: []int{0}, A: make([]float32, 3*rows), ARow: 3, ACol: 1,
+				m := Matmul{Bands: 1, M: rows, Blocks: len(s.gemm), K: 3, Runs: []int{0}, A: make([]float32, 3*rows),
+					ARow: 3, ACol: 1,
 					B: make([]float32, 3*len(s.gemm)*Block), BRow: Block, BBlock: 3 * Block,
 					C: make([]float32, rows*len(s.gemm)*Block), CRow: len(s.gemm) * Block, CBlock: Block, ReLU: relu}
 				for i := range m.A {

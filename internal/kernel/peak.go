@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing else
-// is in their way: the roof that a matrix product is held against. The best of several rounds counts.
+// FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing
+// else is in their way: the roof that a matrix product is held against. The best of several rounds counts.
 func (s *Set) FMAPeak(threads int) float64 {
 	const round = 4 * time.Millisecond
 	steps := 1000

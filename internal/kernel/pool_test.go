@@ -25,8 +25,8 @@ type poolRow struct {
 	x []float32
 }
 
-// poolRows are VGG's 2x2, AlexNet's overlapping 3x3, windows cut short by an edge, and gaps between windows, over values
-// that tie often and are sometimes not finite.
+// poolRows are VGG's 2x2, AlexNet's overlapping 3x3, windows cut short by an edge, and gaps between windows, over
+// values that tie often and are sometimes not finite.
 func poolRows() []poolRow {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	values := []float32{-1, 0, float32(math.Copysign(0, -1)), 1, 1, 2, -inf, inf, nan, 0x1p-149}
@@ -46,7 +46,8 @@ func poolRows() []poolRow {
 						x[i] = values[random.IntN(len(values))]
 					}
 				}
-				rows = append(rows, poolRow{fmt.Sprintf("%dx%d, stride %d, %d pixels, finite %v", shape.height, shape.width, shape.stride, pixels, finite),
+				rows = append(rows, poolRow{fmt.Sprintf("%dx%d, stride %d, %d pixels, finite %v", shape.height, shape.width,
+					shape.stride, pixels, finite),
 					Pool{Pixels: pixels, Stride: shape.stride * Block, Taps: taps}, append([]float32(nil), x...)})
 			}
 		}
@@ -107,7 +108,8 @@ func TestMaxPoolGrad(t *testing.T) {
 						}
 					}
 				}
-				p, dx, x, y, dy := placedPool(row, mem), place(mem, 0, before), place(mem, 1, row.x), place(mem, 2, top), place(mem, 3, grad)
+				p, dx, x, y, dy := placedPool(row, mem), place(mem, 0, before), place(mem, 1, row.x), place(mem, 2, top),
+					place(mem, 3, grad)
 				noFault(t, func() { s.MaxPoolGrad(p, dx, x, y, dy) }, "%s, %s", row.name, mem.name)
 				equal(t, "MaxPoolGrad "+row.name, mem, dx, want)
 			}

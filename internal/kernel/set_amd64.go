@@ -7,7 +7,8 @@ import "golang.org/x/sys/cpu"
 // candidates lists the Sets of this architecture, best first.
 var candidates = []candidate{
 	{&avx512Set, func() bool {
-		return cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 && cpu.X86.HasFMA
+		return cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 &&
+			cpu.X86.HasFMA
 	}},
 	{&avx2Set, func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }},
 }

@@ -13,9 +13,9 @@ type winogradFuncs struct {
 
 const pixelBytes = Block * 4
 
-// winogradGeneric returns the transforms of an algorithm. Each takes n tiles: pixels of a feature map lie row bytes apart from
-// one row of it to the next, values of a tile plane bytes apart from one plane to the next; from tile to tile it is one tile's
-// width in a feature map, one pixel in a plane, nine among taps.
+// winogradGeneric returns the transforms of an algorithm. Each takes n tiles: pixels of a feature map lie row bytes
+// apart from one row of it to the next, values of a tile plane bytes apart from one plane to the next; from tile to
+// tile it is one tile's width in a feature map, one pixel in a plane, nine among taps.
 func winogradGeneric(a *winograd.Algorithm) winogradFuncs {
 	input, output, weight := narrow(a.Input), narrow(a.Output), narrow(a.Weight)
 	grad, weightGrad := narrow(a.Grad), narrow(a.WeightGrad)
@@ -139,8 +139,9 @@ func combine(sums *[Block]float32, coefficients []float32, x *float32, stride in
 	}
 }
 
-// Winograd is a Set's transforms for one tile size. Feature maps and planes are blocked; strides are in floats. plane is from
-// one plane to the next, tile t of plane p lies at p*plane + 16*t; row is from one row of a feature map to the next.
+// Winograd is a Set's transforms for one tile size. Feature maps and planes are blocked; strides are in floats. plane
+// is from one plane to the next, tile t of plane p lies at p*plane + 16*t; row is from one row of a feature map to the
+// next.
 type Winograd struct {
 	*winograd.Algorithm
 	winogradFuncs
@@ -181,8 +182,8 @@ func (w *Winograd) Input(dst []float32, plane int, src []float32, row, n int) {
 	w.input(&dst[0], 4*plane, &src[0], 4*row, n)
 }
 
-// Output takes n tiles of planes to a feature map, the first at dst[0], each a tile further, adds the bias of the 16 channels,
-// and takes ReLU if asked.
+// Output takes n tiles of planes to a feature map, the first at dst[0], each a tile further, adds the bias of the 16
+// channels, and takes ReLU if asked.
 func (w *Winograd) Output(dst []float32, row int, src []float32, plane, n int, bias *[Block]float32, relu bool) {
 	w.reachPlanes(src, plane, n)
 	w.reachMap(dst, row, w.Tile, n)

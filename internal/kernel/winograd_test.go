@@ -28,7 +28,8 @@ func exactTransform(m [][]float64, at func(row, col int) float32) (value, scale 
 	return value, scale
 }
 
-// transformCase is one transform of one tile size: how to run it, and where element (i, j) of a tile lies in its operands.
+// transformCase is one transform of one tile size: how to run it, and where element (i, j) of a tile lies in its
+// operands.
 type transformCase struct {
 	name     string
 	matrix   [][]float64
@@ -48,17 +49,26 @@ func transformCases(w *Winograd, tiles, row int, bias *[Block]float32) []transfo
 	outputs := (w.Tile-1)*row + tiles*w.Tile*Block
 	all, filter := (w.Planes()-1)*plane+tiles*Block, 9*tiles*Block
 	return []transformCase{
-		{"input", w.Algorithm.Input, patch, all, func(d, s []float32) { w.Input(d, plane, s, row, tiles) }, pixels, planes, nil, false},
-		{"grad", w.Algorithm.Grad, outputs, all, func(d, s []float32) { w.Grad(d, plane, s, row, tiles) }, pixels, planes, nil, false},
-		{"weight", w.Algorithm.Weight, filter, all, func(d, s []float32) { w.Weight(d, plane, s, tiles) }, taps, planes, nil, false},
-		{"weightgrad", w.Algorithm.WeightGrad, all, filter, func(d, s []float32) { w.WeightGrad(d, s, plane, tiles) }, planes, taps, nil, false},
-		{"output", w.Algorithm.Output, all, outputs, func(d, s []float32) { w.Output(d, row, s, plane, tiles, bias, false) }, planes, pixels, bias, false},
-		{"output+relu", w.Algorithm.Output, all, outputs, func(d, s []float32) { w.Output(d, row, s, plane, tiles, bias, true) }, planes, pixels, bias, true},
+		{"input", w.Algorithm.Input, patch, all, func(d, s []float32) { w.Input(d, plane, s, row, tiles) }, pixels, planes,
+			nil, false},
+		{"grad", w.Algorithm.Grad, outputs, all, func(d, s []float32) { w.Grad(d, plane, s, row, tiles) }, pixels, planes,
+			nil, false},
+		{"weight", w.Algorithm.Weight, filter, all, func(d, s []float32) { w.Weight(d, plane, s, tiles) }, taps, planes,
+			nil, false},
+		{"weightgrad", w.Algorithm.WeightGrad, all, filter, func(d, s []float32) { w.WeightGrad(d, s, plane, tiles) }, planes,
+			taps, nil, false},
+		{"output", w.Algorithm.Output, all, outputs, func(d, s []float32) { w.Output(d, row, s, plane, tiles, bias, false) },
+			planes, pixels, bias, false},
+		{"output+relu", w.Algorithm.Output, all, outputs, func(d, s []float32) {
+			w.Output(d, row, s, plane, tiles, bias,
+				true)
+		}, planes, pixels, bias, true},
 	}
 }
 
-// Each transform of every Set against its matrices in float64, its operands against the ends of mapped memory. An element is a
-// sum of side² terms made in two passes: at most side multiply-adds each, two roundings for a constant, one for the bias.
+// Each transform of every Set against its matrices in float64, its operands against the ends of mapped memory. An
+// element is a sum of side² terms made in two passes: at most side multiply-adds each, two roundings for a constant,
+// one for the bias.
 func TestWinogradTransforms(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var bias [Block]float32

@@ -43,7 +43,8 @@ func ResetPeakMemory() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 
 // AvailableMemory is what the system can give, and no more than a container's limit.
 func AvailableMemory() int64 {
 	available := kilobytes(field("/proc/meminfo", "MemAvailable"))
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} { // cgroup v2, v1
+	// cgroup v2, v1
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, _ := os.ReadFile(file)
 		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil { // "max" is none
 			available = min(available, limit)

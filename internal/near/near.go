@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// longest is the most bytes of a word that is compared: longer ones are no slip of the hand, and comparing takes the product of
-// their lengths.
+// longest is the most bytes of a word that is compared: longer ones are no slip of the hand, and comparing takes the
+// product of their lengths.
 const longest = 64
 
-// Names returns up to so many of some names that a slip could have turned into word, the nearest first. Both are compared as key
-// makes them.
+// Names returns up to so many of some names that a slip could have turned into word, the nearest first. Both are
+// compared as key makes them.
 func Names(word string, names []string, most int, key func(string) string) []string {
 	type candidate struct {
 		name     string
@@ -43,8 +43,8 @@ func Names(word string, names []string, most int, key func(string) string) []str
 	return near
 }
 
-// distance counts the slips from one word to the other: a byte too many, too few, another, or two that change places (Damerau and
-// Levenshtein's, each place touched once).
+// distance counts the slips from one word to the other: a byte too many, too few, another, or two that change places
+// (Damerau and Levenshtein's, each place touched once).
 func distance(a, b string) int {
 	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

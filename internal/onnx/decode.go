@@ -17,8 +17,8 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("byte %d: %s", e.Offset, e.Reason) }
 
-// maxModel bounds what a Model takes beside its tensors' values, which stay where they are in the file: the bytes of names,
-// and for each element of a list what its Go value takes, roughly. It is far beyond any network's.
+// maxModel bounds what a Model takes beside its tensors' values, which stay where they are in the file: the bytes of
+// names, and for each element of a list what its Go value takes, roughly. It is far beyond any network's.
 const maxModel = 64 << 20
 
 // maxRank bounds the dimensions of a tensor or value.
@@ -179,7 +179,8 @@ func IsModel(head []byte) bool {
 		return false
 	}
 	num, typ, n := protowire.ConsumeTag(head[2:])
-	return n > 0 && (num == 5 && typ == protowire.VarintType || typ == protowire.BytesType && strings.ContainsRune("\x02\x03\x04\x06\x07\x08\x0e\x14\x19", rune(num)))
+	return n > 0 && (num == 5 && typ == protowire.VarintType || typ == protowire.BytesType &&
+		strings.ContainsRune("\x02\x03\x04\x06\x07\x08\x0e\x14\x19", rune(num)))
 }
 
 // Decode reads a ModelProto. The tensors keep data. An error is an *Error.

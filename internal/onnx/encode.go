@@ -14,9 +14,9 @@ import (
 // maxFile is protobuf's limit: readers count bytes in an int32.
 const maxFile = math.MaxInt32
 
-// Encode writes a ModelProto. values writes the raw values of initializer i, as many bytes as its shape and type say, which
-// begin at a multiple of 4 bytes of the file, so that a mapped reader finds floats aligned; a tensor with Raw of its own is
-// written from that. A model beyond protobuf's limit of 2 GB is refused before anything is written.
+// Encode writes a ModelProto. values writes the raw values of initializer i, as many bytes as its shape and type say,
+// which begin at a multiple of 4 bytes of the file, so that a mapped reader finds floats aligned; a tensor with Raw of
+// its own is written from that. A model beyond protobuf's limit of 2 GB is refused before anything is written.
 func Encode(w io.Writer, m *Model, values func(w io.Writer, i int) error) error {
 	var nodes, tail []byte
 	for i := range m.Graph.Nodes {

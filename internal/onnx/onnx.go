@@ -1,5 +1,5 @@
-// Package onnx reads and writes ONNX's protocol buffers (github.com/onnx/onnx, onnx/onnx.proto): the messages and fields that a
-// network for inference needs. What the nodes mean is package weights' business.
+// Package onnx reads and writes ONNX's protocol buffers (github.com/onnx/onnx, onnx/onnx.proto): the messages and
+// fields that a network for inference needs. What the nodes mean is package weights' business.
 package onnx
 
 // Model is a ModelProto.
@@ -37,8 +37,8 @@ type Node struct {
 	Attributes       []Attribute
 }
 
-// Attribute is an AttributeProto; Kind says which of the fields holds its value. Others than these, subgraphs among them, are
-// not read.
+// Attribute is an AttributeProto; Kind says which of the fields holds its value. Others than these, subgraphs among
+// them, are not read.
 type Attribute struct {
 	Name   string
 	Kind   Kind

@@ -49,12 +49,15 @@ func TestTensors(t *testing.T) {
 		{"raw", [][]byte{fieldOf(1, 2), fieldOf(2, 1), fieldOf(9, one+two)}, one + two, true},
 		{"raw before the shape", [][]byte{fieldOf(9, one+two), fieldOf(2, 1), fieldOf(1, packed(2, 1))}, one + two, true},
 		{"floats in one piece", [][]byte{fieldOf(1, 2), fieldOf(2, 1), fieldOf(4, one+two)}, one + two, true},
-		{"floats one by one", [][]byte{fieldOf(1, 2), fieldOf(4, float32(1)), fieldOf(4, float32(2)), fieldOf(2, 1)}, one + two, false},
-		{"floats both ways", [][]byte{fieldOf(1, 3), fieldOf(2, 1), fieldOf(4, one+one), fieldOf(4, float32(2))}, one + one + two, false},
+		{"floats one by one", [][]byte{fieldOf(1, 2), fieldOf(4, float32(1)), fieldOf(4, float32(2)), fieldOf(2, 1)},
+			one + two, false},
+		{"floats both ways", [][]byte{fieldOf(1, 3), fieldOf(2, 1), fieldOf(4, one+one), fieldOf(4, float32(2))},
+			one + one + two, false},
 		{"doubles", [][]byte{fieldOf(2, 11), fieldOf(10, 1.0)}, "\x00\x00\x00\x00\x00\x00\xf0\x3f", false},
 		{"halves", [][]byte{fieldOf(1, 2), fieldOf(2, 10), fieldOf(5, packed(0x3c00, 0xc000))}, "\x00\x3c\x00\xc0", false},
 		{"bfloats", [][]byte{fieldOf(1, 1), fieldOf(2, 16), fieldOf(5, 0x3f80)}, "\x80\x3f", false},
-		{"integers", [][]byte{fieldOf(1, 2), fieldOf(2, 7), fieldOf(7, packed(-1, 5))}, strings.Repeat("\xff", 8) + "\x05\x00\x00\x00\x00\x00\x00\x00", false},
+		{"integers", [][]byte{fieldOf(1, 2), fieldOf(2, 7), fieldOf(7, packed(-1, 5))}, strings.Repeat("\xff", 8) +
+			"\x05\x00\x00\x00\x00\x00\x00\x00", false},
 		{"small integers", [][]byte{fieldOf(1, 1), fieldOf(2, 6), fieldOf(5, -2)}, "\xfe\xff\xff\xff", false},
 		{"none", [][]byte{fieldOf(1, 0), fieldOf(1, 7), fieldOf(2, 1)}, "", false},
 
@@ -62,7 +65,8 @@ func TestTensors(t *testing.T) {
 		{"raw twice", [][]byte{fieldOf(9, one), fieldOf(9, two)}, "raw_data twice", false},
 		{"too few", [][]byte{fieldOf(1, 3), fieldOf(2, 1), fieldOf(4, one+two)}, "holds 3 numbers, but there are 2", false},
 		{"missing", [][]byte{fieldOf(1, 1<<24), fieldOf(2, 1)}, "but there are 0", false},
-		{"raw and listed", [][]byte{fieldOf(1, 1), fieldOf(2, 1), fieldOf(9, one), fieldOf(4, one)}, "both raw and in a list", false},
+		{"raw and listed", [][]byte{fieldOf(1, 1), fieldOf(2, 1), fieldOf(9, one), fieldOf(4, one)}, "both raw and in a list",
+			false},
 		{"another list", [][]byte{fieldOf(1, 1), fieldOf(2, 1), fieldOf(5, 1)}, "list of another type", false},
 		{"broken list", [][]byte{fieldOf(1, 1), fieldOf(2, 1), fieldOf(4, one+"x")}, "5 bytes are no numbers", false},
 		{"overflow", [][]byte{fieldOf(1, 1<<30), fieldOf(1, 1<<30), fieldOf(1, 1<<30), fieldOf(2, 1)}, "overflows", false},
@@ -112,16 +116,19 @@ func TestInt64s(t *testing.T) {
 // TestEncode writes a model and reads it back. Whatever lies before them, the values begin at multiples of 4 bytes.
 func TestEncode(t *testing.T) {
 	for pad := range 140 { // beyond where a length takes a second byte
-		m := &Model{IR: 7, Producer: strings.Repeat("p", pad), Opsets: []Opset{{Version: 13}}, Metadata: []Note{{"key", "value"}}}
+		m := &Model{IR: 7, Producer: strings.Repeat("p", pad), Opsets: []Opset{{Version: 13}},
+			Metadata: []Note{{"key", "value"}}}
 		m.Graph = Graph{
 			Name: "g",
 			Nodes: []Node{{Name: "n", Op: "Conv", Inputs: []string{"x", "w"}, Outputs: []string{"y"},
-				Attributes: []Attribute{{Name: "i", Kind: Int, Int: -3}, {Name: "f", Kind: Float, Float: 0.5}, {Name: "l", Kind: Ints, Ints: []int64{1, 2}}}}},
+				Attributes: []Attribute{{Name: "i", Kind: Int, Int: -3}, {Name: "f", Kind: Float, Float: 0.5},
+					{Name: "l", Kind: Ints, Ints: []int64{1, 2}}}}},
 			Inputs:  []Value{{Name: "x", Type: FLOAT, Shaped: true, Dims: []Dim{{-1, "N"}, {3, ""}}}},
 			Outputs: []Value{{Name: "y", Type: FLOAT, Shaped: true, Dims: []Dim{{7, ""}}}},
 		}
 		want := *m
-		m.Graph.Initializers = []Tensor{{Name: "w", Type: FLOAT, Dims: []int{pad % 50}}, {Name: strings.Repeat("v", pad), Type: FLOAT, Dims: []int{2, 3}}, *NewTensor("s", INT64, []int{1}, []byte("12345678"))}
+		m.Graph.Initializers = []Tensor{{Name: "w", Type: FLOAT, Dims: []int{pad % 50}}, {Name: strings.Repeat("v", pad),
+			Type: FLOAT, Dims: []int{2, 3}}, *NewTensor("s", INT64, []int{1}, []byte("12345678"))}
 		var file bytes.Buffer
 		err := Encode(&file, m, func(w io.Writer, i int) error {
 			if file.Len()%4 != 0 {
@@ -141,7 +148,8 @@ func TestEncode(t *testing.T) {
 			t.Fatal(err)
 		}
 		tensors := back.Graph.Initializers
-		if len(tensors) != 3 || len(tensors[0].Raw) != 4*(pad%50) || !bytes.Equal(tensors[1].Raw, bytes.Repeat([]byte{1}, 24)) || string(tensors[2].Raw) != "12345678" {
+		if len(tensors) != 3 || len(tensors[0].Raw) != 4*(pad%50) ||
+			!bytes.Equal(tensors[1].Raw, bytes.Repeat([]byte{1}, 24)) || string(tensors[2].Raw) != "12345678" {
 			t.Fatalf("%d tensors: %v", len(tensors), tensors)
 		}
 		back.Graph.Initializers = nil

@@ -261,8 +261,8 @@ func (t *Tensor) View() ([]byte, bool) {
 	return piece, pieces == 1
 }
 
-// Bytes makes the values' bytes, little-endian and row-major, whatever field holds them; at most twice as many as the file's
-// for 16-bit types, and eight times for integers.
+// Bytes makes the values' bytes, little-endian and row-major, whatever field holds them; at most twice as many as the
+// file's for 16-bit types, and eight times for integers.
 func (t *Tensor) Bytes() ([]byte, error) {
 	if view, ok := t.View(); ok {
 		return view, nil

@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Object is an instance of a class that is known by its name alone, and what the pickle gave it. Nothing of the class is run, so it
-// is data and no more.
+// Object is an instance of a class that is known by its name alone, and what the pickle gave it. Nothing of the class
+// is run, so it is data and no more.
 type Object struct {
 	Class string
 	Args  Tuple // of __new__
@@ -23,10 +23,10 @@ func (o *Object) SetState(state any) error {
 	return nil
 }
 
-// Inert is a Loader's Unknown for files that hold more than the caller has use for: a class of somebody's own may be named, and its
-// instances are *Object. Instances come about by NEWOBJ, which in Python runs no __init__; what a pickle calls (REDUCE) may be anything, so
-// calls stay refused, except those that make one member of an enumeration. Names of Python's own library are refused too:
-// what is harmless among them is in Containers.
+// Inert is a Loader's Unknown for files that hold more than the caller has use for: a class of somebody's own may be
+// named, and its instances are *Object. Instances come about by NEWOBJ, which in Python runs no __init__; what a pickle
+// calls (REDUCE) may be anything, so calls stay refused, except those that make one member of an enumeration. Names of
+// Python's own library are refused too: what is harmless among them is in Containers.
 func Inert(name string) *Global {
 	module, class := split(name)
 	top, _, _ := strings.Cut(module, ".")
@@ -45,7 +45,8 @@ func Inert(name string) *Global {
 	return g
 }
 
-// split parts a name at the last dot before the class: classes in classes have names with dots, and begin in upper case.
+// split parts a name at the last dot before the class: classes in classes have names with dots, and begin in upper
+// case.
 func split(name string) (module, class string) {
 	parts := strings.Split(name, ".")
 	for i := 1; i < len(parts)-1; i++ {
@@ -57,8 +58,8 @@ func split(name string) (module, class string) {
 	return strings.Join(parts[:last], "."), parts[last]
 }
 
-// isEnumeration knows the classes whose members are pickled as a call with their value: those of modules made for them, and of the
-// program that wrote the pickle, which no other program can find.
+// isEnumeration knows the classes whose members are pickled as a call with their value: those of modules made for them,
+// and of the program that wrote the pickle, which no other program can find.
 func isEnumeration(name string) bool {
 	module, class := split(name)
 	top, _, _ := strings.Cut(module, ".")
@@ -82,8 +83,8 @@ func plain(v any) bool {
 	return false
 }
 
-// Containers are the classes of Python's own library that hold values and do nothing, for one load. Dicts of every kind become
-// *Dict, sets and queues *List, and what holds no other value *Object.
+// Containers are the classes of Python's own library that hold values and do nothing, for one load. Dicts of every kind
+// become *Dict, sets and queues *List, and what holds no other value *Object.
 func Containers() map[string]*Global {
 	list := map[string]*Global{}
 	add := func(call, made func(args Tuple) (any, error), names ...string) {
@@ -94,19 +95,25 @@ func Containers() map[string]*Global {
 	dict := OrderedDict()
 	add(dict, nil, "collections.OrderedDict", "collections.Counter")
 	add(func(Tuple) (any, error) { return new(Dict), nil }, nil, "collections.defaultdict")
-	add(items, nil, "collections.deque", "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset", "sets.Set")
+	add(items, nil, "collections.deque", "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset",
+		"sets.Set")
 	for _, name := range []string{
-		"argparse.Namespace", "types.SimpleNamespace", "builtins.complex", "builtins.slice", "builtins.range", "builtins.bytearray", "builtins.object",
+		"argparse.Namespace", "types.SimpleNamespace", "builtins.complex", "builtins.slice", "builtins.range",
+		"builtins.bytearray", "builtins.object",
 		"__builtin__.complex", "__builtin__.slice", "__builtin__.xrange", "__builtin__.bytearray", "__builtin__.object",
 		"datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone",
-		"pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath",
-		"pathlib._local.PosixPath", "pathlib._local.WindowsPath", "pathlib._local.PurePosixPath", "pathlib._local.PureWindowsPath",
+		"pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePath", "pathlib.PurePosixPath",
+		"pathlib.PureWindowsPath",
+		"pathlib._local.PosixPath", "pathlib._local.WindowsPath", "pathlib._local.PurePosixPath",
+		"pathlib._local.PureWindowsPath",
 		"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "functools.partial", // which is a note of a call and makes none
 	} {
 		make := func(args Tuple) (any, error) { return &Object{Class: name, Args: args}, nil }
 		add(make, make, name)
 	}
-	for _, name := range []string{"dict", "list", "tuple", "int", "float", "str", "bool", "bytes", "type", "long", "unicode"} { // named, as a default's factory is
+	// named, as a default's factory is
+	for _, name := range []string{"dict", "list", "tuple", "int", "float", "str", "bool", "bytes", "type", "long",
+		"unicode"} {
 		add(nil, nil, "builtins."+name, "__builtin__."+name)
 	}
 	add(nil, nil, "typing.Any") // which OmegaConf's settings note as their type
@@ -152,7 +159,8 @@ func items(args Tuple) (any, error) {
 	return nil, errors.New("a set or queue made of neither a list nor a tuple")
 }
 
-// reconstructor is copyreg._reconstructor(class, base, state), by which protocols 0 and 1 make instances: NEWOBJ with more words.
+// reconstructor is copyreg._reconstructor(class, base, state), by which protocols 0 and 1 make instances: NEWOBJ with
+// more words.
 func reconstructor(args Tuple) (any, error) {
 	if len(args) != 3 {
 		return nil, fmt.Errorf("%d arguments", len(args))
@@ -164,8 +172,8 @@ func reconstructor(args Tuple) (any, error) {
 	return class.Make(nil)
 }
 
-// latin1 is _codecs.encode, by which Python 3 writes bytes in protocols that have none: text in Latin-1. All calls of a load
-// together are bounded, as one text may be encoded many times.
+// latin1 is _codecs.encode, by which Python 3 writes bytes in protocols that have none: text in Latin-1. All calls of a
+// load together are bounded, as one text may be encoded many times.
 func latin1() func(args Tuple) (any, error) {
 	total := 0
 	return func(args Tuple) (any, error) {
@@ -191,7 +199,8 @@ func latin1() func(args Tuple) (any, error) {
 	}
 }
 
-// library holds the top names of Python's own library: 3.11's sys.stdlib_module_names, what later versions added, and Python 2's.
+// library holds the top names of Python's own library: 3.11's sys.stdlib_module_names, what later versions added, and
+// Python 2's.
 var library = func() map[string]bool {
 	list := map[string]bool{}
 	for _, name := range strings.Fields(libraryNames) {

@@ -25,28 +25,38 @@ func TestInert(t *testing.T) {
 		{"a function's name", "ctimm.models\nvgg16\n0N.", nil},
 		{"an instance", "c__main__\nConfig\n)\x81}U\x01aK\x01sb.",
 			&Object{Class: "__main__.Config", Args: Tuple{}, State: &Dict{Entries: []Entry{{"a", int64(1)}}}}},
-		{"an instance of protocol 0", "ccopy_reg\n_reconstructor\n(c__main__\nConfig\nc__builtin__\nobject\nNtR.", &Object{Class: "__main__.Config"}},
+		{"an instance of protocol 0", "ccopy_reg\n_reconstructor\n(c__main__\nConfig\nc__builtin__\nobject\nNtR.",
+			&Object{Class: "__main__.Config"}},
 		{"a dict of its own class", "cyacs.config\nCfgNode\n)\x81U\x01aK\x01s.",
 			&Object{Class: "yacs.config.CfgNode", Args: Tuple{}, Dict: Dict{Entries: []Entry{{"a", int64(1)}}}}},
-		{"a list of its own class", "cx\nMyList\n)\x81K\x01a.", &Object{Class: "x.MyList", Args: Tuple{}, List: List{[]any{int64(1)}}}},
-		{"a member of an enumeration", "c__main__\nMode\n(U\x03fittR.", &Object{Class: "__main__.Mode", Args: Tuple{Bytes("fit")}}},
-		{"one of a module of enumerations", "cpytorch_lightning.utilities.enums\nMode\n(K\x01tR.", &Object{Class: "pytorch_lightning.utilities.enums.Mode", Args: Tuple{int64(1)}}},
-		{"one as Python 3.11 does", "cbuiltins\ngetattr\n(c__main__\nMode\nX\x03\x00\x00\x00FITtR.", &Object{Class: "__main__.Mode", Args: Tuple{"FIT"}}},
+		{"a list of its own class", "cx\nMyList\n)\x81K\x01a.", &Object{Class: "x.MyList", Args: Tuple{},
+			List: List{[]any{int64(1)}}}},
+		{"a member of an enumeration", "c__main__\nMode\n(U\x03fittR.", &Object{Class: "__main__.Mode",
+			Args: Tuple{Bytes("fit")}}},
+		{"one of a module of enumerations", "cpytorch_lightning.utilities.enums\nMode\n(K\x01tR.",
+			&Object{Class: "pytorch_lightning.utilities.enums.Mode", Args: Tuple{int64(1)}}},
+		{"one as Python 3.11 does", "cbuiltins\ngetattr\n(c__main__\nMode\nX\x03\x00\x00\x00FITtR.",
+			&Object{Class: "__main__.Mode", Args: Tuple{"FIT"}}},
 		{"a method that a scheduler keeps", "c__builtin__\ngetattr\n(ctorch.optim.lr_scheduler\nOneCycleLR\nU\x01atR.",
 			&Object{Class: "torch.optim.lr_scheduler.OneCycleLR", Args: Tuple{"a"}}},
-		{"a method of an instance", "cbuiltins\ngetattr\n(cx\nY\n)\x81X\x01\x00\x00\x00atR.", &Object{Class: "x.Y", Args: Tuple{"a"}}},
+		{"a method of an instance", "cbuiltins\ngetattr\n(cx\nY\n)\x81X\x01\x00\x00\x00atR.",
+			&Object{Class: "x.Y", Args: Tuple{"a"}}},
 		{"a function with some of its arguments", "cfunctools\npartial\n(ctorch.optim\nAdam\ntR0N.", nil},
 		{"a type of settings", "ctyping\nAny\n0N.", nil},
-		{"a namespace", "cargparse\nNamespace\n)\x81}b.", &Object{Class: "argparse.Namespace", Args: Tuple{}, State: &Dict{}}},
+		{"a namespace", "cargparse\nNamespace\n)\x81}b.", &Object{Class: "argparse.Namespace", Args: Tuple{},
+			State: &Dict{}}},
 		{"a path", "cpathlib\nPosixPath\n(U\x01xtR.", &Object{Class: "pathlib.PosixPath", Args: Tuple{Bytes("x")}}},
 		{"a counter", "ccollections\nCounter\n(}K\x01K\x02stR.", &Dict{Entries: []Entry{{int64(1), int64(2)}}}},
-		{"a default's dict", "ccollections\ndefaultdict\n(c__builtin__\nlist\ntRK\x01K\x02s.", &Dict{Entries: []Entry{{int64(1), int64(2)}}}},
+		{"a default's dict", "ccollections\ndefaultdict\n(c__builtin__\nlist\ntRK\x01K\x02s.",
+			&Dict{Entries: []Entry{{int64(1), int64(2)}}}},
 		{"a set", "c__builtin__\nset\n(](K\x01etR.", &List{[]any{int64(1)}}},
 		{"a queue", "ccollections\ndeque\n(]K\x03tRK\x01a.", &List{[]any{int64(1)}}},
 		{"bytes in protocol 2", "c_codecs\nencode\n(V\xff\nX\x06\x00\x00\x00latin1tR.", Bytes("\xff")},
-		{"an array", "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00\nI01\ntR(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbI01\nU\x04abcdtb.",
+		{"an array",
+			"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00\nI01\ntR(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbI01\nU\x04abcdtb.",
 			&Array{Type: "f2", BigEndian: true, Shape: []int64{2}, Fortran: true, Values: Bytes("abcd")}},
-		{"an array of protocol 5", "cnumpy._core.numeric\n_frombuffer\n(\x96\x02\x00\x00\x00\x00\x00\x00\x00abcnumpy\ndtype\n(U\x02u1\x89\x88tRK\x02\x85U\x01CtR.",
+		{"an array of protocol 5",
+			"cnumpy._core.numeric\n_frombuffer\n(\x96\x02\x00\x00\x00\x00\x00\x00\x00abcnumpy\ndtype\n(U\x02u1\x89\x88tRK\x02\x85U\x01CtR.",
 			&Array{Type: "u1", Shape: []int64{2}, Values: Bytes("ab")}},
 	} {
 		got, n, err := lenient().Load([]byte(c.pickle))
@@ -56,7 +66,8 @@ func TestInert(t *testing.T) {
 	}
 }
 
-// TestInertRefuses: whatever runs code where Python loads it is refused by its name, by whichever instruction it is called.
+// TestInertRefuses: whatever runs code where Python loads it is refused by its name, by whichever instruction it is
+// called.
 func TestInertRefuses(t *testing.T) {
 	for _, c := range []struct{ pickle, name string }{
 		{"cos\nsystem\n.", "os.system"}, // naming it is enough
@@ -118,7 +129,8 @@ func TestInertRefuses(t *testing.T) {
 func TestInertBounds(t *testing.T) {
 	text := "X\x00\x00\x10\x00" + strings.Repeat("a", 1<<20) + "\x94"
 	again := strings.Repeat("c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR0", 40)
-	if _, _, err := lenient().Load([]byte(text + again + ".")); err == nil || !strings.Contains(err.Error(), "bytes of text to encode") {
+	if _, _, err := lenient().Load([]byte(text + again + ".")); err == nil ||
+		!strings.Contains(err.Error(), "bytes of text to encode") {
 		t.Errorf("%v", err)
 	}
 }
@@ -126,7 +138,8 @@ func TestInertBounds(t *testing.T) {
 // FuzzInert runs anything under the widest rules.
 func FuzzInert(f *testing.F) {
 	for _, s := range []string{
-		"c__main__\nConfig\n)\x81}U\x01aK\x01sb.", "cyacs.config\nCfgNode\n)\x81U\x01aK\x01s.", "c__builtin__\nset\n(](K\x01etR.",
+		"c__main__\nConfig\n)\x81}U\x01aK\x01sb.", "cyacs.config\nCfgNode\n)\x81U\x01aK\x01s.",
+		"c__builtin__\nset\n(](K\x01etR.",
 		"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00\nI01\ntRI01\nU\x04abcdtb.",
 		"cbuiltins\ngetattr\n(c__main__\nMode\nX\x03\x00\x00\x00FITtR.", "ccollections\ndeque\n(]K\x03tRK\x01a.",
 	} {

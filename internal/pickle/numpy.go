@@ -35,7 +35,8 @@ func (t *Type) SetState(state any) error {
 	return nil
 }
 
-// SetState takes what ndarray.__reduce__ tells: version, shape, type, whether it lies in Fortran's order, and the values.
+// SetState takes what ndarray.__reduce__ tells: version, shape, type, whether it lies in Fortran's order, and the
+// values.
 func (a *Array) SetState(state any) error {
 	t, ok := state.(Tuple)
 	if !ok || len(t) != 5 {
@@ -95,8 +96,9 @@ func shortText(v any) string {
 	return ""
 }
 
-// NumPy allows what arrays and single numbers are made by, for one load: *Array, *Type, and *Object for a number. _reconstruct makes an empty
-// array that is then given its state; from protocol 5 on it is _frombuffer. NumPy 2 has both in numpy._core.
+// NumPy allows what arrays and single numbers are made by, for one load: *Array, *Type, and *Object for a number.
+// _reconstruct makes an empty array that is then given its state; from protocol 5 on it is _frombuffer. NumPy 2 has
+// both in numpy._core.
 func NumPy() map[string]*Global {
 	class := &Global{Name: "numpy.ndarray"}
 	reconstruct := func(args Tuple) (any, error) {
@@ -125,7 +127,8 @@ func NumPy() map[string]*Global {
 	}
 	list := map[string]*Global{"numpy.ndarray": class, "numpy.dtype": {Name: "numpy.dtype", Call: dtype}}
 	for _, core := range []string{"numpy.core.", "numpy._core."} {
-		for name, call := range map[string]func(Tuple) (any, error){"multiarray._reconstruct": reconstruct, "numeric._frombuffer": fromBuffer, "multiarray.scalar": scalar} {
+		for name, call := range map[string]func(Tuple) (any, error){"multiarray._reconstruct": reconstruct,
+			"numeric._frombuffer": fromBuffer, "multiarray.scalar": scalar} {
 			list[core+name] = &Global{Name: core + name, Call: call}
 		}
 	}

@@ -1,6 +1,6 @@
-// Package pickle reads Python's pickles without running anything. A pickle is a program for a small stack machine, and its
-// instructions GLOBAL and REDUCE call any function that Python can import. Here a name means one of the Go functions that the
-// caller allows, or the pickle is refused.
+// Package pickle reads Python's pickles without running anything. A pickle is a program for a small stack machine, and
+// its instructions GLOBAL and REDUCE call any function that Python can import. Here a name means one of the Go
+// functions that the caller allows, or the pickle is refused.
 //
 // The machine is that of Python's pickletools.py, protocols 0 to 5. Python's values become
 //
@@ -24,8 +24,8 @@ import (
 	"math/big"
 )
 
-// The limits bound what a load takes, beside the input, to about 200 bytes for each instruction and the text: 220 MB. An
-// instruction takes a fixed amount of time and memory, so that time and memory grow no faster than the input does.
+// The limits bound what a load takes, beside the input, to about 200 bytes for each instruction and the text: 220 MB.
+// An instruction takes a fixed amount of time and memory, so that time and memory grow no faster than the input does.
 const (
 	maxInstructions = 1 << 20 // a tensor takes about 40, one of CIFAR-10's pictures 6
 	maxText         = 1 << 24 // bytes of all strings together
@@ -56,7 +56,8 @@ type Global struct {
 	// Call returns what calling it with args makes. It must take a fixed amount of time and memory or bound what all calls
 	// of one load take together: an argument may be large and be given many times. nil: it can be named, not called.
 	Call func(args Tuple) (any, error)
-	// Make returns a new instance of a class, whose __init__ Python would not run (instruction NEWOBJ); bounded as Call is. nil: as Call.
+	// Make returns a new instance of a class, whose __init__ Python would not run (instruction NEWOBJ); bounded as Call
+	// is. nil: as Call.
 	Make func(args Tuple) (any, error)
 }
 

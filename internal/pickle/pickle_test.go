@@ -20,8 +20,11 @@ func loader() *Loader {
 	return &Loader{
 		Globals: map[string]*Global{
 			"collections.OrderedDict": {Name: "collections.OrderedDict", Call: OrderedDict()},
-			"some.Class":              {Name: "some.Class", Call: func(args Tuple) (any, error) { return &object{args: args}, nil }},
-			"some.name":               {Name: "some.name"},
+			"some.Class": {Name: "some.Class", Call: func(args Tuple) (any, error) {
+				return &object{args: args},
+					nil
+			}},
+			"some.name": {Name: "some.name"},
 		},
 		Persistent: func(id any) (any, error) {
 			if id == "lost" {
@@ -48,11 +51,13 @@ func TestProtocols(t *testing.T) {
 	want := map[string]any{
 		"none":  nil,
 		"bools": []any{true, false},
-		"ints": []any{int64(0), int64(1), int64(-1), int64(255), int64(256), int64(65535), int64(65536), int64(-70000), int64(1 << 31),
+		"ints": []any{int64(0), int64(1), int64(-1), int64(255), int64(256), int64(65535), int64(65536), int64(-70000),
+			int64(1 << 31),
 			int64(1 << 40), int64(math.MinInt64), long(63), long(80), new(big.Int).Neg(long(80))},
-		"floats":    []any{0.5, -1e300, math.Inf(1)},
-		"text":      []any{"", "conv1/w", "Zürich 东京 🎓", "a\nb\\u0041'", strings.Repeat("x", 300)},
-		"tuples":    []any{Tuple{}, Tuple{int64(1)}, Tuple{int64(1), int64(2)}, Tuple{int64(1), int64(2), int64(3)}, Tuple{int64(1), int64(2), int64(3), int64(4)}},
+		"floats": []any{0.5, -1e300, math.Inf(1)},
+		"text":   []any{"", "conv1/w", "Zürich 东京 🎓", "a\nb\\u0041'", strings.Repeat("x", 300)},
+		"tuples": []any{Tuple{}, Tuple{int64(1)}, Tuple{int64(1), int64(2)}, Tuple{int64(1), int64(2), int64(3)},
+			Tuple{int64(1), int64(2), int64(3), int64(4)}},
 		"bytes":     []any{Bytes{}, Bytes("\x00\xff"), Bytes(strings.Repeat("y", 300))},
 		"bytearray": Bytes("abc"),
 	}
@@ -133,7 +138,8 @@ func TestLoad(t *testing.T) {
 		{"STACK_GLOBAL", "\x8c\x04some\x8c\x05Class\x93)R.", &object{args: Tuple{}}},
 		{"STACK_GLOBAL by Python 2's", "U\x04someU\x05Class\x93)R.", &object{args: Tuple{}}},
 		{"a dict's state", "}Nb.", &Dict{}},
-		{"pairs", "ccollections\nOrderedDict\n(](](U\x01bK\x01eK\x02K\x03\x86etR.", &Dict{Entries: []Entry{{"b", int64(1)}, {int64(2), int64(3)}}}},
+		{"pairs", "ccollections\nOrderedDict\n(](](U\x01bK\x01eK\x02K\x03\x86etR.",
+			&Dict{Entries: []Entry{{"b", int64(1)}, {int64(2), int64(3)}}}},
 		{"a backslash before an escape", "V\\\\u0041\n.", `\\u0041`},
 		{"PERSID", "Pid\n.", Tuple{"persistent", "id"}},
 		{"BINPERSID", "K\x05Q.", Tuple{"persistent", int64(5)}},
@@ -158,7 +164,8 @@ func TestOrderedDict(t *testing.T) {
 	if v, err := call(Tuple{d}); err != nil || v != d {
 		t.Errorf("of a dict: %v (%v)", v, err)
 	}
-	for _, args := range []Tuple{{nil}, {pairs, pairs}, {&List{[]any{nil}}}, {&List{[]any{Tuple{"a"}}}}, {&List{[]any{Tuple{Bytes(make([]byte, 2000)), nil}}}}} {
+	for _, args := range []Tuple{{nil}, {pairs, pairs}, {&List{[]any{nil}}}, {&List{[]any{Tuple{"a"}}}},
+		{&List{[]any{Tuple{Bytes(make([]byte, 2000)), nil}}}}} {
 		if v, err := call(args); err == nil {
 			t.Errorf("of %v: %v", args, v)
 		}
@@ -244,7 +251,8 @@ func TestBounds(t *testing.T) {
 		{"dicts", repeated("", "}\x94", maxInstructions/2, "."), "more than 1048576 instructions", 220 << 20},
 		{"dicts of one key", repeated("(", "}K\x01Ns", maxInstructions/5, "t."), "", 220 << 20},
 		{"lists of themselves", repeated("]\x94", "h\x00a", maxInstructions/3, "."), "", 220 << 20},
-		{"one text as many keys", repeated("U\xff"+strings.Repeat("k", 255)+"\x94}", "h\x00Ns", 200000, "."), "bytes of text", 64 << 20},
+		{"one text as many keys", repeated("U\xff"+strings.Repeat("k", 255)+"\x94}", "h\x00Ns", 200000, "."), "bytes of text",
+			64 << 20},
 		{"many keys", "}(" + keys.String() + "u.", "", 220 << 20},
 	} {
 		var before, after runtime.MemStats
@@ -275,8 +283,10 @@ func FuzzPickle(f *testing.F) {
 		f.Add(data)
 	}
 	for _, s := range []string{
-		"(K\x01isome\nClass\n.", "csome\nClass\n)\x81K\x01b.", "ccollections\nOrderedDict\n(](](U\x01bK\x01eaK\x02K\x03\x86aetR.",
-		"\x8c\x04some\x8c\x05Class\x93)}\x92.", "Pid\n.", "K\x05Q.", "Va\\u00e9\\U0001F393\n.", `S'a\x00\n\\'` + "\n.", "N(0]\x8f(K\x01\x90\x91.",
+		"(K\x01isome\nClass\n.", "csome\nClass\n)\x81K\x01b.",
+		"ccollections\nOrderedDict\n(](](U\x01bK\x01eaK\x02K\x03\x86aetR.",
+		"\x8c\x04some\x8c\x05Class\x93)}\x92.", "Pid\n.", "K\x05Q.", "Va\\u00e9\\U0001F393\n.", `S'a\x00\n\\'` + "\n.",
+		"N(0]\x8f(K\x01\x90\x91.",
 	} {
 		f.Add([]byte(s))
 	}

@@ -1,5 +1,5 @@
-// Package plainfile opens the files that a user names, without waiting: to open a pipe lasts until somebody writes to it, and a device may do
-// anything.
+// Package plainfile opens the files that a user names, without waiting: to open a pipe lasts until somebody writes to
+// it, and a device may do anything.
 package plainfile
 
 import (
@@ -25,8 +25,8 @@ func (e *KindError) Error() string {
 
 const pipe = "a pipe"
 
-// Open opens a file to read, or a pipe that this process was given open (/dev/stdin, /dev/fd/63). Everything else is a *KindError; other
-// errors are of package os.
+// Open opens a file to read, or a pipe that this process was given open (/dev/stdin, /dev/fd/63). Everything else is a
+// *KindError; other errors are of package os.
 func Open(path string) (*os.File, error) {
 	info, err := os.Stat(path) // before it is opened, which might wait
 	if err != nil {

@@ -30,7 +30,8 @@ func TestOpen(t *testing.T) {
 		t.Errorf("a folder: %v", err)
 	}
 	var named *fs.PathError
-	if _, err := Open(path + "x"); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &named) || named.Op != "open" || named.Path != path+"x" {
+	if _, err := Open(path + "x"); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &named) || named.Op != "open" ||
+		named.Path != path+"x" {
 		t.Errorf("nothing: %v", err)
 	}
 }

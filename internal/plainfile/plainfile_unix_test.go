@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// TestOpenWaitsForNothing: a pipe that nobody writes to, and a device, are refused at once, through a symbolic link too.
+// TestOpenWaitsForNothing: a pipe that nobody writes to, and a device, are refused at once, through a symbolic link
+// too.
 func TestOpenWaitsForNothing(t *testing.T) {
 	dir := t.TempDir()
 	pipe, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "link")

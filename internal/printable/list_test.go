@@ -13,7 +13,8 @@ func TestLists(t *testing.T) {
 		words   []string
 		and, or string
 	}{
-		{nil, "", ""}, {[]string{"a"}, "a", "a"}, {[]string{"a", "b"}, "a and b", "a or b"}, {[]string{"a", "b", "c"}, "a, b and c", "a, b or c"},
+		{nil, "", ""}, {[]string{"a"}, "a", "a"}, {[]string{"a", "b"}, "a and b", "a or b"}, {[]string{"a", "b", "c"},
+			"a, b and c", "a, b or c"},
 	} {
 		if got := printable.And(c.words); got != c.and {
 			t.Errorf("%q: %q, want %q", c.words, got, c.and)
@@ -40,7 +41,8 @@ func TestShape(t *testing.T) {
 
 func TestEnds(t *testing.T) {
 	words := strings.Fields("a b c d e f g h i j")
-	for most, want := range map[int]string{10: "a, b, c, d, e, f, g, h, i and j", 9: "a, b, c, d … g, h, i, j, 10 in all"} {
+	for most, want := range map[int]string{10: "a, b, c, d, e, f, g, h, i and j",
+		9: "a, b, c, d … g, h, i, j, 10 in all"} {
 		if got := printable.Ends(words, most); got != want {
 			t.Errorf("at most %d: %s, want %s", most, got, want)
 		}

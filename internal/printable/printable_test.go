@@ -69,7 +69,8 @@ func TestWriter(t *testing.T) {
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := NewWriter(writerFunc(func([]byte) (int, error) { return 0, broken })).Write([]byte("x")); !errors.Is(err, broken) {
+	if _, err := NewWriter(writerFunc(func([]byte) (int, error) { return 0, broken })).Write([]byte("x")); !errors.Is(err,
+		broken) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package winograd derives the matrices of Winograd's minimal filtering algorithms F(m×m,3×3) and F(3×3,m×m) from the points
-// at which they evaluate polynomials. The kernels' generator writes assembly from these matrices, the portable kernels loop
-// over them, and the tests' error bounds are made of them.
+// Package winograd derives the matrices of Winograd's minimal filtering algorithms F(m×m,3×3) and F(3×3,m×m) from the
+// points at which they evaluate polynomials. The kernels' generator writes assembly from these matrices, the portable
+// kernels loop over them, and the tests' error bounds are made of them.
 package winograd
 
 import "math/big"
@@ -12,8 +12,8 @@ const Taps = 3
 //
 //	Output [ (Weight w Weightᵀ) ⊙ (Input d Inputᵀ) ] Outputᵀ
 //
-// (Lavin & Gray 2015, arXiv 1509.09308, equation 12), and computes the gradient of the filter from the m×m gradient y of the
-// outputs, which is F(3×3,m×m):
+// (Lavin & Gray 2015, arXiv 1509.09308, equation 12), and computes the gradient of the filter from the m×m gradient y
+// of the outputs, which is F(3×3,m×m):
 //
 //	WeightGrad [ (Grad y Gradᵀ) ⊙ (Input d Inputᵀ) ] WeightGradᵀ
 //
@@ -32,9 +32,9 @@ type Algorithm struct {
 // Planes is the number of products in a tile.
 func (a *Algorithm) Planes() int { return a.Side * a.Side }
 
-// points are where polynomials are evaluated, infinity besides. They come in pairs ±p, whose transforms share most of their
-// work, and their powers are exact in float32. Small ones round least: F(8×8,3×3), which needs two points more, misses the
-// accuracy that vggo promises whichever they are (docs/kernels.md).
+// points are where polynomials are evaluated, infinity besides. They come in pairs ±p, whose transforms share most of
+// their work, and their powers are exact in float32. Small ones round least: F(8×8,3×3), which needs two points more,
+// misses the accuracy that vggo promises whichever they are (docs/kernels.md).
 var points = [...]string{"0", "1", "-1", "2", "-2", "1/2", "-1/2"}
 
 // Tiles lists the tile sizes there are, smallest first.
@@ -62,7 +62,8 @@ func F(tile int) *Algorithm {
 	}
 }
 
-// powers is a row of pʲ, j < n, for each point, divided by its distances to the others if asked; infinity has only the last.
+// powers is a row of pʲ, j < n, for each point, divided by its distances to the others if asked; infinity has only the
+// last.
 func powers(points []*big.Rat, n int, divided bool) [][]float64 {
 	var rows [][]float64
 	for i, p := range points {

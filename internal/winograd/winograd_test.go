@@ -59,8 +59,8 @@ func noise(r *rand.Rand, n int) [][]float64 {
 	return m
 }
 
-// Both algorithms are the correlations they stand for: outputs from patch and filter, the filter's gradient from patch and the
-// outputs' gradient.
+// Both algorithms are the correlations they stand for: outputs from patch and filter, the filter's gradient from patch
+// and the outputs' gradient.
 func TestAlgorithms(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, tile := range Tiles {
@@ -90,9 +90,11 @@ func TestPublished(t *testing.T) {
 		name      string
 		got, want [][]float64
 	}{
-		{"Input", a.Input, [][]float64{{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}}},
+		{"Input", a.Input, [][]float64{{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0},
+			{0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}}},
 		{"Output", a.Output, [][]float64{{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}}},
-		{"Weight", a.Weight, [][]float64{{1. / 4, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6}, {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}}},
+		{"Weight", a.Weight, [][]float64{{1. / 4, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
+			{1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}}},
 	} {
 		if !reflect.DeepEqual(m.got, m.want) {
 			t.Errorf("%s = %v, want %v", m.name, m.got, m.want)

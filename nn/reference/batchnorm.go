@@ -22,8 +22,8 @@ func Moments(x Tensor) (mean, variance []float64) {
 	return mean, variance
 }
 
-// BatchNorm is y = γ[c] · x̂ + β[c] with x̂ = (x − μ[c]) / √(v[c] + ε): the batch's own moments in training, the running
-// statistics otherwise.
+// BatchNorm is y = γ[c] · x̂ + β[c] with x̂ = (x − μ[c]) / √(v[c] + ε): the batch's own moments in training, the
+// running statistics otherwise.
 func BatchNorm(l arch.Placed, x Tensor, gamma, beta, mean, variance []float64) Tensor {
 	y := New(x.N, x.Shape)
 	for at := range x.indices() {
@@ -36,7 +36,8 @@ func BatchNorm(l arch.Placed, x Tensor, gamma, beta, mean, variance []float64) T
 // BatchNormBackward takes mean and variance as constants (the running statistics):
 //
 //	dβ = Σ dy,   dγ = Σ dy · x̂,   dx = dy · γ / √(v + ε)
-func BatchNormBackward(l arch.Placed, x Tensor, gamma, mean, variance []float64, dy Tensor) (dx Tensor, dgamma, dbeta []float64) {
+func BatchNormBackward(l arch.Placed, x Tensor, gamma, mean, variance []float64, dy Tensor) (dx Tensor, dgamma,
+	dbeta []float64) {
 	dx, dgamma, dbeta = New(x.N, x.Shape), make([]float64, x.C), make([]float64, x.C)
 	for at := range x.indices() {
 		g := *dy.at(at.n, at.c, at.i, at.j)

@@ -25,7 +25,8 @@ func NewNet(placed *arch.Placement, params map[string][]float64) (*Net, error) {
 	for _, l := range placed.Layers {
 		for _, p := range l.Params {
 			if len(params[p.Name]) != p.Count() {
-				return nil, fmt.Errorf("%s: parameter %s has %d values, not %d", placed.Network.Name, p.Name, len(params[p.Name]), p.Count())
+				return nil, fmt.Errorf("%s: parameter %s has %d values, not %d", placed.Network.Name, p.Name, len(params[p.Name]),
+					p.Count())
 			}
 		}
 	}

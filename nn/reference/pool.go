@@ -42,8 +42,8 @@ func winner(l *arch.Placed, x Tensor, at index) (best tap, ok bool) {
 	return best, ok
 }
 
-// AvgPool is the mean of each window: the sum of its real pixels over the divisor, which counts the real pixels, or with CountPad those
-// and the padding, and never what a rounded-up output size makes the last window hang over.
+// AvgPool is the mean of each window: the sum of its real pixels over the divisor, which counts the real pixels, or
+// with CountPad those and the padding, and never what a rounded-up output size makes the last window hang over.
 func AvgPool(l arch.Placed, x Tensor) Tensor { return average(l, x) }
 
 // AvgPoolBackward gives every real pixel of a window its equal share of dy.

@@ -1,6 +1,6 @@
 // Package reference computes every layer of a network, forward and backward, the way its equation is written: one loop
-// per index, float64. It is what package nn is measured against, and the place to read what a layer means. Semantics are
-// PyTorch's.
+// per index, float64. It is what package nn is measured against, and the place to read what a layer means. Semantics
+// are PyTorch's.
 //
 // Convolutions and linear layers, which take all the time of a network such as VGG-16, deal out what they compute to
 // goroutines. Each value is one sum in one order, so the bits do not depend on how many there are.
@@ -57,7 +57,8 @@ func (t Tensor) indices() iter.Seq[index] {
 // tap is one kernel element (p, q) and the input pixel (y, x) under it.
 type tap struct{ p, q, y, x int }
 
-// window runs over the kernel at output (i, j), row by row, where arch.Placed.Taps says that it lies. Taps in the padding are left out.
+// window runs over the kernel at output (i, j), row by row, where arch.Placed.Taps says that it lies. Taps in the
+// padding are left out.
 func window(l *arch.Placed, i, j int) iter.Seq[tap] {
 	rows, cols := l.Taps(i, j)
 	return func(yield func(tap) bool) {
@@ -73,8 +74,8 @@ func window(l *arch.Placed, i, j int) iter.Seq[tap] {
 	}
 }
 
-// Each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call may
-// touch.
+// Each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call
+// may touch.
 func Each(n int, do func(i int)) {
 	var taken atomic.Int64
 	var running sync.WaitGroup

@@ -22,8 +22,8 @@ func ceil(w arch.Window) arch.Window {
 }
 
 // TestFiniteDifferences holds every layer's backward against (L(v+h) − L(v−h))/2h of its forward, for every value v of
-// the input and of the parameters, L being a random weighting of the output. The difference quotient is off by O(h²) and
-// by rounding, O(2⁻⁵³·L/h); h = 1e-5 keeps both near 1e-10.
+// the input and of the parameters, L being a random weighting of the output. The difference quotient is off by O(h²)
+// and by rounding, O(2⁻⁵³·L/h); h = 1e-5 keeps both near 1e-10.
 func TestFiniteDifferences(t *testing.T) {
 	one, uneven := arch.Size{}, arch.Padding{Top: 2, Left: 0, Bottom: 1, Right: 3}
 	same, valid := arch.Padding{Mode: arch.Same}, arch.Padding{Mode: arch.Valid}
@@ -37,19 +37,31 @@ func TestFiniteDifferences(t *testing.T) {
 		{"conv 3x3", odd, arch.Conv{Out: 6, Window: window(arch.Square(3), one, one, arch.Pad(1))}, false},
 		{"conv uneven padding", odd, arch.Conv{Out: 2, Window: window(arch.Size{H: 2, W: 3}, one, one, uneven)}, false},
 		{"conv same, even kernel", odd, arch.Conv{Out: 3, Window: window(arch.Size{H: 4, W: 2}, one, one, same)}, false},
-		{"conv same, stride", odd, arch.Conv{Out: 3, Window: window(arch.Size{H: 2, W: 3}, arch.Size{H: 3, W: 2}, one, same)}, false},
-		{"conv valid, dilation", odd, arch.Conv{Out: 3, Window: window(arch.Square(2), one, arch.Size{H: 3, W: 2}, valid)}, false},
-		{"conv stride, dilation, padding", odd, arch.Conv{Out: 2, Window: window(arch.Square(3), arch.Size{H: 1, W: 2}, arch.Size{H: 2, W: 1}, uneven)}, false},
-		{"conv 1x1 without bias", odd, arch.Conv{Out: 3, Window: window(arch.Square(1), one, one, arch.Pad(0)), NoBias: true}, false},
-		{"conv groups", arch.Shape{C: 6, H: 4, W: 5}, arch.Conv{Out: 9, Window: window(arch.Square(3), one, one, arch.Pad(1)), Groups: 3}, false},
-		{"conv depthwise", odd, arch.Conv{Out: 5, Window: window(arch.Square(3), arch.Square(2), one, arch.Pad(2)), Groups: 5}, false},
+		{"conv same, stride", odd, arch.Conv{Out: 3, Window: window(arch.Size{H: 2, W: 3}, arch.Size{H: 3, W: 2}, one, same)},
+			false},
+		{"conv valid, dilation", odd, arch.Conv{Out: 3, Window: window(arch.Square(2), one, arch.Size{H: 3, W: 2}, valid)},
+			false},
+		{"conv stride, dilation, padding", odd, arch.Conv{Out: 2, Window: window(arch.Square(3), arch.Size{H: 1, W: 2},
+			arch.Size{H: 2, W: 1}, uneven)}, false},
+		{"conv 1x1 without bias", odd, arch.Conv{Out: 3, Window: window(arch.Square(1), one, one, arch.Pad(0)), NoBias: true},
+			false},
+		{"conv groups", arch.Shape{C: 6, H: 4, W: 5}, arch.Conv{Out: 9, Window: window(arch.Square(3), one, one, arch.Pad(1)),
+			Groups: 3}, false},
+		{"conv depthwise", odd, arch.Conv{Out: 5, Window: window(arch.Square(3), arch.Square(2), one, arch.Pad(2)),
+			Groups: 5}, false},
 		{"relu", odd, arch.ReLU{}, false},
 		{"max pool 2x2", odd, arch.MaxPool{Window: window(arch.Square(2), arch.Square(2), one, arch.Pad(0))}, false},
-		{"max pool overlapping, ceil", odd, arch.MaxPool{Window: ceil(window(arch.Square(3), arch.Square(2), one, arch.Pad(1)))}, false},
-		{"max pool dilated, uneven", odd, arch.MaxPool{Window: window(arch.Size{H: 2, W: 3}, one, arch.Size{H: 2, W: 1}, arch.Padding{Top: 1, Bottom: 2, Left: 2})}, false},
-		{"avg pool", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 2, W: 1}, one, arch.Pad(1))}, false},
-		{"avg pool counting padding", odd, arch.AvgPool{Window: ceil(window(arch.Square(3), arch.Square(2), one, arch.Padding{Top: 2, Right: 1})), CountPad: true}, false},
-		{"avg pool with dilation", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 1, W: 2}, arch.Size{H: 2, W: 3}, arch.Pad(1)), CountPad: true}, false},
+		{"max pool overlapping, ceil", odd,
+			arch.MaxPool{Window: ceil(window(arch.Square(3), arch.Square(2), one, arch.Pad(1)))}, false},
+		{"max pool dilated, uneven", odd, arch.MaxPool{Window: window(arch.Size{H: 2, W: 3}, one, arch.Size{H: 2, W: 1},
+			arch.Padding{Top: 1, Bottom: 2, Left: 2})}, false},
+		{"avg pool", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 2, W: 1}, one, arch.Pad(1))},
+			false},
+		{"avg pool counting padding", odd,
+			arch.AvgPool{Window: ceil(window(arch.Square(3), arch.Square(2), one, arch.Padding{Top: 2, Right: 1})),
+				CountPad: true}, false},
+		{"avg pool with dilation", odd, arch.AvgPool{Window: window(arch.Size{H: 3, W: 2}, arch.Size{H: 1, W: 2},
+			arch.Size{H: 2, W: 3}, arch.Pad(1)), CountPad: true}, false},
 		{"avg pool same", odd, arch.AvgPool{Window: window(arch.Square(3), arch.Size{H: 4, W: 3}, one, same)}, false},
 		{"adaptive avg pool", odd, arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}}, false},
 		{"adaptive avg pool, upward", odd, arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 5}}, false},
@@ -71,7 +83,8 @@ func TestFiniteDifferences(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// Something must follow a softmax, or its gradient would be taken at its input.
-			network := &arch.Network{Name: tt.name, Layers: []arch.Layer{{Name: "it", Op: tt.op}, {Name: "flatten", Op: arch.Flatten{}}}}
+			network := &arch.Network{Name: tt.name, Layers: []arch.Layer{{Name: "it", Op: tt.op},
+				{Name: "flatten", Op: arch.Flatten{}}}}
 			rng := rand.New(rand.NewPCG(1, 2))
 			layers, err := network.Place(tt.input)
 			if err != nil {
@@ -174,9 +187,12 @@ func TestNotANumber(t *testing.T) {
 		x     []float64
 		y, dx []float64 // dx for dy = 1, 2, …
 	}{
-		{name: "relu", op: relu, x: []float64{nan, -inf, inf, 0, -1, 2}, y: []float64{nan, 0, inf, 0, 0, 2}, dx: []float64{1, 0, 3, 0, 0, 6}},
-		{name: "max pool, NaN wins", op: pool, x: []float64{1, nan, inf, -inf, -inf, -inf}, y: []float64{nan, -inf}, dx: []float64{0, 1, 0, 2, 0, 0}},
-		{name: "max pool, the last NaN", op: pool, x: []float64{nan, 5, nan, 7, 7, 3}, y: []float64{nan, 7}, dx: []float64{0, 0, 1, 2, 0, 0}},
+		{name: "relu", op: relu, x: []float64{nan, -inf, inf, 0, -1, 2}, y: []float64{nan, 0, inf, 0, 0, 2},
+			dx: []float64{1, 0, 3, 0, 0, 6}},
+		{name: "max pool, NaN wins", op: pool, x: []float64{1, nan, inf, -inf, -inf, -inf}, y: []float64{nan, -inf},
+			dx: []float64{0, 1, 0, 2, 0, 0}},
+		{name: "max pool, the last NaN", op: pool, x: []float64{nan, 5, nan, 7, 7, 3}, y: []float64{nan, 7},
+			dx: []float64{0, 0, 1, 2, 0, 0}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -206,8 +222,8 @@ func TestNotANumber(t *testing.T) {
 	}
 }
 
-// spread is n values in random order, evenly spaced over (-1, 1): 2/n apart and none nearer to 0 than a quarter of that,
-// so that a step of h crosses no kink of ReLU or max pooling.
+// spread is n values in random order, evenly spaced over (-1, 1): 2/n apart and none nearer to 0 than a quarter of
+// that, so that a step of h crosses no kink of ReLU or max pooling.
 func spread(rng *rand.Rand, n int) []float64 {
 	v := make([]float64, n)
 	for i, k := range rng.Perm(n) {

@@ -36,8 +36,10 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 		if err != nil {
 			continue
 		}
-		options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox,
-			chromedp.Flag("hide-scrollbars", true), chromedp.Flag("lang", "en-US"), chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true)}
+		options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.NoFirstRun,
+			chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox,
+			chromedp.Flag("hide-scrollbars", true), chromedp.Flag("lang", "en-US"),
+			chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true)}
 		allocated, _ := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, cancel := chromedp.NewContext(allocated)
 		endBrowser = cancel
@@ -220,7 +222,8 @@ func (b *tab) keys(keys string, options ...chromedp.KeyOption) {
 // focused is the element that has the focus, in short.
 func (b *tab) focused() string {
 	b.Helper()
-	return value[string](b, `(() => { const e = document.activeElement; return e.id || (e.className === "number" && e.className) || e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
+	return value[string](b,
+		`(() => { const e = document.activeElement; return e.id || (e.className === "number" && e.className) || e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
 }
 
 // dark makes the browser prefer dark pages, or light ones.
@@ -231,7 +234,8 @@ func (b *tab) dark(dark bool) {
 		scheme = "dark"
 	}
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 		return err
 	}))
 }
@@ -305,6 +309,7 @@ func tiny() serve.Source {
 		if err != nil {
 			return nil, err
 		}
-		return vggo.Open("../../weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels.Names, Threads: 2})
+		return vggo.Open("../../weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{Classes: labels.Names,
+			Threads: 2})
 	}}
 }

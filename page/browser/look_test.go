@@ -25,7 +25,8 @@ type pinned struct {
 
 func (b *tab) pinned() pinned {
 	b.Helper()
-	return value[pinned](b, `(() => { const w = document.getElementById("working"); return {Layer: w.dataset.layer, At: w.dataset.at, Channel: Number(w.dataset.channel),
+	return value[pinned](b,
+		`(() => { const w = document.getElementById("working"); return {Layer: w.dataset.layer, At: w.dataset.at, Channel: Number(w.dataset.channel),
 		Caption: document.getElementById("map-caption").textContent, Hash: location.hash}; })()`)
 }
 
@@ -47,7 +48,8 @@ func (b *tab) spot(x, y float64) []float64 {
 			pad.scrollIntoView({block: "center", behavior: "instant"});
 		}
 	})()`)
-	return value[[]float64](b, fmt.Sprintf(`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * %v, r.top + r.height * %v]; })()`, x, y))
+	return value[[]float64](b,
+		fmt.Sprintf(`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * %v, r.top + r.height * %v]; })()`, x, y))
 }
 
 // move moves the mouse without a button.
@@ -56,8 +58,8 @@ func (b *tab) move(x, y float64) {
 	b.do(chromedp.MouseEvent(chromedp.MouseMoved, x, y))
 }
 
-// TestPin: the pointer looks at a cell for as long as it is on it, a click pins it, and it stays on the way to its working, through other
-// tabs and languages, a reload and the menu.
+// TestPin: the pointer looks at a cell for as long as it is on it, a click pins it, and it stays on the way to its
+// working, through other tabs and languages, a reload and the menu.
 func TestPin(t *testing.T) {
 	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
@@ -69,7 +71,8 @@ func TestPin(t *testing.T) {
 	first := b.pinned()
 	b.move(at[0], at[1])
 	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s && !document.getElementById("cell-hover").hidden`, quote(first.Caption)))
-	away := value[[]float64](b, `(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); return [r.left + 20, r.top + 8]; })()`)
+	away := value[[]float64](b,
+		`(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); return [r.left + 20, r.top + 8]; })()`)
 	b.move(away[0], away[1])
 	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent === %s && document.getElementById("cell-hover").hidden`, quote(first.Caption)))
 	if got := b.pinned(); got.At != first.At {
@@ -82,7 +85,8 @@ func TestPin(t *testing.T) {
 	for i := range 8 {
 		b.move(at[0]+float64(i)*12, at[1]-float64(i)*9)
 	}
-	to := value[[]float64](b, `(() => { const r = document.getElementById("tap-first").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
+	to := value[[]float64](b,
+		`(() => { const r = document.getElementById("tap-first").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
 	b.do(chromedp.MouseClickXY(to[0], to[1]))
 	b.until(`document.querySelector(".grid .lit")`)
 	for value[bool](b, `!document.getElementById("tap-next").disabled`) {
@@ -110,7 +114,8 @@ func TestPin(t *testing.T) {
 	b.until(`document.documentElement.lang === "en" && document.getElementById("working")`)
 	same("another language and back")
 	b.click(`nav [data-part=time]`)
-	if hash := value[string](b, "location.hash"); !strings.Contains(hash, "layer=conv3_1") || !strings.Contains(hash, "map=") {
+	if hash := value[string](b, "location.hash"); !strings.Contains(hash, "layer=conv3_1") ||
+		!strings.Contains(hash, "map=") {
 		t.Errorf("the menu leads to %s", hash)
 	}
 	href := value[string](b, `document.querySelector("nav [data-part=time]").getAttribute("href")`)
@@ -131,11 +136,14 @@ func TestPin(t *testing.T) {
 
 // vgg16 is VGG-16 with random weights.
 func vgg16() serve.Source {
-	return serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) { return vggo.New("vgg16", vggo.Options{Seed: 1, Threads: 2}) }}
+	return serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
+		return vggo.New("vgg16",
+			vggo.Options{Seed: 1, Threads: 2})
+	}}
 }
 
-// TestWalk goes through every layer and tab of the embedded network and of VGG-16, in both languages, wide and narrow: nothing red, nothing
-// wider than the screen, in Chinese no English, and under each number what computed it.
+// TestWalk goes through every layer and tab of the embedded network and of VGG-16, in both languages, wide and narrow:
+// nothing red, nothing wider than the screen, in Chinese no English, and under each number what computed it.
 func TestWalk(t *testing.T) {
 	_, web := serving(t, builtin(), vgg16())
 	b := open(t, web.URL, "/", 1280, 900)
@@ -171,7 +179,8 @@ func walk(b *tab, where, model, language string) {
 				ready += fmt.Sprintf(` && document.getElementById("map")?.dataset.layer === %s && document.getElementById("working") && document.getElementById("field").dataset.box`, quote(layer))
 			}
 			b.until(ready)
-			if alert := value[string](b, `["alert", "network-error", "build-fault"].map((id) => document.getElementById(id)).filter((e) => e && !e.hidden).map((e) => e.textContent).join(" ")`); alert != "" {
+			if alert := value[string](b,
+				`["alert", "network-error", "build-fault"].map((id) => document.getElementById(id)).filter((e) => e && !e.hidden).map((e) => e.textContent).join(" ")`); alert != "" {
 				b.Fatalf("%s, %s, %s: the page complains: %q", where, layer, tab, alert)
 			}
 			if layer != "softmax" {
@@ -212,7 +221,8 @@ func numbers(b *tab, where string) {
 	if math.Abs(told.Result-told.Value) > 1e-3*max(1, math.Abs(told.Value)) {
 		b.Errorf("%s: worked out as %v, the map holds %v", where, told.Result, told.Value)
 	}
-	if strings.Contains(told.Words, "Winograd") != (strings.HasPrefix(told.Algorithm, "winograd") && told.Result != told.Value) {
+	if strings.Contains(told.Words, "Winograd") != (strings.HasPrefix(told.Algorithm, "winograd") &&
+		told.Result != told.Value) {
 		b.Errorf("%s went by %q, and the page says %q", where, told.Algorithm, told.Words)
 	}
 	if told.Kind == "maxpool" && strings.Contains(told.Words, "float32") {
@@ -235,10 +245,12 @@ func numbers(b *tab, where string) {
 // plain looks for what is wider than the screen and, in Chinese, for English.
 func plain(b *tab, where, language string) {
 	b.Helper()
-	if wide := value[[]string](b, `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
+	if wide := value[[]string](b,
+		`[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
 		b.Errorf("%s: wider than the screen: %q", where, wide)
 	}
-	if tall := value[[]string](b, `[...document.querySelectorAll(".compare th[scope=row]")].filter((e) => e.offsetHeight > 75).map((e) => e.textContent)`); len(tall) > 0 {
+	if tall := value[[]string](b,
+		`[...document.querySelectorAll(".compare th[scope=row]")].filter((e) => e.offsetHeight > 75).map((e) => e.textContent)`); len(tall) > 0 {
 		b.Errorf("%s: headings of more than three lines: %q", where, tall)
 	}
 	if language == "zh" {
@@ -248,8 +260,8 @@ func plain(b *tab, where, language string) {
 	}
 }
 
-// english is the visible English of the page: texts and what aids read out. Names of layers and models, formulas, what stands in an input
-// and proper names are none.
+// english is the visible English of the page: texts and what aids read out. Names of layers and models, formulas, what
+// stands in an input and proper names are none.
 func (b *tab) english() []string {
 	b.Helper()
 	return value[[]string](b, `(async () => {
@@ -301,7 +313,8 @@ func TestChineseFaults(t *testing.T) {
 	} {
 		b.js(fmt.Sprintf(`(() => { document.getElementById("build-fault")?.remove(); const a = document.getElementById("build-text"); a.value = %s; a.dispatchEvent(new Event("input")); })()`, quote(text)))
 		b.until(`document.getElementById("build-fault")`)
-		if got := b.text("#build-fault"); !strings.Contains(got, want) || value[bool](b, `Boolean(document.querySelector("#build-fault [lang=en]"))`) {
+		if got := b.text("#build-fault"); !strings.Contains(got, want) ||
+			value[bool](b, `Boolean(document.querySelector("#build-fault [lang=en]"))`) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
@@ -346,7 +359,8 @@ func TestHeat(t *testing.T) {
 	}
 	b.click("input[name=view][value=input]")
 	b.until(`document.getElementById("shown").naturalWidth === 32`)
-	r := value[[]float64](b, `(() => { const r = document.getElementById("heat").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
+	r := value[[]float64](b,
+		`(() => { const r = document.getElementById("heat").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
 	b.move(r[0], r[1])
 	b.until(`document.getElementById("heat-here").textContent !== ""`)
 }
@@ -383,11 +397,13 @@ func TestWords(t *testing.T) {
 		t.Errorf("the score is %q", got)
 	}
 	b.look("bn2_1") // computed with a ReLU alone
-	if got := b.text("#cell"); !strings.Contains(got, "batch norm") || !strings.Contains(got, "√") || !strings.Contains(got, "max(0, ") {
+	if got := b.text("#cell"); !strings.Contains(got, "batch norm") || !strings.Contains(got, "√") ||
+		!strings.Contains(got, "max(0, ") {
 		t.Errorf("batch norm is worked out as %q", got)
 	}
 	// Bars are in the colour of their layer's kind.
-	off := value[[]string](b, `[...document.querySelectorAll("#drawing rect.stick")].filter((r) => !/k-(conv|pool|linear|norm|other)/.test(r.getAttribute("class"))).map((r) => r.getAttribute("class"))`)
+	off := value[[]string](b,
+		`[...document.querySelectorAll("#drawing rect.stick")].filter((r) => !/k-(conv|pool|linear|norm|other)/.test(r.getAttribute("class"))).map((r) => r.getAttribute("class"))`)
 	if len(off) > 0 {
 		t.Errorf("bars of no kind: %q", off)
 	}
@@ -395,7 +411,10 @@ func TestWords(t *testing.T) {
 
 // TestAveragePooling: a window that hangs over the edge is worked out as the network does.
 func TestAveragePooling(t *testing.T) {
-	_, web := serving(t, serve.Source{Name: "odd", Open: func() (*vggo.Model, error) { return vggo.New("8x8x3:4,Ak3s2c/5", vggo.Options{Seed: 1}) }})
+	_, web := serving(t, serve.Source{Name: "odd", Open: func() (*vggo.Model, error) {
+		return vggo.New("8x8x3:4,Ak3s2c/5",
+			vggo.Options{Seed: 1})
+	}})
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=owl]")
 	b.answered()

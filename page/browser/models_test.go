@@ -14,7 +14,8 @@ import (
 	"github.com/vggo/vggo/serve"
 )
 
-// TestVGG16 looks into VGG-16 at 224 by 224, whose maps take 60 MB a picture: the page stays as quick as with a small network.
+// TestVGG16 looks into VGG-16 at 224 by 224, whose maps take 60 MB a picture: the page stays as quick as with a small
+// network.
 func TestVGG16(t *testing.T) {
 	_, web := serving(t, serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
 		return vggo.New("vgg16", vggo.Options{Seed: 1, Threads: 2})
@@ -74,7 +75,9 @@ func TestTrained(t *testing.T) {
 	}
 	dir := t.TempDir()
 	run := filepath.Join(dir, "run")
-	train := exec.CommandContext(t.Context(), "go", "run", "github.com/vggo/vggo/cmd/vggo", "train", filepath.Join(data, "fashion-mnist"), "--recipe", "plain", "--model", "28x28x1:8b,M,16b,M/10", "--epochs", "0.3", "-o", run)
+	train := exec.CommandContext(t.Context(), "go", "run", "github.com/vggo/vggo/cmd/vggo", "train",
+		filepath.Join(data, "fashion-mnist"), "--recipe", "plain", "--model", "28x28x1:8b,M,16b,M/10", "--epochs",
+		"0.3", "-o", run)
 	if out, err := train.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", train, err, out)
 	}
@@ -90,7 +93,10 @@ func TestTrained(t *testing.T) {
 
 // builtin is the network that comes in the binary.
 func builtin() serve.Source {
-	return serve.Source{Name: embedded.Name, Open: func() (*vggo.Model, error) { return embedded.Open(vggo.Options{Threads: 2}) }}
+	return serve.Source{Name: embedded.Name, Open: func() (*vggo.Model,
+		error) {
+		return embedded.Open(vggo.Options{Threads: 2})
+	}}
 }
 
 // TestEmbedded goes through every feature with the network that comes in the binary, beside another one.
@@ -106,7 +112,8 @@ func TestEmbedded(t *testing.T) {
 	b.until(`document.getElementById("map") && document.getElementById("working")`)
 }
 
-// TestScreenshots makes the pictures of docs/images, with the embedded network. It only does so when VGGO_SCREENSHOTS is set.
+// TestScreenshots makes the pictures of docs/images, with the embedded network. It only does so when VGGO_SCREENSHOTS
+// is set.
 func TestScreenshots(t *testing.T) {
 	if os.Getenv("VGGO_SCREENSHOTS") == "" {
 		t.Skip("VGGO_SCREENSHOTS is not set")
@@ -119,7 +126,8 @@ func TestScreenshots(t *testing.T) {
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
 	top := func(id string) {
-		b.js(`(() => { document.getElementById("` + id + `").scrollIntoView({behavior: "instant"}); return new Promise((r) => setTimeout(r, 700)); })()`)
+		b.js(`(() => { document.getElementById("` + id +
+			`").scrollIntoView({behavior: "instant"}); return new Promise((r) => setTimeout(r, 700)); })()`)
 	}
 	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
 	b.shot("page.jpg")

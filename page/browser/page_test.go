@@ -66,7 +66,8 @@ func tour(b *tab, picture string) {
 	if rows := value[int](b, `document.querySelectorAll("#time-table tbody tr").length`); rows < 3 {
 		b.Errorf("%d times are shown", rows)
 	}
-	if words := b.text("#time-words"); !strings.Contains(words, "every weight of a convolution is used again at each pixel") {
+	if words := b.text("#time-words"); !strings.Contains(words,
+		"every weight of a convolution is used again at each pixel") {
 		b.Errorf("why it takes so long: %q", words)
 	}
 	if !value[bool](b, `document.getElementById("alert").hidden`) {
@@ -96,12 +97,15 @@ func maps(b *tab) {
 // cell points at a cell with the mouse, and works it out step by step.
 func cell(b *tab) {
 	b.Helper()
-	conv := value[string](b, `[...document.querySelectorAll("#table tbody tr")].filter((r) => r.innerText.includes("conv "))[1].dataset.row`)
+	conv := value[string](b,
+		`[...document.querySelectorAll("#table tbody tr")].filter((r) => r.innerText.includes("conv "))[1].dataset.row`)
 	b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, conv))
-	b.until(fmt.Sprintf(`document.getElementById("map")?.dataset.layer === %s && document.getElementById("working")`, quote(conv)))
+	b.until(fmt.Sprintf(`document.getElementById("map")?.dataset.layer === %s && document.getElementById("working")`,
+		quote(conv)))
 	b.js(`(() => { document.documentElement.style.scrollBehavior = "auto"; document.getElementById("pad").scrollIntoView({block: "center", behavior: "instant"}) })()`)
 	before := b.text("#map-caption")
-	at := value[[]float64](b, `(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * 0.3, r.top + r.height * 0.7]; })()`)
+	at := value[[]float64](b,
+		`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * 0.3, r.top + r.height * 0.7]; })()`)
 	b.do(chromedp.MouseClickXY(at[0], at[1]))
 	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s`, quote(before)))
 	b.until(`document.getElementById("tap-first")`)
@@ -113,7 +117,8 @@ func cell(b *tab) {
 		b.click("#tap-next")
 	}
 	b.click("#tap-all")
-	working := value[[]float64](b, `[document.getElementById("working").dataset.result, document.getElementById("working").dataset.value].map(Number)`)
+	working := value[[]float64](b,
+		`[document.getElementById("working").dataset.result, document.getElementById("working").dataset.value].map(Number)`)
 	if off := working[0] - working[1]; off > 1e-3*max(1, working[0]) || off < -1e-3*max(1, working[0]) {
 		b.Errorf("the working comes to %v, the map holds %v", working[0], working[1])
 	}
@@ -128,7 +133,8 @@ func field(b *tab) {
 		b.Errorf("the field has %d steps", steps)
 	}
 	area := func() float64 {
-		return value[float64](b, `(() => { const [a, b, c, d] = document.getElementById("field").dataset.box.split(",").map(Number); return (c - a) * (d - b); })()`)
+		return value[float64](b,
+			`(() => { const [a, b, c, d] = document.getElementById("field").dataset.box.split(",").map(Number); return (c - a) * (d - b); })()`)
 	}
 	last := 0.0
 	for step := range steps + 1 {
@@ -139,7 +145,8 @@ func field(b *tab) {
 			last = now
 		}
 	}
-	if way := b.text("#field-way"); !strings.Contains(value[string](b, `document.getElementById("field-way").textContent`), ")*") {
+	if way := b.text("#field-way"); !strings.Contains(value[string](b, `document.getElementById("field-way").textContent`),
+		")*") {
 		b.Errorf("the arithmetic of the field: %q", way)
 	}
 }
@@ -163,8 +170,10 @@ func overlays(b *tab) {
 			b.until(`document.getElementById("heat").hidden`)
 			continue
 		}
-		b.until(fmt.Sprintf(`!document.getElementById("heat").hidden && document.getElementById("heat").dataset.kind === %s`, quote(kind)))
-		if n := value[int](b, `(() => { const c = document.getElementById("heat"); return new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size; })()`); n < 4 {
+		b.until(fmt.Sprintf(`!document.getElementById("heat").hidden && document.getElementById("heat").dataset.kind === %s`,
+			quote(kind)))
+		if n := value[int](b,
+			`(() => { const c = document.getElementById("heat"); return new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size; })()`); n < 4 {
 			b.Errorf("%s has hardly a colour", kind)
 		}
 	}
@@ -241,7 +250,8 @@ func TestNumbers(t *testing.T) {
 		if l.Formulas.Weights == "" {
 			continue
 		}
-		for show, formula := range map[string]string{"size": l.Formulas.Size, "weights": l.Formulas.Weights, "macs": l.Formulas.MACs, "memory": l.Formulas.Activations, "intensity": l.Formulas.Intensity} {
+		for show, formula := range map[string]string{"size": l.Formulas.Size, "weights": l.Formulas.Weights,
+			"macs": l.Formulas.MACs, "memory": l.Formulas.Activations, "intensity": l.Formulas.Intensity} {
 			b.click(fmt.Sprintf(`#table [data-layer="%s"][data-show="%s"]`, l.Name, show))
 			if got := b.text("#formula"); !strings.Contains(got, formula) {
 				t.Errorf("%s %s: %q is not in %q", l.Name, show, formula, got)
@@ -303,7 +313,8 @@ func TestWrongFile(t *testing.T) {
 	}
 }
 
-// TestServerGoesAway: a server that ends is told of; when it is back the page goes on, and a picture that it has forgotten is sent again.
+// TestServerGoesAway: a server that ends is told of; when it is back the page goes on, and a picture that it has
+// forgotten is sent again.
 func TestServerGoesAway(t *testing.T) {
 	wanted(t)
 	load := func() *serve.Server {
@@ -356,7 +367,8 @@ func TestChinese(t *testing.T) {
 	if got := b.text("h1"); got != "看清内部" {
 		t.Errorf("in Chinese: %q", got)
 	}
-	if left := value[[]string](b, `[...document.querySelectorAll("main h2, main h3, main label, main legend, main summary, main .note, nav a")].filter((e) => e.checkVisibility()).map((e) => e.innerText).filter((s) => /[a-z]{4}/.test(s) && !/[\u4e00-\u9fff]/.test(s))`); len(left) > 0 {
+	if left := value[[]string](b,
+		`[...document.querySelectorAll("main h2, main h3, main label, main legend, main summary, main .note, nav a")].filter((e) => e.checkVisibility()).map((e) => e.innerText).filter((s) => /[a-z]{4}/.test(s) && !/[\u4e00-\u9fff]/.test(s))`); len(left) > 0 {
 		t.Errorf("still English: %q", left)
 	}
 	b.js(`document.querySelector("#see").scrollIntoView()`)
@@ -403,7 +415,8 @@ func TestKeyboard(t *testing.T) {
 		t.Errorf("Enter leaves the focus at %s, not at the layer", got)
 	}
 	to("pad")
-	row, before := value[int](b, `Number(document.getElementById("cell-y").value)`), value[int](b, `Number(document.getElementById("cell-x").value)`)
+	row, before := value[int](b, `Number(document.getElementById("cell-y").value)`),
+		value[int](b, `Number(document.getElementById("cell-x").value)`)
 	move, by := kb.ArrowRight, 1
 	if before > 7 {
 		move, by = kb.ArrowLeft, -1
@@ -434,7 +447,8 @@ func TestPhone(t *testing.T) {
 	b.click("[data-example=boot]")
 	b.answered()
 	b.until(`document.getElementById("working")`)
-	if wide := value[[]string](b, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 391 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
+	if wide := value[[]string](b,
+		`[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 391 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
 		t.Errorf("wider than the screen: %q", wide)
 	}
 	if w := value[int](b, `document.documentElement.scrollWidth`); w > 390 {
@@ -528,7 +542,8 @@ func TestAxe(t *testing.T) {
 	look := func(when string) {
 		t.Helper()
 		b.run(string(script))
-		found := value[[]struct{ ID, Help, Where string }](b, `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    ")})))`)
+		found := value[[]struct{ ID, Help, Where string }](b,
+			`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    ")})))`)
 		for _, f := range found {
 			t.Errorf("%s: %s: %s\n    %s", when, f.ID, f.Help, f.Where)
 		}

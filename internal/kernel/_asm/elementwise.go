@@ -9,7 +9,8 @@ import (
 
 // Element-wise kernels take n, a count of blocks of 16 floats. Callers keep buffers padded to whole blocks.
 
-// forEachBlock runs body once per block; body addresses its vectors at part*bytes from the pointers, which then advance.
+// forEachBlock runs body once per block; body addresses its vectors at part*bytes from the pointers, which then
+// advance.
 func (g gen) forEachBlock(n reg.GPVirtual, pointers []reg.GPVirtual, body func(part int)) {
 	g.TESTQ(n, n)
 	g.JEQ(LabelRef("done"))
@@ -95,7 +96,8 @@ func (g gen) broadcastArg(name string, v reg.VecVirtual) {
 
 // scaleShift: dst = src*scale + shift by channel, through ReLU if flagged.
 func (g gen) scaleShift() {
-	g.function("scaleShift"+g.name, "(dst, src, scale, shift *float32, n, flags int)", "scaleShift"+g.name+" works like scaleShiftGeneric.")
+	g.function("scaleShift"+g.name, "(dst, src, scale, shift *float32, n, flags int)", "scaleShift"+g.name+
+		" works like scaleShiftGeneric.")
 	dst, src, n := g.arg("dst"), g.arg("src"), g.arg("n")
 	scale, shift := g.vecs(g.parts()), g.vecs(g.parts())
 	s, t := g.arg("scale"), g.arg("shift")
@@ -114,7 +116,8 @@ func (g gen) scaleShift() {
 	g.end()
 }
 
-// floor is what a function with flags takes the maximum with: 0 for ReLU, else -Inf, for max(-Inf, x) is x, NaN included.
+// floor is what a function with flags takes the maximum with: 0 for ReLU, else -Inf, for max(-Inf, x) is x, NaN
+// included.
 func (g gen) floor() reg.VecVirtual {
 	floor, flags, bits := g.vec(), g.arg("flags"), g.GP32()
 	g.XORL(bits, bits)
@@ -168,7 +171,8 @@ func (g gen) peak() {
 	if g.bytes == 64 {
 		chains = 24
 	}
-	g.function("peak"+g.name, "(steps int)", fmt.Sprintf("peak%s runs steps times %d independent multiply-adds of %d lanes.", g.name, chains, g.bytes/4))
+	g.function("peak"+g.name, "(steps int)",
+		fmt.Sprintf("peak%s runs steps times %d independent multiply-adds of %d lanes.", g.name, chains, g.bytes/4))
 	steps := g.arg("steps")
 	acc, x := g.vecs(chains), g.vec()
 	for _, v := range append(acc, x) {
@@ -185,7 +189,8 @@ func (g gen) peak() {
 
 // read: loads n blocks, for the memory bandwidth limit.
 func (g gen) read() {
-	g.function("read"+g.name, "(src *float32, n int)", "read"+g.name+" loads n blocks of 16 floats and adds them up; the sum is dropped.")
+	g.function("read"+g.name, "(src *float32, n int)", "read"+g.name+" loads n blocks of 16 floats and adds them up; the "+
+		"sum is dropped.")
 	src, n := g.arg("src"), g.arg("n")
 	acc := g.vecs(g.parts())
 	for _, v := range acc {

@@ -19,7 +19,8 @@ const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *
 func (g gen) gemm(rows, blocks int) {
 	cols := blocks * g.parts()
 	g.function(fmt.Sprintf("gemm%dx%d%s", rows, blocks*block, g.name), gemmSignature,
-		fmt.Sprintf("gemm%dx%d%s works like gemmGeneric for %d rows and %d blocks:", rows, blocks*block, g.name, rows, blocks),
+		fmt.Sprintf("gemm%dx%d%s works like gemmGeneric for %d rows and %d blocks:", rows, blocks*block, g.name,
+			rows, blocks),
 		"c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.")
 
 	acc := make([][]reg.VecVirtual, rows)

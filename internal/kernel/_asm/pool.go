@@ -6,9 +6,11 @@ import (
 )
 
 // maxPool: one row of output pixels of 16 channels. taps are byte offsets from src to each pixel of the window.
-// A NaN in the window is the result: MAXPS(acc, x) gives x when either is NaN, and where acc already was NaN it is put back.
+// A NaN in the window is the result: MAXPS(acc, x) gives x when either is NaN, and where acc already was NaN it is put
+// back.
 func (g gen) maxPool() {
-	g.function("maxPool"+g.name, "(dst, src *float32, stride int, taps *int, ntaps, n int)", "maxPool"+g.name+" works like maxPoolGeneric.")
+	g.function("maxPool"+g.name, "(dst, src *float32, stride int, taps *int, ntaps, n int)", "maxPool"+g.name+
+		" works like maxPoolGeneric.")
 	dst, src, stride := g.arg("dst"), g.arg("src"), g.arg("stride")
 	taps, ntaps, n := g.arg("taps"), g.arg("ntaps"), g.arg("n")
 	acc := g.vecs(g.parts())
@@ -58,7 +60,8 @@ func (g gen) maxPool() {
 // maxPoolGrad: the gradient of each output pixel goes to the first pixel of its window, in scan order, that equals the
 // maximum (or is NaN where the maximum is NaN).
 func (g gen) maxPoolGrad() {
-	g.function("maxPoolGrad"+g.name, "(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)", "maxPoolGrad"+g.name+" works like maxPoolGradGeneric.")
+	g.function("maxPoolGrad"+g.name, "(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)", "maxPoolGrad"+g.name+
+		" works like maxPoolGradGeneric.")
 	dx, x, y, dy := g.arg("dx"), g.arg("x"), g.arg("y"), g.arg("dy")
 	stride, taps, ntaps, n := g.arg("stride"), g.arg("taps"), g.arg("ntaps"), g.arg("n")
 	tap, i := g.GP64(), g.GP64()

@@ -10,8 +10,9 @@ import (
 	"github.com/vggo/vggo/internal/winograd"
 )
 
-// The transforms of Winograd's F(m×m,3×3) and F(3×3,m×m), compiled from the algorithm's matrices. A two-dimensional transform
-// makes rows of its intermediate result from the columns of the tile, two at a time, and takes each along the row at once.
+// The transforms of Winograd's F(m×m,3×3) and F(3×3,m×m), compiled from the algorithm's matrices. A two-dimensional
+// transform makes rows of its intermediate result from the columns of the tile, two at a time, and takes each along the
+// row at once.
 
 // addend is one of a sum: in memory, or in a register.
 type addend struct {
@@ -73,8 +74,8 @@ func (m machine) Minus(x, y addend) reg.VecVirtual {
 	return difference
 }
 
-// constants are what a function multiplies by: in registers, broadcast once, as many as there is room for; the others, by
-// need, are read from memory.
+// constants are what a function multiplies by: in registers, broadcast once, as many as there is room for; the others,
+// by need, are read from memory.
 type constants struct {
 	g     gen
 	inReg map[float64]reg.VecVirtual
@@ -101,8 +102,8 @@ func (g gen) constants(m [][]float64) constants {
 	return c
 }
 
-// data returns the constant x in memory: alone for AVX-512, whose instructions broadcast, else a whole vector of it. It may be
-// negative, for a sum without positive terms to begin with.
+// data returns the constant x in memory: alone for AVX-512, whose instructions broadcast, else a whole vector of it. It
+// may be negative, for a sum without positive terms to begin with.
 func (c constants) data(x float64) Mem {
 	bits := math.Float32bits(float32(x))
 	name := label("winograd_%08x", bits)
@@ -192,8 +193,8 @@ type transform2D struct {
 	store  func(col, disp int, v reg.VecVirtual)
 }
 
-// transform writes a tile's transform. With 32 registers each group of rows goes through both passes at once; with 16 the
-// whole intermediate result waits in scratch.
+// transform writes a tile's transform. With 32 registers each group of rows goes through both passes at once; with 16
+// the whole intermediate result waits in scratch.
 func (g gen) transform(t transform2D, c constants, scratch Mem) {
 	n, line, m := len(t.matrix[0]), lines.Groups(t.matrix), machine{g, c}
 	for part := range g.parts() {
@@ -220,7 +221,8 @@ func (g gen) transform(t transform2D, c constants, scratch Mem) {
 				for _, o := range rowsOf.Outputs {
 					t.row(o.Index)
 					for _, gr := range line {
-						lines.Compute(m, gr, n, func(i int) addend { return rows[o.Index][i] }, func(i int, v reg.VecVirtual) { t.store(i, disp, v) })
+						lines.Compute(m, gr, n, func(i int) addend { return rows[o.Index][i] },
+							func(i int, v reg.VecVirtual) { t.store(i, disp, v) })
 					}
 				}
 			}
@@ -350,7 +352,8 @@ func (g gen) patchesToPlanes(name string, a *winograd.Algorithm, matrix [][]floa
 
 // winogradOutput: planes to tiles of a feature map, plus bias, through ReLU if flagged.
 func (g gen) winogradOutput(a *winograd.Algorithm) {
-	scratch := g.tiles("winogradOutput", "(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int)", a)
+	scratch := g.tiles("winogradOutput", "(dst *float32, row int, src *float32, plane, n int, bias *float32, flags int)",
+		a)
 	src, plane, bias := g.arg("src"), g.arg("plane"), g.arg("bias")
 	c := g.constants(a.Output)
 	floor := g.floor()

@@ -29,7 +29,8 @@ func Conv(l arch.Placed, x reference.Tensor, w, b []float64) reference.Tensor {
 }
 
 // ConvBackward is reference.ConvBackward in the same way.
-func ConvBackward(l arch.Placed, x reference.Tensor, w []float64, dy reference.Tensor) (dx reference.Tensor, dw, db []float64) {
+func ConvBackward(l arch.Placed, x reference.Tensor, w []float64, dy reference.Tensor) (dx reference.Tensor, dw,
+	db []float64) {
 	k, lines, stride := newKernel(l), newLines(&l), l.Geometry.Stride.W
 	dx, dw, db = reference.New(x.N, l.In), make([]float64, len(w)), make([]float64, l.Out.C)
 	reference.Each(dx.N*dx.C, func(plane int) {

@@ -23,7 +23,8 @@ func TestConv(t *testing.T) {
 		pad := func() int { return random.IntN(3) }
 		groups := 1 + random.IntN(3)
 		input := arch.Shape{C: groups * (1 + random.IntN(6)), H: 7 + random.IntN(3), W: 7 + random.IntN(3)}
-		op := arch.Conv{Out: groups * (1 + random.IntN(6)), Groups: groups, Window: arch.Window{Kernel: side(), Stride: side(), Dilation: side(),
+		op := arch.Conv{Out: groups * (1 + random.IntN(6)), Groups: groups, Window: arch.Window{Kernel: side(),
+			Stride: side(), Dilation: side(),
 			Pad: arch.Padding{Top: pad(), Left: pad(), Bottom: pad(), Right: pad()}}}
 		network := &arch.Network{Name: "conv", Input: input, Layers: []arch.Layer{{Name: "conv", Op: op}}}
 		placed, err := network.Place(input)
@@ -42,7 +43,8 @@ func TestConv(t *testing.T) {
 			name      string
 			got, want []float64
 		}{
-			{"forward", Conv(l, x, w, b).Data, reference.Conv(l, x, w, b).Data}, {"dx", dx.Data, wantDX.Data}, {"dw", dw, wantDW}, {"db", db, wantDB},
+			{"forward", Conv(l, x, w, b).Data, reference.Conv(l, x, w, b).Data}, {"dx", dx.Data, wantDX.Data},
+			{"dw", dw, wantDW}, {"db", db, wantDB},
 		} {
 			for i := range c.want {
 				if d := c.got[i] - c.want[i]; !(d <= bound && d >= -bound) {

@@ -126,9 +126,9 @@ func (g *Golden) Error(t testing.TB, name string, got []float64) float64 {
 	return Distance(got, want) / scale
 }
 
-// Cancels reports whether a tensor (grad/conv1_1/b) belongs to a bias ahead of batch norm. In training its gradient is 0,
-// since the mean takes the bias away again: what a computation finds there is rounding, to be judged by the size of the
-// terms that cancelled.
+// Cancels reports whether a tensor (grad/conv1_1/b) belongs to a bias ahead of batch norm. In training its gradient is
+// 0, since the mean takes the bias away again: what a computation finds there is rounding, to be judged by the size of
+// the terms that cancelled.
 func Cancels(network *arch.Network, name string) bool {
 	for i, l := range network.Layers[1:] {
 		if _, ok := l.Op.(arch.BatchNorm); ok && strings.HasSuffix(name, "/"+network.Layers[i].Name+"/b") {

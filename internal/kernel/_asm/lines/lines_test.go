@@ -50,12 +50,13 @@ func TestCompute(t *testing.T) {
 			}
 			before, got := append([]float64(nil), line...), map[int]float64{}
 			for _, g := range Groups(m) {
-				Compute(calculator{}, g, len(line), func(i int) operand { return operand{register: &line[i]} }, func(i int, v *float64) {
-					if _, twice := got[i]; twice {
-						t.Errorf("F(%d) %s: output %d comes twice", tile, name, i)
-					}
-					got[i] = *v
-				})
+				Compute(calculator{}, g, len(line), func(i int) operand { return operand{register: &line[i]} },
+					func(i int, v *float64) {
+						if _, twice := got[i]; twice {
+							t.Errorf("F(%d) %s: output %d comes twice", tile, name, i)
+						}
+						got[i] = *v
+					})
 			}
 			for i, row := range m {
 				want := 0.0
