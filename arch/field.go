@@ -22,6 +22,9 @@ type Field2 struct {
 	W Field `json:"w"`
 }
 
+// String writes a field as "196" or, where the axes differ, "3x5", height first.
+func (f Field2) String() string { return Size{f.H.Size, f.W.Size}.short() }
+
 func (f Field2) of(a axis) Field {
 	if a == cols {
 		return f.W
@@ -159,6 +162,8 @@ type FieldStep struct {
 	Name    string `json:"name"`    // of the layer
 	Formula string `json:"formula"` // "(5-1)*1+3 = 7"
 	Size    int    `json:"size"`    // 7
+
+	Kernel Kernel `json:"-"` // the layer itself
 }
 
 // FieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
@@ -189,7 +194,7 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 		if result := fmt.Sprint(size); formula != result {
 			formula += " = " + result
 		}
-		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: int(size)})
+		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: int(size), Kernel: k})
 	}
 	return steps, nil
 }

@@ -34,6 +34,28 @@ func Builtin(name string) (*Network, error) {
 	return nil, &UnknownError{Name: name, Near: nearest(name)}
 }
 
+// CatalogEntry is a network with what it is, its figures for its own input.
+type CatalogEntry struct {
+	Name       string `json:"name"`
+	Title      string `json:"title"`
+	Input      Shape  `json:"input"`
+	Parameters int64  `json:"parameters"`
+	MACs       int64  `json:"macs_per_image"`
+}
+
+// Catalog lists the built-in networks with what they are, in Names' order.
+func Catalog() ([]CatalogEntry, error) {
+	var list []CatalogEntry
+	for _, n := range builtins() {
+		r, err := Analyze(n, n.Input, 1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, CatalogEntry{n.Name, n.Title, n.Input, r.Total.Parameters, r.Total.MACs})
+	}
+	return list, nil
+}
+
 // Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact
 // string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
 func Open(spec string) (*Network, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -73,7 +74,7 @@ func (k *Kept) Budget() int64 { return k.budget }
 func (k *Kept) Put(v *Visit) error {
 	n := v.Bytes()
 	if n > k.budget {
-		takes, most := arch.BytesApart(n, k.budget)
+		takes, most := printable.BytesApart(n, k.budget)
 		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, takes, most)}
 	}
 	v.ID, v.used = rand.Text(), time.Now()

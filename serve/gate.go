@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Gate admits work by its cost, up to a budget of what may wait or run at once. What does not fit is refused at once: a
@@ -32,8 +32,8 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("no room for more work: it takes %s %s, and of %s there are %s left", arch.Count(e.Cost), e.Unit,
-		arch.Count(e.Budget), arch.Count(e.Budget-e.Used))
+	return fmt.Sprintf("no room for more work: it takes %s %s, and of %s there are %s left", printable.Count(e.Cost), e.Unit,
+		printable.Count(e.Budget), printable.Count(e.Budget-e.Used))
 }
 
 // CostError is work that no Gate of this budget admits, however long it waits.
@@ -43,8 +43,8 @@ type CostError struct {
 }
 
 func (e *CostError) Error() string {
-	return fmt.Sprintf("the request takes %s %s, and this server takes on %s at once", arch.Count(e.Cost), e.Unit,
-		arch.Count(e.Budget))
+	return fmt.Sprintf("the request takes %s %s, and this server takes on %s at once", printable.Count(e.Cost), e.Unit,
+		printable.Count(e.Budget))
 }
 
 // Pass is admitted work.

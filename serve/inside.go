@@ -15,6 +15,7 @@ import (
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/page"
 	"github.com/vggo/vggo/vision"
@@ -230,12 +231,7 @@ func asked(err error) error {
 }
 
 // clipLong shortens a message that may quote what a client sent.
-func clipLong(s string) string {
-	if len(s) > 400 {
-		return s[:400] + "…"
-	}
-	return s
-}
+func clipLong(s string) string { return printable.Clip(s, 400) }
 
 // insideInput is the picture as the network sees it, or the same part of it sharper.
 func (c *call) insideInput() error {

@@ -126,9 +126,4 @@ func (s *Server) model(name string) (*model, error) {
 }
 
 // clip shortens what a client sent, for a message.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
-}
+func clip(s string) string { return printable.Clip(s, 64) }

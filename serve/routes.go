@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/report"
 )
 
 // openAPI describes every endpoint.
@@ -120,9 +121,9 @@ func (c *call) healthz() error {
 }
 
 // archTypes are the formats of a network's report.
-var archTypes = map[arch.Format]string{
-	arch.JSON: "application/json", arch.CSV: "text/csv; charset=utf-8", arch.Markdown: "text/markdown; charset=utf-8",
-	arch.Table: "text/plain; charset=utf-8", arch.SVG: "image/svg+xml",
+var archTypes = map[report.Format]string{
+	report.JSON: "application/json", report.CSV: "text/csv; charset=utf-8", report.Markdown: "text/markdown; charset=utf-8",
+	report.Table: "text/plain; charset=utf-8", report.SVG: "image/svg+xml",
 }
 
 // arch tells what each layer of a network produces, costs and sees: of a model that is served, or of a built-in.
@@ -159,30 +160,30 @@ func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
 	if n, given := c.number("batch"); given {
 		batch = n
 	}
-	report, err := arch.Analyze(net, input, batch)
+	r, err := arch.Analyze(net, input, batch)
 	if err != nil {
 		return nil, impossible(err)
 	}
-	return report, nil
+	return r, nil
 }
 
 // tellArch answers with a network's report, or its description.
 func (c *call) tellArch(net *arch.Network) error {
-	report, err := c.analysed(net)
+	r, err := c.analysed(net)
 	if err != nil {
 		return err
 	}
-	format := arch.Format(c.text("format"))
+	format := report.Format(c.text("format"))
 	var text bytes.Buffer
 	if format == "yaml" {
 		described := *net
-		described.Input = report.Input
+		described.Input = r.Input
 		if err := described.EncodeYAML(&text); err != nil {
 			return err
 		}
 		return c.answer("application/yaml", http.StatusOK, text.Bytes())
 	}
-	if err := report.Write(&text, format, false); err != nil {
+	if err := report.Network(&text, r, format, false); err != nil {
 		return err
 	}
 	return c.answer(archTypes[format], http.StatusOK, text.Bytes())

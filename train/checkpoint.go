@@ -24,6 +24,8 @@ const (
 	MetricsFile = "metrics.jsonl"
 	BestFile    = "best.safetensors"  // the weights that validated best
 	ModelFile   = "model.safetensors" // those at the end
+	ReportFile  = "report.html"       // what package report/training shows of the run, on one page
+	CurvesFile  = "curves.svg"
 )
 
 const (

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/train"
@@ -46,7 +45,7 @@ func TestLevel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			net, params := trainer.Network(), trainer.Params()
+			net, params := trainer.Placement().Network, trainer.Params()
 			last := net.Layers[len(net.Layers)-2].Name // before the softmax
 			for i, layer := range net.Layers {
 				w := params.Get(layer.Name + "/w")

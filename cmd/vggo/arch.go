@@ -18,6 +18,7 @@ import (
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/report"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -110,14 +111,14 @@ var (
 func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
 	switch {
 	case o.json:
-		o.format = string(arch.JSON)
+		o.format = string(report.JSON)
 	case changed("format"):
 	case o.describe:
 		var format string
 		format, err = formatOf(o.output, "yaml", descriptionEndings)
-		o.format, o.json = string(arch.Table), format == "json"
+		o.format, o.json = string(report.Table), format == "json"
 	default:
-		o.format, err = formatOf(o.output, string(arch.Table), archEndings)
+		o.format, err = formatOf(o.output, string(report.Table), archEndings)
 		if slices.ContainsFunc(descriptionEndings, func(e ending) bool { return strings.HasSuffix(o.output, e.name) }) &&
 			err != nil {
 			err = hint(err, "--describe writes a description, in YAML or JSON")
@@ -128,11 +129,11 @@ func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
 
 // plan checks the flags and does the arithmetic; what it returns only writes.
 func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
-	format := arch.Format(o.format)
-	if !slices.Contains(arch.Formats, format) {
-		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(arch.Formats))}
+	format := report.Format(o.format)
+	if !slices.Contains(report.Formats, format) {
+		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(report.Formats))}
 	}
-	if format == arch.SVG && (o.list || len(o.compare) > 0) {
+	if format == report.SVG && (o.list || len(o.compare) > 0) {
 		return nil,
 			usageError{errors.New("svg draws one network: a list or comparison comes as table, markdown, csv or json")}
 	}
@@ -147,21 +148,18 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 		if len(args) > 0 {
 			return nil, usageError{errors.New("--list takes no network")}
 		}
-		catalog, err := arch.Builtins()
-		if err != nil {
-			return nil, err
-		}
-		return func(w io.Writer) error { return catalog.Write(w, format) }, nil
+		catalog, err := arch.Catalog()
+		return func(w io.Writer) error { return report.Catalog(w, catalog, format) }, err
 	case len(o.compare) > 0:
-		var c arch.Comparison
+		var networks []*arch.Report
 		for _, spec := range append(o.compare, args...) {
 			r, err := o.analyze(spec)
 			if err != nil {
 				return nil, err
 			}
-			c = append(c, r)
+			networks = append(networks, r)
 		}
-		return func(w io.Writer) error { return c.Write(w, format) }, nil
+		return func(w io.Writer) error { return report.Comparison(w, networks, format) }, nil
 	case len(args) == 0:
 		return nil, usageError{hint(errors.New("no network named"), "vggo arch vgg16, or vggo arch --list")}
 	case len(args) > 1:
@@ -179,10 +177,7 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 		return n.EncodeYAML, nil
 	}
 	r, err := o.analyze(args[0])
-	if err != nil {
-		return nil, err
-	}
-	return func(w io.Writer) error { return r.Write(w, format, o.formulas) }, nil
+	return func(w io.Writer) error { return report.Network(w, r, format, o.formulas) }, err
 }
 
 // open finds a network with the head and the input asked for.

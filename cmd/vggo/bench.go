@@ -19,6 +19,8 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/report"
+	"github.com/vggo/vggo/report/roofline"
 	"github.com/vggo/vggo/train"
 )
 
@@ -260,7 +262,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	log := stdout
 	if o.format != "table" || o.output != "" {
 		log = stderr
-	} else if err := b.Report.Write(stdout, arch.Table, false); err != nil {
+	} else if err := report.Network(stdout, b.Report, report.Table, false); err != nil {
 		return err
 	}
 	m := b.Machine
@@ -304,7 +306,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		case "json":
 			return writeJSON(w, out)
 		case "svg":
-			return b.Roofline(out.Results, time.Now()).WriteSVG(w)
+			return roofline.Write(w, b, out.Results, time.Now())
 		}
 		return writeBenchSummary(w, b, out.Results)
 	}), stopped)
@@ -363,11 +365,11 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {
-			peak = arch.Bytes(r.PeakBytes)
+			peak = printable.Bytes(r.PeakBytes)
 		}
 		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond),
 			fmt.Sprintf("%.0f", r.GFLOPs),
-			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes))
+			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, printable.Bytes(r.PredictedBytes))
 	}
 	note := ""
 	if slices.ContainsFunc(results, func(r *bench.Result) bool { return r.PercentOfPeak > 100 }) {
