@@ -98,7 +98,7 @@ func (p *Placement) Analyze(batch int) (*Report, error) {
 		return nil, fmt.Errorf("batch %d must lie between 1 and %d", batch, 1<<20)
 	}
 	n, input, placed := p.Network, p.Input, p.Layers
-	fields, err := Fields(placed)
+	fields, err := fields(placed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}

@@ -86,7 +86,7 @@ const maxField = MaxElements
 //
 //	first input unit = first unit * stride - padding
 //	last input unit  = last unit * stride - padding + extent - 1
-func Fields(placed []Placed) ([]Field2, error) {
+func fields(placed []Placed) ([]Field2, error) {
 	fields := make([]Field2, len(placed))
 	jump := struct{ H, W float64 }{1, 1}
 	for i := range placed {
@@ -166,13 +166,13 @@ type FieldStep struct {
 	Kernel Kernel `json:"-"` // the layer itself
 }
 
-// FieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
+// fieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
 // layer down:
 //
 //	size = (size-1)*stride + kernel
 //
 // Three 3x3 layers: 3, (3-1)*1+3 = 5, (5-1)*1+3 = 7. A dilated kernel counts as its extent, (k-1)*d+1.
-func FieldOf(stack ...Kernel) ([]FieldStep, error) {
+func fieldOf(stack ...Kernel) ([]FieldStep, error) {
 	var steps []FieldStep
 	size := int64(1)
 	for i := len(stack) - 1; i >= 0; i-- {
@@ -199,7 +199,7 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 	return steps, nil
 }
 
-// stackOf is what the last of some layers looks through along its height, for FieldOf: every convolution and pooling,
+// stackOf is what the last of some layers looks through along its height, for fieldOf: every convolution and pooling,
 // and flattening as a kernel over the whole map. ok is false where adaptive pooling's windows are uneven and no formula
 // fits.
 func stackOf(placed []Placed) (stack []Kernel, ok bool) {

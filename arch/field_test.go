@@ -52,7 +52,7 @@ func TestFieldRecurrence(t *testing.T) {
 	if last := placed.Layers[3].Out; last != (Shape{4, 14, 13}) {
 		t.Fatalf("the last map is %v, should be 14x13x4, for adaptive pooling to divide it evenly", last)
 	}
-	fields, err := Fields(placed.Layers)
+	fields, err := fields(placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestFieldOfAgrees(t *testing.T) {
 			n.Layers = append(n.Layers, Layer{string(rune('a' + i)), Conv{Out: 1, Window: Window{Kernel: Square(k.Size),
 				Stride: Square(k.Stride), Dilation: Square(k.Dilation)}}})
 		}
-		steps, err := FieldOf(stack...)
+		steps, err := fieldOf(stack...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestFieldOfAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields, err := Fields(placed.Layers)
+		fields, err := fields(placed.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 		r.StackWeights += int64(k.Size) * int64(k.Size)
 	}
 	var err error
-	if r.Steps, err = FieldOf(r.Kernels...); err != nil {
+	if r.Steps, err = fieldOf(r.Kernels...); err != nil {
 		return nil, err
 	}
 	r.Field = r.Steps[len(r.Steps)-1].Size
@@ -83,7 +83,7 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 		}
 		f.Box = [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}
 		if stack, ok := stackOf(r.placed.Layers[:i+1]); ok {
-			f.Steps, err = FieldOf(stack...)
+			f.Steps, err = fieldOf(stack...)
 		}
 		return f, err
 	}

@@ -118,7 +118,7 @@ func TestChecksum(t *testing.T) {
 
 func TestCache(t *testing.T) {
 	root := t.TempDir()
-	t.Setenv(Env, root)
+	t.Setenv(cacheEnv, root)
 	dir, err := CacheDir()
 	if err != nil || dir != filepath.Join(root, "models") {
 		t.Fatalf("%s, %v", dir, err)

@@ -130,7 +130,7 @@ func (p *puller) recheck(ctx context.Context, e Entry, path string) error {
 		return fmt.Errorf("%s is no file", path)
 	}
 	if !e.Size.Value.Holds(info.Size()) {
-		return &MismatchError{Path: path, Reason: fmt.Sprintf("it has %d bytes, not %s", info.Size(), e.Size.Value)}
+		return &mismatchError{Path: path, Reason: fmt.Sprintf("it has %d bytes, not %s", info.Size(), e.Size.Value)}
 	}
 	want := e.Checksum.Value
 	if want == "" {
@@ -143,7 +143,7 @@ func (p *puller) recheck(ctx context.Context, e Entry, path string) error {
 		return err
 	}
 	if err := got.check(want); err != nil {
-		return &MismatchError{Path: path, Reason: err.Error()}
+		return &mismatchError{Path: path, Reason: err.Error()}
 	}
 	return p.keepRecord(path, got)
 }
@@ -156,14 +156,14 @@ func (p *puller) keepRecord(path string, got sums) error {
 	return durable.WriteBytes(record(path), []byte(got["sha256"]+"  "+filepath.Base(path)+"\n"))
 }
 
-// MismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of
+// mismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of
 // which nothing is kept.
-type MismatchError struct {
+type mismatchError struct {
 	Path   string
 	Reason string
 }
 
-func (e *MismatchError) Error() string {
+func (e *mismatchError) Error() string {
 	if e.Path == "" {
 		return "what was downloaded is not the published file: " + e.Reason
 	}
@@ -235,7 +235,7 @@ func (p *puller) download(ctx context.Context, e Entry, path string) error {
 		}
 		// Bytes of an earlier run may have been spoilt since. What came in one piece was sent like that.
 		if !resumed {
-			return &MismatchError{Reason: err.Error()}
+			return &mismatchError{Reason: err.Error()}
 		}
 		resumed = false
 		p.notice("the file that was begun earlier is spoilt (" + err.Error() + "): beginning again")

@@ -25,9 +25,9 @@ type call struct {
 	r     *http.Request
 	ctx   context.Context // ends with the client, or when its time is over
 	entry *entry
-	bytes *Pass   // of buffers
-	work  *Pass   // nil until it is admitted
-	spent []spent // for Server-Timing
+	bytes *admission // of buffers
+	work  *admission // nil until it is admitted
+	spent []spent    // for Server-Timing
 
 	query map[string]string // of the URL, checked, defaults in place
 }
@@ -46,12 +46,12 @@ func (s *Server) handle(serve endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeoutCause(r.Context(), s.Timeout, errTimeout)
 		defer cancel()
-		bytes, _ := s.buffers.Enter(0)
+		bytes, _ := s.buffers.enter(0)
 		c := &call{Server: s, w: w, r: r, ctx: ctx, entry: entryOf(r), bytes: bytes}
 		defer func() {
-			c.bytes.Leave()
+			c.bytes.leave()
 			if c.work != nil {
-				c.work.Leave()
+				c.work.leave()
 			}
 		}()
 		if err := serve(c); err != nil {
@@ -107,7 +107,7 @@ func (c *call) enterWork(cost int64) error {
 	if l == nil { // closed meanwhile
 		return errClosed
 	}
-	work, err := l.work.Enter(cost)
+	work, err := l.work.enter(cost)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *call) enterWork(cost int64) error {
 // was told.
 func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected bool) (*tensor.Tensor, error) {
 	a, err := m.batches.do(c.ctx, layer, images, expected)
-	c.work.Leave() // a slow reader of the answer keeps nobody from computing
+	c.work.leave() // a slow reader of the answer keeps nobody from computing
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (c *call) readBody() (body []byte, err error) {
 			if size <= int64(len(body)) {
 				return nil, c.tooLarge(size)
 			}
-			if err := c.bytes.Add(size); err != nil {
+			if err := c.bytes.add(size); err != nil {
 				c.discard()
 				return nil, err
 			}

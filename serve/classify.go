@@ -55,7 +55,7 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err
 	}
-	if err := c.bytes.Add(4*int64(m.Input.C*m.Input.H*m.Input.W) + (4+each)*m.until[layer].values); err != nil {
+	if err := c.bytes.add(4*int64(m.Input.C*m.Input.H*m.Input.W) + (4+each)*m.until[layer].values); err != nil {
 		return nil, nil, 0, 0, err
 	}
 	m.batches.expect(1)

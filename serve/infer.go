@@ -230,7 +230,7 @@ func (c *call) infer() error {
 	}
 	values := int64(n) * int64(m.outputs.C*m.outputs.H*m.outputs.W)
 	// json.Marshal copies what a Marshaler writes
-	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
+	if err := c.bytes.add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
 		return err
 	}
 	images, err := c.inputTensor(m, in.input, data, n)
@@ -319,7 +319,7 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 
 // inputTensor reads the values of a checked input.
 func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor.Tensor, error) {
-	if err := c.bytes.Add(4 * int64(n*m.Input.C*m.Input.H*m.Input.W)); err != nil {
+	if err := c.bytes.add(4 * int64(n*m.Input.C*m.Input.H*m.Input.W)); err != nil {
 		return nil, err
 	}
 	images := tensor.New(n, m.Input.C, m.Input.H, m.Input.W)

@@ -38,7 +38,7 @@ func read(m *model, body []byte, headerLength string) ([]float32, inferRequest, 
 	if err != nil {
 		return nil, in, err
 	}
-	c := &call{bytes: &Pass{gate: NewGate(1<<20, "bytes")}}
+	c := &call{bytes: &admission{gate: newGate(1<<20, "bytes")}}
 	x, err := c.inputTensor(m, in.input, data, n)
 	if err != nil {
 		return nil, in, err

@@ -130,11 +130,11 @@ func (c *call) inside() error {
 	if l == nil { // closed meanwhile
 		return errClosed
 	}
-	runs := int(max(min(mostRuns, l.work.Budget()/2/m.cost), 1))
+	runs := int(max(min(mostRuns, l.work.budget/2/m.cost), 1))
 	if err := c.admit(m, "", runs); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(m.visit); err != nil {
+	if err := c.bytes.add(m.visit); err != nil {
 		return err
 	}
 	visit := &page.Visit{Model: m.Model, Name: m.name}
@@ -198,9 +198,9 @@ func (c *call) alone(cost int64, compute func(context.Context) error) error {
 	took := time.Since(start)
 	c.spend("network", took)
 	if l := c.loaded.Load(); l != nil && err == nil {
-		l.work.Did(cost, took)
+		l.work.did(cost, took)
 	}
-	c.work.Leave()
+	c.work.leave()
 	if err != nil && c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
 	}
@@ -243,7 +243,7 @@ func (c *call) insideInput() error {
 	if c.text("as") == "photograph" {
 		p = v.Photograph
 	}
-	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
+	if err := c.bytes.add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
 	var file bytes.Buffer
@@ -259,7 +259,7 @@ func (c *call) insideMaps() error {
 		return err
 	}
 	n := c.numbers("from", "count", "side")
-	if err := c.bytes.Add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
+	if err := c.bytes.add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
 		return err
 	}
 	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
@@ -283,7 +283,7 @@ func (c *call) insideMap() error {
 	if err != nil {
 		return asked(err)
 	}
-	if err := c.bytes.Add(4 * int64(len(values))); err != nil {
+	if err := c.bytes.add(4 * int64(len(values))); err != nil {
 		return err
 	}
 	return c.answer(numpyType, http.StatusOK, weights.NPYHeader(shape...), floatBytes(values))
@@ -312,7 +312,7 @@ func (c *call) filters() error {
 	if err != nil {
 		return err
 	}
-	if err := c.bytes.Add(page.MaxValues * 2 * bytesOfFloat); err != nil {
+	if err := c.bytes.add(page.MaxValues * 2 * bytesOfFloat); err != nil {
 		return err
 	}
 	n := c.numbers("from", "count")
@@ -362,7 +362,7 @@ func (c *call) archOf() error {
 		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers",
 			"a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
 	}
-	if err := c.bytes.Add(maxReport); err != nil {
+	if err := c.bytes.add(maxReport); err != nil {
 		return err
 	}
 	net, err := describedNetwork(strings.TrimSpace(string(body)))
@@ -456,7 +456,7 @@ func (c *call) gradCAM() error {
 	if err := c.enterWork(cost); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(bytes); err != nil {
+	if err := c.bytes.add(bytes); err != nil {
 		return err
 	}
 	var heat *explain.Heat
@@ -492,7 +492,7 @@ func (c *call) occlusion() error {
 		return errClosed
 	}
 	passes, err := o.Passes(m.Model)
-	for err == nil && o.Stride < side && int64(passes)*m.cost > l.work.Budget()/2 {
+	for err == nil && o.Stride < side && int64(passes)*m.cost > l.work.budget/2 {
 		o.Stride++
 		passes, err = o.Passes(m.Model)
 	}
@@ -502,12 +502,12 @@ func (c *call) occlusion() error {
 	if err := c.enterWork(int64(passes) * m.cost); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(int64(m.Batch()+2) * 4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
+	if err := c.bytes.add(int64(m.Batch()+2) * 4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
 		return err
 	}
 	start := time.Now()
 	heat, err := explain.Occlusion(c.ctx, m.Model, v.Image, o, class, nil)
-	c.work.Leave()
+	c.work.leave()
 	c.spend("network", time.Since(start))
 	if err != nil {
 		if c.ctx.Err() != nil {

@@ -84,8 +84,8 @@ func TestInside(t *testing.T) {
 	if kind := answer.Header.Get("Content-Type"); kind != numpyType || !bytes.Contains(text, []byte("(14, 14)")) {
 		t.Errorf("a map: %d %s %.80q", answer.StatusCode, kind, text)
 	}
-	if s.buffers.Used() != 0 || s.loaded.Load().work.Used() != 0 {
-		t.Errorf("%d bytes and %d work are held", s.buffers.Used(), s.loaded.Load().work.Used())
+	if s.buffers.inUse() != 0 || s.loaded.Load().work.inUse() != 0 {
+		t.Errorf("%d bytes and %d work are held", s.buffers.inUse(), s.loaded.Load().work.inUse())
 	}
 }
 
@@ -164,8 +164,8 @@ func TestInsideRefusals(t *testing.T) {
 		web.URL); answer.StatusCode != 422 {
 		t.Errorf("no picture: %d %s", answer.StatusCode, text)
 	}
-	if s.buffers.Used() != 0 || s.loaded.Load().work.Used() != 0 {
-		t.Errorf("%d bytes and %d work are held", s.buffers.Used(), s.loaded.Load().work.Used())
+	if s.buffers.inUse() != 0 || s.loaded.Load().work.inUse() != 0 {
+		t.Errorf("%d bytes and %d work are held", s.buffers.inUse(), s.loaded.Load().work.inUse())
 	}
 }
 
@@ -175,7 +175,7 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 	s, web := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 100})
 	told := visited(t, web.URL, "tiny")
 	work := s.loaded.Load().work
-	pass, err := work.Enter(work.Budget() - 1)
+	pass, err := work.enter(work.budget - 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 		web.URL); answer.StatusCode != 200 {
 		t.Errorf("what is kept, with a full queue: %d %s", answer.StatusCode, text)
 	}
-	pass.Leave()
+	pass.leave()
 	// As many passes as occlusion needs are more than a queue of a few images takes on.
 	_, small := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 4})
 	told = visited(t, small.URL, "tiny")

@@ -53,7 +53,7 @@ func (s *Server) open(source Source) (*model, error) {
 		ran: func(layer string, images int, took time.Duration) {
 			s.metrics.batch(m.name, images, took)
 			if l := s.loaded.Load(); l != nil {
-				l.work.Did(int64(images)*m.costUntil(layer), took)
+				l.work.did(int64(images)*m.costUntil(layer), took)
 			}
 		},
 	})

@@ -36,14 +36,14 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 	case len(body) == 0:
 		return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "there is no picture: the body is empty")
 	case kind == "multipart/form-data":
-		if err := c.bytes.Add(int64(len(body))); err != nil {
+		if err := c.bytes.add(int64(len(body))); err != nil {
 			return nil, "", err
 		}
 		file, err := imagePart(body, params["boundary"])
 		return file, model, err
 	case kind == "application/json":
 		// the text without its escapes, those of a URL too, and what it stands for
-		if err := c.bytes.Add(3 * int64(len(body))); err != nil {
+		if err := c.bytes.add(3 * int64(len(body))); err != nil {
 			return nil, "", err
 		}
 		return pictureOfJSON(body, model)

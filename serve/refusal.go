@@ -44,8 +44,8 @@ func refuse(status int, kind, hint, format string, args ...any) *refusal {
 func refusalOf(err error) *refusal {
 	var (
 		told *refusal
-		full *FullError
-		cost *CostError
+		full *fullError
+		cost *costError
 	)
 	switch {
 	case errors.As(err, &told):

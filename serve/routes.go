@@ -99,7 +99,7 @@ type modelHealth struct {
 }
 
 func (c *call) healthz() error {
-	ready := c.Ready()
+	ready := c.usable()
 	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.Memory()}
 	if l := c.loaded.Load(); l != nil {
 		if state.Status = "ready"; !ready {

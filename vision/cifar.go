@@ -226,7 +226,7 @@ func (c cifar) textNames(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	labels, err := ReadLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
+	labels, err := readLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
 	if err == nil && len(labels.Names) != c.classes {
 		err = fmt.Errorf("%d names for %d classes", len(labels.Names), c.classes)
 	}
