@@ -21,19 +21,19 @@ import (
 // call is a request on its way through a handler.
 type call struct {
 	*Server
-	w     http.ResponseWriter
-	r     *http.Request
-	ctx   context.Context // ends with the client, or when its time is over
-	entry *entry
-	bytes *admission // of buffers
-	work  *admission // nil until it is admitted
-	spent []spent    // for Server-Timing
+	w       http.ResponseWriter
+	r       *http.Request
+	ctx     context.Context // ends with the client, or when its time is over
+	entry   *logEntry
+	bytes   *admission // of buffers
+	work    *admission // nil until it is admitted
+	timings []timing   // for Server-Timing
 
 	query map[string]string // of the URL, checked, defaults in place
 }
 
-// spent is time that a part of a request took.
-type spent struct {
+// timing is the time that a part of a request took.
+type timing struct {
 	on   string
 	took time.Duration
 }
@@ -130,7 +130,7 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 	return a.out, nil
 }
 
-func (c *call) spend(on string, took time.Duration) { c.spent = append(c.spent, spent{on, took}) }
+func (c *call) spend(on string, took time.Duration) { c.timings = append(c.timings, timing{on, took}) }
 
 // write writes a part of an answer. The client must take the next bytes before it stalls, and all of them before the
 // request's time is over; at the end of that there is still time for an answer which it takes at once.
@@ -162,9 +162,9 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 		n += len(part)
 	}
 	h := c.w.Header()
-	if len(c.spent) > 0 {
+	if len(c.timings) > 0 {
 		var timing []string
-		for _, s := range c.spent {
+		for _, s := range c.timings {
 			timing = append(timing, fmt.Sprintf("%s;dur=%.3f", s.on, 1000*s.took.Seconds()))
 			c.entry.note(slog.Float64(s.on+"_seconds", s.took.Seconds()))
 		}

@@ -32,8 +32,8 @@ type fullError struct {
 }
 
 func (e *fullError) Error() string {
-	return fmt.Sprintf("no room for more work: it takes %s %s, and of %s there are %s left", printable.Count(e.Cost), e.Unit,
-		printable.Count(e.Budget), printable.Count(e.Budget-e.Used))
+	return fmt.Sprintf("no room for more work: it takes %s %s, and of %s there are %s left",
+		printable.Count(e.Cost), e.Unit, printable.Count(e.Budget), printable.Count(e.Budget-e.Used))
 }
 
 // costError is work that no gate of this budget admits, however long it waits.

@@ -18,18 +18,18 @@ import (
 // may not be framed.
 const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// entry is a request's line in the log, as its handler fills it.
-type entry struct {
+// logEntry is a request's line in the log, as its handler fills it.
+type logEntry struct {
 	id    string
 	kind  string // of the error; empty: none
 	attrs []slog.Attr
 }
 
-func (e *entry) note(attrs ...slog.Attr) { e.attrs = append(e.attrs, attrs...) }
+func (e *logEntry) note(attrs ...slog.Attr) { e.attrs = append(e.attrs, attrs...) }
 
 type entryKey struct{}
 
-func entryOf(r *http.Request) *entry { return r.Context().Value(entryKey{}).(*entry) }
+func entryOf(r *http.Request) *logEntry { return r.Context().Value(entryKey{}).(*logEntry) }
 
 // requestID is what a client may call its request.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
@@ -47,7 +47,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if !probes(r) {
 			s.asked.Add(1)
 		}
-		e := &entry{id: r.Header.Get("X-Request-Id")}
+		e := &logEntry{id: r.Header.Get("X-Request-Id")}
 		if !requestID.MatchString(e.id) {
 			e.id = newRequestID()
 		}
@@ -133,7 +133,7 @@ func (s *Server) allowed(host string) bool {
 }
 
 // record counts an answered request, and logs it.
-func (s *Server) record(r *http.Request, rec *recorder, e *entry, took time.Duration) {
+func (s *Server) record(r *http.Request, rec *recorder, e *logEntry, took time.Duration) {
 	route := r.Pattern
 	if route == "" {
 		route = "none"

@@ -22,7 +22,7 @@ type inferRequest struct {
 	id           *string
 	binaryOutput bool
 	input        *inferInput
-	outputs      []wanted
+	outputs      []requestedOutput
 }
 
 // inferInput is the protocol's $request_input.
@@ -33,8 +33,8 @@ type inferInput struct {
 	data           jsonText // nil where bytes follow the JSON
 }
 
-// wanted is an output that is asked for.
-type wanted struct {
+// requestedOutput is an output that is asked for.
+type requestedOutput struct {
 	name   string
 	binary bool
 }
@@ -145,7 +145,7 @@ func otherParameter(name string, value jsonText) error {
 
 // addOutput reads an output that is asked for.
 func (in *inferRequest) addOutput(text jsonText) error {
-	w := wanted{binary: in.binaryOutput}
+	w := requestedOutput{binary: in.binaryOutput}
 	err := text.members("an output", func(name string, value jsonText) error {
 		switch name {
 		case "name":
@@ -166,7 +166,7 @@ func (in *inferRequest) addOutput(text jsonText) error {
 		return err
 	case w.name != logitsName && w.name != probabilitiesName:
 		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, probabilitiesName)
-	case slices.ContainsFunc(in.outputs, func(other wanted) bool { return other.name == w.name }):
+	case slices.ContainsFunc(in.outputs, func(other requestedOutput) bool { return other.name == w.name }):
 		return fmt.Errorf("output %s is asked for twice", w.name)
 	}
 	in.outputs = append(in.outputs, w)
@@ -219,7 +219,7 @@ func (c *call) infer() error {
 		return err
 	}
 	if in.outputs == nil {
-		in.outputs = []wanted{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
+		in.outputs = []requestedOutput{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
 	}
 	n, err := m.checkInput(in.input, len(data))
 	if err != nil {
@@ -335,7 +335,7 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 }
 
 // inferAnswer writes the outputs asked for.
-func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []wanted) error {
+func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []requestedOutput) error {
 	response := inferResponse{Model: m.name, Version: modelVersion, ID: id}
 	var parts [][]byte // of the body: JSON, then the tensors' bytes
 	for _, o := range outputs {

@@ -40,8 +40,8 @@ func servePage(route func(pattern string, serve endpoint)) {
 	})
 }
 
-// modelTold is a model as GET /v1/models tells it.
-type modelTold struct {
+// modelJSON is a model as GET /v1/models tells it.
+type modelJSON struct {
 	Name       string               `json:"name"`
 	Network    string               `json:"network"`
 	Input      arch.Shape           `json:"input"`
@@ -67,12 +67,12 @@ func (c *call) models() error {
 		return errClosed
 	}
 	told := struct {
-		Models   []modelTold `json:"models"`
+		Models   []modelJSON `json:"models"`
 		Networks []string    `json:"networks"` // built in, for GET /v1/arch
 	}{Networks: arch.Names()}
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
-		told.Models = append(told.Models, modelTold{
+		told.Models = append(told.Models, modelJSON{
 			Name: m.name, Network: m.Network.Name, Input: m.Input, Preprocess: m.Preprocess.Told(),
 			Weights: filepath.Base(m.Origin), Part: m.Part, Guessed: m.Guess, Random: random,
 			Classes: append([]string{}, m.Classes...), Labels: m.ClassesGuess, Count: m.ClassCount(), Ending: m.ending,
@@ -81,24 +81,24 @@ func (c *call) models() error {
 	return c.answerJSON(http.StatusOK, told)
 }
 
-// visitTold is a picture's way through a network, in short.
-type visitTold struct {
+// insideJSON is a picture's way through a network, in short.
+type insideJSON struct {
 	ID      string       `json:"id"`
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
-	Part    boxTold      `json:"part"`    // of the picture that the network sees
+	Part    boxJSON      `json:"part"`    // of the picture that the network sees
 	Classes []vggo.Class `json:"classes"` // all, the most probable first
-	Stages  []stageTold  `json:"stages"`
+	Stages  []groupJSON  `json:"stages"`
 	Seconds float64      `json:"seconds"` // of all stages together, one run
 	Runs    int          `json:"runs"`    // whose median each stage's seconds are
 }
 
-// boxTold is a rectangle: x0, y0 and, exclusive, x1, y1.
-type boxTold [4]int
+// boxJSON is a rectangle: x0, y0 and, exclusive, x1, y1.
+type boxJSON [4]int
 
-// stageTold is a layer with those that are computed together with it.
-type stageTold struct {
+// groupJSON is a layer with those that are computed together with it.
+type groupJSON struct {
 	Layers  []string   `json:"layers"`
 	Shape   arch.Shape `json:"shape"`
 	Seconds float64    `json:"seconds"`             // the median of the runs
@@ -159,7 +159,7 @@ func (c *call) inside() error {
 	if err != nil {
 		return err
 	}
-	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X,
+	told := insideJSON{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxJSON{part.Min.X, part.Min.Y, part.Max.X,
 		part.Max.Y}}
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (c *call) inside() error {
 		if s.Algo != nn.Auto {
 			algo = s.Algo.String()
 		}
-		told.Stages = append(told.Stages, stageTold{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
+		told.Stages = append(told.Stages, groupJSON{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
 			s.Took.Seconds(), algo})
 		told.Seconds += s.Took.Seconds()
 	}
@@ -220,8 +220,8 @@ func (c *call) visit() (*page.Visit, error) {
 		"what the layers made of this picture is no longer kept")
 }
 
-// asked is an answer of the page's package, or its refusal.
-func asked(err error) error {
+// pageRefusal is the refusal of a question that package page has no answer to; other errors stay as they are.
+func pageRefusal(err error) error {
 	var ask *page.AskError
 	if errors.As(err, &ask) {
 		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
@@ -264,7 +264,7 @@ func (c *call) insideMaps() error {
 	}
 	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	return c.answerJSON(http.StatusOK, maps)
 }
@@ -281,7 +281,7 @@ func (c *call) insideMap() error {
 	}
 	values, shape, err := v.Values(c.text("layer"), channel)
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	if err := c.bytes.add(4 * int64(len(values))); err != nil {
 		return err
@@ -301,7 +301,7 @@ func (c *call) insideCell() error {
 	}
 	cell, err := v.Cell(c.text("layer"), n[0], n[1], n[2], in)
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	return c.answerJSON(http.StatusOK, cell)
 }
@@ -318,7 +318,7 @@ func (c *call) filters() error {
 	n := c.numbers("from", "count")
 	f, err := page.Weights(m.Model, c.text("layer"), n[0], n[1])
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	if at := floatsAsJSON(f.Data).notFinite(); at >= 0 {
 		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is",
@@ -340,7 +340,7 @@ func (c *call) field() error {
 	n := c.numbers("y", "x")
 	f, err := page.FieldOf(report, c.text("layer"), n[0], n[1])
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	return c.answerJSON(http.StatusOK, f)
 }
@@ -370,7 +370,7 @@ func (c *call) archOf() error {
 		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
 			"is a description", "%s", clipLong(err.Error()))
 	}
-	return c.tellArch(net)
+	return c.answerArch(net)
 }
 
 func describedNetwork(text string) (*arch.Network, error) {
@@ -385,8 +385,8 @@ func describedNetwork(text string) (*arch.Network, error) {
 	return arch.Builtin(text)
 }
 
-// heatTold is where in the picture a class was seen.
-type heatTold struct {
+// heatJSON is where in the picture a class was seen.
+type heatJSON struct {
 	Layer  string `json:"layer,omitempty"` // of Grad-CAM
 	Class  int    `json:"class"`
 	Width  int    `json:"width"`
@@ -399,8 +399,8 @@ type heatTold struct {
 	Side   int     `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
 }
 
-// tellHeat answers with a heat map, its largest value made 1.
-func (c *call) tellHeat(h *explain.Heat, told heatTold) error {
+// answerHeat answers with a heat map, its largest value made 1.
+func (c *call) answerHeat(h *explain.Heat, told heatJSON) error {
 	most := h.Most()
 	told.Layer, told.Class, told.Width, told.Height = h.Layer, h.Class.Index, h.Width, h.Height
 	told.Most = max(most, 0)
@@ -467,7 +467,7 @@ func (c *call) gradCAM() error {
 	if err != nil {
 		return err
 	}
-	return c.tellHeat(heat, heatTold{})
+	return c.answerHeat(heat, heatJSON{})
 }
 
 // unexplained is the refusal of a layer or a network that cannot be explained.
@@ -515,5 +515,5 @@ func (c *call) occlusion() error {
 		}
 		return err
 	}
-	return c.tellHeat(heat, heatTold{Passes: passes, Side: side})
+	return c.answerHeat(heat, heatJSON{Passes: passes, Side: side})
 }

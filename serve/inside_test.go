@@ -14,10 +14,10 @@ import (
 )
 
 // visited sends the boot through a model and returns what POST /v1/inside told.
-func visited(t *testing.T, base, model string) visitTold {
+func visited(t *testing.T, base, model string) insideJSON {
 	t.Helper()
 	answer, text := sent{method: "POST", path: "/v1/inside?model=" + model, body: boot(t)}.do(t, base)
-	var told visitTold
+	var told insideJSON
 	if err := json.Unmarshal(text, &told); err != nil || answer.StatusCode != 200 {
 		t.Fatalf("%d %s: %v", answer.StatusCode, text, err)
 	}

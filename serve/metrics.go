@@ -47,7 +47,7 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.errors, m.waited, m.batches, m.passes, m.decode, queued{s},
+		m.requests, m.errors, m.waited, m.batches, m.passes, m.decode, queueCollector{s},
 		gauge("vggo_ready", "1 while requests are taken.", func() float64 {
 			if s.usable() {
 				return 1
@@ -69,14 +69,14 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// queued tells of each model's queue.
-type queued struct{ *Server }
+// queueCollector tells of each model's queue.
+type queueCollector struct{ *Server }
 
 var queuedDesc = prometheus.NewDesc("vggo_queue_images", "Images that wait to be computed.", []string{"model"}, nil)
 
-func (q queued) Describe(to chan<- *prometheus.Desc) { to <- queuedDesc }
+func (q queueCollector) Describe(to chan<- *prometheus.Desc) { to <- queuedDesc }
 
-func (q queued) Collect(to chan<- prometheus.Metric) {
+func (q queueCollector) Collect(to chan<- prometheus.Metric) {
 	if l := q.loaded.Load(); l != nil {
 		for _, m := range l.models {
 			to <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(m.batches.waiting()), m.name)

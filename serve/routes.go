@@ -122,8 +122,8 @@ func (c *call) healthz() error {
 
 // archTypes are the formats of a network's report.
 var archTypes = map[report.Format]string{
-	report.JSON: "application/json", report.CSV: "text/csv; charset=utf-8", report.Markdown: "text/markdown; charset=utf-8",
-	report.Table: "text/plain; charset=utf-8", report.SVG: "image/svg+xml",
+	report.JSON: "application/json", report.CSV: "text/csv; charset=utf-8", report.SVG: "image/svg+xml",
+	report.Markdown: "text/markdown; charset=utf-8", report.Table: "text/plain; charset=utf-8",
 }
 
 // arch tells what each layer of a network produces, costs and sees: of a model that is served, or of a built-in.
@@ -132,7 +132,7 @@ func (c *call) arch() error {
 	if err != nil {
 		return err
 	}
-	return c.tellArch(net)
+	return c.answerArch(net)
 }
 
 // network finds that of a model, or a built-in one.
@@ -167,8 +167,8 @@ func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
 	return r, nil
 }
 
-// tellArch answers with a network's report, or its description.
-func (c *call) tellArch(net *arch.Network) error {
+// answerArch answers with a network's report, or its description.
+func (c *call) answerArch(net *arch.Network) error {
 	r, err := c.analysed(net)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ type classification struct {
 	Model   string `json:"model"`
 	Input   string `json:"input"`
 	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
-	told
+	weightsJSON
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
@@ -121,8 +121,8 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
-		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, weightsJSON: weightsTaken(m),
+		Preprocess: m.Preprocess.Told(), Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
 	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {

@@ -34,8 +34,8 @@ func hintLabels(err error, path string) error {
 	return hint(err, "the file must have one name for each class, a line each")
 }
 
-// matchTold is what JSON tells about which class is which.
-type matchTold struct {
+// matchJSON is what JSON tells about which class is which.
+type matchJSON struct {
 	By      string   `json:"by"`      // name, synset, number or order
 	Guessed bool     `json:"guessed"` // nothing but the number or order of the classes tells
 	Why     string   `json:"reason,omitempty"`
@@ -43,7 +43,7 @@ type matchTold struct {
 }
 
 // words say it to people.
-func (m matchTold) words() string {
+func (m matchJSON) words() string {
 	by := map[string]string{"name": "by name", "synset": "by WordNet's number", "number": "by number",
 		"order": "by order, as torchvision and Keras count folders"}[m.By]
 	told := "classes matched " + by
@@ -67,7 +67,7 @@ const (
 )
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
-func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold,
+func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchJSON,
 	err error) {
 	outputs = m.ClassCount()
 	var found vision.Matching
@@ -82,7 +82,7 @@ func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) 
 	if err != nil {
 		return nil, 0, told, hintMatch(err, data, path, m)
 	}
-	told = matchTold{By: found.By, Guessed: found.Guessed, Why: found.Why, Loose: found.Loose}
+	told = matchJSON{By: found.By, Guessed: found.Guessed, Why: found.Why, Loose: found.Loose}
 	return found.Of, outputs, told, nil
 }
 

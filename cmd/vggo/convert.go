@@ -125,7 +125,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 }
 
 func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
-	asked, err := o.asked()
+	asked, err := o.stated()
 	if err != nil {
 		return nil, err
 	}

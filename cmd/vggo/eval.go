@@ -86,7 +86,7 @@ probabilities are averaged.`,
 type evaluation struct {
 	Model   string `json:"model"`
 	Weights string `json:"weights"`
-	told
+	weightsJSON
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Data       string               `json:"data"`
 	Pictures   int                  `json:"pictures"`
@@ -96,8 +96,8 @@ type evaluation struct {
 	Seconds    float64              `json:"seconds"`
 	PerSecond  float64              `json:"pictures_per_second"`
 	Dense      []int                `json:"dense_scales,omitempty"`
-	dataTold
-	Match       matchTold `json:"match"` // of the data's classes with the network's
+	dataJSON
+	Match       matchJSON `json:"match"` // of the data's classes with the network's
 	LabelsGuess string    `json:"labels_guess,omitempty"`
 	// Enlarged counts the pictures whose shorter side is less than one of the scales.
 	Enlarged int          `json:"enlarged,omitempty"`
@@ -158,9 +158,9 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path,
-		Confusion: make([][]int, classes)}
-	e.dataTold, e.Match, e.LabelsGuess = tellData(data), match, m.ClassesGuess
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, weightsJSON: weightsTaken(m),
+		Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
+	e.dataJSON, e.Match, e.LabelsGuess = dataTaken(data), match, m.ClassesGuess
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}
@@ -351,7 +351,7 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if e.LabelsGuess != "" {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
-	decided = strings.Join(append(e.dataTold.lines(), decided), "\n")
+	decided = strings.Join(append(e.dataJSON.lines(), decided), "\n")
 	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 "+
 		"%.2f %%\n",
 		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided),

@@ -272,13 +272,14 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n",
 			damaged, filepath.Base(damaged.Path))
 	}
+	network := trainer.Placement().Network.Name
 	if trainer.Finished() {
-		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", trainer.Placement().Network.Name,
+		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", network,
 			saved.Recipe.Name, saved.Step, o.resume)
 		view.more = note.Data
 	} else {
-		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Placement().Network.Name, saved.Recipe.Name,
-			saved.Step, o.resume)
+		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", network, saved.Recipe.Name, saved.Step,
+			o.resume)
 	}
 	return finishRun(ctx, trainer, o.resume, view)
 }
@@ -394,7 +395,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 			return close, prepared, err
 		}
 		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name,
-			placed.Output().C, o.asked(classes), head, classes)
+			placed.Output().C, o.classesReason(classes), head, classes)
 		if model, ok := arch.CompactWithClasses(options.Recipe.Model, classes); ok {
 			options.Recipe.Model = model
 		}
