@@ -44,9 +44,9 @@ type LayerReport struct {
 	// ActivationBytes is the output for the whole batch; 0 for a layer in place.
 	ActivationBytes int64 `json:"activation_bytes"`
 	// Intensity is FLOPs per byte for the batch, where weights, input and output each cross memory once.
-	Intensity float64  `json:"flops_per_byte"`
-	Field     Field2   `json:"field"`
-	Formulas  Formulas `json:"formulas"`
+	Intensity float64        `json:"flops_per_byte"`
+	Field     ReceptiveField `json:"field"`
+	Formulas  Formulas       `json:"formulas"`
 }
 
 // Total sums a Report's layers.

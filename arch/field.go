@@ -5,8 +5,8 @@ import (
 	"image"
 )
 
-// Field is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
-type Field struct {
+// AxisField is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
+type AxisField struct {
 	// Size is the number of pixels that a unit sees, as if the input had no border; of the middle unit, where adaptive
 	// pooling's windows are uneven.
 	Size int `json:"size"`
@@ -16,16 +16,16 @@ type Field struct {
 	Offset float64 `json:"offset"`
 }
 
-// Field2 is a receptive field along both axes.
-type Field2 struct {
-	H Field `json:"h"`
-	W Field `json:"w"`
+// ReceptiveField is a receptive field along both axes.
+type ReceptiveField struct {
+	H AxisField `json:"h"`
+	W AxisField `json:"w"`
 }
 
 // String writes a field as "196" or, where the axes differ, "3x5", height first.
-func (f Field2) String() string { return Size{f.H.Size, f.W.Size}.short() }
+func (f ReceptiveField) String() string { return Size{f.H.Size, f.W.Size}.short() }
 
-func (f Field2) of(a axis) Field {
+func (f ReceptiveField) of(a axis) AxisField {
 	if a == cols {
 		return f.W
 	}
@@ -86,8 +86,8 @@ const maxField = MaxElements
 //
 //	first input unit = first unit * stride - padding
 //	last input unit  = last unit * stride - padding + extent - 1
-func fields(placed []Placed) ([]Field2, error) {
-	fields := make([]Field2, len(placed))
+func fields(placed []Placed) ([]ReceptiveField, error) {
+	fields := make([]ReceptiveField, len(placed))
 	jump := struct{ H, W float64 }{1, 1}
 	for i := range placed {
 		p := &placed[i]
@@ -107,7 +107,7 @@ func fields(placed []Placed) ([]Field2, error) {
 			if !ok || !ok2 || *j > maxField {
 				return nil, fmt.Errorf("layer %s: its receptive field is more than %d pixels", p.Name, int64(maxField))
 			}
-			*f = Field{Size: int(hi - lo + 1), Jump: *j, Offset: float64(first+last+1) / 2}
+			*f = AxisField{Size: int(hi - lo + 1), Jump: *j, Offset: float64(first+last+1) / 2}
 		}
 	}
 	return fields, nil

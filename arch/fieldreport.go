@@ -55,11 +55,11 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 
 // LayerField is one layer's receptive field with the way there.
 type LayerField struct {
-	Network string `json:"network"`
-	Input   Shape  `json:"input"`
-	Layer   string `json:"layer"`
-	Out     Shape  `json:"out"`
-	Field   Field2 `json:"field"`
+	Network string         `json:"network"`
+	Input   Shape          `json:"input"`
+	Layer   string         `json:"layer"`
+	Out     Shape          `json:"out"`
+	Field   ReceptiveField `json:"field"`
 	// Steps is the way from the layer down to the pixels, along the height; empty where adaptive pooling's windows are
 	// uneven and no formula fits.
 	Steps []FieldStep `json:"steps"`

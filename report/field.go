@@ -20,10 +20,10 @@ func Fields(w io.Writer, r *arch.Report, format Format) error {
 			row.Formulas.Field)
 	}
 	type entry struct {
-		Layer   string      `json:"layer"`
-		Out     arch.Shape  `json:"out"`
-		Field   arch.Field2 `json:"field"`
-		Formula string      `json:"formula,omitempty"`
+		Layer   string              `json:"layer"`
+		Out     arch.Shape          `json:"out"`
+		Field   arch.ReceptiveField `json:"field"`
+		Formula string              `json:"formula,omitempty"`
 	}
 	var entries []entry
 	for _, l := range r.Layers {
