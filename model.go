@@ -400,7 +400,7 @@ func (m *Model) ClassifyAll(ctx context.Context, pictures []*vision.Picture) ([]
 	return ranked, nil
 }
 
-// Prepare makes a batch of pictures by the model's recipe.
+// Prepare makes a batch of pictures by the model's pre-processing.
 func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tensor.Tensor, error) {
 	batch := tensor.New(len(pictures), m.Input.C, m.Input.H, m.Input.W)
 	for n, p := range pictures {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -84,17 +83,9 @@ var layerFields = map[string]string{
 // ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network
 // without a name gets the file's.
 func ReadFile(path string) (*Network, error) {
-	f, err := plainfile.Open(path)
+	n, err := plainfile.Read(path, Decode)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	n, err := Decode(f)
-	var unreadable *fs.PathError // which names the file
-	if errors.As(err, &unreadable) {
-		return nil, err
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if n.Name == "" {
 		base := filepath.Base(path)

@@ -15,7 +15,7 @@ import (
 type Occluder struct {
 	Size   int       // of a side; 0: a seventh of the picture's longer side, 32 of 224
 	Stride int       // from one place to the next; 0: half of Size
-	Fill   []float32 // a prepared value for each channel; nil: mid-grey, as the model's recipe makes it
+	Fill   []float32 // a prepared value for each channel; nil: mid-grey, as the model's pre-processing makes it
 }
 
 // maxWindows is the most places of an occluder: one for each pixel of 256 by 256.

@@ -217,7 +217,7 @@ func (c cifar) checkLabel(label int) error {
 // textNames reads the names that lie beside binary files; without, classes are called by their numbers.
 func (c cifar) textNames(dir string) ([]string, error) {
 	path := filepath.Join(dir, c.names)
-	text, err := readFile(path, func(r io.Reader) ([]byte, error) {
+	text, err := plainfile.Read(path, func(r io.Reader) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(r, 1<<16))
 	})
 	if errors.Is(err, os.ErrNotExist) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/internal/printable"
 )
 
@@ -25,7 +26,7 @@ type IDX struct {
 const maxIDX = 1 << 30
 
 // ReadIDXFile reads an IDX file; its errors name it.
-func ReadIDXFile(path string) (*IDX, error) { return readFile(path, readIDX) }
+func ReadIDXFile(path string) (*IDX, error) { return plainfile.Read(path, readIDX) }
 
 // readIDX reads an IDX array of unsigned bytes, gzipped or not:
 //

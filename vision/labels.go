@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Labels are what classes are called, by the number of the network's output.
@@ -41,7 +43,7 @@ func splitSynset(label string) (synset, name string) {
 }
 
 // ReadLabelsFile reads class names; its errors name the file.
-func ReadLabelsFile(path string) (Labels, error) { return readFile(path, readLabels) }
+func ReadLabelsFile(path string) (Labels, error) { return plainfile.Read(path, readLabels) }
 
 // readLabels reads class names, in any of these forms:
 //

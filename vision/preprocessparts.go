@@ -85,19 +85,9 @@ func ReadPreprocess(text string) (PreprocessParts, error) {
 		return decodePreprocess(strings.NewReader(text))
 	}
 	for _, ending := range []string{".yaml", ".yml", ".json"} {
-		if !strings.HasSuffix(strings.ToLower(text), ending) {
-			continue
+		if strings.HasSuffix(strings.ToLower(text), ending) {
+			return plainfile.Read(text, decodePreprocess)
 		}
-		f, err := plainfile.Open(text)
-		if err != nil {
-			return PreprocessParts{}, err
-		}
-		defer f.Close()
-		parts, err := decodePreprocess(f)
-		if err != nil {
-			return parts, fmt.Errorf("%s: %w", text, err)
-		}
-		return parts, nil
 	}
 	return PreprocessParts{Base: text}, nil
 }
