@@ -43,7 +43,7 @@ func Path(e Entry) (path string, ok bool) {
 	}
 	path = filepath.Join(dir, e.File)
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || !e.Size.Value.Holds(info.Size()) {
+	if err != nil || !info.Mode().IsRegular() || !e.Size.Value.holds(info.Size()) {
 		return "", false
 	}
 	return path, true

@@ -97,7 +97,7 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	// torchvision's 527.796 are 2^20 bytes each: torch.hub reports 553,433,881 bytes for that file.
-	if e, _ := Find("vgg16"); !e.Size.Value.Holds(553_433_881) {
+	if e, _ := Find("vgg16"); !e.Size.Value.holds(553_433_881) {
 		t.Errorf("vgg16: %v", e.Size.Value)
 	}
 }
