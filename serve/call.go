@@ -65,12 +65,12 @@ func (c *call) fail(err error) {
 	p := refusalOf(err)
 	p.Fault, p.Hint = printable.Text(p.Fault), printable.Text(p.Hint) // they may quote what a stranger sent
 	p.ID = c.entry.id
-	c.entry.kind = p.Kind
+	c.entry.kind = p.Kind.name
 	c.entry.note(slog.String("error", p.Fault))
 	if p.Cause != nil {
 		c.entry.note(slog.String("cause", p.Cause.Error()))
 	}
-	c.metrics.errors.WithLabelValues(p.Kind).Inc()
+	c.metrics.errors.WithLabelValues(p.Kind.name).Inc()
 	h := c.w.Header()
 	if p.After > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
@@ -78,7 +78,7 @@ func (c *call) fail(err error) {
 	text := append(p.text(strings.HasPrefix(c.r.URL.Path, "/v2")), '\n')
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	c.w.WriteHeader(p.Status)
+	c.w.WriteHeader(p.Kind.status)
 	_ = c.write(text) // a client that is gone is not told
 }
 
@@ -89,7 +89,7 @@ func (c *call) pathModel() (*model, error) {
 		return nil, err
 	}
 	if v := c.r.PathValue("version"); v != "" && v != modelVersion {
-		return nil, refuse(http.StatusNotFound, "not_found", "leave the version out, or ask for "+modelVersion,
+		return nil, refuse(notFound, "leave the version out, or ask for "+modelVersion,
 			"%s has no version %q", m.name, clip(v))
 	}
 	c.entry.note(slog.String("model", m.name))
@@ -175,7 +175,7 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 	c.w.WriteHeader(status)
 	for _, part := range parts {
 		if err := c.write(part); err != nil {
-			c.entry.kind = "client_gone" // the status is on its way, or not: nobody reads it
+			c.entry.kind = clientGone.name // the status is on its way, or not: nobody reads it
 			return nil
 		}
 	}
@@ -185,10 +185,10 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 // answerJSON answers with a value that marshals.
 func (c *call) answerJSON(status int, v any) error {
 	text, err := json.Marshal(v)
-	var notFinite *json.UnsupportedValueError
-	if errors.As(err, &notFinite) {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library tells such values as they are",
-			"the answer holds %s, which JSON cannot", notFinite.Str)
+	var unsupported *json.UnsupportedValueError
+	if errors.As(err, &unsupported) {
+		return refuse(notFinite, "vggo's library tells such values as they are",
+			"the answer holds %s, which JSON cannot", unsupported.Str)
 	}
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (c *call) readBody() (body []byte, err error) {
 	case announced > c.MaxBody:
 		return nil, c.tooLarge(announced)
 	case c.r.Header.Get("Content-Encoding") != "":
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_type", "send it as it is",
+		return nil, refuse(unsupportedType, "send it as it is",
 			"a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
 	}
 	const first = 64 << 10
@@ -267,7 +267,7 @@ func (c *call) discard() {
 
 func (c *call) tooLarge(size int64) error {
 	c.w.Header().Set("Connection", "close") // rather than reading it all
-	return refuse(http.StatusRequestEntityTooLarge, "too_large", "send less at once; the server's --max-body raises "+
+	return refuse(tooLarge, "send less at once; the server's --max-body raises "+
 		"the limit", "a body of %d bytes or more is refused: the limit is %d", size, c.MaxBody)
 }
 
@@ -276,8 +276,8 @@ func (c *call) broken(err error) error {
 	c.w.Header().Set("Connection", "close")
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return refuse(http.StatusRequestTimeout, "slow_body", "send it faster", "the body did not arrive in time")
+		return refuse(slowBody, "send it faster", "the body did not arrive in time")
 	}
-	return &refusal{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early",
+	return &refusal{Kind: bodyEnded, Fault: "the body ended early",
 		Hint: "send as much as Content-Length says", Cause: err}
 }

@@ -49,7 +49,7 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 	}
 	c.entry.note(slog.String("model", m.name))
 	if _, err := m.Network.Until(layer); layer != "" && err != nil {
-		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%v",
+		return nil, nil, 0, 0, refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v",
 			err)
 	}
 	if err := c.admit(m, layer, 1); err != nil {
@@ -99,7 +99,7 @@ func (c *call) features() error {
 	}
 	data := floatsAsJSON(out.Data)
 	if at := data.notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it with Accept: "+numpyType,
+		return refuse(notFinite, "ask for it with Accept: "+numpyType,
 			"value %d of %s is %v, which JSON cannot hold", at, layer, data[at])
 	}
 	return c.answerJSON(http.StatusOK, features{m.name, layer, shape, data})

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -57,7 +56,7 @@ func (d *decoders) enter(ctx context.Context, work vision.Work) (leave func(), e
 	d.mu.Lock()
 	if ahead := d.ahead(w); ahead > d.patience {
 		d.mu.Unlock()
-		return nil, &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+		return nil, &refusal{Kind: busy,
 			Hint: "try again after the seconds in Retry-After", After: ahead,
 			Fault: fmt.Sprintf("pictures that take about %.0f s to decode are waiting already", ahead.Seconds())}
 	}

@@ -85,7 +85,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		// HTTP/1.0 has no Host; a browser's requests always have
 		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "call it by an IP address or localhost; its --allow-host takes "+
+				return refuse(forbidden, "call it by an IP address or localhost; its --allow-host takes "+
 					"other names",
 					"this server is not called %q", clip(r.Host))
 			})(rec, r)
@@ -93,14 +93,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		if err := origin.Check(r); err != nil {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "requests come from programs, or from this server's own page",
+				return refuse(forbidden, "requests come from programs, or from this server's own page",
 					"a web page elsewhere may not send this: %v", err)
 			})(rec, r)
 			return
 		}
 		if spare(r) && !probes(r) {
 			s.handle(func(*call) error {
-				return &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+				return &refusal{Kind: busy,
 					Fault: "all connections that this server takes have requests in progress",
 					Hint:  "try again after the seconds in Retry-After", After: time.Second}
 			})(rec, r)

@@ -249,14 +249,14 @@ func (c *call) infer() error {
 func splitBody(body []byte, length string) (header, data []byte, err error) {
 	if length == "" {
 		if len(body) == 0 {
-			return nil, nil, refuse(http.StatusBadRequest, "bad_request",
+			return nil, nil, refuse(badRequest,
 				"POST an inference request: GET /openapi.yaml describes it", "the body is empty")
 		}
 		return body, nil, nil
 	}
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 || n > len(body) {
-		return nil, nil, refuse(http.StatusBadRequest, "bad_request",
+		return nil, nil, refuse(badRequest,
 			"it is the length of the JSON before the tensors' bytes",
 			"%s %s: the body has %d bytes", headerLength, clip(length), len(body))
 	}
@@ -274,7 +274,7 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 		in.input.shape = append(in.input.shape, int64(d))
 	}
 	if size == 0 || size%image != 0 {
-		return in, refuse(http.StatusBadRequest, "bad_tensor",
+		return in, refuse(badTensor,
 			fmt.Sprintf("an image is %d bytes: %dx%dx%d little-endian float32", image, m.Input.C, m.Input.H, m.Input.W),
 			"%d bytes are no whole number of images", size)
 	}
@@ -283,7 +283,7 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 
 // badInput is a refusal of a request's tensors.
 func (m *model) badInput(format string, args ...any) error {
-	return refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
+	return refuse(badTensor, fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
 		m.name, inputName, fp32, m.Input.C, m.Input.H, m.Input.W), format, args...)
 }
 
@@ -328,7 +328,7 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 		return images, nil
 	}
 	if err := parseTensor(images.Data, x.data, m.inputShape(n)); err != nil {
-		return nil, refuse(http.StatusBadRequest, "bad_tensor", "data is a flat array in row-major order, or nested as "+
+		return nil, refuse(badTensor, "data is a flat array in row-major order, or nested as "+
 			"its shape", "%s: %v", inputName, err)
 	}
 	return images, nil
@@ -351,7 +351,7 @@ func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs 
 		} else {
 			r.Data = out.Data
 			if at := r.Data.notFinite(); at >= 0 {
-				return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it as binary_data",
+				return refuse(notFinite, "ask for it as binary_data",
 					"value %d of %s is %v, which JSON cannot hold", at, o.name, out.Data[at])
 			}
 		}

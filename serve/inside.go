@@ -33,7 +33,7 @@ func servePage(route func(pattern string, serve endpoint)) {
 		name := c.r.PathValue("file")
 		file, ok := files[name]
 		if !ok {
-			return refuse(http.StatusNotFound, "not_found", "the page is at /", "the page has no file %q", clip(name))
+			return refuse(notFound, "the page is at /", "the page has no file %q", clip(name))
 		}
 		file.ServeHTTP(c.w, c.r)
 		return nil
@@ -174,7 +174,7 @@ func (c *call) inside() error {
 		told.Seconds += s.Took.Seconds()
 	}
 	if err := c.visits.Put(visit); err != nil {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "a network of smaller maps can be looked into", "%v",
+		return refuse(tooLarge, "a network of smaller maps can be looked into", "%v",
 			err)
 	}
 	told.ID = visit.ID
@@ -216,7 +216,7 @@ func (c *call) visit() (*page.Visit, error) {
 		c.entry.note(slog.String("model", v.Name))
 		return v, nil
 	}
-	return nil, refuse(http.StatusNotFound, "not_found", "POST /v1/inside with the picture again",
+	return nil, refuse(notFound, "POST /v1/inside with the picture again",
 		"what the layers made of this picture is no longer kept")
 }
 
@@ -224,7 +224,7 @@ func (c *call) visit() (*page.Visit, error) {
 func pageRefusal(err error) error {
 	var ask *page.AskError
 	if errors.As(err, &ask) {
-		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
+		return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s",
 			clipLong(ask.Fault))
 	}
 	return err
@@ -321,7 +321,7 @@ func (c *call) filters() error {
 		return pageRefusal(err)
 	}
 	if at := floatsAsJSON(f.Data).notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is",
+		return refuse(notFinite, "vggo's library reads it as it is",
 			"weight %d of %s is %v, which JSON cannot hold", at, f.Layer, f.Data[at])
 	}
 	return c.answerJSON(http.StatusOK, f)
@@ -359,7 +359,7 @@ func (c *call) archOf() error {
 		return err
 	}
 	if len(body) > maxDescription {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers",
+		return refuse(tooLarge, "describe fewer layers",
 			"a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
 	}
 	if err := c.bytes.add(maxReport); err != nil {
@@ -367,7 +367,7 @@ func (c *call) archOf() error {
 	}
 	net, err := describedNetwork(strings.TrimSpace(string(body)))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
+		return refuse(badRequest, "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
 			"is a description", "%s", clipLong(err.Error()))
 	}
 	return c.answerArch(net)
@@ -428,7 +428,7 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 		return nil, nil, 0, err
 	}
 	if class >= m.ClassCount() {
-		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's",
+		return nil, nil, 0, refuse(badRequest, "without class it is the most probable one's",
 			"%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
@@ -472,7 +472,7 @@ func (c *call) gradCAM() error {
 
 // unexplained is the refusal of a layer or a network that cannot be explained.
 func unexplained(err error) error {
-	return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
+	return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s",
 		clipLong(err.Error()))
 }
 

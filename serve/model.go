@@ -108,7 +108,7 @@ func (m *model) compute(ctx context.Context, layer string, images *tensor.Tensor
 func (s *Server) model(name string) (*model, error) {
 	l := s.loaded.Load()
 	if l == nil {
-		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded",
+		return nil, &refusal{Kind: loading, Fault: "the models are being loaded",
 			Hint: "GET /v2/health/ready tells when they are", After: time.Second}
 	}
 	if name == "" {
@@ -121,7 +121,7 @@ func (s *Server) model(name string) (*model, error) {
 		}
 		names = append(names, m.name)
 	}
-	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)),
+	return nil, &refusal{Kind: notFound, Fault: fmt.Sprintf("no model is called %q", clip(name)),
 		Hint: fmt.Sprintf("there are %s", printable.And(names))}
 }
 

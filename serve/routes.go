@@ -71,12 +71,12 @@ func (s *Server) routes() http.Handler {
 			}
 		}
 		if allowed == nil {
-			return refuse(http.StatusNotFound, "not_found", "GET /openapi.yaml lists what there is", "there is nothing at %s",
+			return refuse(notFound, "GET /openapi.yaml lists what there is", "there is nothing at %s",
 				clip(c.r.URL.Path))
 		}
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
-		return refuse(http.StatusMethodNotAllowed, "method", "use "+list, "%s does not take %s", clip(c.r.URL.Path),
+		return refuse(method, "use "+list, "%s does not take %s", clip(c.r.URL.Path),
 			clip(c.r.Method))
 	}))
 	return mux
@@ -153,7 +153,7 @@ func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
 	if text := c.text("input"); text != "" {
 		var err error
 		if input, err = arch.ParseShape(text); err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad_request", "input=224x224x3 is height, width and channels", "%v", err)
+			return nil, refuse(badRequest, "input=224x224x3 is height, width and channels", "%v", err)
 		}
 	}
 	batch := 1 // where the endpoint takes none
@@ -193,12 +193,12 @@ func (c *call) answerArch(net *arch.Network) error {
 func impossible(err error) error {
 	var shape *arch.ShapeError
 	if !errors.As(err, &shape) {
-		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for",
+		return refuse(badRequest, "without input and batch it is what the network was designed for",
 			"%s", clipLong(err.Error()))
 	}
 	hint := "the network cannot take this input: try another input=HxWxC"
 	if shape.Layer != "" {
 		hint = "layer " + clip(shape.Layer) + " cannot follow what is before it: change it, what is before it, or the input"
 	}
-	return refuse(http.StatusBadRequest, "bad_request", hint, "%s", clipLong(err.Error()))
+	return refuse(badRequest, hint, "%s", clipLong(err.Error()))
 }
