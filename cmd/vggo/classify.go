@@ -49,12 +49,7 @@ by a file, and the flags beside it say it part by part:
   vggo classify holiday/ --weights vgg16.safetensors --json
   vggo classify shirt.png --model tinyvgg --weights tinyvgg.safetensors
   vggo classify photo.jpg --model vgg16 --random-weights`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return hint(errors.New("no picture named"), "vggo classify photo.jpg")
-			}
-			return nil
-		},
+		Args: needPicture("vggo classify photo.jpg"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

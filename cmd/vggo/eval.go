@@ -97,8 +97,8 @@ type evaluation struct {
 	PerSecond  float64              `json:"pictures_per_second"`
 	Dense      []int                `json:"dense_scales,omitempty"`
 	dataJSON
-	Match       matchJSON `json:"match"` // of the data's classes with the network's
-	LabelsGuess string    `json:"labels_guess,omitempty"`
+	Match       vision.Matching `json:"match"` // of the data's classes with the network's
+	LabelsGuess string          `json:"labels_guess,omitempty"`
 	// Enlarged counts the pictures whose shorter side is less than one of the scales.
 	Enlarged int          `json:"enlarged,omitempty"`
 	Classes  []classScore `json:"classes"`
@@ -154,10 +154,11 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 				scalesText(o.scales))}
 		}
 	}
-	of, classes, match, err := matchClasses(data, path, m, o.match)
+	match, err := matchClasses(data, path, m, o.match)
 	if err != nil {
 		return err
 	}
+	of, classes := match.Of, m.ClassCount()
 	e := evaluation{Model: m.Network.Name, Weights: m.Origin, weightsJSON: weightsTaken(m),
 		Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
 	e.dataJSON, e.Match, e.LabelsGuess = dataTaken(data), match, m.ClassesGuess
@@ -347,7 +348,7 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if len(e.Dense) > 0 {
 		how = ", dense at " + scalesText(e.Dense)
 	}
-	decided := e.Match.words()
+	decided := matchWords(e.Match)
 	if e.LabelsGuess != "" {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
