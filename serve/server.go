@@ -89,7 +89,7 @@ type Server struct {
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
 	buffers *gate      // bytes
-	visits  *page.Kept // of the page
+	visits  *page.Visits // of the page
 	decode  *decoders
 	turn    chan struct{} // for the batchers: one computes
 
@@ -115,7 +115,7 @@ type loaded struct {
 func New(config Config) *Server {
 	config.complete()
 	s := &Server{
-		Config: config, buffers: newGate(config.Buffers, "bytes"), visits: page.NewKept(config.Kept),
+		Config: config, buffers: newGate(config.Buffers, "bytes"), visits: page.NewVisits(config.Kept),
 		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
 		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
