@@ -49,8 +49,7 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 	}
 	c.entry.note(slog.String("model", m.name))
 	if _, err := m.Network.Until(layer); layer != "" && err != nil {
-		return nil, nil, 0, 0, refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v",
-			err)
+		return nil, nil, 0, 0, refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err

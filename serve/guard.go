@@ -85,8 +85,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		// HTTP/1.0 has no Host; a browser's requests always have
 		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) {
 			s.handle(func(*call) error {
-				return refuse(forbidden, "call it by an IP address or localhost; its --allow-host takes "+
-					"other names",
+				return refuse(forbidden, "call it by an IP address or localhost; its --allow-host takes other names",
 					"this server is not called %q", clip(r.Host))
 			})(rec, r)
 			return

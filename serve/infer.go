@@ -256,8 +256,7 @@ func splitBody(body []byte, length string) (header, data []byte, err error) {
 	}
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 || n > len(body) {
-		return nil, nil, refuse(badRequest,
-			"it is the length of the JSON before the tensors' bytes",
+		return nil, nil, refuse(badRequest, "it is the length of the JSON before the tensors' bytes",
 			"%s %s: the body has %d bytes", headerLength, clip(length), len(body))
 	}
 	return body[:n], body[n:], nil

@@ -174,8 +174,7 @@ func (c *call) inside() error {
 		told.Seconds += s.Took.Seconds()
 	}
 	if err := c.visits.Put(visit); err != nil {
-		return refuse(tooLarge, "a network of smaller maps can be looked into", "%v",
-			err)
+		return refuse(tooLarge, "a network of smaller maps can be looked into", "%v", err)
 	}
 	told.ID = visit.ID
 	return c.answerJSON(http.StatusOK, told)
@@ -224,10 +223,17 @@ func (c *call) visit() (*page.Visit, error) {
 func pageRefusal(err error) error {
 	var ask *page.AskError
 	if errors.As(err, &ask) {
-		return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s",
-			clipLong(ask.Fault))
+		return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(ask.Fault))
 	}
 	return err
+}
+
+// answerPage answers with what package page makes of a question, or its refusal.
+func (c *call) answerPage(v any, err error) error {
+	if err != nil {
+		return pageRefusal(err)
+	}
+	return c.answerJSON(http.StatusOK, v)
 }
 
 // clipLong shortens a message that may quote what a client sent.
@@ -262,11 +268,7 @@ func (c *call) insideMaps() error {
 	if err := c.bytes.add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
 		return err
 	}
-	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
-	if err != nil {
-		return pageRefusal(err)
-	}
-	return c.answerJSON(http.StatusOK, maps)
+	return c.answerPage(v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2]))
 }
 
 // insideMap answers with one map's values, or a whole small layer's, as a NumPy file.
@@ -299,11 +301,7 @@ func (c *call) insideCell() error {
 	if !chosen {
 		in = page.MostAdding
 	}
-	cell, err := v.Cell(c.text("layer"), n[0], n[1], n[2], in)
-	if err != nil {
-		return pageRefusal(err)
-	}
-	return c.answerJSON(http.StatusOK, cell)
+	return c.answerPage(v.Cell(c.text("layer"), n[0], n[1], n[2], in))
 }
 
 // filters tells a layer's weights for some of its output channels.
@@ -338,11 +336,7 @@ func (c *call) field() error {
 		return err
 	}
 	n := c.numbers("y", "x")
-	f, err := page.FieldOf(report, c.text("layer"), n[0], n[1])
-	if err != nil {
-		return pageRefusal(err)
-	}
-	return c.answerJSON(http.StatusOK, f)
+	return c.answerPage(page.FieldOf(report, c.text("layer"), n[0], n[1]))
 }
 
 // maxDescription bounds a network that a client describes.
@@ -472,8 +466,7 @@ func (c *call) gradCAM() error {
 
 // unexplained is the refusal of a layer or a network that cannot be explained.
 func unexplained(err error) error {
-	return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s",
-		clipLong(err.Error()))
+	return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(err.Error()))
 }
 
 // occlusion covers one part of the picture after another, and tells where that costs the class most. Other requests are

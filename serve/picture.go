@@ -50,8 +50,7 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		strings.HasPrefix(kind, "image/"):
 		return body, model, nil // curl says urlencoded of whatever it sends
 	}
-	return nil, "", refuse(unsupportedType, pictureHint,
-		"a body of type %s is no picture", clip(kind))
+	return nil, "", refuse(unsupportedType, pictureHint, "a body of type %s is no picture", clip(kind))
 }
 
 // refusePicture tells why a picture was not decoded, and what helps against just that.
@@ -66,16 +65,13 @@ func refusePicture(err error) error {
 	case errors.As(err, &large) && large.CutOff:
 		return refuse(badImage, "send the whole file, and smaller", "%v", err)
 	case errors.As(err, &large):
-		return refuse(badImage, "send it smaller; the server's --max-pixels raises "+
-			"the limit", "%v", err)
+		return refuse(badImage, "send it smaller; the server's --max-pixels raises the limit", "%v", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(badImage, "send the whole file: curl --data-binary @photo.jpg", "%v",
-			err)
+		return refuse(badImage, "send the whole file: curl --data-binary @photo.jpg", "%v", err)
 	case errors.Is(err, errDecodeTime):
 		return refuse(badImage, "send it smaller", "%v", err)
 	}
-	return refuse(badImage, "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other "+
-		"programs show", "%v", err)
+	return refuse(badImage, "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other programs show", "%v", err)
 }
 
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory

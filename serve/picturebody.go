@@ -30,8 +30,7 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 			return decodeJSON(value, &image)
 		}
 		if inURL != "" {
-			return refuse(badRequest, "give it in one place",
-				"model comes twice: in the URL and in the JSON")
+			return refuse(badRequest, "give it in one place", "model comes twice: in the URL and in the JSON")
 		}
 		if err := decodeJSON(value, &model); err != nil || model != "" {
 			return err
@@ -64,11 +63,9 @@ func decodeJSON(body []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &syntax):
-		return refuse(badJSON, hint, "the JSON breaks off or is wrong at byte %d: %v",
-			syntax.Offset, syntax)
+		return refuse(badJSON, hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
 	case errors.As(err, &kind):
-		return refuse(badJSON, hint, "the JSON's %q is a %s at byte %d", clip(kind.Field),
-			kind.Value, kind.Offset)
+		return refuse(badJSON, hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
 	case errors.As(err, &url):
 		return refuse(badJSON, "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):

@@ -80,8 +80,7 @@ func refusalOf(err error) *refusal {
 		return &refusal{Kind: busy, Fault: full.Error(),
 			Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
 	case errors.As(err, &cost):
-		return refuse(tooLarge, "ask for fewer images at once, or for a smaller layer",
-			"%v", cost)
+		return refuse(tooLarge, "ask for fewer images at once, or for a smaller layer", "%v", cost)
 	case errors.Is(err, errClosed):
 		return &refusal{Kind: stopping, Fault: err.Error(),
 			Hint: "try again: another instance may answer", After: time.Second}

@@ -71,13 +71,11 @@ func (s *Server) routes() http.Handler {
 			}
 		}
 		if allowed == nil {
-			return refuse(notFound, "GET /openapi.yaml lists what there is", "there is nothing at %s",
-				clip(c.r.URL.Path))
+			return refuse(notFound, "GET /openapi.yaml lists what there is", "there is nothing at %s", clip(c.r.URL.Path))
 		}
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
-		return refuse(method, "use "+list, "%s does not take %s", clip(c.r.URL.Path),
-			clip(c.r.Method))
+		return refuse(method, "use "+list, "%s does not take %s", clip(c.r.URL.Path), clip(c.r.Method))
 	}))
 	return mux
 }
