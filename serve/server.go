@@ -88,7 +88,7 @@ type Server struct {
 	handler http.Handler
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
-	buffers *gate      // bytes
+	buffers *gate        // bytes
 	visits  *page.Visits // of the page
 	decode  *decoders
 	turn    chan struct{} // for the batchers: one computes
