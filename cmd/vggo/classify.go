@@ -125,7 +125,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	}
 	failed, done := 0, 0
 	progress := progressOf(faults)
-	progress.of(len(files), "pictures")
+	progress.begin(len(files), "pictures")
 	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
@@ -136,7 +136,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		}
 		for _, p := range answers {
 			done++
-			progress.to(done)
+			progress.advance(done)
 			if p.Error != "" {
 				failed++
 			}
@@ -229,5 +229,5 @@ func (p *classifiedPicture) write(out io.Writer) error {
 		t.Row(i+1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label)
 	}
 	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Text(sheet.Columns(out))))
+		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, ownText(t.Text(sheet.Columns(out))))
 }

@@ -171,7 +171,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	}
 	start := time.Now()
 	progress := progressOf(faults)
-	progress.of(data.Len(), "pictures")
+	progress.begin(data.Len(), "pictures")
 	for from := 0; from < data.Len(); from += m.Batch() {
 		part := make([]int, min(m.Batch(), data.Len()-from))
 		for i := range part {
@@ -181,7 +181,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
-		progress.to(from + len(part))
+		progress.advance(from + len(part))
 		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {
@@ -355,7 +355,7 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	decided = strings.Join(append(e.dataJSON.lines(), decided), "\n")
 	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 "+
 		"%.2f %%\n",
-		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided),
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, ownText(decided),
 		100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err

@@ -291,8 +291,8 @@ func (e *explainRun) occlusion() error {
 		return usageError{err}
 	}
 	p := progressOf(e.faults)
-	p.of(passes, "passes")
-	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.to(done) })
+	p.begin(passes, "passes")
+	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.advance(done) })
 	if err != nil {
 		return err
 	}
@@ -423,9 +423,9 @@ func (e *explainRun) patches() error {
 func (e *explainRun) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
 		p := progressOf(e.faults)
-		p.of(len(e.list.files), "pictures")
+		p.begin(len(e.list.files), "pictures")
 		for i, file := range e.list.files {
-			p.to(i)
+			p.advance(i)
 			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++

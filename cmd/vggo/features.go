@@ -118,7 +118,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	failed := 0
 	progress, done := progressOf(faults), 0
-	progress.of(len(todo), "pictures")
+	progress.begin(len(todo), "pictures")
 	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
@@ -133,7 +133,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			return rows.full(err)
 		}
 		done += len(group)
-		progress.to(done)
+		progress.advance(done)
 	}
 	if ctx.Err() != nil {
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)),

@@ -57,15 +57,15 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// of begins to count.
-func (p *progress) of(total int, what string) {
+// begin begins to count.
+func (p *progress) begin(total int, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.what, p.count, p.total, p.began = what, 0, total, time.Now()
 }
 
-// to says how many are done.
-func (p *progress) to(count int) {
+// advance says how many are done.
+func (p *progress) advance(count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count = count
