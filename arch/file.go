@@ -80,23 +80,23 @@ var layerFields = map[string]string{
 	"sigmoid":         "",
 }
 
-// ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network
-// without a name gets the file's.
-func ReadFile(path string) (*Network, error) {
-	n, err := plainfile.Read(path, Decode)
+// ReadFile is Decode for a file. A network without a name gets the file's.
+func ReadFile(path string) (*Placement, error) {
+	placed, err := plainfile.Read(path, Decode)
 	if err != nil {
 		return nil, err
 	}
-	if n.Name == "" {
+	if n := placed.Network; n.Name == "" {
 		base := filepath.Base(path)
 		n.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return n, nil
+	return placed, nil
 }
 
-// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A field it
-// does not know is an error, as is a network that is not possible for its own input; errors name the line.
-func Decode(r io.Reader) (*Network, error) {
+// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB, and places
+// the network on its own input. A field it does not know is an error, as is a network that is not possible; errors name
+// the line.
+func Decode(r io.Reader) (*Placement, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -142,19 +142,16 @@ func Decode(r io.Reader) (*Network, error) {
 		}
 		n.Layers = append(n.Layers, layer)
 	}
-	if _, err := n.Place(n.Input); err != nil {
-		var impossible *ShapeError
-		if errors.As(err, &impossible) {
-			impossible.Network = "the network" // the file's name stands before it already
-			for i, layer := range n.Layers {
-				if layer.Name == impossible.Layer {
-					return nil, fmt.Errorf("line %d: %w", text.Layers[i].Line, err)
-				}
+	placed, err := n.Place(n.Input)
+	if impossible := (*ShapeError)(nil); errors.As(err, &impossible) {
+		impossible.Network = "the network" // the file's name stands before it already
+		for i, layer := range n.Layers {
+			if layer.Name == impossible.Layer {
+				return nil, fmt.Errorf("line %d: %w", text.Layers[i].Line, err)
 			}
 		}
-		return nil, err
 	}
-	return n, nil
+	return placed, err
 }
 
 func decodeLayer(node *yaml.Node) (Layer, error) {

@@ -20,6 +20,7 @@ type KerasModel struct {
 	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's
 	// Input.
 	Open   bool
+	Placed *Placement // the Network on its input; nil as long as that is Open
 	Layers []KerasLayer
 
 	whole []int // layers of the Network that pool maps whole, and take their windows from the input
@@ -111,8 +112,8 @@ func DecodeKeras(data []byte) (*KerasModel, error) {
 	return read, read.Place(in)
 }
 
-// Place gives the Network an input, and checks that it is possible.
-func (m *KerasModel) Place(in Shape) error {
+// Place gives the Network an input, and sets Placed. A network that is not possible on it is an error.
+func (m *KerasModel) Place(in Shape) (err error) {
 	m.Network.Input = in
 	for _, i := range m.whole {
 		before := *m.Network
@@ -123,7 +124,7 @@ func (m *KerasModel) Place(in Shape) error {
 		}
 		m.Network.Layers[i].Op = MaxPool{Window: Window{Kernel: Size{H: size.H, W: size.W}}}
 	}
-	_, err := m.Network.Place(in)
+	m.Placed, err = m.Network.Place(in)
 	var impossible *ShapeError
 	if errors.As(err, &impossible) {
 		impossible.Network = "the model"
@@ -132,13 +133,17 @@ func (m *KerasModel) Place(in Shape) error {
 }
 
 // sized is the network for ImageNet's size where its own is open.
-func (m *KerasModel) sized() (*Network, error) {
+func (m *KerasModel) sized() (*Placement, error) {
+	if m.Placed != nil {
+		return m.Placed, nil
+	}
 	if m.Network.Input.C == 0 {
 		return nil, errors.New("the model's description does not tell the size of its input")
 	}
 	in := m.Network.Input
 	in.H, in.W = cmp.Or(in.H, ImageNetInput.H), cmp.Or(in.W, ImageNetInput.W)
-	return m.Network, m.Place(in)
+	err := m.Place(in)
+	return m.Placed, err
 }
 
 // isKeras reports whether a description is Keras'.

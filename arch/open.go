@@ -56,24 +56,29 @@ func Catalog() ([]CatalogEntry, error) {
 	return list, nil
 }
 
-// Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact
-// string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
-func Open(spec string) (*Network, error) {
-	n, err := Builtin(spec)
-	if err == nil {
-		return n, nil
+// Open returns the network that spec says, on its own input: a built-in's name, the path of a description (see
+// ReadFile), or a compact string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a
+// file.
+func Open(spec string) (*Placement, error) {
+	n, unknown := Builtin(spec)
+	if unknown == nil {
+		return n.Place(n.Input)
 	}
 	switch strings.ToLower(filepath.Ext(spec)) {
 	case ".yaml", ".yml", ".json":
 		return ReadFile(spec)
 	}
-	if info, notFound := os.Stat(spec); notFound == nil && info.Mode().IsRegular() {
+	if info, err := os.Stat(spec); err == nil && info.Mode().IsRegular() {
 		return ReadFile(spec)
 	}
 	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {
-		return Compact(clip(spec), spec, ImageNetInput)
+		n, err := Compact(clip(spec), spec, ImageNetInput)
+		if err != nil {
+			return nil, err
+		}
+		return n.Place(n.Input)
 	}
-	return nil, err
+	return nil, unknown
 }
 
 // UnknownError is a name that no built-in network has.

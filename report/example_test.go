@@ -10,11 +10,11 @@ import (
 
 // A network of one's own as a table; report.SVG in place of report.Table draws it to scale.
 func ExampleNetwork() {
-	net, err := arch.Open("32x32x3:16,M,32,M/10")
+	placed, err := arch.Open("32x32x3:16,M,32,M/10")
 	if err != nil {
 		log.Fatal(err)
 	}
-	r, err := arch.Analyze(net, net.Input, 1)
+	r, err := placed.Analyze(1)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -372,7 +372,11 @@ func describedNetwork(text string) (*arch.Network, error) {
 	case text == "":
 		return nil, errors.New("there is no network: the body is empty")
 	case strings.ContainsAny(text, "\n{"):
-		return arch.Decode(strings.NewReader(text))
+		placed, err := arch.Decode(strings.NewReader(text))
+		if err != nil {
+			return nil, err
+		}
+		return placed.Network, nil
 	case text[0] >= '0' && text[0] <= '9' || strings.Contains(text, ","):
 		return arch.Compact("yours", text, arch.ImageNetInput)
 	}

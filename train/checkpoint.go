@@ -303,9 +303,11 @@ func readSaved(path string) (s *Saved, err error) {
 	if s.Recipe, err = DecodeRecipe(strings.NewReader(file.Metadata[recipeNote])); err != nil {
 		return fail(err)
 	}
-	if s.Network, err = file.Network(); err != nil {
+	placed, err := file.Network()
+	if err != nil {
 		return fail(err)
 	}
+	s.Network = placed.Network
 	if s.Classes, err = classesOf(file); err != nil {
 		return fail(err)
 	}

@@ -127,12 +127,12 @@ func deviationOf(list []float32) float64 {
 // TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the
 // rate.
 func TestPolyak(t *testing.T) {
-	net, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
+	placed, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
 		"op: linear, out: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(archtest.Place(t, net))
+	params := nn.NewParams(placed)
 	for i, p := range params.List {
 		p.Grad = slices.Repeat([]float32{float32(i + 3)}, p.Count()) // w: 3 3, b: 4
 	}

@@ -174,20 +174,16 @@ func openShape(s arch.Shape) string {
 
 // describe takes the model over as the file's network.
 func (k *keras) describe() error {
-	net, _, err := k.file.recognise(k.model.Network)
+	placed, _, err := k.file.recognise(k.model.Placed)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.file.Path, err)
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return err
 	}
 	inside := k.model.Rescaled
 	if len(k.model.Layers) > 0 {
 		first := k.model.Layers[0]
 		inside = inside || first.Normalises || first.Fixed != nil
 	}
-	k.file.described = &described{net: net, naming: k.naming(placed.Layers), prepares: inside, unit: inside}
+	k.file.described = &described{placed: placed, naming: k.naming(placed.Layers), prepares: inside, unit: inside}
 	return nil
 }
 

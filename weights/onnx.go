@@ -118,11 +118,11 @@ func readONNX(f *File, data []byte) error {
 
 // describe takes the chain over as the file's network.
 func (f *File) describe(chain *onnxChain) error {
-	net, names, err := chain.network(f)
+	placed, names, err := chain.network(f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	d := &described{net: net, naming: naming{family: "ONNX", source: map[string]source{},
+	d := &described{placed: placed, naming: naming{family: "ONNX", source: map[string]source{},
 		bookkeeping: func(string) bool { return true }}}
 	for i, layer := range chain.weighted() {
 		fold, err := f.foldingOf(layer, names[i])

@@ -138,11 +138,8 @@ func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*o
 	if err := f.describe(chain); err != nil {
 		t.Fatal(err)
 	}
-	net := f.described.net
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	placed := f.described.placed
+	net := placed.Network
 	matched, err := Match(f, placed.Layers)
 	if err != nil {
 		t.Fatal(err)
@@ -165,9 +162,7 @@ func runNode(t *testing.T, folder string, model *onnx.Model, given map[string]*o
 		t.Fatal(err)
 	}
 	logits := plan.Logits()
-	if ending, err := net.Ending(); err != nil {
-		t.Fatal(err)
-	} else if ending != arch.EndsInLogits {
+	if ending, _ := placed.Ending(); ending != arch.EndsInLogits {
 		logits = plan.Probabilities()
 	}
 	if chain.log != nil { // the same softmax, of which the graph takes logarithms

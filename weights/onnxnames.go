@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -96,78 +97,71 @@ func (c *onnxChain) weighted() []*onnxLayer {
 }
 
 // network is the chain as a network, and the names of its layers with parameters, in their order.
-func (c *onnxChain) network(f *File) (net *arch.Network, weighted []string, err error) {
-	return f.recognise(c.plain())
+func (c *onnxChain) network(f *File) (net *arch.Placement, weighted []string, err error) {
+	plain := c.plain()
+	placed, err := plain.Place(plain.Input)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.recognise(placed)
 }
 
 // recognise gives the layers of a network that a file describes better names: those of the network that the file says
 // it is, or of the built-in that computes the same, which then is the network; else it stays. weighted are the names of
 // the layers with parameters, in their order.
-func (f *File) recognise(plain *arch.Network) (net *arch.Network, weighted []string, err error) {
-	placed, err := plain.Place(plain.Input)
-	if err != nil {
-		return nil, nil, err
-	}
-	does := effects(placed)
-	for _, candidate := range f.candidates(placed.Output().C) {
-		candidate.Input = plain.Input
-		names, ok := sameEffects(candidate, does)
-		if !ok {
+func (f *File) recognise(plain *arch.Placement) (net *arch.Placement, weighted []string, err error) {
+	does := effects(plain)
+	for candidate := range f.candidates(plain) {
+		same := func(a, b namedEffect) bool { return a.effect == b.effect }
+		if !slices.EqualFunc(effects(candidate), does, same) {
 			continue
 		}
-		if ending, _ := placed.Ending(); ending == arch.EndsInSigmoid {
-			if candidate, err = arch.WithSigmoid(candidate); err != nil {
-				return nil, nil, err
-			}
+		weighted = namesOfWeighted(candidate)
+		if ending, _ := plain.Ending(); ending == arch.EndsInSigmoid {
+			candidate, err = candidate.WithSigmoid()
 		}
-		return candidate, names, nil
+		return candidate, weighted, err
 	}
-	for _, layer := range placed.Layers {
-		if len(layer.Params) > 0 {
-			weighted = append(weighted, layer.Name)
-		}
-	}
-	return plain, weighted, nil
+	return plain, namesOfWeighted(plain), nil
 }
 
-// candidates are the network of the file's note, and the built-ins with a number of classes.
-func (f *File) candidates(classes int) []*arch.Network {
-	var list []*arch.Network
-	if note := f.Metadata[NetworkNote]; note != "" {
-		if net, err := arch.Decode(strings.NewReader(note)); err == nil {
-			list = append(list, net)
-		}
-	}
-	for _, name := range arch.Names() {
-		net, err := arch.Builtin(name)
-		if err != nil {
-			continue
-		}
-		for i := len(net.Layers) - 1; i >= 0; i-- {
-			if linear, ok := net.Layers[i].Op.(arch.Linear); ok {
-				linear.Out = classes
-				net.Layers[i].Op = linear
-				break
+// candidates are the network of the file's note, and the built-ins with as many classes, on a network's input. Those
+// that are not possible on it are left out.
+func (f *File) candidates(plain *arch.Placement) iter.Seq[*arch.Placement] {
+	return func(yield func(*arch.Placement) bool) {
+		if noted, err := f.noted(); err == nil && noted != nil {
+			if noted, err = noted.WithInput(plain.Input); err == nil && !yield(noted) {
+				return
 			}
 		}
-		list = append(list, net)
-	}
-	return list
-}
-
-// sameEffects reports whether a network does just that, and the names of its layers with parameters.
-func sameEffects(net *arch.Network, does []namedEffect) (weighted []string, ok bool) {
-	placed, err := net.Place(net.Input)
-	same := func(a, b namedEffect) bool { return a.effect == b.effect }
-	if err != nil || !slices.EqualFunc(effects(placed), does, same) {
-		return nil, false
-	}
-	for _, layer := range placed.Layers {
-		if len(layer.Params) > 0 {
-			weighted = append(weighted, layer.Name)
+		for _, name := range arch.Names() {
+			net, err := arch.Builtin(name)
+			if err != nil {
+				continue
+			}
+			for i := len(net.Layers) - 1; i >= 0; i-- {
+				if linear, ok := net.Layers[i].Op.(arch.Linear); ok {
+					linear.Out = plain.Output().C
+					net.Layers[i].Op = linear
+					break
+				}
+			}
+			net.Input = plain.Input
+			if placed, err := net.Place(net.Input); err == nil && !yield(placed) {
+				return
+			}
 		}
 	}
-	return weighted, true
+}
+
+// namesOfWeighted are the layers with parameters.
+func namesOfWeighted(net *arch.Placement) (names []string) {
+	for _, layer := range net.Layers {
+		if len(layer.Params) > 0 {
+			names = append(names, layer.Name)
+		}
+	}
+	return names
 }
 
 // plain is the chain as a network whose layers have the names of the graph's nodes or tensors.

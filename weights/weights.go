@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
@@ -43,6 +44,11 @@ type File struct {
 	entries   []entry // in the order of their data
 	index     map[string]int
 	described *described // nil for a file of nothing but tensors
+	note      struct {   // the network of vggo's own note, once it is asked for
+		sync.Once
+		placed *arch.Placement
+		err    error
+	}
 	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and
 	// once that is done.
 	leavesOpen func(input arch.Shape) error

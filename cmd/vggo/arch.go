@@ -166,39 +166,38 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 		return nil, usageError{hint(errors.New("more than one network named"), "vggo arch --compare "+
 			strings.Join(args, ","))}
 	case o.describe:
-		n, input, err := o.open(args[0])
+		placed, err := o.open(args[0])
 		if err != nil {
 			return nil, err
 		}
-		n.Input = input
 		if o.json {
-			return n.EncodeJSON, nil
+			return placed.Network.EncodeJSON, nil
 		}
-		return n.EncodeYAML, nil
+		return placed.Network.EncodeYAML, nil
 	}
 	r, err := o.analyze(args[0])
 	return func(w io.Writer) error { return report.Network(w, r, format, o.formulas) }, err
 }
 
 // open finds a network with the head and the input asked for.
-func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
-	n, err := o.find(spec)
+func (o *archOptions) open(spec string) (*arch.Placement, error) {
+	placed, err := o.find(spec)
 	if err != nil {
-		return nil, arch.Shape{}, err
+		return nil, err
 	}
 	if o.head != "" {
-		if n, err = arch.WithHead(n, arch.Head(o.head)); err != nil {
-			return nil, arch.Shape{}, err
+		if placed, err = placed.WithHead(arch.Head(o.head)); err != nil {
+			return nil, err
 		}
 	}
 	if o.input == "" {
-		return n, n.Input, nil
+		return placed, nil
 	}
 	input, err := arch.ParseShape(o.input)
 	if err != nil {
-		return nil, arch.Shape{}, usageError{fmt.Errorf("--input: %w", err)}
+		return nil, usageError{fmt.Errorf("--input: %w", err)}
 	}
-	return n, input, nil
+	return placed.WithInput(input)
 }
 
 // weightEndings are those of files of weights.
@@ -234,18 +233,18 @@ func isBinary(path string) bool {
 }
 
 // find opens a built-in network, what a file holds, by its bytes, or what a compact string says.
-func (o *archOptions) find(spec string) (*arch.Network, error) {
+func (o *archOptions) find(spec string) (*arch.Placement, error) {
 	if net, err := arch.Builtin(spec); err == nil {
-		return net, nil
+		return net.Place(net.Input)
 	}
 	_, missing := os.Stat(spec)
 	switch {
 	case missing == nil && isText(spec):
-		net, err := arch.ReadFile(spec)
+		placed, err := arch.ReadFile(spec)
 		if err != nil && namesWeights(spec) { // an index of shards, an old pickle
 			return o.tellingWeights(spec)
 		}
-		return net, err
+		return placed, err
 	case missing == nil || namesWeights(spec) || spec == embedded.Name:
 		return o.tellingWeights(spec)
 	}
@@ -253,7 +252,7 @@ func (o *archOptions) find(spec string) (*arch.Network, error) {
 }
 
 // tellingWeights opens the network that a file of weights tells.
-func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error) {
+func (o *archOptions) tellingWeights(path string) (net *arch.Placement, err error) {
 	file, err := openWeights(path, "")
 	if err != nil {
 		return nil, hintModel(err)
@@ -273,11 +272,11 @@ func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error)
 }
 
 func (o *archOptions) analyze(spec string) (*arch.Report, error) {
-	n, input, err := o.open(spec)
+	placed, err := o.open(spec)
 	if err != nil {
 		return nil, err
 	}
-	return arch.Analyze(n, input, o.batch)
+	return placed.Analyze(o.batch)
 }
 
 // networkName is a built-in's name for that of published weights, which are of it; all else stays as it is.
@@ -292,7 +291,7 @@ func networkName(spec string) string {
 }
 
 // openNetwork is arch.Open with hints, which knows published weights' names too.
-func openNetwork(spec string) (*arch.Network, error) {
+func openNetwork(spec string) (*arch.Placement, error) {
 	n, err := arch.Open(networkName(spec))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint(err, "vggo arch vgg16 --describe -o "+spec+" makes one to start from")

@@ -201,21 +201,19 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
-	var net *arch.Network
-	var input arch.Shape
 	if c.Recipe != nil {
-		if net, err = c.Recipe.Network(); err == nil {
-			input = net.Input
+		net, err := c.Recipe.Network()
+		if err != nil {
+			return c, err
+		}
+		if c.Placed, err = net.Place(net.Input); err != nil {
+			return c, err
 		}
 	} else {
 		a := archOptions{input: o.input}
-		net, input, err = a.open(o.model)
-	}
-	if err != nil {
-		return c, err
-	}
-	if c.Placed, err = net.Place(input); err != nil {
-		return c, err
+		if c.Placed, err = a.open(o.model); err != nil {
+			return c, err
+		}
 	}
 	c.Set, err = kernel.Active()
 	return c, err
