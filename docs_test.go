@@ -343,8 +343,8 @@ func declared(files []source) map[string]bool {
 	return names
 }
 
-// TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its table has a row for every
-// package.
+// TestArchitectureIsTrue: ARCHITECTURE.md and docs/invariants.md name functions, tests and files that exist, and the
+// former's table has a row for every package.
 func TestArchitectureIsTrue(t *testing.T) {
 	own := parse(t, ".")
 	own = append(own, parse(t, "internal/kernel/_asm")...) // which walk passes over
@@ -352,7 +352,7 @@ func TestArchitectureIsTrue(t *testing.T) {
 	identifier := regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)+$`)
 	test := regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
 	d := readDocument(t, "ARCHITECTURE.md")
-	for _, span := range d.spans {
+	for _, span := range append(readDocument(t, "docs/invariants.md").spans, d.spans...) {
 		switch {
 		case strings.HasPrefix(span, "golang.org/"), strings.ContainsAny(span, " ,:["):
 		case strings.Contains(span, "/") || slices.Contains([]string{".go", ".md", ".work"}, path.Ext(span)):

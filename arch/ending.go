@@ -34,9 +34,9 @@ func (p *Placement) WithSigmoid() (*Placement, error) {
 		return nil, fmt.Errorf("%s ends in probabilities that are averaged: there is no place for a sigmoid", n.Name)
 	case EndsInSoftmax:
 		n.Layers = slices.Clone(n.Layers)
-		n.Layers[at] = Layer{n.freeName("sigmoid"), Sigmoid{}}
+		n.Layers[at] = Layer{n.FreeName("sigmoid"), Sigmoid{}}
 	default:
-		n.Layers = append(n.Layers[:at:at], Layer{n.freeName("sigmoid"), Sigmoid{}})
+		n.Layers = append(n.Layers[:at:at], Layer{n.FreeName("sigmoid"), Sigmoid{}})
 	}
 	return n.Place(p.Input)
 }
@@ -49,12 +49,12 @@ func (p *Placement) WithSoftmax() (*Placement, error) {
 	}
 	n := *p.Network
 	n.Layers = slices.Clone(n.Layers)
-	n.Layers[at] = Layer{n.freeName("softmax"), Softmax{}}
+	n.Layers[at] = Layer{n.FreeName("softmax"), Softmax{}}
 	return n.Place(p.Input)
 }
 
-// freeName is a name that no layer has yet.
-func (n *Network) freeName(base string) string {
+// FreeName is a name that no layer has yet.
+func (n *Network) FreeName(base string) string {
 	name := base
 	for i := 2; slices.ContainsFunc(n.Layers, func(l Layer) bool { return l.Name == name }); i++ {
 		name = fmt.Sprintf("%s_%d", base, i)

@@ -80,9 +80,13 @@ var layerFields = map[string]string{
 	"sigmoid":         "",
 }
 
+// Decoder reads descriptions in another library's format. known is false for any other text. Package weights has them:
+// see weights.OpenNetwork.
+type Decoder func(data []byte) (placed *Placement, known bool, err error)
+
 // ReadFile is Decode for a file. A network without a name gets the file's.
-func ReadFile(path string) (*Placement, error) {
-	placed, err := plainfile.Read(path, Decode)
+func ReadFile(path string, others ...Decoder) (*Placement, error) {
+	placed, err := plainfile.Read(path, func(r io.Reader) (*Placement, error) { return Decode(r, others...) })
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +97,9 @@ func ReadFile(path string) (*Placement, error) {
 	return placed, nil
 }
 
-// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB, and places
-// the network on its own input. A field it does not know is an error, as is a network that is not possible; errors name
-// the line.
-func Decode(r io.Reader) (*Placement, error) {
+// Decode reads a network's description, YAML or JSON or what others know, of at most 1 MiB, and places the network on
+// its own input. A field it does not know is an error, as is a network that is not possible; errors name the line.
+func Decode(r io.Reader, others ...Decoder) (*Placement, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -104,12 +107,10 @@ func Decode(r io.Reader) (*Placement, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxFile)
 	}
-	if isKeras(data) {
-		model, err := DecodeKeras(data)
-		if err != nil {
-			return nil, err
+	for _, decode := range others {
+		if placed, known, err := decode(data); known {
+			return placed, err
 		}
-		return model.sized()
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
 	dec.KnownFields(true)
@@ -132,8 +133,8 @@ func Decode(r io.Reader) (*Placement, error) {
 	if n.Input, err = ParseShape(text.Input); err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
-	if len(text.Layers) > maxLayers {
-		return nil, fmt.Errorf("%d layers are more than %d", len(text.Layers), maxLayers)
+	if len(text.Layers) > MaxLayers {
+		return nil, fmt.Errorf("%d layers are more than %d", len(text.Layers), MaxLayers)
 	}
 	for _, node := range text.Layers {
 		layer, err := decodeLayer(&node)

@@ -59,17 +59,17 @@ func Catalog() ([]CatalogEntry, error) {
 // Open returns the network that spec says, on its own input: a built-in's name, the path of a description (see
 // ReadFile), or a compact string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a
 // file.
-func Open(spec string) (*Placement, error) {
+func Open(spec string, others ...Decoder) (*Placement, error) {
 	n, unknown := Builtin(spec)
 	if unknown == nil {
 		return n.Place(n.Input)
 	}
 	switch strings.ToLower(filepath.Ext(spec)) {
 	case ".yaml", ".yml", ".json":
-		return ReadFile(spec)
+		return ReadFile(spec, others...)
 	}
 	if info, err := os.Stat(spec); err == nil && info.Mode().IsRegular() {
-		return ReadFile(spec)
+		return ReadFile(spec, others...)
 	}
 	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {
 		n, err := Compact(clip(spec), spec, ImageNetInput)

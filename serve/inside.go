@@ -372,7 +372,7 @@ func describedNetwork(text string) (*arch.Network, error) {
 	case text == "":
 		return nil, errors.New("there is no network: the body is empty")
 	case strings.ContainsAny(text, "\n{"):
-		placed, err := arch.Decode(strings.NewReader(text))
+		placed, err := weights.DecodeNetwork(strings.NewReader(text))
 		if err != nil {
 			return nil, err
 		}

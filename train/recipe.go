@@ -17,6 +17,7 @@ import (
 	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
 )
 
 // Recipe is everything that a run depends on but its data, and the kernels that round.
@@ -234,7 +235,7 @@ func (r Recipe) Network() (*arch.Network, error) {
 	case r.Model == "":
 		return nil, errors.New("the recipe names no model")
 	case strings.Contains(r.Model, "\n"):
-		placed, err := arch.Decode(strings.NewReader(r.Model))
+		placed, err := weights.DecodeNetwork(strings.NewReader(r.Model))
 		if err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
@@ -243,7 +244,7 @@ func (r Recipe) Network() (*arch.Network, error) {
 		}
 		return placed.Network, nil
 	}
-	placed, err := arch.Open(r.Model)
+	placed, err := weights.OpenNetwork(r.Model)
 	if err != nil {
 		return nil, err
 	}
