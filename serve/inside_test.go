@@ -214,8 +214,8 @@ func TestKept(t *testing.T) {
 		web.URL); answer.StatusCode != 404 {
 		t.Errorf("the oldest is still there: %d", answer.StatusCode)
 	}
-	if s.visits.Used() == 0 || s.Memory() < s.Kept {
-		t.Errorf("%d bytes are kept, %d are foreseen", s.visits.Used(), s.Memory())
+	if s.visits.Used() == 0 || s.MemoryLimit() < s.Kept {
+		t.Errorf("%d bytes are kept, %d are foreseen", s.visits.Used(), s.MemoryLimit())
 	}
 	_, none := start(t, Config{Models: []Source{tiny("tiny")}, Kept: 1000})
 	if answer, text := (sent{method: "POST", path: "/v1/inside", body: boot(t)}).do(t,

@@ -83,11 +83,11 @@ func TestLoad(t *testing.T) {
 	close(stop)
 	<-watched
 	t.Logf("%d answered, %d told to come again, at most %d MB of %d MB", c.ok.Load(), c.busy.Load(), highest>>20,
-		s.Memory()>>20)
+		s.MemoryLimit()>>20)
 	if c.ok.Load() == 0 {
 		t.Error("nothing is answered")
 	}
-	if bound := uint64(s.Memory()); highest > bound {
+	if bound := uint64(s.MemoryLimit()); highest > bound {
 		t.Errorf("the process took %d MB, the server says %d MB", highest>>20, bound>>20)
 	}
 	c.http.CloseIdleConnections()

@@ -98,7 +98,7 @@ type modelHealth struct {
 
 func (c *call) healthz() error {
 	ready := c.usable()
-	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.Memory()}
+	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.MemoryLimit()}
 	if l := c.loaded.Load(); l != nil {
 		if state.Status = "ready"; !ready {
 			state.Status = "broken"

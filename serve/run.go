@@ -36,7 +36,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 			return
 		}
 		tidying.Go(func() { s.tidy(ctx) })
-		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.Memory())
+		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.MemoryLimit())
 	})
 	serving.Go(func() {
 		if serveError = server.Serve(limitedListener); errors.Is(serveError, http.ErrServerClosed) {

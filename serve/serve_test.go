@@ -398,8 +398,8 @@ func TestLoading(t *testing.T) {
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !s.usable() || s.Memory() < s.Buffers {
-		t.Errorf("ready %t, memory %d", s.usable(), s.Memory())
+	if !s.usable() || s.MemoryLimit() < s.Buffers {
+		t.Errorf("ready %t, memory %d", s.usable(), s.MemoryLimit())
 	}
 }
 

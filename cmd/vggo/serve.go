@@ -146,7 +146,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 			fmt.Fprintf(stderr, "Open %s (Ctrl-C stops)\n", pageAddress(listener.Addr()))
 		}
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(server.Memory())
+			debug.SetMemoryLimit(server.MemoryLimit())
 		}
 	}
 	server = serve.New(config)
