@@ -21,7 +21,8 @@ NAMED_ONLY = ["cortex-a76", "apple-m1", "apple-m4"]  # LLVM has another processo
 LOOPS = [
     ("peakNEON", 0, "peak", 24, 1),
     ("gemm6x16NEON", 0, "gemm6x16, depth side by side", 96, 1),
-    ("gemm6x16NEON", 1, "gemm6x16, depth apart", 24, 1),
+    ("gemm6x16NEON", 1, "gemm6x16, rows side by side", 96, 1),
+    ("gemm6x16NEON", 2, "gemm6x16, neither", 24, 1),
     ("gemm3x16NEON", 0, "gemm3x16, depth side by side", 48, 1),
     ("gemm1x16NEON", 0, "gemm1x16, depth side by side", 16, 1),
     ("dot3x4NEON", 0, "dot3x4", 12, 1),
