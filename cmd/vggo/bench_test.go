@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -150,8 +151,8 @@ func TestBenchRefuses(t *testing.T) {
 		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
 		{"--format svg --json", 2, "--format and --json exclude each other", ""},
 	} {
-		if strings.HasPrefix(c.args, "--batch 1000000 ") && runtime.GOOS != "linux" {
-			continue // only Linux tells what memory there is
+		if strings.HasPrefix(c.args, "--batch 1000000 ") && (runtime.GOOS != "linux" || strconv.IntSize == 32) {
+			continue // only Linux tells what memory there is; where an int has 32 bits such a batch cannot be counted
 		}
 		code, _, stderr := vggo(t.Context(), append([]string{"bench"}, strings.Fields(c.args)...)...)
 		fault, rest, _ := strings.Cut(stderr, "\n")
