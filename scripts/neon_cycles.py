@@ -116,7 +116,7 @@ def main():
             limit = unit if load > 0.93 * cycles else "latency (%s %.0f %%)" % (unit, 100 * load / cycles)
             if fmas:
                 share = 100 * (per["peak"] / 24) / (cycles / fmas)
-                cells[name, processor] = "%.0f %%, %s" % (share, limit)
+                cells[name, processor] = "%d %%, %s" % (share + 1e-6, limit)  # never rounded up
             else:
                 cells[name, processor] = "%.0f, %s" % (per[name], limit)
         totals[processor] = vgg16(per)
