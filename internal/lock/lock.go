@@ -23,10 +23,7 @@ func Take(path string) (unlock func(), err error) {
 		}
 		err = durable.TryLock(f)
 		if err == nil && durable.Stands(f, path) {
-			return func() {
-				os.Remove(path) // while it is held: who waits for it sees that it no longer stands. Windows keeps it
-				f.Close()       // which lets go of it
-			}, nil
+			return func() { durable.RemoveHeld(f, path) }, nil
 		}
 		f.Close()
 		switch {
