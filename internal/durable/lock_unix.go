@@ -32,6 +32,9 @@ func RemoveHeld(f *os.File, path string) {
 	f.Close()
 }
 
+// InRemoval never holds: a file that is being removed can be opened.
+func InRemoval(error) bool { return false }
+
 // whyNotRenamed has nothing to add: an open file can be replaced.
 func whyNotRenamed(err error) error { return err }
 

@@ -28,6 +28,9 @@ func RemoveHeld(f *os.File, path string) {
 	os.Remove(path)
 }
 
+// InRemoval reports whether a file could not be opened because another has it open to remove it, or alone.
+func InRemoval(err error) bool { return errors.Is(err, windows.ERROR_SHARING_VIOLATION) }
+
 // whyNotRenamed says what keeps a file from being replaced where Windows only says that it is not allowed.
 func whyNotRenamed(err error) error {
 	for _, busy := range []error{windows.ERROR_ACCESS_DENIED, windows.ERROR_SHARING_VIOLATION,

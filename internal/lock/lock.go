@@ -18,6 +18,9 @@ var ErrHeld = errors.New("another process holds it")
 func Take(path string) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if durable.InRemoval(err) {
+			return nil, ErrHeld // until now
+		}
 		if err != nil {
 			return nil, err
 		}
