@@ -89,11 +89,13 @@ type Result struct {
 
 // Machine is what a Result is held against.
 type Machine struct {
-	Processor string  `json:"processor"`
-	Threads   int     `json:"threads"`
-	Set       string  `json:"kernel_set"`
-	Peak      float64 `json:"fma_peak_gflops"` // measured on these threads
-	Bandwidth float64 `json:"read_gb_per_second"`
+	Processor string `json:"processor"`
+	Threads   int    `json:"threads"`
+	// PerformanceCores is how many processors are of the fastest kind; 0 where all are alike or the system does not tell.
+	PerformanceCores int     `json:"performance_cores,omitempty"`
+	Set              string  `json:"kernel_set"`
+	Peak             float64 `json:"fma_peak_gflops"` // measured on these threads
+	Bandwidth        float64 `json:"read_gb_per_second"`
 }
 
 // Bench is a network ready to be timed.
@@ -129,7 +131,7 @@ func New(c Config) (*Bench, error) {
 	}
 	b := &Bench{Config: c, Report: report}
 	b.Machine = Machine{
-		Processor: machine.Processor(), Threads: c.Threads, Set: c.Set.Name,
+		Processor: machine.Processor(), Threads: c.Threads, PerformanceCores: machine.PerformanceCores(), Set: c.Set.Name,
 		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
 	}
 	return b, nil
