@@ -67,6 +67,7 @@ var rooms = []struct {
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},
 	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
+	{"benchmarks/uneven", []string{"arch", "nn", "tensor"}},
 }
 
 // testOnly are packages that only tests import.
