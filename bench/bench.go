@@ -207,7 +207,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	var timing Timing
 	for i := -b.BurnIn; i < b.Steps && ctx.Err() == nil; i++ {
 		counting = i >= 0
-		start := time.Now()
+		start := machine.Now()
 		if err := plan.Forward(images); err != nil {
 			return nil, err
 		}
@@ -219,7 +219,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 		} else {
 			plan.Predictions()
 		}
-		took := time.Since(start)
+		took := machine.Now() - start
 		if counting {
 			timing.Add(took)
 		}

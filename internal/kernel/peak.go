@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/vggo/vggo/internal/machine"
 )
 
 // FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing
@@ -12,9 +14,9 @@ func (s *Set) FMAPeak(threads int) float64 {
 	const piece, rounds, length = 100 * time.Microsecond, 15, 10 * time.Millisecond
 	steps := 25
 	for took := time.Duration(0); took < piece/2; steps *= 2 {
-		start := time.Now()
+		start := machine.Now()
 		s.peak(steps)
-		took = time.Since(start)
+		took = machine.Now() - start
 	}
 	rate := bestRate(threads, rounds, length, func(int, int) { s.peak(steps) })
 	return rate * float64(steps) * float64(s.peakFLOP)
@@ -43,16 +45,16 @@ func (s *Set) ReadBandwidth(threads int) float64 {
 // over, and returns the pieces per nanosecond of the best round. A round's is the sum of the threads' own rates: cores
 // may be of different speeds, and if all had to do as much, the slowest would set the rate.
 func bestRate(threads, rounds int, length time.Duration, piece func(thread, i int)) float64 {
-	starts, rates := make([]chan time.Time, threads), make([]float64, threads)
+	starts, rates := make([]chan time.Duration, threads), make([]float64, threads)
 	var finished, gone sync.WaitGroup
 	for t := range starts {
-		starts[t] = make(chan time.Time)
+		starts[t] = make(chan time.Duration)
 		gone.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			for begin := range starts[t] {
 				took, done := time.Duration(0), 0
-				for ; took < length; took = time.Since(begin) {
+				for ; took < length; took = machine.Now() - begin {
 					piece(t, done)
 					done++
 				}
@@ -64,7 +66,7 @@ func bestRate(threads, rounds int, length time.Duration, piece func(thread, i in
 	best := 0.0
 	for range rounds {
 		finished.Add(threads)
-		begin := time.Now()
+		begin := machine.Now()
 		for _, start := range starts {
 			start <- begin
 		}
