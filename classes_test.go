@@ -3,6 +3,7 @@ package vggo_test
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -77,9 +78,10 @@ func TestClassesGuess(t *testing.T) {
 			tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Count())})
 		}
 	}
-	path := t.TempDir() + "/w.safetensors"
+	var path string // another for each: a file that is open may be one that cannot be replaced
 	open := func(notes map[string]string, options vggo.Options) *vggo.Model {
 		t.Helper()
+		path = filepath.Join(t.TempDir(), "w.safetensors")
 		notes[weights.NetworkNote], notes[weights.RecipeNote] = description.String(), "imagenet"
 		if err := weights.Write(path, tensors, notes); err != nil {
 			t.Fatal(err)
@@ -102,6 +104,7 @@ func TestClassesGuess(t *testing.T) {
 		Synsets: []string{"n01440764"}}); err == nil {
 		t.Error("one WordNet number for a thousand names is taken")
 	}
+	path = filepath.Join(t.TempDir(), "w.safetensors")
 	if err := weights.Write(path, tensors, map[string]string{weights.NetworkNote: description.String(),
 		weights.ClassesNote: `["a\u001b[2J"]`}); err != nil {
 		t.Fatal(err)

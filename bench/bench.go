@@ -88,11 +88,13 @@ type Result struct {
 
 // Machine is what a Result is held against.
 type Machine struct {
-	Processor string  `json:"processor"`
-	Threads   int     `json:"threads"`
-	Set       string  `json:"kernel_set"`
-	Peak      float64 `json:"fma_peak_gflops"` // measured on these threads
-	Bandwidth float64 `json:"read_gb_per_second"`
+	Processor string `json:"processor"`
+	Threads   int    `json:"threads"`
+	// PerformanceCores is how many processors are of the fastest kind; 0 where all are alike or the system does not tell.
+	PerformanceCores int     `json:"performance_cores,omitempty"`
+	Set              string  `json:"kernel_set"`
+	Peak             float64 `json:"fma_peak_gflops"` // measured on these threads
+	Bandwidth        float64 `json:"read_gb_per_second"`
 }
 
 // Bench is a network ready to be timed.
@@ -128,7 +130,7 @@ func New(c Config) (*Bench, error) {
 	}
 	b := &Bench{Config: c, Report: report}
 	b.Machine = Machine{
-		Processor: machine.Processor(), Threads: c.Threads, Set: c.Set.Name,
+		Processor: machine.Processor(), Threads: c.Threads, PerformanceCores: machine.PerformanceCores(), Set: c.Set.Name,
 		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
 	}
 	return b, nil
@@ -191,7 +193,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	var timing stepTimes
 	for i := -b.BurnIn; i < b.Steps && ctx.Err() == nil; i++ {
 		counting = i >= 0
-		start := time.Now()
+		start := machine.Now()
 		if err := plan.ForwardContext(ctx, images); ctx.Err() != nil {
 			break
 		} else if err != nil {
@@ -205,7 +207,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 		} else {
 			plan.Predictions()
 		}
-		took := time.Since(start)
+		took := machine.Now() - start
 		if counting {
 			timing.Add(took)
 		}

@@ -180,7 +180,9 @@ func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *direc
 	s := &directPass{direct: *d, engine: &p.engine, parts: parts, bias: bias}
 	// Few images make lower bands, so that every thread has some, and where there are too few rows for that, share the
 	// output blocks of a band. Results do not depend on it.
-	const tasks, fewestRows = 16, 4
+	// The fewer tasks a thread has, the longer the others wait for the slowest core's last one.
+	const fewestRows = 4
+	tasks := max(16, 8*p.Threads)
 	if bands := (tasks + images*parts - 1) / (images * parts); bands > d.bands() {
 		s.inBands(max(d.outH/bands, fewestRows))
 	}

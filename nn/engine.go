@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -24,8 +25,8 @@ type engine struct {
 // laps measure what each step takes, if somebody observes.
 type laps struct {
 	observe func(step int, pass Pass, elapsed time.Duration)
-	current int // step
-	mark    time.Time
+	current int           // step
+	mark    time.Duration // by machine.Now
 	elapsed map[lapKey]time.Duration
 }
 
@@ -37,7 +38,7 @@ type lapKey struct {
 // start begins to measure.
 func (l *laps) start() {
 	if l.observe != nil {
-		l.mark = time.Now()
+		l.mark = machine.Now()
 	}
 }
 
@@ -46,8 +47,8 @@ func (l *laps) lap(pass Pass) {
 	if l.observe == nil {
 		return
 	}
-	now := time.Now()
-	l.elapsed[lapKey{l.current, pass}] += now.Sub(l.mark)
+	now := machine.Now()
+	l.elapsed[lapKey{l.current, pass}] += now - l.mark
 	l.mark = now
 }
 

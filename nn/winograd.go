@@ -168,7 +168,8 @@ type winogradPass struct {
 	pools  []*kernel.Pool // by pooled pixels of a row; nil: no pooling
 
 	// The phases of a chunk run one after the other in one worker, in its cache. Where there are few tiles they are one
-	// chunk, whose phases the workers share, so that each plane of U is read once, whoever multiplies by it.
+	// chunk, whose phases the workers share, so that each plane of U is read once, whoever multiplies by it, and the tasks
+	// are small enough to keep fast cores from waiting for slow ones.
 	shared   bool
 	total    int // tiles of the running step
 	src, dst []float32
@@ -188,7 +189,7 @@ const (
 // chunks divides the tiles of a batch: how many to a chunk, and whether the workers share its phases.
 func (w *tiling) chunks(images int) (chunk int, shared bool) {
 	total := images * w.tiles()
-	if total <= 4*smallChunk {
+	if total <= 8*smallChunk { // few chunks: the last would keep one core busy and the others waiting
 		return total, true
 	}
 	most := tilesFloats / (w.Planes() * max(w.inBlocks, w.outBlocks) * kernel.Block)

@@ -11,11 +11,13 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"io/fs"
 	"math"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
@@ -405,11 +407,13 @@ func TestLoading(t *testing.T) {
 
 // TestLoadErrors: names that collide or cannot stand in a URL.
 func TestLoadErrors(t *testing.T) {
+	_, err := os.Stat(filepath.Join(t.TempDir(), "missing"))
+	missing := err.(*fs.PathError).Err.Error() // in the system's words
 	for want, models := range map[string][]Source{
 		"two models are called tinyvgg":      {tiny(""), tiny("tinyvgg")},
 		`"a/b" cannot name a model in a URL`: {tiny("a/b")},
 		"no model to serve":                  nil,
-		"open nosuch.safetensors: no such file": {{Open: func() (*vggo.Model, error) {
+		"open nosuch.safetensors: " + missing: {{Open: func() (*vggo.Model, error) {
 			return vggo.Open("nosuch.safetensors",
 				vggo.Options{})
 		}}},

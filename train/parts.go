@@ -1,8 +1,7 @@
 package train
 
 import (
-	"time"
-
+	clock "github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 )
 
@@ -25,9 +24,9 @@ const (
 
 // part does a part of a step.
 func (t *Trainer) part(name string, do func()) {
-	start := time.Now()
+	start := clock.Now()
 	do()
 	if t.options.Observe != nil {
-		t.options.Observe(Part{Name: name}, time.Since(start))
+		t.options.Observe(Part{Name: name}, clock.Now()-start)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/durable"
+	clock "github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -93,7 +94,7 @@ type Trainer struct {
 	folder          *claim // nil where nothing is kept
 	journal         *journal
 	last            *Score
-	began           time.Time
+	elapsed         func() time.Duration // since Run began; nil before
 	images          int
 	loss            float64 // of the step that is being taken
 }
@@ -348,10 +349,10 @@ func (t *Trainer) finite() error {
 }
 
 func (t *Trainer) seconds() float64 {
-	if t.began.IsZero() {
+	if t.elapsed == nil {
 		return t.state.Seconds
 	}
-	return t.state.Seconds + time.Since(t.began).Seconds()
+	return t.state.Seconds + t.elapsed().Seconds()
 }
 
 func (t *Trainer) epoch() float64 { return float64(t.state.Step) / float64(t.perEpoch) }
@@ -362,8 +363,8 @@ func (t *Trainer) report(r Report) {
 	}
 	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate,
 		t.state.loss()
-	if !t.began.IsZero() {
-		r.Elapsed = time.Since(t.began)
+	if t.elapsed != nil {
+		r.Elapsed = t.elapsed()
 	}
 	if t.images > 0 {
 		r.Left = time.Duration(float64(r.Elapsed) * float64((t.steps-t.state.Step)*t.recipe.Batch) / float64(t.images))
@@ -381,7 +382,8 @@ func (t *Trainer) due(every float64) bool {
 // Run trains to the end. When ctx is done it saves the state and returns an *InterruptedError; a run whose loss or
 // parameters are no longer finite is a *DivergedError. Run may be called once.
 func (t *Trainer) Run(ctx context.Context) (Result, error) {
-	t.began = time.Now()
+	began := clock.Now()
+	t.elapsed = func() time.Duration { return clock.Now() - began }
 	defer t.folder.release()
 	interrupted := func() (Result, error) {
 		if err := t.save(); err != nil {

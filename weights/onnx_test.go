@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -125,6 +126,8 @@ func TestONNXIsBuiltin(t *testing.T) {
 func TestONNXExternalData(t *testing.T) {
 	model, values := readFile(t, "testdata/onnx/external.onnx"), readFile(t, "testdata/onnx/external.bin")
 	good := []byte("external.bin")
+	_, err := os.Stat(filepath.Join(t.TempDir(), "missing"))
+	missing := err.(*fs.PathError).Err.Error() // in the system's words
 	for _, c := range []struct {
 		what, location, want string
 		prepare              func(t *testing.T, folder string)
@@ -135,15 +138,19 @@ func TestONNXExternalData(t *testing.T) {
 		{"up from below", "a/../../bi.x", "no path within the model's folder", nil},
 		{"absolute", "/etc/passwd\x20", "no path within the model's folder", nil},
 		{"by a backslash", "a\\ternal.bin", "no path within the model's folder", nil},
-		{"none", "another0.bin", "no such file", func(t *testing.T, folder string) {}},
+		{"none", "another0.bin", missing, func(t *testing.T, folder string) {}},
 		{"cut", "external.bin", "the tensor's end at", func(t *testing.T, folder string) {
 			write(t, filepath.Join(folder, "external.bin"), values[:len(values)-1])
 		}},
 		{"a link out of the folder", "external.bin", "escapes", func(t *testing.T, folder string) {
 			outside := filepath.Join(t.TempDir(), "values")
 			write(t, outside, values)
-			if err := os.Symlink(outside, filepath.Join(folder, "external.bin")); err != nil {
+			link := filepath.Join(folder, "external.bin")
+			if err := os.Symlink(outside, link); err != nil {
 				t.Skip(err)
+			}
+			if _, err := os.Stat(link); err != nil {
+				t.Skip("this system makes links that it does not follow:", err)
 			}
 		}},
 		{"a folder", "external.bin", "not a plain file", func(t *testing.T, folder string) {

@@ -269,6 +269,9 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	if m.Threads > 1 {
 		threads = fmt.Sprintf("%d threads", m.Threads)
 	}
+	if m.PerformanceCores > 0 {
+		threads += fmt.Sprintf(" (%d performance cores)", m.PerformanceCores)
+	}
 	fmt.Fprintf(log, "\n%s, %s, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, threads, m.Set, m.Peak,
 		m.Bandwidth)
 	if err := announce(ctx, stderr, b, modes, cmd.Flags()); err != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -213,7 +212,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	err := root.ExecuteContext(ctx)
 	if unwritten := out.close(); unwritten != nil && (err == nil || strings.Contains(err.Error(), unwritten.Error())) {
-		if errors.Is(unwritten, syscall.EPIPE) { // as of head, which has seen enough
+		if readerGone(unwritten) {
 			return exitFailure
 		}
 		understood = true // help is printed before RunE

@@ -209,12 +209,12 @@ func listen(flag, addr string) (net.Listener, error) {
 		return nil, usageError{fault(here(addr), "a port alone")}
 	case notSplit != nil:
 		return nil, usageError{fault(here("8080")+"; an IPv6 address stands in brackets: [::1]:8080", "want HOST:PORT")}
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, addressTaken):
 		return nil, fault(fmt.Sprintf("--%s %s takes any free port", flag, net.JoinHostPort(host, "0")),
 			"something else listens there")
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, addressNotOurs):
 		return nil, fault(here(port), "no address of this machine")
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, portForbidden):
 		return nil, fault(here("8080"), "only the system's own may listen there")
 	case !isPort(port):
 		return nil, usageError{fault(fmt.Sprintf("ports are numbers from 1 to %d; 0 takes any free one", maxPort),

@@ -63,7 +63,7 @@ func WriteContext(ctx context.Context, path string, write func(io.Writer) error)
 		return w.failed(err)
 	}
 	if err := os.Rename(partial, path); err != nil {
-		return w.failed(err)
+		return w.failed(whyNotRenamed(bare(err)))
 	}
 	// The new name is on the disk once its folder is. Not every system lets a folder be opened or synced; there the
 	// file is whole all the same.
@@ -175,8 +175,9 @@ func removeStale(path string) {
 			continue
 		}
 		if TryLock(file) == nil {
-			os.Remove(partial)
+			RemoveHeld(file, partial)
+		} else {
+			file.Close()
 		}
-		file.Close()
 	}
 }

@@ -25,5 +25,18 @@ func TryLock(f *os.File) error {
 	return err
 }
 
+// RemoveHeld removes the file of that name, whose lock is held, and closes it. In this order: who waits for the lock then
+// sees that the file no longer stands.
+func RemoveHeld(f *os.File, path string) {
+	os.Remove(path)
+	f.Close()
+}
+
+// InRemoval never holds: a file that is being removed can be opened.
+func InRemoval(error) bool { return false }
+
+// whyNotRenamed has nothing to add: an open file can be replaced.
+func whyNotRenamed(err error) error { return err }
+
 // FullDisk is what a write to a full disk, or beyond a quota, ends in.
 var FullDisk = []error{syscall.ENOSPC, syscall.EDQUOT}

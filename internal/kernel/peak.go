@@ -4,26 +4,28 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/vggo/vggo/internal/machine"
 )
 
 // FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing
 // else is in their way: the roof that a matrix product is held against. The best of several rounds counts.
 func (s *Set) FMAPeak(threads int) float64 {
-	const round = 4 * time.Millisecond
-	steps := 1000
-	for best := time.Duration(0); best < round/2; steps *= 2 {
-		start := time.Now()
+	const piece, rounds, length = 100 * time.Microsecond, 15, 10 * time.Millisecond
+	steps := 25
+	for took := time.Duration(0); took < piece/2; steps *= 2 {
+		start := machine.Now()
 		s.peak(steps)
-		best = time.Since(start)
+		took = machine.Now() - start
 	}
-	best := bestRound(threads, 30, func(int) { s.peak(steps) })
-	return float64(threads) * float64(steps) * float64(s.peakFLOP) / float64(best.Nanoseconds())
+	rate := bestRate(threads, rounds, length, func(int, int) { s.peak(steps) })
+	return rate * float64(steps) * float64(s.peakFLOP)
 }
 
 // ReadBandwidth measures how many GB/s so many threads read from a buffer of 256 MB, each its own part: the roof of
 // layers that stream their weights. The best of three rounds counts.
 func (s *Set) ReadBandwidth(threads int) float64 {
-	const floats = 256 << 20 / 4
+	const floats, rounds, length = 256 << 20 / 4, 3, 20 * time.Millisecond
 	buffer := Alloc(floats)
 	// The collector reuses these addresses for small objects; each would take a whole huge page.
 	defer adviseSmall(buffer)
@@ -31,39 +33,53 @@ func (s *Set) ReadBandwidth(threads int) float64 {
 	for i := 0; i < floats; i += 1024 {
 		buffer[i] = 1
 	}
-	blocks := floats / Block / threads
-	best := bestRound(threads, 3, func(thread int) { s.read(&buffer[thread*blocks*Block], blocks) })
-	return float64(threads*blocks*Block*4) / float64(best.Nanoseconds())
+	const pieces = 64 // of a thread's part, in turn
+	blocks := floats / Block / threads / pieces
+	rate := bestRate(threads, rounds, length, func(thread, i int) {
+		s.read(&buffer[(thread*pieces+i%pieces)*blocks*Block], blocks)
+	})
+	return rate * float64(blocks*Block*4)
 }
 
-// bestRound runs work on threads of their own, started together, and returns the shortest time in which all finished.
-func bestRound(threads, rounds int, work func(thread int)) time.Duration {
-	starts := make([]chan struct{}, threads)
+// bestRate has threads of their own, started together, do one piece of work after the other until a round's length is
+// over, and returns the pieces per nanosecond of the best round. A round's is the sum of the threads' own rates: cores
+// may be of different speeds, and if all had to do as much, the slowest would set the rate.
+func bestRate(threads, rounds int, length time.Duration, piece func(thread, i int)) float64 {
+	starts, rates := make([]chan time.Duration, threads), make([]float64, threads)
 	var finished, gone sync.WaitGroup
 	for t := range starts {
-		starts[t] = make(chan struct{})
+		starts[t] = make(chan time.Duration)
 		gone.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			for range starts[t] {
-				work(t)
+			for begin := range starts[t] {
+				took, done := time.Duration(0), 0
+				for ; took < length; took = machine.Now() - begin {
+					piece(t, done)
+					done++
+				}
+				rates[t] = float64(done) / float64(took.Nanoseconds())
 				finished.Done()
 			}
 		})
 	}
-	best := time.Duration(1<<63 - 1)
+	best := 0.0
 	for range rounds {
 		finished.Add(threads)
-		begin := time.Now()
+		begin := machine.Now()
 		for _, start := range starts {
-			start <- struct{}{}
+			start <- begin
 		}
 		finished.Wait()
-		best = min(best, time.Since(begin))
+		sum := 0.0
+		for _, rate := range rates {
+			sum += rate
+		}
+		best = max(best, sum)
 	}
 	for _, start := range starts {
 		close(start)
 	}
-	gone.Wait() // with them goes what work holds on to
+	gone.Wait() // with them goes what piece holds on to
 	return best
 }

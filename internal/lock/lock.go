@@ -18,15 +18,15 @@ var ErrHeld = errors.New("another process holds it")
 func Take(path string) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if durable.InRemoval(err) {
+			return nil, ErrHeld // until now
+		}
 		if err != nil {
 			return nil, err
 		}
 		err = durable.TryLock(f)
 		if err == nil && durable.Stands(f, path) {
-			return func() {
-				os.Remove(path) // while it is held: who waits for it sees that it no longer stands. Windows keeps it
-				f.Close()       // which lets go of it
-			}, nil
+			return func() { durable.RemoveHeld(f, path) }, nil
 		}
 		f.Close()
 		switch {

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !darwin && !windows
 
 package machine
 
@@ -15,3 +15,6 @@ func AvailableMemory() int64 { return 0 }
 
 // Processor is the model's name.
 func Processor() string { return runtime.GOARCH }
+
+// PerformanceCores is how many processors are of the fastest kind; 0, since this system is not asked.
+func PerformanceCores() int { return 0 }
