@@ -78,7 +78,7 @@ func hintBegin(err error) error {
 	case errors.As(err, new(*train.EmptyError)):
 		return hintUnread(err, "")
 	case errors.As(err, new(*nn.MemoryError)):
-		return hint(err, "a larger --memory, a smaller --batch, or --set init.level=false")
+		return hint(err, "a larger --memory; a smaller --batch and --set init.level=false need less")
 	case errors.Is(err, train.ErrNoValidation):
 		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
