@@ -35,7 +35,7 @@ func GradCAM(ctx context.Context, m *vggo.Model, image *tensor.Tensor, layer str
 		}
 		weight /= float64(pixels)
 		for i, v := range a.Data[k*pixels:][:pixels] {
-			sums[i] += weight * float64(v)
+			sums[i] += float64(weight * float64(v)) // rounded before it is added, on every processor
 		}
 	}
 	heat := &Heat{Map: Map{a.W, a.H, make([]float32, pixels)}, Layer: layer, Class: g.Class}

@@ -51,9 +51,9 @@ func (m *Map) Resize(w, h int) *Map {
 	for y, row := range taps(h, m.Height) {
 		above, below := m.Values[row.a*m.Width:][:m.Width], m.Values[row.b*m.Width:][:m.Width]
 		for x, c := range columns {
-			a := float64(above[c.a])*(1-c.weight) + float64(above[c.b])*c.weight
-			b := float64(below[c.a])*(1-c.weight) + float64(below[c.b])*c.weight
-			to.Values[y*w+x] = float32(a*(1-row.weight) + b*row.weight)
+			a := float64(float64(above[c.a])*(1-c.weight)) + float64(float64(above[c.b])*c.weight)
+			b := float64(float64(below[c.a])*(1-c.weight)) + float64(float64(below[c.b])*c.weight)
+			to.Values[y*w+x] = float32(float64(a*(1-row.weight)) + float64(b*row.weight))
 		}
 	}
 	return to
@@ -86,7 +86,7 @@ func Overlay(picture *vision.Picture, m *Map, share float64) *image.NRGBA {
 		c := Viridis(at)
 		for k, heat := range [3]uint8{c.R, c.G, c.B} {
 			p := &out.Pix[4*i+k]
-			*p = uint8(math.Round((1-share)*float64(*p) + share*float64(heat)))
+			*p = uint8(math.Round(float64((1-share)*float64(*p)) + float64(share*float64(heat))))
 		}
 	}
 	return out

@@ -194,7 +194,7 @@ func (a *painter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	if ratio.IsZero() {
 		ratio = Span{3. / 4, 4. / 3}
 	}
-	uniform := func(from, to float64) float64 { return from + r.Float64()*(to-from) }
+	uniform := func(from, to float64) float64 { return from + float64(r.Float64()*(to-from)) }
 	scale := func(at image.Point, w, h int) *vision.Picture {
 		return part(p, at, w, h).ResizeWindow(a.w, a.h, image.Rect(0, 0, a.w, a.h))
 	}
@@ -280,7 +280,7 @@ func (a *painter) shift(dst []float32, r *rand.Rand) {
 	for _, component := range components {
 		along := a.Colour * r.NormFloat64()
 		for c := range colour {
-			colour[c] += along * component[c]
+			colour[c] += float64(along * component[c])
 		}
 	}
 	for c, by := range colour {

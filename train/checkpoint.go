@@ -29,8 +29,9 @@ const (
 )
 
 const (
-	recipeNote   = "vggo.train.recipe"
-	stateVersion = 1
+	recipeNote = "vggo.train.recipe"
+	// stateVersion is 2 since momentum keeps of each gradient what Polyak's bound left of it; before, it kept the whole.
+	stateVersion = 2
 )
 
 // state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow
@@ -254,7 +255,20 @@ func (e *NoCheckpointError) Error() string {
 
 func (e *NoCheckpointError) Unwrap() error { return e.Err }
 
-// ReadSaved finds the newest checkpoint in a folder that is whole; without one it is a *NoCheckpointError.
+// VersionError is a checkpoint, whole, that another version of vggo wrote: this one would not go on as that one.
+type VersionError struct {
+	Path string
+	Err  error // what differs
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s was written by another version of vggo: %v", e.Path, e.Err)
+}
+
+func (e *VersionError) Unwrap() error { return e.Err }
+
+// ReadSaved finds the newest checkpoint in a folder that is whole; without one it is a *NoCheckpointError. One that
+// another version wrote is a *VersionError.
 func ReadSaved(folder string) (*Saved, error) {
 	names, err := checkpoints(folder)
 	if err != nil {
@@ -267,6 +281,10 @@ func ReadSaved(folder string) (*Saved, error) {
 		if err == nil {
 			s.Damaged = damaged
 			return s, nil
+		}
+		var version *VersionError
+		if errors.As(err, &version) { // those before it are of that version too
+			return nil, err
 		}
 		if missing.Err == nil {
 			missing.Err = err
@@ -297,11 +315,17 @@ func readSaved(path string) (s *Saved, err error) {
 	if err := json.Unmarshal([]byte(file.Metadata[weights.StateNote]), &s.state); err != nil {
 		return fail(err)
 	}
-	if s.state.Version != stateVersion {
-		return nil, fmt.Errorf("%s: its version is %d, this program's %d", path, s.state.Version, stateVersion)
+	if v := s.state.Version; v < 1 || v > stateVersion {
+		return nil, &VersionError{path, fmt.Errorf("its version is %d, this program's %d", v, stateVersion)}
 	}
 	if s.Recipe, err = DecodeRecipe(strings.NewReader(file.Metadata[recipeNote])); err != nil {
+		if _, sealed := file.Metadata[sumNote]; sealed || unknownKey(err) { // what is sealed is as it was written
+			return nil, &VersionError{path, fmt.Errorf("its recipe: %w", err)}
+		}
 		return fail(err)
+	}
+	if s.state.Version == 1 && s.Recipe.Polyak > 0 && s.Recipe.Optimiser.Kind == "sgd" {
+		return nil, &VersionError{path, errors.New("polyak bounded its steps by another rule")}
 	}
 	placed, err := file.Network()
 	if err != nil {

@@ -118,14 +118,14 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 				logits = tensor.New(out.N, out.C, out.H, out.W)
 			}
 			for i, x := range out.Data {
-				logits.Data[i] += v.weight * x
+				logits.Data[i] += v.weight * x // a power of 2: exact, fused or not
 			}
 		}
 		loss, err := nn.CrossEntropy(logits, labels, nil)
 		if err != nil {
 			return Score{}, err
 		}
-		s.Loss += loss * float64(len(labels))
+		s.Loss += float64(loss * float64(len(labels)))
 		s.Pictures += len(labels)
 		for i, label := range labels {
 			scores := logits.Data[i*logits.C:][:logits.C]

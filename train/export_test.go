@@ -1,8 +1,10 @@
 package train
 
 import (
+	"errors"
 	"image"
 	"math"
+	"slices"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -34,6 +36,25 @@ func Averaged(a Average, params *nn.Params, steps int, move func(step int)) (val
 		values, means = append(values, params.List[0].Data[0]), append(means, v.mean[0][0])
 	}
 	return values, means
+}
+
+// Seal adds a checkpoint's checksum to its notes.
+func Seal(tensors []weights.Tensor, notes map[string]string) error { return seal(tensors, notes) }
+
+// Levelled is how many pictures a run would level its layers by within a budget, and the bytes that they take beside
+// its plan.
+func Levelled(t *Trainer, budget int64) (pictures int, need, plan int64, err error) {
+	stretches, err := t.stretches()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	t.options.Budget = budget
+	plan = t.plan.Memory().Total()
+	if pictures, err = t.levelPictures(stretches); err != nil {
+		return 0, 0, plan, err
+	}
+	need, err = t.levelMemory(stretches, pictures)
+	return pictures, need, plan, err
 }
 
 // CheckSchedule and CheckAverage are what a recipe's parts must pass.
@@ -85,3 +106,75 @@ func CheckRecipe(r Recipe, net *arch.Network) error {
 
 // Some are the pictures by which a run's layers were levelled.
 func Some(t *Trainer) (*tensor.Tensor, error) { return t.some(levelled) }
+
+// Taught takes so many steps of a run and tells the loss of each batch, and before and after them the loss over the
+// same pictures of the training set as validation sees them: no augmentation, no dropout, batch norm by the statistics
+// of a batch, since its running ones mean nothing before there is training.
+func Taught(o Options, steps, pictures int) (losses []float64, before, after float64, err error) {
+	t, err := New(o)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	if before, err = t.same(pictures); err != nil {
+		return nil, 0, 0, err
+	}
+	t.feed.start(0)
+	for range steps {
+		if err := t.step(); err != nil {
+			return losses, before, 0, err
+		}
+		losses = append(losses, t.loss)
+	}
+	after, err = t.same(pictures)
+	return losses, before, after, err
+}
+
+// same is the loss over the same pictures each time.
+func (t *Trainer) same(pictures int) (loss float64, err error) {
+	batch := min(t.recipe.Batch, pictures)
+	plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: batch, Training: true, KeepProb: 1, Threads: t.threads})
+	if err != nil {
+		return 0, err
+	}
+	defer plan.Close()
+	var kept [][]float32 // batch norm's running statistics, which a forward pass in training moves
+	for _, p := range t.params.List {
+		kept = append(kept, nil)
+		if !p.Trainable {
+			kept[len(kept)-1] = slices.Clone(p.Data)
+		}
+	}
+	defer func() {
+		for i, p := range t.params.List {
+			copy(p.Data, kept[i])
+		}
+	}()
+	images := tensor.New(batch, t.painter.channels, t.painter.h, t.painter.w)
+	batches := pictures / batch
+	samples := order(t.train.Len(), 0, 0)
+	for n := range batches {
+		labels := make([]int, batch)
+		for i := range batch {
+			sample := samples[n*batch+i]
+			p, err := t.train.Picture(sample)
+			if err == nil {
+				p, err = t.judge.painter.prepare(p)
+			}
+			if err != nil {
+				return 0, err
+			}
+			t.judge.painter.put(images.Images(i, i+1).Data, p, 0, sample)
+			labels[i] = t.train.Label(sample)
+		}
+		if err := plan.Forward(images); err != nil {
+			return 0, err
+		}
+		l, err := nn.CrossEntropy(plan.Logits(), labels, nil)
+		if err != nil {
+			return 0, err
+		}
+		loss += l / float64(batches)
+	}
+	return loss, nil
+}

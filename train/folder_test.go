@@ -102,17 +102,21 @@ func TestFlippedByte(t *testing.T) {
 	}
 }
 
-// TestOlderCheckpoint: one without checksum and fingerprints goes on, and tells what cannot be checked.
+// TestOlderCheckpoint: one of the first version, without checksum and fingerprints, goes on, and tells what cannot be
+// checked.
 func TestOlderCheckpoint(t *testing.T) {
-	whole := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
+	recipe := tiny()
+	recipe.Polyak = 0 // its bound was another then
+	whole := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
 	want, _ := run(t, whole)
-	o := train.Options{Recipe: tiny(), Train: tinySet, Folder: t.TempDir()}
+	o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
 	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
 		notes map[string]string) error {
 		delete(notes, "vggo.train.sum")
 		if state := notes["vggo.train.state"]; state != "" {
 			at := strings.Index(state, `,"pictures"`)
-			notes["vggo.train.state"] = state[:at] + state[strings.Index(state, `,"machine"`):]
+			state = state[:at] + state[strings.Index(state, `,"machine"`):]
+			notes["vggo.train.state"] = strings.Replace(state, `{"version":2,`, `{"version":1,`, 1)
 		}
 		return weights.Write(path, tensors, notes)
 	}))
@@ -137,6 +141,53 @@ func TestOlderCheckpoint(t *testing.T) {
 	}
 	if !bytes.Equal(read(t, filepath.Join(o.Folder, train.ModelFile)), want) {
 		t.Error("an older checkpoint's run ends with other bits")
+	}
+}
+
+// TestOtherVersion: a whole checkpoint that another version wrote is not called damaged, set aside or misunderstood.
+func TestOtherVersion(t *testing.T) {
+	free := tiny()
+	free.Polyak = 0
+	for _, c := range []struct {
+		name      string
+		recipe    train.Recipe
+		note      string
+		was, then string
+		want      string // "": it is read
+	}{
+		{"a key of then", tiny(), "vggo.train.recipe", "epochs:", "wide: {inputs: 512}\nepochs:", `unknown key "wide"`},
+		{"a later version", tiny(), "vggo.train.state", `{"version":2,`, `{"version":3,`, "its version is 3, this"},
+		{"another bound", tiny(), "vggo.train.state", `{"version":2,`, `{"version":1,`, "polyak bounded its steps"},
+		{"no bound", free, "vggo.train.state", `{"version":2,`, `{"version":1,`, ""},
+		{"this one", tiny(), "vggo.train.state", `{"version":2,`, `{"version":2,`, ""},
+	} {
+		for _, sealed := range []bool{true, false} {
+			o := train.Options{Recipe: c.recipe, Train: tinySet, Folder: t.TempDir()}
+			trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+				notes map[string]string) error {
+				if !strings.Contains(notes[c.note], c.was) {
+					t.Errorf("%s: no %q in %q", c.name, c.was, notes[c.note])
+				}
+				notes[c.note] = strings.Replace(notes[c.note], c.was, c.then, 1)
+				delete(notes, "vggo.train.sum")
+				if sealed {
+					if err := train.Seal(tensors, notes); err != nil {
+						return err
+					}
+				}
+				return weights.Write(path, tensors, notes)
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			trainer.Close()
+			_, err = train.ReadSaved(o.Folder)
+			var version *train.VersionError
+			if c.want == "" && err != nil || c.want != "" && (!errors.As(err, &version) ||
+				!strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%s, sealed %v: %v, want %q", c.name, sealed, err, c.want)
+			}
+		}
 	}
 }
 

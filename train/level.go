@@ -12,6 +12,9 @@ import (
 // levelled is how many pictures tell what a layer's outputs are like.
 const levelled = 16
 
+// leastLevelled is how many do where memory is bounded: fewer tell little of a fully connected layer.
+const leastLevelled = 4
+
 // levelledLogits is the deviation of the last layer's outputs: guesses begin nearly equal, and the loss at that of
 // guessing.
 const levelledLogits = 0.1
@@ -23,16 +26,55 @@ const levelledLogits = 0.1
 // Layers before a batch norm, which does the same for each batch, stay as they are, and so do those whose values come
 // from a file.
 func (t *Trainer) level(given func(layer string) bool) error {
-	maps, err := t.some(levelled)
+	stretches, err := t.stretches()
 	if err != nil {
 		return err
 	}
-	last := ""
-	for _, layer := range t.placed.Layers {
-		if isWeighted(layer.Op) {
-			last = layer.Name
-		}
+	pictures, err := t.levelPictures(stretches)
+	if err != nil {
+		return err
 	}
+	maps, err := t.some(pictures)
+	if err != nil {
+		return err
+	}
+	last := len(stretches) - 1
+	for last >= 0 && !isWeighted(stretches[last].Op) {
+		last--
+	}
+	for n, s := range stretches[:last+1] {
+		if s.placed != nil {
+			if maps, err = t.pass(s.placed, maps); err != nil {
+				return err
+			}
+		}
+		change := !s.norm && !normed(t.placed.Layers[s.Index+1:]) && !given(s.Name)
+		if !s.norm && !change {
+			continue
+		}
+		mean, deviation := 0.0, 1.0
+		if n == last {
+			deviation = levelledLogits
+			// A ReLU behind it would silence half of the classes.
+			if i := s.Index + 1; i < len(t.placed.Layers) && isReLU(t.placed.Layers[i].Op) {
+				mean = 1
+			}
+		}
+		t.flatten(s.Placed, maps, mean, deviation, change)
+	}
+	return nil
+}
+
+// stretch is layers that pictures pass at once: up to and with a layer with weights, or up to a batch norm.
+type stretch struct {
+	arch.Placed                 // that layer
+	norm        bool            // it is a batch norm, whose statistics are not known before there is training
+	placed      *arch.Placement // nil where there is no layer before the batch norm
+}
+
+// stretches are those up to the last layer with weights or batch norm.
+func (t *Trainer) stretches() ([]stretch, error) {
+	var list []stretch
 	from := 0
 	for i, layer := range t.placed.Layers {
 		_, norm := layer.Op.(arch.BatchNorm)
@@ -41,31 +83,61 @@ func (t *Trainer) level(given func(layer string) bool) error {
 		}
 		to := i + 1
 		if norm {
-			to = i // its statistics are not known before there is training: its outputs are level without it
+			to = i // its outputs are level without it
 		}
+		s := stretch{Placed: layer, norm: norm}
 		if to > from {
-			if maps, err = t.pass(from, to, maps); err != nil {
-				return err
+			net := *t.net
+			net.Input, net.Layers = t.placed.Layers[from].In, t.net.Layers[from:to]
+			var err error
+			if s.placed, err = net.Place(net.Input); err != nil {
+				return nil, err
 			}
 		}
-		from = i + 1
-		change := !norm && !normed(t.placed.Layers[i+1:]) && !given(layer.Name)
-		if !norm && !change {
-			continue
+		list, from = append(list, s), i+1
+	}
+	return list, nil
+}
+
+// levelPictures is how many pictures fit into the budget beside the training plan, leastLevelled at least and levelled
+// at most.
+func (t *Trainer) levelPictures(stretches []stretch) (int, error) {
+	if t.options.Budget <= 0 {
+		return levelled, nil
+	}
+	taken := t.plan.Memory().Total()
+	for n := levelled; ; n /= 2 {
+		need, err := t.levelMemory(stretches, n)
+		if err != nil || taken+need <= t.options.Budget {
+			return n, err
 		}
-		mean, deviation := 0.0, 1.0
-		if layer.Name == last {
-			deviation = levelledLogits
-			if i+1 < len(t.placed.Layers) && isReLU(t.placed.Layers[i+1].Op) { // which would silence half of the classes
-				mean = 1
-			}
-		}
-		t.flatten(layer, maps, mean, deviation, change)
-		if layer.Name == last {
-			break
+		if n == leastLevelled {
+			return 0, &nn.MemoryError{Network: t.net.Name, Training: true, Batch: t.plan.Batch, Need: taken + need,
+				Available: t.options.Budget, Budget: true}
 		}
 	}
-	return nil
+}
+
+// levelMemory is the bytes that level takes beside the parameters: the largest stretch's plan, its input and its
+// output.
+func (t *Trainer) levelMemory(stretches []stretch, pictures int) (most int64, err error) {
+	for _, s := range stretches {
+		if s.placed == nil {
+			continue
+		}
+		memory, _, err := nn.Predict(s.placed, t.levelOptions(pictures))
+		if err != nil {
+			return 0, err
+		}
+		in, out := s.placed.Input, s.placed.Output()
+		maps := 4 * int64(pictures) * int64(in.C*in.H*in.W+out.C*out.H*out.W)
+		most = max(most, memory.Total()-memory.Weights+maps)
+	}
+	return most, nil
+}
+
+func (t *Trainer) levelOptions(pictures int) nn.Options {
+	return nn.Options{Batch: pictures, Threads: t.threads, Costs: t.options.Costs}
 }
 
 // spread is about how far samples of 0 to 1 deviate in photographs.
@@ -115,14 +187,8 @@ func normed(placed []arch.Placed) bool {
 }
 
 // pass is what layers of the network make of their input.
-func (t *Trainer) pass(from, to int, in *tensor.Tensor) (*tensor.Tensor, error) {
-	part := *t.net
-	part.Input, part.Layers = t.placed.Layers[from].In, t.net.Layers[from:to]
-	placed, err := part.Place(part.Input)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := nn.Compile(placed, t.params, nn.Options{Batch: in.N, Threads: t.threads, Costs: t.options.Costs})
+func (t *Trainer) pass(placed *arch.Placement, in *tensor.Tensor) (*tensor.Tensor, error) {
+	plan, err := nn.Compile(placed, t.params, t.levelOptions(in.N))
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +202,8 @@ func (t *Trainer) pass(from, to int, in *tensor.Tensor) (*tensor.Tensor, error) 
 }
 
 // flatten makes a layer's maps level, and where it may change them the layer's parameters so that they make such maps.
+// Products are converted, here and wherever they come into a run's numbers, so that no machine fuses them with the next
+// addition: the portable kernels promise the same run everywhere.
 func (t *Trainer) flatten(layer arch.Placed, maps *tensor.Tensor, middle, deviation float64, change bool) {
 	area := maps.H * maps.W
 	means, shift := make([]float64, maps.C), make([]float64, maps.C)
@@ -160,11 +228,11 @@ func (t *Trainer) flatten(layer arch.Placed, maps *tensor.Tensor, middle, deviat
 		scale = deviation / math.Sqrt(square/float64(maps.C))
 	}
 	for c, mean := range means {
-		shift[c] = middle - mean*scale
+		shift[c] = middle - float64(mean*scale)
 		for image := range maps.N {
 			values := plane(image, c)
 			for i, v := range values {
-				values[i] = float32(float64(v)*scale + shift[c])
+				values[i] = float32(float64(float64(v)*scale) + shift[c])
 			}
 		}
 	}
@@ -177,7 +245,7 @@ func (t *Trainer) flatten(layer arch.Placed, maps *tensor.Tensor, middle, deviat
 	}
 	if b != nil {
 		for c, by := range shift {
-			b.Data[c] = float32(float64(b.Data[c])*scale + by)
+			b.Data[c] = float32(float64(float64(b.Data[c])*scale) + by)
 		}
 	}
 }

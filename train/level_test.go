@@ -1,6 +1,7 @@
 package train_test
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -199,4 +200,38 @@ func (s set) Picture(i int) (*vision.Picture, error) {
 		p.Pix[at] = s[i][at%3]
 	}
 	return p, nil
+}
+
+// TestLevelWithinBudget: what looking at pictures takes counts: fewer are looked at where it does not fit beside the
+// plan, and a run that has no room for four says what it needs.
+func TestLevelWithinBudget(t *testing.T) {
+	r := train.Default()
+	r.Model, r.Batch, r.Epochs = "32x32x3:16,16,M/20,4", 1, 1
+	trainer, err := train.New(train.Options{Recipe: r, Train: stripes{n: 48, side: 32, channels: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	all, need, plan, err := train.Levelled(trainer, 0)
+	if err != nil || all != 16 {
+		t.Fatalf("%d pictures (%v)", all, err)
+	}
+	if maps := int64(16 * 2 * 16 * 32 * 32 * 4); need < maps { // conv1_2's input and output
+		t.Errorf("16 pictures take %d bytes, their maps alone %d", need, maps)
+	}
+	for _, c := range []struct {
+		budget int64
+		want   int
+	}{{plan + need, 16}, {plan + need - 1, 8}, {plan, 0}} {
+		got, fits, _, err := train.Levelled(trainer, c.budget)
+		var memory *nn.MemoryError
+		switch {
+		case c.want == 0:
+			if !errors.As(err, &memory) || memory.Need <= c.budget || !memory.Budget {
+				t.Errorf("a budget of %d: %d pictures, %v", c.budget, got, err)
+			}
+		case err != nil || got != c.want || plan+fits > c.budget:
+			t.Errorf("a budget of %d: %d pictures in %d bytes, want %d (%v)", c.budget, got, plan+fits, c.want, err)
+		}
+	}
 }

@@ -131,10 +131,14 @@ func (o *Optimiser) Clip(most float64) float64 {
 	return norm
 }
 
-// Polyak is the rate at which a step along the gradients, were the loss linear, would take all of a loss away. Each
-// parameter counts by its share of the rate.
+// Polyak is the rate at which a step along the gradients, were the loss linear, would take all of a loss away: +Inf
+// without gradients. Each parameter counts by its share of the rate.
 func (o *Optimiser) Polyak(loss float64) float64 {
-	return loss / o.squares(func(p piece) float64 { return p.rate })
+	squares := o.squares(func(p piece) float64 { return p.rate })
+	if squares == 0 {
+		return math.Inf(1)
+	}
+	return loss / squares
 }
 
 // squares is the gradients' squared length, each parameter's times a share.
@@ -154,8 +158,10 @@ func (o *Optimiser) squares(share func(piece) float64) float64 {
 	return sum
 }
 
-// Step moves the parameters once, at a learning rate and after so many epochs. The Plan must be refreshed afterwards.
-func (o *Optimiser) Step(rate, epochs float64) {
+// Step moves the parameters once, at a learning rate and after so many epochs. Of this step's gradients and decay only
+// a share counts, at most 1, now and in what momentum keeps of them: a rate lowered for steep gradients lets no later,
+// higher rate multiply them. The Plan must be refreshed afterwards.
+func (o *Optimiser) Step(rate, share, epochs float64) {
 	o.steps++
 	each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
@@ -163,25 +169,25 @@ func (o *Optimiser) Step(rate, epochs float64) {
 			return
 		}
 		if o.Kind == "adamw" {
-			o.adamw(p, rate*p.rate)
+			o.adamw(p, rate*share*p.rate)
 		} else {
-			o.sgd(p, rate*p.rate)
+			o.sgd(p, rate*p.rate, float32(share))
 		}
 	})
 }
 
-// sgd is torch.optim.SGD with dampening 0: g += decay·w; v = momentum·v + g; w −= rate·v, or rate·(g + momentum·v)
-// after Nesterov. Products are converted so that no machine fuses them with the next addition.
-func (o *Optimiser) sgd(p piece, rate float64) {
+// sgd is torch.optim.SGD with dampening 0: g += decay·w; g *= share; v = momentum·v + g; w −= rate·v, or
+// rate·(g + momentum·v) after Nesterov. Products are converted so that no machine fuses them with the next addition.
+func (o *Optimiser) sgd(p piece, rate float64, share float32) {
 	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
 	step, momentum := float32(rate), float32(o.Momentum)
 	decay, keep := float32(p.decay), float32(1)
 	if o.Decoupled {
-		decay, keep = 0, float32(1-rate*p.decay)
+		decay, keep = 0, float32(1-float64(rate*p.decay))
 	}
 	if p.first == nil {
 		for i, x := range w {
-			w[i] = float32(x*keep) - float32(step*(g[i]+float32(decay*x)))
+			w[i] = float32(x*keep) - float32(step*float32(share*(g[i]+float32(decay*x))))
 		}
 		return
 	}
@@ -189,14 +195,14 @@ func (o *Optimiser) sgd(p piece, rate float64) {
 	g, v = g[:len(w)], v[:len(w)]
 	if o.Nesterov {
 		for i, x := range w {
-			d := g[i] + float32(decay*x)
+			d := float32(share * (g[i] + float32(decay*x)))
 			v[i] = float32(momentum*v[i]) + d
 			w[i] = float32(x*keep) - float32(step*(d+float32(momentum*v[i])))
 		}
 		return
 	}
 	for i, x := range w {
-		v[i] = float32(momentum*v[i]) + (g[i] + float32(decay*x))
+		v[i] = float32(momentum*v[i]) + float32(share*(g[i]+float32(decay*x)))
 		w[i] = float32(x*keep) - float32(step*v[i])
 	}
 }
@@ -210,7 +216,7 @@ func (o *Optimiser) adamw(p piece, rate float64) {
 	rest1, rest2 := float32(1-o.Momentum), float32(1-o.Beta2)
 	step := float32(rate / (1 - math.Pow(o.Momentum, float64(o.steps))))
 	scale := float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.steps))))
-	keep, epsilon := float32(1-rate*p.decay), float32(o.Epsilon)
+	keep, epsilon := float32(1-float64(rate*p.decay)), float32(o.Epsilon)
 	for i, x := range w {
 		d := g[i]
 		m[i] = float32(beta1*m[i]) + float32(rest1*d)

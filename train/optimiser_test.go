@@ -123,7 +123,7 @@ func TestPyTorchDescent(t *testing.T) {
 				if c.clip > 0 {
 					optimiser.Clip(c.clip)
 				}
-				optimiser.Step(c.optimise.Rate, 0)
+				optimiser.Step(c.optimise.Rate, 1, 0)
 			}
 			worst := offBy(losses, values(c.golden+"/losses"))
 			for _, p := range params.List {
@@ -173,8 +173,8 @@ func TestOptimiserThreads(t *testing.T) {
 			t.Fatal(err)
 		}
 		norm := optimiser.Clip(1)
-		optimiser.Step(0.1, 0)
-		optimiser.Step(0.1, 0)
+		optimiser.Step(0.1, 1, 0)
+		optimiser.Step(0.1, 1, 0)
 		return params.Get("fc2/w").Data, norm
 	}
 	for _, o := range []train.Optimise{
@@ -187,6 +187,57 @@ func TestOptimiserThreads(t *testing.T) {
 				t.Errorf("%s: %d threads compute other bits than 1", o.Kind, threads)
 			}
 		}
+	}
+}
+
+// TestShare: of a step's gradients and decay no more than its share moves the parameters, then or later by momentum.
+func TestShare(t *testing.T) {
+	net, err := arch.Open("4x4x1:1/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		optimise train.Optimise
+		want     float32 // of 8: steps with shares 1/4 and 1, gradients 4 and 2
+	}{
+		{train.Optimise{Kind: "sgd", Rate: 1}, 8 - 1 - 2},
+		{train.Optimise{Kind: "sgd", Rate: 1, Momentum: 0.5}, 8 - 1 - (0.5 + 2)},
+		{train.Optimise{Kind: "sgd", Rate: 1, Momentum: 0.5, Nesterov: true}, 8 - 1.5 - (2 + 0.5*2.5)},
+		{train.Optimise{Kind: "sgd", Rate: 1, Decay: 0.5}, 8 - 2 - (2 + 3)},
+	} {
+		params := nn.NewParams(net)
+		optimiser, err := train.NewOptimiser(c.optimise, nil, params, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := params.List[0]
+		w.Grad = make([]float32, w.Count())
+		w.Data[0] = 8
+		for step, gradient := range []float32{4, 2} {
+			w.Grad[0] = gradient
+			for _, p := range params.List[1:] {
+				p.Grad = make([]float32, p.Count())
+			}
+			optimiser.Step(1, []float64{0.25, 1}[step], 0)
+		}
+		if got := w.Data[0]; got != c.want {
+			t.Errorf("%+v: 8 becomes %v, want %v", c.optimise, got, c.want)
+		}
+	}
+}
+
+// TestPolyakWithoutGradients: where nothing is left to learn the bound is none, not a number that is none.
+func TestPolyakWithoutGradients(t *testing.T) {
+	params := nn.NewParams(archtest.Place(t, network()))
+	for _, p := range params.List {
+		p.Grad = make([]float32, p.Count())
+	}
+	optimiser, err := train.NewOptimiser(train.Optimise{Kind: "sgd", Rate: 1}, nil, params, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := optimiser.Polyak(0); !math.IsInf(got, 1) {
+		t.Errorf("the bound is %v", got)
 	}
 }
 
@@ -211,8 +262,8 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	optimiser.Step(0.25, 0.9)
-	optimiser.Step(0.25, 1)
+	optimiser.Step(0.25, 1, 0.9)
+	optimiser.Step(0.25, 1, 1)
 	for name, want := range map[string]float32{
 		"conv1_1/w": 0, "conv1_2/w": -0.5, "conv2_1/w": -0.5, "bn1_1/beta": -0.25, "bn1_1/gamma": -1, "fc3/b": -0.25,
 		"fc3/w": -0.5, "bn1_1/mean": 0,

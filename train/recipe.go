@@ -164,6 +164,14 @@ func (r *Recipe) decode(in io.Reader) error {
 	return nil
 }
 
+// keyError is a key that is not a recipe's.
+type keyError struct{ line, key string }
+
+func (e *keyError) Error() string { return fmt.Sprintf("%s: unknown key %q", e.line, e.key) }
+
+// unknownKey reports whether a recipe was refused for a key alone.
+func unknownKey(err error) bool { return errors.As(err, new(*keyError)) }
+
 // recipeError puts the first of yaml's complaints in a recipe's words.
 func recipeError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -176,7 +184,7 @@ func recipeError(err error) error {
 		" as ").Replace(text)
 	if line, field, ok := strings.Cut(text, ": field "); ok {
 		field, _, _ = strings.Cut(field, " not found")
-		text = fmt.Sprintf("%s: unknown key %q", line, field)
+		return &keyError{line, field}
 	}
 	return errors.New(strings.Map(func(r rune) rune { // yaml quotes values as they are, of several lines too
 		if unicode.IsControl(r) {

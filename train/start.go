@@ -150,7 +150,7 @@ func (t *Trainer) whiten() error {
 		dot := 0.0
 		for i, v := range vectors[k] {
 			w.Data[k*size+i], w.Data[(k+half)*size+i] = float32(v*scale), float32(-v*scale)
-			dot += v * scale * mean[i]
+			dot += float64(v * scale * mean[i])
 		}
 		if bias != nil {
 			bias.Data[k], bias.Data[k+half] = float32(-dot), float32(dot)
@@ -199,7 +199,7 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 						sum[i] += v
 						row := sum[size+i*size:][:size]
 						for j, u := range patch[:i+1] {
-							row[j] += v * u
+							row[j] += v * u // of two float32: exact, fused or not
 						}
 					}
 					counts[g]++
@@ -226,11 +226,16 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 	for i := range covariance {
 		covariance[i] = make([]float64, size)
 		for j := range i + 1 {
-			c := total[size+i*size+j]/float64(count) - mean[i]*mean[j]
+			c := total[size+i*size+j]/float64(count) - float64(mean[i]*mean[j])
 			covariance[i][j], covariance[j][i] = c, c
 		}
 	}
 	return mean, covariance, nil
+}
+
+// turned is a point turned by the angle of this cosine and sine.
+func turned(c, s, x, y float64) (float64, float64) {
+	return float64(c*x) - float64(s*y), float64(s*x) + float64(c*y)
 }
 
 // eigen returns the eigenvalues of a symmetric matrix, the largest first, and their eigenvectors, by Jacobi's
@@ -245,9 +250,9 @@ func eigen(a [][]float64) (values []float64, vectors [][]float64) {
 	for range 100 { // a sweep about squares what is off the diagonal: ten would do
 		off, on := 0.0, 0.0
 		for i := range n {
-			on += a[i][i] * a[i][i]
+			on += float64(a[i][i] * a[i][i])
 			for j := range i {
-				off += a[i][j] * a[i][j]
+				off += float64(a[i][j] * a[i][j])
 			}
 		}
 		if off <= 1e-30*on {
@@ -259,18 +264,18 @@ func eigen(a [][]float64) (values []float64, vectors [][]float64) {
 					continue
 				}
 				theta := (a[q][q] - a[p][p]) / (2 * a[p][q])
-				tangent := 1 / (math.Abs(theta) + math.Sqrt(theta*theta+1))
+				tangent := 1 / (math.Abs(theta) + math.Sqrt(float64(theta*theta)+1))
 				if theta < 0 {
 					tangent = -tangent
 				}
-				c := 1 / math.Sqrt(tangent*tangent+1)
+				c := 1 / math.Sqrt(float64(tangent*tangent)+1)
 				s := tangent * c
 				for k := range n {
-					a[k][p], a[k][q] = c*a[k][p]-s*a[k][q], s*a[k][p]+c*a[k][q]
+					a[k][p], a[k][q] = turned(c, s, a[k][p], a[k][q])
 				}
 				for k := range n {
-					a[p][k], a[q][k] = c*a[p][k]-s*a[q][k], s*a[p][k]+c*a[q][k]
-					v[k][p], v[k][q] = c*v[k][p]-s*v[k][q], s*v[k][p]+c*v[k][q]
+					a[p][k], a[q][k] = turned(c, s, a[p][k], a[q][k])
+					v[k][p], v[k][q] = turned(c, s, v[k][p], v[k][q])
 				}
 			}
 		}

@@ -2,6 +2,8 @@ package train_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +26,6 @@ func narrow(t *testing.T, name string, side int) *arch.Network {
 	if net.Input.H > side {
 		net.Input.H, net.Input.W = side, side
 	}
-	last := -1
 	for i, layer := range net.Layers {
 		switch op := layer.Op.(type) {
 		case arch.Conv:
@@ -37,17 +38,26 @@ func narrow(t *testing.T, name string, side int) *arch.Network {
 				op.Out /= 4
 				net.Layers[i].Op = op
 			}
-			last = i
 		}
 	}
-	op := net.Layers[last].Op.(arch.Linear)
-	op.Out = 3
-	net.Layers[last].Op = op
+	answer(net, 3)
 	return net
 }
 
-// three is three classes of CIFAR-10's test pictures, or of Fashion-MNIST's for one channel.
-func three(t *testing.T, channels, each int) train.Dataset {
+// answer gives a network so many classes.
+func answer(net *arch.Network, classes int) {
+	for i := len(net.Layers) - 1; i >= 0; i-- {
+		if op, ok := net.Layers[i].Op.(arch.Linear); ok {
+			op.Out = classes
+			net.Layers[i].Op = op
+			return
+		}
+	}
+}
+
+// three is three classes of CIFAR-10's test pictures, or of Fashion-MNIST's for one channel; airplanes, automobiles and
+// ships, T-shirts, trousers and bags, if none are named.
+func three(t *testing.T, channels, each int, named ...int) train.Dataset {
 	t.Helper()
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {
@@ -62,10 +72,12 @@ func three(t *testing.T, channels, each int) train.Dataset {
 		t.Fatal(err)
 	}
 	d := &chosen{Dataset: all}
-	classes := map[int]int{0: 0, 1: 1, 8: 2} // airplanes, automobiles, ships; T-shirts, trousers, bags
+	if named == nil {
+		named = []int{0, 1, 8}
+	}
 	counts := [3]int{}
 	for i := range all.Len() {
-		if c, ok := classes[all.Label(i)]; ok && counts[c] < each {
+		if c := slices.Index(named, all.Label(i)); c >= 0 && counts[c] < each {
 			counts[c]++
 			d.index, d.label = append(d.index, i), append(d.label, c)
 		}
@@ -82,10 +94,18 @@ func (c *chosen) Len() int                               { return len(c.index) }
 func (c *chosen) Label(i int) int                        { return c.label[i] }
 func (c *chosen) Picture(i int) (*vision.Picture, error) { return c.Dataset.Picture(c.index[i]) }
 
-// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls.
-// A batch is all of the pictures, so that steps differ by what was learned and not by what they show.
-// scripts/steps_table.py does the same with the whole networks, beside PyTorch.
+// whole has TestSteps train networks as they are, one after the other, for the table in a closing note: 300 pictures,
+// batches of 8, or of 4 where the input is of 224 pixels.
+var whole = flag.String("steps.whole", "", "networks to take 30 steps with, as in plain/vgg16,paper/vgg11, or all")
+
+// TestSteps: every built-in network takes 30 steps of every recipe that fits it, on real pictures, and its loss falls:
+// the batches', and that over the same pictures before and after, measured as Taught says. A batch is all of the
+// pictures, so that steps differ by what was learned and not by what they show.
+// scripts/steps_table.py does the same beside PyTorch.
 func TestSteps(t *testing.T) {
+	if *whole != "" {
+		t.Skip("TestWholeSteps takes them")
+	}
 	colour, grey := three(t, 3, 8), three(t, 1, 8)
 	for _, recipe := range []string{"plain", "paper"} {
 		for _, name := range arch.Names() {
@@ -110,17 +130,77 @@ func TestSteps(t *testing.T) {
 				if net.Input.C == 1 {
 					o.Train, o.Validation = grey, grey
 				}
-				losses, err := steps(o, 30)
+				losses, before, after, err := train.Taught(o, 30, 24)
 				if err != nil {
 					t.Fatal(err)
 				}
 				begin, end := mean(losses[:5]), mean(losses[25:])
-				t.Logf("first %.3f, first five %.3f, last five %.3f", losses[0], begin, end)
-				if end > begin-0.03 {
-					t.Errorf("the loss begins at %.4f and ends at %.4f: %.3f", begin, end, losses)
+				t.Logf("first %.3f, first five %.3f, last five %.3f; the same pictures %.3f, %.3f", losses[0], begin, end,
+					before, after)
+				if end > begin-0.03 || after > before-0.03 {
+					t.Errorf("the loss begins at %.4f and ends at %.4f, of the same pictures %.4f and %.4f: %.3f", begin, end,
+						before, after, losses)
 				}
 			})
 		}
+	}
+}
+
+// TestWholeSteps makes the table of the networks as they are: it runs where -steps.whole asks for it.
+func TestWholeSteps(t *testing.T) {
+	if *whole == "" {
+		t.Skip("-steps.whole names no network: minutes for each")
+	}
+	colour, grey := three(t, 3, 100, 0, 3, 8), three(t, 1, 100) // airplanes, cats, ships
+	var wanted []string
+	for _, recipe := range []string{"plain", "paper"} {
+		for _, name := range arch.Names() {
+			wanted = append(wanted, recipe+"/"+name)
+		}
+	}
+	if wanted = append(wanted, "cifar10/vgg-cifar10", "fashion-mnist/"); *whole != "all" {
+		wanted = strings.Split(*whole, ",")
+	}
+	for _, pair := range wanted {
+		recipe, name, _ := strings.Cut(pair, "/")
+		r, err := train.OpenRecipe(recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net, err := r.Network()
+		if name != "" {
+			net, err = arch.Builtin(name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if net.Input.C == 1 && recipe == "paper" {
+			continue // its colours and means are for three channels
+		}
+		answer(net, 3)
+		batch, pictures := 8, 240
+		if net.Input.H > 200 {
+			batch, pictures = 4, 48
+		}
+		r = r.WithBatch(batch)
+		r.Accumulate = 1
+		o := train.Options{Recipe: r, Network: net, Train: colour, Validation: colour}
+		if net.Input.C == 1 {
+			o.Train, o.Validation = grey, grey
+		}
+		losses, before, after, err := train.Taught(o, 30, pictures)
+		if err != nil {
+			t.Errorf("%s: %v", pair, err)
+			continue
+		}
+		begin, end := mean(losses[:5]), mean(losses[25:])
+		falls := "yes"
+		if after >= before {
+			falls = "no"
+			t.Errorf("%s: the loss of the same %d pictures goes from %.4f to %.4f", pair, pictures, before, after)
+		}
+		fmt.Printf("| %s | %v | %d | %s | %.3f | %.3f | %.3f | %.3f | %s |\n", net.Name, net.Input, batch, recipe, begin, end,
+			before, after, falls)
 	}
 }
 

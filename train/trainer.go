@@ -442,15 +442,17 @@ func (t *Trainer) step() error {
 			return err
 		}
 	}
-	t.state.Rate = t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
+	rate := t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
+	share := 1.0
 	t.part(OptimiserPart, func() {
 		if t.recipe.Clip > 0 {
 			t.optimiser.Clip(t.recipe.Clip)
 		}
-		if t.recipe.Polyak > 0 {
-			t.state.Rate = min(t.state.Rate, t.recipe.Polyak*t.optimiser.Polyak(t.loss))
+		if t.recipe.Polyak > 0 && rate > 0 {
+			share = min(1, t.recipe.Polyak*t.optimiser.Polyak(t.loss)/rate)
 		}
-		t.optimiser.Step(t.state.Rate, t.epoch())
+		t.optimiser.Step(rate, share, t.epoch())
+		t.state.Rate = rate * share
 	})
 	t.state.Step++
 	t.state.Losses = append(t.state.Losses[max(0, len(t.state.Losses)+1-maxLosses):], t.loss)
@@ -488,7 +490,7 @@ func (t *Trainer) learn(b *batch, pass int) error {
 		return t.diverged("the loss is %v", loss)
 	}
 	t.loss += loss / float64(passes)
-	t.state.Since.Loss += loss * float64(len(b.labels))
+	t.state.Since.Loss += float64(loss * float64(len(b.labels)))
 	t.state.Since.Samples += len(b.labels)
 	for n, label := range b.labels {
 		if rank(logits.Data[n*logits.C:][:logits.C], label) == 0 {

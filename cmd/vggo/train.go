@@ -233,6 +233,9 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	if errors.As(err, &none) {
 		return hint(err, "begin the run again, without --resume")
 	}
+	if errors.As(err, new(*train.VersionError)) {
+		return hintVersion(err, o.resume)
+	}
 	if err != nil {
 		return err
 	}

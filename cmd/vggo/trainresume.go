@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
 )
@@ -75,6 +77,8 @@ func hintBegin(err error) error {
 		return hint(err, "--model names one with an output for each class and no sigmoid, such as 16x16x3:8,M/16,2 for two")
 	case errors.As(err, new(*train.EmptyError)):
 		return hintUnread(err, "")
+	case errors.As(err, new(*nn.MemoryError)):
+		return hint(err, "a larger --memory; a smaller --batch and --set init.level=false need less")
 	case errors.Is(err, train.ErrNoValidation):
 		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
@@ -130,4 +134,14 @@ func (n runNote) sameClasses(options *train.Options, saved *train.Saved, faults 
 		options.Classes = nil // names for some of its classes would be none
 	}
 	return nil
+}
+
+// hintVersion says how to use a run that this version does not go on with.
+func hintVersion(err error, folder string) error {
+	remedy := "the vggo that began the run goes on with it"
+	best := filepath.Join(folder, train.BestFile)
+	if _, fault := os.Stat(best); fault == nil {
+		remedy += "; --from " + shellWord(best) + ", with the data and another -o, begins a new one with its weights"
+	}
+	return hint(err, remedy)
 }
