@@ -1,0 +1,116 @@
+package format
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"strings"
+	"unicode"
+
+	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/internal/printable"
+)
+
+// Limits of what any file may have, far beyond any network's.
+const (
+	MaxTensors = 1 << 16 // and as many notes
+	MaxName    = 512     // bytes of a tensor's name
+	MaxRank    = 16
+)
+
+// Tensor is one that is not yet read. Shape and DType must be those of its values: whoever makes a Tensor checks Raw's
+// length, and Fetch's before it takes memory.
+type Tensor struct {
+	Name  string
+	Shape []int
+	DType DType
+	Raw   []byte // little-endian values, row-major, as long as Shape and DType say
+	// Fetch makes Raw where the file does not hold it in one piece: compressed, in chunks, transposed. Reading the file
+	// has bounded its size already. Several goroutines may call it.
+	Fetch func() ([]byte, error)
+}
+
+// IsWeight knows what may be a layer's weights, and is no count, bias or statistic.
+func (t Tensor) IsWeight() bool { return len(t.Shape) >= 2 && t.DType.HoldsWeights() }
+
+// Bytes are the values, from Raw or Fetch.
+func (t Tensor) Bytes() ([]byte, error) {
+	if t.Fetch != nil {
+		return t.Fetch()
+	}
+	return t.Raw, nil
+}
+
+// Floats are the values of a tensor that HoldsWeights. They share the file's memory where they can.
+func (t Tensor) Floats() (values []float32, err error) {
+	err = fault.Catch(func() error {
+		raw, err := t.Bytes()
+		if err == nil {
+			values = t.DType.Floats(raw)
+		}
+		return err
+	})
+	return values, err
+}
+
+// List is tensors under names of which none occurs twice.
+type List struct {
+	Tensors []Tensor
+	index   map[string]int
+}
+
+// Add takes a tensor in. It refuses what no network has: a name twice or unprintable, a size beyond the address space.
+func (l *List) Add(t Tensor) error {
+	if len(l.Tensors) == MaxTensors {
+		return fmt.Errorf("more than %d tensors", MaxTensors)
+	}
+	if err := CheckName(t.Name); err != nil {
+		return err
+	}
+	if _, twice := l.index[t.Name]; twice {
+		return fmt.Errorf("%q occurs twice", t.Name)
+	}
+	if len(t.Shape) > MaxRank {
+		return fmt.Errorf("tensor %q has %d dimensions: the most is %d", t.Name, len(t.Shape), MaxRank)
+	}
+	bytes := uint64(t.DType.Size())
+	for _, d := range t.Shape {
+		hi, lo := bits.Mul64(bytes, uint64(d))
+		if d < 0 || hi != 0 || lo > math.MaxInt {
+			return fmt.Errorf("tensor %q: shape %s overflows", t.Name, printable.Shape(t.Shape))
+		}
+		bytes = lo
+	}
+	if l.index == nil {
+		l.index = make(map[string]int)
+	}
+	l.index[t.Name] = len(l.Tensors)
+	l.Tensors = append(l.Tensors, t)
+	return nil
+}
+
+// Get returns the tensor of a name.
+func (l *List) Get(name string) (Tensor, bool) {
+	i, ok := l.index[name]
+	if !ok {
+		return Tensor{}, false
+	}
+	return l.Tensors[i], true
+}
+
+// CheckName refuses tensor names that no message or listing should have to print.
+func CheckName(name string) error {
+	if len(name) > MaxName || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("a tensor's name is at most %d bytes without control characters, not %q", MaxName, name)
+	}
+	return nil
+}
+
+// Product is the number of values of a shape that Add has checked.
+func Product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
