@@ -119,11 +119,12 @@ func (n *network) prototxt(in *format.Input) (message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s beside it: %w", name, err)
 		}
-		mine := func(l message) bool {
+		layers := layersOf(m)
+		others := func(l message) bool {
 			kind := typeOf(l)
-			return kind != "Convolution" && kind != "InnerProduct" || n.blobs[l.text("name")] != nil
+			return (kind == "Convolution" || kind == "InnerProduct") && n.blobs[l.text("name")] == nil
 		}
-		if layers := layersOf(m); len(layers) > 0 && !slices.ContainsFunc(layers, func(l message) bool { return !mine(l) }) {
+		if len(layers) > 0 && !slices.ContainsFunc(layers, others) {
 			return m, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package caffe
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,13 +12,9 @@ import (
 // maxPrototxt bounds a text; that of GoogLeNet has 36 KB.
 const maxPrototxt = 1 << 20
 
-// isPrototxt knows the text of a network: a word, a colon or a brace, and layers.
+// isPrototxt knows a text by its name, and that it speaks of layers.
 func isPrototxt(data []byte, name string) bool {
-	if len(data) > maxPrototxt || !strings.HasSuffix(name, ".prototxt") && !strings.HasSuffix(name, ".pt") {
-		return false
-	}
-	m, err := parse(data)
-	return err == nil && (m.has("layer") || m.has("layers"))
+	return strings.HasSuffix(name, ".prototxt") && bytes.Contains(data[:min(len(data), maxPrototxt)], []byte("layer"))
 }
 
 // parse reads the text form of a message (protobuf.dev/reference/protobuf/textformat-spec), whatever its fields.

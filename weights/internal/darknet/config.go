@@ -145,8 +145,8 @@ func layer(c *chain.Chain, s *section, i int, input *arch.Shape, contents *forma
 		if size%2 == 0 {
 			return fmt.Errorf("an even number of channels is not computed")
 		}
-		c.Add(name("lrn"), arch.LRN{Size: size, Alpha: s.number("alpha", 1e-4) * float64(size), Beta: s.number("beta", 0.75),
-			K: s.number("kappa", 1)}, nil)
+		c.Add(name("lrn"), arch.LRN{Size: size, Alpha: s.number("alpha", 1e-4) * float64(size),
+			Beta: s.number("beta", 0.75), K: s.number("kappa", 1)}, nil)
 	case "crop": // the middle of a larger picture, samples of 0 to 1 made ones of -1 to 1
 		if c.Len() > 0 {
 			return fmt.Errorf("a map is cropped")

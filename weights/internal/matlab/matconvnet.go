@@ -260,8 +260,8 @@ func (n *network) layer(l *Value, i, of int) error {
 		return fmt.Errorf("%q: %w", name, s.err)
 	}
 	if op == nil && n.contents.Unrunnable == nil {
-		n.contents.Unrunnable = fmt.Errorf("layer %q of type %q, as it is set, is none that vggo computes", format.Clip(name),
-			format.Clip(kind))
+		n.contents.Unrunnable = fmt.Errorf("layer %q of type %q, as it is set, is none that vggo computes",
+			format.Clip(name), format.Clip(kind))
 	}
 	if op == nil {
 		return n.arrays(l.Field("weights"), name)
@@ -291,7 +291,8 @@ func (n *network) moments(params map[string]format.Source, name string, v *Value
 	}
 	outs := t.Shape[1]
 	for i, role := range []string{"mean", "var"} {
-		made := format.Tensor{Name: name + "." + role, Shape: []int{outs}, DType: format.F32, Fetch: func() ([]byte, error) {
+		made := format.Tensor{Name: name + "." + role, Shape: []int{outs}, DType: format.F32}
+		made.Fetch = func() ([]byte, error) {
 			values, err := t.Floats()
 			if err != nil {
 				return nil, err
@@ -304,7 +305,7 @@ func (n *network) moments(params map[string]format.Source, name string, v *Value
 				out = put(out, float64(x), "F32")
 			}
 			return out, nil
-		}}
+		}
 		n.chain.Derived = append(n.chain.Derived, made)
 		params[role] = format.Source{Name: made.Name}
 	}

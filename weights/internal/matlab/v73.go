@@ -13,7 +13,7 @@ import (
 
 // In a file of MATLAB 7.3 a variable is a dataset or a group of the root, and the attribute MATLAB_class says what it
 // is. A struct is a group of its fields; cells, and each field of an array of structs, are datasets of references to
-// what lies in the group #refs#. HDF5's order of axes is the reverse of MATLAB's, so that values lie as MATLAB has them.
+// what lies in the group #refs#. HDF5's order of axes is the reverse of MATLAB's: values lie as MATLAB has them.
 
 const hdf5At = 512
 

@@ -1,0 +1,68 @@
+package darknet
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/format/formattest"
+)
+
+func TestHostile(t *testing.T) {
+	formattest.Hostile(t, Reader, formattest.File(t, "darknet.weights"))
+	formattest.Hostile(t, Reader, formattest.File(t, "darknet.cfg"))
+	alone := formattest.File(t, "darknet.weights")
+	alone.Beside = formattest.Bytes("", nil).Beside
+	formattest.Hostile(t, Reader, alone)
+}
+
+func FuzzDarknet(f *testing.F) { formattest.Fuzz(f, Reader, "darknet.cfg", "darknet.weights") }
+
+// What a section says that vggo does not compute is named, with its line.
+func TestSections(t *testing.T) {
+	const net = "[net]\nheight=8\nwidth=8\nchannels=3\n"
+	for _, c := range []struct{ cfg, want string }{
+		{net + "[route]\nlayers=-1", "line 5: [route]: it is none that vggo computes"},
+		{net + "[conv]\nfilters=2\nactivation=leaky", "activation=leaky"},
+		{net + "[conv]\nxnor=1", "binary weights"},
+		{net + "[conv]\nfilters=two\nactivation=relu", "filters=two is no number"},
+		{net + "[softmax]\ngroups=2", "softmax of groups"},
+		{net + "[lrn]\nsize=4", "even number"},
+		{net + "[max]\n[crop]\ncrop_height=4", "a map is cropped"},
+		{net + "[conv]\nfilters=-1\nactivation=relu", "conv0"},
+	} {
+		contents, err := Reader.Read(formattest.Bytes("x.cfg", []byte(c.cfg)))
+		if err != nil || contents.Unrunnable == nil || !strings.Contains(contents.Unrunnable.Error(), c.want) {
+			t.Errorf("%q: %v, %+v, want %q", c.cfg, err, contents, c.want)
+		}
+	}
+	many := "[net]\n[" + strings.Repeat("x]\n[", maxSections) + "x]"
+	for _, cfg := range []string{net + "filters", "[conv]\n" + net, many} {
+		if c, err := describe([]byte(cfg), &format.Contents{}); err == nil {
+			t.Errorf("%.40q: no error, but %v", cfg, c)
+		}
+	}
+}
+
+// A crop at the beginning takes the middle of a picture and makes samples of -1 to 1 of it.
+func TestCrop(t *testing.T) {
+	const cfg = "[net]\nheight=12\nwidth=12\nchannels=3\n[crop]\ncrop_height=8\ncrop_width=8\n" +
+		"[conv]\nfilters=2\nactivation=relu\n"
+	c, err := Reader.Read(formattest.Bytes("x.cfg", []byte(cfg)))
+	if err != nil || c.Network == nil || c.Pictures == nil {
+		t.Fatal(c, err)
+	}
+	if in := c.Network.Network.Input; in.H != 8 || in.W != 8 || c.Pictures.Mean[0] != .5 || c.Pictures.Std[2] != .5 {
+		t.Errorf("pictures of %v, %+v", in, c.Pictures)
+	}
+}
+
+// Weights of another length than their .cfg's are refused.
+func TestLength(t *testing.T) {
+	in := formattest.File(t, "darknet.weights")
+	in.Data = in.Data[:len(in.Data)-8]
+	const want = "661 numbers, of which the network has 663"
+	if _, err := Reader.Read(in); err == nil || !strings.Contains(err.Error(), want) {
+		t.Error(err)
+	}
+}
