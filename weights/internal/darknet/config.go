@@ -156,6 +156,8 @@ func layer(c *chain.Chain, s *section, i int, input *arch.Shape, contents *forma
 			contents.Pictures = &format.Pictures{Mean: []float32{.5, .5, .5}, Std: []float32{.5, .5, .5}, Order: "RGB",
 				Told: "[crop] of the .cfg"}
 		}
+	case "activation":
+		return activate(c, s, i)
 	case "cost":
 	default:
 		return fmt.Errorf("it is none that vggo computes")
@@ -170,9 +172,17 @@ func weighted(c *chain.Chain, s *section, i int, op arch.Op) error {
 	if s.int("batch_normalize", 0) != 0 {
 		c.Add(fmt.Sprint("norm", i), arch.BatchNorm{Eps: math.SmallestNonzeroFloat64}, nil) // see variance
 	}
+	return activate(c, s, i)
+}
+
+// activate appends a section's activation.
+func activate(c *chain.Chain, s *section, i int) error {
 	activation, ok := s.settings["activation"]
 	if !ok {
 		activation = "logistic"
+		if s.name == "activation" {
+			activation = "linear"
+		}
 	}
 	switch activation {
 	case "linear":

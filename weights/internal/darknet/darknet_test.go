@@ -1,9 +1,14 @@
 package darknet
 
 import (
+	"bytes"
+	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/format/formattest"
 )
@@ -64,5 +69,77 @@ func TestLength(t *testing.T) {
 	const want = "661 numbers, of which the network has 663"
 	if _, err := Reader.Read(in); err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
+	}
+}
+
+// What is written reads back as the same network, and as the same numbers.
+func TestWrite(t *testing.T) {
+	in := formattest.File(t, "darknet.weights")
+	c, err := Reader.Read(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := c.Network.Network.Place(c.Network.Network.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	export, err := NewExport(placed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list format.List
+	for _, tensor := range append(c.Tensors, c.Network.Derived...) {
+		if err := list.Add(tensor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var written bytes.Buffer
+	err = export.Write(&written, func(p arch.Param) ([]float32, error) {
+		tensor, ok := list.Get(c.Network.Naming.Source[p.Name].Name)
+		if !ok {
+			t.Errorf("no tensor for %s", p.Name)
+		}
+		return tensor.Floats()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := describe([]byte(export.Config()), &format.Contents{})
+	if err != nil || !slices.EqualFunc(again.layers, placed.Layers, func(a, b arch.Placed) bool {
+		return reflect.DeepEqual(a.Op, b.Op) && a.Out == b.Out
+	}) {
+		t.Fatalf("%v\n%s", err, export.Config())
+	}
+	got, want := format.F32.Floats(written.Bytes()[20:]), format.F32.Floats(bytes.Clone(in.Data[20:]))
+	for i := range want { // but for a variance, of which the root was taken
+		if len(got) != len(want) || math.Abs(float64(got[i]-want[i])) > 2e-7*math.Abs(float64(want[i])) {
+			t.Fatalf("number %d is %v, not %v", i, got[i], want[i])
+		}
+	}
+}
+
+// What Darknet has no words for is refused by the layer's name.
+func TestUnsaid(t *testing.T) {
+	for _, c := range []struct {
+		op   arch.Op
+		want string
+	}{
+		{arch.Conv{Out: 2, Window: arch.Window{Kernel: arch.Size{H: 1, W: 3}}}, "no such convolution"},
+		{arch.Conv{Out: 2, Window: arch.Window{Kernel: arch.Square(3), Dilation: arch.Square(2)}}, "no such convolution"},
+		{arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Stride: arch.Size{H: 1, W: 2}}}, "no such pooling"},
+		{arch.AvgPool{Window: arch.Window{Kernel: arch.Square(2)}}, "averages of whole maps"},
+		{arch.AdaptiveAvgPool{Out: arch.Square(2)}, "averages of whole maps"},
+		{arch.LRN{Size: 4, Alpha: 1, Beta: 1, K: 1}, "no normalisation over an even number"},
+		{arch.BatchNorm{}, "no batchnorm by itself"},
+		{arch.Softmax{}, "no softmax of maps"},
+	} {
+		net := &arch.Network{Name: "net", Layers: []arch.Layer{{Name: "odd", Op: c.op}}}
+		placed, err := net.Place(arch.Shape{C: 3, H: 8, W: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewExport(placed); err == nil || !strings.Contains(err.Error(), "layer odd: Darknet has "+c.want) {
+			t.Errorf("%v: %v", c.op, err)
+		}
 	}
 }
