@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
@@ -216,7 +217,7 @@ func (n *network) layer(l *Value, i, of int) error {
 		op = conv
 	case "bnorm":
 		if len(arrays) != 3 || slices.ContainsFunc(arrays, func(v *Value) bool { return v == nil || v.Class != Number }) {
-			return fmt.Errorf("%q is a batch norm without a gain, a bias and moments", name)
+			break // of early versions, which have no moments: each batch was its own norm
 		}
 		params = map[string]format.Source{}
 		if err := n.vector(params, "gamma", name+".gain", arrays[0]); err != nil {
@@ -259,12 +260,18 @@ func (n *network) layer(l *Value, i, of int) error {
 	if s.err != nil {
 		return fmt.Errorf("%q: %w", name, s.err)
 	}
+	if !s.plain() {
+		op = nil
+	}
 	if op == nil && n.contents.Unrunnable == nil {
 		n.contents.Unrunnable = fmt.Errorf("layer %q of type %q, as it is set, is none that vggo computes",
 			format.Clip(name), format.Clip(kind))
 	}
 	if op == nil {
-		return n.arrays(l.Field("weights"), name)
+		if params == nil {
+			return n.arrays(l.Field("weights"), name)
+		}
+		return nil
 	}
 	n.chain.Add(name, op, params)
 	return nil
@@ -335,6 +342,16 @@ func (s *settings) number(name string, otherwise float64) float64 {
 		return list[0]
 	}
 	return otherwise
+}
+
+// plain reports whether a layer has no options beside its fields but those that change no figure.
+func (s *settings) plain() bool {
+	for _, option := range s.layer.Field("opts").Texts() {
+		if option != "" && !strings.EqualFold(option, "CudnnWorkspaceLimit") {
+			return false
+		}
+	}
+	return true
 }
 
 // size is rows and columns, or one number for both.
