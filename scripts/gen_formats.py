@@ -112,7 +112,10 @@ def matconvnet():
     scipy.io.savemat(path("matconvnet.mat"), matlab5(layers, meta=meta), do_compression=True)
     scipy.io.savemat(path("matconvnet-old.mat"), matlab5(old(layers), normalization=normalization,
                                                          classes=meta["classes"]))
-    for name in ("matconvnet.mat", "matconvnet-old.mat"):
+    dag = np.array([("conv1", "dagnn.Conv", {"size": [3.0, 3.0, 3.0, 4.0]})], [(k, object) for k in ("name", "type", "block")])
+    params = np.array([("conv1f", hwio(net["conv1/w"])), ("conv1b", net["conv1/b"])], [(k, object) for k in ("name", "value")])
+    scipy.io.savemat(path("dagnn.mat"), {"net": {"layers": dag, "params": params}})
+    for name in ("matconvnet.mat", "matconvnet-old.mat", "dagnn.mat"):
         with open(path(name), "r+b") as f:
             f.write(b"MATLAB 5.0 MAT-file, by gen_formats.py".ljust(116))  # and not today's date
     matlab73(path("matconvnet-7.3.mat"), {"net": {"layers": layers, "meta": meta}})

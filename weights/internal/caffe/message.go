@@ -3,6 +3,7 @@ package caffe
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -140,7 +141,7 @@ func (d *decoder) field(m message, f field, typ protowire.Type, body []byte, at 
 				}
 				for ; len(b) > 0; b = b[4:] {
 					v, _ := protowire.ConsumeFixed32(b)
-					if err := d.add(m, f, value{number: float64(math.Float32frombits(v))}, at); err != nil {
+					if err := d.add(m, f, value{number: decimal(v)}, at); err != nil {
 						return err
 					}
 				}
@@ -164,9 +165,18 @@ func (d *decoder) field(m message, f field, typ protowire.Type, body []byte, at 
 		return d.add(m, f, plain(f, v), at)
 	case typ == protowire.Fixed32Type && f.of == float:
 		bits, _ := protowire.ConsumeFixed32(body)
-		return d.add(m, f, value{number: float64(math.Float32frombits(bits))}, at)
+		return d.add(m, f, value{number: decimal(bits)}, at)
 	}
 	return format.Fail(at, "%s: wire type %d", f.name, typ)
+}
+
+// decimal is the number that somebody wrote, of which the file has the nearest float: 0.0001.
+func decimal(bits uint32) float64 {
+	v := float64(math.Float32frombits(bits))
+	if short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', -1, 32), 64); err == nil {
+		return short
+	}
+	return v
 }
 
 func isWords(of any) bool {

@@ -3,6 +3,7 @@ package caffe
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/chain"
@@ -62,8 +63,8 @@ func (n *network) layer(l message) error {
 	if isData(kind) {
 		return n.data(l, kind, tops)
 	}
-	switch kind {
-	case "Accuracy", "Silence": // which only look on
+	loss := strings.HasSuffix(kind, "Loss") || strings.HasSuffix(kind, "_LOSS")
+	if kind == "Accuracy" || kind == "Silence" || loss && endings[kind] == nil { // which only look on
 		return nil
 	}
 	if len(bottoms) == 0 {
@@ -136,6 +137,10 @@ func (n *network) data(l message, kind string, tops []string) error {
 	return nil
 }
 
+// endings are what turns a network's outputs into probabilities, when it is run and when it is trained.
+var endings = map[string]arch.Op{"Sigmoid": arch.Sigmoid{}, "SigmoidCrossEntropyLoss": arch.Sigmoid{},
+	"Softmax": arch.Softmax{}, "SoftmaxWithLoss": arch.Softmax{}}
+
 // operation is what a layer computes; nil where the next one says the rest, or there is nothing to compute.
 func (n *network) operation(l message, kind, name string) (arch.Op, map[string]format.Source, error) {
 	blobs := n.blobs[name]
@@ -180,13 +185,11 @@ func (n *network) operation(l message, kind, name string) (arch.Op, map[string]f
 			return nil, nil, fmt.Errorf("a ReLU with a negative slope of %g", slope)
 		}
 		return arch.ReLU{}, nil, nil
-	case "Sigmoid", "SigmoidCrossEntropyLoss":
-		return arch.Sigmoid{}, nil, nil
-	case "Softmax", "SoftmaxWithLoss":
+	case "Sigmoid", "SigmoidCrossEntropyLoss", "Softmax", "SoftmaxWithLoss":
 		if l.message("softmax_param").number("axis", 1) != 1 {
 			return nil, nil, fmt.Errorf("a softmax along another axis than the channels")
 		}
-		return arch.Softmax{}, nil, nil
+		return endings[kind], nil, nil
 	case "Dropout":
 		return arch.Dropout{Keep: 1 - l.message("dropout_param").number("dropout_ratio", 0.5)}, nil, nil
 	case "Flatten":

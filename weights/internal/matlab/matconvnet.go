@@ -49,7 +49,12 @@ func read(in *format.Input) (*format.Contents, error) {
 		Bookkeeping: func(string) bool { return false }}
 	if of.Field("params") != nil || layers[0].Field("block") != nil {
 		n.contents.Unrunnable = fmt.Errorf("a graph (MatConvNet's DagNN), not a chain of layers")
-		return n.contents, n.arrays(of.Field("params"), "params")
+		for _, p := range of.Field("params").Structs() {
+			if err := n.arrays(p.Field("value"), p.Field("name").Text()); err != nil {
+				return nil, err
+			}
+		}
+		return n.contents, nil
 	}
 	meta := of.Field("meta")
 	if meta == nil {

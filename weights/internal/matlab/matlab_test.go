@@ -118,3 +118,12 @@ func TestUnrunnable(t *testing.T) {
 		}
 	}
 }
+
+// A graph is named; its parameters are listed by their names.
+func TestDagNN(t *testing.T) {
+	c, err := Reader.Read(formattest.File(t, "dagnn.mat"))
+	if err != nil || c.Unrunnable == nil || !strings.Contains(c.Unrunnable.Error(), "DagNN") || len(c.Tensors) != 2 ||
+		c.Tensors[0].Name != "conv1f" || !slices.Equal(c.Tensors[0].Shape, []int{4, 3, 3, 3}) {
+		t.Errorf("%v, %+v", err, c)
+	}
+}
