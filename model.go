@@ -219,7 +219,7 @@ func (o Options) network(file *weights.File) (*arch.Network, error) {
 	asked := weights.Asked{Input: o.Input, Sigmoid: o.Sigmoid}
 	if o.Network != "" || file == nil {
 		var err error
-		if asked.Network, err = arch.Open(o.Network); err != nil {
+		if asked.Network, err = weights.OpenNetwork(o.Network); err != nil {
 			return nil, err
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// maxLayers bounds the layers of a network read from a string or a file.
-const maxLayers = 1024
+// MaxLayers bounds the layers of a network read from a string or a file.
+const MaxLayers = 1024
 
 // ImageNetInput is the input of the ImageNet networks, and of a compact string that names none.
 var ImageNetInput = Shape{C: 3, H: 224, W: 224}
@@ -58,8 +58,8 @@ func parseCompact(name, s string, input Shape, batchNorm bool) (*Network, error)
 				column := at + len(item) - len(strings.TrimLeft(item, " \t\r\n")) + 1
 				return fmt.Errorf("compact string: item %d, %q at column %d: %w", number, clip(trimmed), column, err)
 			}
-			if len(b.net.Layers) > maxLayers {
-				return fmt.Errorf("compact string: more than %d layers", maxLayers)
+			if len(b.net.Layers) > MaxLayers {
+				return fmt.Errorf("compact string: more than %d layers", MaxLayers)
 			}
 			at += len(item) + 1
 		}

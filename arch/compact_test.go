@@ -137,7 +137,7 @@ func FuzzCompact(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(n.Layers) > maxLayers {
+		if len(n.Layers) > MaxLayers {
 			t.Fatalf("%d layers", len(n.Layers))
 		}
 		again, err := n.CompactString()

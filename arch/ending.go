@@ -48,9 +48,9 @@ func WithSigmoid(n *Network) (*Network, error) {
 		return nil, fmt.Errorf("%s ends in probabilities that are averaged: there is no place for a sigmoid", n.Name)
 	case EndsInSoftmax:
 		clone.Layers = slices.Clone(n.Layers)
-		clone.Layers[at] = Layer{n.freeName("sigmoid"), Sigmoid{}}
+		clone.Layers[at] = Layer{n.FreeName("sigmoid"), Sigmoid{}}
 	default:
-		clone.Layers = append(n.Layers[:at:at], Layer{n.freeName("sigmoid"), Sigmoid{}})
+		clone.Layers = append(n.Layers[:at:at], Layer{n.FreeName("sigmoid"), Sigmoid{}})
 	}
 	return &clone, nil
 }
@@ -68,12 +68,12 @@ func WithSoftmax(n *Network) (*Network, error) {
 	}
 	clone := *n
 	clone.Layers = slices.Clone(n.Layers)
-	clone.Layers[at] = Layer{n.freeName("softmax"), Softmax{}}
+	clone.Layers[at] = Layer{n.FreeName("softmax"), Softmax{}}
 	return &clone, nil
 }
 
-// freeName is a name that no layer has yet.
-func (n *Network) freeName(base string) string {
+// FreeName is a name that no layer has yet.
+func (n *Network) FreeName(base string) string {
 	name := base
 	for i := 2; slices.ContainsFunc(n.Layers, func(l Layer) bool { return l.Name == name }); i++ {
 		name = fmt.Sprintf("%s_%d", base, i)

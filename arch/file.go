@@ -81,15 +81,19 @@ var layerFields = map[string]string{
 	"sigmoid":         "",
 }
 
-// ReadFile reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A network
-// without a name gets the file's.
-func ReadFile(path string) (*Network, error) {
+// Decoder reads descriptions in another library's format. known is false for any other text. Package weights has them:
+// see weights.OpenNetwork.
+type Decoder func(data []byte) (net *Network, known bool, err error)
+
+// ReadFile reads a network's description, YAML or JSON or what others know, of at most 1 MiB. A network without a name
+// gets the file's.
+func ReadFile(path string, others ...Decoder) (*Network, error) {
 	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	n, err := Decode(f)
+	n, err := Decode(f, others...)
 	var unreadable *fs.PathError // which names the file
 	if errors.As(err, &unreadable) {
 		return nil, err
@@ -103,9 +107,9 @@ func ReadFile(path string) (*Network, error) {
 	return n, nil
 }
 
-// Decode reads a network's description, YAML or JSON, ours or Keras' (see DecodeKeras), of at most 1 MiB. A field it
-// does not know is an error, as is a network that is not possible for its own input; errors name the line.
-func Decode(r io.Reader) (*Network, error) {
+// Decode reads a network's description, YAML or JSON or what others know, of at most 1 MiB. A field it does not know is
+// an error, as is a network that is not possible for its own input; errors name the line.
+func Decode(r io.Reader, others ...Decoder) (*Network, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -113,12 +117,10 @@ func Decode(r io.Reader) (*Network, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxFile)
 	}
-	if isKeras(data) {
-		model, err := DecodeKeras(data)
-		if err != nil {
-			return nil, err
+	for _, decode := range others {
+		if n, known, err := decode(data); known {
+			return n, err
 		}
-		return model.sized()
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
 	dec.KnownFields(true)
@@ -141,8 +143,8 @@ func Decode(r io.Reader) (*Network, error) {
 	if n.Input, err = ParseShape(text.Input); err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
-	if len(text.Layers) > maxLayers {
-		return nil, fmt.Errorf("%d layers are more than %d", len(text.Layers), maxLayers)
+	if len(text.Layers) > MaxLayers {
+		return nil, fmt.Errorf("%d layers are more than %d", len(text.Layers), MaxLayers)
 	}
 	for _, node := range text.Layers {
 		layer, err := decodeLayer(&node)

@@ -206,10 +206,6 @@ func FuzzFile(f *testing.F) {
 	f.Add(json.Bytes())
 	f.Add([]byte("input: 1x1x1\nlayers: &a\n- *a\n"))
 	f.Add([]byte("input: 8x8x1\nlayers:\n- &r {name: a, op: relu}\n- {<<: *r, name: b}\n"))
-	f.Add([]byte(kerasText(kerasInput, [3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"Conv2D", "c",
-		`, "filters": 4, "kernel_size": 3, "activation": "relu"`},
-		[3]string{"BatchNormalization", "b", ""}, [3]string{"MaxPooling2D", "m", ""}, [3]string{"Flatten", "f", ""},
-		[3]string{"Dropout", "o", `, "rate": 0.5`}, [3]string{"Dense", "d", `, "units": 2`})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, err := Decode(bytes.NewReader(data))
 		if err != nil {

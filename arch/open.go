@@ -36,17 +36,17 @@ func Builtin(name string) (*Network, error) {
 
 // Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact
 // string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
-func Open(spec string) (*Network, error) {
+func Open(spec string, others ...Decoder) (*Network, error) {
 	n, err := Builtin(spec)
 	if err == nil {
 		return n, nil
 	}
 	switch strings.ToLower(filepath.Ext(spec)) {
 	case ".yaml", ".yml", ".json":
-		return ReadFile(spec)
+		return ReadFile(spec, others...)
 	}
 	if info, notFound := os.Stat(spec); notFound == nil && info.Mode().IsRegular() {
-		return ReadFile(spec)
+		return ReadFile(spec, others...)
 	}
 	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {
 		return Compact(clip(spec), spec, ImageNetInput)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes internal/hdf5/testdata: files of every structure that package hdf5 reads or refuses, and golden.json, what h5py reads there.
+"""Writes weights/internal/hdf5/testdata: files of every structure that package hdf5 reads or refuses, and golden.json, what h5py reads there.
 
 Needs Debian's python3-h5py and python3-numpy.
 

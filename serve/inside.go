@@ -382,7 +382,7 @@ func describedNetwork(text string) (*arch.Network, error) {
 	case text == "":
 		return nil, errors.New("there is no network: the body is empty")
 	case strings.ContainsAny(text, "\n{"):
-		return arch.Decode(strings.NewReader(text))
+		return weights.DecodeNetwork(strings.NewReader(text))
 	case text[0] >= '0' && text[0] <= '9' || strings.Contains(text, ","):
 		return arch.Compact("yours", text, arch.ImageNetInput)
 	}

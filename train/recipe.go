@@ -17,6 +17,7 @@ import (
 	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
+	"github.com/vggo/vggo/weights"
 )
 
 // Recipe is everything that a run depends on but its data, and the kernels that round.
@@ -234,7 +235,7 @@ func (r Recipe) Network() (*arch.Network, error) {
 	case r.Model == "":
 		return nil, errors.New("the recipe names no model")
 	case strings.Contains(r.Model, "\n"):
-		net, err := arch.Decode(strings.NewReader(r.Model))
+		net, err := weights.DecodeNetwork(strings.NewReader(r.Model))
 		if err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
@@ -243,7 +244,7 @@ func (r Recipe) Network() (*arch.Network, error) {
 		}
 		return net, nil
 	}
-	return arch.Open(r.Model)
+	return weights.OpenNetwork(r.Model)
 }
 
 // WithBatch is the recipe for batches of so many pictures, in as few passes as take no more at a time than before.

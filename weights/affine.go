@@ -3,9 +3,9 @@ package weights
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Affine is x*Scale + Shift for each channel.
@@ -15,7 +15,7 @@ type Affine struct{ Scale, Shift []float64 }
 // scale that makes a few units of 255.
 func (a *Affine) Bytes() bool {
 	for c, scale := range a.Scale {
-		if mean := -a.Shift[c] / scale; mean > arch.BytesFrom || math.Abs(scale) <= 1.0/16 {
+		if mean := -a.Shift[c] / scale; mean > format.BytesFrom || math.Abs(scale) <= 1.0/16 {
 			return true
 		}
 	}
@@ -46,9 +46,9 @@ func (a *Affine) BlueFirst() bool {
 func (m *Matched) Prepares(placed *arch.Placement) (*Affine, error) {
 	d := m.file.described
 	switch {
-	case d == nil || !d.prepares:
+	case d == nil || !d.Prepares:
 		return nil, nil
-	case d.unit:
+	case d.Unit:
 		return new(Affine), nil
 	}
 	return m.FirstAffine(placed.Layers)
@@ -79,61 +79,15 @@ func (m *Matched) FirstAffine(layers []arch.Placed) (*Affine, error) {
 }
 
 // values reads a parameter's in our layout.
-func (f *File) values(src source, p arch.Param) ([]float32, error) {
-	var data []float32
-	switch {
-	case src.values != nil:
-		data = slices.Clone(src.values)
-	case src.name == "":
-		data = slices.Repeat([]float32{src.fill}, p.Count())
-	default:
-		t, err := f.Tensor(src.name)
-		if err != nil {
-			return nil, err
-		}
-		if data, err = src.layout.arrange(t.Data, p); err != nil {
-			return nil, fmt.Errorf("%s: tensor %q: %w", f.Path, src.name, err)
-		}
+func (f *File) values(src format.Source, p arch.Param) ([]float32, error) {
+	var inFile error // which names the file
+	data, err := src.Read(p, func(name string) ([]float32, error) {
+		var t Tensor
+		t, inFile = f.Tensor(name)
+		return t.Data, inFile
+	})
+	if err != nil && inFile == nil {
+		err = fmt.Errorf("%s: %w", f.Path, err)
 	}
-	if src.fold == nil {
-		return data, nil
-	}
-	return f.folded(data, src.fold, p)
-}
-
-// folded are weights or biases, O first, with what is done to each output.
-func (f *File) folded(data []float32, fold *folding, p arch.Param) ([]float32, error) {
-	outs := p.Shape[0]
-	of := func(src *source, otherwise float32) ([]float32, error) {
-		if src == nil {
-			return slices.Repeat([]float32{otherwise}, outs), nil
-		}
-		return f.values(*src, arch.Param{Name: p.Name, Shape: []int{outs}})
-	}
-	mean, err := of(fold.mean, 0)
-	if err != nil {
-		return nil, err
-	}
-	gamma, err := of(fold.gamma, 1)
-	if err != nil {
-		return nil, err
-	}
-	beta, err := of(fold.beta, 0)
-	if err != nil {
-		return nil, err
-	}
-	made := make([]float32, len(data))
-	each := len(data) / outs
-	for i, v := range data {
-		x, o := float64(v), i/each
-		if p.Role() == "b" {
-			x -= float64(mean[o])
-		}
-		x *= float64(gamma[o])
-		if p.Role() == "b" {
-			x += float64(beta[o])
-		}
-		made[i] = float32(x)
-	}
-	return made, nil
+	return data, err
 }

@@ -2,10 +2,10 @@ package weights
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Asked is what whoever opens a file says of its network.
@@ -74,16 +74,10 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	if asked != nil {
 		size = asked.Input
 	}
-	if f.leavesOpen != nil && size != (arch.Shape{}) {
-		if err := f.leavesOpen(size); err != nil {
-			if unreadable, ok := err.(*UnreadableError); ok {
-				unreadable.Input = size
-			}
+	if f.contents.Sized != nil && size != (arch.Shape{}) {
+		if err := f.fix(size); err != nil {
 			return nil, err
 		}
-	}
-	if f.unreadable != nil {
-		return nil, f.unreadable
 	}
 	told, err := f.told()
 	if err != nil {
@@ -137,13 +131,29 @@ func withInput(net *arch.Network, input arch.Shape) *arch.Network {
 	return &changed
 }
 
+// fix describes the network of a file that leaves the size of its pictures open, for one.
+func (f *File) fix(size arch.Shape) error {
+	net, err := f.contents.Sized(size)
+	if err != nil {
+		err = f.failed(err)
+		if unreadable, ok := err.(*UnreadableError); ok {
+			unreadable.Input = size
+		}
+		return err
+	}
+	f.contents.Sized = nil
+	return f.describe(net)
+}
+
 // told is the network that the file describes itself, nil where it describes none.
 func (f *File) told() (*arch.Network, error) {
 	switch note := f.Metadata[NetworkNote]; {
+	case f.contents.Unrunnable != nil:
+		return nil, &UnreadableError{Path: f.Path, Err: f.contents.Unrunnable}
 	case f.described != nil:
-		return f.described.net, nil
-	case f.leavesOpen != nil:
-		return nil, &OpenSizeError{f.Path, f.channels}
+		return f.described.Network, nil
+	case f.contents.Sized != nil:
+		return nil, &OpenSizeError{f.Path, f.contents.Channels}
 	case note == "":
 		return nil, nil
 	default:
@@ -225,7 +235,7 @@ func (n namedEffect) detail() string {
 
 // toldInOrder gives placed layers with parameters those of the network that the file describes, one after the other,
 // whatever they are called. ok is false where there are none or others.
-func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
+func (f *File) toldInOrder(placed []arch.Placed) (n format.Naming, ok bool) {
 	told, err := f.told()
 	if err != nil || told == nil {
 		return n, false
@@ -235,26 +245,9 @@ func (f *File) toldInOrder(placed []arch.Placed) (n naming, ok bool) {
 		return n, false
 	}
 	if f.described != nil {
-		n = f.described.naming
+		n = f.described.Naming
 	} else {
-		n = naming{family: "vggo", source: plain(ownNames(own.Layers)), bookkeeping: nothing}
+		n = format.Naming{Family: "vggo", Source: plain(ownNames(own.Layers)), Bookkeeping: nothing}
 	}
-	weighted := func(layers []arch.Placed) []arch.Placed {
-		return slices.DeleteFunc(slices.Clone(layers), func(l arch.Placed) bool { return len(l.Params) == 0 })
-	}
-	mine, theirs := weighted(own.Layers), weighted(placed)
-	if len(mine) != len(theirs) {
-		return n, false
-	}
-	renamed := map[string]source{}
-	for i, layer := range theirs {
-		if len(layer.Params) != len(mine[i].Params) {
-			return n, false
-		}
-		for j, p := range layer.Params {
-			renamed[p.Name] = n.source[mine[i].Params[j].Name]
-		}
-	}
-	n.source = renamed
-	return n, true
+	return renamed(n, own.Layers, placed)
 }

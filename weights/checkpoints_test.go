@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // counted is the network of scripts/gen_checkpoints.py, whose parameters count on one from the other.
@@ -260,7 +261,7 @@ func TestPython2Arrays(t *testing.T) {
 		f := open(t, filepath.Join(root, "formats/real/npy", file))
 		for name, shape := range want {
 			got, err := f.Tensor(name)
-			if err != nil || !slices.Equal(got.Shape, shape) || len(got.Data) != product(shape) {
+			if err != nil || !slices.Equal(got.Shape, shape) || len(got.Data) != format.Product(shape) {
 				t.Errorf("%s: %s is %v, want %v (%v)", file, name, got.Shape, shape, err)
 			}
 		}
@@ -319,7 +320,7 @@ func TestMatchLayers(t *testing.T) {
 	torch := tensorsOf(placed, torchvisionNames(placed))
 	own := tensorsOf(placed, ownNames(placed))
 	tensor := func(name string, shape ...int) Tensor {
-		return Tensor{Name: name, Shape: shape, Data: make([]float32, product(shape))}
+		return Tensor{Name: name, Shape: shape, Data: make([]float32, format.Product(shape))}
 	}
 	convs := func(layer string) bool { return strings.HasPrefix(layer, "conv") }
 	for _, c := range []struct {
@@ -379,7 +380,7 @@ func TestHeadlessNetwork(t *testing.T) {
 		for _, layer := range placed {
 			for _, p := range layer.Params {
 				if p.Name == name && strings.HasPrefix(of, "features.") {
-					if err := f.add(entry{name: of, shape: p.Shape, dtype: F32}); err != nil {
+					if err := f.list.Add(format.Tensor{Name: of, Shape: p.Shape, DType: F32}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -422,7 +423,7 @@ func TestOtherClassifiers(t *testing.T) {
 					if p.Layer() == "fc8" {
 						shape[0] = c.classes
 					}
-					if err := f.add(entry{name: name, shape: shape, dtype: F32}); err != nil {
+					if err := f.list.Add(format.Tensor{Name: name, Shape: shape, DType: F32}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Where names say nothing of layers, as arr_0 or 0.weight do, the order of a file's tensors and their shapes may still
@@ -26,7 +27,7 @@ var roleOf = map[string]string{
 type group map[string]string
 
 // guess finds the one way to take a file's tensors for parameters by their order and shapes.
-func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (naming, bool) {
+func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (format.Naming, bool) {
 	var layers []arch.Placed
 	for _, layer := range placed {
 		if len(layer.Params) > 0 && (wanted == nil || wanted(layer.Name)) {
@@ -40,23 +41,23 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (nami
 	if f.Format == "PyTorch" { // a dict keeps the order in which layers were made
 		orders = append(orders, names)
 	} else if !f.numbered(names) {
-		return naming{}, false
+		return format.Naming{}, false
 	}
-	var ways []map[string]source
+	var ways []map[string]format.Source
 	for _, order := range orders {
 		for _, groups := range [][]group{grouped(order), inTurn(order, layers)} {
-			for _, l := range []struct{ conv, linear layout }{{layout{}, layout{}}, {hwio, inOut}, {layout{}, inOut}} {
+			for _, l := range []struct{ conv, linear format.Layout }{{format.Layout{}, format.Layout{}}, {format.HWIO, format.InOut}, {format.Layout{}, format.InOut}} {
 				way := f.take(groups, layers, placed, l.conv, l.linear, wanted != nil)
-				if way != nil && !slices.ContainsFunc(ways, func(w map[string]source) bool { return reflect.DeepEqual(w, way) }) {
+				if way != nil && !slices.ContainsFunc(ways, func(w map[string]format.Source) bool { return reflect.DeepEqual(w, way) }) {
 					ways = append(ways, way)
 				}
 			}
 		}
 	}
 	if len(ways) != 1 {
-		return naming{}, false
+		return format.Naming{}, false
 	}
-	return naming{source: ways[0], bookkeeping: torchCounter, guess: true}, true
+	return format.Naming{Source: ways[0], Bookkeeping: torchCounter, Guess: true}, true
 }
 
 // numbered reports whether weights of equal shape differ in numbers alone: the order of words means nothing.
@@ -64,7 +65,7 @@ func (f *File) numbered(names []string) bool {
 	words := map[string]string{}
 	for _, name := range names {
 		t, _ := f.Info(name)
-		if !isWeight(entry{shape: t.Shape, dtype: t.DType}) {
+		if !isWeight(t) {
 			continue
 		}
 		word, shape := anyNumber.ReplaceAllString(name, "#"), shapeText(t.Shape)
@@ -126,11 +127,11 @@ func inTurn(names []string, layers []arch.Placed) []group {
 }
 
 // take gives each layer a group, nil where one does not fit. Of a network's beginning the file may hold more.
-func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear layout, part bool) map[string]source {
+func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear format.Layout, part bool) map[string]format.Source {
 	if len(groups) < len(layers) || len(groups) > len(layers) && !part || len(layers) == 0 {
 		return nil
 	}
-	way := map[string]source{}
+	way := map[string]format.Source{}
 	for i, layer := range layers {
 		g := maps.Clone(groups[i])
 		if _, ok := layer.Op.(arch.BatchNorm); ok && g["gamma"] == "" {
@@ -142,17 +143,17 @@ func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear l
 			return nil
 		}
 		for _, p := range layer.Params {
-			src := source{name: g[p.Role()]}
+			src := format.Source{Name: g[p.Role()]}
 			if p.Role() == "w" {
-				src.layout = conv
+				src.Layout = conv
 				if _, ok := layer.Op.(arch.Linear); ok {
-					if src.layout = linear; conv.axes != nil { // TensorFlow's, which flattens rows, columns, channels
-						src.layout.flat = flattened(placed, layer)
+					if src.Layout = linear; conv.Axes != nil { // TensorFlow's, which flattens rows, columns, channels
+						src.Layout.Flat = flattened(placed, layer)
 					}
 				}
 			}
-			t, ok := f.Info(src.name)
-			if !ok || !sameValues(t.Shape, src.layout.shape(p)) || !holdsWeights(t.DType) {
+			t, ok := f.Info(src.Name)
+			if !ok || !sameValues(t.Shape, src.Layout.Shape(p)) || !t.DType.HoldsWeights() {
 				return nil
 			}
 			way[p.Name] = src

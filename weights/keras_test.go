@@ -18,12 +18,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/hdf5"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/hdf5"
 )
 
 // kerasSmall is the network of scripts/gen_keras.py, for the files that do not hold it.
@@ -219,26 +219,6 @@ func TestKerasDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestKerasBatchNormOfThree refuses to guess which of scale and centre a layer leaves out.
-func TestKerasBatchNormOfThree(t *testing.T) {
-	f := open(t, "testdata/keras/keras3-no-scale.keras")
-	k := &keras{file: f, held: map[string]bool{}}
-	k.listNumbered()
-	f.described, f.named = nil, k.naming
-	net, err := arch.Decode(strings.NewReader(kerasSmall))
-	if err != nil {
-		t.Fatal(err)
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Match(f, placed.Layers); err == nil ||
-		!strings.Contains(err.Error(), "layers/batch_normalization/vars/0") {
-		t.Errorf("three arrays of a batch norm: %v", err)
-	}
-}
-
 // TestKerasUnrunnable tells why a described network cannot be told, and still offers the arrays.
 func TestKerasUnrunnable(t *testing.T) {
 	data, err := os.ReadFile("testdata/keras/keras2.h5")
@@ -261,77 +241,6 @@ func TestKerasUnrunnable(t *testing.T) {
 		t.Fatal(err)
 	}
 	matchNetwork(t, f, net)
-}
-
-// TestKerasVGG reads a list of VGG-16's layers as Keras publishes it: the network is told by names and shapes, its
-// first layer reads BGR, its first linear layer a map in H,W,C order.
-func TestKerasVGG(t *testing.T) {
-	f := &File{Path: "vgg16.h5", Metadata: map[string]string{}}
-	k := &keras{file: f, ordered: true, held: map[string]bool{}}
-	f.named = k.naming
-	add := func(layer string, shapes ...[]int) {
-		l := kerasLayer{name: layer, array: map[string]string{}}
-		for i, role := range []string{"w", "b"} {
-			name := layer + "/" + layer + map[string]string{"w": "_W_1:0", "b": "_b_1:0"}[role]
-			if err := f.add(entry{name: name, shape: shapes[i], dtype: F32}); err != nil {
-				t.Fatal(err)
-			}
-			if got := kerasRole(name); got != role {
-				t.Errorf("%s is taken for %q", name, got)
-			}
-			l.array[role] = name
-		}
-		for _, array := range l.array {
-			k.hold(array)
-		}
-		k.take(l)
-	}
-	in := 3
-	for block, convs := range []int{2, 2, 3, 3, 3} {
-		out := min(64<<block, 512)
-		for i := range convs {
-			add(fmt.Sprintf("block%d_conv%d", block+1, i+1), []int{3, 3, in, out}, []int{out})
-			in = out
-		}
-	}
-	const blocks = "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M"
-	if why := k.headless(); !strings.HasPrefix(why, "VGG16 without its classifier") || !strings.HasSuffix(why, blocks) ||
-		!strings.Contains(why, "without notop") {
-		t.Errorf("without its classifier: %q", why)
-	}
-	add("fc1", []int{25088, 4096}, []int{4096})
-	add("fc2", []int{4096, 4096}, []int{4096})
-	add("predictions", []int{4096, 1000}, []int{1000})
-	if why := k.headless(); why != "" {
-		t.Errorf("whole: %q", why)
-	}
-	net, err := f.Network()
-	if err != nil || net.Name != "vgg16" {
-		t.Fatalf("%v, %v", net, err)
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := Match(f, placed.Layers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Family != "Keras" || m.Preprocess != "caffe" {
-		t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
-	}
-	for name, want := range map[string]layout{
-		"conv1_1/w": hwio,
-		"conv1_2/w": hwio,
-		"fc6/w":     {axes: inOut.axes, flat: arch.Shape{C: 512, H: 7, W: 7}},
-		"fc7/w":     inOut,
-		"fc8/b":     {},
-	} {
-		got := m.source[name]
-		if got.name == "" || !slices.Equal(got.layout.axes, want.axes) || got.layout.flat != want.flat {
-			t.Errorf("%s: %+v, want the layout %+v", name, got, want)
-		}
-	}
 }
 
 // TestKerasFiles reads the values of real files as h5py does.
@@ -365,7 +274,7 @@ func TestKerasFiles(t *testing.T) {
 				t.Errorf("%s: %s is %v, want %v", file, name, info.Shape, want.Shape)
 				continue
 			}
-			if !holdsWeights(info.DType) {
+			if !info.DType.HoldsWeights() {
 				continue
 			}
 			a, err := f.Tensor(name)
@@ -400,7 +309,7 @@ func TestKerasMNIST(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	net, err := arch.Open(filepath.Join(root, "weights/keras/mnist_cnn_99.20.json"))
+	net, err := OpenNetwork(filepath.Join(root, "weights/keras/mnist_cnn_99.20.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,23 +342,20 @@ func FuzzKeras(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file := &File{Path: "fuzz"}
-		read := readHDF5
-		if isZip(data) {
-			read = readZip
-		} else if !hdf5.Is(data) {
+		if !format.IsZip(data) && !hdf5.Is(data) {
 			return
 		}
-		if read(file, data) != nil {
+		file, err := Read("fuzz", data)
+		if err != nil {
 			return
 		}
 		total := 0
 		for _, name := range file.Names() {
 			info, _ := file.Info(name)
-			if total += product(info.Shape) * sizes[info.DType]; total > 1<<26 {
+			if total += format.Product(info.Shape) * info.DType.Size(); total > 1<<26 {
 				return
 			}
-			if a, err := file.Tensor(name); err == nil && len(a.Data) != product(info.Shape) {
+			if a, err := file.Tensor(name); err == nil && len(a.Data) != format.Product(info.Shape) {
 				t.Fatalf("%s: %d values of shape %v", name, len(a.Data), info.Shape)
 			}
 		}

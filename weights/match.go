@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/checkpoint"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Matched is a file that holds every parameter of a network.
@@ -18,7 +20,7 @@ type Matched struct {
 	Guess      bool // the parameters were found by order and shapes alone, since the names say nothing
 
 	file   *File
-	source map[string]source
+	source map[string]format.Source
 }
 
 // MatchError is a file that does not hold a network's parameters, all of them and nothing else.
@@ -172,7 +174,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 		fault.Split = splitOf(fault.Extra)
 	}
 	fault.Classes = otherClasses(fault, placed)
-	if len(f.entries) <= maxViewed {
+	if len(f.list.Tensors) <= maxViewed {
 		fault.Under = f.partThatFits(placed, layers)
 	}
 	return nil, fault
@@ -235,7 +237,7 @@ type search struct {
 func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 	search := &search{f: f, placed: placed, layers: layers}
 	if f.described != nil {
-		search.try(f.described.naming, nil)
+		search.try(f.described.Naming, nil)
 	}
 	for n, v := range f.readings(placed, layers.Wanted != nil) {
 		search.try(n, v)
@@ -256,11 +258,11 @@ func newSearch(f *File, placed []arch.Placed, layers Layers) *search {
 }
 
 // try holds the file's names, as a view has them, against a family's.
-func (s *search) try(n naming, v view) {
+func (s *search) try(n format.Naming, v view) {
 	found, sources, fault := compare(s.f, s.placed, n, v, s.layers)
 	s.convs = s.convs || s.hasConv(n, v)
 	if fault == nil {
-		s.matched = &Matched{Family: n.family, Preprocess: n.preprocess, Guess: n.guess, file: s.f, source: sources}
+		s.matched = &Matched{Family: n.Family, Preprocess: n.Preprocess, Guess: n.Guess, file: s.f, source: sources}
 		return
 	}
 	fits := found - len(fault.Misshapen)
@@ -273,13 +275,13 @@ func (s *search) try(n naming, v view) {
 
 // hasConv reports whether the file has any convolution's weights under a family's names. Those of a classifier alone
 // say little: many are called so.
-func (s *search) hasConv(n naming, v view) bool {
+func (s *search) hasConv(n format.Naming, v view) bool {
 	for _, layer := range s.placed {
 		if _, conv := layer.Op.(arch.Conv); !conv {
 			continue
 		}
 		for _, p := range layer.Params {
-			name := n.source[p.Name].name
+			name := n.Source[p.Name].Name
 			if v != nil {
 				name = v[name]
 			}
@@ -293,21 +295,21 @@ func (s *search) hasConv(n naming, v view) bool {
 
 // partThatFits is the word under which alone a file has a network, beside other tensors: a loss's own network, for one.
 func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
-	whole := part{entries: f.entries}
+	whole := format.Part{Tensors: f.list.Tensors}
 	tried := map[string]bool{}
-	for _, e := range f.entries {
-		word, _, dotted := strings.Cut(e.name, ".")
+	for _, e := range f.list.Tensors {
+		word, _, dotted := strings.Cut(e.Name, ".")
 		if !dotted || tried[word] || len(tried) > maxCommon {
 			continue
 		}
 		tried[word] = true
 		of := &File{Path: f.Path, Format: f.Format, Part: word}
-		under := whole.under(word).entries
-		if len(under) == len(f.entries) || of.addAll(under) != nil {
+		of.contents.Tensors = under(whole, word).Tensors
+		if len(of.contents.Tensors) == len(f.list.Tensors) || of.hold(of.contents.Tensors) != nil {
 			continue
 		}
 		if m := newSearch(of, placed, layers).matched; m != nil && !m.Guess {
-			return join(f.Part, word)
+			return checkpoint.Join(f.Part, word)
 		}
 	}
 	return ""
@@ -315,37 +317,37 @@ func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
 
 // compare holds a file against one family's names. found counts the parameters whose names occur in the file. Sources
 // are where the parameters are by the file's own names. A nil view is the file's names as they are.
-func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (found int, sources map[string]source,
+func compare(f *File, placed []arch.Placed, n format.Naming, v view, layers Layers) (found int, sources map[string]format.Source,
 	fault *MatchError) {
-	fault = &MatchError{Path: f.Path, Family: n.family}
-	sources = make(map[string]source)
+	fault = &MatchError{Path: f.Path, Family: n.Family}
+	sources = make(map[string]format.Source)
 	expected := make(map[string]bool)
 	prefix := "" // of the file's names before the family's
 	for _, layer := range placed {
 		wanted := layers.Wanted == nil || layers.Wanted(layer.Name)
 		for _, p := range layer.Params {
-			src, ok := n.source[p.Name]
-			if ok && src.name == "" {
-				if n := len(src.values); n > 0 && n != p.Count() {
+			src, ok := n.Source[p.Name]
+			if ok && src.Name == "" {
+				if n := len(src.Values); n > 0 && n != p.Count() {
 					fault.Misshapen = append(fault.Misshapen, Misshape{p.Name, []int{n}, p.Shape})
 				}
 				sources[p.Name] = src
 				continue
 			}
 			if !ok {
-				src.name = p.Name
+				src.Name = p.Name
 			}
-			name := src.name
+			name := src.Name
 			if v != nil {
-				if src.name = v[name]; src.name == "" {
-					src.name = prefix + name
-				} else if before, ok := strings.CutSuffix(src.name, name); ok {
+				if src.Name = v[name]; src.Name == "" {
+					src.Name = prefix + name
+				} else if before, ok := strings.CutSuffix(src.Name, name); ok {
 					prefix = before
 				}
 			}
-			expected[src.name] = true
-			t, ok := f.Info(src.name)
-			want := src.layout.shape(p)
+			expected[src.Name] = true
+			t, ok := f.Info(src.Name)
+			want := src.Layout.Shape(p)
 			switch {
 			case ok && sameValues(t.Shape, want):
 				sources[p.Name] = src
@@ -354,14 +356,14 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 				}
 			case !wanted:
 			case !ok:
-				fault.Missing = append(fault.Missing, src.name)
+				fault.Missing = append(fault.Missing, src.Name)
 			default:
 				found++
-				fault.Misshapen = append(fault.Misshapen, Misshape{src.name, t.Shape, want})
+				fault.Misshapen = append(fault.Misshapen, Misshape{src.Name, t.Shape, want})
 			}
 		}
 	}
-	if !layers.Beside || !n.words {
+	if !layers.Beside || !n.Words {
 		heads := map[string]bool{}
 		for _, name := range f.Names() {
 			if t, _ := f.Info(name); layers.Wanted != nil && len(t.Shape) == 2 {
@@ -370,7 +372,7 @@ func compare(f *File, placed []arch.Placed, n naming, v view, layers Layers) (fo
 		}
 		mean, std := f.pixelStats()
 		for _, name := range f.Names() {
-			if !expected[name] && name != mean && name != std && !n.bookkeeping(name) && !heads[moduleOf(name)] &&
+			if !expected[name] && name != mean && name != std && !n.Bookkeeping(name) && !heads[moduleOf(name)] &&
 				!f.ofTraining(name, prefix) {
 				fault.Extra = append(fault.Extra, name)
 			}
@@ -389,7 +391,7 @@ var trainingWords = regexp.MustCompile(`(?i)^(\w*(criterion|loss|metrics?|accura
 // a score by its name and may be no layer's weights.
 func (f *File) ofTraining(name, prefix string) bool {
 	t, _ := f.Info(name)
-	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(entry{shape: t.Shape, dtype: t.DType}) &&
+	return prefix != "" && !strings.HasPrefix(name, prefix) && !isWeight(t) &&
 		trainingWords.MatchString(name)
 }
 
@@ -400,7 +402,7 @@ func sameValues(a, b []int) bool {
 		return true
 	}
 	ranks := len(a) == 2 && len(b) == 4 || len(a) == 4 && len(b) == 2
-	return ranks && a[0] == b[0] && product(a) == product(b)
+	return ranks && a[0] == b[0] && format.Product(a) == format.Product(b)
 }
 
 // Has reports whether the file has a parameter, which it may lack where MatchLayers did not want it.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // small is a VGG with every kind of layer that has parameters, in the order torchvision builds them.
@@ -134,7 +135,7 @@ func TestMatchReports(t *testing.T) {
 		return slices.DeleteFunc(slices.Clone(list), func(t Tensor) bool { return slices.Contains(names, t.Name) })
 	}
 	tensor := func(name string, shape ...int) Tensor {
-		return Tensor{Name: name, Shape: shape, Data: make([]float32, product(shape))}
+		return Tensor{Name: name, Shape: shape, Data: make([]float32, format.Product(shape))}
 	}
 	for _, c := range []struct {
 		what    string

@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // naming is what one family of files calls a network's parameters, and how it lays them out.
 type naming struct {
 	family string
-	source map[string]source // our name → where the file has it
+	source map[string]format.Source // our name → where the file has it
 	// of the pictures that the family's networks were trained on; empty where it tells nothing
 	preprocess string
 	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
@@ -21,18 +22,18 @@ type naming struct {
 }
 
 // namings lists every family's names for a network's parameters.
-func namings(placed []arch.Placed) []naming {
-	list := []naming{
-		{family: "vggo", source: plain(ownNames(placed)), bookkeeping: nothing, words: true},
-		{family: "torchvision", source: plain(torchvisionNames(placed)), preprocess: "imagenet", bookkeeping: torchCounter},
-		{family: "PyTorch", source: plain(moduleNames(placed)), bookkeeping: torchCounter, words: true},
-		{family: "TinyVGG", source: plain(tinyNames(placed, "block_")), preprocess: "unit", bookkeeping: torchCounter},
-		{family: "TinyVGG", source: plain(tinyNames(placed, "conv_block_")), preprocess: "unit", bookkeeping: torchCounter},
-		{family: "the article", source: articleSources(placed, ""), bookkeeping: nothing, words: true},
-		{family: "the article", source: articleSources(placed, ":0"), bookkeeping: nothing, words: true},
+func namings(placed []arch.Placed) []format.Naming {
+	list := []format.Naming{
+		{Family: "vggo", Source: plain(ownNames(placed)), Bookkeeping: nothing, Words: true},
+		{Family: "torchvision", Source: plain(torchvisionNames(placed)), Preprocess: "imagenet", Bookkeeping: torchCounter},
+		{Family: "PyTorch", Source: plain(moduleNames(placed)), Bookkeeping: torchCounter, Words: true},
+		{Family: "TinyVGG", Source: plain(tinyNames(placed, "block_")), Preprocess: "unit", Bookkeeping: torchCounter},
+		{Family: "TinyVGG", Source: plain(tinyNames(placed, "conv_block_")), Preprocess: "unit", Bookkeeping: torchCounter},
+		{Family: "the article", Source: articleSources(placed, ""), Bookkeeping: nothing, Words: true},
+		{Family: "the article", Source: articleSources(placed, ":0"), Bookkeeping: nothing, Words: true},
 	}
 	if names := timmNames(placed); names != nil {
-		list = append(list, naming{family: "timm", source: plain(names), preprocess: "imagenet", bookkeeping: torchCounter})
+		list = append(list, format.Naming{Family: "timm", Source: plain(names), Preprocess: "imagenet", Bookkeeping: torchCounter})
 	}
 	return list
 }
@@ -43,10 +44,10 @@ const families = "vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the a
 func nothing(string) bool { return false }
 
 // plain is sources laid out as ours.
-func plain(names map[string]string) map[string]source {
-	sources := make(map[string]source, len(names))
+func plain(names map[string]string) map[string]format.Source {
+	sources := make(map[string]format.Source, len(names))
 	for ours, name := range names {
-		sources[ours] = source{name: name}
+		sources[ours] = format.Source{Name: name}
 	}
 	return sources
 }
@@ -139,22 +140,22 @@ func timmNames(placed []arch.Placed) map[string]string {
 
 // articleSources are the variables of the article's TensorFlow code, conv1_1/w, as a session's values are saved under
 // their names, with the output's number or without: in TensorFlow's layout, fc6 reading its map in H,W,C order.
-func articleSources(placed []arch.Placed, suffix string) map[string]source {
-	sources := make(map[string]source)
+func articleSources(placed []arch.Placed, suffix string) map[string]format.Source {
+	sources := make(map[string]format.Source)
 	var flat arch.Shape
 	for _, layer := range placed {
 		if _, ok := layer.Op.(arch.Flatten); ok {
 			flat = layer.In
 		}
 		for _, p := range layer.Params {
-			s := source{name: p.Name + suffix}
+			s := format.Source{Name: p.Name + suffix}
 			switch {
 			case p.Role() != "w":
 			case len(p.Shape) == 4:
-				s.layout = hwio
+				s.Layout = format.HWIO
 			default:
-				s.layout = inOut
-				s.layout.flat, flat = flat, arch.Shape{}
+				s.Layout = format.InOut
+				s.Layout.Flat, flat = flat, arch.Shape{}
 			}
 			sources[p.Name] = s
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // TestTorchvisionNames holds the map against the names and shapes that torchvision itself gives its models.
@@ -32,10 +33,11 @@ func TestTorchvisionNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &File{Path: model, index: make(map[string]int)}
+		f := &File{Path: model}
 		for name, shape := range state {
-			f.index[name] = len(f.entries)
-			f.entries = append(f.entries, entry{name: name, shape: shape, dtype: F32})
+			if err := f.list.Add(format.Tensor{Name: name, Shape: shape, DType: F32}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		m, err := Match(f, placed.Layers)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // The notes under which vggo's own files keep what a list of tensors does not tell.
@@ -20,15 +21,6 @@ const (
 	// it hold their first layer red first.
 	RecipeNote = "vggo.recipe"
 )
-
-// described is a network that a file itself holds, and where its parameters are.
-type described struct {
-	net    *arch.Network
-	naming naming
-	// prepares: the first layer stands for what the graph does to its pictures, as Matched.Prepares tells
-	prepares bool
-	unit     bool // and does so with samples of 0 to 1, whatever its figures
-}
 
 // UndescribedError is a file from which its network cannot be told.
 type UndescribedError struct {
@@ -50,18 +42,15 @@ func (e *UndescribedError) Error() string {
 // classes as it has. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
 // one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
 func (f *File) Network() (*arch.Network, error) {
-	if f.unreadable != nil {
-		return nil, f.unreadable
-	}
 	if net, err := f.told(); net != nil || err != nil {
 		return net, err
 	}
-	if f.unknown != "" {
-		return nil, &UndescribedError{Path: f.Path, Reason: f.unknown}
+	if f.contents.Unknown != "" {
+		return nil, &UndescribedError{Path: f.Path, Reason: f.contents.Unknown}
 	}
 	mine := 0
-	for _, e := range f.entries {
-		if isWeight(e) {
+	for _, e := range f.list.Tensors {
+		if e.IsWeight() {
 			mine++
 		}
 	}
@@ -85,7 +74,7 @@ func (f *File) Network() (*arch.Network, error) {
 				break
 			}
 			candidate, ok := f.withClasses(net, n, v)
-			if ok && n.ownHead && readsPixel(placed.Layers) {
+			if ok && n.OwnHead && readsPixel(placed.Layers) {
 				fits = append(fits, name)
 				break
 			}
@@ -149,18 +138,18 @@ func (f *File) hasBody(net *arch.Network, placed []arch.Placed) bool {
 }
 
 // namings are the known families' of a network, and the file's own.
-func (f *File) namings(placed []arch.Placed) []naming {
+func (f *File) namings(placed []arch.Placed) []format.Naming {
 	list := namings(placed)
-	if f.named != nil {
-		list = append(list, f.named(placed))
+	if f.contents.Naming != nil {
+		list = append(list, f.contents.Naming(placed))
 	}
 	return list
 }
 
 // readings are the ways to find a network's parameters by name: known families' namings in every view of the file's
 // names, then those that the names suggest.
-func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view] {
-	return func(yield func(naming, view) bool) {
+func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[format.Naming, view] {
+	return func(yield func(format.Naming, view) bool) {
 		views, known := f.views(), f.namings(placed)
 		for _, v := range views {
 			for _, n := range known {
@@ -181,7 +170,7 @@ func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[naming, view]
 
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the
 // file then holds its parameters under this naming.
-func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, bool) {
+func (f *File) withClasses(net *arch.Network, n format.Naming, v view) (*arch.Network, bool) {
 	last := -1
 	for i, layer := range net.Layers {
 		if _, ok := layer.Op.(arch.Linear); ok {
@@ -192,14 +181,14 @@ func (f *File) withClasses(net *arch.Network, n naming, v view) (*arch.Network, 
 		return nil, false
 	}
 	linear := net.Layers[last].Op.(arch.Linear)
-	src := n.source[net.Layers[last].Name+"/w"]
-	t, ok := f.Info(v[src.name])
+	src := n.Source[net.Layers[last].Name+"/w"]
+	t, ok := f.Info(v[src.Name])
 	if !ok || len(t.Shape) < 2 {
 		return nil, false
 	}
 	axis := 0
-	if src.layout.axes != nil {
-		axis = src.layout.axes[0]
+	if src.Layout.Axes != nil {
+		axis = src.Layout.Axes[0]
 	}
 	if axis >= len(t.Shape) || t.Shape[axis] < 1 {
 		return nil, false

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Many scripts keep torchvision's or the paper's convolutions and have a classifier of their own, under names of their
@@ -29,13 +30,13 @@ var tensorflowSuffixes = []suffixes{
 
 // headed lists the namings that a file's names suggest: those of its convolutions, and whatever else it has for the
 // rest. Where part of the network is enough, the rest may be another's.
-func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
+func (f *File) headed(v view, placed []arch.Placed, part bool) []format.Naming {
 	body, linears := bodyOf(placed)
 	if body == nil {
 		return nil
 	}
 	flat := body[len(body)-1].Out
-	var list []naming
+	var list []format.Naming
 	for _, prefix := range v.prefixes() {
 		names := map[string]string{}
 		i := 0
@@ -50,8 +51,8 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 		if prefix == "features." {
 			families[0] = "torchvision"
 		}
-		for i, linear := range []layout{{}, inOut} {
-			n := naming{family: families[i], ownHead: true, source: plain(names), bookkeeping: torchCounter}
+		for i, linear := range []format.Layout{{}, format.InOut} {
+			n := format.Naming{Family: families[i], OwnHead: true, Source: plain(names), Bookkeeping: torchCounter}
 			if f.withHead(v, &n, linears, suffixes{".weight", ".bias"}, linear, part) {
 				list = append(list, n)
 			}
@@ -59,20 +60,20 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []naming {
 	}
 	for _, word := range []func(arch.Placed) string{ownWord, kerasWord} {
 		for _, s := range tensorflowSuffixes {
-			likes := []naming{{family: "TensorFlow", preprocess: "caffe"}, {family: "PyTorch"}}
+			likes := []format.Naming{{Family: "TensorFlow", Preprocess: "caffe"}, {Family: "PyTorch"}}
 			if strings.HasSuffix(s.w, "weight") { // TensorFlow has no such word: its layout is tried last
 				slices.Reverse(likes)
 			}
 			for _, like := range likes {
-				n := naming{family: like.family, ownHead: true, preprocess: like.preprocess, source: map[string]source{},
-					bookkeeping: nothing, words: true}
-				if (s.w == "_W" || strings.HasPrefix(s.w, "/weights")) && like.preprocess != "" {
+				n := format.Naming{Family: like.Family, OwnHead: true, Preprocess: like.Preprocess, Source: map[string]format.Source{},
+					Bookkeeping: nothing, Words: true}
+				if (s.w == "_W" || strings.HasPrefix(s.w, "/weights")) && like.Preprocess != "" {
 					// Frossard and TF-slim turned the first layer (cs.toronto.edu/~frossard/post/vgg16; slim/nets/vgg.py)
-					n.preprocess = "caffe-rgb"
+					n.Preprocess = "caffe-rgb"
 				}
-				conv, linear := hwio, layout{axes: inOut.axes, flat: flat}
-				if like.family == "PyTorch" {
-					conv, linear = layout{}, layout{}
+				conv, linear := format.HWIO, format.Layout{Axes: format.InOut.Axes, Flat: flat}
+				if like.Family == "PyTorch" {
+					conv, linear = format.Layout{}, format.Layout{}
 				}
 				if f.worded(v, &n, body, word, s, conv) && f.withHead(v, &n, linears, s, linear, part) {
 					list = append(list, n)
@@ -129,8 +130,8 @@ var ownConv = regexp.MustCompile(`^conv(\d+)_(\d+)$`)
 
 // worded gives the body's parameters their layers' words with suffixes, and reports whether the file has the first of
 // them.
-func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Placed) string, s suffixes,
-	conv layout) bool {
+func (f *File) worded(v view, n *format.Naming, body []arch.Placed, word func(arch.Placed) string, s suffixes,
+	conv format.Layout) bool {
 	first := true
 	for _, layer := range body {
 		for _, p := range layer.Params {
@@ -147,11 +148,11 @@ func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Plac
 				return false
 			}
 			first = false
-			src := source{name: name}
+			src := format.Source{Name: name}
 			if p.Role() == "w" {
-				src.layout = conv
+				src.Layout = conv
 			}
-			n.source[p.Name] = src
+			n.Source[p.Name] = src
 		}
 	}
 	return !first
@@ -159,10 +160,10 @@ func (f *File) worded(v view, n *naming, body []arch.Placed, word func(arch.Plac
 
 // withHead gives the fully connected layers, the first of which reads a map, what weights are left in the file, and
 // reports whether these are as many, in an order that their names tell, or none.
-func (f *File) withHead(v view, n *naming, linears []arch.Placed, s suffixes, first layout, part bool) bool {
+func (f *File) withHead(v view, n *format.Naming, linears []arch.Placed, s suffixes, first format.Layout, part bool) bool {
 	used := map[string]bool{}
-	for _, src := range n.source {
-		used[src.name] = true
+	for _, src := range n.Source {
+		used[src.Name] = true
 	}
 	var heads []string
 	for name, of := range v {
@@ -171,7 +172,7 @@ func (f *File) withHead(v view, n *naming, linears []arch.Placed, s suffixes, fi
 			module, ok = "", true
 		}
 		t, _ := f.Info(of)
-		if ok && !used[name] && isWeight(entry{shape: t.Shape, dtype: t.DType}) {
+		if ok && !used[name] && isWeight(t) {
 			heads = append(heads, module)
 		}
 	}
@@ -189,15 +190,15 @@ func (f *File) withHead(v view, n *naming, linears []arch.Placed, s suffixes, fi
 			module = heads[i]
 		}
 		for _, p := range layer.Params {
-			src := source{name: module + s.b}
+			src := format.Source{Name: module + s.b}
 			if p.Role() == "w" {
-				src = source{name: module + s.w, layout: linear}
-				linear.flat = arch.Shape{}
+				src = format.Source{Name: module + s.w, Layout: linear}
+				linear.Flat = arch.Shape{}
 			}
 			if module == "" {
-				src.name = strings.TrimLeft(src.name, "._/")
+				src.Name = strings.TrimLeft(src.Name, "._/")
 			}
-			n.source[p.Name] = src
+			n.Source[p.Name] = src
 		}
 	}
 	return true

@@ -15,11 +15,11 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // exported is a network written as ONNX, with a batch and what a Plan makes of it.
@@ -190,8 +190,9 @@ func TestONNXRoundTrip(t *testing.T) {
 				t.Errorf("format %q, notes %v", f.Format, f.Metadata)
 			}
 			for _, p := range params.List {
+				stored, _ := f.list.Get(p.Name)
 				if p.Trainable && len(p.Data) > 0 &&
-					uintptr(unsafe.Pointer(&p.Data[0])) != uintptr(unsafe.Pointer(&f.entries[f.index[p.Name]].raw[0])) {
+					uintptr(unsafe.Pointer(&p.Data[0])) != uintptr(unsafe.Pointer(&stored.Raw[0])) {
 					t.Errorf("%s was copied from the file", p.Name)
 				}
 			}
@@ -280,7 +281,7 @@ func TestONNXRuntime(t *testing.T) {
 	for name, net := range onnxTrials(t) {
 		e := export(t, name, net)
 		var raw bytes.Buffer
-		if err := writeFloats(&raw, e.images.Data); err != nil {
+		if err := format.WriteFloats(&raw, e.images.Data); err != nil {
 			t.Fatal(err)
 		}
 		input := e.path + ".input"

@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/vggo/vggo/weights/internal/checkpoint"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Part is the weights of one network in a file that holds several, as a checkpoint with plain and averaged ones does.
@@ -24,22 +27,15 @@ type PartError struct {
 
 func (e *PartError) Error() string {
 	if len(e.Have) == 0 {
-		return fmt.Sprintf("%s: no part %q: the file holds one network's weights", e.Path, clipText(e.Part))
+		return fmt.Sprintf("%s: no part %q: the file holds one network's weights", e.Path, format.Clip(e.Part))
 	}
-	return fmt.Sprintf("%s: no part %q: it has %s", e.Path, clipText(e.Part), strings.Join(e.Have, ", "))
+	return fmt.Sprintf("%s: no part %q: it has %s", e.Path, format.Clip(e.Part), strings.Join(e.Have, ", "))
 }
 
-// part is one network's weights as the file's reader lists them, under their names from the part's own.
-type part struct {
-	name    string
-	entries []entry
-	single  bool // a tensor beside networks: a figure of the training
-}
-
-// addAll takes a list of tensors.
-func (f *File) addAll(list []entry) error {
-	for _, e := range list {
-		if err := f.add(e); err != nil {
+// hold lists tensors as the file's.
+func (f *File) hold(list []format.Tensor) error {
+	for _, t := range list {
+		if err := f.list.Add(t); err != nil {
 			return &FormatError{f.Path, 0, err.Error()}
 		}
 	}
@@ -49,22 +45,28 @@ func (f *File) addAll(list []entry) error {
 // divide takes the part that was asked for, or the one that the file means first, and lists the others. Files of
 // formats that know no parts may still hold several networks, under names that begin with other words.
 func (f *File) divide() error {
-	if f.described != nil || f.named != nil {
+	c := &f.contents
+	if c.Network != nil || c.Sized != nil || c.Naming != nil {
 		if f.Part != "" {
 			return &PartError{f.Path, f.Part, nil}
 		}
-		return nil
+		return f.hold(c.Tensors)
 	}
-	parts := f.parts
-	f.parts = nil
+	parts := c.Parts
 	if parts == nil {
-		parts = []part{{entries: f.entries}}
-		f.entries, f.index = nil, nil
+		parts = []format.Part{{Tensors: c.Tensors}}
 	}
-	var list []part
+	c.Tensors, c.Parts = nil, nil
+	var list []format.Part
+	var unread []Part
 	for _, p := range parts {
-		list = append(list, p.divided()...)
+		if p.Unread != "" {
+			unread = append(unread, Part{p.Name, p.Count, p.Unread})
+			continue
+		}
+		list = append(list, divided(p)...)
 	}
+	parts = slices.DeleteFunc(parts, func(p format.Part) bool { return p.Unread != "" })
 	taken := 0
 	if f.Part == "" {
 		for i, p := range list {
@@ -75,8 +77,8 @@ func (f *File) divide() error {
 	} else if taken = f.asked(parts, &list); taken < 0 {
 		var have []string
 		for _, p := range list {
-			if p.name != "" && !p.single {
-				have = append(have, p.name)
+			if p.Name != "" && !p.Single {
+				have = append(have, p.Name)
 			}
 		}
 		return &PartError{f.Path, f.Part, have}
@@ -84,37 +86,37 @@ func (f *File) divide() error {
 	if len(list) == 0 {
 		return nil
 	}
-	f.Part = list[taken].name
+	f.Part = list[taken].Name
 	var others []Part
 	for i, p := range list {
 		switch {
 		case i == taken:
-		case p.single:
-			others = append(others, Part{p.name, len(p.entries), "a tensor by itself"})
+		case p.Single:
+			others = append(others, Part{p.Name, len(p.Tensors), "a tensor by itself"})
 		default:
-			others = append(others, Part{Name: p.name, Tensors: len(p.entries)})
+			others = append(others, Part{Name: p.Name, Tensors: len(p.Tensors)})
 		}
 	}
-	f.Others = append(others, f.Others...)
-	return f.addAll(list[taken].entries)
+	f.Others = append(others, unread...)
+	return f.hold(list[taken].Tensors)
 }
 
 // asked finds the part that was asked for, which may also be any word that names begin with.
-func (f *File) asked(parts []part, list *[]part) int {
-	if i := slices.IndexFunc(*list, func(p part) bool { return p.name == f.Part && !p.single }); i >= 0 {
+func (f *File) asked(parts []format.Part, list *[]format.Part) int {
+	if i := slices.IndexFunc(*list, func(p format.Part) bool { return p.Name == f.Part && !p.Single }); i >= 0 {
 		return i
 	}
 	for _, p := range parts {
-		within, ok := strings.CutPrefix(f.Part, join(p.name, ""))
-		if p.name == "" {
+		within, ok := strings.CutPrefix(f.Part, checkpoint.Join(p.Name, ""))
+		if p.Name == "" {
 			within, ok = f.Part, true
 		}
 		if !ok {
 			continue
 		}
-		if under := p.under(within); len(under.entries) > 0 {
-			under.name = f.Part
-			*list = append(*list, under)
+		if of := under(p, within); len(of.Tensors) > 0 {
+			of.Name = f.Part
+			*list = append(*list, of)
 			return len(*list) - 1
 		}
 	}
@@ -123,30 +125,30 @@ func (f *File) asked(parts []part, list *[]part) int {
 
 // rank is how soon a part is taken: the plain weights before averaged ones, as training scripts do when they go on or
 // evaluate.
-func rank(p part) int {
-	keys := strings.Split(p.name, ".")
-	known := slices.Index(networkKeys, keys[len(keys)-1])
+func rank(p format.Part) int {
+	keys := strings.Split(p.Name, ".")
+	known := slices.Index(checkpoint.NetworkKeys, keys[len(keys)-1])
 	switch {
-	case p.single:
-		return 3 * len(networkKeys)
-	case averagedKeys.MatchString(p.name):
-		return 2 * len(networkKeys)
+	case p.Single:
+		return 3 * len(checkpoint.NetworkKeys)
+	case checkpoint.AveragedKeys.MatchString(p.Name):
+		return 2 * len(checkpoint.NetworkKeys)
 	case known >= 0:
 		return known
 	}
-	return len(networkKeys)
+	return len(checkpoint.NetworkKeys)
 }
 
 // under is the tensors whose names begin with words, without them.
-func (p part) under(words string) part {
-	of := part{name: join(p.name, words)}
-	if p.name == "" {
-		of.name = words
+func under(p format.Part, words string) format.Part {
+	of := format.Part{Name: checkpoint.Join(p.Name, words)}
+	if p.Name == "" {
+		of.Name = words
 	}
-	for _, e := range p.entries {
-		if rest, ok := strings.CutPrefix(e.name, words+"."); ok {
-			e.name = rest
-			of.entries = append(of.entries, e)
+	for _, e := range p.Tensors {
+		if rest, ok := strings.CutPrefix(e.Name, words+"."); ok {
+			e.Name = rest
+			of.Tensors = append(of.Tensors, e)
 		}
 	}
 	return of
@@ -158,31 +160,31 @@ var copyKeys = regexp.MustCompile(`(?i)^_?(model|net|network|module|backbone|enc
 // divided is a part, or where the same network stands in it several times, under names that begin with other words,
 // each of them. What belongs to none is left out as it is where a dict holds the networks, but a tensor that may be
 // weights is listed.
-func (p part) divided() []part {
-	var weights []entry
-	for _, e := range p.entries {
-		if isWeight(e) {
+func divided(p format.Part) []format.Part {
+	var weights []format.Tensor
+	for _, e := range p.Tensors {
+		if e.IsWeight() {
 			weights = append(weights, e)
 		}
 	}
 	words := ""
-	for range maxRank {
+	for range format.MaxRank {
 		groups := map[string][]string{} // names and shapes of weights, by their next word
 		var order []string
 		for _, e := range weights {
-			word, rest, _ := strings.Cut(strings.TrimPrefix(e.name, words), ".")
+			word, rest, _ := strings.Cut(strings.TrimPrefix(e.Name, words), ".")
 			if groups[word] == nil {
 				order = append(order, word)
 			}
-			groups[word] = append(groups[word], unwrapped(rest)+" "+shapeText(e.shape))
+			groups[word] = append(groups[word], unwrapped(rest)+" "+shapeText(e.Shape))
 		}
-		if len(order) == 1 && groups[order[0]][0] != " "+shapeText(weights[0].shape) {
+		if len(order) == 1 && groups[order[0]][0] != " "+shapeText(weights[0].Shape) {
 			words += order[0] + "."
 			continue
 		}
 		copies := map[string][]string{} // words, by what stands under them
 		for _, word := range order {
-			if copyKeys.MatchString(word) || averagedKeys.MatchString(word) {
+			if copyKeys.MatchString(word) || checkpoint.AveragedKeys.MatchString(word) {
 				slices.Sort(groups[word])
 				same := strings.Join(groups[word], "\n")
 				copies[same] = append(copies[same], word)
@@ -195,51 +197,51 @@ func (p part) divided() []part {
 			}
 		}
 		if len(most) < 2 {
-			return p.withoutAveraged(words, order, len(weights))
+			return withoutAveraged(p, words, order, len(weights))
 		}
-		var list []part
+		var list []format.Part
 		for _, word := range most {
-			list = append(list, p.under(words+word))
+			list = append(list, under(p, words+word))
 		}
 		for _, word := range order {
 			if slices.Contains(most, word) {
 				continue
 			}
-			rest := p.under(words + word)
-			rest.single = len(rest.entries) < 2
+			rest := under(p, words+word)
+			rest.Single = len(rest.Tensors) < 2
 			list = append(list, rest)
 		}
-		return slices.DeleteFunc(list, func(p part) bool { return len(p.entries) == 0 })
+		return slices.DeleteFunc(list, func(p format.Part) bool { return len(p.Tensors) == 0 })
 	}
-	return []part{p}
+	return []format.Part{p}
 }
 
 // withoutAveraged is a part in which averaged weights may stand under words of their own, beside plain ones under the
 // names of layers: these, and the averaged ones by their words.
-func (p part) withoutAveraged(prefix string, words []string, weights int) []part {
-	rest := part{name: p.name, entries: p.entries}
-	var averaged []part
+func withoutAveraged(p format.Part, prefix string, words []string, weights int) []format.Part {
+	rest := format.Part{Name: p.Name, Tensors: p.Tensors}
+	var averaged []format.Part
 	for _, word := range words {
-		of := p.under(prefix + word)
-		if !averagedKeys.MatchString(word) || !slices.ContainsFunc(of.entries, isWeight) {
+		of := under(p, prefix+word)
+		if !checkpoint.AveragedKeys.MatchString(word) || !slices.ContainsFunc(of.Tensors, format.Tensor.IsWeight) {
 			continue
 		}
 		averaged = append(averaged, of)
-		rest.entries = slices.DeleteFunc(slices.Clone(rest.entries), func(e entry) bool {
-			return strings.HasPrefix(e.name,
+		rest.Tensors = slices.DeleteFunc(slices.Clone(rest.Tensors), func(e format.Tensor) bool {
+			return strings.HasPrefix(e.Name,
 				prefix+word+".")
 		})
 	}
 	plain := 0
-	for _, e := range rest.entries {
-		if isWeight(e) {
+	for _, e := range rest.Tensors {
+		if e.IsWeight() {
 			plain++
 		}
 	}
 	if len(averaged) == 0 || 2*plain < weights { // the word is another network's, or a layer's
-		return []part{p}
+		return []format.Part{p}
 	}
-	return append([]part{rest}, averaged...)
+	return append([]format.Part{rest}, averaged...)
 }
 
 // wrappers are the words that wrapping a module puts into its tensors' names, wherever it stands: DataParallel's and
@@ -312,11 +314,11 @@ const maxCommon = 6
 func (f *File) commonWords(read func(string) string) []string {
 	var common []string
 	first := true
-	for _, e := range f.entries {
-		if !isWeight(e) {
+	for _, e := range f.list.Tensors {
+		if !e.IsWeight() {
 			continue
 		}
-		words := strings.Split(read(e.name), ".")
+		words := strings.Split(read(e.Name), ".")
 		words = words[:len(words)-1]
 		if first {
 			common, first = words, false

@@ -4,6 +4,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/vggo/vggo/weights/internal/checkpoint"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // A module that prepares its pictures itself keeps their mean and deviation among its tensors: normalize.mean and
@@ -16,16 +19,16 @@ var pixelName = regexp.MustCompile(`(?i)^((?:new|img|image|images|pixel|input|da
 // pixelStats are the names of the mean and of the deviation; empty where a file has no such pair, or several.
 func (f *File) pixelStats() (mean, std string) {
 	pairs := 0
-	for _, e := range f.entries {
-		module, word := moduleAndWord(e.name)
+	for _, e := range f.list.Tensors {
+		module, word := moduleAndWord(e.Name)
 		named := pixelName.FindStringSubmatch(word)
 		if named == nil || !strings.EqualFold(named[2], "mean") || !channels(e) {
 			continue
 		}
 		for _, other := range []string{"std", "Std", "STD"} {
-			i, ok := f.index[join(module, named[1]+other)]
-			if ok && channels(f.entries[i]) {
-				mean, std = e.name, f.entries[i].name
+			t, ok := f.list.Get(checkpoint.Join(module, named[1]+other))
+			if ok && channels(t) {
+				mean, std = e.Name, t.Name
 				pairs++
 			}
 		}
@@ -43,9 +46,9 @@ func moduleAndWord(name string) (module, word string) {
 }
 
 // channels knows a tensor of one number for each channel of a picture: 3, 3x1x1 or 1x3x1x1.
-func channels(e entry) bool {
-	n := product(e.shape)
-	return holdsWeights(e.dtype) && (n == 1 || n == 3) && slices.Max(append([]int{1}, e.shape...)) == n
+func channels(e format.Tensor) bool {
+	n := format.Product(e.Shape)
+	return e.DType.HoldsWeights() && (n == 1 || n == 3) && slices.Max(append([]int{1}, e.Shape...)) == n
 }
 
 // PixelStats are what a file keeps as the mean and the deviation of its pictures' samples; nil where it keeps none.

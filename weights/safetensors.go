@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // A safetensors file (github.com/huggingface/safetensors, README "Format") is
@@ -28,47 +28,45 @@ import (
 // The limits bound the memory and time that a hostile header takes: the format's own 100 MB, and counts, names and a
 // rank far beyond any network's.
 const (
-	maxHeader  = 100_000_000
-	maxTensors = 1 << 16 // and as many notes
-	maxName    = 512     // bytes of a tensor's name
-	maxRank    = 16
-	metadata   = "__metadata__"
+	maxHeader = 100_000_000
+	metadata  = "__metadata__"
 )
 
 // isSafetensors goes by the header's brace, and by its length, which leaves the last three of eight bytes zero.
-func isSafetensors(head []byte) bool {
+func isSafetensors(in *format.Input) bool {
+	head := in.Data
 	return len(head) > 8 && head[8] == '{' && head[5] == 0 && head[6] == 0 && head[7] == 0
 }
 
-// readSafetensors fills f from the bytes of a file, which it keeps.
-func readSafetensors(f *File, data []byte) error {
+func readSafetensors(in *format.Input) (*format.Contents, error) {
+	data := in.Data
 	n := binary.LittleEndian.Uint64(data)
 	if n > maxHeader {
-		return &FormatError{f.Path, 0, fmt.Sprintf("a header of %d bytes is longer than the format's limit of %d", n,
-			maxHeader)}
+		return nil, format.Fail(0, "a header of %d bytes is longer than the format's limit of %d", n, maxHeader)
 	}
 	if n > uint64(len(data)-8) {
-		return &FormatError{f.Path, 0, fmt.Sprintf("truncated: the header ends at byte %d, the file at %d", 8+n, len(data))}
+		return nil, format.Fail(0, "truncated: the header ends at byte %d, the file at %d", 8+n, len(data))
 	}
 	header, values := data[8:8+n], data[8+n:]
 	if !utf8.Valid(header) {
-		return &FormatError{f.Path, 8, "the header is not UTF-8"}
+		return nil, format.Fail(8, "the header is not UTF-8")
 	}
-	h := headerReader{path: f.Path, dec: json.NewDecoder(bytes.NewReader(header))}
+	h := headerReader{dec: json.NewDecoder(bytes.NewReader(header))}
 	h.dec.UseNumber()
-	if err := h.read(f); err != nil {
-		return err
+	if err := h.read(); err != nil {
+		return nil, err
 	}
 
 	slices.SortStableFunc(h.extents, func(a, b extent) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin),
 			cmp.Compare(a.end, b.end))
 	})
+	c := &format.Contents{Metadata: h.notes}
 	at := uint64(0)
 	for _, x := range h.extents {
-		fail := func(format string, args ...any) error {
-			reason := fmt.Sprintf("tensor %q: ", x.name) + fmt.Sprintf(format, args...)
-			return &FormatError{f.Path, int64(8 + n + min(x.begin, uint64(len(values)))), reason}
+		fail := func(text string, args ...any) (*format.Contents, error) {
+			return nil, format.Fail(int64(8+n+min(x.begin, uint64(len(values)))), "tensor %q: %s", x.name,
+				fmt.Sprintf(text, args...))
 		}
 		switch {
 		case x.begin != at:
@@ -76,24 +74,14 @@ func readSafetensors(f *File, data []byte) error {
 		case x.end > uint64(len(values)):
 			return fail("truncated: its data ends at byte %d, the file at %d", 8+n+x.end, len(data))
 		}
-		if err := f.add(entry{name: x.name, shape: x.shape, dtype: x.dtype, raw: values[x.begin:x.end:x.end]}); err != nil {
-			return fail("%v", err)
-		}
+		c.Tensors = append(c.Tensors,
+			format.Tensor{Name: x.name, Shape: x.shape, DType: x.dtype, Raw: values[x.begin:x.end:x.end]})
 		at = x.end
 	}
 	if at != uint64(len(values)) {
-		return &FormatError{f.Path, int64(8 + n + at), fmt.Sprintf("%d bytes after the last tensor belong to none",
-			uint64(len(values))-at)}
+		return nil, format.Fail(int64(8+n+at), "%d bytes after the last tensor belong to none", uint64(len(values))-at)
 	}
-	return nil
-}
-
-// checkName refuses tensor names that no message or listing should have to print.
-func checkName(name string) error {
-	if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
-		return fmt.Errorf("a tensor's name is at most %d bytes without control characters, not %q", maxName, name)
-	}
-	return nil
+	return c, nil
 }
 
 // extent is one tensor as the header has it. begin ≤ end, and the length is that of shape and dtype.
@@ -107,32 +95,32 @@ type extent struct {
 // headerReader walks the header token by token: encoding/json's own decoding would let the last of two equal keys win
 // and match keys in any case, and two readers of one file must not disagree.
 type headerReader struct {
-	path    string
+	notes   map[string]string
 	dec     *json.Decoder
 	extents []extent
 }
 
-func (h *headerReader) fail(format string, args ...any) error {
-	return &FormatError{h.path, 8 + h.dec.InputOffset(), "header: " + fmt.Sprintf(format, args...)}
+func (h *headerReader) fail(text string, args ...any) error {
+	return format.Fail(8+h.dec.InputOffset(), "header: %s", fmt.Sprintf(text, args...))
 }
 
-func (h *headerReader) read(f *File) error {
+func (h *headerReader) read() error {
 	err := h.object(func(key string) error {
-		if len(h.extents) == maxTensors {
-			return h.fail("more than %d tensors", maxTensors)
+		if len(h.extents) == format.MaxTensors {
+			return h.fail("more than %d tensors", format.MaxTensors)
 		}
 		if key == metadata {
-			f.Metadata = make(map[string]string)
+			h.notes = make(map[string]string)
 			return h.object(func(key string) error {
-				if len(f.Metadata) == maxTensors {
-					return h.fail("more than %d notes", maxTensors)
+				if len(h.notes) == format.MaxTensors {
+					return h.fail("more than %d notes", format.MaxTensors)
 				}
 				value, err := h.text()
-				f.Metadata[key] = value
+				h.notes[key] = value
 				return err
 			})
 		}
-		if err := checkName(key); err != nil {
+		if err := format.CheckName(key); err != nil {
 			return h.fail("%v", err)
 		}
 		x, err := h.tensor(key)
@@ -157,7 +145,7 @@ func (h *headerReader) tensor(name string) (extent, error) {
 		case "dtype":
 			dtype, err = h.text()
 		case "shape":
-			dims, err = h.numbers(maxRank)
+			dims, err = h.numbers(format.MaxRank)
 		case "data_offsets":
 			offsets, err = h.numbers(2)
 		default:
@@ -169,9 +157,9 @@ func (h *headerReader) tensor(name string) (extent, error) {
 		return x, err
 	}
 	x.dtype = DType(dtype)
-	size, known := sizes[x.dtype]
+	size := x.dtype.Size()
 	switch {
-	case !known:
+	case size == 0:
 		return x, h.fail("tensor %q: unknown dtype %q", name, dtype)
 	case dims == nil:
 		return x, h.fail("tensor %q: no shape", name)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // build assembles a safetensors file by hand.
@@ -88,37 +90,13 @@ func TestOpenConverts(t *testing.T) {
 	}
 }
 
-func TestHalf(t *testing.T) {
-	for h := range 1 << 16 {
-		got := float64(half(uint16(h)))
-		exponent, fraction := h>>10&0x1f, float64(h&0x3ff)
-		var want float64
-		switch {
-		case exponent == 0x1f && fraction != 0:
-			want = math.NaN()
-		case exponent == 0x1f:
-			want = math.Inf(1)
-		case exponent == 0:
-			want = math.Ldexp(fraction, -24)
-		default:
-			want = math.Ldexp(1024+fraction, exponent-25)
-		}
-		if h >= 1<<15 {
-			want = -want
-		}
-		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) || math.Signbit(got) != (h >= 1<<15) {
-			t.Fatalf("half %#04x is %v, want %v", h, got, want)
-		}
-	}
-}
-
 func TestTensorIsAView(t *testing.T) {
 	f := open(t, store(t, build(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  `, make([]byte, 8)...)))
 	a, err := f.Tensor("a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if unsafe.Pointer(&a.Data[0]) != unsafe.Pointer(&f.entries[0].raw[0]) {
+	if unsafe.Pointer(&a.Data[0]) != unsafe.Pointer(&f.list.Tensors[0].Raw[0]) {
 		t.Error("aligned float32 values were copied")
 	}
 	if err := f.Close(); err != nil {
@@ -136,7 +114,7 @@ func TestOpenRefuses(t *testing.T) {
 	one := func(fields string) string { return `{"a":{` + fields + `}}` }
 	four := make([]byte, 4)
 	var notes []string
-	for i := range maxTensors + 1 {
+	for i := range format.MaxTensors + 1 {
 		notes = append(notes, fmt.Sprintf(`"%d":""`, i))
 	}
 	cases := []struct {
@@ -346,7 +324,7 @@ func TestWriteRefuses(t *testing.T) {
 		{"twice", []Tensor{{Name: "a", Shape: []int{0}}, {Name: "a", Shape: []int{0}}}, `both be named "a"`},
 		{"reserved", []Tensor{{Name: "__metadata__", Shape: []int{0}}}, `"__metadata__" names a file's notes, not a tensor`},
 		{"name", []Tensor{{Name: "a\n", Shape: []int{0}}}, "without control characters"},
-		{"many", make([]Tensor, maxTensors+1), "a file has at most 65536 of each"},
+		{"many", make([]Tensor, format.MaxTensors+1), "a file has at most 65536 of each"},
 	} {
 		path := filepath.Join(dir, c.what)
 		if err := Write(path, c.tensors, nil); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -376,8 +354,8 @@ func FuzzSafetensors(f *testing.F) {
 			if !ok {
 				t.Fatalf("%q is listed but not there", name)
 			}
-			total += product(info.Shape) * sizes[info.DType]
-			if tensor, err := file.Tensor(name); err == nil && len(tensor.Data) != product(info.Shape) {
+			total += format.Product(info.Shape) * info.DType.Size()
+			if tensor, err := file.Tensor(name); err == nil && len(tensor.Data) != format.Product(info.Shape) {
 				t.Fatalf("%q: shape %v with %d values", name, info.Shape, len(tensor.Data))
 			}
 		}

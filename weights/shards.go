@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Hugging Face's libraries cut large models into shards, each a whole file of safetensors or PyTorch, and list in an
@@ -29,7 +31,7 @@ var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}(\.[a-z]+)$`)
 const oneShard = "the file is one shard of several, which the index or their folder opens together"
 
 // readIndex opens the shards and lists their tensors.
-func readIndex(f *File, data []byte) error {
+func (f *File) readIndex(data []byte) error {
 	fail := func(format string, args ...any) error {
 		return &FormatError{f.Path, 0, "an index of shards: " + fmt.Sprintf(format, args...)}
 	}
@@ -42,46 +44,43 @@ func readIndex(f *File, data []byte) error {
 	if err := json.Unmarshal(data, &index); err != nil {
 		return fail("%v", err)
 	}
-	if f.beside == "" {
+	if f.beside.file == nil {
 		return fail("it names other files, so it has to be opened by its path")
 	}
 	byShard := map[string][]string{}
 	for name, shard := range index.Shard {
 		byShard[shard] = append(byShard[shard], name)
 	}
-	files := externalData{folder: f.beside, file: f}
 	for _, shard := range slices.Sorted(maps.Keys(byShard)) {
-		content, err := files.mapped(shard)
+		content, err := f.beside.open(shard)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fail("%s is not beside it: all shards must be there", clipText(shard))
+			return fail("%s is not beside it: all shards must be there", format.Clip(shard))
 		}
 		if err != nil {
 			return fail("%v", err)
 		}
-		of := &File{Path: filepath.Join(f.beside, shard)}
+		of := &File{Path: filepath.Join(f.beside.path, shard)}
 		if isIndex(content) {
-			return fail("%s is an index too", clipText(shard))
+			return fail("%s is an index too", format.Clip(shard))
 		}
 		if err := of.read(content); err != nil {
 			return err
 		}
 		for _, name := range slices.Sorted(slices.Values(byShard[shard])) {
-			if _, ok := of.index[name]; !ok {
-				return fail("%s holds no tensor %q", clipText(shard), clipText(name))
+			if _, ok := of.list.Get(name); !ok {
+				return fail("%s holds no tensor %q", format.Clip(shard), format.Clip(name))
 			}
 		}
-		for _, e := range of.entries {
-			if index.Shard[e.name] != shard {
-				return fail("%s holds a tensor %q that is not in it", clipText(shard), e.name)
+		for _, t := range of.list.Tensors {
+			if index.Shard[t.Name] != shard {
+				return fail("%s holds a tensor %q that is not in it", format.Clip(shard), t.Name)
 			}
 		}
 		f.Format = of.Format
 		if f.Metadata == nil {
 			f.Metadata = of.Metadata
 		}
-		if err := f.addAll(of.entries); err != nil {
-			return err
-		}
+		f.contents.Tensors = append(f.contents.Tensors, of.list.Tensors...)
 	}
 	return nil
 }

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"path/filepath"
 	"strings"
+
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // unread is what to do about a file of a known format that is not read.
@@ -40,9 +41,14 @@ var strangers = []struct {
 }
 
 // stranger says what a file is that no format knows.
-func (f *File) stranger(data []byte) error {
+func (f *File) stranger(in *format.Input) error {
+	data := in.Data
+	if in.Members != nil {
+		return &FormatError{f.Path, 0,
+			"a zip archive of neither PyTorch (data.pkl), NumPy (.npy) nor Keras (model.weights.h5)"}
+	}
 	for _, s := range strangers {
-		if s.knows(data, filepath.Base(f.Path)) {
+		if s.knows(data, in.Name) {
 			return &FormatError{f.Path, 0, s.what}
 		}
 	}

@@ -3,21 +3,26 @@
 package weights
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
-	"github.com/vggo/vggo/internal/hdf5"
-	"github.com/vggo/vggo/internal/onnx"
 	"github.com/vggo/vggo/internal/plainfile"
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/caffe"
+	"github.com/vggo/vggo/weights/internal/darknet"
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/keras"
+	"github.com/vggo/vggo/weights/internal/matlab"
+	"github.com/vggo/vggo/weights/internal/mxnet"
+	"github.com/vggo/vggo/weights/internal/numpy"
+	"github.com/vggo/vggo/weights/internal/onnx"
+	"github.com/vggo/vggo/weights/internal/torch"
+	"github.com/vggo/vggo/weights/internal/torch7"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -39,63 +44,12 @@ type File struct {
 	Part   string
 	Others []Part
 
-	parts     []part  // as the format's reader finds them; nil once one is taken, and for formats that know none
-	entries   []entry // in the order of their data
-	index     map[string]int
-	described *described // nil for a file of nothing but tensors
-	// leavesOpen describes the network of a file that says nothing of its pictures' size, for one; nil for all others, and
-	// once that is done.
-	leavesOpen func(input arch.Shape) error
-	channels   int              // of the pictures whose size is open; 0 where these are open too
-	unreadable *UnreadableError // the network that the file describes cannot be run
-	unknown    string           // what is known of a file that describes no network; else empty
-	// named is how the file's own order of layers names a network's parameters; nil for formats that keep none.
-	named  func(placed []arch.Placed) naming
-	mapped []*mapping
-	beside string // the folder that the file lies in, whose files an index may name; empty for bytes
-	closed bool
-}
-
-// entry is a tensor not yet read.
-type entry struct {
-	name  string
-	shape []int
-	dtype DType
-	raw   []byte // little-endian values, row-major, as long as shape and dtype say
-	// fetch makes raw where the file does not hold it in one piece: compressed, in chunks, transposed. Reading the file
-	// has bounded its size already.
-	fetch func() ([]byte, error)
-}
-
-// add takes a tensor into the file's list. It refuses what no network has: a name twice, a size beyond the address
-// space.
-func (f *File) add(e entry) error {
-	if len(f.entries) == maxTensors {
-		return fmt.Errorf("more than %d tensors", maxTensors)
-	}
-	if err := checkName(e.name); err != nil {
-		return err
-	}
-	if _, twice := f.index[e.name]; twice {
-		return fmt.Errorf("%q occurs twice", e.name)
-	}
-	if len(e.shape) > maxRank {
-		return fmt.Errorf("tensor %q has %d dimensions: the most is %d", e.name, len(e.shape), maxRank)
-	}
-	bytes := uint64(sizes[e.dtype])
-	for _, d := range e.shape {
-		hi, lo := bits.Mul64(bytes, uint64(d))
-		if d < 0 || hi != 0 || lo > math.MaxInt {
-			return fmt.Errorf("tensor %q: shape %s overflows", e.name, printable.Shape(e.shape))
-		}
-		bytes = lo
-	}
-	if f.index == nil {
-		f.index = make(map[string]int)
-	}
-	f.index[e.name] = len(f.entries)
-	f.entries = append(f.entries, e)
-	return nil
+	list      format.List     // the tensors of the part that is taken, in the order of their data
+	contents  format.Contents // but for these; Sized is nil once the pictures' size is known
+	described *format.Network // nil for a file of nothing but tensors
+	mapped    []*mapping
+	beside    folder
+	closed    bool
 }
 
 // FormatError is a file that breaks the rules of its format.
@@ -115,23 +69,19 @@ func (e *FormatError) Error() string {
 
 const maxReason = 300
 
-// format is one that Open reads.
-type format struct {
-	name  string
-	knows func(head []byte) bool
-	read  func(f *File, data []byte) error
-}
-
-// formats lists them; a file belongs to the first that knows its opening bytes.
-func formats() []format {
-	return []format{
-		{"safetensors", isSafetensors, readSafetensors},
-		{"ONNX", onnx.IsModel, readONNX},
-		{"HDF5", hdf5.Is, readHDF5},
-		{"zip", isZip, readZip}, // which says whose
-		{"PyTorch", isPickle, readPickle},
-		{"NumPy", isNPY, readNPY},
-		{"shards", isIndex, readIndex}, // which says of what
+// readers lists the formats that Open reads; a file belongs to the first that knows it.
+func readers() []format.Reader {
+	return []format.Reader{
+		{Name: "safetensors", Knows: isSafetensors, Read: readSafetensors},
+		onnx.Reader,
+		keras.Reader,
+		torch.Reader,
+		numpy.Reader,
+		matlab.Reader,
+		caffe.Reader,
+		torch7.Reader,
+		darknet.Reader,
+		mxnet.Reader,
 	}
 }
 
@@ -158,7 +108,8 @@ func OpenPart(path, part string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Path: path, Part: part, mapped: []*mapping{m}, beside: filepath.Dir(path)}
+	f := &File{Path: path, Part: part, mapped: []*mapping{m}}
+	f.beside = folder{path: filepath.Dir(path), file: f}
 	if err := fault.Catch(func() error { return f.read(m.data) }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -179,35 +130,67 @@ func (f *File) read(data []byte) error {
 	if len(data) == 0 {
 		return &FormatError{f.Path, 0, "the file is empty"}
 	}
-	for _, format := range formats() {
-		if format.knows(data) {
-			f.Format = format.name
-			if err := format.read(f, data); err != nil {
-				return err
-			}
-			return f.divide()
+	if isIndex(data) {
+		if err := f.readIndex(data); err != nil {
+			return err
+		}
+		return f.divide()
+	}
+	in := &format.Input{Name: filepath.Base(f.Path), Data: data, Part: f.Part, Beside: f.beside.open}
+	if format.IsZip(data) {
+		f.Format = "zip"
+		var err error
+		if in.Members, err = format.Members(data); err != nil {
+			return f.failed(err)
 		}
 	}
-	return f.stranger(data)
+	for _, reader := range readers() {
+		if !reader.Knows(in) {
+			continue
+		}
+		contents, err := reader.Read(in)
+		if err != nil {
+			return f.failed(err)
+		}
+		f.contents, f.Metadata = *contents, contents.Metadata
+		f.Format = cmp.Or(contents.Format, reader.Name)
+		if err := f.divide(); err != nil {
+			return err
+		}
+		if contents.Network == nil {
+			return nil
+		}
+		return f.describe(contents.Network)
+	}
+	return f.stranger(in)
+}
+
+// failed puts the file's path to a reader's error.
+func (f *File) failed(err error) error {
+	var broken *format.Error
+	var unrunnable *format.UnrunnableError
+	switch {
+	case errors.As(err, &broken): // which may have been given a text before it
+		return &FormatError{f.Path, broken.Offset, strings.TrimSuffix(err.Error(), broken.Error()) + broken.Reason}
+	case errors.As(err, &unrunnable):
+		return &UnreadableError{Path: f.Path, Err: unrunnable.Err}
+	}
+	return fmt.Errorf("%s: %w", f.Path, err)
 }
 
 // Names lists the tensors in the order of their data in the file.
 func (f *File) Names() []string {
-	names := make([]string, len(f.entries))
-	for i, e := range f.entries {
-		names[i] = e.name
+	names := make([]string, len(f.list.Tensors))
+	for i, t := range f.list.Tensors {
+		names[i] = t.Name
 	}
 	return names
 }
 
 // Info returns a tensor's name, shape and type without its Data.
 func (f *File) Info(name string) (Tensor, bool) {
-	i, ok := f.index[name]
-	if !ok {
-		return Tensor{}, false
-	}
-	e := f.entries[i]
-	return Tensor{Name: e.name, Shape: slices.Clone(e.shape), DType: e.dtype}, true
+	t, ok := f.list.Get(name)
+	return Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), DType: t.DType}, ok
 }
 
 // Tensor returns a tensor with its Data. Stored as F32 and aligned, Data is the mapped file itself: it must not be
@@ -220,27 +203,19 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	if !ok {
 		return Tensor{}, fmt.Errorf("%s: no tensor %q", f.Path, name)
 	}
-	e := f.entries[f.index[name]]
-	if !holdsWeights(t.DType) { // before the work of fetching
+	if !t.DType.HoldsWeights() { // before the work of fetching
 		return Tensor{}, fmt.Errorf("%s: tensor %q: type %s holds no weights: F32, F16, BF16 and F64 do", f.Path,
 			name, t.DType)
 	}
-	err := fault.Catch(func() (err error) {
-		raw := e.raw
-		if e.fetch != nil {
-			raw, err = e.fetch()
-		}
-		if err == nil {
-			t.Data = t.DType.decode(raw)
-		}
-		return err
-	})
+	stored, _ := f.list.Get(name)
+	data, err := stored.Floats()
 	if short := f.Check(); short != nil {
 		return Tensor{}, short
 	}
 	if err != nil {
 		return Tensor{}, fmt.Errorf("%s: tensor %q: %w", f.Path, name, err)
 	}
+	t.Data = data
 	return t, nil
 }
 
@@ -268,6 +243,17 @@ func (f *File) Close() (err error) {
 	return err
 }
 
+// DType is a stored number's type, by its name in safetensors.
+type DType = format.DType
+
+// The types that Tensor.Data can be made from.
+const (
+	F64  = format.F64
+	F32  = format.F32
+	F16  = format.F16  // IEEE 754 half precision
+	BF16 = format.BF16 // the upper half of a float32
+)
+
 // plainSize is a plain file's size; a directory, pipe or device is refused.
 func plainSize(file *os.File) (int, error) {
 	info, err := file.Stat()
@@ -283,3 +269,6 @@ func plainSize(file *os.File) (int, error) {
 	}
 	return int(info.Size()), nil
 }
+
+// isWeight knows what may be a layer's weights, and is no count, bias or statistic.
+func isWeight(t Tensor) bool { return format.Tensor{Shape: t.Shape, DType: t.DType}.IsWeight() }

@@ -5,12 +5,18 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/durable"
-	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/numpy"
+	"github.com/vggo/vggo/weights/internal/onnx"
 )
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
@@ -45,7 +51,7 @@ func encode(w io.Writer, header []byte, tensors []Tensor) error {
 		return err
 	}
 	for _, t := range tensors {
-		if err := writeFloats(w, t.Data); err != nil {
+		if err := format.WriteFloats(w, t.Data); err != nil {
 			return err
 		}
 	}
@@ -55,8 +61,8 @@ func encode(w io.Writer, header []byte, tensors []Tensor) error {
 // safetensorsHeader is the length and the JSON, padded to a multiple of 8 bytes so that a mapped reader finds its
 // floats aligned.
 func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error) {
-	if max(len(tensors), len(notes)) > maxTensors {
-		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes), maxTensors)
+	if max(len(tensors), len(notes)) > format.MaxTensors {
+		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes), format.MaxTensors)
 	}
 	type field struct {
 		DType   DType  `json:"dtype"`
@@ -91,7 +97,7 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 	seen := make(map[string]bool, len(tensors))
 	at := 0
 	for _, t := range tensors {
-		if err := checkName(t.Name); err != nil {
+		if err := t.check(); err != nil {
 			return nil, err
 		}
 		switch {
@@ -101,10 +107,6 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 			return nil, fmt.Errorf("two tensors cannot both be named %q", t.Name)
 		}
 		seen[t.Name] = true
-		if count := product(t.Shape); count != len(t.Data) {
-			return nil, fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count,
-				len(t.Data))
-		}
 		end := at + 4*len(t.Data)
 		if err := put(t.Name, field{F32, append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {
 			return nil, err
@@ -123,12 +125,83 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 	return buf.Bytes(), nil
 }
 
-func product(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
+// WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be
+// nil. The values are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears
+// under its name complete or not at all. sources are the open files whose Data the tensors have, as for Write.
+func WriteNPZ(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
+	return WriteNPZContext(context.Background(), path, tensors, notes, sources...)
+}
+
+// WriteNPZContext is WriteNPZ that is given up when ctx ends, as WriteContext is.
+func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string,
+	sources ...*File) error {
+	return writeFrom(ctx, path, sources, func(w io.Writer) error {
+		archive := numpy.NewWriter(w)
+		for _, t := range tensors {
+			if err := t.check(); err != nil {
+				return err
+			}
+			if err := archive.Add(t.Name, t.Shape, t.Data); err != nil {
+				return err
+			}
+		}
+		return archive.Close(notes)
+	})
+}
+
+// NPYHeader is the head of a NumPy file, .npy version 1.0, of float32 values in row-major order (numpy.lib.format). Its
+// length, a multiple of 64 bytes, does not depend on the shape's numbers, so that a file whose first dimension grows
+// may be given another.
+func NPYHeader(shape ...int) []byte { return numpy.Header(shape...) }
+
+// WriteONNX writes a network, for the input that it is placed on, as an ONNX model (opset 13, IR 7) for batches of any
+// size: input "images", of shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or
+// a sigmoid. find returns a parameter's values, as nn's Params or a Matched have them; they are asked for one by one.
+// notes, which may be nil, become metadata, and the network is noted beside them, so that Open gives back its names and
+// its dropout, which an ONNX model for inference lacks.
+//
+// Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not
+// divide its input, average pooling with dilation, local response normalisation over an even number of channels. So are
+// models beyond protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads,
+// as for Write.
+func WriteONNX(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string,
+	sources ...*File) error {
+	return WriteONNXContext(context.Background(), path, placed, find, notes, sources...)
+}
+
+// WriteONNXContext is WriteONNX that is given up when ctx ends, as WriteContext is.
+func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32,
+	error), notes map[string]string, sources ...*File) error {
+	described := *placed.Network
+	described.Input = placed.Input
+	var text strings.Builder
+	if err := described.EncodeJSON(&text); err != nil {
+		return err
 	}
-	return n
+	noted := map[string]string{}
+	maps.Copy(noted, notes)
+	noted[NetworkNote] = text.String()
+	model, err := onnx.Model(placed, noted)
+	if err != nil {
+		return err
+	}
+	err = writeFrom(ctx, path, sources, func(to io.Writer) error { return model.Write(to, find) })
+	if err != nil && !errors.As(err, new(*durable.Error)) { // which names the file
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return err
+}
+
+// check is an error for a tensor whose name no file may have, or whose shape is not that of its values.
+func (t Tensor) check() error {
+	if err := format.CheckName(t.Name); err != nil {
+		return err
+	}
+	if count := format.Product(t.Shape); count != len(t.Data) {
+		return fmt.Errorf("tensor %q: shape %s holds %d values, not %d", t.Name, printable.Shape(t.Shape), count,
+			len(t.Data))
+	}
+	return nil
 }
 
 // writeFrom writes a file whole, asking in the end whether the files that its values come from were whole all the
@@ -142,25 +215,6 @@ func writeFrom(ctx context.Context, path string, sources []*File, write func(io.
 			if err := source.Check(); err != nil {
 				return err
 			}
-		}
-		return nil
-	})
-}
-
-// writeFloats writes values as little-endian float32.
-func writeFloats(w io.Writer, data []float32) error {
-	return fault.Catch(func() error { // data may be mapped from another file
-		var block [1 << 14]byte
-		for len(data) > 0 {
-			n := min(len(data), len(block)/4)
-			bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
-			if err != nil {
-				return err
-			}
-			if _, err := w.Write(bytes); err != nil {
-				return err
-			}
-			data = data[n:]
 		}
 		return nil
 	})

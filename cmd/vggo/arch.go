@@ -246,7 +246,7 @@ func (o *archOptions) find(spec string) (*arch.Network, error) {
 	_, missing := os.Stat(spec)
 	switch {
 	case missing == nil && isText(spec):
-		net, err := arch.ReadFile(spec)
+		net, err := weights.ReadNetwork(spec)
 		if err != nil && namesWeights(spec) { // an index of shards, an old pickle
 			return o.tellingWeights(spec)
 		}
@@ -296,9 +296,9 @@ func networkName(spec string) string {
 	return spec
 }
 
-// openNetwork is arch.Open with hints, which knows published weights' names too.
+// openNetwork is weights.OpenNetwork with hints, which knows published weights' names too.
 func openNetwork(spec string) (*arch.Network, error) {
-	n, err := arch.Open(networkName(spec))
+	n, err := weights.OpenNetwork(networkName(spec))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint(err, "vggo arch vgg16 --describe -o "+spec+" makes one to start from")
 	}

@@ -251,3 +251,8 @@ func Kind(v any) string {
 	}
 	return "an object"
 }
+
+// Is knows pickles of protocol 2 and later.
+func Is(head []byte) bool {
+	return len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
+}

@@ -31,6 +31,12 @@ type Reader struct {
 	Read  func(in *Input) (*Contents, error)
 }
 
+// Description reads a network's description without weights, of at most 1 MiB, in another library's format.
+type Description struct {
+	Knows func(data []byte) bool
+	Read  func(data []byte) (*arch.Network, error)
+}
+
 // Input is a file as a reader gets it.
 type Input struct {
 	Name    string            // the file's own, without its folder: some formats have nothing else to be known by
@@ -118,3 +124,10 @@ func Clip(s string) string {
 	}
 	return s
 }
+
+// UnrunnableError is a file that describes its network, which vggo cannot run. Another description does not help: it
+// would compute something else with these weights.
+type UnrunnableError struct{ Err error }
+
+func (e *UnrunnableError) Error() string { return e.Err.Error() }
+func (e *UnrunnableError) Unwrap() error { return e.Err }

@@ -1,6 +1,11 @@
 package format
 
-import "github.com/vggo/vggo/arch"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+)
 
 // Naming is what one family of files calls a network's parameters, and how it lays them out.
 type Naming struct {
@@ -29,40 +34,61 @@ type Source struct {
 // Folding is what is done to each output of a layer, (y - mean) * gamma + beta, as a part of its weights and its bias.
 type Folding struct{ Mean, Gamma, Beta *Source } // nil: 0, 1, 0
 
-// Layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the
-// inputs in C,H,W order. The zero Layout is ours. Values in column-major order, as MATLAB and Fortran have them, are
-// row-major ones of the shape turned round: they need no copy, but Axes of their own.
-type Layout struct {
-	Axes  []int      // ours[i] is the file's axis Axes[i]; nil: the same order
-	Flat  arch.Shape // not zero: the layer reads a map of this shape that the file's library flattens in H,W,C order
-	Flip  bool       // a convolution's kernels are turned by half a circle: Theano's true convolution
-	Scale float32    // of every value; 0 counts as 1
+// BytesFrom is what no mean of samples from 0 to 1 reaches.
+const BytesFrom = 2
+
+// Read makes a parameter of what tensor returns for the names of the file's.
+func (s Source) Read(p arch.Param, tensor func(name string) ([]float32, error)) (data []float32, err error) {
+	switch {
+	case s.Values != nil:
+		data = slices.Clone(s.Values)
+	case s.Name == "":
+		data = slices.Repeat([]float32{s.Fill}, p.Count())
+	default:
+		if data, err = tensor(s.Name); err != nil {
+			return nil, err
+		}
+		if data, err = s.Layout.Arrange(data, p); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", s.Name, err)
+		}
+	}
+	if s.Fold == nil {
+		return data, nil
+	}
+	return s.Fold.apply(data, p, tensor)
 }
 
-// TensorFlow's and Keras' layouts.
-var (
-	HWIO  = Layout{Axes: []int{3, 2, 0, 1}} // convolution: kernel rows, kernel columns, in, out
-	InOut = Layout{Axes: []int{1, 0}}       // linear: in, out
-)
-
-// Ours is the parameter's shape with as many axes as the file's has: a linear layer written as a convolution over the
-// whole map, or read as one, holds the same values in the same order.
-func (l Layout) Ours(p arch.Param) []int {
-	if len(l.Axes) == 2 && len(p.Shape) == 4 {
-		return []int{p.Shape[0], Product(p.Shape[1:])}
+// apply does to weights or biases, O first, what is done to each output.
+func (f *Folding) apply(data []float32, p arch.Param, tensor func(string) ([]float32, error)) ([]float32, error) {
+	outs := p.Shape[0]
+	values := map[*Source][]float32{}
+	for _, s := range []*Source{f.Mean, f.Gamma, f.Beta} {
+		if s == nil {
+			continue
+		}
+		var err error
+		if values[s], err = s.Read(arch.Param{Name: p.Name, Shape: []int{outs}}, tensor); err != nil {
+			return nil, err
+		}
 	}
-	return p.Shape
-}
-
-// Shape is the shape that the file must give the parameter.
-func (l Layout) Shape(p arch.Param) []int {
-	ours := l.Ours(p)
-	if len(l.Axes) != len(ours) {
-		return ours
+	of := func(s *Source, o int, otherwise float64) float64 {
+		if s == nil {
+			return otherwise
+		}
+		return float64(values[s][o])
 	}
-	shape := make([]int, len(ours))
-	for i, axis := range l.Axes {
-		shape[axis] = ours[i]
+	made := make([]float32, len(data))
+	each := len(data) / outs
+	for i, v := range data {
+		x, o := float64(v), i/each
+		if p.Role() == "b" {
+			x -= of(f.Mean, o, 0)
+		}
+		x *= of(f.Gamma, o, 1)
+		if p.Role() == "b" {
+			x += of(f.Beta, o, 0)
+		}
+		made[i] = float32(x)
 	}
-	return shape
+	return made, nil
 }

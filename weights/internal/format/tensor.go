@@ -1,7 +1,9 @@
 package format
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"math/bits"
 	"strings"
@@ -113,4 +115,23 @@ func Product(shape []int) int {
 		n *= d
 	}
 	return n
+}
+
+// WriteFloats writes values as little-endian float32.
+func WriteFloats(w io.Writer, data []float32) error {
+	return fault.Catch(func() error { // data may be mapped from another file
+		var block [1 << 14]byte
+		for len(data) > 0 {
+			n := min(len(data), len(block)/4)
+			bytes, err := binary.Append(block[:0], binary.LittleEndian, data[:n])
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(bytes); err != nil {
+				return err
+			}
+			data = data[n:]
+		}
+		return nil
+	})
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/vggo/vggo/internal/hdf5"
+	"github.com/vggo/vggo/weights/internal/hdf5"
 )
 
 // In a file of MATLAB 7.3 a variable is a dataset or a group of the root, and the attribute MATLAB_class says what it

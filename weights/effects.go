@@ -1,0 +1,167 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/format"
+)
+
+// effect is what a layer does to its input at inference, in one form for all the ways to say it: padding worked out,
+// adaptive pooling as pooling, a convolution over the whole map as a fully connected layer.
+type effect struct {
+	kind         string
+	in, out      arch.Shape
+	window       arch.Geometry
+	groups       int
+	bias, padded bool // padded: padding counts in averages
+	lrn          arch.LRN
+	eps          float64
+}
+
+// effects lists those of a network's layers that change values: no dropout, nor a softmax or sigmoid at the end, of
+// which Placement.Ending tells; no flatten, which keeps the order.
+func effects(placed *arch.Placement) []namedEffect {
+	var list []namedEffect
+	_, logits := placed.Ending()
+	for i, layer := range placed.Layers {
+		e := effect{kind: layer.Op.Kind(), in: layer.In, out: layer.Out}
+		average := func(g arch.Geometry) { e.kind, e.window = arch.AvgPool{}.Kind(), g }
+		switch op := layer.Op.(type) {
+		case arch.Dropout, arch.Flatten:
+			continue
+		case arch.Softmax, arch.Sigmoid:
+			if i == logits {
+				continue
+			}
+		case arch.Conv:
+			e.window, e.groups, e.bias = layer.Geometry, max(op.Groups, 1), !op.NoBias
+			whole := arch.Size{H: layer.In.H, W: layer.In.W}
+			if layer.Geometry.Kernel == whole && layer.Geometry.Out == arch.Square(1) && e.groups == 1 &&
+				layer.Geometry.Top+layer.Geometry.Left == 0 {
+				e = effect{kind: arch.Linear{}.Kind(), in: flatShape(layer.In), out: layer.Out, bias: e.bias}
+			}
+		case arch.Linear:
+			e.bias = !op.NoBias
+		case arch.MaxPool:
+			e.window = layer.Geometry
+		case arch.AvgPool:
+			e.window = layer.Geometry
+			g := layer.Geometry
+			e.padded = op.CountPad && g.Top+g.Left+g.Bottom+g.Right > 0
+		case arch.GlobalAvgPool:
+			average(evenPooling(layer))
+		case arch.AdaptiveAvgPool:
+			if layer.In.H%layer.Out.H == 0 && layer.In.W%layer.Out.W == 0 {
+				average(evenPooling(layer))
+			}
+		case arch.LRN:
+			e.lrn = op
+		case arch.BatchNorm:
+			e.eps = op.Epsilon()
+		}
+		e.window.Ceil = false // the output's size tells
+		if e.kind == (arch.MaxPool{}).Kind() || e.kind == (arch.AvgPool{}).Kind() && !e.padded {
+			e.window.Bottom, e.window.Right = 0, 0 // so it does
+		}
+		if g := e.window; strings.HasSuffix(e.kind, "pool") && g.Kernel == arch.Square(1) && g.In == g.Out &&
+			g.Top+g.Left+g.Bottom+g.Right == 0 {
+			continue
+		}
+		list = append(list, namedEffect{e, layer.Name, layer.Op})
+	}
+	return list
+}
+
+func flatShape(s arch.Shape) arch.Shape { return arch.Shape{C: s.C * s.H * s.W, H: 1, W: 1} }
+
+// evenPooling is the window of a pooling whose output divides its input.
+func evenPooling(layer arch.Placed) arch.Geometry {
+	k := arch.Size{H: layer.In.H / layer.Out.H, W: layer.In.W / layer.Out.W}
+	return arch.Geometry{Kernel: k, Stride: k, Dilation: arch.Square(1),
+		In: arch.Size{H: layer.In.H, W: layer.In.W}, Out: arch.Size{H: layer.Out.H, W: layer.Out.W}}
+}
+
+// describe takes over the network that a file describes, under better names where there are any: those of the network
+// that the file says it is, or of the built-in that computes the same, which then is the network.
+func (f *File) describe(told *format.Network) error {
+	plain, err := told.Network.Place(told.Network.Input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	if err := f.hold(told.Derived); err != nil {
+		return err
+	}
+	f.described = told
+	does := effects(plain)
+	for _, candidate := range f.candidates(plain.Output().C) {
+		candidate.Input = plain.Input
+		placed, err := candidate.Place(candidate.Input)
+		same := func(a, b namedEffect) bool { return a.effect == b.effect }
+		if err != nil || !slices.EqualFunc(effects(placed), does, same) {
+			continue
+		}
+		naming, ok := renamed(told.Naming, plain.Layers, placed.Layers)
+		if !ok {
+			continue
+		}
+		if ending, _ := plain.Ending(); ending == arch.EndsInSigmoid {
+			if candidate, err = arch.WithSigmoid(candidate); err != nil {
+				return err
+			}
+		}
+		told.Network, told.Naming = candidate, naming
+		return nil
+	}
+	return nil
+}
+
+// renamed is the naming of some layers' parameters for those of others, one after the other, whatever they are called.
+// ok is false where these are not as many.
+func renamed(n format.Naming, from, to []arch.Placed) (_ format.Naming, ok bool) {
+	weighted := func(layers []arch.Placed) []arch.Placed {
+		return slices.DeleteFunc(slices.Clone(layers), func(l arch.Placed) bool { return len(l.Params) == 0 })
+	}
+	from, to = weighted(from), weighted(to)
+	if len(from) != len(to) {
+		return n, false
+	}
+	source := map[string]format.Source{}
+	for i, layer := range to {
+		if len(layer.Params) != len(from[i].Params) {
+			return n, false
+		}
+		for j, p := range layer.Params {
+			source[p.Name] = n.Source[from[i].Params[j].Name]
+		}
+	}
+	n.Source = source
+	return n, true
+}
+
+// candidates are the network of the file's note, and the built-ins with a number of classes.
+func (f *File) candidates(classes int) []*arch.Network {
+	var list []*arch.Network
+	if note := f.Metadata[NetworkNote]; note != "" {
+		if net, err := arch.Decode(strings.NewReader(note)); err == nil {
+			list = append(list, net)
+		}
+	}
+	for _, name := range arch.Names() {
+		net, err := arch.Builtin(name)
+		if err != nil {
+			continue
+		}
+		for i := len(net.Layers) - 1; i >= 0; i-- {
+			if linear, ok := net.Layers[i].Op.(arch.Linear); ok {
+				linear.Out = classes
+				net.Layers[i].Op = linear
+				break
+			}
+		}
+		list = append(list, net)
+	}
+	return list
+}

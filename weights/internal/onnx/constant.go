@@ -1,0 +1,211 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/onnx/wire"
+)
+
+// constant is a value of a graph that does not depend on its input: a tensor as it is in the file, or a list of
+// integers made of one, and of the sides of other values. Such lists are the shapes that PyTorch's exporter computes on
+// the way to a Reshape.
+type constant struct {
+	tensor *wire.Tensor // nil for what has been computed
+	ints   []int64
+	scalar bool // of ints: no list
+}
+
+// openSide stands in a list of integers for a side that the batch leaves open.
+const openSide = math.MinInt64
+
+// maxInts bounds the lists: far beyond the rank of any tensor.
+const maxInts = 256
+
+// list returns a constant's integers.
+func (k *constant) list() ([]int64, error) {
+	if k.tensor == nil {
+		return k.ints, nil
+	}
+	return k.tensor.Int64s(maxInts)
+}
+
+func (k *constant) isScalar() bool {
+	if k.tensor == nil {
+		return k.scalar
+	}
+	return len(k.tensor.Dims) == 0
+}
+
+// number is a float constant of one value.
+func (k *constant) number() (float64, error) {
+	if k.tensor == nil {
+		return 0, fmt.Errorf("a number expected")
+	}
+	b, err := k.tensor.Bytes()
+	dtype := dtypes[k.tensor.Type]
+	if err != nil || !dtype.HoldsWeights() || len(b) != dtype.Size() {
+		return 0, fmt.Errorf("a number expected")
+	}
+	return shortest(dtype.Floats(b)[0]), nil
+}
+
+// truth is a boolean constant of one value.
+func (k *constant) truth() (bool, error) {
+	if k.tensor == nil || k.tensor.Type != wire.BOOL {
+		return false, fmt.Errorf("a truth value expected")
+	}
+	b, err := k.tensor.Bytes()
+	if err != nil || len(b) != 1 {
+		return false, fmt.Errorf("a truth value expected")
+	}
+	return b[0] != 0, nil
+}
+
+// dtypes are the tensors' types by the names that this package uses.
+var dtypes = map[wire.Type]format.DType{
+	wire.FLOAT: format.F32, wire.DOUBLE: format.F64, wire.FLOAT16: format.F16, wire.BFLOAT16: format.BF16,
+	wire.BOOL: "BOOL", wire.UINT8: "U8", wire.INT8: "I8", wire.UINT16: "U16", wire.INT16: "I16",
+	wire.UINT32: "U32", wire.INT32: "I32", wire.UINT64: "U64", wire.INT64: "I64", wire.COMPLEX64: "C64",
+}
+
+// folded are the operators that make integers of integers.
+var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
+	"Gather": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
+			out := &constant{scalar: in[1].isScalar()}
+			for _, i := range lists[1] {
+				if i < 0 {
+					i += int64(len(lists[0]))
+				}
+				if i < 0 || i >= int64(len(lists[0])) {
+					return nil, fmt.Errorf("index %d of %d integers", i, len(lists[0]))
+				}
+				out.ints = append(out.ints, lists[0][i])
+			}
+			return out, nil
+		})
+	},
+	"Slice": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
+			from, to := n.Attribute("starts"), n.Attribute("ends")
+			if from != nil && to != nil { // opset 9 and before
+				lists = append(lists[:1], from.Ints, to.Ints)
+			}
+			if len(lists) < 3 || len(lists[1]) != 1 || len(lists[2]) != 1 || len(lists) == 5 &&
+				!slices.Equal(lists[4], []int64{1}) {
+				return nil, fmt.Errorf("only a stretch of a list is understood")
+			}
+			length := int64(len(lists[0]))
+			place := func(i int64) int64 {
+				if i < 0 {
+					i += length
+				}
+				return min(max(i, 0), length)
+			}
+			a := place(lists[1][0])
+			return &constant{ints: lists[0][a:max(a, place(lists[2][0]))]}, nil
+		})
+	},
+	"Concat": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
+			out := &constant{ints: slices.Concat(lists...)}
+			if len(out.ints) > maxInts {
+				return nil, fmt.Errorf("more than %d integers", maxInts)
+			}
+			return out, nil
+		})
+	},
+	"Unsqueeze": func(n *wire.Node, in []*constant) (*constant, error) { // a number to a list of it
+		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
+			if !in[0].isScalar() {
+				return nil, fmt.Errorf("only a number is made a list")
+			}
+			return &constant{ints: lists[0]}, nil
+		})
+	},
+	"Squeeze": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
+			if len(lists[0]) != 1 {
+				return nil, fmt.Errorf("only a list of one becomes a number")
+			}
+			return &constant{ints: lists[0], scalar: true}, nil
+		})
+	},
+	"Cast": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
+			to := n.Attribute("to")
+			if to == nil || wire.Type(to.Int) != wire.INT64 && wire.Type(to.Int) != wire.INT32 {
+				return nil, fmt.Errorf("only integers to integers")
+			}
+			return &constant{ints: lists[0], scalar: in[0].isScalar()}, nil
+		})
+	},
+	"Mul": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
+			if len(lists[0]) != 1 || len(lists[1]) != 1 {
+				return nil, fmt.Errorf("only a number by a number")
+			}
+			a, b := lists[0][0], lists[1][0]
+			product := a * b
+			if a == openSide || b == openSide {
+				product = openSide
+			} else if max(a, -a, b, -b) > math.MaxInt32 {
+				return nil, fmt.Errorf("%d by %d", a, b)
+			}
+			return &constant{ints: []int64{product}, scalar: in[0].isScalar() && in[1].isScalar()}, nil
+		})
+	},
+}
+
+// fold calls do with the integers of all inputs, of which there must be want (-1: at least one).
+func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*constant, error)) (*constant, error) {
+	if want >= 0 && len(in) != want || len(in) == 0 {
+		return nil, fmt.Errorf("%d inputs", len(in))
+	}
+	if a := n.Attribute("axis"); a != nil && a.Int != 0 && a.Int != -1 {
+		return nil, fmt.Errorf("axis %d of a list", a.Int)
+	}
+	var lists [][]int64
+	total := 0
+	for _, k := range in {
+		if k == nil {
+			return nil, fmt.Errorf("an input is left out")
+		}
+		list, err := k.list()
+		if err != nil {
+			return nil, err
+		}
+		if lists = append(lists, list); len(list)+total > 2*maxInts {
+			return nil, fmt.Errorf("more than %d integers", maxInts)
+		}
+		total += len(list)
+	}
+	return do(lists)
+}
+
+// constantOf reads a Constant node.
+func constantOf(n *wire.Node) (*constant, error) {
+	for _, a := range n.Attributes {
+		switch {
+		case a.Name == "value" && a.Tensor != nil && a.Tensor.External == nil:
+			t := *a.Tensor
+			t.Name = n.Outputs[0]
+			return &constant{tensor: &t}, nil
+		case a.Name == "value_int":
+			return &constant{ints: []int64{a.Int}, scalar: true}, nil
+		case a.Name == "value_ints":
+			if len(a.Ints) > maxInts {
+				return nil, fmt.Errorf("more than %d integers", maxInts)
+			}
+			return &constant{ints: a.Ints}, nil
+		case a.Name == "value_float":
+			raw := binary.LittleEndian.AppendUint32(nil, math.Float32bits(a.Float))
+			return &constant{tensor: wire.NewTensor(n.Outputs[0], wire.FLOAT, nil, raw)}, nil
+		}
+	}
+	return nil, fmt.Errorf("a constant without a value that vggo reads")
+}

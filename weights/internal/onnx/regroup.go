@@ -1,0 +1,328 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/onnx/wire"
+)
+
+// side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is
+// true.
+func (a *arguments) side(v int64, rank int, end bool) int {
+	if v < 0 {
+		v += int64(rank)
+	}
+	if v < 0 || v > int64(rank) || v == int64(rank) && !end {
+		a.fail("axis %d of %d", v, rank)
+		return 0
+	}
+	return int(v)
+}
+
+func (c *chain) flattenNode(n *wire.Node, _ []*constant) error {
+	a := arguments{node: n}
+	axis := a.side(a.int("axis", 1), len(c.dims), true)
+	if a.err != nil {
+		return a.err
+	}
+	c.dims = []axes{concat(c.dims[:axis]...), concat(c.dims[axis:]...)}
+	c.vectorise(n)
+	return nil
+}
+
+// vectorise adds the Flatten that a network has, once the sides are N and all the rest. Where it does not, the layer
+// that needs a vector adds it.
+func (c *chain) vectorise(n *wire.Node) {
+	if !c.bound && len(c.first) == 4 && len(c.dims) == 2 && slices.Equal(c.dims[0], c.first[0]) &&
+		slices.Equal(c.dims[1], concat(c.first[1:]...)) {
+		if c.bind(c.first[0], c.first[1], c.first[2], c.first[3]) != nil {
+			return
+		}
+	}
+	if c.bound && len(c.dims) == 2 && slices.Equal(c.dims[0], c.image[0]) &&
+		slices.Equal(c.dims[1], concat(c.image[1:]...)) {
+		c.flatten(n)
+	}
+}
+
+func (c *chain) reshapeNode(n *wire.Node, in []*constant) error {
+	k := input(in, 1)
+	if k == nil {
+		return fmt.Errorf("its shape depends on the input's values")
+	}
+	target, err := k.list()
+	if err != nil {
+		return err
+	}
+	if len(target) > format.MaxRank {
+		return fmt.Errorf("%d dimensions: the most is %d", len(target), format.MaxRank)
+	}
+	a := arguments{node: n}
+	zeroIsZero := a.int("allowzero", 0) != 0
+	if a.err != nil {
+		return a.err
+	}
+	sizes, err := c.targetSizes(target, zeroIsZero)
+	if err != nil {
+		return err
+	}
+	if err := c.reshape(sizes); err != nil {
+		return err
+	}
+	c.vectorise(n)
+	return nil
+}
+
+// targetSizes resolves a Reshape's target: 0 is the input's side, -1 what is left over. One size may come out open.
+func (c *chain) targetSizes(target []int64, zeroIsZero bool) ([]int, error) {
+	sizes := make([]int, len(target))
+	left, open, inferred := -1, -1, 1
+	known := uint64(1)
+	for i, v := range target {
+		switch {
+		case v == openSide:
+			sizes[i] = anyBatch
+		case v == 0 && !zeroIsZero:
+			if i >= len(c.dims) {
+				return nil, fmt.Errorf("a 0 for a side that its input lacks")
+			}
+			sizes[i] = c.dims[i].size()
+		case v == -1:
+			if left >= 0 {
+				return nil, fmt.Errorf("two sides of -1")
+			}
+			left = i
+			continue
+		case v < 1 || v > arch.MaxElements:
+			return nil, fmt.Errorf("a side of %d", v)
+		default:
+			sizes[i] = int(v)
+		}
+		if sizes[i] == anyBatch {
+			if open >= 0 {
+				return nil, fmt.Errorf("two sides that depend on the batch")
+			}
+			open = i
+			continue
+		}
+		if known *= uint64(sizes[i]); known > arch.MaxElements {
+			return nil, fmt.Errorf("its sides are too large")
+		}
+	}
+	all := concat(c.dims...)
+	batch := slices.ContainsFunc(all, func(x *axis) bool { return x.size == anyBatch })
+	for _, x := range all {
+		if x.size != anyBatch {
+			inferred *= x.size
+		}
+	}
+	switch {
+	case left >= 0 && batch && open < 0:
+		sizes[left] = anyBatch
+	case left >= 0:
+		if uint64(inferred)%known != 0 {
+			return nil, fmt.Errorf("its sides do not divide the %d values of its input", inferred)
+		}
+		sizes[left] = inferred / int(known)
+	case batch && open < 0:
+		return nil, fmt.Errorf("it fixes the batch, which the graph's input leaves open")
+	}
+	return sizes, nil
+}
+
+// axes reads the axes of Squeeze and Unsqueeze, nil where there are none: an attribute until opset 12, then an input.
+func (a *arguments) axes(in []*constant) []int64 {
+	k := input(in, 1)
+	if k == nil {
+		return a.ints("axes")
+	}
+	list, err := k.list()
+	if err != nil {
+		a.fail("axes: %v", err)
+	}
+	return list
+}
+
+func (c *chain) squeeze(n *wire.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	gone := make([]bool, len(c.dims))
+	for i, side := range c.dims {
+		gone[i] = given == nil && len(side) == 0
+	}
+	for _, v := range given {
+		if i := a.side(v, len(c.dims), false); a.err == nil {
+			gone[i] = true
+		}
+	}
+	if a.err != nil {
+		return a.err
+	}
+	var dims []axes
+	for i, side := range c.dims {
+		if !gone[i] {
+			dims = append(dims, side)
+		} else if len(side) > 0 {
+			return fmt.Errorf("axis %d has more than one value", i)
+		}
+	}
+	c.dims = dims
+	c.vectorise(n)
+	return nil
+}
+
+// gather is a squeeze where it takes the one value of an axis, as x[:, :, 0, 0] of single pixels does. Anything else
+// would pick values.
+func (c *chain) gather(n *wire.Node, in []*constant) error {
+	a := arguments{node: n}
+	at := a.side(a.int("axis", 0), len(c.dims), false)
+	if a.err != nil {
+		return a.err
+	}
+	index := input(in, 1)
+	if index == nil {
+		return fmt.Errorf("what it picks depends on the input's values")
+	}
+	list, err := index.list()
+	if err != nil {
+		return err
+	}
+	if len(c.dims[at]) > 0 || len(list) != 1 || list[0] != 0 && list[0] != -1 {
+		return fmt.Errorf("it picks from its input, or puts it in another order, which no layer does")
+	}
+	if index.isScalar() {
+		c.dims = slices.Delete(slices.Clone(c.dims), at, at+1)
+		c.vectorise(n)
+	}
+	return nil
+}
+
+func (c *chain) unsqueeze(n *wire.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	rank := len(c.dims) + len(given)
+	if rank > format.MaxRank {
+		return fmt.Errorf("%d dimensions: the most is %d", rank, format.MaxRank)
+	}
+	isNew := make([]bool, rank)
+	for _, v := range given {
+		i := a.side(v, rank, false)
+		if a.err == nil && isNew[i] {
+			a.fail("axis %d twice", i)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		isNew[i] = true
+	}
+	dims := make([]axes, rank)
+	old := c.dims
+	for i := range dims {
+		if !isNew[i] {
+			dims[i], old = old[0], old[1:]
+		}
+	}
+	c.dims = dims
+	return nil
+}
+
+func (c *chain) transpose(n *wire.Node, _ []*constant) error {
+	a := arguments{node: n}
+	perm := a.ints("perm")
+	if a.err != nil {
+		return a.err
+	}
+	rank := len(c.dims)
+	if perm == nil {
+		for i := range rank {
+			perm = append(perm, int64(rank-1-i))
+		}
+	}
+	sorted := slices.Sorted(slices.Values(perm))
+	for i, v := range sorted {
+		if int64(i) != v {
+			sorted = nil
+			break
+		}
+	}
+	if len(sorted) != rank {
+		return fmt.Errorf("perm %s is no permutation of %d axes", printable.And(perm), rank)
+	}
+	dims := make([]axes, rank)
+	for i, from := range perm {
+		dims[i] = c.dims[from]
+	}
+	c.dims = dims
+	return nil
+}
+
+// reduce is the mean, or the largest, of each map where it is over rows and columns.
+func (c *chain) reduce(n *wire.Node, in []*constant) error {
+	a := arguments{node: n}
+	given := a.axes(in)
+	keep := a.int("keepdims", 1) != 0
+	if len(given) == 0 {
+		if a.int("noop_with_empty_axes", 0) != 0 && a.err == nil {
+			return nil
+		}
+		a.fail("it is over all axes, the images too")
+	}
+	gone := make([]bool, len(c.dims))
+	for _, v := range given {
+		i := a.side(v, len(c.dims), false)
+		if a.err == nil && gone[i] {
+			a.fail("axis %d twice", i)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		gone[i] = true
+	}
+	if a.err != nil {
+		return a.err
+	}
+	if !c.bound {
+		err := c.bindPictures()
+		if d := c.dims; len(d) == 4 && gone[1] && gone[2] && !gone[3] {
+			err = c.bind(d[0], d[3], d[1], d[2])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var over axes
+	for i, side := range c.dims {
+		if gone[i] {
+			over = append(over, side...)
+		}
+	}
+	pixels := concat(c.image[2:]...)
+	if !over.within(pixels) || !pixels.within(over) {
+		return fmt.Errorf("it is over other axes than rows and columns")
+	}
+	shape := c.mapShape()
+	var op arch.Op = arch.GlobalAvgPool{}
+	if n.Op == "ReduceMax" {
+		op = arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: shape.H, W: shape.W}}}
+	}
+	var dims []axes
+	for i, side := range c.dims {
+		switch {
+		case !gone[i]:
+			dims = append(dims, side)
+		case keep:
+			dims = append(dims, nil)
+		}
+	}
+	channels := c.image[1]
+	if err := c.push(n, op, nil); err != nil {
+		return err
+	}
+	c.image[1] = channels // the same ones, wherever the tensor has them
+	c.dims = dims
+	return nil
+}

@@ -1,0 +1,261 @@
+// Package torch reads PyTorch's files: what torch.save writes.
+package torch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/weights/internal/checkpoint"
+	"github.com/vggo/vggo/weights/internal/format"
+)
+
+// torch.save (torch/serialization.py) writes a zip archive since PyTorch 1.6: data.pkl, a pickle whose tensors name
+// their storages, and a member data/KEY for each storage. Before, it wrote five pickles in a row (a magic number, a
+// version, the system's sizes, the object, the storages' keys) and then each storage, its length before it.
+
+// magic is the first of the old pickles.
+const magic = "\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+// maxPickle bounds data.pkl before it is uncompressed. A tensor takes some 200 bytes of it.
+const maxPickle = 64 << 20
+
+// Reader reads what torch.save writes, in both its forms.
+var Reader = format.Reader{Name: "PyTorch", Knows: knows, Read: read}
+
+func knows(in *format.Input) bool {
+	if in.Members == nil {
+		return pickle.Is(in.Data) && bytes.Contains(in.Data[:min(len(in.Data), 64)], []byte(magic))
+	}
+	for name := range in.Members {
+		if strings.HasSuffix(name, objectName) {
+			return true
+		}
+	}
+	return false
+}
+
+func read(in *format.Input) (*format.Contents, error) {
+	var value any
+	var err error
+	if in.Members == nil {
+		value, err = readOld(in.Data)
+	} else {
+		value, err = readZip(in.Members)
+	}
+	if err != nil {
+		return nil, err
+	}
+	held, err := checkpoint.Read(value)
+	if err != nil {
+		return nil, format.Fail(0, "%v", err)
+	}
+	if held == nil {
+		return &format.Contents{}, nil
+	}
+	parts, err := held.Networks(in.Part)
+	return &format.Contents{Parts: parts}, err
+}
+
+// storage is a run of values that tensors are views of.
+type storage struct {
+	dtype  format.DType
+	count  int // of values
+	raw    []byte
+	member format.Member // of a zip archive, where raw is nil
+}
+
+func (s *storage) bytes() ([]byte, error) {
+	if s.raw != nil {
+		return s.raw, nil
+	}
+	return s.member.Bytes()
+}
+
+// tensor is a view of a storage: offset, strides and count in values of its type.
+type tensor struct {
+	*storage
+	dtype        format.DType
+	count        int // of the storage
+	offset       int
+	size, stride []int
+}
+
+// Entry is the tensor as the file lists it.
+func (t *tensor) Entry() format.Tensor {
+	e := format.Tensor{Shape: t.size, DType: t.dtype}
+	width := t.dtype.Size()
+	count := format.Product(t.size)
+	contiguous, n := true, 1
+	for i := len(t.size) - 1; i >= 0; i-- {
+		contiguous = contiguous && (t.size[i] == 1 || t.stride[i] == n)
+		n *= t.size[i]
+	}
+	if contiguous && t.raw != nil {
+		e.Raw = t.raw[t.offset*width : (t.offset+count)*width : (t.offset+count)*width]
+		return e
+	}
+	e.Fetch = func() ([]byte, error) {
+		from, err := t.bytes()
+		if err != nil {
+			return nil, err
+		}
+		if contiguous {
+			return from[t.offset*width : (t.offset+count)*width], nil
+		}
+		out := make([]byte, 0, count*width)
+		var walk func(axis, at int)
+		walk = func(axis, at int) {
+			if axis == len(t.size) {
+				out = append(out, from[at*width:(at+1)*width]...)
+				return
+			}
+			for i := range t.size[axis] {
+				walk(axis+1, at+i*t.stride[axis])
+			}
+		}
+		if count > 0 {
+			walk(0, t.offset)
+		}
+		return out, nil
+	}
+	return e
+}
+
+// objectName ends the name of the archive's pickle, whose folder the others are in.
+const objectName = "data.pkl"
+
+func readZip(members map[string]format.Member) (any, error) {
+	var name string
+	for n := range members {
+		if strings.HasSuffix(n, objectName) {
+			if name != "" {
+				return nil, format.Fail(0, "two pickles: more than one name ends in data.pkl")
+			}
+			name = n
+		}
+	}
+	prefix := strings.TrimSuffix(name, objectName)
+	has := func(name string) bool { _, ok := members[prefix+name]; return ok }
+	if has("constants.pkl") || has("code/__torch__.py") {
+		return nil, format.Fail(0, "a TorchScript program, not weights: in Python, "+
+			"torch.save(torch.jit.load(path).state_dict(), new)")
+	}
+	if order, ok := members[prefix+"byteorder"]; ok && string(order.Raw) == "big" {
+		return nil, errBigEndian
+	}
+	object := members[name]
+	if object.Size > maxPickle {
+		return nil, format.Fail(0, "%s has %d bytes: the most is %d", format.Clip(name), object.Size, maxPickle)
+	}
+	content, err := object.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	storages := map[string]*storage{}
+	loader := loader(func(dtype format.DType, key string, count int) (*storage, error) {
+		if s, ok := storages[key]; ok && s.dtype == dtype && s.count == count {
+			return s, nil
+		}
+		m, ok := members[prefix+"data/"+key]
+		if !ok {
+			return nil, fmt.Errorf("storage %q is not in the archive", format.Clip(key))
+		}
+		if m.Size != count*dtype.Size() {
+			return nil, fmt.Errorf("storage %q of %d values of type %s has %d bytes", format.Clip(key), count, dtype, m.Size)
+		}
+		s := &storage{dtype: dtype, count: count, raw: m.Raw, member: m}
+		storages[key] = s
+		return s, nil
+	})
+	value, _, err := loader.Load(content)
+	if err != nil {
+		return nil, broken("data.pkl: ", 0, err)
+	}
+	return value, nil
+}
+
+// readOld reads torch.save's old format.
+func readOld(data []byte) (any, error) {
+	storages := map[string]*storage{}
+	loader := loader(func(dtype format.DType, key string, count int) (*storage, error) {
+		s, ok := storages[key]
+		if !ok {
+			s = &storage{dtype: dtype, count: count}
+			storages[key] = s
+		}
+		if s.dtype != dtype || s.count != count {
+			return nil, fmt.Errorf("storage %q has two types or lengths", format.Clip(key))
+		}
+		return s, nil
+	})
+	at := 0
+	var values [5]any // magic number, version, system, object, keys
+	for i := range values {
+		value, n, err := loader.Load(data[at:])
+		if err != nil {
+			return nil, broken("", at, err)
+		}
+		values[i] = value
+		at += n
+	}
+	if system, ok := values[2].(*pickle.Dict); ok {
+		if little, _ := system.Get("little_endian"); little == false {
+			return nil, errBigEndian
+		}
+	}
+	keys, ok := values[4].(*pickle.List)
+	if !ok {
+		return nil, format.Fail(int64(at), "no list of storages")
+	}
+	for _, k := range keys.Items {
+		key, _ := text(k)
+		s, ok := storages[key]
+		fail := func(text string, args ...any) (any, error) {
+			return nil, format.Fail(int64(at), "storage %q %s", format.Clip(key), fmt.Sprintf(text, args...))
+		}
+		if !ok {
+			return fail("is of no tensor")
+		}
+		if len(data)-at < 8 {
+			return fail("is cut off: the file ends at byte %d", len(data))
+		}
+		count := binary.LittleEndian.Uint64(data[at:])
+		at += 8
+		if count != uint64(s.count) {
+			return fail("has %d values, its tensors want %d", count, s.count)
+		}
+		size := s.count * s.dtype.Size()
+		if size > len(data)-at {
+			return fail("is cut off: its values end at byte %d, the file at %d", at+size, len(data))
+		}
+		s.raw = data[at : at+size : at+size]
+		at += size
+	}
+	for _, key := range slices.Sorted(maps.Keys(storages)) {
+		if s := storages[key]; s.raw == nil && s.count > 0 {
+			return nil, format.Fail(int64(at), "storage %q is not in the file", format.Clip(key))
+		}
+	}
+	return values[3], nil
+}
+
+var errBigEndian = format.Fail(0, "written on a big-endian machine: load it with PyTorch there and save it again")
+
+// broken says where a pickle broke, and what to do about one that holds more than tensors.
+func broken(part string, at int, err error) error {
+	var where *pickle.Error
+	if errors.As(err, &where) {
+		at, err = at+where.Offset, where.Err
+	}
+	remedy := ""
+	if errors.As(err, new(*pickle.RefusedError)) {
+		remedy = checkpoint.StateDict
+	}
+	return format.Fail(int64(at), "%s%v%s", part, err, remedy)
+}
