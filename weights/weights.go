@@ -154,6 +154,7 @@ func (f *File) read(data []byte) error {
 		}
 		f.contents, f.Metadata = *contents, contents.Metadata
 		f.Format = cmp.Or(contents.Format, reader.Name)
+		f.noteClasses()
 		if err := f.divide(); err != nil {
 			return err
 		}

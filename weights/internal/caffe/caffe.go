@@ -17,14 +17,30 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/chain"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // Reader reads them.
 var Reader = format.Reader{
 	Name:  "Caffe",
-	Knows: func(in *format.Input) bool { return isModel(in.Data) || isPrototxt(in.Data, in.Name) },
+	Knows: func(in *format.Input) bool { return isModel(in.Data) || isPrototxt(in.Data) },
 	Read:  read,
+}
+
+// Description reads a .prototxt.
+var Description = format.Description{Knows: isPrototxt, Read: func(data []byte) (*arch.Network, error) {
+	return chain.Description(readText(data))
+}}
+
+// readText is a network without weights.
+func readText(data []byte) (*format.Contents, error) {
+	n := &network{contents: &format.Contents{}}
+	net, err := parse(data)
+	if err == nil {
+		n.describe(net)
+	}
+	return n.contents, err
 }
 
 // maxKnown bounds the fields that isModel looks at: a name, inputs, their sizes, and the first layer.
@@ -73,15 +89,10 @@ func hasText(data []byte, of protowire.Number) bool {
 }
 
 func read(in *format.Input) (*format.Contents, error) {
-	n := &network{contents: &format.Contents{}, blobs: map[string][]format.Tensor{}}
 	if !isModel(in.Data) {
-		net, err := parse(in.Data)
-		if err != nil {
-			return nil, err
-		}
-		n.describe(net)
-		return n.contents, nil
+		return nil, format.Fail(0, "a network's description without weights: --model takes it")
 	}
+	n := &network{contents: &format.Contents{}, blobs: map[string][]format.Tensor{}}
 	net, err := new(decoder).message(in.Data, 0, netProto, 0)
 	if err != nil {
 		return nil, err

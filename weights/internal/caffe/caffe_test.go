@@ -11,20 +11,21 @@ import (
 )
 
 func TestHostile(t *testing.T) {
-	for _, name := range []string{"caffe-v1.caffemodel", "caffe-v2.caffemodel", "caffe.prototxt"} {
-		formattest.Hostile(t, Reader, formattest.File(t, name))
-	}
+	formattest.Hostile(t, Reader, formattest.File(t, "caffe-v1.caffemodel"))
+	formattest.Hostile(t, Reader, formattest.File(t, "caffe-v2.caffemodel"))
+	formattest.Hostile(t, texts, formattest.File(t, "caffe.prototxt"))
 }
 
 func FuzzCaffe(f *testing.F) {
 	formattest.Fuzz(f, Reader, "caffe-v1.caffemodel", "caffe-v2.caffemodel")
 }
 
-func FuzzPrototxt(f *testing.F) { formattest.Fuzz(f, Reader, "caffe.prototxt") }
+func FuzzPrototxt(f *testing.F) { formattest.Fuzz(f, texts, "caffe.prototxt") }
 
-// read of a text gives its network, or says why there is none.
-func readText(text string) (*format.Contents, error) {
-	return Reader.Read(formattest.Bytes("x.prototxt", []byte(text)))
+// texts reads a .prototxt as if it were a file of weights.
+var texts = format.Reader{
+	Knows: func(in *format.Input) bool { return isPrototxt(in.Data) },
+	Read:  func(in *format.Input) (*format.Contents, error) { return readText(in.Data) },
 }
 
 func TestLayers(t *testing.T) {
@@ -46,7 +47,7 @@ func TestLayers(t *testing.T) {
 		{layer("ReLU", "") + `layer { name: "y" type: "ReLU" bottom: "data" top: "y" }`, `reads "data"`},
 		{head + `layer { name: "x" type: "ReLU" }`, "reads nothing"},
 	} {
-		contents, err := readText(c.text)
+		contents, err := readText([]byte(c.text))
 		if err != nil || contents.Unrunnable == nil || !strings.Contains(contents.Unrunnable.Error(), c.want) {
 			t.Errorf("%s: %v, %+v, want %q", c.text, err, contents, c.want)
 		}

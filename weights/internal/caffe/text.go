@@ -1,8 +1,8 @@
 package caffe
 
 import (
-	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -12,9 +12,12 @@ import (
 // maxPrototxt bounds a text; that of GoogLeNet has 36 KB.
 const maxPrototxt = 1 << 20
 
-// isPrototxt knows a text by its name, and that it speaks of layers.
-func isPrototxt(data []byte, name string) bool {
-	return strings.HasSuffix(name, ".prototxt") && bytes.Contains(data[:min(len(data), maxPrototxt)], []byte("layer"))
+// layerStart is how a layer begins in a network's text.
+var layerStart = regexp.MustCompile(`(?m)^\s*layers?\s*:?\s*[{<]\s*(#.*\s*)*\w+\s*[:{<]`)
+
+// isPrototxt knows a network's text by its first layer, where no file of another form has such a line.
+func isPrototxt(data []byte) bool {
+	return len(data) <= maxPrototxt && data[0] != '{' && layerStart.Match(data)
 }
 
 // parse reads the text form of a message (protobuf.dev/reference/protobuf/textformat-spec), whatever its fields.

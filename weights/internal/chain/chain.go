@@ -3,7 +3,9 @@
 package chain
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -68,7 +70,7 @@ func (c *Chain) Len() int { return len(c.layers) }
 
 // Network is the network for pictures of a size, which must be possible.
 func (c *Chain) Network(title string, input arch.Shape) (*format.Network, error) {
-	net := &arch.Network{Name: "network", Title: title, Input: input, Layers: c.layers}
+	net := &arch.Network{Name: strings.ToLower(c.Naming.Family), Title: title, Input: input, Layers: c.layers}
 	if _, err := net.Place(input); err != nil {
 		return nil, err
 	}
@@ -125,4 +127,28 @@ func (c *Chain) Describe(contents *format.Contents, title string, input arch.Sha
 	}
 	contents.Channels = input.C
 	contents.Sized = func(input arch.Shape) (*format.Network, error) { return c.Network(title, input) }
+}
+
+// Description is what a text without weights describes. Its network, of pictures of ImageNet's size where that is open,
+// has no name.
+func Description(contents *format.Contents, err error) (*arch.Network, error) {
+	told := contents.Network
+	if err == nil && contents.Sized != nil {
+		input := arch.ImageNetInput
+		if contents.Channels > 0 {
+			input.C = contents.Channels
+		}
+		told, err = contents.Sized(input)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case told == nil && contents.Unrunnable == nil:
+		return nil, errors.New("it has no layers")
+	case told == nil:
+		return nil, contents.Unrunnable
+	}
+	net := *told.Network
+	net.Name = ""
+	return &net, nil
 }

@@ -84,7 +84,8 @@ func describe(data []byte, contents *format.Contents) (*config, error) {
 		return nil, err
 	}
 	var c chain.Chain
-	c.Naming = format.Naming{Family: "Darknet", Preprocess: "unit", Bookkeeping: func(string) bool { return false }}
+	c.Naming = format.Naming{Family: "Darknet", Preprocess: "unit",
+		Bookkeeping: func(name string) bool { return strings.HasSuffix(name, "rolling_variance") }} // see variance
 	input := arch.Shape{C: list[0].int("channels", 0), H: list[0].int("height", 0), W: list[0].int("width", 0)}
 	for i := range list[1:] {
 		s := &list[i+1]

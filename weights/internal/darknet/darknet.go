@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/chain"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -22,6 +23,13 @@ var Reader = format.Reader{
 	Knows: func(in *format.Input) bool { return isWeights(in.Data) || isConfig(in.Data) },
 	Read:  read,
 }
+
+// Description reads a .cfg.
+var Description = format.Description{Knows: isConfig, Read: func(data []byte) (*arch.Network, error) {
+	contents := &format.Contents{}
+	_, err := describe(data, contents)
+	return chain.Description(contents, err)
+}}
 
 // isWeights knows the version, 0.1 to 0.5 of revision 0, and whole numbers behind it.
 func isWeights(data []byte) bool {
@@ -41,11 +49,10 @@ func values(data []byte) []byte {
 var trained = regexp.MustCompile(`(_final|_last|_best|_\d+)?\.(weights|backup)$`)
 
 func read(in *format.Input) (*format.Contents, error) {
-	contents := &format.Contents{}
 	if !isWeights(in.Data) {
-		_, err := describe(in.Data, contents)
-		return contents, err
+		return nil, format.Fail(0, "a network's description without weights: --model takes it")
 	}
+	contents := &format.Contents{}
 	raw := values(in.Data)
 	config, err := in.Beside(trained.ReplaceAllString(in.Name, "") + ".cfg")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,13 +15,25 @@ import (
 
 func TestHostile(t *testing.T) {
 	formattest.Hostile(t, Reader, formattest.File(t, "darknet.weights"))
-	formattest.Hostile(t, Reader, formattest.File(t, "darknet.cfg"))
+	formattest.Hostile(t, texts, formattest.File(t, "darknet.cfg"))
 	alone := formattest.File(t, "darknet.weights")
 	alone.Beside = formattest.Bytes("", nil).Beside
 	formattest.Hostile(t, Reader, alone)
 }
 
-func FuzzDarknet(f *testing.F) { formattest.Fuzz(f, Reader, "darknet.cfg", "darknet.weights") }
+func FuzzDarknet(f *testing.F) { formattest.Fuzz(f, Reader, "darknet.weights") }
+
+func FuzzConfig(f *testing.F) { formattest.Fuzz(f, texts, "darknet.cfg") }
+
+// texts reads a .cfg as if it were a file of weights.
+var texts = format.Reader{
+	Knows: func(in *format.Input) bool { return isConfig(in.Data) },
+	Read: func(in *format.Input) (*format.Contents, error) {
+		contents := &format.Contents{}
+		_, err := describe(in.Data, contents)
+		return contents, err
+	},
+}
 
 // What a section says that vggo does not compute is named, with its line.
 func TestSections(t *testing.T) {
@@ -36,7 +48,7 @@ func TestSections(t *testing.T) {
 		{net + "[max]\n[crop]\ncrop_height=4", "a map is cropped"},
 		{net + "[conv]\nfilters=-1\nactivation=relu", "conv0"},
 	} {
-		contents, err := Reader.Read(formattest.Bytes("x.cfg", []byte(c.cfg)))
+		contents, err := texts.Read(formattest.Bytes("x.cfg", []byte(c.cfg)))
 		if err != nil || contents.Unrunnable == nil || !strings.Contains(contents.Unrunnable.Error(), c.want) {
 			t.Errorf("%q: %v, %+v, want %q", c.cfg, err, contents, c.want)
 		}
@@ -53,7 +65,7 @@ func TestSections(t *testing.T) {
 func TestCrop(t *testing.T) {
 	const cfg = "[net]\nheight=12\nwidth=12\nchannels=3\n[crop]\ncrop_height=8\ncrop_width=8\n" +
 		"[conv]\nfilters=2\nactivation=relu\n"
-	c, err := Reader.Read(formattest.Bytes("x.cfg", []byte(cfg)))
+	c, err := texts.Read(formattest.Bytes("x.cfg", []byte(cfg)))
 	if err != nil || c.Network == nil || c.Pictures == nil {
 		t.Fatal(c, err)
 	}

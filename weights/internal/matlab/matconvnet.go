@@ -46,7 +46,7 @@ func read(in *format.Input) (*format.Contents, error) {
 	}
 	n.contents.Format = "MatConvNet"
 	n.chain.Naming = format.Naming{Family: "MatConvNet", Preprocess: "caffe-rgb",
-		Bookkeeping: func(string) bool { return false }}
+		Bookkeeping: func(name string) bool { return strings.HasSuffix(name, ".moments") }} // see moments
 	if of.Field("params") != nil || layers[0].Field("block") != nil {
 		n.contents.Unrunnable = fmt.Errorf("a graph (MatConvNet's DagNN), not a chain of layers")
 		for _, p := range of.Field("params").Structs() {
