@@ -14,6 +14,9 @@ import (
 	"github.com/vggo/vggo/internal/fault"
 )
 
+// Ending is that of a file of weights; its .cfg has the same name otherwise.
+const Ending = ".weights"
+
 // Export is a network ready to be written as Darknet's two files.
 type Export struct {
 	text   strings.Builder
