@@ -222,10 +222,14 @@ def caffe():
     conv2 = message((1, 6), (3, 1), (4, 3), (5, 2), (6, 2))
     pool = message((1, 0), (2, 2), (3, 2))
 
-    def v2(name, kind, bottom, top, *more):
+    def v2(name, kind, bottom, top, *more, blobs=plain):
         return (100, message((1, name), (2, kind), (3, bottom), (4, top), *more,
-                             *[(7, blob(b, False)) for b in plain.get(name, [])]))
+                             *[(7, blob(b, False)) for b in blobs.get(name, [])]))
 
+    write("caffe-untrained.caffemodel", message(
+        (1, "small"), (3, "data"), (4, 1), (4, 3), (4, 9), (4, 9),
+        v2("conv1", "Convolution", "data", "conv1", (106, conv1), blobs={}),
+        v2("fc1", "InnerProduct", "conv1", "fc1", (117, message((1, 5))))))
     train = (8, message((1, 0)))
     model = message(
         (1, "small"),
