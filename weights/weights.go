@@ -145,7 +145,7 @@ func (f *File) read(data []byte) error {
 		}
 	}
 	for _, reader := range readers() {
-		if !reader.Knows(in) {
+		if !reader.Knows(in) || isCoreML(in) {
 			continue
 		}
 		contents, err := reader.Read(in)

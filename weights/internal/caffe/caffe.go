@@ -5,7 +5,6 @@
 package caffe
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,8 +12,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/chain"
@@ -43,47 +40,15 @@ func readText(data []byte) (*format.Contents, error) {
 	return n.contents, err
 }
 
-// maxKnown bounds the fields that isModel looks at: a name, inputs, their sizes, and the first layer.
-const maxKnown = 64
-
 // isModel knows a NetParameter by its first layer, which has a name and a type.
 func isModel(data []byte) bool {
-	for range maxKnown {
-		num, typ, n := protowire.ConsumeTag(data)
-		if n < 0 || num > 200 {
-			return false
+	for field, layer := range format.Fields(data) {
+		switch field {
+		case 100:
+			return format.HasTexts(layer, 1, 2)
+		case 2:
+			return format.HasTexts(layer, 4) && (format.HasTexts(layer, 3) || format.HasTexts(layer, 2))
 		}
-		data = data[n:]
-		if typ == protowire.BytesType && (num == 100 || num == 2) {
-			layer, n := protowire.ConsumeBytes(data)
-			return n > 0 && (num == 100 && hasText(layer, 1) && hasText(layer, 2) || num == 2 && hasText(layer, 4) &&
-				(hasText(layer, 3) || hasText(layer, 2)))
-		}
-		if n = protowire.ConsumeFieldValue(num, typ, data); n < 0 {
-			return false
-		}
-		data = data[n:]
-	}
-	return false
-}
-
-// hasText reports whether a message has plain text in a field.
-func hasText(data []byte, of protowire.Number) bool {
-	for range maxKnown {
-		num, typ, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return false
-		}
-		data = data[n:]
-		if num == of {
-			b, n := protowire.ConsumeBytes(data)
-			return typ == protowire.BytesType && n > 0 && len(b) > 0 &&
-				!bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r > '~' })
-		}
-		if n = protowire.ConsumeFieldValue(num, typ, data); n < 0 {
-			return false
-		}
-		data = data[n:]
 	}
 	return false
 }
