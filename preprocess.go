@@ -148,6 +148,9 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		}
 		return preparedInside(own, placed.Input)
 	}
+	if stated := matched.Pictures(); stated != nil {
+		return statedPictures(stated, placed.Input)
+	}
 	stats, err := matched.PixelStats()
 	if err != nil {
 		return Preparation{}, err
@@ -173,6 +176,9 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		return byInput(placed.Input)
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
+	case small && matched.Family == "Darknet": // which decodes red first
+		return named("caffe-rgb", "the first layer's weights are small, so that samples of 0 to 255 must come, in Darknet's "+
+			"order of channels")
 	case small:
 		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order "+
 			"of channels")
@@ -203,6 +209,29 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
 	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// statedPictures is for a file that states how its pictures come.
+func statedPictures(s *weights.Pictures, input arch.Shape) (Preparation, error) {
+	parts := vision.PreprocessParts{Name: "as the file states", Mean: s.Mean, Std: s.Std, Order: s.Order, Scale: 255}
+	if s.Bytes {
+		parts.Scale = 1
+	}
+	if parts.Std == nil {
+		parts.Std = vision.Numbers{1}
+	}
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	of, err := parts.Apply(p.Preprocess)
+	for _, name := range []string{"caffe", "caffe-rgb"} { // which have a name
+		if known, unknown := vision.PreprocessByName(name, input.W, input.H, input.C); unknown == nil &&
+			known.Describe() == of.Describe() {
+			of.Name = name
+		}
+	}
+	return Preparation{Preprocess: of, Reason: "the file states it: " + s.Told}, err
 }
 
 // keptStats is for a file that keeps the mean and the deviation of its pictures: what they are of, their size tells.

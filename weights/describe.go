@@ -4,19 +4,28 @@ import (
 	"io"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/caffe"
+	"github.com/vggo/vggo/weights/internal/darknet"
+	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/keras"
 )
 
 // descriptions reads networks' descriptions in other libraries' formats.
 func descriptions(data []byte) (net *arch.Network, known bool, err error) {
-	if !keras.Description.Knows(data) {
+	if len(data) == 0 {
 		return nil, false, nil
 	}
-	net, err = keras.Description.Read(data)
-	return net, true, err
+	for _, d := range []format.Description{keras.Description, darknet.Description, caffe.Description} {
+		if d.Knows(data) {
+			net, err = d.Read(data)
+			return net, true, err
+		}
+	}
+	return nil, false, nil
 }
 
-// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json).
+// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json), Darknet's (.cfg) and
+// Caffe's (.prototxt).
 func OpenNetwork(spec string) (*arch.Network, error) { return arch.Open(spec, descriptions) }
 
 // ReadNetwork is arch.ReadFile that reads other libraries' descriptions too.

@@ -134,7 +134,11 @@ func renamed(n format.Naming, from, to []arch.Placed) (_ format.Naming, ok bool)
 			return n, false
 		}
 		for j, p := range layer.Params {
-			source[p.Name] = n.Source[from[i].Params[j].Name]
+			src, ok := n.Source[from[i].Params[j].Name]
+			if !ok { // a source without a name were zeros
+				src.Name = from[i].Params[j].Name
+			}
+			source[p.Name] = src
 		}
 	}
 	n.Source = source

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -21,6 +22,20 @@ const (
 	// it hold their first layer red first.
 	RecipeNote = "vggo.recipe"
 )
+
+// noteClasses notes the classes that another library's file names.
+func (f *File) noteClasses() {
+	for note, list := range map[string][]string{ClassesNote: f.contents.Classes, SynsetsNote: f.contents.Synsets} {
+		text, err := json.Marshal(list)
+		if len(list) == 0 || err != nil {
+			continue
+		}
+		if f.Metadata == nil {
+			f.Metadata = map[string]string{}
+		}
+		f.Metadata[note] = string(text)
+	}
+}
 
 // UndescribedError is a file from which its network cannot be told.
 type UndescribedError struct {

@@ -173,7 +173,6 @@ func TestEveryRealFile(t *testing.T) {
 		t.Skip("VGGO_TESTDATA is not set: no real files are read")
 	}
 	refused := map[string]string{ // the end of the path → of the reason
-		"caffe/mnist_lenet5_96.13.caffemodel":                     "Caffe",
 		"tensorflow/vggbn-trial_0/checkpoint":                     "TensorFlow",
 		"tensorflow/vggbn-trial_0/checkpoint.index":               "TensorFlow",
 		"tensorflow/vggbn-trial_0/checkpoint.data-00000-of-00001": "TensorFlow",

@@ -1,0 +1,385 @@
+package matlab
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/chain"
+	"github.com/vggo/vggo/weights/internal/format"
+)
+
+// Reader reads them. A file with a network of MatConvNet (vl_simplenn.m) has the variable layers, in the struct net or
+// by itself, a cell array of structs: name, type, stride, pad, and the weights as a cell array of filters and biases
+// or, until 2015, as fields of these names. Filters are H,W,in,out in MATLAB's order, pictures RGB from 0 to 255 less
+// the average image, which stands in meta.normalization or, until 2015, in normalization. Any other file is its arrays.
+var Reader = format.Reader{
+	Name:  "MATLAB",
+	Knows: func(in *format.Input) bool { return Is(in.Data) },
+	Read:  read,
+}
+
+// axes turn MATLAB's H,W,in,out, which as rows of memory are out,in,W,H.
+var axes = format.Layout{Axes: []int{0, 1, 3, 2}}
+
+func read(in *format.Input) (*format.Contents, error) {
+	variables, err := Read(in.Data)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{contents: &format.Contents{}}
+	top := &Value{Class: Struct}
+	for _, v := range variables {
+		top.Fields, top.Cells = append(top.Fields, v.Name), append(top.Cells, v.Value)
+	}
+	of := top
+	if net := top.Field("net"); net.Field("layers") != nil {
+		of = net
+	}
+	layers := of.Field("layers").Structs()
+	if layers == nil || slices.ContainsFunc(layers, func(l *Value) bool { return l.Field("type").Text() == "" }) {
+		return n.contents, n.arrays(top, "")
+	}
+	n.contents.Format = "MatConvNet"
+	n.chain.Naming = format.Naming{Family: "MatConvNet", Preprocess: "caffe-rgb",
+		Bookkeeping: func(name string) bool { return strings.HasSuffix(name, ".moments") }} // see moments
+	if of.Field("params") != nil || layers[0].Field("block") != nil {
+		n.contents.Unrunnable = fmt.Errorf("a graph (MatConvNet's DagNN), not a chain of layers")
+		for _, p := range of.Field("params").Structs() {
+			if err := n.arrays(p.Field("value"), p.Field("name").Text()); err != nil {
+				return nil, err
+			}
+		}
+		return n.contents, nil
+	}
+	meta := of.Field("meta")
+	if meta == nil {
+		meta = of
+	}
+	if err := n.pictures(meta.Field("normalization")); err != nil {
+		return nil, err
+	}
+	classes := meta.Field("classes")
+	n.contents.Classes, n.contents.Synsets = classes.Field("description").Texts(), classes.Field("name").Texts()
+	n.channels = n.input.C
+	for i, layer := range layers {
+		if err := n.layer(layer, i, len(layers)); err != nil {
+			return nil, fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err)
+		}
+	}
+	if n.contents.Unrunnable == nil {
+		n.chain.Describe(n.contents, "read from a file of MatConvNet's", n.input)
+	}
+	return n.contents, nil
+}
+
+// network is a file as it becomes a network.
+type network struct {
+	contents *format.Contents
+	tensors  format.List
+	chain    chain.Chain
+	input    arch.Shape
+	channels int // of the map that the next layer reads; 0: not known
+}
+
+// tensor lists an array of numbers, whose last axes of one MATLAB leaves out.
+func (n *network) tensor(name string, v *Value, rank int) (format.Tensor, error) {
+	shape := slices.Clone(v.Dims)
+	for len(shape) < rank {
+		shape = append(shape, 1)
+	}
+	slices.Reverse(shape)
+	t := format.Tensor{Name: name, Shape: shape, DType: format.DType(v.Type), Raw: v.Plain()}
+	if t.Raw == nil {
+		t.Fetch = v.Raw
+	}
+	err := n.tensors.Add(t)
+	n.contents.Tensors = n.tensors.Tensors
+	return t, err
+}
+
+// arrays lists a file's arrays of numbers by their way from the top.
+func (n *network) arrays(v *Value, path string) error {
+	if v == nil {
+		return nil
+	}
+	switch {
+	case v.Class == Number && path != "":
+		_, err := n.tensor(path, v, 0)
+		return err
+	case v.Class != Cell && v.Class != Struct:
+		return nil
+	}
+	for i, c := range v.Cells {
+		name := strconv.Itoa(i)
+		if v.Class == Struct {
+			name = v.Fields[i%len(v.Fields)]
+			if one := i / len(v.Fields); len(v.Cells) > len(v.Fields) {
+				name = strconv.Itoa(one) + "." + name
+			}
+		}
+		if path != "" {
+			name = path + "." + name
+		}
+		if err := n.arrays(c, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pictures takes over what the file says of its network's.
+func (n *network) pictures(normalization *Value) error {
+	size, err := normalization.Field("imageSize").Numbers(4)
+	if err != nil {
+		return fmt.Errorf("imageSize: %w", err)
+	}
+	if len(size) >= 2 {
+		n.input = arch.Shape{C: 3, H: int(size[0]), W: int(size[1])}
+		if len(size) > 2 {
+			n.input.C = int(size[2])
+		}
+	}
+	const most = 3 << 20 // a picture of a thousand by a thousand
+	image := normalization.Field("averageImage")
+	if image == nil || image.Count() == 0 {
+		return nil
+	}
+	values, err := image.Numbers(most)
+	channels := max(n.input.C, 1)
+	if err != nil || len(values)%channels != 0 {
+		return fmt.Errorf("averageImage of %s values for %d channels", printable.Shape(image.Dims), channels)
+	}
+	p := &format.Pictures{Bytes: true, Order: "RGB", Told: "averageImage"}
+	even := true
+	for plane := range slices.Chunk(values, len(values)/channels) {
+		sum := 0.0
+		for _, v := range plane {
+			sum += v
+			even = even && v == plane[0]
+		}
+		mean := sum / float64(len(plane))
+		if even {
+			mean = plane[0]
+		}
+		p.Mean = append(p.Mean, float32(mean))
+	}
+	if !even {
+		p.Told = "the mean of averageImage over its pixels"
+	}
+	n.contents.Pictures = p
+	return nil
+}
+
+// layer takes the next one.
+func (n *network) layer(l *Value, i, of int) error {
+	s := settings{layer: l}
+	kind := l.Field("type").Text()
+	name := l.Field("name").Text()
+	if name == "" {
+		name = kind + strconv.Itoa(i+1)
+	}
+	weights := l.Field("weights")
+	var arrays []*Value
+	if weights != nil && weights.Class == Cell {
+		arrays = weights.Cells
+	} else if filters := l.Field("filters"); filters != nil {
+		arrays = []*Value{filters, l.Field("biases")}
+	}
+	var params map[string]format.Source
+	var op arch.Op
+	switch kind {
+	case "conv":
+		if len(arrays) == 0 || arrays[0] == nil || arrays[0].Class != Number || len(arrays[0].Dims) > 4 {
+			return fmt.Errorf("%q is a convolution without filters", name)
+		}
+		filters, err := n.tensor(name+".filters", arrays[0], 4)
+		if err != nil {
+			return err
+		}
+		params = map[string]format.Source{"w": {Name: filters.Name, Layout: axes}}
+		outs, ins := filters.Shape[0], filters.Shape[1]
+		conv := arch.Conv{Out: outs, Groups: 1, Window: s.window(arch.Size{H: filters.Shape[3], W: filters.Shape[2]})}
+		if n.channels > 0 && ins > 0 && n.channels%ins == 0 {
+			conv.Groups = n.channels / ins
+		}
+		if n.channels == 0 {
+			n.input.C = ins
+		}
+		n.channels = outs
+		if len(arrays) > 1 && arrays[1] != nil && arrays[1].Count() > 0 {
+			err = n.vector(params, "b", name+".biases", arrays[1])
+		} else {
+			conv.NoBias = true
+		}
+		if err != nil {
+			return err
+		}
+		op = conv
+	case "bnorm":
+		if len(arrays) != 3 || slices.ContainsFunc(arrays, func(v *Value) bool { return v == nil || v.Class != Number }) {
+			break // of early versions, which have no moments: each batch was its own norm
+		}
+		params = map[string]format.Source{}
+		if err := n.vector(params, "gamma", name+".gain", arrays[0]); err != nil {
+			return err
+		}
+		if err := n.vector(params, "beta", name+".bias", arrays[1]); err != nil {
+			return err
+		}
+		if err := n.moments(params, name, arrays[2]); err != nil {
+			return err
+		}
+		op = arch.BatchNorm{Eps: math.SmallestNonzeroFloat64} // which the deviation has in it
+	case "relu":
+		if s.number("leak", 0) == 0 {
+			op = arch.ReLU{}
+		}
+	case "sigmoid":
+		op = arch.Sigmoid{}
+	case "dropout":
+		op = arch.Dropout{Keep: 1 - s.number("rate", 0.5)}
+	case "softmax", "softmaxloss":
+		op = arch.Softmax{}
+	case "normalize", "lrn": // of size, kappa, alpha and beta; MatConvNet does not divide alpha by the size
+		if p := s.numbers("param", 4); len(p) == 4 && p[0] >= 1 {
+			op = arch.LRN{Size: int(p[0]), K: p[1], Alpha: p[2] * p[0], Beta: p[3]}
+		}
+	case "pool":
+		window := s.window(s.size("pool", 1))
+		switch l.Field("method").Text() {
+		case "max", "":
+			op = arch.MaxPool{Window: window}
+		case "avg":
+			op = arch.AvgPool{Window: window}
+		}
+	case "loss":
+		if i == of-1 {
+			return nil
+		}
+	}
+	if s.err != nil {
+		return fmt.Errorf("%q: %w", name, s.err)
+	}
+	if !s.plain() {
+		op = nil
+	}
+	if op == nil && n.contents.Unrunnable == nil {
+		n.contents.Unrunnable = fmt.Errorf("layer %q of type %q, as it is set, is none that vggo computes",
+			format.Clip(name), format.Clip(kind))
+	}
+	if op == nil {
+		if params == nil {
+			return n.arrays(l.Field("weights"), name)
+		}
+		return nil
+	}
+	n.chain.Add(name, op, params)
+	return nil
+}
+
+// vector lists a parameter of one number for each channel, which MATLAB has as a row or a column.
+func (n *network) vector(params map[string]format.Source, role, name string, v *Value) error {
+	if v.Class != Number {
+		return fmt.Errorf("%q holds no numbers", name)
+	}
+	t, err := n.tensor(name, &Value{Class: Number, Dims: []int{v.Count()}, Type: v.Type, raw: v.raw, plain: v.plain}, 1)
+	params[role] = format.Source{Name: t.Name}
+	return err
+}
+
+// moments are the mean of each channel, then the deviation of each (vl_nnbnorm.m), from which the variance is made.
+func (n *network) moments(params map[string]format.Source, name string, v *Value) error {
+	t, err := n.tensor(name+".moments", v, 2)
+	if err != nil {
+		return err
+	}
+	if len(t.Shape) != 2 || t.Shape[0] != 2 {
+		return fmt.Errorf("%q: moments of %s", name, printable.Shape(v.Dims))
+	}
+	outs := t.Shape[1]
+	for i, role := range []string{"mean", "var"} {
+		made := format.Tensor{Name: name + "." + role, Shape: []int{outs}, DType: format.F32}
+		made.Fetch = func() ([]byte, error) {
+			values, err := t.Floats()
+			if err != nil {
+				return nil, err
+			}
+			out := make([]byte, 0, 4*outs)
+			for _, x := range values[i*outs:][:outs] {
+				if i == 1 {
+					x *= x
+				}
+				out = put(out, float64(x), "F32")
+			}
+			return out, nil
+		}
+		n.chain.Derived = append(n.chain.Derived, made)
+		params[role] = format.Source{Name: made.Name}
+	}
+	return nil
+}
+
+// settings reads a layer's fields; the first error stays.
+type settings struct {
+	layer *Value
+	err   error
+}
+
+func (s *settings) numbers(name string, most int) []float64 {
+	v := s.layer.Field(name)
+	if v == nil || v.Count() == 0 {
+		return nil
+	}
+	list, err := v.Numbers(most)
+	if err != nil && s.err == nil {
+		s.err = fmt.Errorf("%s: %w", name, err)
+	}
+	return list
+}
+
+func (s *settings) number(name string, otherwise float64) float64 {
+	if list := s.numbers(name, 1); len(list) == 1 {
+		return list[0]
+	}
+	return otherwise
+}
+
+// plain reports whether a layer has no options beside its fields but those that change no figure.
+func (s *settings) plain() bool {
+	for _, option := range s.layer.Field("opts").Texts() {
+		if option != "" && !strings.EqualFold(option, "CudnnWorkspaceLimit") {
+			return false
+		}
+	}
+	return true
+}
+
+// size is rows and columns, or one number for both.
+func (s *settings) size(name string, otherwise int) arch.Size {
+	switch list := s.numbers(name, 2); len(list) {
+	case 1:
+		return arch.Square(int(list[0]))
+	case 2:
+		return arch.Size{H: int(list[0]), W: int(list[1])}
+	}
+	return arch.Square(otherwise)
+}
+
+func (s *settings) window(kernel arch.Size) arch.Window {
+	w := arch.Window{Kernel: kernel, Stride: s.size("stride", 1), Dilation: s.size("dilate", 1)}
+	switch p := s.numbers("pad", 4); len(p) {
+	case 1:
+		w.Pad = arch.Pad(int(p[0]))
+	case 4: // top, bottom, left, right
+		w.Pad = arch.Padding{Top: int(p[0]), Bottom: int(p[1]), Left: int(p[2]), Right: int(p[3])}
+	case 0:
+	default:
+		s.err = fmt.Errorf("pad of %d numbers", len(p))
+	}
+	return w
+}
