@@ -1,9 +1,10 @@
 package vggo
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"

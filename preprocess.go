@@ -1,10 +1,11 @@
 package vggo
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"

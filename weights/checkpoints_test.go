@@ -532,7 +532,7 @@ func TestShards(t *testing.T) {
 		"itself":  {index(func(int) string { return "model.safetensors.index.json" }), "is an index too"},
 		"swapped": {index(func(i int) string { return right(7 - i) }), "holds no tensor"},
 		"less":    {[]byte(`{"weight_map": {"` + names[0] + `": "` + right(0) + `"}}`), "that is not in it"},
-		"broken":  {[]byte(`{"weight_map": {`), "an index of shards: unexpected end"},
+		"broken":  {[]byte(`{"weight_map": {`), "an index of shards: unexpected EOF"},
 	} {
 		put(c.content)
 		if f, err := Open(path); err == nil || !strings.Contains(err.Error(), c.reason) {

@@ -2,13 +2,15 @@ package keras
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -47,8 +49,8 @@ type place struct {
 // modelJSON is the description's outermost layer (keras/src/models/model.py, to_json); in Keras 1 a Sequential's
 // config is the list of its layers.
 type modelJSON struct {
-	Class  string          `json:"class_name"`
-	Config json.RawMessage `json:"config"`
+	Class  string         `json:"class_name"`
+	Config jsontext.Value `json:"config"`
 	Build  struct {
 		Input []any `json:"input_shape"`
 	} `json:"build_config"`
@@ -61,9 +63,9 @@ type configJSON struct {
 }
 
 type item struct {
-	Class  string          `json:"class_name"`
-	Config json.RawMessage `json:"config"`
-	Nodes  any             `json:"inbound_nodes"`
+	Class  string         `json:"class_name"`
+	Config jsontext.Value `json:"config"`
+	Nodes  any            `json:"inbound_nodes"`
 
 	settings settings
 	name     string
@@ -170,7 +172,7 @@ type builder struct {
 }
 
 // model adds a model's layers. path is its own in Keras 3's files.
-func (b *builder) model(class string, text json.RawMessage, input []any, path string, depth int) error {
+func (b *builder) model(class string, text jsontext.Value, input []any, path string, depth int) error {
 	if !slices.Contains(containers, class) {
 		return fmt.Errorf("a model of class %q: Sequential and Functional are read", format.Clip(class))
 	}

@@ -4,7 +4,6 @@ package numpy
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/vggo/vggo/internal/pickle"
 	"github.com/vggo/vggo/weights/internal/checkpoint"
