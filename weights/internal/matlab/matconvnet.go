@@ -23,9 +23,6 @@ var Reader = format.Reader{
 	Read:  read,
 }
 
-// axes turn MATLAB's H,W,in,out, which as rows of memory are out,in,W,H.
-var axes = format.Layout{Axes: []int{0, 1, 3, 2}}
-
 func read(in *format.Input) (*format.Contents, error) {
 	variables, err := Read(in.Data)
 	if err != nil {
@@ -86,10 +83,11 @@ type network struct {
 	channels int // of the map that the next layer reads; 0: not known
 }
 
-// tensor lists an array of numbers, whose last axes of one MATLAB leaves out.
-func (n *network) tensor(name string, v *Value, rank int) (format.Tensor, error) {
+// tensor lists an array of numbers, whose axes come the other way round as rows of memory: filters of H,W,in,out, of
+// which MATLAB leaves out last axes of one, are out,in,W,H.
+func (n *network) tensor(name string, v *Value, filters bool) (format.Tensor, error) {
 	shape := slices.Clone(v.Dims)
-	for len(shape) < rank {
+	for filters && len(shape) < 4 {
 		shape = append(shape, 1)
 	}
 	slices.Reverse(shape)
@@ -97,9 +95,35 @@ func (n *network) tensor(name string, v *Value, rank int) (format.Tensor, error)
 	if t.Raw == nil {
 		t.Fetch = v.Raw
 	}
+	if filters {
+		w, h := shape[2], shape[3]
+		shape[2], shape[3] = h, w
+		if w > 1 && h > 1 {
+			t.Raw, t.Fetch = nil, func() ([]byte, error) { return transposed(v, h, w) }
+		}
+	}
 	err := n.tensors.Add(t)
 	n.contents.Tensors = n.tensors.Tensors
 	return t, err
+}
+
+// transposed are filters whose kernels are rows of h by w, and not columns.
+func transposed(v *Value, h, w int) ([]byte, error) {
+	raw, err := v.Raw()
+	if err != nil {
+		return nil, err
+	}
+	size := typeSizes[v.Type]
+	out := make([]byte, 0, len(raw))
+	for plane := range slices.Chunk(raw, h*w*size) {
+		for y := range h {
+			for x := range w {
+				at := (x*h + y) * size
+				out = append(out, plane[at:at+size]...)
+			}
+		}
+	}
+	return out, nil
 }
 
 // arrays lists a file's arrays of numbers by their way from the top.
@@ -109,7 +133,7 @@ func (n *network) arrays(v *Value, path string) error {
 	}
 	switch {
 	case v.Class == Number && path != "":
-		_, err := n.tensor(path, v, 0)
+		_, err := n.tensor(path, v, false)
 		return err
 	case v.Class != Cell && v.Class != Struct:
 		return nil
@@ -197,13 +221,13 @@ func (n *network) layer(l *Value, i, of int) error {
 		if len(arrays) == 0 || arrays[0] == nil || arrays[0].Class != Number || len(arrays[0].Dims) > 4 {
 			return fmt.Errorf("%q is a convolution without filters", name)
 		}
-		filters, err := n.tensor(name+".filters", arrays[0], 4)
+		filters, err := n.tensor(name+".filters", arrays[0], true)
 		if err != nil {
 			return err
 		}
-		params = map[string]format.Source{"w": {Name: filters.Name, Layout: axes}}
+		params = map[string]format.Source{"w": {Name: filters.Name}}
 		outs, ins := filters.Shape[0], filters.Shape[1]
-		conv := arch.Conv{Out: outs, Groups: 1, Window: s.window(arch.Size{H: filters.Shape[3], W: filters.Shape[2]})}
+		conv := arch.Conv{Out: outs, Groups: 1, Window: s.window(arch.Size{H: filters.Shape[2], W: filters.Shape[3]})}
 		if n.channels > 0 && ins > 0 && n.channels%ins == 0 {
 			conv.Groups = n.channels / ins
 		}
@@ -287,14 +311,14 @@ func (n *network) vector(params map[string]format.Source, role, name string, v *
 	if v.Class != Number {
 		return fmt.Errorf("%q holds no numbers", name)
 	}
-	t, err := n.tensor(name, &Value{Class: Number, Dims: []int{v.Count()}, Type: v.Type, raw: v.raw, plain: v.plain}, 1)
+	t, err := n.tensor(name, &Value{Class: Number, Dims: []int{v.Count()}, Type: v.Type, raw: v.raw, plain: v.plain}, false)
 	params[role] = format.Source{Name: t.Name}
 	return err
 }
 
 // moments are the mean of each channel, then the deviation of each (vl_nnbnorm.m), from which the variance is made.
 func (n *network) moments(params map[string]format.Source, name string, v *Value) error {
-	t, err := n.tensor(name+".moments", v, 2)
+	t, err := n.tensor(name+".moments", v, false)
 	if err != nil {
 		return err
 	}
