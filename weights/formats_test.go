@@ -14,6 +14,7 @@ import (
 	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights/internal/format"
 )
 
 // formatGolden is testdata/formats/golden.json: what the network of the other files answers.
@@ -215,5 +216,25 @@ func TestUntrained(t *testing.T) {
 	var fault *MatchError
 	if _, err := Match(f, archtest.Place(t, net).Layers); !errors.As(err, &fault) || len(fault.Missing) == 0 {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestKernelsThatBecomeRows: a convolution over a whole map is a fully connected layer of the published VGG, but not
+// with a layout of four axes, which a row of inputs does not have.
+func TestKernelsThatBecomeRows(t *testing.T) {
+	place := func(op ...arch.Layer) []arch.Placed {
+		return archtest.Place(t, &arch.Network{Name: "net", Input: arch.Shape{C: 3, H: 4, W: 4}, Layers: op}).Layers
+	}
+	conv := place(arch.Layer{Name: "fc", Op: arch.Conv{Out: 2, Window: arch.Window{Kernel: arch.Square(4)}}})
+	linear := place(arch.Layer{Name: "flatten", Op: arch.Flatten{}}, arch.Layer{Name: "fc", Op: arch.Linear{Out: 2}})
+	for _, c := range []struct {
+		layout format.Layout
+		ok     bool
+	}{{format.Layout{}, true}, {format.HWIO, false}} {
+		n := format.Naming{Source: map[string]format.Source{conv[0].Params[0].Name: {Name: "w", Layout: c.layout},
+			conv[0].Params[1].Name: {Name: "b"}}}
+		if _, ok := renamed(n, conv, linear); ok != c.ok {
+			t.Errorf("axes %v: %t", c.layout.Axes, ok)
+		}
 	}
 }

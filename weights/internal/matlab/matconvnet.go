@@ -19,52 +19,53 @@ import (
 // the average image, which stands in meta.normalization or, until 2015, in normalization. Any other file is its arrays.
 var Reader = format.Reader{
 	Name:  "MATLAB",
-	Knows: func(in *format.Input) bool { return Is(in.Data) },
+	Knows: func(in *format.Input) bool { return isV5(in.Data) || isV73(in.Data) },
 	Read:  read,
 }
 
-// axes turn MATLAB's H,W,in,out, which as rows of memory are out,in,W,H.
-var axes = format.Layout{Axes: []int{0, 1, 3, 2}}
-
 func read(in *format.Input) (*format.Contents, error) {
-	variables, err := Read(in.Data)
+	read := readV5
+	if isV73(in.Data) {
+		read = readV73
+	}
+	variables, err := read(in.Data)
 	if err != nil {
 		return nil, err
 	}
 	n := &network{contents: &format.Contents{}}
-	top := &Value{Class: Struct}
+	top := &value{class: structure}
 	for _, v := range variables {
-		top.Fields, top.Cells = append(top.Fields, v.Name), append(top.Cells, v.Value)
+		top.fields, top.cells = append(top.fields, v.name), append(top.cells, v.value)
 	}
 	of := top
-	if net := top.Field("net"); net.Field("layers") != nil {
+	if net := top.field("net"); net.field("layers") != nil {
 		of = net
 	}
-	layers := of.Field("layers").Structs()
-	if layers == nil || slices.ContainsFunc(layers, func(l *Value) bool { return l.Field("type").Text() == "" }) {
+	layers := of.field("layers").structs()
+	if layers == nil || slices.ContainsFunc(layers, func(l *value) bool { return l.field("type").line() == "" }) {
 		return n.contents, n.arrays(top, "")
 	}
 	n.contents.Format = "MatConvNet"
 	n.chain.Naming = format.Naming{Family: "MatConvNet", Preprocess: "caffe-rgb",
 		Bookkeeping: func(name string) bool { return strings.HasSuffix(name, ".moments") }} // see moments
-	if of.Field("params") != nil || layers[0].Field("block") != nil {
+	if of.field("params") != nil || layers[0].field("block") != nil {
 		n.contents.Unrunnable = fmt.Errorf("a graph (MatConvNet's DagNN), not a chain of layers")
-		for _, p := range of.Field("params").Structs() {
-			if err := n.arrays(p.Field("value"), p.Field("name").Text()); err != nil {
+		for _, p := range of.field("params").structs() {
+			if err := n.arrays(p.field("value"), p.field("name").line()); err != nil {
 				return nil, err
 			}
 		}
 		return n.contents, nil
 	}
-	meta := of.Field("meta")
+	meta := of.field("meta")
 	if meta == nil {
 		meta = of
 	}
-	if err := n.pictures(meta.Field("normalization")); err != nil {
+	if err := n.pictures(meta.field("normalization")); err != nil {
 		return nil, err
 	}
-	classes := meta.Field("classes")
-	n.contents.Classes, n.contents.Synsets = classes.Field("description").Texts(), classes.Field("name").Texts()
+	classes := meta.field("classes")
+	n.contents.Classes, n.contents.Synsets = classes.field("description").lines(), classes.field("name").lines()
 	n.channels = n.input.C
 	for i, layer := range layers {
 		if err := n.layer(layer, i, len(layers)); err != nil {
@@ -86,39 +87,64 @@ type network struct {
 	channels int // of the map that the next layer reads; 0: not known
 }
 
-// tensor lists an array of numbers, whose last axes of one MATLAB leaves out.
-func (n *network) tensor(name string, v *Value, rank int) (format.Tensor, error) {
-	shape := slices.Clone(v.Dims)
-	for len(shape) < rank {
+// tensor lists an array of numbers, whose axes come the other way round as rows of memory: filters of H,W,in,out, of
+// which MATLAB leaves out last axes of one, are out,in,W,H.
+func (n *network) tensor(name string, v *value, filters bool) (format.Tensor, error) {
+	shape := slices.Clone(v.dims)
+	for filters && len(shape) < 4 {
 		shape = append(shape, 1)
 	}
 	slices.Reverse(shape)
-	t := format.Tensor{Name: name, Shape: shape, DType: format.DType(v.Type), Raw: v.Plain()}
-	if t.Raw == nil {
-		t.Fetch = v.Raw
+	t := v.numbers
+	t.Name, t.Shape = name, shape
+	if filters {
+		w, h := shape[2], shape[3]
+		shape[2], shape[3] = h, w
+		if w > 1 && h > 1 {
+			t.Raw, t.Fetch = nil, func() ([]byte, error) { return transposed(v, h, w) }
+		}
 	}
 	err := n.tensors.Add(t)
 	n.contents.Tensors = n.tensors.Tensors
 	return t, err
 }
 
+// transposed are filters whose kernels are rows of h by w, and not columns.
+func transposed(v *value, h, w int) ([]byte, error) {
+	raw, err := v.numbers.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	size := v.numbers.DType.Size()
+	out := make([]byte, 0, len(raw))
+	for plane := range slices.Chunk(raw, h*w*size) {
+		for y := range h {
+			for x := range w {
+				at := (x*h + y) * size
+				out = append(out, plane[at:at+size]...)
+			}
+		}
+	}
+	return out, nil
+}
+
 // arrays lists a file's arrays of numbers by their way from the top.
-func (n *network) arrays(v *Value, path string) error {
+func (n *network) arrays(v *value, path string) error {
 	if v == nil {
 		return nil
 	}
 	switch {
-	case v.Class == Number && path != "":
-		_, err := n.tensor(path, v, 0)
+	case v.class == number && path != "":
+		_, err := n.tensor(path, v, false)
 		return err
-	case v.Class != Cell && v.Class != Struct:
+	case v.class != cell && v.class != structure:
 		return nil
 	}
-	for i, c := range v.Cells {
+	for i, c := range v.cells {
 		name := strconv.Itoa(i)
-		if v.Class == Struct {
-			name = v.Fields[i%len(v.Fields)]
-			if one := i / len(v.Fields); len(v.Cells) > len(v.Fields) {
+		if v.class == structure {
+			name = v.fields[i%len(v.fields)]
+			if one := i / len(v.fields); len(v.cells) > len(v.fields) {
 				name = strconv.Itoa(one) + "." + name
 			}
 		}
@@ -133,8 +159,8 @@ func (n *network) arrays(v *Value, path string) error {
 }
 
 // pictures takes over what the file says of its network's.
-func (n *network) pictures(normalization *Value) error {
-	size, err := normalization.Field("imageSize").Numbers(4)
+func (n *network) pictures(normalization *value) error {
+	size, err := normalization.field("imageSize").few(4)
 	if err != nil {
 		return fmt.Errorf("imageSize: %w", err)
 	}
@@ -145,14 +171,14 @@ func (n *network) pictures(normalization *Value) error {
 		}
 	}
 	const most = 3 << 20 // a picture of a thousand by a thousand
-	image := normalization.Field("averageImage")
-	if image == nil || image.Count() == 0 {
+	image := normalization.field("averageImage")
+	if image == nil || image.count() == 0 {
 		return nil
 	}
-	values, err := image.Numbers(most)
+	values, err := image.few(most)
 	channels := max(n.input.C, 1)
 	if err != nil || len(values)%channels != 0 {
-		return fmt.Errorf("averageImage of %s values for %d channels", printable.Shape(image.Dims), channels)
+		return fmt.Errorf("averageImage of %s values for %d channels", printable.Shape(image.dims), channels)
 	}
 	p := &format.Pictures{Bytes: true, Order: "RGB", Told: "averageImage"}
 	even := true
@@ -176,34 +202,34 @@ func (n *network) pictures(normalization *Value) error {
 }
 
 // layer takes the next one.
-func (n *network) layer(l *Value, i, of int) error {
+func (n *network) layer(l *value, i, of int) error {
 	s := settings{layer: l}
-	kind := l.Field("type").Text()
-	name := l.Field("name").Text()
+	kind := l.field("type").line()
+	name := l.field("name").line()
 	if name == "" {
 		name = kind + strconv.Itoa(i+1)
 	}
-	weights := l.Field("weights")
-	var arrays []*Value
-	if weights != nil && weights.Class == Cell {
-		arrays = weights.Cells
-	} else if filters := l.Field("filters"); filters != nil {
-		arrays = []*Value{filters, l.Field("biases")}
+	weights := l.field("weights")
+	var arrays []*value
+	if weights != nil && weights.class == cell {
+		arrays = weights.cells
+	} else if filters := l.field("filters"); filters != nil {
+		arrays = []*value{filters, l.field("biases")}
 	}
 	var params map[string]format.Source
 	var op arch.Op
 	switch kind {
 	case "conv":
-		if len(arrays) == 0 || arrays[0] == nil || arrays[0].Class != Number || len(arrays[0].Dims) > 4 {
+		if len(arrays) == 0 || arrays[0] == nil || arrays[0].class != number || len(arrays[0].dims) > 4 {
 			return fmt.Errorf("%q is a convolution without filters", name)
 		}
-		filters, err := n.tensor(name+".filters", arrays[0], 4)
+		filters, err := n.tensor(name+".filters", arrays[0], true)
 		if err != nil {
 			return err
 		}
-		params = map[string]format.Source{"w": {Name: filters.Name, Layout: axes}}
+		params = map[string]format.Source{"w": {Name: filters.Name}}
 		outs, ins := filters.Shape[0], filters.Shape[1]
-		conv := arch.Conv{Out: outs, Groups: 1, Window: s.window(arch.Size{H: filters.Shape[3], W: filters.Shape[2]})}
+		conv := arch.Conv{Out: outs, Groups: 1, Window: s.window(arch.Size{H: filters.Shape[2], W: filters.Shape[3]})}
 		if n.channels > 0 && ins > 0 && n.channels%ins == 0 {
 			conv.Groups = n.channels / ins
 		}
@@ -211,7 +237,7 @@ func (n *network) layer(l *Value, i, of int) error {
 			n.input.C = ins
 		}
 		n.channels = outs
-		if len(arrays) > 1 && arrays[1] != nil && arrays[1].Count() > 0 {
+		if len(arrays) > 1 && arrays[1] != nil && arrays[1].count() > 0 {
 			err = n.vector(params, "b", name+".biases", arrays[1])
 		} else {
 			conv.NoBias = true
@@ -221,7 +247,7 @@ func (n *network) layer(l *Value, i, of int) error {
 		}
 		op = conv
 	case "bnorm":
-		if len(arrays) != 3 || slices.ContainsFunc(arrays, func(v *Value) bool { return v == nil || v.Class != Number }) {
+		if len(arrays) != 3 || slices.ContainsFunc(arrays, func(v *value) bool { return v == nil || v.class != number }) {
 			break // of early versions, which have no moments: each batch was its own norm
 		}
 		params = map[string]format.Source{}
@@ -251,7 +277,7 @@ func (n *network) layer(l *Value, i, of int) error {
 		}
 	case "pool":
 		window := s.window(s.size("pool", 1))
-		switch l.Field("method").Text() {
+		switch l.field("method").line() {
 		case "max", "":
 			op = arch.MaxPool{Window: window}
 		case "avg":
@@ -274,7 +300,7 @@ func (n *network) layer(l *Value, i, of int) error {
 	}
 	if op == nil {
 		if params == nil {
-			return n.arrays(l.Field("weights"), name)
+			return n.arrays(l.field("weights"), name)
 		}
 		return nil
 	}
@@ -283,23 +309,23 @@ func (n *network) layer(l *Value, i, of int) error {
 }
 
 // vector lists a parameter of one number for each channel, which MATLAB has as a row or a column.
-func (n *network) vector(params map[string]format.Source, role, name string, v *Value) error {
-	if v.Class != Number {
+func (n *network) vector(params map[string]format.Source, role, name string, v *value) error {
+	if v.class != number {
 		return fmt.Errorf("%q holds no numbers", name)
 	}
-	t, err := n.tensor(name, &Value{Class: Number, Dims: []int{v.Count()}, Type: v.Type, raw: v.raw, plain: v.plain}, 1)
+	t, err := n.tensor(name, &value{dims: []int{v.count()}, numbers: v.numbers}, false)
 	params[role] = format.Source{Name: t.Name}
 	return err
 }
 
 // moments are the mean of each channel, then the deviation of each (vl_nnbnorm.m), from which the variance is made.
-func (n *network) moments(params map[string]format.Source, name string, v *Value) error {
-	t, err := n.tensor(name+".moments", v, 2)
+func (n *network) moments(params map[string]format.Source, name string, v *value) error {
+	t, err := n.tensor(name+".moments", v, false)
 	if err != nil {
 		return err
 	}
 	if len(t.Shape) != 2 || t.Shape[0] != 2 {
-		return fmt.Errorf("%q: moments of %s", name, printable.Shape(v.Dims))
+		return fmt.Errorf("%q: moments of %s", name, printable.Shape(v.dims))
 	}
 	outs := t.Shape[1]
 	for i, role := range []string{"mean", "var"} {
@@ -314,7 +340,7 @@ func (n *network) moments(params map[string]format.Source, name string, v *Value
 				if i == 1 {
 					x *= x
 				}
-				out = put(out, float64(x), "F32")
+				out = encode(out, float64(x), format.F32)
 			}
 			return out, nil
 		}
@@ -326,16 +352,16 @@ func (n *network) moments(params map[string]format.Source, name string, v *Value
 
 // settings reads a layer's fields; the first error stays.
 type settings struct {
-	layer *Value
+	layer *value
 	err   error
 }
 
 func (s *settings) numbers(name string, most int) []float64 {
-	v := s.layer.Field(name)
-	if v == nil || v.Count() == 0 {
+	v := s.layer.field(name)
+	if v == nil || v.count() == 0 {
 		return nil
 	}
-	list, err := v.Numbers(most)
+	list, err := v.few(most)
 	if err != nil && s.err == nil {
 		s.err = fmt.Errorf("%s: %w", name, err)
 	}
@@ -351,7 +377,7 @@ func (s *settings) number(name string, otherwise float64) float64 {
 
 // plain reports whether a layer has no options beside its fields but those that change no figure.
 func (s *settings) plain() bool {
-	for _, option := range s.layer.Field("opts").Texts() {
+	for _, option := range s.layer.field("opts").lines() {
 		if option != "" && !strings.EqualFold(option, "CudnnWorkspaceLimit") {
 			return false
 		}

@@ -21,78 +21,77 @@ func FuzzMATLAB(f *testing.F) {
 	formattest.Fuzz(f, Reader, "matconvnet.mat", "matconvnet-old.mat", "cells-7.3.mat")
 }
 
+var le = binary.LittleEndian
+
 // head begins a file of MATLAB 5.
-func head(order binary.AppendByteOrder) []byte {
-	b := []byte("MATLAB 5.0 MAT-file" + strings.Repeat(" ", 124-19))
-	b = order.AppendUint16(b, 0x100)
-	return order.AppendUint16(b, 'M'<<8|'I')
-}
+var head = []byte("MATLAB 5.0 MAT-file" + strings.Repeat(" ", 124-19) + "\x00\x01IM")
 
 // element is one with its tag, padded.
-func element(order binary.AppendByteOrder, kind uint32, body ...[]byte) []byte {
+func element(kind uint32, body ...[]byte) []byte {
 	all := bytes.Join(body, nil)
-	b := order.AppendUint32(nil, kind)
-	b = append(order.AppendUint32(b, uint32(len(all))), all...)
+	b := le.AppendUint32(nil, kind)
+	b = append(le.AppendUint32(b, uint32(len(all))), all...)
 	return append(b, make([]byte, -len(b)&7)...)
 }
 
-func words(order binary.AppendByteOrder, list ...uint32) (b []byte) {
+func words(list ...uint32) (b []byte) {
 	for _, w := range list {
-		b = order.AppendUint32(b, w)
+		b = le.AppendUint32(b, w)
 	}
 	return b
 }
 
 // array is one of a class, with dimensions, a name and what else it has.
-func array(order binary.AppendByteOrder, class uint32, dims []uint32, name string, rest ...[]byte) []byte {
-	return element(order, miMatrix, element(order, miUint32, words(order, class, 0)),
-		element(order, miInt32, words(order, dims...)), element(order, 1, []byte(name)), bytes.Join(rest, nil))
+func array(class uint32, dims []uint32, name string, rest ...[]byte) []byte {
+	return element(miMatrix, element(miUint32, words(class, 0)),
+		element(miInt32, words(dims...)), element(1, []byte(name)), bytes.Join(rest, nil))
 }
 
-// Whole numbers are kept as bytes, whatever their class, and a file may be big-endian.
+// Whole numbers are kept as bytes, whatever their class.
 func TestNumbers(t *testing.T) {
-	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
-		data := slices.Concat(head(order), array(order, 7, []uint32{1, 3}, "a", element(order, 2, []byte{1, 2, 200})),
-			array(order, 6, []uint32{2, 1}, "b", element(order, 3, words(order, 0xffff<<16|0xffff))),
-			array(order, 7, []uint32{1, 1}, "c", element(order, 7, words(order, 0x3fc00000))))
-		list, err := Read(data)
-		if err != nil || len(list) != 3 {
-			t.Fatal(list, err)
+	data := slices.Concat(head, array(7, []uint32{1, 3}, "a", element(2, []byte{1, 2, 200})),
+		array(6, []uint32{2, 1}, "b", element(3, words(0xffff<<16|0xffff))),
+		array(7, []uint32{1, 1}, "c", element(7, words(0x3fc00000))))
+	list, err := readV5(data)
+	if err != nil || len(list) != 3 {
+		t.Fatal(list, err)
+	}
+	for i, want := range [][]float64{{1, 2, 200}, {-1, -1}, {1.5}} {
+		if got, err := list[i].few(9); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v, want %v", list[i].name, got, err, want)
 		}
-		for i, want := range [][]float64{{1, 2, 200}, {-1, -1}, {1.5}} {
-			if got, err := list[i].Numbers(9); err != nil || !slices.Equal(got, want) {
-				t.Errorf("%s: %v, %v, want %v", list[i].Name, got, err, want)
-			}
-		}
+	}
+	copy(data[124:], "\x01\x00MI")
+	if _, err := readV5(data); err == nil || !strings.Contains(err.Error(), "big-endian") {
+		t.Error(err)
 	}
 }
 
 func TestLies(t *testing.T) {
-	le := binary.LittleEndian
-	deep := array(le, mxCell, []uint32{1, 1}, "")
+	deep := array(mxCell, []uint32{1, 1}, "")
 	for range maxDepth + 2 {
-		deep = array(le, mxCell, []uint32{1, 1}, "", deep)
+		deep = array(mxCell, []uint32{1, 1}, "", deep)
 	}
 	var bomb bytes.Buffer
 	z := zlib.NewWriter(&bomb)
-	_, _ = z.Write(words(le, miMatrix, 0xfffffff0))
+	_, _ = z.Write(words(miMatrix, 0xfffffff0))
 	_, _ = z.Write(make([]byte, 1<<20))
 	_ = z.Close()
-	compressed := words(le, miCompressed, uint32(bomb.Len()))
+	compressed := words(miCompressed, uint32(bomb.Len()))
 	for name, data := range map[string][]byte{
-		"an element beyond the end": words(le, miMatrix, 1<<31),
-		"numbers that are too few":  array(le, 7, []uint32{1, 1 << 30}, "a", element(le, 7, words(le, 0))),
-		"dimensions that overflow":  array(le, 7, []uint32{1 << 30, 1 << 30, 1 << 30}, "a", element(le, 7, words(le, 0))),
-		"a negative dimension":      array(le, 7, []uint32{1, 1<<32 - 1}, "a", element(le, 7, words(le, 0))),
-		"cells without end":         array(le, mxCell, []uint32{1 << 15, 1 << 15}, "a"),
+		"an element beyond the end": words(miMatrix, 1<<31),
+		"numbers that are too few":  array(7, []uint32{1, 1 << 30}, "a", element(7, words(0))),
+		"dimensions that overflow":  array(7, []uint32{1 << 30, 1 << 30, 1 << 30}, "a", element(7, words(0))),
+		"a negative dimension":      array(7, []uint32{1, 1<<32 - 1}, "a", element(7, words(0))),
+		"cells without end":         array(mxCell, []uint32{1 << 15, 1 << 15}, "a"),
 		"cells deep in each other":  deep,
 		"a bomb":                    append(compressed, bomb.Bytes()...),
-		"compressed and broken":     append(words(le, miCompressed, 8), "nonsense"...),
-		"structs with a length of 0": array(le, mxStruct, []uint32{1, 1}, "a",
-			element(le, miInt32, words(le, 0)), element(le, 1, []byte("x"))),
-		"a small element of 5 bytes": words(le, 5<<16|1, 0),
+		"compressed and broken":     append(words(miCompressed, 8), "nonsense"...),
+		"structs with a length of 0": array(mxStruct, []uint32{1, 1}, "a",
+			element(miInt32, words(0)), element(1, []byte("x"))),
+		"a small element of 5 bytes": words(5<<16|1, 0),
 	} {
-		if _, err := Read(append(head(le), data...)); err == nil {
+		if _, err := readV5(append(slices.Clone(head), data...)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

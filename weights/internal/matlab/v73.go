@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/hdf5"
 )
 
@@ -28,7 +29,7 @@ type v73 struct {
 	values int
 }
 
-func readV73(data []byte) ([]Variable, error) {
+func readV73(data []byte) ([]variable, error) {
 	file, err := hdf5.Read(data)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func readV73(data []byte) ([]Variable, error) {
 		return nil, err
 	}
 	r := &v73{file: file}
-	var list []Variable
+	var list []variable
 	for _, link := range links {
 		if link.Name == "#refs#" || link.Name == "#subsystem#" {
 			continue
@@ -55,12 +56,12 @@ func readV73(data []byte) ([]Variable, error) {
 		if err != nil {
 			return nil, fmt.Errorf("variable %q: %w", link.Name, err)
 		}
-		list = append(list, Variable{link.Name, v})
+		list = append(list, variable{link.Name, v})
 	}
 	return list, nil
 }
 
-func (r *v73) value(o *hdf5.Object, depth int) (*Value, error) {
+func (r *v73) value(o *hdf5.Object, depth int) (*value, error) {
 	if r.values++; depth > maxDepth || r.values > maxValues {
 		return nil, errDeep
 	}
@@ -75,27 +76,27 @@ func (r *v73) value(o *hdf5.Object, depth int) (*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Value{Dims: slices.Clone(d.Shape)}
-	slices.Reverse(v.Dims)
+	v := &value{dims: slices.Clone(d.Shape)}
+	slices.Reverse(v.dims)
 	empty, err := o.Attribute("MATLAB_empty")
 	if err != nil {
 		return nil, err
 	}
 	if empty != nil { // the dataset is its dimensions
-		v.Dims = []int{0, 0}
+		v.dims = []int{0, 0}
 	}
 	switch {
 	case class == "cell":
-		v.Class = Cell
+		v.class = cell
 		if empty == nil {
-			v.Cells, err = r.refer(d, depth)
+			v.cells, err = r.refer(d, depth)
 		}
 		return v, err
 	case class == "struct":
-		v.Class = Struct
+		v.class = structure
 		return v, nil
 	case class == "char":
-		v.Class = Char
+		v.class = char
 		if empty == nil {
 			raw, err := d.Raw()
 			if err != nil {
@@ -105,15 +106,14 @@ func (r *v73) value(o *hdf5.Object, depth int) (*Value, error) {
 		}
 		return v, nil
 	}
-	v.Type = hdf5Types[d.Class] + strconv.Itoa(8*d.Size)
-	if typeSizes[v.Type] == 0 {
-		v.Class = Other
+	v.numbers.DType = format.DType(hdf5Types[d.Class] + strconv.Itoa(8*d.Size))
+	if v.numbers.DType.Size() == 0 {
 		return v, nil
 	}
-	v.Class = Number
+	v.class = number
 	if empty == nil {
-		if v.plain = d.Plain(); v.plain == nil {
-			v.raw = d.Little
+		if v.numbers.Raw = d.Plain(); v.numbers.Raw == nil {
+			v.numbers.Fetch = d.Little
 		}
 	}
 	return v, nil
@@ -133,41 +133,41 @@ func attribute(o *hdf5.Object, name string) (string, error) {
 }
 
 // structs reads a group: one struct, or several whose fields are datasets of references.
-func (r *v73) structs(o *hdf5.Object, class string, depth int) (*Value, error) {
+func (r *v73) structs(o *hdf5.Object, class string, depth int) (*value, error) {
 	if class != "" && class != "struct" {
-		return &Value{Class: Other}, nil
+		return &value{class: other}, nil
 	}
 	links, err := o.Links()
 	if err != nil {
 		return nil, err
 	}
-	v := &Value{Class: Struct, Dims: []int{1, 1}}
-	var columns [][]*Value
+	v := &value{class: structure, dims: []int{1, 1}}
+	var columns [][]*value
 	for _, link := range links {
 		member, err := o.Open(link)
 		if err != nil {
 			return nil, err
 		}
-		var column []*Value
+		var column []*value
 		if d, of := plainReferences(member); d != nil {
-			v.Dims = of
+			v.dims = of
 			column, err = r.refer(d, depth)
 		} else {
-			column = make([]*Value, 1)
+			column = make([]*value, 1)
 			column[0], err = r.value(member, depth+1)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", link.Name, err)
 		}
-		v.Fields = append(v.Fields, link.Name)
+		v.fields = append(v.fields, link.Name)
 		columns = append(columns, column)
 	}
-	for i := range v.Count() {
+	for i := range v.count() {
 		for _, column := range columns {
-			if len(column) != v.Count() {
+			if len(column) != v.count() {
 				return nil, errors.New("structs whose fields are not as many")
 			}
-			v.Cells = append(v.Cells, column[i])
+			v.cells = append(v.cells, column[i])
 		}
 	}
 	return v, nil
@@ -192,7 +192,7 @@ func plainReferences(o *hdf5.Object) (*hdf5.Dataset, []int) {
 }
 
 // refer reads what a dataset of references points at.
-func (r *v73) refer(d *hdf5.Dataset, depth int) ([]*Value, error) {
+func (r *v73) refer(d *hdf5.Dataset, depth int) ([]*value, error) {
 	if d.Class != hdf5.Reference {
 		return nil, errors.New("cells that are no references")
 	}
@@ -200,7 +200,7 @@ func (r *v73) refer(d *hdf5.Dataset, depth int) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []*Value
+	var list []*value
 	for ref := range slices.Chunk(raw, d.Size) {
 		o, err := r.file.Object(binary.LittleEndian.Uint64(ref))
 		if err != nil {

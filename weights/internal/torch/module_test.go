@@ -30,10 +30,10 @@ func mod(class string, fields ...any) *pickle.Object {
 // values is a tensor of zeros.
 func values(size ...int) *tensor {
 	n := format.Product(size)
-	t := &tensor{storage: &storage{dtype: format.F32, count: n, raw: make([]byte, 4*n)}, dtype: format.F32, count: n, size: size,
-		stride: make([]int, len(size))}
+	t := &tensor{&storage{dtype: format.F32, count: n, raw: make([]byte, 4*n)},
+		format.View{DType: format.F32, Size: size, Stride: make([]int, len(size))}}
 	for i, step := len(size)-1, 1; i >= 0; i-- {
-		t.stride[i] = step
+		t.Stride[i] = step
 		step *= size[i]
 	}
 	return t
@@ -189,5 +189,17 @@ func TestForward(t *testing.T) {
 		if c.want == "" && err == nil || c.want != "" && (err != nil || strings.Join(got, " ") != c.want) {
 			t.Errorf("%s: %v, %v, want %q", c.what, got, err, c.want)
 		}
+	}
+}
+
+// TestOldModule: the old format names a module's class by a reference that holds the text of its program, too.
+func TestOldModule(t *testing.T) {
+	loader := loader(func(format.DType, string, int) (*storage, error) { return nil, nil })
+	// persistent id ("module", class, file, text), NEWOBJ without arguments
+	value, _, err := loader.Load([]byte("\x80\x02(X\x06\x00\x00\x00modulectorch.nn.modules.activation\nReLU\n" +
+		"X\x01\x00\x00\x00fX\x01\x00\x00\x00stQ)\x81}X\x08\x00\x00\x00trainingI00\nsb."))
+	o, ok := value.(*pickle.Object)
+	if err != nil || !ok || o.Class != "torch.nn.modules.activation.ReLU" {
+		t.Fatalf("%v, %v", value, err)
 	}
 }

@@ -103,55 +103,14 @@ func (s *storage) bytes() ([]byte, error) {
 	return s.member.Bytes()
 }
 
-// tensor is a view of a storage: offset, strides and count in values of its type.
+// tensor is a view of a storage.
 type tensor struct {
 	*storage
-	dtype        format.DType
-	count        int // of the storage
-	offset       int
-	size, stride []int
+	format.View
 }
 
 // Entry is the tensor as the file lists it.
-func (t *tensor) Entry() format.Tensor {
-	e := format.Tensor{Shape: t.size, DType: t.dtype}
-	width := t.dtype.Size()
-	count := format.Product(t.size)
-	contiguous, n := true, 1
-	for i := len(t.size) - 1; i >= 0; i-- {
-		contiguous = contiguous && (t.size[i] == 1 || t.stride[i] == n)
-		n *= t.size[i]
-	}
-	if contiguous && t.raw != nil {
-		e.Raw = t.raw[t.offset*width : (t.offset+count)*width : (t.offset+count)*width]
-		return e
-	}
-	e.Fetch = func() ([]byte, error) {
-		from, err := t.bytes()
-		if err != nil {
-			return nil, err
-		}
-		if contiguous {
-			return from[t.offset*width : (t.offset+count)*width], nil
-		}
-		out := make([]byte, 0, count*width)
-		var walk func(axis, at int)
-		walk = func(axis, at int) {
-			if axis == len(t.size) {
-				out = append(out, from[at*width:(at+1)*width]...)
-				return
-			}
-			for i := range t.size[axis] {
-				walk(axis+1, at+i*t.stride[axis])
-			}
-		}
-		if count > 0 {
-			walk(0, t.offset)
-		}
-		return out, nil
-	}
-	return e
-}
+func (t *tensor) Entry() format.Tensor { return t.Tensor(t.raw, t.bytes) }
 
 // objectName ends the name of the archive's pickle, whose folder the others are in.
 const objectName = "data.pkl"

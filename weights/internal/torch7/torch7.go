@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 
@@ -19,7 +18,6 @@ import (
 const (
 	maxObjects = 1 << 20
 	maxDepth   = 4096 // a graph's nodes hold each other in a row
-	maxText    = 1 << 16
 )
 
 // The kinds of values (File.lua).
@@ -65,12 +63,10 @@ type Storage struct {
 	Raw  []byte
 }
 
-// Tensor is a view of a storage.
+// Tensor is a view of a storage, nil for an empty one.
 type Tensor struct {
-	Type         format.DType
-	Size, Stride []int
-	offset       int // in values
-	storage      *Storage
+	format.View
+	storage *Storage
 }
 
 var types = map[string]format.DType{"Float": "F32", "Double": "F64", "Half": "F16", "Byte": "U8", "Char": "I8",
@@ -143,13 +139,7 @@ func (r *reader) long() int {
 	return int(binary.LittleEndian.Uint64(full[:]))
 }
 
-func (r *reader) text() string {
-	n := r.int()
-	if n > maxText {
-		r.fail("a text of %d bytes: the most is %d", n, maxText)
-	}
-	return string(r.bytes(int(n)))
-}
+func (r *reader) text() string { return string(r.bytes(int(r.int()))) }
 
 // value reads the next one.
 func (r *reader) value(depth int) any {
@@ -218,7 +208,7 @@ func (r *reader) object(number int32, depth int) any {
 	of, kind := classOf(class)
 	switch {
 	case of != "" && kind == "Tensor":
-		t := &Tensor{Type: of}
+		t := &Tensor{View: format.View{DType: of}}
 		r.objects[number] = t
 		r.tensor(t, depth)
 		return t
@@ -269,13 +259,20 @@ func (r *reader) tensor(t *Tensor, depth int) {
 		r.fail("a tensor of %d dimensions", rank)
 		return
 	}
-	for range rank {
-		t.Size = append(t.Size, r.long())
+	read := func() int { // a number that is not negative
+		n := r.long()
+		if n < 0 {
+			r.fail("a tensor with a size, a stride or an offset of %d", n)
+		}
+		return n
 	}
 	for range rank {
-		t.Stride = append(t.Stride, r.long())
+		t.Size = append(t.Size, read())
 	}
-	t.offset = r.long() - 1
+	for range rank {
+		t.Stride = append(t.Stride, read())
+	}
+	t.Offset = read() - 1
 	at := r.at
 	s, _ := r.value(depth + 1).(*Storage)
 	if r.err != nil {
@@ -285,65 +282,23 @@ func (r *reader) tensor(t *Tensor, depth int) {
 		t.Size, t.Stride = []int{0}, []int{1}
 		return
 	}
-	t.storage = s
-	if err := t.check(); err != nil {
+	err := errors.New("a tensor without a storage of its type")
+	if t.storage = s; s != nil && s.Type == t.DType && t.Offset >= 0 {
+		err = t.Check(len(s.Raw) / t.DType.Size())
+	}
+	if err != nil {
 		r.at = at
 		r.fail("%v", err)
 	}
 }
 
-// check holds the last value that a view reads against its storage.
-func (t *Tensor) check() error {
-	if t.storage == nil || t.storage.Type != t.Type {
-		return errors.New("a tensor without a storage of its type")
-	}
-	count := len(t.storage.Raw) / t.Type.Size()
-	last, values := t.offset, 1
-	for i, n := range t.Size {
-		if n < 0 || t.Stride[i] < 0 || n > count/values || t.Stride[i] > count || n > 1 && t.Stride[i] > (count-1)/(n-1) {
-			return fmt.Errorf("a tensor of size %v and strides %v in a storage of %d values", t.Size, t.Stride, count)
-		}
-		values *= n
-		last += (n - 1) * t.Stride[i]
-	}
-	if t.offset < 0 || last >= count {
-		return fmt.Errorf("a tensor up to value %d of a storage of %d", last, count)
-	}
-	return nil
-}
-
 // entry is the tensor as a file lists it.
 func (t *Tensor) entry(name string) format.Tensor {
-	e := format.Tensor{Name: name, Shape: t.Size, DType: t.Type}
-	if t.storage == nil {
-		return e
+	e := format.Tensor{Shape: t.Size, DType: t.DType}
+	if t.storage != nil {
+		e = t.View.Tensor(t.storage.Raw, nil)
 	}
-	width := t.Type.Size()
-	contiguous, n := true, 1
-	for i := len(t.Size) - 1; i >= 0; i-- {
-		contiguous = contiguous && (t.Size[i] == 1 || t.Stride[i] == n)
-		n *= t.Size[i]
-	}
-	raw := t.storage.Raw[t.offset*width:]
-	if contiguous {
-		e.Raw = raw[: n*width : n*width]
-		return e
-	}
-	e.Fetch = func() ([]byte, error) {
-		out := make([]byte, 0, n*width)
-		var walk func(axis, at int)
-		walk = func(axis, at int) {
-			if axis == len(t.Size) {
-				out = append(out, raw[at*width:(at+1)*width]...)
-				return
-			}
-			for i := range t.Size[axis] {
-				walk(axis+1, at+i*t.Stride[axis])
-			}
-		}
-		walk(0, 0)
-		return out, nil
-	}
+	e.Name = name
 	return e
 }
 
