@@ -32,7 +32,7 @@ var (
 
 // infer is the VGG that a file's names and shapes tell; nil where they tell none. Of a file without fully connected
 // layers the pictures' size is open.
-func (f *File) infer(input arch.Shape) (*arch.Network, error) {
+func (f *File) infer(input arch.Shape) (*arch.Placement, error) {
 	for _, v := range f.views() {
 		spec, headless := f.vggOf(v)
 		if spec == "" {
@@ -54,7 +54,7 @@ func (f *File) infer(input arch.Shape) (*arch.Network, error) {
 			continue
 		}
 		if m := newSearch(f, placed.Layers, Layers{}).matched; m != nil && !m.Guess {
-			return net, nil
+			return placed, nil
 		}
 	}
 	return nil, nil

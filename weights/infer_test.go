@@ -77,8 +77,8 @@ func TestInfer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want.Title = net.Title; !reflect.DeepEqual(net, want) {
-			t.Errorf("%s:\n%s, want\n%s", c.what, describe(t, net), describe(t, want))
+		if want.Title = net.Network.Title; !reflect.DeepEqual(net.Network, want) {
+			t.Errorf("%s:\n%s, want\n%s", c.what, describe(t, net.Network), describe(t, want))
 		}
 	}
 }
@@ -96,11 +96,7 @@ func TestReducedVGG(t *testing.T) {
 		tensors = append(tensors, fmt.Sprintf("%d.weight %dx%dx%s", at, widths[i], ins, kernel))
 		ins = widths[i]
 	}
-	net, err := listed(t, tensors...).Resolve(Asked{Input: arch.Shape{C: 3, H: 300, W: 300}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := listed(t, tensors...).Resolve(Asked{Input: arch.Shape{C: 3, H: 300, W: 300}})
 	if err != nil {
 		t.Fatal(err)
 	}
