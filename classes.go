@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -82,7 +83,7 @@ func NotedLabels(file *weights.File) (vision.Labels, error) {
 	}{{weights.ClassesNote, &noted.Names}, {weights.SynsetsNote, &noted.Synsets}} {
 		if text := file.Metadata[note.name]; text != "" {
 			if err := json.Unmarshal([]byte(text), note.into); err != nil {
-				return noted, fmt.Errorf("%s: note %s: %w", file.Path, note.name, err)
+				return noted, fmt.Errorf("%s: note %s: %s", file.Path, note.name, printable.JSON(err))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -115,7 +116,7 @@ func noted(net *arch.Network, file *weights.File) (Preparation, error) {
 			p.Preprocess, err = told.Apply(p.Preprocess)
 		}
 		if err != nil {
-			return p, fmt.Errorf("%s: note %s: %w", file.Path, weights.PreprocessNote, err)
+			return p, fmt.Errorf("%s: note %s: %s", file.Path, weights.PreprocessNote, printable.JSON(err))
 		}
 		if told.Guess {
 			return Preparation{p.Preprocess, told.Reason, true, false}, nil

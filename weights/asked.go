@@ -95,7 +95,7 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	case asked != nil:
 		net = asked
 	case told == nil:
-		if net, err = f.Network(); err != nil {
+		if net, err = f.network(size); err != nil {
 			return nil, err
 		}
 		if size != (arch.Shape{}) {

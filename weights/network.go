@@ -53,10 +53,13 @@ func (e *UndescribedError) Error() string {
 }
 
 // Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its
-// configuration, vggo's own note), or the built-in whose parameters it has under a known family's names, with as many
-// classes as it has. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
+// configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as many
+// classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
 // one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
-func (f *File) Network() (*arch.Network, error) {
+func (f *File) Network() (*arch.Network, error) { return f.network(arch.Shape{}) }
+
+// network is Network for pictures of a size where nothing but a VGG's convolutions are told.
+func (f *File) network(input arch.Shape) (*arch.Network, error) {
 	if net, err := f.told(); net != nil || err != nil {
 		return net, err
 	}
@@ -108,6 +111,9 @@ func (f *File) Network() (*arch.Network, error) {
 		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their "+
 			"last map", strings.Join(fits, ", "))
 		return nil, &UndescribedError{Path: f.Path, Reason: reason}
+	}
+	if net, err := f.infer(input); net != nil || err != nil {
+		return net, err
 	}
 	if bodies != nil {
 		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which",

@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -55,7 +54,7 @@ func readSafetensors(in *format.Input) (*format.Contents, error) {
 	}
 	h := headerReader{dec: jsontext.NewDecoder(bytes.NewBuffer(header))}
 	if err := h.read(); err != nil {
-		return nil, format.Fail(8+h.dec.InputOffset(), "header: %s", plainJSON(err))
+		return nil, format.Fail(8+h.dec.InputOffset(), "header: %s", printable.JSON(err))
 	}
 
 	slices.SortStableFunc(h.tensors, func(a, b extent) int {
@@ -210,9 +209,4 @@ func (h *headerReader) tensor(name string) (extent, error) {
 			printable.Shape(x.shape), total, x.end-x.begin)
 	}
 	return x, nil
-}
-
-// plainJSON is an error of the JSON library without the library's name.
-func plainJSON(err error) string {
-	return strings.NewReplacer("jsontext: ", "", "json: ", "").Replace(err.Error())
 }

@@ -102,3 +102,8 @@ func (w *Writer) Flush() error {
 	w.held = nil
 	return w.pass(text)
 }
+
+// JSON is an error of the JSON library without the library's name.
+func JSON(err error) string {
+	return strings.NewReplacer("jsontext: ", "", "json: ", "").Replace(err.Error())
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -86,7 +87,7 @@ func decode(data []byte) (*model, error) {
 	}
 	var text modelJSON
 	if err := json.Unmarshal(data, &text); err != nil {
-		return nil, fmt.Errorf("the model's description is not JSON: %w", err)
+		return nil, fmt.Errorf("the model's description is not JSON: %s", printable.JSON(err))
 	}
 	b := builder{net: &arch.Network{Title: "read from a Keras model"}, counts: map[string]int{}}
 	if err := b.model(text.Class, text.Config, text.Build.Input, "", 0); err != nil {
@@ -182,7 +183,7 @@ func (b *builder) model(class string, text jsontext.Value, input []any, path str
 	var config configJSON
 	if err := json.Unmarshal(text, &config); err != nil {
 		if json.Unmarshal(text, &config.Layers) != nil {
-			return fmt.Errorf("the model's description: %w", err)
+			return fmt.Errorf("the model's description: %s", printable.JSON(err))
 		}
 	}
 	if b.items += len(config.Layers); b.items > arch.MaxLayers {

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/checkpoint"
 	"github.com/vggo/vggo/weights/internal/format"
 )
@@ -206,7 +207,10 @@ func readMember(c *format.Contents, name string, m format.Member) error {
 		if err != nil {
 			return err
 		}
-		return json.Unmarshal(content[a.head:], &c.Metadata)
+		if err := json.Unmarshal(content[a.head:], &c.Metadata); err != nil {
+			return errors.New(printable.JSON(err))
+		}
+		return nil
 	}
 	c.Tensors = append(c.Tensors, a.tensor(name, m.Bytes, m.Raw))
 	return nil

@@ -55,6 +55,9 @@ func loader(find func(dtype format.DType, key string, count int) (*storage, erro
 	add("device", nothing)
 	add("serialization._get_layout", nothing)
 	add("Size", first)
+	for _, list := range []string{"intlist", "doublelist", "boollist", "tensorlist"} { // of TorchScript
+		add("jit._pickle.build_"+list, first)
+	}
 	add("_utils._rebuild_parameter", first)
 	add("_utils._rebuild_parameter_with_state", first)
 	add("_utils._rebuild_tensor", rebuildTensor)

@@ -42,11 +42,12 @@ func knows(in *format.Input) bool {
 
 func read(in *format.Input) (*format.Contents, error) {
 	var value any
+	var program script
 	var err error
 	if in.Members == nil {
 		value, err = readOld(in.Data)
 	} else {
-		value, err = readZip(in.Members)
+		value, program, err = readZip(in.Members)
 	}
 	if err != nil {
 		return nil, err
@@ -59,7 +60,32 @@ func read(in *format.Input) (*format.Contents, error) {
 		return &format.Contents{}, nil
 	}
 	parts, err := held.Networks(in.Part)
-	return &format.Contents{Parts: parts}, err
+	c := &format.Contents{Parts: parts}
+	if root := wholeModule(value); root != nil && err == nil && len(parts) == 1 {
+		describe(c, root, program, parts[0].Tensors)
+	}
+	return c, err
+}
+
+// wholeModule is the module that a file is or, in a dict of a training script's, holds; nil where there is none or
+// several.
+func wholeModule(value any) (root *pickle.Object) {
+	if o, ok := value.(*pickle.Object); ok && checkpoint.IsModule(o) {
+		return o
+	}
+	d, ok := value.(*pickle.Dict)
+	if !ok {
+		return nil
+	}
+	for _, e := range d.Entries {
+		if o, ok := e.Value.(*pickle.Object); ok && checkpoint.IsModule(o) {
+			if root != nil {
+				return nil
+			}
+			root = o
+		}
+	}
+	return root
 }
 
 // storage is a run of values that tensors are views of.
@@ -89,32 +115,33 @@ func (t *tensor) Entry() format.Tensor { return t.Tensor(t.raw, t.bytes) }
 // objectName ends the name of the archive's pickle, whose folder the others are in.
 const objectName = "data.pkl"
 
-func readZip(members map[string]format.Member) (any, error) {
+func readZip(members map[string]format.Member) (value any, program script, err error) {
 	var name string
 	for n := range members {
 		if strings.HasSuffix(n, objectName) {
 			if name != "" {
-				return nil, format.Fail(0, "two pickles: more than one name ends in data.pkl")
+				return nil, nil, format.Fail(0, "two pickles: more than one name ends in data.pkl")
 			}
 			name = n
 		}
 	}
 	prefix := strings.TrimSuffix(name, objectName)
 	has := func(name string) bool { _, ok := members[prefix+name]; return ok }
-	if has("constants.pkl") || has("code/__torch__.py") {
-		return nil, format.Fail(0, "a TorchScript program, not weights: in Python, "+
-			"torch.save(torch.jit.load(path).state_dict(), new)")
+	if has("constants.pkl") { // TorchScript
+		if program, err = readScript(members, prefix); err != nil {
+			return nil, nil, err
+		}
 	}
 	if order, ok := members[prefix+"byteorder"]; ok && string(order.Raw) == "big" {
-		return nil, errBigEndian
+		return nil, nil, errBigEndian
 	}
 	object := members[name]
 	if object.Size > maxPickle {
-		return nil, format.Fail(0, "%s has %d bytes: the most is %d", format.Clip(name), object.Size, maxPickle)
+		return nil, nil, format.Fail(0, "%s has %d bytes: the most is %d", format.Clip(name), object.Size, maxPickle)
 	}
 	content, err := object.Bytes()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	storages := map[string]*storage{}
 	loader := loader(func(dtype format.DType, key string, count int) (*storage, error) {
@@ -132,11 +159,11 @@ func readZip(members map[string]format.Member) (any, error) {
 		storages[key] = s
 		return s, nil
 	})
-	value, _, err := loader.Load(content)
+	value, _, err = loader.Load(content)
 	if err != nil {
-		return nil, broken("data.pkl: ", 0, err)
+		return nil, nil, broken("data.pkl: ", 0, err)
 	}
-	return value, nil
+	return value, program, nil
 }
 
 // readOld reads torch.save's old format.
