@@ -63,16 +63,12 @@ func TestChooseLabels(t *testing.T) {
 
 // TestClassesGuess: ImageNet's names for a thousand classes are called a guess, and given ones are none.
 func TestClassesGuess(t *testing.T) {
-	net, err := arch.Open("8x8x3:2,M/1000")
+	placed, err := arch.Open("8x8x3:2,M/1000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var description bytes.Buffer
-	if err := net.EncodeJSON(&description); err != nil {
-		t.Fatal(err)
-	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
+	if err := placed.Network.EncodeJSON(&description); err != nil {
 		t.Fatal(err)
 	}
 	var tensors []weights.Tensor

@@ -19,7 +19,7 @@ const densePlans = 4
 
 // dense is the model's network with its fully connected layers as convolutions.
 type dense struct {
-	net    *arch.Network
+	placed *arch.Placement
 	params *nn.Params
 	plans  recent[denseSize]
 }
@@ -121,11 +121,7 @@ func (m *Model) prepareDense(picture *vision.Picture, scale int, flip bool) (*te
 // densePlan returns the plan for pictures of a size. The caller has the turn.
 func (m *Model) densePlan(input arch.Shape, batch int) (*nn.Plan, error) {
 	if m.dense == nil {
-		net, err := arch.WithHead(m.Network, arch.HeadDense)
-		if err != nil {
-			return nil, err
-		}
-		placed, err := net.Place(m.Input)
+		placed, err := m.Placed.WithHead(arch.HeadDense)
 		if err != nil {
 			return nil, err
 		}
@@ -133,11 +129,11 @@ func (m *Model) densePlan(input arch.Shape, batch int) (*nn.Plan, error) {
 		if err := params.Load(func(p arch.Param) ([]float32, error) { return m.params.Get(p.Name).Data, nil }); err != nil {
 			return nil, err
 		}
-		m.dense = &dense{net, params, recent[denseSize]{most: densePlans}}
+		m.dense = &dense{placed, params, recent[denseSize]{most: densePlans}}
 	}
 	d := m.dense
 	return d.plans.get(denseSize{input, batch}, func() (*nn.Plan, error) {
-		placed, err := d.net.Place(input)
+		placed, err := d.placed.WithInput(input)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,6 @@
 //
 // Its work is done in the packages below this one: arch holds a network as data and works out what every layer produces
 // and costs, tensor holds images and feature maps, nn runs a network forward and backward, weights reads and writes
-// files of parameters, vision turns pictures into tensors, bench times it all, explain shows what a network saw, serve
-// puts it behind HTTP. The command line is cmd/vggo.
+// files of parameters, vision turns pictures into tensors, bench times it all, report writes tables and pictures of
+// networks, explain shows what a network saw, serve puts it behind HTTP. The command line is cmd/vggo.
 package vggo

@@ -343,26 +343,21 @@ func declared(files []source) map[string]bool {
 	return names
 }
 
-// TestArchitectureIsTrue: ARCHITECTURE.md names functions, tests and files that exist, and its codemap names every
-// file.
+// TestArchitectureIsTrue: ARCHITECTURE.md and docs/invariants.md name functions, tests and files that exist, and the
+// former's table has a row for every package.
 func TestArchitectureIsTrue(t *testing.T) {
 	own := parse(t, ".")
-	const generator = "internal/kernel/_asm" // a module that walk passes over, whose tests count
-	names := declared(append(parse(t, generator), own...))
-	named := map[string]bool{}
+	own = append(own, parse(t, "internal/kernel/_asm")...) // which walk passes over
+	names := declared(own)
 	identifier := regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)+$`)
 	test := regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
 	d := readDocument(t, "ARCHITECTURE.md")
-	for _, span := range d.spans {
+	for _, span := range append(readDocument(t, "docs/invariants.md").spans, d.spans...) {
 		switch {
 		case strings.HasPrefix(span, "golang.org/"), strings.ContainsAny(span, " ,:["):
 		case strings.Contains(span, "/") || slices.Contains([]string{".go", ".md", ".work"}, path.Ext(span)):
-			files, err := filepath.Glob(span)
-			if err != nil || len(files) == 0 {
+			if files, err := filepath.Glob(span); err != nil || len(files) == 0 {
 				t.Errorf("%s: there is no file %s", d.path, span)
-			}
-			for _, f := range files {
-				named[filepath.ToSlash(f)] = true
 			}
 		case identifier.MatchString(span), test.MatchString(span):
 			if !names[span] {
@@ -370,9 +365,28 @@ func TestArchitectureIsTrue(t *testing.T) {
 			}
 		}
 	}
+	text, err := os.ReadFile(d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\|").FindAllSubmatch(text, -1) {
+		for _, pkg := range strings.Split(string(row[1]), ", ") {
+			rows[strings.Trim(pkg, "`")] = true
+		}
+	}
+	packages := map[string]bool{}
 	for _, s := range own {
-		if !s.isTest() && !ast.IsGenerated(s.File) && !named[s.path] {
-			t.Errorf("%s: the codemap lacks %s", d.path, s.path)
+		packages[path.Dir(s.path)] = true
+	}
+	for pkg := range packages {
+		if !rows[pkg] {
+			t.Errorf("%s: there is no row for package %s", d.path, pkg)
+		}
+	}
+	for row := range rows {
+		if !packages[row] {
+			t.Errorf("%s: there is no package %s", d.path, row)
 		}
 	}
 }

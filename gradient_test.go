@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -81,11 +79,11 @@ func tensorsDiffer(a, b *tensor.Tensor) bool {
 func TestGradientMemory(t *testing.T) {
 	const network = "32x32x3:64,M,64,M/10"
 	x := tensor.New(1, 3, 32, 32)
-	net, err := arch.Open(network)
+	placed, err := arch.Open(network)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
+	forward, _, err := nn.Predict(placed, nn.Options{Batch: 1, Threads: 1, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -72,7 +73,7 @@ func TestLowMemoryOfAProcess(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%s of private memory", arch.Bytes(private))
+	t.Logf("%s of private memory", printable.Bytes(private))
 	if private > 250e6 || private < vggo.LowMemoryLimit/2 {
 		t.Errorf("%d bytes of private memory, want at most 250 MB, and half of what is allowed: else it is not measured",
 			private)

@@ -130,11 +130,7 @@ func opened(file *weights.File, options Options) (*Model, error) {
 }
 
 func open(file *weights.File, options Options) (*Model, error) {
-	net, err := options.network(file)
-	if err != nil {
-		return nil, err
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := options.network(file)
 	if err != nil {
 		return nil, err
 	}
@@ -194,11 +190,7 @@ func (m *Model) incomplete() error {
 // arch.Open takes it, "vgg16" for one.
 func New(network string, options Options) (*Model, error) {
 	options.Network = network
-	net, err := options.network(nil)
-	if err != nil {
-		return nil, err
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := options.network(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +207,7 @@ func New(network string, options Options) (*Model, error) {
 }
 
 // network is the one to run with a file's weights, or where there is no file the one that is asked for.
-func (o Options) network(file *weights.File) (*arch.Network, error) {
+func (o Options) network(file *weights.File) (*arch.Placement, error) {
 	asked := weights.Asked{Input: o.Input, Sigmoid: o.Sigmoid}
 	if o.Network != "" || file == nil {
 		var err error
@@ -400,7 +392,7 @@ func (m *Model) ClassifyAll(ctx context.Context, pictures []*vision.Picture) ([]
 	return ranked, nil
 }
 
-// Prepare makes a batch of pictures by the model's recipe.
+// Prepare makes a batch of pictures by the model's pre-processing.
 func (m *Model) Prepare(ctx context.Context, pictures []*vision.Picture) (*tensor.Tensor, error) {
 	batch := tensor.New(len(pictures), m.Input.C, m.Input.H, m.Input.W)
 	for n, p := range pictures {

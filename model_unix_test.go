@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
@@ -23,11 +21,11 @@ import (
 // as zeros. Each is an error that names the file; whole again, the file is used.
 func TestShortenedFile(t *testing.T) {
 	const spec = "32x32x3:16,16,M,32,M/512,256,10"
-	net, err := arch.Open(spec)
+	placed, err := arch.Open(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(archtest.Place(t, net))
+	params := nn.NewParams(placed)
 	params.Init(nn.He, 1)
 	var tensors []weights.Tensor
 	for _, p := range params.List {

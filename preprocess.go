@@ -40,6 +40,9 @@ func (p Preparation) String() string {
 	return fmt.Sprintf("%s (%s)", p.Name, p.Reason)
 }
 
+// faces is how many people VGG-Face knows (Parkhi et al., 2015). Its mean is that of vgg_face_dag.py, red first.
+const faces = 2622
+
 // largeInput is the shorter side from which on a network of colour pictures is thought to be ImageNet's kind. Smaller
 // ones mostly learn from pictures of just their size, samples from 0 to 1.
 const largeInput = 128
@@ -175,6 +178,14 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	switch name := matched.Preprocess; {
 	case placed.Input.C == 1:
 		return byInput(placed.Input)
+	case matched.Family == "PyTorch" && placed.Output().C == faces && first.filters == 64:
+		parts := vision.PreprocessParts{Base: "caffe-rgb", Name: "vgg-face", Mean: vision.Numbers{129.1863, 104.7624, 93.594}}
+		p, err := byInput(placed.Input)
+		if err != nil {
+			return p, err
+		}
+		p.Preprocess, err = parts.Apply(p.Preprocess)
+		return Preparation{p.Preprocess, fmt.Sprintf("%d classes are VGG-Face's, whose mean is its own", faces), true, false}, err
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
 	case small && matched.Family == "Darknet": // which decodes red first

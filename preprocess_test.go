@@ -31,14 +31,11 @@ func written(t *testing.T, input string, notes map[string]string, change func(w,
 func writtenBeside(t *testing.T, input string, notes map[string]string, change func(w, b []float32),
 	beside []weights.Tensor) string {
 	t.Helper()
-	net, err := arch.Open(strings.Replace(colourNet, "%s", input, 1))
+	placed, err := arch.Open(strings.Replace(colourNet, "%s", input, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := placed.Network
 	r := rand.New(rand.NewPCG(7, 8))
 	var tensors []weights.Tensor
 	var first [2][]float32

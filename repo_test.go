@@ -36,7 +36,9 @@ var rooms = []struct {
 	{"internal/lock", []string{"internal/durable"}},
 	{"internal/kernel", []string{"internal/winograd"}},
 	{"tensor", nil},
-	{"arch", []string{"internal/near", "internal/plainfile", "internal/printable", "internal/sheet"}},
+	{"arch", []string{"internal/near", "internal/plainfile", "internal/printable"}},
+	{"report/internal/svg", nil},
+	{"report", []string{"internal/printable", "internal/sheet", "report/internal/svg", "arch"}},
 	{"arch/archtest", []string{"arch"}},
 	{"nn/reference", []string{"arch"}},
 	{"internal/machine", nil},
@@ -47,19 +49,19 @@ var rooms = []struct {
 	{"weights/internal/format", []string{"internal/fault", "internal/kernel", "internal/printable", "arch"}},
 	{"weights/internal/hdf5", []string{"internal/printable", "weights/internal/format"}},
 	{"weights/internal/checkpoint", []string{"internal/pickle", "internal/printable", "weights/internal/format"}},
+	{"weights/internal/chain", []string{"arch", "weights/internal/format"}},
 	{"weights/internal/keras", []string{"internal/printable", "arch", "weights/internal/format", "weights/internal/hdf5"}},
 	{"weights/internal/numpy", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
 		"weights/internal/checkpoint"}},
-	{"weights/internal/onnx", []string{"internal/printable", "arch", "weights/internal/format"}},
-	{"weights/internal/chain", []string{"arch", "weights/internal/format"}},
-	{"weights/internal/torch", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
-		"weights/internal/checkpoint", "weights/internal/chain"}},
 	{"weights/internal/matlab", []string{"internal/printable", "arch", "weights/internal/format", "weights/internal/hdf5",
 		"weights/internal/chain"}},
 	{"weights/internal/caffe", []string{"arch", "weights/internal/format", "weights/internal/chain"}},
 	{"weights/internal/torch7", []string{"arch", "weights/internal/format", "weights/internal/chain"}},
 	{"weights/internal/darknet", []string{"internal/fault", "arch", "weights/internal/format", "weights/internal/chain"}},
 	{"weights/internal/mxnet", []string{"weights/internal/format"}},
+	{"weights/internal/onnx", []string{"internal/printable", "arch", "weights/internal/format"}},
+	{"weights/internal/torch", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
+		"weights/internal/checkpoint", "weights/internal/chain"}},
 	{"weights", []string{"internal/durable", "internal/plainfile", "internal/printable", "internal/fault", "tensor", "arch",
 		"weights/internal/format", "weights/internal/checkpoint", "weights/internal/keras", "weights/internal/numpy",
 		"weights/internal/onnx", "weights/internal/torch", "weights/internal/matlab", "weights/internal/caffe",
@@ -71,17 +73,19 @@ var rooms = []struct {
 	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
+	{"report/roofline", []string{"report/internal/svg", "nn", "bench"}},
+	{"report/training", []string{"internal/durable", "internal/machine", "report/internal/svg", "train"}},
 	{"", []string{"internal/fault", "internal/printable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
 	{"embedded", []string{"weights", ""}},
-	{"page", []string{"tensor", "arch", "vision", ""}},
-	{"serve", []string{"internal/printable", "tensor", "arch", "nn", "weights", "vision", "", "explain", "page"}},
+	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
+	{"serve", []string{"internal/printable", "tensor", "arch", "report", "nn", "weights", "vision", "", "explain", "page"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/sheet",
 		"internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
-		"bench", "", "explain", "embedded", "serve"}},
-	{"benchmarks", []string{"arch", "bench"}},
+		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "serve"}},
+	{"benchmarks", []string{"internal/printable", "arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
-	{"benchmarks/coldstart", []string{"arch", "benchmarks/internal/standin"}},
+	{"benchmarks/coldstart", []string{"internal/printable", "arch", "benchmarks/internal/standin"}},
 	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
 }
 
@@ -237,15 +241,26 @@ func TestImportGraph(t *testing.T) {
 	}
 }
 
-// TestRootIsLight: who uses the library links no trainer, no benchmark and no template language.
-func TestRootIsLight(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dep := range strings.Fields(string(out)) {
-		if pkg, _ := ours(dep); pkg == "bench" || pkg == "train" || strings.HasSuffix(dep, "/template") {
-			t.Errorf("the root package takes in %s", dep)
+// TestLightPackages: who describes, runs, trains or times a network takes in no template language and no tables; who
+// runs one no trainer and no benchmark either; and a network as data needs YAML's library alone.
+func TestLightPackages(t *testing.T) {
+	for _, c := range []struct{ pkg, without string }{
+		{"", `/vggo/(bench|train|report)$|/template$|^github.com/jedib0t/`},
+		{"train", `/vggo/(bench|report)$|/template$|^github.com/jedib0t/`},
+		{"bench", `/vggo/report$|/template$|^github.com/jedib0t/`},
+		{"arch", `^[^/]*\.`}, // whatever is no part of Go, but for these
+	} {
+		out, err := exec.Command("go", "list", "-deps", "./"+c.pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		without := regexp.MustCompile(c.without)
+		for _, dep := range strings.Fields(string(out)) {
+			own, _ := ours(dep)
+			needed := own == c.pkg || strings.HasPrefix(own, "internal/") || strings.HasPrefix(dep, "go.yaml.in/yaml/")
+			if without.MatchString(dep) && !needed {
+				t.Errorf("package %q takes in %s", c.pkg, dep)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // MaxLayers bounds the layers of a network read from a string or a file.
@@ -237,7 +239,7 @@ func number(s string) (n int, rest string, err error) {
 }
 
 // clip keeps what a message quotes from a stranger short.
-func clip(s string) string { return shorten(s, 40) }
+func clip(s string) string { return printable.Clip(s, 40) }
 
 // CompactString writes the network as Compact reads it. A layer that the notation has no way to say is an error.
 func (n *Network) CompactString() (string, error) {

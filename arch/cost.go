@@ -17,7 +17,7 @@ type Report struct {
 	Batch   int           `json:"batch"`
 	Layers  []LayerReport `json:"layers"`
 	Total   Total         `json:"total"`
-	Memory  Memory        `json:"memory"`
+	Memory  Footprint     `json:"memory"`
 
 	placed *Placement
 }
@@ -44,9 +44,9 @@ type LayerReport struct {
 	// ActivationBytes is the output for the whole batch; 0 for a layer in place.
 	ActivationBytes int64 `json:"activation_bytes"`
 	// Intensity is FLOPs per byte for the batch, where weights, input and output each cross memory once.
-	Intensity float64  `json:"flops_per_byte"`
-	Field     Field2   `json:"field"`
-	Formulas  Formulas `json:"formulas"`
+	Intensity float64        `json:"flops_per_byte"`
+	Field     ReceptiveField `json:"field"`
+	Formulas  Formulas       `json:"formulas"`
 }
 
 // Total sums a Report's layers.
@@ -62,7 +62,8 @@ type Total struct {
 	WeightedLayers  int     `json:"weighted_layers"` // convolutions and fully connected: the 16 of VGG-16
 }
 
-// Memory is the bytes that a batch takes, before packing and workspace, which are the machine's.
+// Footprint is the bytes that a batch takes by the shapes of its layers, before packing and workspace, which are the
+// machine's: nn.Memory is what a Plan takes with them.
 //
 // Inference puts activations in an arena that layers fill from its two ends in turn, each reading what the one before
 // left at the other end. So the arena holds the largest sum of one layer's input and output; layers in place
@@ -71,7 +72,7 @@ type Total struct {
 // Training keeps the input batch and the output of every layer not in place. The gradients of activations take turns in
 // an arena of the same size, and those of parameters are as large as what is trained. An optimiser's state is not
 // counted: momentum takes ParameterGradients once more, Adam twice.
-type Memory struct {
+type Footprint struct {
 	Parameters          int64 `json:"parameter_bytes"` // batch norm's statistics included
 	Arena               int64 `json:"infer_activation_bytes"`
 	Infer               int64 `json:"infer_bytes"` // Parameters + Arena
@@ -98,7 +99,7 @@ func (p *Placement) Analyze(batch int) (*Report, error) {
 		return nil, fmt.Errorf("batch %d must lie between 1 and %d", batch, 1<<20)
 	}
 	n, input, placed := p.Network, p.Input, p.Layers
-	fields, err := Fields(placed)
+	fields, err := fields(placed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}

@@ -28,7 +28,7 @@ func TestMemoryOfVGG16(t *testing.T) {
 		params := int64(4 * 138_357_544)
 		arena := int64(4 * 2 * 64 * 224 * 224 * batch)
 		kept := int64(4 * maps * batch)
-		want := Memory{
+		want := Footprint{
 			Parameters: params, Arena: arena, Infer: params + arena,
 			Kept: kept, ParameterGradients: params, ActivationGradients: arena, Train: 2*params + kept + arena,
 		}

@@ -3,6 +3,7 @@ package arch
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Describe writes an operation in a few words: "conv 3x3 pad 1", "maxpool 3x3/2" (stride 2), "dropout 0.5" (the share
@@ -34,6 +35,12 @@ func Describe(op Op) string {
 		s += " " + strconv.FormatFloat(1-op.Keep, 'g', 3, 64)
 	}
 	return s
+}
+
+// Describe writes a kernel as Describe does a layer's: "3x3", "7x7/2" (stride 2), "3x3 dilation 2".
+func (k Kernel) Describe() string {
+	w := Window{Kernel: Square(k.Size), Stride: Square(k.Stride), Dilation: Square(k.Dilation)}
+	return strings.TrimSpace(w.describe())
 }
 
 func (w Window) describe() string {

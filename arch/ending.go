@@ -22,54 +22,35 @@ const (
 	EndsInProbabilities Ending = "probabilities"
 )
 
-// Ending tells how a network ends, for its own input.
-func (n *Network) Ending() (Ending, error) {
-	placed, err := n.Place(n.Input)
-	if err != nil {
-		return "", err
-	}
-	ending, _ := placed.Ending()
-	return ending, nil
-}
-
-// WithSigmoid returns a copy of a network that ends in a sigmoid: in place of its softmax, or behind its logits. One
-// that ends in a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
-func WithSigmoid(n *Network) (*Network, error) {
-	placed, err := n.Place(n.Input)
-	if err != nil {
-		return nil, err
-	}
-	ending, at := placed.Ending()
-	clone := *n
+// WithSigmoid returns a network that ends in a sigmoid: in place of its softmax, or behind its logits. One that ends in
+// a sigmoid already is returned as it is; one whose outputs are averaged probabilities is an error.
+func (p *Placement) WithSigmoid() (*Placement, error) {
+	ending, at := p.Ending()
+	n := *p.Network
 	switch ending {
 	case EndsInSigmoid:
-		return n, nil
+		return p, nil
 	case EndsInProbabilities:
 		return nil, fmt.Errorf("%s ends in probabilities that are averaged: there is no place for a sigmoid", n.Name)
 	case EndsInSoftmax:
-		clone.Layers = slices.Clone(n.Layers)
-		clone.Layers[at] = Layer{n.FreeName("sigmoid"), Sigmoid{}}
+		n.Layers = slices.Clone(n.Layers)
+		n.Layers[at] = Layer{n.FreeName("sigmoid"), Sigmoid{}}
 	default:
-		clone.Layers = append(n.Layers[:at:at], Layer{n.FreeName("sigmoid"), Sigmoid{}})
+		n.Layers = append(n.Layers[:at:at], Layer{n.FreeName("sigmoid"), Sigmoid{}})
 	}
-	return &clone, nil
+	return n.Place(p.Input)
 }
 
-// WithSoftmax returns a copy of a network that ends in a softmax where it ends in a sigmoid; any other is returned as
-// it is.
-func WithSoftmax(n *Network) (*Network, error) {
-	placed, err := n.Place(n.Input)
-	if err != nil {
-		return nil, err
-	}
-	ending, at := placed.Ending()
+// WithSoftmax returns a network that ends in a softmax where it ends in a sigmoid; any other is returned as it is.
+func (p *Placement) WithSoftmax() (*Placement, error) {
+	ending, at := p.Ending()
 	if ending != EndsInSigmoid {
-		return n, nil
+		return p, nil
 	}
-	clone := *n
-	clone.Layers = slices.Clone(n.Layers)
-	clone.Layers[at] = Layer{n.FreeName("softmax"), Softmax{}}
-	return &clone, nil
+	n := *p.Network
+	n.Layers = slices.Clone(n.Layers)
+	n.Layers[at] = Layer{n.FreeName("softmax"), Softmax{}}
+	return n.Place(p.Input)
 }
 
 // FreeName is a name that no layer has yet.

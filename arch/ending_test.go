@@ -41,7 +41,7 @@ func TestEnding(t *testing.T) {
 		if got, logits := placed.Ending(); got != c.want || logits != c.logits {
 			t.Errorf("%v end in %s after %d, want %s after %d", kinds, got, logits, c.want, c.logits)
 		}
-		with, err := WithSigmoid(net)
+		with, err := placed.WithSigmoid()
 		if (err != nil) != (c.with == "") {
 			t.Errorf("%v with a sigmoid: %v", kinds, err)
 		}
@@ -55,12 +55,12 @@ func TestEnding(t *testing.T) {
 		if strings.Join(got, " ") != c.with {
 			t.Errorf("%v with a sigmoid: %v, want %s", kinds, got, c.with)
 		}
-		back, err := WithSoftmax(with)
+		back, err := with.WithSoftmax()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ending, err := back.Ending(); err != nil || ending != EndsInSoftmax {
-			t.Errorf("%v with a softmax again: %s, %v", kinds, ending, err)
+		if ending, _ := back.Ending(); ending != EndsInSoftmax {
+			t.Errorf("%v with a softmax again: %s", kinds, ending)
 		}
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"image"
 )
 
-// Field is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
-type Field struct {
+// AxisField is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
+type AxisField struct {
 	// Size is the number of pixels that a unit sees, as if the input had no border; of the middle unit, where adaptive
 	// pooling's windows are uneven.
 	Size int `json:"size"`
@@ -16,13 +16,16 @@ type Field struct {
 	Offset float64 `json:"offset"`
 }
 
-// Field2 is a receptive field along both axes.
-type Field2 struct {
-	H Field `json:"h"`
-	W Field `json:"w"`
+// ReceptiveField is a receptive field along both axes.
+type ReceptiveField struct {
+	H AxisField `json:"h"`
+	W AxisField `json:"w"`
 }
 
-func (f Field2) of(a axis) Field {
+// String writes a field as "196" or, where the axes differ, "3x5", height first.
+func (f ReceptiveField) String() string { return Size{f.H.Size, f.W.Size}.short() }
+
+func (f ReceptiveField) of(a axis) AxisField {
 	if a == cols {
 		return f.W
 	}
@@ -83,8 +86,8 @@ const maxField = MaxElements
 //
 //	first input unit = first unit * stride - padding
 //	last input unit  = last unit * stride - padding + extent - 1
-func Fields(placed []Placed) ([]Field2, error) {
-	fields := make([]Field2, len(placed))
+func fields(placed []Placed) ([]ReceptiveField, error) {
+	fields := make([]ReceptiveField, len(placed))
 	jump := struct{ H, W float64 }{1, 1}
 	for i := range placed {
 		p := &placed[i]
@@ -104,7 +107,7 @@ func Fields(placed []Placed) ([]Field2, error) {
 			if !ok || !ok2 || *j > maxField {
 				return nil, fmt.Errorf("layer %s: its receptive field is more than %d pixels", p.Name, int64(maxField))
 			}
-			*f = Field{Size: int(hi - lo + 1), Jump: *j, Offset: float64(first+last+1) / 2}
+			*f = AxisField{Size: int(hi - lo + 1), Jump: *j, Offset: float64(first+last+1) / 2}
 		}
 	}
 	return fields, nil
@@ -159,15 +162,17 @@ type FieldStep struct {
 	Name    string `json:"name"`    // of the layer
 	Formula string `json:"formula"` // "(5-1)*1+3 = 7"
 	Size    int    `json:"size"`    // 7
+
+	Kernel Kernel `json:"-"` // the layer itself
 }
 
-// FieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
+// fieldOf works out, in the article's way, what one unit on top of a stack of layers (bottom first) sees, from the top
 // layer down:
 //
 //	size = (size-1)*stride + kernel
 //
 // Three 3x3 layers: 3, (3-1)*1+3 = 5, (5-1)*1+3 = 7. A dilated kernel counts as its extent, (k-1)*d+1.
-func FieldOf(stack ...Kernel) ([]FieldStep, error) {
+func fieldOf(stack ...Kernel) ([]FieldStep, error) {
 	var steps []FieldStep
 	size := int64(1)
 	for i := len(stack) - 1; i >= 0; i-- {
@@ -189,12 +194,12 @@ func FieldOf(stack ...Kernel) ([]FieldStep, error) {
 		if result := fmt.Sprint(size); formula != result {
 			formula += " = " + result
 		}
-		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: int(size)})
+		steps = append(steps, FieldStep{Name: k.Name, Formula: formula, Size: int(size), Kernel: k})
 	}
 	return steps, nil
 }
 
-// stackOf is what the last of some layers looks through along its height, for FieldOf: every convolution and pooling,
+// stackOf is what the last of some layers looks through along its height, for fieldOf: every convolution and pooling,
 // and flattening as a kernel over the whole map. ok is false where adaptive pooling's windows are uneven and no formula
 // fits.
 func stackOf(placed []Placed) (stack []Kernel, ok bool) {

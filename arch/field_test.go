@@ -26,7 +26,7 @@ func TestFields(t *testing.T) {
 		{"alexnet-torchvision", "avgpool", 195, 32, 31.5},
 	} {
 		f := mustAnalyze(t, want.network).layer(t, want.layer).Field
-		if f.H != f.W || f.H != (Field{want.size, want.jump, want.offset}) {
+		if f.H != f.W || f.H != (AxisField{want.size, want.jump, want.offset}) {
 			t.Errorf("%s %s: %+v, want size %d, jump %v, offset %v", want.network, want.layer, f, want.size, want.jump,
 				want.offset)
 		}
@@ -52,7 +52,7 @@ func TestFieldRecurrence(t *testing.T) {
 	if last := placed.Layers[3].Out; last != (Shape{4, 14, 13}) {
 		t.Fatalf("the last map is %v, should be 14x13x4, for adaptive pooling to divide it evenly", last)
 	}
-	fields, err := Fields(placed.Layers)
+	fields, err := fields(placed.Layers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestFieldRecurrence(t *testing.T) {
 	extents := [][2]int{{3, 13}, {3, 2}, {3, 3}, {2, 3}, {2, 1}, {7, 13}}
 	strides := [][2]int{{2, 1}, {2, 2}, {1, 1}, {1, 3}, {2, 1}, {7, 13}}
 	for i, p := range placed.Layers {
-		for a, f := range []Field{fields[i].H, fields[i].W} {
+		for a, f := range []AxisField{fields[i].H, fields[i].W} {
 			size[a] += (extents[i][a] - 1) * jump[a]
 			jump[a] *= strides[i][a]
 			if f.Size != size[a] || f.Jump != float64(jump[a]) {
@@ -170,7 +170,7 @@ func TestFieldOfAgrees(t *testing.T) {
 			n.Layers = append(n.Layers, Layer{string(rune('a' + i)), Conv{Out: 1, Window: Window{Kernel: Square(k.Size),
 				Stride: Square(k.Stride), Dilation: Square(k.Dilation)}}})
 		}
-		steps, err := FieldOf(stack...)
+		steps, err := fieldOf(stack...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestFieldOfAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields, err := Fields(placed.Layers)
+		fields, err := fields(placed.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,13 +1,6 @@
 package arch
 
-import (
-	"fmt"
-	"image"
-	"io"
-	"strings"
-
-	"github.com/vggo/vggo/internal/sheet"
-)
+import "fmt"
 
 // ParseKernel reads a kernel such as 3, 7s2 (stride 2) or 3d2 (dilation 2).
 func ParseKernel(s string) (Kernel, error) {
@@ -49,7 +42,7 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 		r.StackWeights += int64(k.Size) * int64(k.Size)
 	}
 	var err error
-	if r.Steps, err = FieldOf(r.Kernels...); err != nil {
+	if r.Steps, err = fieldOf(r.Kernels...); err != nil {
 		return nil, err
 	}
 	r.Field = r.Steps[len(r.Steps)-1].Size
@@ -60,48 +53,13 @@ func AnalyzeStack(kernels ...Kernel) (*StackReport, error) {
 	return r, nil
 }
 
-// Write writes the stack as Table, Markdown or JSON.
-func (r *StackReport) Write(w io.Writer, format Format) error {
-	if format == JSON {
-		return writeJSON(w, r)
-	}
-	if format != Table && format != Markdown {
-		return unknownFormat(format, Table, Markdown, JSON)
-	}
-	var squares []string
-	for _, k := range r.Kernels {
-		squares = append(squares, fmt.Sprintf("%d*%d", k.Size, k.Size))
-	}
-	layers := "1 layer sees"
-	if n := len(r.Kernels); n > 1 {
-		layers = fmt.Sprintf("%d layers see", n)
-	}
-	_, err := fmt.Fprintf(w, "%s\n\n%s %dx%d, as one %dx%d layer does. With C channels in and out:\nthe stack has "+
-		"(%s)*C² = %d C² weights, the one layer %d*%d*C² = %d C²: %.2f times as many.\n",
-		renderTable(w, stepTable(r.Kernels, r.Steps), format), layers, r.Field, r.Field, r.Field, r.Field,
-		strings.Join(squares, "+"), r.StackWeights, r.Field, r.Field, r.SingleWeights,
-		float64(r.SingleWeights)/float64(r.StackWeights))
-	return err
-}
-
-// stepTable shows the way from the top layer of a stack down to the input.
-func stepTable(stack []Kernel, steps []FieldStep) *sheet.Table {
-	t := sheet.New("seen through", "kernel", "field").Narrow(0, 2)
-	for i, step := range steps {
-		k := stack[len(stack)-1-i]
-		w := Window{Kernel: Square(k.Size), Stride: Square(k.Stride), Dilation: Square(k.Dilation)}
-		t.Row(step.Name, strings.TrimSpace(w.describe()), step.Formula)
-	}
-	return t
-}
-
 // LayerField is one layer's receptive field with the way there.
 type LayerField struct {
-	Network string `json:"network"`
-	Input   Shape  `json:"input"`
-	Layer   string `json:"layer"`
-	Out     Shape  `json:"out"`
-	Field   Field2 `json:"field"`
+	Network string         `json:"network"`
+	Input   Shape          `json:"input"`
+	Layer   string         `json:"layer"`
+	Out     Shape          `json:"out"`
+	Field   ReceptiveField `json:"field"`
 	// Steps is the way from the layer down to the pixels, along the height; empty where adaptive pooling's windows are
 	// uneven and no formula fits.
 	Steps []FieldStep `json:"steps"`
@@ -109,8 +67,6 @@ type LayerField struct {
 	// x1, clipped to the image.
 	Unit [2]int `json:"unit"`
 	Box  [4]int `json:"box"`
-
-	stack []Kernel
 }
 
 // LayerField works one layer's receptive field out. An unknown name is an error.
@@ -127,78 +83,9 @@ func (r *Report) LayerField(layer string) (*LayerField, error) {
 		}
 		f.Box = [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}
 		if stack, ok := stackOf(r.placed.Layers[:i+1]); ok {
-			f.stack = stack
-			f.Steps, err = FieldOf(stack...)
+			f.Steps, err = fieldOf(stack...)
 		}
 		return f, err
 	}
 	return nil, noLayer(r.placed.Network, layer)
-}
-
-// Write writes the field as Table, Markdown or JSON.
-func (f *LayerField) Write(w io.Writer, format Format) error {
-	if format == JSON {
-		return writeJSON(w, f)
-	}
-	if format != Table && format != Markdown {
-		return unknownFormat(format, Table, Markdown, JSON)
-	}
-	if len(f.Steps) > 0 {
-		if f.Field.H.Size != f.Field.W.Size {
-			fmt.Fprint(w, "Along the height:\n\n")
-		}
-		if _, err := fmt.Fprintf(w, "%s\n\n", renderTable(w, stepTable(f.stack, f.Steps), format)); err != nil {
-			return err
-		}
-	}
-	size := Size{f.Field.H.Size, f.Field.W.Size}
-	box := image.Rect(f.Box[1], f.Box[0], f.Box[3], f.Box[2])
-	sees := fmt.Sprintf("rows %d to %d and columns %d to %d", box.Min.Y, box.Max.Y-1, box.Min.X, box.Max.X-1)
-	if box.Empty() {
-		sees = "padding alone"
-	}
-	_, err := fmt.Fprintf(w, "%s of %s sees %v pixels; neighbours are %s pixels apart, the first centred at %s.\n"+
-		"Of %v input, its unit (%d, %d) sees %s.\n",
-		f.Layer, f.Network, size, pair(f.Field.H.Jump, f.Field.W.Jump), pair(f.Field.H.Offset, f.Field.W.Offset),
-		f.Input, f.Unit[0], f.Unit[1], sees)
-	return err
-}
-
-func pair(h, w float64) string {
-	if h == w {
-		return fmt.Sprintf("%.4g", h)
-	}
-	return fmt.Sprintf("%.4gx%.4g", h, w)
-}
-
-// WriteFields writes the receptive field of every layer as Table, Markdown, CSV or JSON.
-func (r *Report) WriteFields(w io.Writer, format Format) error {
-	switch format {
-	case Table, Markdown:
-		t := sheet.New("layer", "operation", "output", "field", "jump", "first centre",
-			"field = before + (kernel-1)*jump before").
-			Figures(3, 4, 5, 6).Narrow(7, 6, 2, 5, 3)
-		for _, row := range r.rows() {
-			f := row.Field
-			t.Row(row.Name, strings.Join(row.operations, ", "), row.Out, f, pair(f.H.Jump, f.W.Jump),
-				pair(f.H.Offset, f.W.Offset), row.Formulas.Field)
-		}
-		_, err := fmt.Fprintf(w, "%s, input %v\n\n%s\n", r.Network, r.Input, renderTable(w, t, format))
-		return err
-	case CSV:
-		return r.writeCSV(w)
-	case JSON:
-		type entry struct {
-			Layer   string `json:"layer"`
-			Out     Shape  `json:"out"`
-			Field   Field2 `json:"field"`
-			Formula string `json:"formula,omitempty"`
-		}
-		var entries []entry
-		for _, l := range r.Layers {
-			entries = append(entries, entry{l.Name, l.Out, l.Field, l.Formulas.Field})
-		}
-		return writeJSON(w, entries)
-	}
-	return unknownFormat(format, Table, Markdown, CSV, JSON)
 }

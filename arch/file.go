@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -83,33 +82,24 @@ var layerFields = map[string]string{
 
 // Decoder reads descriptions in another library's format. known is false for any other text. Package weights has them:
 // see weights.OpenNetwork.
-type Decoder func(data []byte) (net *Network, known bool, err error)
+type Decoder func(data []byte) (placed *Placement, known bool, err error)
 
-// ReadFile reads a network's description, YAML or JSON or what others know, of at most 1 MiB. A network without a name
-// gets the file's.
-func ReadFile(path string, others ...Decoder) (*Network, error) {
-	f, err := plainfile.Open(path)
+// ReadFile is Decode for a file. A network without a name gets the file's.
+func ReadFile(path string, others ...Decoder) (*Placement, error) {
+	placed, err := plainfile.Read(path, func(r io.Reader) (*Placement, error) { return Decode(r, others...) })
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	n, err := Decode(f, others...)
-	var unreadable *fs.PathError // which names the file
-	if errors.As(err, &unreadable) {
-		return nil, err
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if n.Name == "" {
+	if n := placed.Network; n.Name == "" {
 		base := filepath.Base(path)
 		n.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return n, nil
+	return placed, nil
 }
 
-// Decode reads a network's description, YAML or JSON or what others know, of at most 1 MiB. A field it does not know is
-// an error, as is a network that is not possible for its own input; errors name the line.
-func Decode(r io.Reader, others ...Decoder) (*Network, error) {
+// Decode reads a network's description, YAML or JSON or what others know, of at most 1 MiB, and places the network on
+// its own input. A field it does not know is an error, as is a network that is not possible; errors name the line.
+func Decode(r io.Reader, others ...Decoder) (*Placement, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -118,8 +108,8 @@ func Decode(r io.Reader, others ...Decoder) (*Network, error) {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxFile)
 	}
 	for _, decode := range others {
-		if n, known, err := decode(data); known {
-			return n, err
+		if placed, known, err := decode(data); known {
+			return placed, err
 		}
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML too, and YAML's errors have lines
@@ -153,19 +143,16 @@ func Decode(r io.Reader, others ...Decoder) (*Network, error) {
 		}
 		n.Layers = append(n.Layers, layer)
 	}
-	if _, err := n.Place(n.Input); err != nil {
-		var impossible *ShapeError
-		if errors.As(err, &impossible) {
-			impossible.Network = "the network" // the file's name stands before it already
-			for i, layer := range n.Layers {
-				if layer.Name == impossible.Layer {
-					return nil, fmt.Errorf("line %d: %w", text.Layers[i].Line, err)
-				}
+	placed, err := n.Place(n.Input)
+	if impossible := (*ShapeError)(nil); errors.As(err, &impossible) {
+		impossible.Network = "the network" // the file's name stands before it already
+		for i, layer := range n.Layers {
+			if layer.Name == impossible.Layer {
+				return nil, fmt.Errorf("line %d: %w", text.Layers[i].Line, err)
 			}
 		}
-		return nil, err
 	}
-	return n, nil
+	return placed, err
 }
 
 func decodeLayer(node *yaml.Node) (Layer, error) {

@@ -16,7 +16,7 @@ type Formulas struct {
 	Intensity string `json:"intensity,omitempty"`
 }
 
-func formulas(placed []Placed, fields []Field2, i int) Formulas {
+func formulas(placed []Placed, fields []ReceptiveField, i int) Formulas {
 	p := &placed[i]
 	f := Formulas{Size: p.sizeFormula(), Field: both(p.fieldFormula(rows, fields, i), p.fieldFormula(cols, fields, i))}
 	weights, _, _ := p.parameters()
@@ -141,12 +141,12 @@ func vectorFormula(placed []Placed) string {
 }
 
 // fieldFormula is empty for a layer that sees what the one before it does.
-func (p *Placed) fieldFormula(a axis, fields []Field2, i int) string {
+func (p *Placed) fieldFormula(a axis, fields []ReceptiveField, i int) string {
 	extent, _, _, ok := p.window(a)
 	if !ok || extent == 1 {
 		return ""
 	}
-	before := Field{Size: 1, Jump: 1}
+	before := AxisField{Size: 1, Jump: 1}
 	if i > 0 {
 		before = fields[i-1].of(a)
 	}

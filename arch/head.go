@@ -26,9 +26,10 @@ const (
 // Heads are the ways that WithHead knows.
 var Heads = []Head{HeadPaper, HeadAdaptive, HeadDense}
 
-// WithHead returns a copy of a network with another head. Parameters keep their names and values: dense only reshapes
-// them from O,C*H*W to O,C,H,W. The network must have a flatten layer and a fully connected one after it.
-func WithHead(n *Network, head Head) (*Network, error) {
+// WithHead is the network with another head, on the same input. Parameters keep their names and values: dense only
+// reshapes them from O,C*H*W to O,C,H,W. The network must have a flatten layer and a fully connected one after it.
+func (p *Placement) WithHead(head Head) (*Placement, error) {
+	n := p.Network
 	if !slices.Contains(Heads, head) {
 		return nil, fmt.Errorf("unknown head %q: want one of %s", head, printable.Or(Heads))
 	}
@@ -46,11 +47,7 @@ func WithHead(n *Network, head Head) (*Network, error) {
 	if first < 0 || flatten > first {
 		return nil, fmt.Errorf("%s: a head needs one flatten layer and a fully connected layer after it", n.Name)
 	}
-	placed, err := n.Place(n.Input)
-	if err != nil {
-		return nil, err
-	}
-	last := placed.Layers[flatten].In // at the design input, after an adaptive pooling if there is one
+	last := p.Layers[flatten].In // at the design input, after an adaptive pooling if there is one
 	body := n.Layers[:flatten]
 	if flatten > 0 {
 		if _, adaptive := body[flatten-1].Op.(AdaptiveAvgPool); adaptive {
@@ -69,7 +66,7 @@ func WithHead(n *Network, head Head) (*Network, error) {
 	case HeadDense:
 		clone.Layers = append(clone.Layers, dense(rest, Size{last.H, last.W})...)
 	}
-	return &clone, nil
+	return clone.Place(p.Input)
 }
 
 // dense turns fully connected layers into convolutions, the first with the given kernel, and adds the average of the

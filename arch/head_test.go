@@ -35,7 +35,11 @@ func TestWithHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := len(n.Layers)
-		headed, err := WithHead(n, c.head)
+		placed, err := n.Place(n.Input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		headed, err := placed.WithHead(c.head)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.network, c.head, err)
 			continue
@@ -43,7 +47,7 @@ func TestWithHead(t *testing.T) {
 		if len(n.Layers) != before {
 			t.Errorf("%s %s changed the network it was given", c.network, c.head)
 		}
-		r, err := Analyze(headed, c.input, 1)
+		r, err := Analyze(headed.Network, c.input, 1)
 		if err != nil {
 			t.Errorf("%s %s at %v: %v", c.network, c.head, c.input, err)
 			continue
@@ -63,12 +67,16 @@ func TestDenseIsTheSameNetwork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		headed, err := WithHead(n, HeadDense)
+		placed, err := n.Place(n.Input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		headed, err := placed.WithHead(HeadDense)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		dense, err := Analyze(headed, n.Input, 1)
+		dense, err := headed.Analyze(1)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -117,11 +125,15 @@ func TestWithHeadErrors(t *testing.T) {
 		{vgg, "big", `unknown head "big": want one of paper, adaptive or dense`},
 		{headless, HeadDense, "headless: a head needs one flatten layer"},
 		{impossible, HeadAdaptive, "impossible: layer pool1"},
-		{&Network{Name: "early", Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper,
+		{&Network{Name: "early", Input: Shape{1, 1, 1}, Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper,
 			"early: a head needs"},
 	} {
-		if n, err := WithHead(c.net, c.head); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s %s: %v (%v), want %q", c.net.Name, c.head, n, err, c.want)
+		placed, err := c.net.Place(c.net.Input)
+		if err == nil {
+			placed, err = placed.WithHead(c.head)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v (%v), want %q", c.net.Name, c.head, placed, err, c.want)
 		}
 	}
 }

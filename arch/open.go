@@ -34,24 +34,51 @@ func Builtin(name string) (*Network, error) {
 	return nil, &UnknownError{Name: name, Near: nearest(name)}
 }
 
-// Open returns the network that spec says: a built-in's name, the path of a description (see ReadFile), or a compact
-// string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a file.
-func Open(spec string, others ...Decoder) (*Network, error) {
-	n, err := Builtin(spec)
-	if err == nil {
-		return n, nil
+// CatalogEntry is a network with what it is, its figures for its own input.
+type CatalogEntry struct {
+	Name       string `json:"name"`
+	Title      string `json:"title"`
+	Input      Shape  `json:"input"`
+	Parameters int64  `json:"parameters"`
+	MACs       int64  `json:"macs_per_image"`
+}
+
+// Catalog lists the built-in networks with what they are, in Names' order.
+func Catalog() ([]CatalogEntry, error) {
+	var list []CatalogEntry
+	for _, n := range builtins() {
+		r, err := Analyze(n, n.Input, 1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, CatalogEntry{n.Name, n.Title, n.Input, r.Total.Parameters, r.Total.MACs})
+	}
+	return list, nil
+}
+
+// Open returns the network that spec says, on its own input: a built-in's name, the path of a description (see
+// ReadFile), or a compact string (see Compact). What ends in .yaml, .yml or .json is a path, and so is what leads to a
+// file.
+func Open(spec string, others ...Decoder) (*Placement, error) {
+	n, unknown := Builtin(spec)
+	if unknown == nil {
+		return n.Place(n.Input)
 	}
 	switch strings.ToLower(filepath.Ext(spec)) {
 	case ".yaml", ".yml", ".json":
 		return ReadFile(spec, others...)
 	}
-	if info, notFound := os.Stat(spec); notFound == nil && info.Mode().IsRegular() {
+	if info, err := os.Stat(spec); err == nil && info.Mode().IsRegular() {
 		return ReadFile(spec, others...)
 	}
 	if spec != "" && (spec[0] >= '0' && spec[0] <= '9' || strings.Contains(spec, ",")) {
-		return Compact(clip(spec), spec, ImageNetInput)
+		n, err := Compact(clip(spec), spec, ImageNetInput)
+		if err != nil {
+			return nil, err
+		}
+		return n.Place(n.Input)
 	}
-	return nil, err
+	return nil, unknown
 }
 
 // UnknownError is a name that no built-in network has.

@@ -13,6 +13,16 @@ type Placement struct {
 	Layers  []Placed // the network's, with their shapes
 }
 
+// WithInput is the network on another input size, which becomes its own.
+func (p *Placement) WithInput(input Shape) (*Placement, error) {
+	if input == p.Input && input == p.Network.Input {
+		return p, nil
+	}
+	n := *p.Network
+	n.Input = input
+	return n.Place(input)
+}
+
 // Output is the shape that the last layer makes.
 func (p *Placement) Output() Shape { return p.Layers[len(p.Layers)-1].Out }
 

@@ -75,6 +75,7 @@ func (p Param) Count() int {
 // Place works out every layer's input and output shape and parameters for an input size. An impossible network is a
 // *ShapeError that names the layer.
 func (n *Network) Place(input Shape) (*Placement, error) {
+	placing(n, input)
 	fail := func(layer string, in Shape, format string, args ...any) (*Placement, error) {
 		return nil, &ShapeError{Network: n.Name, Layer: layer, In: in, Rule: fmt.Sprintf(format, args...)}
 	}

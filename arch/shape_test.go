@@ -194,3 +194,15 @@ func TestAfter(t *testing.T) {
 		}
 	}
 }
+
+func TestParseShape(t *testing.T) {
+	if s, err := ParseShape("480x640x3"); err != nil || s != (Shape{C: 3, H: 480, W: 640}) || s.String() != "480x640x3" {
+		t.Errorf("480x640x3 gave %+v (%v)", s, err)
+	}
+	for _, s := range []string{"", "224", "224x224", "224x224x3x1", "0x224x3", "-1x2x3", "axbxc", "99999999999x1x1",
+		"224X224X3"} {
+		if got, err := ParseShape(s); err == nil {
+			t.Errorf("%q gave %v, want an error", s, got)
+		}
+	}
+}

@@ -202,7 +202,7 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	images := b.images()
 	logits := plan.Logits()
 	grad := tensor.New(b.Batch, logits.C, logits.H, logits.W)
-	var timing Timing
+	var timing stepTimes
 	for i := -b.BurnIn; i < b.Steps && ctx.Err() == nil; i++ {
 		counting = i >= 0
 		start := time.Now()
@@ -238,7 +238,7 @@ func (b *Bench) images() *tensor.Tensor {
 	return x
 }
 
-func (b *Bench) result(mode Mode, t *Timing, plan *nn.Plan, passes map[passKey][]float64) *Result {
+func (b *Bench) result(mode Mode, t *stepTimes, plan *nn.Plan, passes map[passKey][]float64) *Result {
 	r := &Result{
 		Mode: mode, Steps: t.Steps(), Mean: t.Mean(), Deviation: t.Deviation(), Median: t.Median(),
 		PredictedBytes: plan.Memory().Total(), PeakBytes: machine.PeakMemory(),

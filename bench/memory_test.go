@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // The peak of a process that times VGG-16 stays within what arch and the plan predict, plus slack. Each case runs in a
@@ -54,7 +55,7 @@ func TestMemoryWithinPrediction(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("predicted %s, peak %s", arch.Bytes(r.PredictedBytes), arch.Bytes(r.PeakBytes))
+			t.Logf("predicted %s, peak %s", printable.Bytes(r.PredictedBytes), printable.Bytes(r.PeakBytes))
 			if limit := r.PredictedBytes + 100e6; r.PeakBytes > limit && !raceEnabled {
 				t.Errorf("peak %d bytes, predicted %d + 100 MB", r.PeakBytes, r.PredictedBytes)
 			}

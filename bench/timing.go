@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Timing gathers the durations of steps.
-type Timing struct {
+// stepTimes gathers the durations of steps.
+type stepTimes struct {
 	seconds []float64
 	mean    float64
 	squares float64 // sum of squared distances from the mean
@@ -17,7 +17,7 @@ type Timing struct {
 
 // Add counts one step. It updates mean and variance by Welford's recurrence (Technometrics 1962): the article's
 // E[x²] - mean² subtracts two nearly equal numbers, and can even come out negative when steps hardly differ.
-func (t *Timing) Add(d time.Duration) {
+func (t *stepTimes) Add(d time.Duration) {
 	x := d.Seconds()
 	t.seconds = append(t.seconds, x)
 	delta := x - t.mean
@@ -26,13 +26,13 @@ func (t *Timing) Add(d time.Duration) {
 }
 
 // Steps is how many steps were counted.
-func (t *Timing) Steps() int { return len(t.seconds) }
+func (t *stepTimes) Steps() int { return len(t.seconds) }
 
 // Mean is in seconds per step.
-func (t *Timing) Mean() float64 { return t.mean }
+func (t *stepTimes) Mean() float64 { return t.mean }
 
 // Deviation is the standard deviation in seconds, over the population as in the article.
-func (t *Timing) Deviation() float64 {
+func (t *stepTimes) Deviation() float64 {
 	if len(t.seconds) == 0 {
 		return 0
 	}
@@ -40,10 +40,10 @@ func (t *Timing) Deviation() float64 {
 }
 
 // Median is in seconds per step; unlike the mean it forgives the odd step that another process disturbed.
-func (t *Timing) Median() float64 { return median(t.seconds) }
+func (t *stepTimes) Median() float64 { return median(t.seconds) }
 
 // Range is the shortest and the longest step in seconds.
-func (t *Timing) Range() (shortest, longest float64) {
+func (t *stepTimes) Range() (shortest, longest float64) {
 	if len(t.seconds) == 0 {
 		return 0, 0
 	}

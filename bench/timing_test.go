@@ -7,7 +7,7 @@ import (
 )
 
 func TestTiming(t *testing.T) {
-	var timing Timing
+	var timing stepTimes
 	for _, ms := range []int{2, 4, 4, 4, 5, 5, 7, 9} {
 		timing.Add(time.Duration(ms) * time.Millisecond)
 	}
@@ -30,7 +30,7 @@ func TestTiming(t *testing.T) {
 // is exact.
 func TestVarianceCancels(t *testing.T) {
 	const n, base, spread = 100, 3600.0, 1e-6 // an hour a step, give or take a microsecond
-	var timing Timing
+	var timing stepTimes
 	sum, squares := 0.0, 0.0
 	for i := range n {
 		x := base + spread*float64(2*(i%2)-1)

@@ -66,7 +66,7 @@ func (b *Bench) noise(n int) noise {
 func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, error) {
 	debug.FreeOSMemory()
 	machine.ResetPeakMemory()
-	var timing Timing
+	var timing stepTimes
 	plain, err := b.trainer(nil, func(step int, took time.Duration) {
 		if step >= 0 {
 			timing.Add(took)

@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 func writeRatio(v float64) string  { return fmt.Sprintf("%.2f", v) }
 func writeGFLOPs(v float64) string { return fmt.Sprintf("%.0f", v) }
-func writeBytes(v float64) string  { return arch.Bytes(int64(v)) }
+func writeBytes(v float64) string  { return printable.Bytes(int64(v)) }
 
 // writePercent leaves out a tenth that is 0, as targets have it.
 func writePercent(v float64) string {

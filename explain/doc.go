@@ -8,5 +8,5 @@
 //	Field       the pixels that a unit of a layer sees
 //	TopPatches  the parts of many pictures that excite a channel most
 //
-// Pictures are those that the network sees: what a model's Recipe.Fit makes of a photo, and Seen larger.
+// Pictures are those that the network sees: what Model.Preprocess.Fit makes of a photo, and Seen larger.
 package explain

@@ -59,9 +59,9 @@ func (m *Map) Resize(w, h int) *Map {
 	return to
 }
 
-// Seen is what a recipe shows a network of a picture, larger: so that its longer side has at least so many pixels, each
-// pixel of the network's is k by k of Seen's. A map or a box times k lies on it as on what the network sees, to half a
-// pixel of the network's, which recipes round.
+// Seen is what a pre-processing shows a network of a picture, larger: so that its longer side has at least so many
+// pixels, each pixel of the network's is k by k of Seen's. A map or a box times k lies on it as on what the network
+// sees, to half a pixel of the network's, which pre-processings round.
 func Seen(r vision.Preprocess, picture *vision.Picture, side int) (seen *vision.Picture, k int, err error) {
 	k = 1
 	if longer := max(r.Crop.X, r.Crop.Y); longer > 0 {

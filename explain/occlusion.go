@@ -15,11 +15,11 @@ import (
 type Occluder struct {
 	Size   int       // of a side; 0: a seventh of the picture's longer side, 32 of 224
 	Stride int       // from one place to the next; 0: half of Size
-	Fill   []float32 // a prepared value for each channel; nil: mid-grey, as the model's recipe makes it
+	Fill   []float32 // a prepared value for each channel; nil: mid-grey, as the model's pre-processing makes it
 }
 
-// MaxWindows is the most places of an occluder: one for each pixel of 256 by 256.
-const MaxWindows = 1 << 16
+// maxWindows is the most places of an occluder: one for each pixel of 256 by 256.
+const maxWindows = 1 << 16
 
 // resolve fills in what was left open and checks it against a model.
 func (o Occluder) resolve(m *vggo.Model) (Occluder, error) {
@@ -45,9 +45,9 @@ func (o Occluder) resolve(m *vggo.Model) (Occluder, error) {
 	case len(o.Fill) != m.Input.C:
 		return o, fmt.Errorf("an occluder of %d channels for an image of %d", len(o.Fill), m.Input.C)
 	}
-	if cols, rows := o.grid(m.Input); int64(cols)*int64(rows) > MaxWindows {
+	if cols, rows := o.grid(m.Input); int64(cols)*int64(rows) > maxWindows {
 		return o, fmt.Errorf("an occluder that moves by %d pixels has %d places on an image of %dx%d, the most is %d",
-			o.Stride, int64(cols)*int64(rows), m.Input.H, m.Input.W, MaxWindows)
+			o.Stride, int64(cols)*int64(rows), m.Input.H, m.Input.W, maxWindows)
 	}
 	return o, nil
 }

@@ -1,8 +1,6 @@
 package explain
 
 import (
-	"cmp"
-	"container/heap"
 	"context"
 	"fmt"
 	"image"
@@ -22,8 +20,6 @@ type Patch struct {
 	X, Y    int             // the unit of the layer's map that has it
 	Box     image.Rectangle // what that unit sees of the picture as the network does
 	Picture *vision.Picture // cut out
-
-	order int // of the pictures
 }
 
 // MaxPatches is the most that TopPatches keeps.
@@ -46,8 +42,7 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 	case n < 1 || n > MaxPatches:
 		return nil, fmt.Errorf("%d patches: want 1 to %d", n, MaxPatches)
 	}
-	top := &patches{}
-	s := patchSearch{m, placed, layer, channel, n, top}
+	s := patchSearch{model: m, placed: placed, layer: layer, channel: channel, n: n}
 	var names []string
 	var group []*vision.Picture
 	for name, p := range pictures {
@@ -64,11 +59,8 @@ func TopPatches(ctx context.Context, m *vggo.Model, pictures iter.Seq2[string, *
 		}
 		names, group = names[:0], group[:0]
 	}
-	if err := s.search(ctx, names, group); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(top.kept, func(a, b Patch) int { return -worse(a, b) })
-	return top.kept, nil
+	err = s.search(ctx, names, group)
+	return s.top, err
 }
 
 // patchSearch is a search as it goes on.
@@ -77,7 +69,7 @@ type patchSearch struct {
 	placed     *arch.Placement
 	layer      string
 	channel, n int
-	top        *patches
+	top        []Patch // the largest first, of equals the earlier
 }
 
 // search runs a group of pictures that fit the network already.
@@ -111,19 +103,22 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 				at = j
 			}
 		}
-		p := Patch{Name: names[i], Value: values[at], X: at % maps.W, Y: at / maps.W, order: s.top.seen}
-		s.top.seen++
-		if len(s.top.kept) == s.n {
-			if worse(p, s.top.kept[0]) < 0 {
-				continue
+		// behind those that are as large
+		place, _ := slices.BinarySearchFunc(s.top, values[at], func(p Patch, value float32) int {
+			if p.Value >= value {
+				return -1
 			}
-			heap.Pop(s.top)
+			return 1
+		})
+		if place == s.n {
+			continue
 		}
+		p := Patch{Name: names[i], Value: values[at], X: at % maps.W, Y: at / maps.W}
 		if p.Box, err = arch.Box(s.placed.Layers, len(s.placed.Layers)-1, p.X, p.Y); err != nil {
 			return err
 		}
 		p.Picture = cut(group[i], p.Box)
-		heap.Push(s.top, p)
+		s.top = slices.Insert(s.top[:min(len(s.top), s.n-1)], place, p)
 	}
 	return nil
 }
@@ -138,25 +133,4 @@ func cut(p *vision.Picture, part image.Rectangle) *vision.Picture {
 		copy(out.Pix[y*out.W*p.Channels:][:out.W*p.Channels], p.Pix[((part.Min.Y+y)*p.W+part.Min.X)*p.Channels:])
 	}
 	return out
-}
-
-// worse orders patches, the worst first.
-func worse(a, b Patch) int {
-	return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.order, a.order))
-}
-
-// patches is a heap whose head is the worst.
-type patches struct {
-	kept []Patch
-	seen int // pictures
-}
-
-func (p *patches) Len() int           { return len(p.kept) }
-func (p *patches) Less(i, j int) bool { return worse(p.kept[i], p.kept[j]) < 0 }
-func (p *patches) Swap(i, j int)      { p.kept[i], p.kept[j] = p.kept[j], p.kept[i] }
-func (p *patches) Push(x any)         { p.kept = append(p.kept, x.(Patch)) }
-func (p *patches) Pop() any {
-	last := p.kept[len(p.kept)-1]
-	p.kept = p.kept[:len(p.kept)-1]
-	return last
 }

@@ -18,18 +18,18 @@ import (
 	"github.com/vggo/vggo/internal/lock"
 )
 
-// Env names the environment variable that moves the cache: models lie in models below the folder it names.
-const Env = "VGGO_CACHE"
+// cacheEnv names the environment variable that moves the cache: models lie in models below the folder it names.
+const cacheEnv = "VGGO_CACHE"
 
 // CacheDir is the folder that downloads go to: models below the folder that VGGO_CACHE names, else vggo/models where
 // the system keeps a user's caches. It need not exist.
 func CacheDir() (string, error) {
-	if dir := os.Getenv(Env); dir != "" {
+	if dir := os.Getenv(cacheEnv); dir != "" {
 		return filepath.Join(dir, "models"), nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no cache folder: %w (%s names one)", err, Env)
+		return "", fmt.Errorf("no cache folder: %w (%s names one)", err, cacheEnv)
 	}
 	return filepath.Join(dir, "vggo", "models"), nil
 }
@@ -43,7 +43,7 @@ func Path(e Entry) (path string, ok bool) {
 	}
 	path = filepath.Join(dir, e.File)
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || !e.Size.Value.Holds(info.Size()) {
+	if err != nil || !info.Mode().IsRegular() || !e.Size.Value.holds(info.Size()) {
 		return "", false
 	}
 	return path, true

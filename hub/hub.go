@@ -56,8 +56,8 @@ func mebibytes(n float64) Size {
 // megabytes is a size told in whole units of 10^6 bytes.
 func megabytes(n int64) Size { return Size{n*1_000_000 - 500_000, n*1_000_000 + 500_000} }
 
-// Holds tells whether a file may have this many bytes. An empty Size holds whatever maxFile does.
-func (s Size) Holds(bytes int64) bool {
+// holds tells whether a file may have this many bytes. An empty Size holds whatever maxFile does.
+func (s Size) holds(bytes int64) bool {
 	if s == (Size{}) {
 		return bytes <= maxFile
 	}

@@ -97,7 +97,7 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	// torchvision's 527.796 are 2^20 bytes each: torch.hub reports 553,433,881 bytes for that file.
-	if e, _ := Find("vgg16"); !e.Size.Value.Holds(553_433_881) {
+	if e, _ := Find("vgg16"); !e.Size.Value.holds(553_433_881) {
 		t.Errorf("vgg16: %v", e.Size.Value)
 	}
 }
@@ -118,7 +118,7 @@ func TestChecksum(t *testing.T) {
 
 func TestCache(t *testing.T) {
 	root := t.TempDir()
-	t.Setenv(Env, root)
+	t.Setenv(cacheEnv, root)
 	dir, err := CacheDir()
 	if err != nil || dir != filepath.Join(root, "models") {
 		t.Fatalf("%s, %v", dir, err)

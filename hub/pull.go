@@ -129,8 +129,8 @@ func (p *puller) recheck(ctx context.Context, e Entry, path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no file", path)
 	}
-	if !e.Size.Value.Holds(info.Size()) {
-		return &MismatchError{Path: path, Reason: fmt.Sprintf("it has %d bytes, not %s", info.Size(), e.Size.Value)}
+	if !e.Size.Value.holds(info.Size()) {
+		return &mismatchError{Path: path, Reason: fmt.Sprintf("it has %d bytes, not %s", info.Size(), e.Size.Value)}
 	}
 	want := e.Checksum.Value
 	if want == "" {
@@ -143,7 +143,7 @@ func (p *puller) recheck(ctx context.Context, e Entry, path string) error {
 		return err
 	}
 	if err := got.check(want); err != nil {
-		return &MismatchError{Path: path, Reason: err.Error()}
+		return &mismatchError{Path: path, Reason: err.Error()}
 	}
 	return p.keepRecord(path, got)
 }
@@ -156,14 +156,14 @@ func (p *puller) keepRecord(path string, got sums) error {
 	return durable.WriteBytes(record(path), []byte(got["sha256"]+"  "+filepath.Base(path)+"\n"))
 }
 
-// MismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of
+// mismatchError is a file that is not the one which was published. Path is empty for one that was just downloaded, of
 // which nothing is kept.
-type MismatchError struct {
+type mismatchError struct {
 	Path   string
 	Reason string
 }
 
-func (e *MismatchError) Error() string {
+func (e *mismatchError) Error() string {
 	if e.Path == "" {
 		return "what was downloaded is not the published file: " + e.Reason
 	}
@@ -192,7 +192,7 @@ func (p *puller) resolve(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("its Git LFS pointer: %w", err)
 	}
-	if !e.Size.Value.Holds(size) {
+	if !e.Size.Value.holds(size) {
 		return fmt.Errorf("its Git LFS pointer tells %d bytes, its publisher's page %s", size, e.Size.Value)
 	}
 	e.Checksum = Cited[Checksum]{checksum, e.Pointer}
@@ -235,7 +235,7 @@ func (p *puller) download(ctx context.Context, e Entry, path string) error {
 		}
 		// Bytes of an earlier run may have been spoilt since. What came in one piece was sent like that.
 		if !resumed {
-			return &MismatchError{Reason: err.Error()}
+			return &mismatchError{Reason: err.Error()}
 		}
 		resumed = false
 		p.notice("the file that was begun earlier is spoilt (" + err.Error() + "): beginning again")
@@ -276,7 +276,7 @@ func (d *partial) open() (resumed bool, err error) {
 	}
 	d.have = info.Size()
 	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total &&
-		d.entry.Size.Value.Holds(d.state.Total))
+		d.entry.Size.Value.holds(d.state.Total))
 	if err != nil || d.state.URL != d.entry.URL.Value || d.state.Validator == "" || d.state.Total < 0 || !fits {
 		if err := d.restart(state{}); err != nil {
 			return false, errors.Join(err, d.discard())
@@ -442,7 +442,7 @@ func (d *partial) receive(r *http.Response, arrived func(int)) error {
 			return d.again("the server goes on with another place or another file")
 		}
 		if d.state.Total == 0 && total > 0 {
-			if !d.entry.Size.Value.Holds(total) {
+			if !d.entry.Size.Value.holds(total) {
 				return d.again(fmt.Sprintf("the server speaks of %d bytes, and the file has %s", total, d.entry.Size.Value))
 			}
 			d.state.Total = total
@@ -466,7 +466,7 @@ func (d *partial) total(r *http.Response, length int64) (int64, error) {
 		}
 		return 0, nil
 	}
-	if !d.entry.Size.Value.Holds(length) {
+	if !d.entry.Size.Value.holds(length) {
 		want := "at most " + amount(d.limit())
 		if d.entry.Size.Value != (Size{}) {
 			want = d.entry.Size.Value.String()
@@ -522,7 +522,7 @@ func (d *partial) ended() error {
 	switch {
 	case d.state.Total > 0 && d.have < d.state.Total:
 		return interrupted(io.ErrUnexpectedEOF)
-	case d.state.Total == 0 && !d.entry.Size.Value.Holds(d.have):
+	case d.state.Total == 0 && !d.entry.Size.Value.holds(d.have):
 		return d.again(fmt.Sprintf("the server sent %d bytes, and the file has %s", d.have, d.entry.Size.Value))
 	}
 	return nil

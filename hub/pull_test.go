@@ -525,7 +525,7 @@ func TestAlreadyThere(t *testing.T) {
 	for _, other := range [][]byte{[]byte("my own"), make([]byte, len(s.content))} {
 		write(t, path, other)
 		_, err := newTestPuller(dir, nil).pull(t.Context(), s.entry())
-		var mismatch *MismatchError
+		var mismatch *mismatchError
 		if !errors.As(err, &mismatch) || mismatch.Path != path {
 			t.Errorf("%d other bytes: %v", len(other), err)
 		}

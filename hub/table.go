@@ -115,7 +115,7 @@ var table = []Entry{
 		func(e *Entry) {
 			e.Accuracy = Cited[Performance]{}
 			e.Preprocess.Value = "caffe"
-			e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the recipe caffe 123.68, 116.779 and 103.939"
+			e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the pre-processing caffe 123.68, 116.779 and 103.939"
 			e.Credit = "ported by torchvision from github.com/amdegroot/ssd.pytorch"
 		}),
 	torchvision("alexnet", "alexnet-torchvision", "alexnet-owt", "7be5be79", torchvisionAlexNet, 233.087, 56.522, 79.066),

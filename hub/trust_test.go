@@ -28,7 +28,7 @@ func TestNoChecksum(t *testing.T) {
 		t.Errorf("recorded %q, want %q", Recorded(path), want)
 	}
 	write(t, path, s.content[1:])
-	var mismatch *MismatchError
+	var mismatch *mismatchError
 	if _, err := newTestPuller(dir, nil).pull(t.Context(), e); !errors.As(err, &mismatch) {
 		t.Errorf("a changed file: %v", err)
 	}

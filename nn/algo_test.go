@@ -20,18 +20,19 @@ import (
 func TestPredictIsCompile(t *testing.T) {
 	for _, name := range []string{"tinyvgg", "vgg11-cifar", "64x64x1:M,8b,L,8,A/20,5"} {
 		for _, training := range []bool{false, true} {
-			net, err := arch.Open(name)
+			placed, err := arch.Open(name)
 			if err != nil {
 				t.Fatal(err)
 			}
+			net := placed.Network
 			opt := nn.Options{Batch: 5, Threads: 2, Training: training}
-			unbounded, _, err := nn.Predict(archtest.Place(t, net), opt)
+			unbounded, _, err := nn.Predict(placed, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, opt.Budget = range []int64{0, unbounded.Total() - 1} {
 				t.Run(fmt.Sprintf("%s/training=%v/budget=%d", name, training, opt.Budget), func(t *testing.T) {
-					memory, groups, err := nn.Predict(archtest.Place(t, net), opt)
+					memory, groups, err := nn.Predict(placed, opt)
 					var short *nn.MemoryError
 					if errors.As(err, &short) {
 						t.Skip("no algorithm takes less")

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch/archtest"
+	"github.com/vggo/vggo/internal/printable"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
@@ -90,7 +91,7 @@ func shortOf(t *testing.T, net *arch.Network, params *nn.Params, opt nn.Options,
 	if !errors.As(err, &short) {
 		t.Fatalf("a budget of %d bytes: error %v, want one that says so", budget, err)
 	}
-	need, has := arch.BytesApart(short.Need, budget)
+	need, has := printable.BytesApart(short.Need, budget)
 	if !short.Budget || short.Available != budget || short.Need <= budget || need == has ||
 		!strings.HasSuffix(err.Error(), "needs at least "+need+" of memory, and "+has+" are allowed") {
 		t.Errorf("a budget of %d bytes: %+v, which reads %q", budget, short, err)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/tensor"
 )
@@ -28,13 +26,13 @@ func (c *doneAfter) Err() error {
 // TestForwardGivenUp: a pass ends between any two layers, has no logits then, and the next one is as if nothing had
 // happened.
 func TestForwardGivenUp(t *testing.T) {
-	net, err := arch.Open("32x32x3:8,8,M,16,16,M/24,10")
+	placed, err := arch.Open("32x32x3:8,8,M,16,16,M/24,10")
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := NewParams(archtest.Place(t, net))
+	params := NewParams(placed)
 	params.Init(He, 1)
-	plan, err := Compile(archtest.Place(t, net), params, Options{Batch: 40, Threads: 2})
+	plan, err := Compile(placed, params, Options{Batch: 40, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/machine"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // slack is what the process takes beyond the network: the program, its stacks, the garbage collector.
@@ -38,7 +39,7 @@ func (e *MemoryError) Error() string {
 	if e.Budget {
 		need, there = "at least", "are allowed"
 	}
-	takes, most := arch.BytesApart(e.Need, e.Available)
+	takes, most := printable.BytesApart(e.Need, e.Available)
 	return fmt.Sprintf("%s: %s of %s needs %s %s of memory, and %s %s", e.Network, pass, images, need, takes, most, there)
 }
 

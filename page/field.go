@@ -62,7 +62,7 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 }
 
 // nearest is the unit of a lower layer whose field's centre is nearest to that of a unit above.
-func nearest(above arch.Field, unit int, below arch.Field, units int) int {
+func nearest(above arch.AxisField, unit int, below arch.AxisField, units int) int {
 	centre := above.Offset + float64(unit)*above.Jump
 	return min(max(int((centre-below.Offset)/below.Jump+0.5), 0), units-1)
 }

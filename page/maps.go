@@ -40,8 +40,8 @@ type MapRange struct {
 
 // Largest counts and sides of small maps, and values of a whole layer.
 const (
-	MaxMaps   = 256
-	MaxSide   = 224
+	maxMaps   = 256
+	maxSide   = 224
 	MaxValues = 1 << 18
 )
 
@@ -65,9 +65,9 @@ func (v *Visit) Maps(layer string, order Order, from, count, side int) (*Maps, e
 	if err != nil {
 		return nil, err
 	}
-	if from < 0 || from >= out.C || count < 1 || count > MaxMaps || side < 1 || side > MaxSide {
+	if from < 0 || from >= out.C || count < 1 || count > maxMaps || side < 1 || side > maxSide {
 		return nil, &AskError{fmt.Sprintf("%s has %d maps; ask for 1 to %d of them, at most %d pixels wide", layer, out.C,
-			MaxMaps, MaxSide)}
+			maxMaps, maxSide)}
 	}
 	ranges := make([]MapRange, out.C)
 	strength := make([]float64, out.C)

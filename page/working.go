@@ -10,8 +10,8 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// terms are the products of a fully connected layer that are told one by one.
-const terms = 12
+// maxTerms is how many products of a fully connected layer are told one by one.
+const maxTerms = 12
 
 // maxPatch is the most places of a window that are told one by one.
 const maxPatch = 256
@@ -181,7 +181,7 @@ func (w *working) linear(p *arch.Placed) error {
 	}
 	size := func(t Term) float64 { return math.Abs(float64(t.Input) * float64(t.Weight)) }
 	slices.SortStableFunc(all, func(a, b Term) int { return cmp.Compare(size(b), size(a)) })
-	c.Terms = all[:min(terms, len(all))]
+	c.Terms = all[:min(maxTerms, len(all))]
 	for _, t := range all[len(c.Terms):] {
 		c.Rest += float64(t.Input) * float64(t.Weight)
 	}

@@ -235,38 +235,38 @@ func TestBatchFails(t *testing.T) {
 // TestGate: work is admitted up to the budget, what can never fit is told apart, and what is given back can be taken
 // again.
 func TestGate(t *testing.T) {
-	g := NewGate(100, "bytes")
-	a, err := g.Enter(60)
+	g := newGate(100, "bytes")
+	a, err := g.enter(60)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var full *FullError
-	if _, err := g.Enter(41); !errors.As(err, &full) || full.Used != 60 || full.After != time.Second {
+	var full *fullError
+	if _, err := g.enter(41); !errors.As(err, &full) || full.Used != 60 || full.After != time.Second {
 		t.Errorf("beyond the budget: %v", err)
 	}
-	g.Did(20, 2*time.Second) // 10 a second
-	if _, err := g.Enter(70); !errors.As(err, &full) || full.After != 3*time.Second {
+	g.did(20, 2*time.Second) // 10 a second
+	if _, err := g.enter(70); !errors.As(err, &full) || full.After != 3*time.Second {
 		t.Errorf("30 too much at 10 a second: %+v", full)
 	}
-	var cost *CostError
-	if _, err := g.Enter(101); !errors.As(err, &cost) {
+	var cost *costError
+	if _, err := g.enter(101); !errors.As(err, &cost) {
 		t.Errorf("more than the budget: %v", err)
 	}
-	if err := a.Add(41); !errors.As(err, &cost) {
+	if err := a.add(41); !errors.As(err, &cost) {
 		t.Errorf("more than the budget in two parts: %v", err)
 	}
-	b, err := g.Enter(40)
-	if err != nil || g.Used() != 100 {
-		t.Errorf("%v, %d used", err, g.Used())
+	b, err := g.enter(40)
+	if err != nil || g.inUse() != 100 {
+		t.Errorf("%v, %d used", err, g.inUse())
 	}
-	a.Leave()
-	a.Leave()
-	b.Leave()
-	if g.Used() != 0 {
-		t.Errorf("%d used in the end", g.Used())
+	a.leave()
+	a.leave()
+	b.leave()
+	if g.inUse() != 0 {
+		t.Errorf("%d used in the end", g.inUse())
 	}
 	// Overflow must not admit.
-	if _, err := g.Enter(1<<63 - 1); !errors.As(err, &cost) {
+	if _, err := g.enter(1<<63 - 1); !errors.As(err, &cost) {
 		t.Errorf("everything: %v", err)
 	}
 }

@@ -21,19 +21,19 @@ import (
 // call is a request on its way through a handler.
 type call struct {
 	*Server
-	w     http.ResponseWriter
-	r     *http.Request
-	ctx   context.Context // ends with the client, or when its time is over
-	entry *entry
-	bytes *Pass   // of buffers
-	work  *Pass   // nil until it is admitted
-	spent []spent // for Server-Timing
+	w       http.ResponseWriter
+	r       *http.Request
+	ctx     context.Context // ends with the client, or when its time is over
+	entry   *logEntry
+	bytes   *admission // of buffers
+	work    *admission // nil until it is admitted
+	timings []timing   // for Server-Timing
 
 	query map[string]string // of the URL, checked, defaults in place
 }
 
-// spent is time that a part of a request took.
-type spent struct {
+// timing is the time that a part of a request took.
+type timing struct {
 	on   string
 	took time.Duration
 }
@@ -46,12 +46,12 @@ func (s *Server) handle(serve endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeoutCause(r.Context(), s.Timeout, errTimeout)
 		defer cancel()
-		bytes, _ := s.buffers.Enter(0)
+		bytes, _ := s.buffers.enter(0)
 		c := &call{Server: s, w: w, r: r, ctx: ctx, entry: entryOf(r), bytes: bytes}
 		defer func() {
-			c.bytes.Leave()
+			c.bytes.leave()
 			if c.work != nil {
-				c.work.Leave()
+				c.work.leave()
 			}
 		}()
 		if err := serve(c); err != nil {
@@ -65,12 +65,12 @@ func (c *call) fail(err error) {
 	p := refusalOf(err)
 	p.Fault, p.Hint = printable.Text(p.Fault), printable.Text(p.Hint) // they may quote what a stranger sent
 	p.ID = c.entry.id
-	c.entry.kind = p.Kind
+	c.entry.kind = p.Kind.name
 	c.entry.note(slog.String("error", p.Fault))
 	if p.Cause != nil {
 		c.entry.note(slog.String("cause", p.Cause.Error()))
 	}
-	c.metrics.errors.WithLabelValues(p.Kind).Inc()
+	c.metrics.errors.WithLabelValues(p.Kind.name).Inc()
 	h := c.w.Header()
 	if p.After > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
@@ -78,7 +78,7 @@ func (c *call) fail(err error) {
 	text := append(p.text(strings.HasPrefix(c.r.URL.Path, "/v2")), '\n')
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	c.w.WriteHeader(p.Status)
+	c.w.WriteHeader(p.Kind.status)
 	_ = c.write(text) // a client that is gone is not told
 }
 
@@ -89,7 +89,7 @@ func (c *call) pathModel() (*model, error) {
 		return nil, err
 	}
 	if v := c.r.PathValue("version"); v != "" && v != modelVersion {
-		return nil, refuse(http.StatusNotFound, "not_found", "leave the version out, or ask for "+modelVersion,
+		return nil, refuse(notFound, "leave the version out, or ask for "+modelVersion,
 			"%s has no version %q", m.name, clip(v))
 	}
 	c.entry.note(slog.String("model", m.name))
@@ -107,7 +107,7 @@ func (c *call) enterWork(cost int64) error {
 	if l == nil { // closed meanwhile
 		return errClosed
 	}
-	work, err := l.work.Enter(cost)
+	work, err := l.work.enter(cost)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *call) enterWork(cost int64) error {
 // was told.
 func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected bool) (*tensor.Tensor, error) {
 	a, err := m.batches.do(c.ctx, layer, images, expected)
-	c.work.Leave() // a slow reader of the answer keeps nobody from computing
+	c.work.leave() // a slow reader of the answer keeps nobody from computing
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 	return a.out, nil
 }
 
-func (c *call) spend(on string, took time.Duration) { c.spent = append(c.spent, spent{on, took}) }
+func (c *call) spend(on string, took time.Duration) { c.timings = append(c.timings, timing{on, took}) }
 
 // write writes a part of an answer. The client must take the next bytes before it stalls, and all of them before the
 // request's time is over; at the end of that there is still time for an answer which it takes at once.
@@ -162,9 +162,9 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 		n += len(part)
 	}
 	h := c.w.Header()
-	if len(c.spent) > 0 {
+	if len(c.timings) > 0 {
 		var timing []string
-		for _, s := range c.spent {
+		for _, s := range c.timings {
 			timing = append(timing, fmt.Sprintf("%s;dur=%.3f", s.on, 1000*s.took.Seconds()))
 			c.entry.note(slog.Float64(s.on+"_seconds", s.took.Seconds()))
 		}
@@ -175,7 +175,7 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 	c.w.WriteHeader(status)
 	for _, part := range parts {
 		if err := c.write(part); err != nil {
-			c.entry.kind = "client_gone" // the status is on its way, or not: nobody reads it
+			c.entry.kind = clientGone.name // the status is on its way, or not: nobody reads it
 			return nil
 		}
 	}
@@ -185,10 +185,10 @@ func (c *call) answer(contentType string, status int, parts ...[]byte) error {
 // answerJSON answers with a value that marshals.
 func (c *call) answerJSON(status int, v any) error {
 	text, err := json.Marshal(v)
-	var notFinite *json.UnsupportedValueError
-	if errors.As(err, &notFinite) {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library tells such values as they are",
-			"the answer holds %s, which JSON cannot", notFinite.Str)
+	var unsupported *json.UnsupportedValueError
+	if errors.As(err, &unsupported) {
+		return refuse(notFinite, "vggo's library tells such values as they are",
+			"the answer holds %s, which JSON cannot", unsupported.Str)
 	}
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (c *call) readBody() (body []byte, err error) {
 	case announced > c.MaxBody:
 		return nil, c.tooLarge(announced)
 	case c.r.Header.Get("Content-Encoding") != "":
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported_type", "send it as it is",
+		return nil, refuse(unsupportedType, "send it as it is",
 			"a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
 	}
 	const first = 64 << 10
@@ -219,7 +219,7 @@ func (c *call) readBody() (body []byte, err error) {
 			if size <= int64(len(body)) {
 				return nil, c.tooLarge(size)
 			}
-			if err := c.bytes.Add(size); err != nil {
+			if err := c.bytes.add(size); err != nil {
 				c.discard()
 				return nil, err
 			}
@@ -267,7 +267,7 @@ func (c *call) discard() {
 
 func (c *call) tooLarge(size int64) error {
 	c.w.Header().Set("Connection", "close") // rather than reading it all
-	return refuse(http.StatusRequestEntityTooLarge, "too_large", "send less at once; the server's --max-body raises "+
+	return refuse(tooLarge, "send less at once; the server's --max-body raises "+
 		"the limit", "a body of %d bytes or more is refused: the limit is %d", size, c.MaxBody)
 }
 
@@ -276,8 +276,8 @@ func (c *call) broken(err error) error {
 	c.w.Header().Set("Connection", "close")
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return refuse(http.StatusRequestTimeout, "slow_body", "send it faster", "the body did not arrive in time")
+		return refuse(slowBody, "send it faster", "the body did not arrive in time")
 	}
-	return &refusal{Status: http.StatusBadRequest, Kind: "client_gone", Fault: "the body ended early",
+	return &refusal{Kind: bodyEnded, Fault: "the body ended early",
 		Hint: "send as much as Content-Length says", Cause: err}
 }

@@ -49,13 +49,12 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 	}
 	c.entry.note(slog.String("model", m.name))
 	if _, err := m.Network.Until(layer); layer != "" && err != nil {
-		return nil, nil, 0, 0, refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/"+m.name+" lists its layers", "%v",
-			err)
+		return nil, nil, 0, 0, refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err
 	}
-	if err := c.bytes.Add(4*int64(m.Input.C*m.Input.H*m.Input.W) + (4+each)*m.until[layer].values); err != nil {
+	if err := c.bytes.add(4*int64(m.Input.C*m.Input.H*m.Input.W) + (4+each)*m.until[layer].values); err != nil {
 		return nil, nil, 0, 0, err
 	}
 	m.batches.expect(1)
@@ -99,7 +98,7 @@ func (c *call) features() error {
 	}
 	data := floatsAsJSON(out.Data)
 	if at := data.notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it with Accept: "+numpyType,
+		return refuse(notFinite, "ask for it with Accept: "+numpyType,
 			"value %d of %s is %v, which JSON cannot hold", at, layer, data[at])
 	}
 	return c.answerJSON(http.StatusOK, features{m.name, layer, shape, data})

@@ -37,9 +37,9 @@ func (c *connections) open() int {
 	return len(c.all)
 }
 
-// door is a listener of which so many connections are open at once. One more closes the one that has been idle longest,
-// so that nobody keeps others out by doing nothing. None with a request in progress is closed.
-type door struct {
+// limitedListener has so many connections open at once. One more closes the one that has been idle longest, so that
+// nobody keeps others out by doing nothing. None with a request in progress is closed.
+type limitedListener struct {
 	net.Listener
 	*connections
 	most   int
@@ -47,13 +47,13 @@ type door struct {
 	once   sync.Once
 }
 
-func (c *connections) listen(l net.Listener, most int) *door {
+func (c *connections) listen(l net.Listener, most int) *limitedListener {
 	c.all, c.room = map[*connection]struct{}{}, make(chan struct{}, 1)
-	return &door{Listener: l, connections: c, most: most, closed: make(chan struct{})}
+	return &limitedListener{Listener: l, connections: c, most: most, closed: make(chan struct{})}
 }
 
 // Accept waits for the next connection, and then for a place.
-func (l *door) Accept() (net.Conn, error) {
+func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
@@ -76,7 +76,7 @@ func (l *door) Accept() (net.Conn, error) {
 }
 
 // place makes room for a connection. It waits only while all others, the spare ones too, have requests in progress.
-func (l *door) place(conn net.Conn) (*connection, bool) {
+func (l *limitedListener) place(conn net.Conn) (*connection, bool) {
 	for {
 		if c := l.enter(conn); c != nil {
 			return c, true
@@ -93,7 +93,7 @@ func (l *door) place(conn net.Conn) (*connection, bool) {
 }
 
 // enter takes a connection in if there is room, or if only spare places are left and none can be made.
-func (l *door) enter(conn net.Conn) *connection {
+func (l *limitedListener) enter(conn net.Conn) *connection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	spare := len(l.all) >= l.most
@@ -106,7 +106,7 @@ func (l *door) enter(conn net.Conn) *connection {
 }
 
 // evict closes the connection that has been idle longest; false says that none is.
-func (l *door) evict() bool {
+func (l *limitedListener) evict() bool {
 	l.mu.Lock()
 	c := l.idlest()
 	l.mu.Unlock()
@@ -128,14 +128,14 @@ func (c *connections) idlest() (idlest *connection) {
 }
 
 // Close ends Accept too where it waits for a place.
-func (l *door) Close() error {
+func (l *limitedListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
 // state hears from net/http. A connection is active once a header is read: one that sends its header byte by byte is
 // idle here.
-func (l *door) state(conn net.Conn, state http.ConnState) {
+func (l *limitedListener) state(conn net.Conn, state http.ConnState) {
 	c, ok := conn.(*connection)
 	if !ok {
 		return
@@ -154,7 +154,7 @@ func (l *door) state(conn net.Conn, state http.ConnState) {
 type connectionKey struct{}
 
 // context lets a request know its connection.
-func (l *door) context(ctx context.Context, conn net.Conn) context.Context {
+func (l *limitedListener) context(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, conn)
 }
 

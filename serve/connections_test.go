@@ -39,7 +39,7 @@ func startRunning(t *testing.T, config Config, before func(*Server)) (s *Server,
 			t.Error(err)
 		}
 	})
-	for !s.Ready() {
+	for !s.usable() {
 		time.Sleep(time.Millisecond)
 	}
 	return s, listener.Addr().String()

@@ -124,7 +124,7 @@ func checked(pattern string, serve endpoint) endpoint {
 // takeParameters checks the URL's query and the headers, and keeps the query's values, with defaults in place.
 func (c *call) takeParameters(d declared) error {
 	wrong := func(hint, format string, args ...any) error {
-		return refuse(http.StatusBadRequest, "bad_request", hint, format, args...)
+		return refuse(badRequest, hint, format, args...)
 	}
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -248,7 +248,7 @@ func (c *call) noBody(d declared) error {
 		return nil
 	}
 	c.w.Header().Set("Connection", "close") // rather than reading it
-	return refuse(http.StatusBadRequest, "bad_request", d.takes()+", in the URL", "%s takes no body", d.route)
+	return refuse(badRequest, d.takes()+", in the URL", "%s takes no body", d.route)
 }
 
 // text is a checked value of the URL, or its default; empty if there is neither.

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -29,12 +28,12 @@ type decoders struct {
 	patience   time.Duration // longest expected wait; who would wait longer is told to come again
 
 	mu             sync.Mutex
-	running, heavy int        // pictures being decoded, and large ones among them
-	queue          []*waiting // by their turn
+	running, heavy int              // pictures being decoded, and large ones among them
+	queue          []*queuedPicture // by their turn
 }
 
-// waiting is a picture in the queue.
-type waiting struct {
+// queuedPicture is a picture in the queue.
+type queuedPicture struct {
 	work  vision.Work
 	turn  time.Time
 	start chan struct{} // closed when it may
@@ -53,15 +52,15 @@ func isLarge(w vision.Work) bool { return w.Time > smallTime || w.Memory > small
 
 // enter waits for a picture's turn. leave must be called when it is decoded.
 func (d *decoders) enter(ctx context.Context, work vision.Work) (leave func(), err error) {
-	w := &waiting{work, time.Now().Add(passing * work.Time), make(chan struct{})}
+	w := &queuedPicture{work, time.Now().Add(passing * work.Time), make(chan struct{})}
 	d.mu.Lock()
 	if ahead := d.ahead(w); ahead > d.patience {
 		d.mu.Unlock()
-		return nil, &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+		return nil, &refusal{Kind: busy,
 			Hint: "try again after the seconds in Retry-After", After: ahead,
 			Fault: fmt.Sprintf("pictures that take about %.0f s to decode are waiting already", ahead.Seconds())}
 	}
-	at, _ := slices.BinarySearchFunc(d.queue, w, func(a, b *waiting) int { return a.turn.Compare(b.turn) })
+	at, _ := slices.BinarySearchFunc(d.queue, w, func(a, b *queuedPicture) int { return a.turn.Compare(b.turn) })
 	d.queue = slices.Insert(d.queue, at, w)
 	d.next()
 	d.mu.Unlock()
@@ -85,7 +84,7 @@ func (d *decoders) enter(ctx context.Context, work vision.Work) (leave func(), e
 }
 
 // ahead is how long those that wait for the same decoders and go first are expected to take. The caller has the lock.
-func (d *decoders) ahead(w *waiting) time.Duration {
+func (d *decoders) ahead(w *queuedPicture) time.Duration {
 	var total time.Duration
 	lanes := d.all
 	if isLarge(w.work) {
@@ -107,7 +106,7 @@ func (d *decoders) busy() bool {
 }
 
 // ended gives a decoder back. The caller has the lock.
-func (d *decoders) ended(w *waiting) {
+func (d *decoders) ended(w *queuedPicture) {
 	d.running--
 	if isLarge(w.work) {
 		d.heavy--
@@ -117,7 +116,7 @@ func (d *decoders) ended(w *waiting) {
 
 // next starts those whose turn it is. The caller has the lock.
 func (d *decoders) next() {
-	d.queue = slices.DeleteFunc(d.queue, func(w *waiting) bool {
+	d.queue = slices.DeleteFunc(d.queue, func(w *queuedPicture) bool {
 		large := isLarge(w.work)
 		if d.running == d.all || large && d.heavy == d.large {
 			return false

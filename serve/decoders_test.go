@@ -116,7 +116,7 @@ func TestDecodersRefuse(t *testing.T) {
 		d.queued(i + 1)
 	}
 	var full *refusal
-	if _, err := d.enter(ctx, bomb); !errors.As(err, &full) || full.Status != 429 || full.After < 10*time.Second {
+	if _, err := d.enter(ctx, bomb); !errors.As(err, &full) || full.Kind.status != 429 || full.After < 10*time.Second {
 		t.Errorf("a queue of 12 s: %+v", err)
 	}
 	leaveSmall, err := d.enter(ctx, vision.Work{Time: time.Millisecond})

@@ -18,18 +18,18 @@ import (
 // may not be framed.
 const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// entry is a request's line in the log, as its handler fills it.
-type entry struct {
+// logEntry is a request's line in the log, as its handler fills it.
+type logEntry struct {
 	id    string
 	kind  string // of the error; empty: none
 	attrs []slog.Attr
 }
 
-func (e *entry) note(attrs ...slog.Attr) { e.attrs = append(e.attrs, attrs...) }
+func (e *logEntry) note(attrs ...slog.Attr) { e.attrs = append(e.attrs, attrs...) }
 
 type entryKey struct{}
 
-func entryOf(r *http.Request) *entry { return r.Context().Value(entryKey{}).(*entry) }
+func entryOf(r *http.Request) *logEntry { return r.Context().Value(entryKey{}).(*logEntry) }
 
 // requestID is what a client may call its request.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
@@ -47,7 +47,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if !probes(r) {
 			s.asked.Add(1)
 		}
-		e := &entry{id: r.Header.Get("X-Request-Id")}
+		e := &logEntry{id: r.Header.Get("X-Request-Id")}
 		if !requestID.MatchString(e.id) {
 			e.id = newRequestID()
 		}
@@ -85,22 +85,21 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		// HTTP/1.0 has no Host; a browser's requests always have
 		if !s.allowed(r.Host) && !(r.Host == "" && !r.ProtoAtLeast(1, 1)) {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "call it by an IP address or localhost; its --allow-host takes "+
-					"other names",
+				return refuse(forbidden, "call it by an IP address or localhost; its --allow-host takes other names",
 					"this server is not called %q", clip(r.Host))
 			})(rec, r)
 			return
 		}
 		if err := origin.Check(r); err != nil {
 			s.handle(func(*call) error {
-				return refuse(http.StatusForbidden, "forbidden", "requests come from programs, or from this server's own page",
+				return refuse(forbidden, "requests come from programs, or from this server's own page",
 					"a web page elsewhere may not send this: %v", err)
 			})(rec, r)
 			return
 		}
 		if spare(r) && !probes(r) {
 			s.handle(func(*call) error {
-				return &refusal{Status: http.StatusTooManyRequests, Kind: "busy",
+				return &refusal{Kind: busy,
 					Fault: "all connections that this server takes have requests in progress",
 					Hint:  "try again after the seconds in Retry-After", After: time.Second}
 			})(rec, r)
@@ -133,7 +132,7 @@ func (s *Server) allowed(host string) bool {
 }
 
 // record counts an answered request, and logs it.
-func (s *Server) record(r *http.Request, rec *recorder, e *entry, took time.Duration) {
+func (s *Server) record(r *http.Request, rec *recorder, e *logEntry, took time.Duration) {
 	route := r.Pattern
 	if route == "" {
 		route = "none"

@@ -22,7 +22,7 @@ type inferRequest struct {
 	id           *string
 	binaryOutput bool
 	input        *inferInput
-	outputs      []wanted
+	outputs      []requestedOutput
 }
 
 // inferInput is the protocol's $request_input.
@@ -33,8 +33,8 @@ type inferInput struct {
 	data           jsonText // nil where bytes follow the JSON
 }
 
-// wanted is an output that is asked for.
-type wanted struct {
+// requestedOutput is an output that is asked for.
+type requestedOutput struct {
 	name   string
 	binary bool
 }
@@ -145,7 +145,7 @@ func otherParameter(name string, value jsonText) error {
 
 // addOutput reads an output that is asked for.
 func (in *inferRequest) addOutput(text jsonText) error {
-	w := wanted{binary: in.binaryOutput}
+	w := requestedOutput{binary: in.binaryOutput}
 	err := text.members("an output", func(name string, value jsonText) error {
 		switch name {
 		case "name":
@@ -166,7 +166,7 @@ func (in *inferRequest) addOutput(text jsonText) error {
 		return err
 	case w.name != logitsName && w.name != probabilitiesName:
 		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, probabilitiesName)
-	case slices.ContainsFunc(in.outputs, func(other wanted) bool { return other.name == w.name }):
+	case slices.ContainsFunc(in.outputs, func(other requestedOutput) bool { return other.name == w.name }):
 		return fmt.Errorf("output %s is asked for twice", w.name)
 	}
 	in.outputs = append(in.outputs, w)
@@ -219,7 +219,7 @@ func (c *call) infer() error {
 		return err
 	}
 	if in.outputs == nil {
-		in.outputs = []wanted{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
+		in.outputs = []requestedOutput{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
 	}
 	n, err := m.checkInput(in.input, len(data))
 	if err != nil {
@@ -230,7 +230,7 @@ func (c *call) infer() error {
 	}
 	values := int64(n) * int64(m.outputs.C*m.outputs.H*m.outputs.W)
 	// json.Marshal copies what a Marshaler writes
-	if err := c.bytes.Add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
+	if err := c.bytes.add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
 		return err
 	}
 	images, err := c.inputTensor(m, in.input, data, n)
@@ -249,15 +249,14 @@ func (c *call) infer() error {
 func splitBody(body []byte, length string) (header, data []byte, err error) {
 	if length == "" {
 		if len(body) == 0 {
-			return nil, nil, refuse(http.StatusBadRequest, "bad_request",
+			return nil, nil, refuse(badRequest,
 				"POST an inference request: GET /openapi.yaml describes it", "the body is empty")
 		}
 		return body, nil, nil
 	}
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 || n > len(body) {
-		return nil, nil, refuse(http.StatusBadRequest, "bad_request",
-			"it is the length of the JSON before the tensors' bytes",
+		return nil, nil, refuse(badRequest, "it is the length of the JSON before the tensors' bytes",
 			"%s %s: the body has %d bytes", headerLength, clip(length), len(body))
 	}
 	return body[:n], body[n:], nil
@@ -274,7 +273,7 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 		in.input.shape = append(in.input.shape, int64(d))
 	}
 	if size == 0 || size%image != 0 {
-		return in, refuse(http.StatusBadRequest, "bad_tensor",
+		return in, refuse(badTensor,
 			fmt.Sprintf("an image is %d bytes: %dx%dx%d little-endian float32", image, m.Input.C, m.Input.H, m.Input.W),
 			"%d bytes are no whole number of images", size)
 	}
@@ -283,7 +282,7 @@ func (m *model) rawRequest(data []byte) (in inferRequest, err error) {
 
 // badInput is a refusal of a request's tensors.
 func (m *model) badInput(format string, args ...any) error {
-	return refuse(http.StatusBadRequest, "bad_tensor", fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
+	return refuse(badTensor, fmt.Sprintf("%s takes one input: %s, %s, of shape [N,%d,%d,%d]",
 		m.name, inputName, fp32, m.Input.C, m.Input.H, m.Input.W), format, args...)
 }
 
@@ -319,7 +318,7 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 
 // inputTensor reads the values of a checked input.
 func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor.Tensor, error) {
-	if err := c.bytes.Add(4 * int64(n*m.Input.C*m.Input.H*m.Input.W)); err != nil {
+	if err := c.bytes.add(4 * int64(n*m.Input.C*m.Input.H*m.Input.W)); err != nil {
 		return nil, err
 	}
 	images := tensor.New(n, m.Input.C, m.Input.H, m.Input.W)
@@ -328,14 +327,14 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 		return images, nil
 	}
 	if err := parseTensor(images.Data, x.data, m.inputShape(n)); err != nil {
-		return nil, refuse(http.StatusBadRequest, "bad_tensor", "data is a flat array in row-major order, or nested as "+
+		return nil, refuse(badTensor, "data is a flat array in row-major order, or nested as "+
 			"its shape", "%s: %v", inputName, err)
 	}
 	return images, nil
 }
 
 // inferAnswer writes the outputs asked for.
-func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []wanted) error {
+func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []requestedOutput) error {
 	response := inferResponse{Model: m.name, Version: modelVersion, ID: id}
 	var parts [][]byte // of the body: JSON, then the tensors' bytes
 	for _, o := range outputs {
@@ -351,7 +350,7 @@ func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs 
 		} else {
 			r.Data = out.Data
 			if at := r.Data.notFinite(); at >= 0 {
-				return refuse(http.StatusUnprocessableEntity, "not_finite", "ask for it as binary_data",
+				return refuse(notFinite, "ask for it as binary_data",
 					"value %d of %s is %v, which JSON cannot hold", at, o.name, out.Data[at])
 			}
 		}

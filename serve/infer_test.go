@@ -38,7 +38,7 @@ func read(m *model, body []byte, headerLength string) ([]float32, inferRequest, 
 	if err != nil {
 		return nil, in, err
 	}
-	c := &call{bytes: &Pass{gate: NewGate(1<<20, "bytes")}}
+	c := &call{bytes: &admission{gate: newGate(1<<20, "bytes")}}
 	x, err := c.inputTensor(m, in.input, data, n)
 	if err != nil {
 		return nil, in, err
@@ -102,7 +102,7 @@ func TestInferRefuses(t *testing.T) {
 	} {
 		_, _, err := read(two, []byte(c.body), c.header)
 		var p *refusal
-		if !errors.As(err, &p) || !strings.Contains(p.Fault, c.want) || p.Status != http.StatusBadRequest || p.Hint == "" {
+		if !errors.As(err, &p) || !strings.Contains(p.Fault, c.want) || p.Kind.status != http.StatusBadRequest || p.Hint == "" {
 			t.Errorf("%s (%s): %v, want %q", c.body, c.header, err, c.want)
 		}
 	}
@@ -124,7 +124,7 @@ func FuzzInfer(f *testing.F) {
 		got, in, err := read(two, body, length)
 		if err != nil {
 			var p *refusal
-			if !errors.As(err, &p) || p.Status >= 500 {
+			if !errors.As(err, &p) || p.Kind.status >= 500 {
 				t.Fatalf("%v", err)
 			}
 			return

@@ -15,6 +15,7 @@ import (
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/page"
 	"github.com/vggo/vggo/vision"
@@ -32,15 +33,15 @@ func servePage(route func(pattern string, serve endpoint)) {
 		name := c.r.PathValue("file")
 		file, ok := files[name]
 		if !ok {
-			return refuse(http.StatusNotFound, "not_found", "the page is at /", "the page has no file %q", clip(name))
+			return refuse(notFound, "the page is at /", "the page has no file %q", clip(name))
 		}
 		file.ServeHTTP(c.w, c.r)
 		return nil
 	})
 }
 
-// modelTold is a model as GET /v1/models tells it.
-type modelTold struct {
+// modelJSON is a model as GET /v1/models tells it.
+type modelJSON struct {
 	Name       string               `json:"name"`
 	Network    string               `json:"network"`
 	Input      arch.Shape           `json:"input"`
@@ -66,12 +67,12 @@ func (c *call) models() error {
 		return errClosed
 	}
 	told := struct {
-		Models   []modelTold `json:"models"`
+		Models   []modelJSON `json:"models"`
 		Networks []string    `json:"networks"` // built in, for GET /v1/arch
 	}{Networks: arch.Names()}
 	for _, m := range l.models {
 		random := strings.HasPrefix(m.Origin, "random weights")
-		told.Models = append(told.Models, modelTold{
+		told.Models = append(told.Models, modelJSON{
 			Name: m.name, Network: m.Network.Name, Input: m.Input, Preprocess: m.Preprocess.Told(),
 			Weights: filepath.Base(m.Origin), Part: m.Part, Guessed: m.Guess, Random: random,
 			Classes: append([]string{}, m.Classes...), Labels: m.ClassesGuess, Count: m.ClassCount(), Ending: m.ending,
@@ -80,24 +81,24 @@ func (c *call) models() error {
 	return c.answerJSON(http.StatusOK, told)
 }
 
-// visitTold is a picture's way through a network, in short.
-type visitTold struct {
+// insideJSON is a picture's way through a network, in short.
+type insideJSON struct {
 	ID      string       `json:"id"`
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
-	Part    boxTold      `json:"part"`    // of the picture that the network sees
+	Part    boxJSON      `json:"part"`    // of the picture that the network sees
 	Classes []vggo.Class `json:"classes"` // all, the most probable first
-	Stages  []stageTold  `json:"stages"`
+	Stages  []groupJSON  `json:"stages"`
 	Seconds float64      `json:"seconds"` // of all stages together, one run
 	Runs    int          `json:"runs"`    // whose median each stage's seconds are
 }
 
-// boxTold is a rectangle: x0, y0 and, exclusive, x1, y1.
-type boxTold [4]int
+// boxJSON is a rectangle: x0, y0 and, exclusive, x1, y1.
+type boxJSON [4]int
 
-// stageTold is a layer with those that are computed together with it.
-type stageTold struct {
+// groupJSON is a layer with those that are computed together with it.
+type groupJSON struct {
 	Layers  []string   `json:"layers"`
 	Shape   arch.Shape `json:"shape"`
 	Seconds float64    `json:"seconds"`             // the median of the runs
@@ -129,11 +130,11 @@ func (c *call) inside() error {
 	if l == nil { // closed meanwhile
 		return errClosed
 	}
-	runs := int(max(min(mostRuns, l.work.Budget()/2/m.cost), 1))
+	runs := int(max(min(mostRuns, l.work.budget/2/m.cost), 1))
 	if err := c.admit(m, "", runs); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(m.visit); err != nil {
+	if err := c.bytes.add(m.visit); err != nil {
 		return err
 	}
 	visit := &page.Visit{Model: m.Model, Name: m.name}
@@ -158,7 +159,7 @@ func (c *call) inside() error {
 	if err != nil {
 		return err
 	}
-	told := visitTold{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxTold{part.Min.X, part.Min.Y, part.Max.X,
+	told := insideJSON{Model: m.name, Width: w, Height: h, Runs: runs, Part: boxJSON{part.Min.X, part.Min.Y, part.Max.X,
 		part.Max.Y}}
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
@@ -168,13 +169,12 @@ func (c *call) inside() error {
 		if s.Algo != nn.Auto {
 			algo = s.Algo.String()
 		}
-		told.Stages = append(told.Stages, stageTold{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
+		told.Stages = append(told.Stages, groupJSON{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
 			s.Took.Seconds(), algo})
 		told.Seconds += s.Took.Seconds()
 	}
 	if err := c.visits.Put(visit); err != nil {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "a network of smaller maps can be looked into", "%v",
-			err)
+		return refuse(tooLarge, "a network of smaller maps can be looked into", "%v", err)
 	}
 	told.ID = visit.ID
 	return c.answerJSON(http.StatusOK, told)
@@ -197,9 +197,9 @@ func (c *call) alone(cost int64, compute func(context.Context) error) error {
 	took := time.Since(start)
 	c.spend("network", took)
 	if l := c.loaded.Load(); l != nil && err == nil {
-		l.work.Did(cost, took)
+		l.work.did(cost, took)
 	}
-	c.work.Leave()
+	c.work.leave()
 	if err != nil && c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
 	}
@@ -215,27 +215,29 @@ func (c *call) visit() (*page.Visit, error) {
 		c.entry.note(slog.String("model", v.Name))
 		return v, nil
 	}
-	return nil, refuse(http.StatusNotFound, "not_found", "POST /v1/inside with the picture again",
+	return nil, refuse(notFound, "POST /v1/inside with the picture again",
 		"what the layers made of this picture is no longer kept")
 }
 
-// asked is an answer of the page's package, or its refusal.
-func asked(err error) error {
+// pageRefusal is the refusal of a question that package page has no answer to; other errors stay as they are.
+func pageRefusal(err error) error {
 	var ask *page.AskError
 	if errors.As(err, &ask) {
-		return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
-			clipLong(ask.Fault))
+		return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(ask.Fault))
 	}
 	return err
 }
 
-// clipLong shortens a message that may quote what a client sent.
-func clipLong(s string) string {
-	if len(s) > 400 {
-		return s[:400] + "…"
+// answerPage answers with what package page makes of a question, or its refusal.
+func (c *call) answerPage(v any, err error) error {
+	if err != nil {
+		return pageRefusal(err)
 	}
-	return s
+	return c.answerJSON(http.StatusOK, v)
 }
+
+// clipLong shortens a message that may quote what a client sent.
+func clipLong(s string) string { return printable.Clip(s, 400) }
 
 // insideInput is the picture as the network sees it, or the same part of it sharper.
 func (c *call) insideInput() error {
@@ -247,7 +249,7 @@ func (c *call) insideInput() error {
 	if c.text("as") == "photograph" {
 		p = v.Photograph
 	}
-	if err := c.bytes.Add(8 * int64(p.W*p.H)); err != nil {
+	if err := c.bytes.add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
 	var file bytes.Buffer
@@ -263,14 +265,10 @@ func (c *call) insideMaps() error {
 		return err
 	}
 	n := c.numbers("from", "count", "side")
-	if err := c.bytes.Add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
+	if err := c.bytes.add(4 * int64(n[1]*n[2]*n[2])); err != nil { // the pixels, and their base64
 		return err
 	}
-	maps, err := v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2])
-	if err != nil {
-		return asked(err)
-	}
-	return c.answerJSON(http.StatusOK, maps)
+	return c.answerPage(v.Maps(c.text("layer"), page.Order(c.text("order")), n[0], n[1], n[2]))
 }
 
 // insideMap answers with one map's values, or a whole small layer's, as a NumPy file.
@@ -285,9 +283,9 @@ func (c *call) insideMap() error {
 	}
 	values, shape, err := v.Values(c.text("layer"), channel)
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
-	if err := c.bytes.Add(4 * int64(len(values))); err != nil {
+	if err := c.bytes.add(4 * int64(len(values))); err != nil {
 		return err
 	}
 	return c.answer(numpyType, http.StatusOK, weights.NPYHeader(shape...), floatBytes(values))
@@ -303,11 +301,7 @@ func (c *call) insideCell() error {
 	if !chosen {
 		in = page.MostAdding
 	}
-	cell, err := v.Cell(c.text("layer"), n[0], n[1], n[2], in)
-	if err != nil {
-		return asked(err)
-	}
-	return c.answerJSON(http.StatusOK, cell)
+	return c.answerPage(v.Cell(c.text("layer"), n[0], n[1], n[2], in))
 }
 
 // filters tells a layer's weights for some of its output channels.
@@ -316,16 +310,16 @@ func (c *call) filters() error {
 	if err != nil {
 		return err
 	}
-	if err := c.bytes.Add(page.MaxValues * 2 * bytesOfFloat); err != nil {
+	if err := c.bytes.add(page.MaxValues * 2 * bytesOfFloat); err != nil {
 		return err
 	}
 	n := c.numbers("from", "count")
 	f, err := page.Weights(m.Model, c.text("layer"), n[0], n[1])
 	if err != nil {
-		return asked(err)
+		return pageRefusal(err)
 	}
 	if at := floatsAsJSON(f.Data).notFinite(); at >= 0 {
-		return refuse(http.StatusUnprocessableEntity, "not_finite", "vggo's library reads it as it is",
+		return refuse(notFinite, "vggo's library reads it as it is",
 			"weight %d of %s is %v, which JSON cannot hold", at, f.Layer, f.Data[at])
 	}
 	return c.answerJSON(http.StatusOK, f)
@@ -342,11 +336,7 @@ func (c *call) field() error {
 		return err
 	}
 	n := c.numbers("y", "x")
-	f, err := page.FieldOf(report, c.text("layer"), n[0], n[1])
-	if err != nil {
-		return asked(err)
-	}
-	return c.answerJSON(http.StatusOK, f)
+	return c.answerPage(page.FieldOf(report, c.text("layer"), n[0], n[1]))
 }
 
 // maxDescription bounds a network that a client describes.
@@ -363,18 +353,18 @@ func (c *call) archOf() error {
 		return err
 	}
 	if len(body) > maxDescription {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "describe fewer layers",
+		return refuse(tooLarge, "describe fewer layers",
 			"a network's description of %d bytes is refused: the limit is %d", len(body), maxDescription)
 	}
-	if err := c.bytes.Add(maxReport); err != nil {
+	if err := c.bytes.add(maxReport); err != nil {
 		return err
 	}
 	net, err := describedNetwork(strings.TrimSpace(string(body)))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "bad_request", "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
+		return refuse(badRequest, "64,64,M/10 is a compact string; GET /v1/arch/vgg16?format=yaml "+
 			"is a description", "%s", clipLong(err.Error()))
 	}
-	return c.tellArch(net)
+	return c.answerArch(net)
 }
 
 func describedNetwork(text string) (*arch.Network, error) {
@@ -382,15 +372,19 @@ func describedNetwork(text string) (*arch.Network, error) {
 	case text == "":
 		return nil, errors.New("there is no network: the body is empty")
 	case strings.ContainsAny(text, "\n{"):
-		return weights.DecodeNetwork(strings.NewReader(text))
+		placed, err := weights.DecodeNetwork(strings.NewReader(text))
+		if err != nil {
+			return nil, err
+		}
+		return placed.Network, nil
 	case text[0] >= '0' && text[0] <= '9' || strings.Contains(text, ","):
 		return arch.Compact("yours", text, arch.ImageNetInput)
 	}
 	return arch.Builtin(text)
 }
 
-// heatTold is where in the picture a class was seen.
-type heatTold struct {
+// heatJSON is where in the picture a class was seen.
+type heatJSON struct {
 	Layer  string `json:"layer,omitempty"` // of Grad-CAM
 	Class  int    `json:"class"`
 	Width  int    `json:"width"`
@@ -403,8 +397,8 @@ type heatTold struct {
 	Side   int     `json:"side,omitempty"`   // of what covered the picture, in the network's pixels
 }
 
-// tellHeat answers with a heat map, its largest value made 1.
-func (c *call) tellHeat(h *explain.Heat, told heatTold) error {
+// answerHeat answers with a heat map, its largest value made 1.
+func (c *call) answerHeat(h *explain.Heat, told heatJSON) error {
 	most := h.Most()
 	told.Layer, told.Class, told.Width, told.Height = h.Layer, h.Class.Index, h.Width, h.Height
 	told.Most = max(most, 0)
@@ -432,7 +426,7 @@ func (c *call) visitClass() (*page.Visit, *model, int, error) {
 		return nil, nil, 0, err
 	}
 	if class >= m.ClassCount() {
-		return nil, nil, 0, refuse(http.StatusBadRequest, "bad_request", "without class it is the most probable one's",
+		return nil, nil, 0, refuse(badRequest, "without class it is the most probable one's",
 			"%s has classes 0 to %d, not %d", m.name, m.ClassCount()-1, class)
 	}
 	return v, m, class, nil
@@ -460,7 +454,7 @@ func (c *call) gradCAM() error {
 	if err := c.enterWork(cost); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(bytes); err != nil {
+	if err := c.bytes.add(bytes); err != nil {
 		return err
 	}
 	var heat *explain.Heat
@@ -471,13 +465,12 @@ func (c *call) gradCAM() error {
 	if err != nil {
 		return err
 	}
-	return c.tellHeat(heat, heatTold{})
+	return c.answerHeat(heat, heatJSON{})
 }
 
 // unexplained is the refusal of a layer or a network that cannot be explained.
 func unexplained(err error) error {
-	return refuse(http.StatusBadRequest, "bad_request", "GET /v1/arch/MODEL lists a network's layers", "%s",
-		clipLong(err.Error()))
+	return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(err.Error()))
 }
 
 // occlusion covers one part of the picture after another, and tells where that costs the class most. Other requests are
@@ -496,7 +489,7 @@ func (c *call) occlusion() error {
 		return errClosed
 	}
 	passes, err := o.Passes(m.Model)
-	for err == nil && o.Stride < side && int64(passes)*m.cost > l.work.Budget()/2 {
+	for err == nil && o.Stride < side && int64(passes)*m.cost > l.work.budget/2 {
 		o.Stride++
 		passes, err = o.Passes(m.Model)
 	}
@@ -506,12 +499,12 @@ func (c *call) occlusion() error {
 	if err := c.enterWork(int64(passes) * m.cost); err != nil {
 		return err
 	}
-	if err := c.bytes.Add(int64(m.Batch()+2) * 4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
+	if err := c.bytes.add(int64(m.Batch()+2) * 4 * int64(m.Input.C*m.Input.H*m.Input.W)); err != nil {
 		return err
 	}
 	start := time.Now()
 	heat, err := explain.Occlusion(c.ctx, m.Model, v.Image, o, class, nil)
-	c.work.Leave()
+	c.work.leave()
 	c.spend("network", time.Since(start))
 	if err != nil {
 		if c.ctx.Err() != nil {
@@ -519,5 +512,5 @@ func (c *call) occlusion() error {
 		}
 		return err
 	}
-	return c.tellHeat(heat, heatTold{Passes: passes, Side: side})
+	return c.answerHeat(heat, heatJSON{Passes: passes, Side: side})
 }

@@ -14,10 +14,10 @@ import (
 )
 
 // visited sends the boot through a model and returns what POST /v1/inside told.
-func visited(t *testing.T, base, model string) visitTold {
+func visited(t *testing.T, base, model string) insideJSON {
 	t.Helper()
 	answer, text := sent{method: "POST", path: "/v1/inside?model=" + model, body: boot(t)}.do(t, base)
-	var told visitTold
+	var told insideJSON
 	if err := json.Unmarshal(text, &told); err != nil || answer.StatusCode != 200 {
 		t.Fatalf("%d %s: %v", answer.StatusCode, text, err)
 	}
@@ -84,8 +84,8 @@ func TestInside(t *testing.T) {
 	if kind := answer.Header.Get("Content-Type"); kind != numpyType || !bytes.Contains(text, []byte("(14, 14)")) {
 		t.Errorf("a map: %d %s %.80q", answer.StatusCode, kind, text)
 	}
-	if s.buffers.Used() != 0 || s.loaded.Load().work.Used() != 0 {
-		t.Errorf("%d bytes and %d work are held", s.buffers.Used(), s.loaded.Load().work.Used())
+	if s.buffers.inUse() != 0 || s.loaded.Load().work.inUse() != 0 {
+		t.Errorf("%d bytes and %d work are held", s.buffers.inUse(), s.loaded.Load().work.inUse())
 	}
 }
 
@@ -164,8 +164,8 @@ func TestInsideRefusals(t *testing.T) {
 		web.URL); answer.StatusCode != 422 {
 		t.Errorf("no picture: %d %s", answer.StatusCode, text)
 	}
-	if s.buffers.Used() != 0 || s.loaded.Load().work.Used() != 0 {
-		t.Errorf("%d bytes and %d work are held", s.buffers.Used(), s.loaded.Load().work.Used())
+	if s.buffers.inUse() != 0 || s.loaded.Load().work.inUse() != 0 {
+		t.Errorf("%d bytes and %d work are held", s.buffers.inUse(), s.loaded.Load().work.inUse())
 	}
 }
 
@@ -175,7 +175,7 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 	s, web := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 100})
 	told := visited(t, web.URL, "tiny")
 	work := s.loaded.Load().work
-	pass, err := work.Enter(work.Budget() - 1)
+	pass, err := work.enter(work.budget - 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 		web.URL); answer.StatusCode != 200 {
 		t.Errorf("what is kept, with a full queue: %d %s", answer.StatusCode, text)
 	}
-	pass.Leave()
+	pass.leave()
 	// As many passes as occlusion needs are more than a queue of a few images takes on.
 	_, small := start(t, Config{Models: []Source{tiny("tiny")}, Queue: 4})
 	told = visited(t, small.URL, "tiny")
@@ -214,8 +214,8 @@ func TestKept(t *testing.T) {
 		web.URL); answer.StatusCode != 404 {
 		t.Errorf("the oldest is still there: %d", answer.StatusCode)
 	}
-	if s.visits.Used() == 0 || s.Memory() < s.Kept {
-		t.Errorf("%d bytes are kept, %d are foreseen", s.visits.Used(), s.Memory())
+	if s.visits.Used() == 0 || s.MemoryLimit() < s.Kept {
+		t.Errorf("%d bytes are kept, %d are foreseen", s.visits.Used(), s.MemoryLimit())
 	}
 	_, none := start(t, Config{Models: []Source{tiny("tiny")}, Kept: 1000})
 	if answer, text := (sent{method: "POST", path: "/v1/inside", body: boot(t)}).do(t,

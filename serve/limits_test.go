@@ -31,19 +31,19 @@ func TestBusy(t *testing.T) {
 		}
 	}
 	classify := sent{method: "POST", path: "/v1/classify", body: boot(t)}
-	all, err := l.work.Enter(l.work.Budget())
+	all, err := l.work.enter(l.work.budget)
 	if err != nil {
 		t.Fatal(err)
 	}
 	busy("no work", classify)
 	busy("no work for the protocol", sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength,
 		"0"}, body: make([]byte, 4*28*28)})
-	all.Leave()
-	if all, err = s.buffers.Enter(s.Buffers - 100<<10); err != nil {
+	all.leave()
+	if all, err = s.buffers.enter(s.Buffers - 100<<10); err != nil {
 		t.Fatal(err)
 	}
 	busy("no room for a body", sent{method: "POST", path: "/v1/classify", body: make([]byte, 1<<20)})
-	all.Leave()
+	all.leave()
 	answer, text := sent{method: "POST", path: "/v2/models/tiny/infer", header: []string{headerLength, "0"},
 		body: make([]byte, 300*4*28*28)}.do(t, web.URL)
 	if answer.StatusCode != 413 || !strings.Contains(string(text), " multiply-accumulates, and this server takes on ") {
@@ -54,8 +54,8 @@ func TestBusy(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&CostError{1001, 1000, "bytes"}, "the request takes 1,001 bytes, and this server takes on 1,000 at once"},
-		{&FullError{Cost: 1000, Used: 1, Budget: 1000, Unit: "bytes"},
+		{&costError{1001, 1000, "bytes"}, "the request takes 1,001 bytes, and this server takes on 1,000 at once"},
+		{&fullError{Cost: 1000, Used: 1, Budget: 1000, Unit: "bytes"},
 			"no room for more work: it takes 1,000 bytes, and of " +
 				"1,000 there are 999 left"},
 	} {
@@ -63,8 +63,8 @@ func TestBusy(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
-	if answer, text := classify.do(t, web.URL); answer.StatusCode != 200 || s.buffers.Used() != 0 || l.work.Used() != 0 {
-		t.Errorf("afterwards %d %s, %d bytes and %d work held", answer.StatusCode, text, s.buffers.Used(), l.work.Used())
+	if answer, text := classify.do(t, web.URL); answer.StatusCode != 200 || s.buffers.inUse() != 0 || l.work.inUse() != 0 {
+		t.Errorf("afterwards %d %s, %d bytes and %d work held", answer.StatusCode, text, s.buffers.inUse(), l.work.inUse())
 	}
 }
 
@@ -77,8 +77,8 @@ func TestTimeout(t *testing.T) {
 	if answer.StatusCode != 504 || !strings.Contains(string(text), "ran out of time") {
 		t.Errorf("%d %s", answer.StatusCode, text)
 	}
-	if n := l.models[0].batches.waiting(); n != 0 || l.work.Used() != 0 {
-		t.Errorf("%d images wait, %d work is held", n, l.work.Used())
+	if n := l.models[0].batches.waiting(); n != 0 || l.work.inUse() != 0 {
+		t.Errorf("%d images wait, %d work is held", n, l.work.inUse())
 	}
 	<-s.turn
 	s.decode.running += s.decode.all // all decoders are busy
@@ -112,7 +112,7 @@ func TestSlowReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
 	go func() { ran <- s.Run(ctx, listener) }()
-	for !s.Ready() {
+	for !s.usable() {
 		runtime.Gosched()
 	}
 	conn, err := net.Dial("tcp", listener.Addr().String())
@@ -124,7 +124,7 @@ func TestSlowReader(t *testing.T) {
 	// 40 MB
 	fmt.Fprintf(conn, "POST /v1/features?layer=conv1_1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s",
 		len(file), file)
-	for s.conns.open() > 0 || s.buffers.Used() > 0 {
+	for s.conns.open() > 0 || s.buffers.inUse() > 0 {
 		time.Sleep(time.Millisecond) // the test's own time limit ends a server that waits for ever
 	}
 	cancel()

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
 	go func() { ran <- s.Run(ctx, listener) }()
-	for !s.Ready() {
+	for !s.usable() {
 		time.Sleep(time.Millisecond)
 	}
 
@@ -83,11 +83,11 @@ func TestLoad(t *testing.T) {
 	close(stop)
 	<-watched
 	t.Logf("%d answered, %d told to come again, at most %d MB of %d MB", c.ok.Load(), c.busy.Load(), highest>>20,
-		s.Memory()>>20)
+		s.MemoryLimit()>>20)
 	if c.ok.Load() == 0 {
 		t.Error("nothing is answered")
 	}
-	if bound := uint64(s.Memory()); highest > bound {
+	if bound := uint64(s.MemoryLimit()); highest > bound {
 		t.Errorf("the process took %d MB, the server says %d MB", highest>>20, bound>>20)
 	}
 	c.http.CloseIdleConnections()
@@ -96,8 +96,8 @@ func TestLoad(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if s.buffers.Used() != 0 || l.work.Used() != 0 || s.conns.open() != 0 {
-		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.Used(), l.work.Used(),
+	if s.buffers.inUse() != 0 || l.work.inUse() != 0 || s.conns.open() != 0 {
+		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.inUse(), l.work.inUse(),
 			s.conns.open())
 	}
 	for _, m := range l.models {

@@ -47,9 +47,9 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.errors, m.waited, m.batches, m.passes, m.decode, queued{s},
+		m.requests, m.errors, m.waited, m.batches, m.passes, m.decode, queueCollector{s},
 		gauge("vggo_ready", "1 while requests are taken.", func() float64 {
-			if s.Ready() {
+			if s.usable() {
 				return 1
 			}
 			return 0
@@ -57,26 +57,26 @@ func newMetrics(s *Server) *metrics {
 		gauge("vggo_work_used_ratio", "Share of the budget of multiply-accumulates that admitted requests take.",
 			func() float64 {
 				if l := s.loaded.Load(); l != nil {
-					return float64(l.work.Used()) / float64(l.work.Budget())
+					return float64(l.work.inUse()) / float64(l.work.budget)
 				}
 				return 0
 			}),
 		gauge("vggo_requests_in_flight", "Requests being answered.", func() float64 { return float64(s.inFlight.Load()) }),
 		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.",
-			func() float64 { return float64(s.buffers.Used()) }),
+			func() float64 { return float64(s.buffers.inUse()) }),
 		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.open()) }),
 	)
 	return m
 }
 
-// queued tells of each model's queue.
-type queued struct{ *Server }
+// queueCollector tells of each model's queue.
+type queueCollector struct{ *Server }
 
 var queuedDesc = prometheus.NewDesc("vggo_queue_images", "Images that wait to be computed.", []string{"model"}, nil)
 
-func (q queued) Describe(to chan<- *prometheus.Desc) { to <- queuedDesc }
+func (q queueCollector) Describe(to chan<- *prometheus.Desc) { to <- queuedDesc }
 
-func (q queued) Collect(to chan<- prometheus.Metric) {
+func (q queueCollector) Collect(to chan<- prometheus.Metric) {
 	if l := q.loaded.Load(); l != nil {
 		for _, m := range l.models {
 			to <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(m.batches.waiting()), m.name)

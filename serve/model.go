@@ -53,7 +53,7 @@ func (s *Server) open(source Source) (*model, error) {
 		ran: func(layer string, images int, took time.Duration) {
 			s.metrics.batch(m.name, images, took)
 			if l := s.loaded.Load(); l != nil {
-				l.work.Did(int64(images)*m.costUntil(layer), took)
+				l.work.did(int64(images)*m.costUntil(layer), took)
 			}
 		},
 	})
@@ -108,7 +108,7 @@ func (m *model) compute(ctx context.Context, layer string, images *tensor.Tensor
 func (s *Server) model(name string) (*model, error) {
 	l := s.loaded.Load()
 	if l == nil {
-		return nil, &refusal{Status: 503, Kind: "loading", Fault: "the models are being loaded",
+		return nil, &refusal{Kind: loading, Fault: "the models are being loaded",
 			Hint: "GET /v2/health/ready tells when they are", After: time.Second}
 	}
 	if name == "" {
@@ -121,14 +121,9 @@ func (s *Server) model(name string) (*model, error) {
 		}
 		names = append(names, m.name)
 	}
-	return nil, &refusal{Status: 404, Kind: "not_found", Fault: fmt.Sprintf("no model is called %q", clip(name)),
+	return nil, &refusal{Kind: notFound, Fault: fmt.Sprintf("no model is called %q", clip(name)),
 		Hint: fmt.Sprintf("there are %s", printable.And(names))}
 }
 
 // clip shortens what a client sent, for a message.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
-}
+func clip(s string) string { return printable.Clip(s, 64) }

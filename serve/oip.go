@@ -50,7 +50,7 @@ func (c *call) live() error {
 }
 
 func (c *call) ready() error {
-	ready := c.Ready()
+	ready := c.usable()
 	return c.answerJSON(probeStatus(ready), struct {
 		Ready bool `json:"ready"`
 	}{ready})

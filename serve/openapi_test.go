@@ -153,7 +153,7 @@ func kindsInSource(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kind := regexp.MustCompile(`(?:refuse\([\w.]+, |Kind: )"(\w+)"`)
+	kind := regexp.MustCompile(`kind\{"(\w+)", `)
 	found := map[string]bool{}
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/http"
 	"runtime"
 	"strings"
 	"time"
@@ -29,21 +28,21 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 	model = c.text("model")
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil && c.r.Header.Get("Content-Type") != "" {
-		return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint, "Content-Type %q: %v",
+		return nil, "", refuse(unsupportedType, pictureHint, "Content-Type %q: %v",
 			clip(c.r.Header.Get("Content-Type")), err)
 	}
 	switch {
 	case len(body) == 0:
-		return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "there is no picture: the body is empty")
+		return nil, "", refuse(badRequest, pictureHint, "there is no picture: the body is empty")
 	case kind == "multipart/form-data":
-		if err := c.bytes.Add(int64(len(body))); err != nil {
+		if err := c.bytes.add(int64(len(body))); err != nil {
 			return nil, "", err
 		}
 		file, err := imagePart(body, params["boundary"])
 		return file, model, err
 	case kind == "application/json":
 		// the text without its escapes, those of a URL too, and what it stands for
-		if err := c.bytes.Add(3 * int64(len(body))); err != nil {
+		if err := c.bytes.add(3 * int64(len(body))); err != nil {
 			return nil, "", err
 		}
 		return pictureOfJSON(body, model)
@@ -51,8 +50,7 @@ func (c *call) readPicture() (file []byte, model string, err error) {
 		strings.HasPrefix(kind, "image/"):
 		return body, model, nil // curl says urlencoded of whatever it sends
 	}
-	return nil, "", refuse(http.StatusUnsupportedMediaType, "unsupported_type", pictureHint,
-		"a body of type %s is no picture", clip(kind))
+	return nil, "", refuse(unsupportedType, pictureHint, "a body of type %s is no picture", clip(kind))
 }
 
 // refusePicture tells why a picture was not decoded, and what helps against just that.
@@ -63,20 +61,17 @@ func refusePicture(err error) error {
 	)
 	switch {
 	case errors.As(err, &format):
-		return refuse(http.StatusUnsupportedMediaType, "unsupported_type", format.Remedy, "%s is not read", format.Format)
+		return refuse(unsupportedType, format.Remedy, "%s is not read", format.Format)
 	case errors.As(err, &large) && large.CutOff:
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file, and smaller", "%v", err)
+		return refuse(badImage, "send the whole file, and smaller", "%v", err)
 	case errors.As(err, &large):
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller; the server's --max-pixels raises "+
-			"the limit", "%v", err)
+		return refuse(badImage, "send it smaller; the server's --max-pixels raises the limit", "%v", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send the whole file: curl --data-binary @photo.jpg", "%v",
-			err)
+		return refuse(badImage, "send the whole file: curl --data-binary @photo.jpg", "%v", err)
 	case errors.Is(err, errDecodeTime):
-		return refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller", "%v", err)
+		return refuse(badImage, "send it smaller", "%v", err)
 	}
-	return refuse(http.StatusUnprocessableEntity, "bad_image", "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other "+
-		"programs show", "%v", err)
+	return refuse(badImage, "send a JPEG, PNG, GIF, WebP, BMP or TIFF file that other programs show", "%v", err)
 }
 
 // prepare decodes a picture and makes it the model's input, when its turn comes: decoding takes a processor and memory
@@ -89,7 +84,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 		return nil, 0, 0, refusePicture(err)
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
-		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "send it smaller",
+		return nil, 0, 0, refuse(badImage, "send it smaller",
 			"%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
 			work.Format, work.H, work.W, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
@@ -123,7 +118,7 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 		if c.ctx.Err() != nil {
 			return nil, 0, 0, context.Cause(c.ctx)
 		}
-		return nil, 0, 0, refuse(http.StatusUnprocessableEntity, "bad_image", "crop it", "%v", err)
+		return nil, 0, 0, refuse(badImage, "crop it", "%v", err)
 	}
 	took := time.Since(start)
 	c.spend("decode", took)

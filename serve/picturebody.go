@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"mime/multipart"
-	"net/http"
 )
 
 // pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the
@@ -21,32 +20,31 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 	var image imageText
 	err = text.members("the JSON", func(name string, value jsonText) error {
 		if name != "image" && name != "model" {
-			return refuse(http.StatusBadRequest, "bad_json", "it takes image and model; what else an endpoint takes stands "+
+			return refuse(badJSON, "it takes image and model; what else an endpoint takes stands "+
 				"in its URL", "the JSON has a member %q, which is not known here", clip(name))
 		}
 		if kind := value.kind(); kind != "a string" {
-			return refuse(http.StatusBadRequest, "bad_json", pictureHint, "the JSON's %q is %s, not a string", name, kind)
+			return refuse(badJSON, pictureHint, "the JSON's %q is %s, not a string", name, kind)
 		}
 		if name == "image" {
 			return decodeJSON(value, &image)
 		}
 		if inURL != "" {
-			return refuse(http.StatusBadRequest, "bad_request", "give it in one place",
-				"model comes twice: in the URL and in the JSON")
+			return refuse(badRequest, "give it in one place", "model comes twice: in the URL and in the JSON")
 		}
 		if err := decodeJSON(value, &model); err != nil || model != "" {
 			return err
 		}
-		return refuse(http.StatusBadRequest, "bad_request", "leave it out for the first model", "model is empty")
+		return refuse(badRequest, "leave it out for the first model", "model is empty")
 	})
 	var told *refusal
 	switch {
 	case errors.As(err, &told):
 		return nil, "", told
 	case err != nil:
-		return nil, "", refuse(http.StatusBadRequest, "bad_json", pictureHint, "%v", err)
+		return nil, "", refuse(badJSON, pictureHint, "%v", err)
 	case len(image) == 0:
-		return nil, "", refuse(http.StatusBadRequest, "bad_request", pictureHint, "the JSON holds no \"image\"")
+		return nil, "", refuse(badRequest, pictureHint, "the JSON holds no \"image\"")
 	}
 	return image, model, nil
 }
@@ -65,24 +63,22 @@ func decodeJSON(body []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &syntax):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON breaks off or is wrong at byte %d: %v",
-			syntax.Offset, syntax)
+		return refuse(badJSON, hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
 	case errors.As(err, &kind):
-		return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON's %q is a %s at byte %d", clip(kind.Field),
-			kind.Value, kind.Offset)
+		return refuse(badJSON, hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
 	case errors.As(err, &url):
-		return refuse(http.StatusBadRequest, "bad_json", "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
+		return refuse(badJSON, "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):
-		return refuse(http.StatusBadRequest, "bad_json", "use the standard alphabet with padding, without line breaks: "+
+		return refuse(badJSON, "use the standard alphabet with padding, without line breaks: "+
 			"base64 -w0", "the JSON's base64: %v", base64)
 	}
-	return refuse(http.StatusBadRequest, "bad_json", hint, "the JSON is wrong: %v", err)
+	return refuse(badJSON, hint, "the JSON is wrong: %v", err)
 }
 
 // imagePart is the one part of a form, which is called image.
 func imagePart(body []byte, boundary string) (file []byte, err error) {
 	bad := func(hint, format string, args ...any) ([]byte, error) {
-		return nil, refuse(http.StatusBadRequest, "bad_request", hint, format, args...)
+		return nil, refuse(badRequest, hint, format, args...)
 	}
 	if boundary == "" {
 		return bad(pictureHint, "the form's Content-Type has no boundary")

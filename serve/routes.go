@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/report"
 )
 
 // openAPI describes every endpoint.
@@ -70,13 +71,11 @@ func (s *Server) routes() http.Handler {
 			}
 		}
 		if allowed == nil {
-			return refuse(http.StatusNotFound, "not_found", "GET /openapi.yaml lists what there is", "there is nothing at %s",
-				clip(c.r.URL.Path))
+			return refuse(notFound, "GET /openapi.yaml lists what there is", "there is nothing at %s", clip(c.r.URL.Path))
 		}
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
-		return refuse(http.StatusMethodNotAllowed, "method", "use "+list, "%s does not take %s", clip(c.r.URL.Path),
-			clip(c.r.Method))
+		return refuse(method, "use "+list, "%s does not take %s", clip(c.r.URL.Path), clip(c.r.Method))
 	}))
 	return mux
 }
@@ -98,8 +97,8 @@ type modelHealth struct {
 }
 
 func (c *call) healthz() error {
-	ready := c.Ready()
-	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.Memory()}
+	ready := c.usable()
+	state := healthState{Status: "loading", Build: c.Build, Models: []modelHealth{}, Memory: c.MemoryLimit()}
 	if l := c.loaded.Load(); l != nil {
 		if state.Status = "ready"; !ready {
 			state.Status = "broken"
@@ -120,9 +119,9 @@ func (c *call) healthz() error {
 }
 
 // archTypes are the formats of a network's report.
-var archTypes = map[arch.Format]string{
-	arch.JSON: "application/json", arch.CSV: "text/csv; charset=utf-8", arch.Markdown: "text/markdown; charset=utf-8",
-	arch.Table: "text/plain; charset=utf-8", arch.SVG: "image/svg+xml",
+var archTypes = map[report.Format]string{
+	report.JSON: "application/json", report.CSV: "text/csv; charset=utf-8", report.SVG: "image/svg+xml",
+	report.Markdown: "text/markdown; charset=utf-8", report.Table: "text/plain; charset=utf-8",
 }
 
 // arch tells what each layer of a network produces, costs and sees: of a model that is served, or of a built-in.
@@ -131,7 +130,7 @@ func (c *call) arch() error {
 	if err != nil {
 		return err
 	}
-	return c.tellArch(net)
+	return c.answerArch(net)
 }
 
 // network finds that of a model, or a built-in one.
@@ -152,37 +151,37 @@ func (c *call) analysed(net *arch.Network) (*arch.Report, error) {
 	if text := c.text("input"); text != "" {
 		var err error
 		if input, err = arch.ParseShape(text); err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad_request", "input=224x224x3 is height, width and channels", "%v", err)
+			return nil, refuse(badRequest, "input=224x224x3 is height, width and channels", "%v", err)
 		}
 	}
 	batch := 1 // where the endpoint takes none
 	if n, given := c.number("batch"); given {
 		batch = n
 	}
-	report, err := arch.Analyze(net, input, batch)
+	r, err := arch.Analyze(net, input, batch)
 	if err != nil {
 		return nil, impossible(err)
 	}
-	return report, nil
+	return r, nil
 }
 
-// tellArch answers with a network's report, or its description.
-func (c *call) tellArch(net *arch.Network) error {
-	report, err := c.analysed(net)
+// answerArch answers with a network's report, or its description.
+func (c *call) answerArch(net *arch.Network) error {
+	r, err := c.analysed(net)
 	if err != nil {
 		return err
 	}
-	format := arch.Format(c.text("format"))
+	format := report.Format(c.text("format"))
 	var text bytes.Buffer
 	if format == "yaml" {
 		described := *net
-		described.Input = report.Input
+		described.Input = r.Input
 		if err := described.EncodeYAML(&text); err != nil {
 			return err
 		}
 		return c.answer("application/yaml", http.StatusOK, text.Bytes())
 	}
-	if err := report.Write(&text, format, false); err != nil {
+	if err := report.Network(&text, r, format, false); err != nil {
 		return err
 	}
 	return c.answer(archTypes[format], http.StatusOK, text.Bytes())
@@ -192,12 +191,12 @@ func (c *call) tellArch(net *arch.Network) error {
 func impossible(err error) error {
 	var shape *arch.ShapeError
 	if !errors.As(err, &shape) {
-		return refuse(http.StatusBadRequest, "bad_request", "without input and batch it is what the network was designed for",
+		return refuse(badRequest, "without input and batch it is what the network was designed for",
 			"%s", clipLong(err.Error()))
 	}
 	hint := "the network cannot take this input: try another input=HxWxC"
 	if shape.Layer != "" {
 		hint = "layer " + clip(shape.Layer) + " cannot follow what is before it: change it, what is before it, or the input"
 	}
-	return refuse(http.StatusBadRequest, "bad_request", hint, "%s", clipLong(err.Error()))
+	return refuse(badRequest, hint, "%s", clipLong(err.Error()))
 }

@@ -23,8 +23,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		ReadTimeout: s.Timeout + s.Stall, WriteTimeout: s.Timeout + s.Stall,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of broken connections, mostly
 	}
-	door := s.conns.listen(listener, s.Connections)
-	server.ConnState, server.ConnContext = door.state, door.context
+	limitedListener := s.conns.listen(listener, s.Connections)
+	server.ConnState, server.ConnContext = limitedListener.state, limitedListener.context
 	told := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -36,10 +36,10 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 			return
 		}
 		tidying.Go(func() { s.tidy(ctx) })
-		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.Memory())
+		s.Log.Info("ready", "address", listener.Addr().String(), "memory_limit_bytes", s.MemoryLimit())
 	})
 	serving.Go(func() {
-		if serveError = server.Serve(door); errors.Is(serveError, http.ErrServerClosed) {
+		if serveError = server.Serve(limitedListener); errors.Is(serveError, http.ErrServerClosed) {
 			serveError = nil
 		}
 		cancel()

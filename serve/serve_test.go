@@ -387,7 +387,7 @@ func TestLoading(t *testing.T) {
 		if answer.StatusCode != c.before {
 			t.Errorf("%s before: %d %s", c.path, answer.StatusCode, text)
 		}
-		if !s.Ready() {
+		if !s.usable() {
 			defer func() {
 				if answer, text := c.do(t, web.URL); answer.StatusCode != c.after {
 					t.Errorf("%s after: %d %s", c.path, answer.StatusCode, text)
@@ -398,8 +398,8 @@ func TestLoading(t *testing.T) {
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !s.Ready() || s.Memory() < s.Buffers {
-		t.Errorf("ready %t, memory %d", s.Ready(), s.Memory())
+	if !s.usable() || s.MemoryLimit() < s.Buffers {
+		t.Errorf("ready %t, memory %d", s.usable(), s.MemoryLimit())
 	}
 }
 
@@ -415,7 +415,7 @@ func TestLoadErrors(t *testing.T) {
 		}}},
 	} {
 		s := New(Config{Models: models})
-		if err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), want) || s.Ready() {
+		if err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), want) || s.usable() {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

@@ -88,8 +88,8 @@ type Server struct {
 	handler http.Handler
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
-	buffers *Gate      // bytes
-	visits  *page.Kept // of the page
+	buffers *gate        // bytes
+	visits  *page.Visits // of the page
 	decode  *decoders
 	turn    chan struct{} // for the batchers: one computes
 
@@ -107,7 +107,7 @@ type Server struct {
 // loaded is what there is once the models are.
 type loaded struct {
 	models []*model
-	work   *Gate // multiply-accumulates
+	work   *gate // multiply-accumulates
 	memory int64 // bytes, see Server.Memory
 }
 
@@ -115,7 +115,7 @@ type loaded struct {
 func New(config Config) *Server {
 	config.complete()
 	s := &Server{
-		Config: config, buffers: NewGate(config.Buffers, "bytes"), visits: page.NewKept(config.Kept),
+		Config: config, buffers: newGate(config.Buffers, "bytes"), visits: page.NewVisits(config.Kept),
 		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
 		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
@@ -161,7 +161,7 @@ func (s *Server) Load(ctx context.Context) (err error) {
 	if len(l.models) == 0 {
 		return errors.New("no model to serve")
 	}
-	l.work = NewGate(int64(s.Queue)*costliest, "multiply-accumulates")
+	l.work = newGate(int64(s.Queue)*costliest, "multiply-accumulates")
 	l.memory = s.memoryOf(l.models)
 	s.loaded.Store(l)
 	if s.Loaded != nil {
@@ -170,8 +170,8 @@ func (s *Server) Load(ctx context.Context) (err error) {
 	return nil
 }
 
-// Ready says whether requests are taken: all models are loaded and their files whole, and the server does not drain.
-func (s *Server) Ready() bool {
+// usable says whether requests are taken: all models are loaded and their files whole, and the server does not drain.
+func (s *Server) usable() bool {
 	l := s.loaded.Load()
 	return l != nil && !s.draining.Load() &&
 		!slices.ContainsFunc(l.models, func(m *model) bool { return m.Check() != nil })
@@ -201,11 +201,11 @@ func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 
 // KiB.
 const connectionBytes = 64 << 10
 
-// Memory is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights,
+// MemoryLimit is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights,
 // maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures being
 // decoded, the connections, and 100 MB for the program. 0 until the models are loaded. The Go runtime needs telling
 // (debug.SetMemoryLimit), or garbage comes on top.
-func (s *Server) Memory() int64 {
+func (s *Server) MemoryLimit() int64 {
 	if l := s.loaded.Load(); l != nil {
 		return l.memory
 	}

@@ -42,7 +42,7 @@ func TestSigmoid(t *testing.T) {
 			t.Errorf("%s, inside: %+v", name, visit.Classes)
 		}
 		for class := range classes {
-			var heat heatTold
+			var heat heatJSON
 			ask("POST", fmt.Sprintf("/v1/inside/%s/gradcam?class=%d", visit.ID, class), nil, &heat)
 			if heat.Class != class {
 				t.Errorf("%s: Grad-CAM of class %d", name, heat.Class)
@@ -75,7 +75,7 @@ func TestSigmoid(t *testing.T) {
 		}
 	}
 	var list struct {
-		Models []modelTold
+		Models []modelJSON
 	}
 	ask("GET", "/v1/models", nil, &list)
 	for i, want := range []int{2, 3} {
@@ -108,7 +108,7 @@ func TestGuessesAreTold(t *testing.T) {
 		}}}})
 	_, text := sent{method: "GET", path: "/v1/models"}.do(t, web.URL)
 	var list struct {
-		Models []modelTold
+		Models []modelJSON
 	}
 	if err := json.Unmarshal(text, &list); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,8 @@ const (
 	MetricsFile = "metrics.jsonl"
 	BestFile    = "best.safetensors"  // the weights that validated best
 	ModelFile   = "model.safetensors" // those at the end
+	ReportFile  = "report.html"       // what package report/training shows of the run, on one page
+	CurvesFile  = "curves.svg"
 )
 
 const (
@@ -301,9 +303,11 @@ func readSaved(path string) (s *Saved, err error) {
 	if s.Recipe, err = DecodeRecipe(strings.NewReader(file.Metadata[recipeNote])); err != nil {
 		return fail(err)
 	}
-	if s.Network, err = file.Network(); err != nil {
+	placed, err := file.Network()
+	if err != nil {
 		return fail(err)
 	}
+	s.Network = placed.Network
 	if s.Classes, err = classesOf(file); err != nil {
 		return fail(err)
 	}

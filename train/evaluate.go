@@ -226,7 +226,7 @@ func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *A
 // judged scores the finished network on the test set, or looks once more at its answers to what validates.
 func (t *Trainer) judged(ctx context.Context, r *Result) error {
 	look := func(set string, d *memory, views string) (Score, error) {
-		answers := newAnswers(set, t.placed.Output().C)
+		answers := newAnswers(set, d, t.placed.Output().C)
 		score, err := t.score(ctx, d, views, answers)
 		if answers != nil {
 			answers.Score, r.Answers = score, answers

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/train"
@@ -46,7 +45,7 @@ func TestLevel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			net, params := trainer.Network(), trainer.Params()
+			net, params := trainer.Placement().Network, trainer.Params()
 			last := net.Layers[len(net.Layers)-2].Name // before the softmax
 			for i, layer := range net.Layers {
 				w := params.Get(layer.Name + "/w")
@@ -128,12 +127,12 @@ func deviationOf(list []float32) float64 {
 // TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the
 // rate.
 func TestPolyak(t *testing.T) {
-	net, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
+	placed, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
 		"op: linear, out: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := nn.NewParams(archtest.Place(t, net))
+	params := nn.NewParams(placed)
 	for i, p := range params.List {
 		p.Grad = slices.Repeat([]float32{float32(i + 3)}, p.Count()) // w: 3 3, b: 4
 	}

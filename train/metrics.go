@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,6 +27,23 @@ type Metrics struct {
 type Stretch struct {
 	Loss     float64 `json:"loss"` // smoothed as the recipe says
 	Accuracy float64 `json:"accuracy"`
+}
+
+// ReadMetrics reads the lines of a run's MetricsFile.
+func ReadMetrics(path string) ([]Metrics, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var list []Metrics
+	for line := range bytes.Lines(text) {
+		var m Metrics
+		if err := json.Unmarshal(line, &m); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, len(list)+1, err)
+		}
+		list = append(list, m)
+	}
+	return list, nil
 }
 
 // journal appends metrics. Lines are not brought to the disk one by one: a checkpoint says which count.

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggo/vggo/arch/archtest"
-
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/train"
@@ -157,11 +156,11 @@ func offBy(got, want []float32) float64 {
 // TestOptimiserThreads: the bits of a step and of a norm do not depend on the threads that take it.
 func TestOptimiserThreads(t *testing.T) {
 	run := func(o train.Optimise, threads int) ([]float32, float64) {
-		net, err := arch.Open("8x8x3:64,128,M/700,10")
+		placed, err := arch.Open("8x8x3:64,128,M/700,10")
 		if err != nil {
 			t.Fatal(err)
 		}
-		params := nn.NewParams(archtest.Place(t, net))
+		params := nn.NewParams(placed)
 		params.Init(nn.He, 1)
 		for i, p := range params.List {
 			p.Grad = make([]float32, p.Count())

@@ -235,16 +235,20 @@ func (r Recipe) Network() (*arch.Network, error) {
 	case r.Model == "":
 		return nil, errors.New("the recipe names no model")
 	case strings.Contains(r.Model, "\n"):
-		net, err := weights.DecodeNetwork(strings.NewReader(r.Model))
+		placed, err := weights.DecodeNetwork(strings.NewReader(r.Model))
 		if err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
-		if net.Name == "" {
-			net.Name = r.Name
+		if placed.Network.Name == "" {
+			placed.Network.Name = r.Name
 		}
-		return net, nil
+		return placed.Network, nil
 	}
-	return weights.OpenNetwork(r.Model)
+	placed, err := weights.OpenNetwork(r.Model)
+	if err != nil {
+		return nil, err
+	}
+	return placed.Network, nil
 }
 
 // WithBatch is the recipe for batches of so many pictures, in as few passes as take no more at a time than before.

@@ -40,7 +40,6 @@ type Options struct {
 	Cache   int64 // bytes of decoded pictures that are kept; 0: 1 GiB
 	// Elsewhere lets Resume go on where steps round otherwise than where the run began.
 	Elsewhere bool
-	Machine   string       // the processor's name, for the report; may be empty
 	Report    func(Report) // news, told by the goroutine that runs; may be nil
 	// Observe, if not nil, is told how long each part of a step took. A batch is then made before its step instead of
 	// beside the one before, so that no part shares the processors with another.
@@ -64,18 +63,6 @@ type Report struct {
 	Validation *Score
 	Saved      string // a checkpoint's path
 	Fault      error  // a picture that cannot be read and is left out
-}
-
-// Result is a finished run.
-type Result struct {
-	Steps      int
-	Loss       float64 // of the last step; 0 where a checkpoint of an older vggo does not tell it
-	Chance     *Chance // not nil where the loss ends above that of guessing
-	Validation *Score  // the last one; nil without one
-	Best       float64
-	BestStep   int
-	Test       []Score
-	Answers    *Answers // by the recipe's Views, to the test set or what validates; nil without either
 }
 
 // Trainer is one run.
@@ -553,8 +540,8 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if err := t.finite(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Steps: t.steps, Loss: t.state.loss(), Chance: t.chance(), Validation: t.last, Best: t.state.Best,
-		BestStep: t.state.BestStep}
+	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Chance: t.chance(),
+		Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
 	if err := t.judged(ctx, &result); err != nil {
 		if ctx.Err() != nil {
 			return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
@@ -566,17 +553,15 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 	}
-	if err := t.saveWeights(ModelFile); err != nil || t.options.Folder == "" {
-		return result, err
+	if err := t.saveWeights(ModelFile); err != nil {
+		return Result{}, err
 	}
 	if t.validation == nil { // the last weights are the best that are known of
 		if err := t.saveWeights(BestFile); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := t.writeReport(result); err != nil {
-		return Result{}, t.saveError(ReportFile, err)
-	}
+	result.Seconds = t.seconds()
 	return result, nil
 }
 
@@ -586,8 +571,14 @@ func (t *Trainer) Finished() bool { return t.state.Step == t.steps }
 // Params are the network's parameters: the result once Run has returned without an error.
 func (t *Trainer) Params() *nn.Params { return t.params }
 
-// Network is what is trained.
-func (t *Trainer) Network() *arch.Network { return t.net }
+// Recipe is how it is trained, with what New has measured.
+func (t *Trainer) Recipe() Recipe { return t.recipe }
+
+// Classes are the names of Options; they may be fewer than the network's classes.
+func (t *Trainer) Classes() []string { return t.options.Classes }
+
+// Placement is the network that is trained, on its input.
+func (t *Trainer) Placement() *arch.Placement { return t.placed }
 
 // Preprocess is how pictures become the network's input.
 func (t *Trainer) Preprocess() vision.Preprocess { return t.painter.preprocess }

@@ -233,14 +233,11 @@ func TestResultIsANetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	net, err := file.Network()
+	placed, err := file.Network()
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := placed.Network
 	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		t.Fatal(err)

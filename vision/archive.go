@@ -117,7 +117,7 @@ func (a *archive) add(name string) error {
 
 // dataset is the class folders of the part that split chooses. read opens a picture by its name.
 func (a *archive) dataset(path string, split Split, read func(name string) (io.Reader, error)) (*Dataset, error) {
-	place, err := findPlaces(a.tree, path, split, true)
+	place, err := findLayout(a.tree, path, split, true)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func openZip(path string, split Split) (*Dataset, error) {
 		return nil, fmt.Errorf("%s: a zip archive of more than %d files: unpack it and name its folder", path, maxZipped)
 	}
 	var a archive
-	at := map[string]*zipped{}
+	at := map[string]*zipMember{}
 	for _, file := range in.File {
 		name, picture, err := a.member(file.Name)
 		if err != nil {
@@ -259,15 +259,15 @@ func openZip(path string, split Split) (*Dataset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
 		}
-		at[name] = &zipped{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32,
+		at[name] = &zipMember{path, offset, int64(file.CompressedSize64), file.Method, file.CRC32,
 			int64(min(file.UncompressedSize64, math.MaxInt64))}
 	}
 	d, err := a.dataset(path, split, func(name string) (io.Reader, error) { return at[name].read() })
 	return d, inArchive(path, err)
 }
 
-// zipped is where a file lies in a zip archive.
-type zipped struct {
+// zipMember is where a file lies in a zip archive.
+type zipMember struct {
 	path           string
 	offset, length int64
 	method         uint16
@@ -285,7 +285,7 @@ func gunzip(r io.Reader) (io.Reader, error) {
 }
 
 // read unpacks the file, checked against its sum.
-func (z *zipped) read() (io.Reader, error) {
+func (z *zipMember) read() (io.Reader, error) {
 	if z.size > defaultBytes {
 		return nil, fmt.Errorf("a picture of more than %d bytes", defaultBytes)
 	}

@@ -217,7 +217,7 @@ func (c cifar) checkLabel(label int) error {
 // textNames reads the names that lie beside binary files; without, classes are called by their numbers.
 func (c cifar) textNames(dir string) ([]string, error) {
 	path := filepath.Join(dir, c.names)
-	text, err := readFile(path, func(r io.Reader) ([]byte, error) {
+	text, err := plainfile.Read(path, func(r io.Reader) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(r, 1<<16))
 	})
 	if errors.Is(err, os.ErrNotExist) {
@@ -226,7 +226,7 @@ func (c cifar) textNames(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	labels, err := ReadLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
+	labels, err := readLabels(strings.NewReader(strings.TrimSpace(string(text)))) // an empty line ends CIFAR-10's
 	if err == nil && len(labels.Names) != c.classes {
 		err = fmt.Errorf("%d names for %d classes", len(labels.Names), c.classes)
 	}

@@ -23,7 +23,7 @@ func isPickle(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a pipe would have to be waited for
 		return false
 	}
-	head, err := readFile(path, func(r io.Reader) (head [2]byte, err error) {
+	head, err := plainfile.Read(path, func(r io.Reader) (head [2]byte, err error) {
 		_, err = io.ReadFull(r, head[:])
 		return head, err
 	})

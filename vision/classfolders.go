@@ -41,7 +41,7 @@ func (t folderTree) look(dir string) (folders []string, pictures int, err error)
 
 // openClassFolders lists pictures, in the order of their paths.
 func openClassFolders(dir string, split Split) (*Dataset, error) {
-	place, err := findPlaces(folderTree(dir), dir, split, false)
+	place, err := findLayout(folderTree(dir), dir, split, false)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func openClassFolders(dir string, split Split) (*Dataset, error) {
 
 // classFolders numbers the first folders of paths, which are sorted here as torchvision does: by class, folder and
 // name.
-func classFolders(files []string, place places) *Dataset {
+func classFolders(files []string, place folderLayout) *Dataset {
 	class := func(file string) string { return file[:strings.IndexByte(file, '/')] }
 	slices.SortFunc(files, func(a, b string) int {
 		dirA, nameA := path.Split(a)

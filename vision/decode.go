@@ -9,7 +9,6 @@ import (
 	"image"
 	"image/png"
 	"io"
-	"io/fs"
 	"strings"
 
 	"golang.org/x/image/webp"
@@ -106,22 +105,7 @@ func begins(file []byte, magic string) bool {
 
 // DecodeFile decodes an image file; its errors name it.
 func DecodeFile(path string, limits Limits) (*Picture, error) {
-	return readFile(path, func(r io.Reader) (*Picture, error) { return Decode(r, limits) })
-}
-
-// readFile reads a file and names it in errors.
-func readFile[T any](path string, read func(io.Reader) (T, error)) (result T, err error) {
-	file, err := plainfile.Open(path)
-	if err != nil {
-		return result, err
-	}
-	defer file.Close()
-	result, err = read(file)
-	var unreadable *fs.PathError // which names the file itself
-	if err != nil && !errors.As(err, &unreadable) {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return result, err
+	return plainfile.Read(path, func(r io.Reader) (*Picture, error) { return Decode(r, limits) })
 }
 
 // Decode decodes a JPEG, PNG, GIF, WebP, BMP or TIFF image, of several the first, and turns it upright as its EXIF

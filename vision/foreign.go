@@ -17,12 +17,13 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return e.Format + " is not read: " + e.Remedy }
 
-// Remedies that serve several formats. They were tried with Debian's packages.
+// Remedies that serve several formats. They were tried with Debian's packages, but for a camera's raw file.
 const (
 	byHEIF        = "heif-convert FILE out.jpg makes a JPEG of it"
 	byImageMagick = "ImageMagick's convert FILE out.png makes a PNG of it (magick from its version 7 on)"
 	byFFmpeg      = "ffmpeg -i FILE -frames:v 1 out.png makes a PNG of its first picture"
-	byRaw         = "export it as JPEG or TIFF from the camera's program; what such a file holds beside the raw data is a small preview"
+	byRaw         = "the camera's own program exports JPEG or TIFF, and no other way has been tried; what such a file " +
+		"holds beside the raw data is a small preview"
 )
 
 // foreignFormats are what people have beside the formats that are read: by the endings of their names, and by their
@@ -39,7 +40,7 @@ var foreignFormats = []struct {
 		[]string{"????jP  \r\n\x87\n"}},
 	{"a JPEG 2000 codestream", "opj_decompress -i FILE -o out.png makes a PNG of it", "j2k", []string{"\xff\x4f\xff\x51"}},
 	{"a JPEG XL picture", "djxl FILE out.png makes a PNG of it", "jxl", []string{"\xff\x0a", "????JXL \r\n\x87\n"}},
-	{"a JPEG XR picture", "save it as JPEG or PNG with the program that made it", "jxr wdp hdp", []string{"II\xbc"}},
+	{"a JPEG XR picture", "JxrDecApp -i FILE -o out.bmp makes a BMP of it", "jxr wdp hdp", []string{"II\xbc"}},
 	{"an SVG drawing", "rsvg-convert FILE -o out.png makes a PNG of it", "svg svgz", nil},
 	{"a PDF document", "pdftoppm -png -singlefile FILE out makes out.png of its first page", "pdf", nil},
 	{"a PostScript drawing", "gs -o out.png -sDEVICE=png16m -dEPSCrop FILE makes a PNG of it", "eps ps",
@@ -66,7 +67,7 @@ var foreignFormats = []struct {
 		"\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00"}},
 	{"a QOI picture", byImageMagick, "qoi", []string{"qoif"}},
 	{"a GIMP file", "export it as PNG from GIMP", "xcf", []string{"gimp xcf"}},
-	{"a FITS picture", "save it as PNG with the program that made it", "fits fit", []string{"SIMPLE  ="}},
+	{"a FITS picture", "ImageMagick's convert 'FILE[0]' out.png makes a PNG of its first plane", "fits fit", []string{"SIMPLE  ="}},
 	{"a web page", "perhaps a download failed; get the picture itself", "html htm", nil},
 	{"a data URL", "base64 -d decodes what stands behind its comma; a server takes it in JSON", "",
 		[]string{"data:image/"}},

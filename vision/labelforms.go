@@ -15,10 +15,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// members is an object of JSON or a mapping of YAML in the order of its file, with what stands twice in it.
-type members []struct {
+// orderedObject is an object of JSON or a mapping of YAML in the order of its file, with what stands twice in it.
+type orderedObject []member
+
+type member struct {
 	key   string
-	value any // a text, a whole number (int), a list ([]any) or members; nil for anything else
+	value any // a text, a whole number (int), a list ([]any) or orderedObject; nil for anything else
 }
 
 // maxDepth is how deep lists and objects may lie in each other; Hugging Face's config.json has them two deep.
@@ -92,7 +94,7 @@ func jsonValue(d *json.Decoder, depth int) (any, error) {
 		return nil, nil
 	case json.Delim:
 		var list []any
-		var object members
+		var object orderedObject
 		for d.More() {
 			var key any
 			if token == '{' {
@@ -108,10 +110,7 @@ func jsonValue(d *json.Decoder, depth int) (any, error) {
 				list = append(list, value)
 				continue
 			}
-			object = append(object, struct {
-				key   string
-				value any
-			}{key.(string), value})
+			object = append(object, member{key.(string), value})
 		}
 		if _, err := d.Token(); err != nil { // the closing bracket
 			return nil, err
@@ -163,16 +162,13 @@ func yamlValue(node *yaml.Node, depth int) (any, error) {
 		}
 		return list, nil
 	case yaml.MappingNode:
-		var object members
+		var object orderedObject
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			value, err := yamlValue(node.Content[i+1], depth+1)
 			if err != nil {
 				return nil, err
 			}
-			object = append(object, struct {
-				key   string
-				value any
-			}{node.Content[i].Value, value})
+			object = append(object, member{node.Content[i].Value, value})
 		}
 		return object, nil
 	}
@@ -191,7 +187,7 @@ func labelsIn(told any, depth int) (list []label, err error) {
 			found := label{number: -1}
 			switch item := item.(type) {
 			case nil: // said as an empty name
-			case members: // {"id": 0, "name": "cat"}
+			case orderedObject: // {"id": 0, "name": "cat"}
 				for _, m := range item {
 					number, isNumber := m.value.(int)
 					name, isName := m.value.(string)
@@ -212,10 +208,10 @@ func labelsIn(told any, depth int) (list []label, err error) {
 			}
 			list = append(list, found)
 		}
-	case members:
+	case orderedObject:
 		for _, called := range labelMembers {
 			for _, m := range told {
-				inner, isObject := m.value.(members)
+				inner, isObject := m.value.(orderedObject)
 				items, isList := m.value.([]any)
 				if m.key == called && depth == 0 && (len(inner) > 0 && isObject || len(items) > 0 && isList) {
 					return labelsIn(m.value, depth+1)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // Labels are what classes are called, by the number of the network's output.
@@ -41,9 +43,9 @@ func splitSynset(label string) (synset, name string) {
 }
 
 // ReadLabelsFile reads class names; its errors name the file.
-func ReadLabelsFile(path string) (Labels, error) { return readFile(path, ReadLabels) }
+func ReadLabelsFile(path string) (Labels, error) { return plainfile.Read(path, readLabels) }
 
-// ReadLabels reads class names, in any of these forms:
+// readLabels reads class names, in any of these forms:
 //
 //	lines    one name on each, in order: "tench"; "n01440764 tench, Tinca tinca"
 //	         numbered from 0, in any order: "0: cat", "0 cat", "0,cat", "cat: 0"; a table with a heading: "ClassId,SignName"
@@ -54,7 +56,7 @@ func ReadLabelsFile(path string) (Labels, error) { return readFile(path, ReadLab
 //
 // A number that is missing or stands twice is an error, and so is a name that stands twice, but for ImageNet's, which
 // has two cranes.
-func ReadLabels(r io.Reader) (Labels, error) {
+func readLabels(r io.Reader) (Labels, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxLabels+1))
 	if err != nil {
 		return Labels{}, err

@@ -93,7 +93,7 @@ func TestReadLabels(t *testing.T) {
 		{"a gap in a table", "id,name\n0,cat\n2,dog", nil, nil, "class 1 has no name"},
 		{"yaml bomb", "a: &a [x, x]\nnames: *a", nil, nil, "aliases are not followed"},
 	} {
-		got, err := ReadLabels(strings.NewReader(c.text))
+		got, err := readLabels(strings.NewReader(c.text))
 		if c.fault == "" && (err != nil || !slices.Equal(got.Names, c.want) || !slices.Equal(got.Synsets, c.synsets)) {
 			t.Errorf("%s: %q (%v), want %q %q", c.what, got, err, c.want, c.synsets)
 		}
@@ -107,18 +107,18 @@ func TestReadLabels(t *testing.T) {
 func TestImageNetTwins(t *testing.T) {
 	names := ImageNetClasses()
 	names[134], names[517] = "crane", "crane"
-	l, err := ReadLabels(strings.NewReader(strings.Join(names, "\n")))
+	l, err := readLabels(strings.NewReader(strings.Join(names, "\n")))
 	if err != nil || !slices.Equal(l.Synsets, ImageNetSynsets()) {
 		t.Errorf("two cranes: %v", err)
 	}
-	if l, err = ReadLabels(strings.NewReader("background\n" + strings.Join(names, "\n"))); err != nil ||
+	if l, err = readLabels(strings.NewReader("background\n" + strings.Join(names, "\n"))); err != nil ||
 		l.Synsets[1000] != "n15075141" {
 		t.Errorf("after TensorFlow's background: %v", err)
 	}
 	for i := range names {
 		names[i] = "class " + names[(i+1)%1000] + "s"
 	}
-	if l, err = ReadLabels(strings.NewReader(strings.Join(names, "\n"))); err == nil || l.Synsets != nil {
+	if l, err = readLabels(strings.NewReader(strings.Join(names, "\n"))); err == nil || l.Synsets != nil {
 		t.Errorf("other names: %v", err)
 	}
 }

@@ -15,11 +15,13 @@ import (
 // Matching says which of a network's classes the classes of a data set are.
 type Matching struct {
 	// the network's number of each of the data's classes; -1 for one of no pictures that the network has not
-	Of      []int
-	By      string   // "name", "synset" (WordNet's number), "number" (the data's own) or "order" (of the data's classes)
-	Guessed bool     // that the data's numbers or order are the network's: nothing tells it
-	Why     string   // Guessed: in a few words
-	Loose   []string // names that are equal only in part, as `"ankle_boot" is taken for "Ankle boot"`
+	Of []int `json:"-"`
+	// "name", "synset" (WordNet's number), "number" (the data's own) or "order" (of the data's classes)
+	By      string `json:"by"`
+	Guessed bool   `json:"guessed"`          // that the data's numbers or order are the network's: nothing tells it
+	Why     string `json:"reason,omitempty"` // Guessed: in a few words
+	// names that are equal only in part, as `"ankle_boot" is taken for "Ankle boot"`
+	Loose []string `json:"loose,omitempty"`
 }
 
 // ClassesError says why a data set's classes are not a network's.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // Part is a part of a data set, in a folder or file of its own.
@@ -126,8 +128,8 @@ func isFiller(name string) bool {
 	return true
 }
 
-// places is where in a data set the class folders lie.
-type places struct {
+// folderLayout is where in a data set the class folders lie.
+type folderLayout struct {
 	root   string // holds them; "" is the top
 	part   string // that root belongs to; "" where there are no parts
 	parts  []Part
@@ -138,15 +140,15 @@ type places struct {
 // maxWrappers is how many folders may lie around the data, each alone in the one before.
 const maxWrappers = 8
 
-// findPlaces finds the class folders of a part. name is the data set's, for errors. unwrap says that folders around all
+// findLayout finds the class folders of a part. name is the data set's, for errors. unwrap says that folders around all
 // others, as an archive's, are no classes.
-func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
+func findLayout(t tree, name string, split Split, unwrap bool) (folderLayout, error) {
 	dir := ""
 	var passed []string // beside folders around the data
 	for range maxWrappers {
 		folders, pictures, err := t.look(dir)
 		if err != nil {
-			return places{}, err
+			return folderLayout{}, err
 		}
 		folders, system := withoutSystem(folders)
 		if split != Whole {
@@ -167,14 +169,14 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 		}
 		beside, err := dataAlone(t, dir, &folders)
 		if err != nil {
-			return places{}, err
+			return folderLayout{}, err
 		}
 		if len(folders) != 1 {
 			break
 		}
 		inside, within, err := t.look(path.Join(dir, folders[0]))
 		if err != nil {
-			return places{}, err
+			return folderLayout{}, err
 		}
 		if inside, _ = withoutSystem(inside); within > 0 || len(inside) == 0 { // a class
 			break
@@ -189,10 +191,10 @@ func findPlaces(t tree, name string, split Split, unwrap bool) (places, error) {
 	}
 	folders, _, err := t.look(dir)
 	if err != nil {
-		return places{}, err
+		return folderLayout{}, err
 	}
 	folders, system := withoutSystem(folders)
-	p := places{root: dir, passed: append(system, passed...)}
+	p := folderLayout{root: dir, passed: append(system, passed...)}
 	if split != Whole {
 		err = sameBelow(t, path.Join(name, dir), dir, folders)
 	}
@@ -236,7 +238,7 @@ func withoutSystem(folders []string) (data, system []string) {
 // partsAmong finds which folders are parts; none where they are classes. A name alone may be a class ("train", beside
 // "bus"), so where not all names mean parts, two different parts do, or what the folders hold. split is the part that
 // is looked for.
-func partsAmong(t tree, dir string, folders []string, split Split) (p places, err error) {
+func partsAmong(t tree, dir string, folders []string, split Split) (p folderLayout, err error) {
 	var others []string
 	kinds := map[Split]bool{}
 	beside := map[string]map[Split]bool{} // kinds of parts by what else their names say
@@ -285,7 +287,7 @@ func partsAmong(t tree, dir string, folders []string, split Split) (p places, er
 		switch {
 		case !some, slices.ContainsFunc(words(name), func(word string) bool { return slices.Contains(noClasses, word) }):
 		case flat: // folders of pictures like the part's own: classes
-			return places{}, nil
+			return folderLayout{}, nil
 		case pictures > 0 && len(folders) == 0, slices.ContainsFunc(sets,
 			func(set []string) bool { return alike(set, folders) }):
 		default:
@@ -372,14 +374,11 @@ func listed(names []string) string {
 	if len(names) > maxListed {
 		return strings.Join(names[:maxListed], ", ") + fmt.Sprintf(" and %d more", len(names)-maxListed)
 	}
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+	return printable.And(names)
 }
 
 // of is the parts of a kind.
-func (p places) of(split Split) (names []string) {
+func (p folderLayout) of(split Split) (names []string) {
 	for _, part := range p.parts {
 		if part.For == split {
 			names = append(names, part.Name)
@@ -390,7 +389,7 @@ func (p places) of(split Split) (names []string) {
 
 // choose takes the part that is asked for. To test on, a part for validation will do where there is none to test on, or
 // where its pictures lie in no class folders, as those of competitions do.
-func (p places) choose(t tree, name string, split Split) (places, error) {
+func (p folderLayout) choose(t tree, name string, split Split) (folderLayout, error) {
 	kinds := []Split{split}
 	if split == Test {
 		kinds = append(kinds, Validation)

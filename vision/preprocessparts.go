@@ -82,28 +82,18 @@ const maxParts = 64 << 10
 // .yml or .json, or parts themselves between braces: "{scale: 255, mean: 0.5, std: 0.5}".
 func ReadPreprocess(text string) (PreprocessParts, error) {
 	if strings.HasPrefix(text, "{") {
-		return DecodePreprocess(strings.NewReader(text))
+		return decodePreprocess(strings.NewReader(text))
 	}
 	for _, ending := range []string{".yaml", ".yml", ".json"} {
-		if !strings.HasSuffix(strings.ToLower(text), ending) {
-			continue
+		if strings.HasSuffix(strings.ToLower(text), ending) {
+			return plainfile.Read(text, decodePreprocess)
 		}
-		f, err := plainfile.Open(text)
-		if err != nil {
-			return PreprocessParts{}, err
-		}
-		defer f.Close()
-		parts, err := DecodePreprocess(f)
-		if err != nil {
-			return parts, fmt.Errorf("%s: %w", text, err)
-		}
-		return parts, nil
 	}
 	return PreprocessParts{Base: text}, nil
 }
 
-// DecodePreprocess reads parts as YAML or JSON, at most 64 KiB. A key that is none of theirs is an error.
-func DecodePreprocess(in io.Reader) (PreprocessParts, error) {
+// decodePreprocess reads parts as YAML or JSON, at most 64 KiB. A key that is none of theirs is an error.
+func decodePreprocess(in io.Reader) (PreprocessParts, error) {
 	var parts PreprocessParts
 	text, err := io.ReadAll(io.LimitReader(in, maxParts+1))
 	if err != nil {

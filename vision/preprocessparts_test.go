@@ -89,7 +89,7 @@ func TestParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := DecodePreprocess(strings.NewReader(string(written)))
+		again, err := decodePreprocess(strings.NewReader(string(written)))
 		if err != nil {
 			t.Fatalf("%s: %v", written, err)
 		}
@@ -188,7 +188,7 @@ func FuzzPreprocess(f *testing.F) {
 	f.Add("name: half\nmean: 0.5\nstd: 0.5\nscale: 255\n")
 	f.Add(`{"resize": "256x256", "crop": "224", "filter": "bicubic"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		parts, err := DecodePreprocess(strings.NewReader(text))
+		parts, err := decodePreprocess(strings.NewReader(text))
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("an error of several lines: %q", err)

@@ -12,7 +12,7 @@ import (
 type Asked struct {
 	// Network is the one to run with the file's weights; nil: the one that the file tells. It does not overrule a file
 	// that describes its network: the two must compute the same.
-	Network *arch.Network
+	Network *arch.Placement
 	Input   arch.Shape // of its pictures, where nothing else tells their size; zero: as the network says
 	Sigmoid bool       // the outputs are probabilities by a sigmoid, each by itself
 }
@@ -61,18 +61,20 @@ func (e *DisagreeError) Error() string {
 	return fmt.Sprintf("%s describes its network, and %s computes something else: %s", e.Path, e.Network, e.Difference)
 }
 
-// Resolve returns the network to run with the file's weights, for the size of pictures that is asked for where the file
+// Resolve returns the network to run with the file's weights, on the size of pictures that is asked for where the file
 // leaves it open. It is the network asked for, by its names, where the file describes none or one that computes the
 // same. Errors are *OpenSizeError, *UnreadableError, *DisagreeError and *UndescribedError. It is not to be called
 // beside other methods.
-func (f *File) Resolve(a Asked) (*arch.Network, error) {
-	asked := a.Network
-	if asked != nil && a.Input != (arch.Shape{}) {
-		asked = withInput(asked, a.Input)
-	}
-	size := a.Input
+func (f *File) Resolve(a Asked) (*arch.Placement, error) {
+	asked, size := a.Network, a.Input
 	if asked != nil {
-		size = asked.Input
+		if size == (arch.Shape{}) {
+			size = asked.Input
+		}
+		var err error
+		if asked, err = asked.WithInput(size); err != nil {
+			return nil, err
+		}
 	}
 	if f.contents.Sized != nil && size != (arch.Shape{}) {
 		if err := f.fix(size); err != nil {
@@ -86,7 +88,7 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 	net := told
 	switch {
 	case told != nil && size != (arch.Shape{}) && told.Input != size:
-		return nil, &DisagreeError{f.Path, orText(asked, AskedInput),
+		return nil, &DisagreeError{f.Path, nameOr(asked, AskedInput),
 			fmt.Sprintf("it is for pictures of %v, the file's for %v", size, told.Input)}
 	case told != nil && asked != nil:
 		if net, err = f.agree(told, asked); err != nil {
@@ -99,36 +101,28 @@ func (f *File) Resolve(a Asked) (*arch.Network, error) {
 			return nil, err
 		}
 		if size != (arch.Shape{}) {
-			net = withInput(net, size)
+			if net, err = net.WithInput(size); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if !a.Sigmoid {
 		return net, nil
 	}
 	if told != nil {
-		placed, err := told.Place(told.Input)
-		if err != nil {
-			return nil, err
-		}
-		ending, _ := placed.Ending()
-		if n := placed.Output().C; ending == arch.EndsInSoftmax && n > 1 {
+		ending, _ := told.Ending()
+		if n := told.Output().C; ending == arch.EndsInSoftmax && n > 1 {
 			return nil, &DisagreeError{f.Path, AskedSigmoid, fmt.Sprintf("the file has a softmax over its %d outputs", n)}
 		}
 	}
-	return arch.WithSigmoid(net)
+	return net.WithSigmoid()
 }
 
-func orText(net *arch.Network, otherwise string) string {
+func nameOr(net *arch.Placement, otherwise string) string {
 	if net == nil {
 		return otherwise
 	}
-	return net.Name
-}
-
-func withInput(net *arch.Network, input arch.Shape) *arch.Network {
-	changed := *net
-	changed.Input = input
-	return &changed
+	return net.Network.Name
 }
 
 // fix describes the network of a file that leaves the size of its pictures open, for one.
@@ -146,40 +140,39 @@ func (f *File) fix(size arch.Shape) error {
 }
 
 // told is the network that the file describes itself, nil where it describes none.
-func (f *File) told() (*arch.Network, error) {
-	switch note := f.Metadata[NetworkNote]; {
+func (f *File) told() (*arch.Placement, error) {
+	switch {
 	case f.contents.Unrunnable != nil:
 		return nil, &UnreadableError{Path: f.Path, Err: f.contents.Unrunnable}
 	case f.described != nil:
-		return f.described.Network, nil
+		return f.described.Placed, nil
 	case f.contents.Sized != nil:
 		return nil, &OpenSizeError{f.Path, f.contents.Channels}
-	case note == "":
-		return nil, nil
-	default:
-		net, err := arch.Decode(strings.NewReader(note))
-		if err != nil {
-			return nil, fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, err)
-		}
-		return net, nil
 	}
+	return f.noted()
+}
+
+// noted is the network of vggo's own note, nil where there is none.
+func (f *File) noted() (*arch.Placement, error) {
+	f.note.Do(func() {
+		text := f.Metadata[NetworkNote]
+		if text == "" {
+			return
+		}
+		if f.note.placed, f.note.err = arch.Decode(strings.NewReader(text)); f.note.err != nil {
+			f.note.err = fmt.Errorf("%s: note %s: %w", f.Path, NetworkNote, f.note.err)
+		}
+	})
+	return f.note.placed, f.note.err
 }
 
 // agree holds the network asked for against the file's own. It is returned with the file's sigmoid where it says
 // nothing else of how its outputs are read.
-func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
-	mine, err := told.Place(told.Input)
-	if err != nil {
-		return nil, err
+func (f *File) agree(told, asked *arch.Placement) (*arch.Placement, error) {
+	differ := func(format string, args ...any) (*arch.Placement, error) {
+		return nil, &DisagreeError{f.Path, asked.Network.Name, fmt.Sprintf(format, args...)}
 	}
-	theirs, err := asked.Place(asked.Input)
-	if err != nil {
-		return nil, err
-	}
-	differ := func(format string, args ...any) (*arch.Network, error) {
-		return nil, &DisagreeError{f.Path, asked.Name, fmt.Sprintf(format, args...)}
-	}
-	does, asks := effects(mine), effects(theirs)
+	does, asks := effects(told), effects(asked)
 	for i := range max(len(does), len(asks)) {
 		switch {
 		case i >= len(asks):
@@ -194,13 +187,13 @@ func (f *File) agree(told, asked *arch.Network) (*arch.Network, error) {
 			return differ("the file's is %s, where it has %s", was, is)
 		}
 	}
-	outputs := mine.Output().C
-	ends, _ := mine.Ending()
-	wants, _ := theirs.Ending()
+	outputs := told.Output().C
+	ends, _ := told.Ending()
+	wants, _ := asked.Ending()
 	says := func(e arch.Ending) bool { return e != arch.EndsInLogits && !(e == arch.EndsInSoftmax && outputs == 1) }
 	switch {
 	case ends == arch.EndsInSigmoid && !says(wants):
-		return arch.WithSigmoid(asked)
+		return asked.WithSigmoid()
 	case says(ends) && says(wants) && ends != wants:
 		return differ("the file ends in %s, it ends in %s", ends, wants)
 	}
@@ -240,14 +233,10 @@ func (f *File) toldInOrder(placed []arch.Placed) (n format.Naming, ok bool) {
 	if err != nil || told == nil {
 		return n, false
 	}
-	own, err := told.Place(told.Input)
-	if err != nil {
-		return n, false
-	}
 	if f.described != nil {
 		n = f.described.Naming
 	} else {
-		n = format.Naming{Family: "vggo", Source: plain(ownNames(own.Layers)), Bookkeeping: nothing}
+		n = format.Naming{Family: "vggo", Source: plain(ownNames(told.Layers)), Bookkeeping: nothing}
 	}
-	return renamed(n, own.Layers, placed)
+	return renamed(n, told.Layers, placed)
 }

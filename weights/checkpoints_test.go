@@ -51,11 +51,7 @@ func placedOf(t *testing.T, spec string) []arch.Placed {
 }
 
 func placeable(spec string) ([]arch.Placed, error) {
-	net, err := arch.Open(spec)
-	if err != nil {
-		return nil, err
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := arch.Open(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -390,10 +386,7 @@ func TestHeadlessNetwork(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	net, err := f.Resolve(Asked{Input: arch.Shape{C: 3, H: 96, W: 64}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := net.Place(net.Input); err != nil || out.Output() != (arch.Shape{C: 512, H: 3, W: 2}) {
+	if err != nil || net.Output() != (arch.Shape{C: 512, H: 3, W: 2}) {
 		t.Errorf("%v: %v", net, err)
 	}
 }
@@ -434,21 +427,20 @@ func TestOtherClassifiers(t *testing.T) {
 				}
 			}
 		}
-		net, err := f.Network()
+		placed, err := f.Network()
 		if c.classes == 0 {
 			if err == nil || !strings.Contains(err.Error(), "it has the parameters of "+c.network+
 				", but so has a network of larger pictures") {
-				t.Errorf("%s, %v: %v (%v)", c.network, c.rename, net, err)
+				t.Errorf("%s, %v: %v (%v)", c.network, c.rename, placed, err)
 			}
 			continue
 		}
-		if err != nil || net.Name != c.network {
-			t.Errorf("%s, %v: %v (%v)", c.network, c.rename, net, err)
+		if err != nil || placed.Network.Name != c.network {
+			t.Errorf("%s, %v: %v (%v)", c.network, c.rename, placed, err)
 			continue
 		}
-		placed, err := net.Place(net.Input)
-		if err != nil || placed.Output().C != c.classes {
-			t.Errorf("%s, %v: %d classes (%v)", c.network, c.rename, placed.Output().C, err)
+		if placed.Output().C != c.classes {
+			t.Errorf("%s, %v: %d classes", c.network, c.rename, placed.Output().C)
 		}
 		if _, err := Match(f, placed.Layers); err != nil {
 			t.Error(err)

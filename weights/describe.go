@@ -11,14 +11,14 @@ import (
 )
 
 // descriptions reads networks' descriptions in other libraries' formats.
-func descriptions(data []byte) (net *arch.Network, known bool, err error) {
+func descriptions(data []byte) (placed *arch.Placement, known bool, err error) {
 	if len(data) == 0 {
 		return nil, false, nil
 	}
 	for _, d := range []format.Description{keras.Description, darknet.Description, caffe.Description} {
 		if d.Knows(data) {
-			net, err = d.Read(data)
-			return net, true, err
+			placed, err = d.Read(data)
+			return placed, true, err
 		}
 	}
 	return nil, false, nil
@@ -26,10 +26,10 @@ func descriptions(data []byte) (net *arch.Network, known bool, err error) {
 
 // OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json), Darknet's (.cfg) and
 // Caffe's (.prototxt).
-func OpenNetwork(spec string) (*arch.Network, error) { return arch.Open(spec, descriptions) }
+func OpenNetwork(spec string) (*arch.Placement, error) { return arch.Open(spec, descriptions) }
 
 // ReadNetwork is arch.ReadFile that reads other libraries' descriptions too.
-func ReadNetwork(path string) (*arch.Network, error) { return arch.ReadFile(path, descriptions) }
+func ReadNetwork(path string) (*arch.Placement, error) { return arch.ReadFile(path, descriptions) }
 
 // DecodeNetwork is arch.Decode that reads other libraries' descriptions too.
-func DecodeNetwork(r io.Reader) (*arch.Network, error) { return arch.Decode(r, descriptions) }
+func DecodeNetwork(r io.Reader) (*arch.Placement, error) { return arch.Decode(r, descriptions) }

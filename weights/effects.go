@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -87,32 +88,34 @@ func evenPooling(layer arch.Placed) arch.Geometry {
 // describe takes over the network that a file describes, under better names where there are any: those of the network
 // that the file says it is, or of the built-in that computes the same, which then is the network.
 func (f *File) describe(told *format.Network) error {
-	plain, err := told.Network.Place(told.Network.Input)
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.Path, err)
+	if told.Placed == nil {
+		var err error
+		if told.Placed, err = told.Network.Place(told.Network.Input); err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
 	}
 	if err := f.hold(told.Derived); err != nil {
 		return err
 	}
 	f.described = told
+	plain := told.Placed
 	does := effects(plain)
-	for _, candidate := range f.candidates(plain.Output().C) {
-		candidate.Input = plain.Input
-		placed, err := candidate.Place(candidate.Input)
+	for candidate := range f.candidates(plain) {
 		same := func(a, b namedEffect) bool { return a.effect == b.effect }
-		if err != nil || !slices.EqualFunc(effects(placed), does, same) {
+		if !slices.EqualFunc(effects(candidate), does, same) {
 			continue
 		}
-		naming, ok := renamed(told.Naming, plain.Layers, placed.Layers)
+		naming, ok := renamed(told.Naming, plain.Layers, candidate.Layers)
 		if !ok {
 			continue
 		}
 		if ending, _ := plain.Ending(); ending == arch.EndsInSigmoid {
-			if candidate, err = arch.WithSigmoid(candidate); err != nil {
+			var err error
+			if candidate, err = candidate.WithSigmoid(); err != nil {
 				return err
 			}
 		}
-		told.Network, told.Naming = candidate, naming
+		told.Network, told.Placed, told.Naming = candidate.Network, candidate, naming
 		return nil
 	}
 	return nil
@@ -148,27 +151,31 @@ func renamed(n format.Naming, from, to []arch.Placed) (_ format.Naming, ok bool)
 	return n, true
 }
 
-// candidates are the network of the file's note, and the built-ins with a number of classes.
-func (f *File) candidates(classes int) []*arch.Network {
-	var list []*arch.Network
-	if note := f.Metadata[NetworkNote]; note != "" {
-		if net, err := arch.Decode(strings.NewReader(note)); err == nil {
-			list = append(list, net)
-		}
-	}
-	for _, name := range arch.Names() {
-		net, err := arch.Builtin(name)
-		if err != nil {
-			continue
-		}
-		for i := len(net.Layers) - 1; i >= 0; i-- {
-			if linear, ok := net.Layers[i].Op.(arch.Linear); ok {
-				linear.Out = classes
-				net.Layers[i].Op = linear
-				break
+// candidates are the network of the file's note, and the built-ins with as many classes, on a network's input. Those
+// that are not possible on it are left out.
+func (f *File) candidates(plain *arch.Placement) iter.Seq[*arch.Placement] {
+	return func(yield func(*arch.Placement) bool) {
+		if noted, err := f.noted(); err == nil && noted != nil {
+			if noted, err = noted.WithInput(plain.Input); err == nil && !yield(noted) {
+				return
 			}
 		}
-		list = append(list, net)
+		for _, name := range arch.Names() {
+			net, err := arch.Builtin(name)
+			if err != nil {
+				continue
+			}
+			for i := len(net.Layers) - 1; i >= 0; i-- {
+				if linear, ok := net.Layers[i].Op.(arch.Linear); ok {
+					linear.Out = plain.Output().C
+					net.Layers[i].Op = linear
+					break
+				}
+			}
+			net.Input = plain.Input
+			if placed, err := net.Place(net.Input); err == nil && !yield(placed) {
+				return
+			}
+		}
 	}
-	return list
 }

@@ -70,8 +70,8 @@ func TestEnding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := net.Ending(); err != nil || got != want {
-			t.Errorf("%s ends in %v (%v), want %v", name, got, err, want)
+		if got, _ := net.Ending(); got != want {
+			t.Errorf("%s ends in %v, want %v", name, got, want)
 		}
 	}
 }
@@ -99,19 +99,16 @@ func TestOpenSize(t *testing.T) {
 		}
 	}
 	f := open(t, "testdata/onnx/ends/open-size.onnx")
-	asked, err := arch.Compact("mine", "16x12x3:4,G/3", arch.Shape{})
+	mine, err := arch.Compact("mine", "16x12x3:4,G/3", arch.Shape{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input || net.Name != "mine" ||
+	asked := archtest.Place(t, mine)
+	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input || net.Network.Name != "mine" ||
 		net.Layers[0].Name != "conv1_1" {
 		t.Errorf("by a network: %+v, %v", net, err)
 	}
-	placed, err := asked.Place(asked.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Match(f, placed.Layers); err != nil {
+	if _, err := Match(f, asked.Layers); err != nil {
 		t.Errorf("under the names of the network asked for: %v", err)
 	}
 }
@@ -119,20 +116,20 @@ func TestOpenSize(t *testing.T) {
 // TestResolve: a network that is asked for does not overrule the one that a file states.
 func TestResolve(t *testing.T) {
 	const same = "6x5x3:4,G/3"
-	layers := func(change func(n *arch.Network)) *arch.Network {
+	layers := func(change func(n *arch.Network)) *arch.Placement {
 		n, err := arch.Compact("mine", same, arch.Shape{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(n)
-		return n
+		return archtest.Place(t, n)
 	}
-	compact := func(s string) *arch.Network {
+	compact := func(s string) *arch.Placement {
 		n, err := arch.Compact("mine", s, arch.Shape{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return archtest.Place(t, n)
 	}
 	nothing := func(*arch.Network) {}
 	for _, c := range []struct {
@@ -180,7 +177,7 @@ func TestResolve(t *testing.T) {
 		{"a sigmoid that is there", "sigmoid-one", Asked{Sigmoid: true}, ""},
 	} {
 		f := open(t, "testdata/onnx/ends/"+c.file+".onnx")
-		net, err := f.Resolve(c.asked)
+		placed, err := f.Resolve(c.asked)
 		var disagree *DisagreeError
 		switch {
 		case c.want != "":
@@ -191,10 +188,6 @@ func TestResolve(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", c.name, err)
 			continue
-		}
-		placed, err := net.Place(net.Input)
-		if err != nil {
-			t.Fatal(err)
 		}
 		if _, err := Match(f, placed.Layers); err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -213,10 +206,11 @@ func TestKerasOverruled(t *testing.T) {
 		t.Skip("VGGO_TESTDATA is not set: the files of public reports are not read")
 	}
 	f := open(t, filepath.Join(root, "reports/keras/elu.h5"))
-	asked, err := arch.Compact("mine", "16x16x3:8,M,8,M/16,4", arch.Shape{})
+	mine, err := arch.Compact("mine", "16x16x3:8,M,8,M/16,4", arch.Shape{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	asked := archtest.Place(t, mine)
 	for _, a := range []Asked{{}, {Network: asked}, {Network: asked, Sigmoid: true}} {
 		var unreadable *UnreadableError
 		if _, err := f.Resolve(a); !errors.As(err, &unreadable) ||
@@ -229,11 +223,11 @@ func TestKerasOverruled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := *told
-	mine.Layers = slices.Clone(told.Layers)
+	*mine = *told.Network
+	mine.Layers = slices.Clone(mine.Layers)
 	at := slices.IndexFunc(mine.Layers, func(l arch.Layer) bool { return l.Op.Kind() == "batchnorm" })
 	mine.Layers[at].Op = arch.BatchNorm{}
-	_, err = f.Resolve(Asked{Network: &mine})
+	_, err = f.Resolve(Asked{Network: archtest.Place(t, mine)})
 	if err == nil || !strings.Contains(err.Error(), "epsilon 0.001") || !strings.Contains(err.Error(), "epsilon 1e-05") {
 		t.Errorf("another epsilon: %v", err)
 	}
@@ -251,11 +245,7 @@ func TestPrepares(t *testing.T) {
 		{"mul-add", false, false, 0, 0},
 	} {
 		f := open(t, "testdata/onnx/ends/"+c.name+".onnx")
-		net, err := f.Network()
-		if err != nil {
-			t.Fatal(err)
-		}
-		placed, err := net.Place(net.Input)
+		placed, err := f.Network()
 		if err != nil {
 			t.Fatal(err)
 		}

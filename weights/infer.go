@@ -33,7 +33,7 @@ var (
 
 // infer is the VGG that a file's names and shapes tell; nil where they tell none. Of a file without fully connected
 // layers the pictures' size is open.
-func (f *File) infer(input arch.Shape) (*arch.Network, error) {
+func (f *File) infer(input arch.Shape) (*arch.Placement, error) {
 	for _, v := range f.views() {
 		spec, headless := f.vggOf(v)
 		if spec == "" {
@@ -55,7 +55,7 @@ func (f *File) infer(input arch.Shape) (*arch.Network, error) {
 			continue
 		}
 		if m := newSearch(f, placed.Layers, Layers{}).matched; m != nil && (!m.Guess || f.contents.Naming != nil) {
-			return net, nil
+			return placed, nil
 		}
 	}
 	return nil, nil
@@ -174,7 +174,34 @@ func bodySpec(convs []namedConv) (spec string, pools int) {
 	if len(items) == 0 || pools == 0 {
 		return "", 0
 	}
+	if isReduced(convs) {
+		items[len(items)-3], items[len(items)-2] = "Mk3s1p1", items[len(items)-2]+"d6"
+		if third := nthIndex(items, "M", 3); third >= 0 { // 75 columns of SSD's 300 become 38
+			items[third] = "Mc"
+		}
+		return strings.Join(items, ","), pools
+	}
 	return strings.Join(append(items, "M"), ","), pools + 1
+}
+
+// isReduced knows VGG-16 as DeepLab and SSD have it (weiliu89/caffe, ssd.pytorch's vgg16_reducedfc.pth): fc6 and fc7 are
+// convolutions, 3x3 of dilation 6 and 1x1, behind a fifth pooling of 3x3 that keeps the map's size.
+func isReduced(convs []namedConv) bool {
+	n := len(convs)
+	return n == 15 && convs[n-2].number == 31 && convs[n-2].kernel == 3 && convs[n-1].number == 33 &&
+		convs[n-1].kernel == 1 && convs[n-1].out == convs[n-2].out
+}
+
+// nthIndex is where an item stands for the nth time; -1 where it does not.
+func nthIndex(items []string, item string, n int) int {
+	for i, s := range items {
+		if s == item {
+			if n--; n == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // withLinears adds the fully connected layers, in the order in which one reads what the other makes.

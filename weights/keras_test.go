@@ -123,20 +123,21 @@ func TestKeras(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			f := open(t, filepath.Join("testdata/keras", c.file))
-			net, err := f.Resolve(Asked{})
+			placed, err := f.Resolve(Asked{})
 			if errors.As(err, new(*OpenSizeError)) {
-				net, err = f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 8}})
+				placed, err = f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 8}})
 			}
 			if !c.described {
 				var undescribed *UndescribedError
 				if !errors.As(err, &undescribed) {
-					t.Fatalf("a file without its network tells one: %v, %v", net, err)
+					t.Fatalf("a file without its network tells one: %v, %v", placed, err)
 				}
-				net, err = arch.Decode(strings.NewReader(kerasSmall))
+				placed, err = arch.Decode(strings.NewReader(kerasSmall))
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
+			net := placed.Network
 			m := matchNetwork(t, f, net)
 			if m.Family != "Keras" || m.Preprocess != "unit" {
 				t.Errorf("family %q, recipe %q", m.Family, m.Preprocess)
@@ -191,11 +192,7 @@ func TestKerasSmallVGG(t *testing.T) {
 // TestKerasDoesNotFit reads files whose arrays are not those of the network.
 func TestKerasDoesNotFit(t *testing.T) {
 	place := func(text string) []arch.Placed {
-		net, err := arch.Decode(strings.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		placed, err := net.Place(net.Input)
+		placed, err := arch.Decode(strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,11 +233,11 @@ func TestKerasUnrunnable(t *testing.T) {
 		": this model cannot be run: pool (MinPooling2D) is not a layer that vggo runs"; fmt.Sprint(err) != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	net, err := arch.Decode(strings.NewReader(kerasSmall))
+	placed, err := arch.Decode(strings.NewReader(kerasSmall))
 	if err != nil {
 		t.Fatal(err)
 	}
-	matchNetwork(t, f, net)
+	matchNetwork(t, f, placed.Network)
 }
 
 // TestKerasFiles reads the values of real files as h5py does.
@@ -309,10 +306,11 @@ func TestKerasMNIST(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	net, err := OpenNetwork(filepath.Join(root, "weights/keras/mnist_cnn_99.20.json"))
+	placed, err := OpenNetwork(filepath.Join(root, "weights/keras/mnist_cnn_99.20.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	net := placed.Network
 	m := matchNetwork(t, open(t, filepath.Join(root, "weights/keras/mnist_cnn_99.20.h5")), net)
 	for n, want := range golden.MNIST {
 		in := tensor.New(1, 1, 28, 28)
@@ -359,10 +357,8 @@ func FuzzKeras(f *testing.F) {
 				t.Fatalf("%s: %d values of shape %v", name, len(a.Data), info.Shape)
 			}
 		}
-		if net, err := file.Network(); err == nil {
-			if placed, err := net.Place(net.Input); err == nil {
-				Match(file, placed.Layers)
-			}
+		if placed, err := file.Network(); err == nil {
+			Match(file, placed.Layers)
 		}
 	})
 }

@@ -36,14 +36,11 @@ func TestNetworkOfFamilies(t *testing.T) {
 				}
 			}
 			f := fileOf(t, net, c.sources)
-			got, err := f.Network()
+			placed, err := f.Network()
 			if err != nil {
 				t.Fatal(err)
 			}
-			placed, err := got.Place(got.Input)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := placed.Network
 			if last := placed.Output().C; got.Name != c.network || last != c.classes {
 				t.Errorf("%s with %d classes, want %s with %d", got.Name, last, c.network, c.classes)
 			}
@@ -94,7 +91,7 @@ func TestNetworkNote(t *testing.T) {
 		net, err := open(t, path).Network()
 		got := fmt.Sprint(err)
 		if err == nil {
-			got = net.Name
+			got = net.Network.Name
 		}
 		if got != c.want {
 			t.Errorf("%v: got %s, want %s", c.notes, got, c.want)

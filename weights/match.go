@@ -163,7 +163,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 	fault.Shard = shardName.MatchString(f.Path)
 	fault.State = f.Metadata[StateNote] != ""
 	if told, err := f.Network(); err == nil && !hasParameters(told, placed) {
-		fault.Told = told
+		fault.Told = told.Network
 	}
 	for _, other := range f.Others {
 		if other.Unread == "" {
@@ -181,11 +181,7 @@ func MatchLayers(f *File, placed []arch.Placed, layers Layers) (*Matched, error)
 }
 
 // hasParameters reports whether a network has the parameters of placed layers, by their shapes.
-func hasParameters(net *arch.Network, placed []arch.Placed) bool {
-	own, err := net.Place(net.Input)
-	if err != nil {
-		return false
-	}
+func hasParameters(net *arch.Placement, placed []arch.Placed) bool {
 	shapes := func(layers []arch.Placed) (list []string) {
 		for _, layer := range layers {
 			for _, p := range layer.Params {
@@ -194,7 +190,7 @@ func hasParameters(net *arch.Network, placed []arch.Placed) bool {
 		}
 		return list
 	}
-	return slices.Equal(shapes(own.Layers), shapes(placed))
+	return slices.Equal(shapes(net.Layers), shapes(placed))
 }
 
 // otherClasses is the number of classes of a file that fits the network but for that; else 0.

@@ -25,11 +25,7 @@ func TestTorchvisionNames(t *testing.T) {
 		t.Errorf("%d models, want 9", len(golden.Models))
 	}
 	for model, state := range golden.Models {
-		net, err := arch.Open(model)
-		if err != nil {
-			t.Fatal(err)
-		}
-		placed, err := net.Place(net.Input)
+		placed, err := arch.Open(model)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,14 +52,14 @@ func (e *UndescribedError) Error() string {
 		": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
 }
 
-// Network returns the network whose weights the file holds: the one that it describes (ONNX, Keras with its
-// configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as many
-// classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
-// one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
-func (f *File) Network() (*arch.Network, error) { return f.network(arch.Shape{}) }
+// Network returns the network whose weights the file holds, on its own input: the one that it describes (ONNX, Keras with
+// its configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as many
+// classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose network
+// cannot be run an *UnreadableError, and one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
+func (f *File) Network() (*arch.Placement, error) { return f.network(arch.Shape{}) }
 
 // network is Network for pictures of a size where nothing but a VGG's convolutions are told.
-func (f *File) network(input arch.Shape) (*arch.Network, error) {
+func (f *File) network(input arch.Shape) (*arch.Placement, error) {
 	if net, err := f.told(); net != nil || err != nil {
 		return net, err
 	}
@@ -91,7 +91,7 @@ func (f *File) network(input arch.Shape) (*arch.Network, error) {
 			if mine != all {
 				break
 			}
-			candidate, ok := f.withClasses(net, n, v)
+			candidate, ok := f.withClasses(placed, n, v)
 			if ok && n.OwnHead && readsPixel(placed.Layers) {
 				fits = append(fits, name)
 				break
@@ -100,7 +100,7 @@ func (f *File) network(input arch.Shape) (*arch.Network, error) {
 				return candidate, nil
 			}
 		}
-		if f.hasBody(net, placed.Layers) {
+		if f.hasBody(placed.Layers) {
 			bodies = append(bodies, name)
 		}
 	}
@@ -145,7 +145,7 @@ func readsPixel(placed []arch.Placed) bool {
 }
 
 // hasBody reports whether the file has the layers of a network before its first fully connected one.
-func (f *File) hasBody(net *arch.Network, placed []arch.Placed) bool {
+func (f *File) hasBody(placed []arch.Placed) bool {
 	body, linears := bodyOf(placed)
 	if len(linears) == 0 {
 		return false
@@ -191,7 +191,7 @@ func (f *File) readings(placed []arch.Placed, part bool) iter.Seq2[format.Naming
 
 // withClasses gives the network's last linear layer as many outputs as the file has for it, and reports whether the
 // file then holds its parameters under this naming.
-func (f *File) withClasses(net *arch.Network, n format.Naming, v view) (*arch.Network, bool) {
+func (f *File) withClasses(net *arch.Placement, n format.Naming, v view) (*arch.Placement, bool) {
 	last := -1
 	for i, layer := range net.Layers {
 		if _, ok := layer.Op.(arch.Linear); ok {
@@ -214,18 +214,17 @@ func (f *File) withClasses(net *arch.Network, n format.Naming, v view) (*arch.Ne
 	if axis >= len(t.Shape) || t.Shape[axis] < 1 {
 		return nil, false
 	}
-	classes := t.Shape[axis]
-	if classes != linear.Out {
-		changed := *net
-		changed.Layers = slices.Clone(net.Layers)
+	if classes := t.Shape[axis]; classes != linear.Out {
+		changed := *net.Network
+		changed.Layers = slices.Clone(changed.Layers)
 		linear.Out = classes
 		changed.Layers[last].Op = linear
-		net = &changed
+		placed, err := changed.Place(net.Input)
+		if err != nil {
+			return nil, false
+		}
+		net = placed
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, false
-	}
-	_, _, fault := compare(f, placed.Layers, n, v, Layers{})
+	_, _, fault := compare(f, net.Layers, n, v, Layers{})
 	return net, fault == nil
 }

@@ -58,11 +58,11 @@ func narrow(t *testing.T, name string, by int, input arch.Shape) *arch.Network {
 // compact reads a compact string.
 func compact(t *testing.T, s string) *arch.Network {
 	t.Helper()
-	net, err := arch.Open(s)
+	placed, err := arch.Open(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return net
+	return placed.Network
 }
 
 // chainOf names layers by their numbers.
@@ -138,7 +138,8 @@ func export(t *testing.T, name string, net *arch.Network) *exported {
 // outputOf runs a network.
 func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor.Tensor) *tensor.Tensor {
 	t.Helper()
-	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: images.N, Algo: nn.Direct})
+	placed := archtest.Place(t, net)
+	plan, err := nn.Compile(placed, params, nn.Options{Batch: images.N, Algo: nn.Direct})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,9 +147,7 @@ func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor
 	if err := plan.Forward(images); err != nil {
 		t.Fatal(err)
 	}
-	if ending, err := net.Ending(); err != nil {
-		t.Fatal(err)
-	} else if ending != arch.EndsInLogits {
+	if ending, _ := placed.Ending(); ending != arch.EndsInLogits {
 		return plan.Probabilities()
 	}
 	return plan.Logits()
@@ -157,14 +156,11 @@ func outputOf(t *testing.T, net *arch.Network, params *nn.Params, images *tensor
 // fromFile is the network that a file holds, with its parameters.
 func fromFile(t *testing.T, f *File) (*arch.Network, *nn.Params) {
 	t.Helper()
-	net, err := f.Network()
+	placed, err := f.Network()
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := placed.Network
 	matched, err := Match(f, placed.Layers)
 	if err != nil {
 		t.Fatal(err)

@@ -35,11 +35,7 @@ func TestTinyVGG(t *testing.T) {
 		t.Fatalf("%d images, %d rows of logits", n, len(golden.Logits))
 	}
 
-	net, err := arch.Open("tinyvgg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	placed, err := net.Place(net.Input)
+	placed, err := arch.Open("tinyvgg")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,15 +53,11 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 			if f.Format != c.format {
 				t.Errorf("format %s, want %s", f.Format, c.format)
 			}
-			net, err := f.Network()
+			placed, err := f.Network()
 			var undescribed *UndescribedError
 			if errors.As(err, &undescribed) {
-				net, err = arch.Decode(strings.NewReader(kerasSmall))
+				placed, err = arch.Decode(strings.NewReader(kerasSmall))
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			placed, err := net.Place(net.Input)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,14 +65,14 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			params := nn.NewParams(archtest.Place(t, net))
+			params := nn.NewParams(placed)
 			if err := params.Load(m.Param); err != nil {
 				t.Fatal(err)
 			}
 			for i, picture := range golden.Pictures {
 				in := tensor.New(1, 3, 9, 8)
 				copy(in.Data, picture)
-				got := outputOf(t, net, params, in).Data
+				got := outputOf(t, placed.Network, params, in).Data
 				for j, want := range golden.Logits[i] {
 					if !(math.Abs(float64(got[j])-want) < 1e-5) {
 						t.Fatalf("picture %d: logits %v, want %v", i, got, golden.Logits[i])

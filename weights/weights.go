@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/weights/internal/caffe"
@@ -47,9 +49,14 @@ type File struct {
 	list      format.List     // the tensors of the part that is taken, in the order of their data
 	contents  format.Contents // but for these; Sized is nil once the pictures' size is known
 	described *format.Network // nil for a file of nothing but tensors
-	mapped    []*mapping
-	beside    folder
-	closed    bool
+	note      struct {        // the network of vggo's own note, once it is asked for
+		sync.Once
+		placed *arch.Placement
+		err    error
+	}
+	mapped []*mapping
+	beside folder
+	closed bool
 }
 
 // FormatError is a file that breaks the rules of its format.

@@ -19,8 +19,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/benchmarks/internal/standin"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 func main() {
@@ -81,7 +81,7 @@ func run(dir, picture string, runs int, flags []string) error {
 	fmt.Printf("%d runs: median %.3f s (%.3f to %.3f), %.2f s of processor time; memory: %s private, %s with "+
 		"mapped files\n",
 		runs, median.wall.Seconds(), all[0].wall.Seconds(), all[len(all)-1].wall.Seconds(), median.cpu.Seconds(),
-		arch.Bytes(private), arch.Bytes(largest))
+		printable.Bytes(private), printable.Bytes(largest))
 	return nil
 }
 

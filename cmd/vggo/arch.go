@@ -18,6 +18,7 @@ import (
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/report"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -110,14 +111,14 @@ var (
 func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
 	switch {
 	case o.json:
-		o.format = string(arch.JSON)
+		o.format = string(report.JSON)
 	case changed("format"):
 	case o.describe:
 		var format string
 		format, err = formatOf(o.output, "yaml", descriptionEndings)
-		o.format, o.json = string(arch.Table), format == "json"
+		o.format, o.json = string(report.Table), format == "json"
 	default:
-		o.format, err = formatOf(o.output, string(arch.Table), archEndings)
+		o.format, err = formatOf(o.output, string(report.Table), archEndings)
 		if slices.ContainsFunc(descriptionEndings, func(e ending) bool { return strings.HasSuffix(o.output, e.name) }) &&
 			err != nil {
 			err = hint(err, "--describe writes a description, in YAML or JSON")
@@ -128,11 +129,11 @@ func (o *archOptions) chooseFormat(changed func(string) bool) (err error) {
 
 // plan checks the flags and does the arithmetic; what it returns only writes.
 func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
-	format := arch.Format(o.format)
-	if !slices.Contains(arch.Formats, format) {
-		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(arch.Formats))}
+	format := report.Format(o.format)
+	if !slices.Contains(report.Formats, format) {
+		return nil, usageError{fmt.Errorf("unknown format %q: want %s", o.format, printable.Or(report.Formats))}
 	}
-	if format == arch.SVG && (o.list || len(o.compare) > 0) {
+	if format == report.SVG && (o.list || len(o.compare) > 0) {
 		return nil,
 			usageError{errors.New("svg draws one network: a list or comparison comes as table, markdown, csv or json")}
 	}
@@ -147,63 +148,56 @@ func (o *archOptions) plan(args []string) (func(io.Writer) error, error) {
 		if len(args) > 0 {
 			return nil, usageError{errors.New("--list takes no network")}
 		}
-		catalog, err := arch.Builtins()
-		if err != nil {
-			return nil, err
-		}
-		return func(w io.Writer) error { return catalog.Write(w, format) }, nil
+		catalog, err := arch.Catalog()
+		return func(w io.Writer) error { return report.Catalog(w, catalog, format) }, err
 	case len(o.compare) > 0:
-		var c arch.Comparison
+		var networks []*arch.Report
 		for _, spec := range append(o.compare, args...) {
 			r, err := o.analyze(spec)
 			if err != nil {
 				return nil, err
 			}
-			c = append(c, r)
+			networks = append(networks, r)
 		}
-		return func(w io.Writer) error { return c.Write(w, format) }, nil
+		return func(w io.Writer) error { return report.Comparison(w, networks, format) }, nil
 	case len(args) == 0:
 		return nil, usageError{hint(errors.New("no network named"), "vggo arch vgg16, or vggo arch --list")}
 	case len(args) > 1:
 		return nil, usageError{hint(errors.New("more than one network named"), "vggo arch --compare "+
 			strings.Join(args, ","))}
 	case o.describe:
-		n, input, err := o.open(args[0])
+		placed, err := o.open(args[0])
 		if err != nil {
 			return nil, err
 		}
-		n.Input = input
 		if o.json {
-			return n.EncodeJSON, nil
+			return placed.Network.EncodeJSON, nil
 		}
-		return n.EncodeYAML, nil
+		return placed.Network.EncodeYAML, nil
 	}
 	r, err := o.analyze(args[0])
-	if err != nil {
-		return nil, err
-	}
-	return func(w io.Writer) error { return r.Write(w, format, o.formulas) }, nil
+	return func(w io.Writer) error { return report.Network(w, r, format, o.formulas) }, err
 }
 
 // open finds a network with the head and the input asked for.
-func (o *archOptions) open(spec string) (*arch.Network, arch.Shape, error) {
-	n, err := o.find(spec)
+func (o *archOptions) open(spec string) (*arch.Placement, error) {
+	placed, err := o.find(spec)
 	if err != nil {
-		return nil, arch.Shape{}, err
+		return nil, err
 	}
 	if o.head != "" {
-		if n, err = arch.WithHead(n, arch.Head(o.head)); err != nil {
-			return nil, arch.Shape{}, err
+		if placed, err = placed.WithHead(arch.Head(o.head)); err != nil {
+			return nil, err
 		}
 	}
 	if o.input == "" {
-		return n, n.Input, nil
+		return placed, nil
 	}
 	input, err := arch.ParseShape(o.input)
 	if err != nil {
-		return nil, arch.Shape{}, usageError{fmt.Errorf("--input: %w", err)}
+		return nil, usageError{fmt.Errorf("--input: %w", err)}
 	}
-	return n, input, nil
+	return placed.WithInput(input)
 }
 
 // weightEndings are those of files of weights.
@@ -239,18 +233,18 @@ func isBinary(path string) bool {
 }
 
 // find opens a built-in network, what a file holds, by its bytes, or what a compact string says.
-func (o *archOptions) find(spec string) (*arch.Network, error) {
+func (o *archOptions) find(spec string) (*arch.Placement, error) {
 	if net, err := arch.Builtin(spec); err == nil {
-		return net, nil
+		return net.Place(net.Input)
 	}
 	_, missing := os.Stat(spec)
 	switch {
 	case missing == nil && isText(spec):
-		net, err := weights.ReadNetwork(spec)
+		placed, err := weights.ReadNetwork(spec)
 		if err != nil && namesWeights(spec) { // an index of shards, an old pickle
 			return o.tellingWeights(spec)
 		}
-		return net, err
+		return placed, err
 	case missing == nil || namesWeights(spec) || spec == embedded.Name:
 		return o.tellingWeights(spec)
 	}
@@ -258,7 +252,7 @@ func (o *archOptions) find(spec string) (*arch.Network, error) {
 }
 
 // tellingWeights opens the network that a file of weights tells.
-func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error) {
+func (o *archOptions) tellingWeights(path string) (net *arch.Placement, err error) {
 	file, err := openWeights(path, "")
 	if err != nil {
 		return nil, hintModel(err)
@@ -278,11 +272,11 @@ func (o *archOptions) tellingWeights(path string) (net *arch.Network, err error)
 }
 
 func (o *archOptions) analyze(spec string) (*arch.Report, error) {
-	n, input, err := o.open(spec)
+	placed, err := o.open(spec)
 	if err != nil {
 		return nil, err
 	}
-	return arch.Analyze(n, input, o.batch)
+	return placed.Analyze(o.batch)
 }
 
 // networkName is a built-in's name for that of published weights, which are of it; all else stays as it is.
@@ -297,7 +291,7 @@ func networkName(spec string) string {
 }
 
 // openNetwork is weights.OpenNetwork with hints, which knows published weights' names too.
-func openNetwork(spec string) (*arch.Network, error) {
+func openNetwork(spec string) (*arch.Placement, error) {
 	n, err := weights.OpenNetwork(networkName(spec))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint(err, "vggo arch vgg16 --describe -o "+spec+" makes one to start from")

@@ -19,6 +19,8 @@ import (
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/report"
+	"github.com/vggo/vggo/report/roofline"
 	"github.com/vggo/vggo/train"
 )
 
@@ -199,21 +201,19 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
 	}
-	var net *arch.Network
-	var input arch.Shape
 	if c.Recipe != nil {
-		if net, err = c.Recipe.Network(); err == nil {
-			input = net.Input
+		net, err := c.Recipe.Network()
+		if err != nil {
+			return c, err
+		}
+		if c.Placed, err = net.Place(net.Input); err != nil {
+			return c, err
 		}
 	} else {
 		a := archOptions{input: o.input}
-		net, input, err = a.open(o.model)
-	}
-	if err != nil {
-		return c, err
-	}
-	if c.Placed, err = net.Place(input); err != nil {
-		return c, err
+		if c.Placed, err = a.open(o.model); err != nil {
+			return c, err
+		}
 	}
 	c.Set, err = kernel.Active()
 	return c, err
@@ -260,7 +260,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	log := stdout
 	if o.format != "table" || o.output != "" {
 		log = stderr
-	} else if err := b.Report.Write(stdout, arch.Table, false); err != nil {
+	} else if err := report.Network(stdout, b.Report, report.Table, false); err != nil {
 		return err
 	}
 	m := b.Machine
@@ -304,7 +304,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 		case "json":
 			return writeJSON(w, out)
 		case "svg":
-			return b.Roofline(out.Results, time.Now()).WriteSVG(w)
+			return roofline.Write(w, b, out.Results, time.Now())
 		}
 		return writeBenchSummary(w, b, out.Results)
 	}), stopped)
@@ -363,11 +363,11 @@ func writeBenchSummary(w io.Writer, b *bench.Bench, results []*bench.Result) err
 	for _, r := range results {
 		peak := "not told"
 		if r.PeakBytes > 0 {
-			peak = arch.Bytes(r.PeakBytes)
+			peak = printable.Bytes(r.PeakBytes)
 		}
 		t.Row(r.Mode, fmt.Sprintf("%.*f", decimals(r.Median), r.Median), fmt.Sprintf("%.1f", r.ImagesPerSecond),
 			fmt.Sprintf("%.0f", r.GFLOPs),
-			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, arch.Bytes(r.PredictedBytes))
+			fmt.Sprintf("%.0f %%", r.PercentOfPeak), peak, printable.Bytes(r.PredictedBytes))
 	}
 	note := ""
 	if slices.ContainsFunc(results, func(r *bench.Result) bool { return r.PercentOfPeak > 100 }) {

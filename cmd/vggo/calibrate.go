@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 )
@@ -111,7 +112,7 @@ func (o *calibrateOptions) before() (nn.CostTable, error) {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return maps.Clone(nn.DefaultCosts()), nil
 	}
-	table, err := readCosts(o.output)
+	table, err := plainfile.Read(o.output, nn.ReadCosts)
 	if err != nil {
 		return nil, hint(err, "-o takes a new file, or a cost table to renew")
 	}

@@ -49,12 +49,7 @@ by a file, and the flags beside it say it part by part:
   vggo classify holiday/ --weights vgg16.safetensors --json
   vggo classify shirt.png --model tinyvgg --weights tinyvgg.safetensors
   vggo classify photo.jpg --model vgg16 --random-weights`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return hint(errors.New("no picture named"), "vggo classify photo.jpg")
-			}
-			return nil
-		},
+		Args: needPicture("vggo classify photo.jpg"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -71,7 +66,7 @@ type classification struct {
 	Model   string `json:"model"`
 	Input   string `json:"input"`
 	Weights string `json:"weights"` // a path, "embedded", or "random weights, seed 1"
-	told
+	weightsJSON
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Kernel     string               `json:"kernel"`
 	Threads    int                  `json:"threads"`
@@ -121,8 +116,8 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		return err
 	}
 	result := classification{
-		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(),
-		Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
+		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, weightsJSON: weightsTaken(m),
+		Preprocess: m.Preprocess.Told(), Kernel: set.Name, Threads: o.threads, Batch: m.Batch(), Ending: ending,
 	}
 	result.LabelsGuess = m.ClassesGuess
 	if result.Threads == 0 {
@@ -130,7 +125,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	}
 	failed, done := 0, 0
 	progress := progressOf(faults)
-	progress.of(len(files), "pictures")
+	progress.begin(len(files), "pictures")
 	for group := range loadPictures(ctx, m, files, in, o.limits()) {
 		answers, err := o.classify(ctx, m, group)
 		if ctx.Err() != nil {
@@ -141,7 +136,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 		}
 		for _, p := range answers {
 			done++
-			progress.to(done)
+			progress.advance(done)
 			if p.Error != "" {
 				failed++
 			}
@@ -234,5 +229,5 @@ func (p *classifiedPicture) write(out io.Writer) error {
 		t.Row(i+1, fmt.Sprintf("%.2f %%", 100*r.Probability), r.Index, r.Label)
 	}
 	return printf(out, "\n%s: %dx%d pixels, prepared in %.1f ms, classified in %.1f ms\n%s\n",
-		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, lines(t.Text(sheet.Columns(out))))
+		p.File, p.Height, p.Width, 1000*p.Prepare, 1000*p.Forward, ownText(t.Text(sheet.Columns(out))))
 }

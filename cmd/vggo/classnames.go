@@ -34,16 +34,8 @@ func hintLabels(err error, path string) error {
 	return hint(err, "the file must have one name for each class, a line each")
 }
 
-// matchTold is what JSON tells about which class is which.
-type matchTold struct {
-	By      string   `json:"by"`      // name, synset, number or order
-	Guessed bool     `json:"guessed"` // nothing but the number or order of the classes tells
-	Why     string   `json:"reason,omitempty"`
-	Loose   []string `json:"loose,omitempty"` // names that are equal only in part
-}
-
-// words say it to people.
-func (m matchTold) words() string {
+// matchWords tells people which class is which.
+func matchWords(m vision.Matching) string {
 	by := map[string]string{"name": "by name", "synset": "by WordNet's number", "number": "by number",
 		"order": "by order, as torchvision and Keras count folders"}[m.By]
 	told := "classes matched " + by
@@ -67,10 +59,8 @@ const (
 )
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
-func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (of []int, outputs int, told matchTold,
-	err error) {
-	outputs = m.ClassCount()
-	var found vision.Matching
+func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (found vision.Matching, err error) {
+	outputs := m.ClassCount()
 	switch way {
 	case matchNumber:
 		found, err = vision.MatchByNumber(data, outputs)
@@ -79,11 +69,7 @@ func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) 
 	default:
 		found, err = vision.MatchClasses(data, m.Labels(), outputs)
 	}
-	if err != nil {
-		return nil, 0, told, hintMatch(err, data, path, m)
-	}
-	told = matchTold{By: found.By, Guessed: found.Guessed, Why: found.Why, Loose: found.Loose}
-	return found.Of, outputs, told, nil
+	return found, hintMatch(err, data, path, m)
 }
 
 // hintMatch says how classes can be matched that are not.

@@ -71,8 +71,8 @@ func (c *console) Columns() int {
 	return columns
 }
 
-// lines is text of our own, of several lines.
-type lines string
+// ownText is text of our own, of several lines.
+type ownText string
 
 // printf is fmt.Fprintf whose texts may be a stranger's: each stays on its line.
 func printf(w io.Writer, format string, args ...any) error {

@@ -79,14 +79,11 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 		return hintModel(err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	net, err := o.network(file)
+	placed, err := o.network(file)
 	if err != nil {
 		return err
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return err
-	}
+	net := placed.Network
 	matched, err := weights.Match(file, placed.Layers)
 	if err != nil {
 		return hintModel(err)
@@ -126,8 +123,8 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 	return err
 }
 
-func (o *convertOptions) network(file *weights.File) (*arch.Network, error) {
-	asked, err := o.asked()
+func (o *convertOptions) network(file *weights.File) (*arch.Placement, error) {
+	asked, err := o.stated()
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,7 @@ func TestConvertCutFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			net, err := file.Network()
-			if err != nil {
-				t.Fatal(err)
-			}
-			placed, err := net.Place(net.Input)
+			placed, err := file.Network()
 			if err != nil {
 				t.Fatal(err)
 			}

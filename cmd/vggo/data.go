@@ -44,8 +44,8 @@ func hintData(err error, command string) error {
 	return hint(err, remedy)
 }
 
-// dataTold is what JSON tells about the part of a data set that was taken.
-type dataTold struct {
+// dataJSON is what JSON tells about the part of a data set that was taken.
+type dataJSON struct {
 	Part   string   `json:"part,omitempty"`
 	Parts  []string `json:"parts,omitempty"`
 	Why    string   `json:"part_reason,omitempty"` // it was taken, where it is not called as what was asked for
@@ -53,8 +53,8 @@ type dataTold struct {
 	Deep   bool     `json:"folders_below_classes,omitempty"`
 }
 
-func tellData(d *vision.Dataset) dataTold {
-	told := dataTold{Part: d.Part, Why: d.Why, Passed: d.Passed, Deep: d.Deep}
+func dataTaken(d *vision.Dataset) dataJSON {
+	told := dataJSON{Part: d.Part, Why: d.Why, Passed: d.Passed, Deep: d.Deep}
 	for _, part := range d.Parts {
 		told.Parts = append(told.Parts, part.Name)
 	}
@@ -62,7 +62,7 @@ func tellData(d *vision.Dataset) dataTold {
 }
 
 // lines are the same for people; none where nothing had to be decided.
-func (d dataTold) lines() (told []string) {
+func (d dataJSON) lines() (told []string) {
 	if d.Part != "" {
 		what := "part: " + d.Part
 		if len(d.Parts) > 1 {

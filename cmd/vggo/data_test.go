@@ -126,10 +126,10 @@ func TestEvalMatches(t *testing.T) {
 			continue
 		}
 		by, guessed := strings.CutPrefix(c.by, "guessed ")
-		if got.Match.By != by || got.Match.Guessed != guessed || got.dataTold.Part != c.part && c.part != "imagenette" {
-			t.Errorf("eval %s --json: %+v, part %q", c.args, got.Match, got.dataTold.Part)
+		if got.Match.By != by || got.Match.Guessed != guessed || got.dataJSON.Part != c.part && c.part != "imagenette" {
+			t.Errorf("eval %s --json: %+v, part %q", c.args, got.Match, got.dataJSON.Part)
 		}
-		if c.part == "imagenette" && (got.dataTold.Part != "val" || got.Classes[1].Class != 482) {
+		if c.part == "imagenette" && (got.dataJSON.Part != "val" || got.Classes[1].Class != 482) {
 			t.Errorf("eval %s --json: %+v", c.args, got)
 		}
 	}

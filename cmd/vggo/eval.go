@@ -86,7 +86,7 @@ probabilities are averaged.`,
 type evaluation struct {
 	Model   string `json:"model"`
 	Weights string `json:"weights"`
-	told
+	weightsJSON
 	Preprocess root.PreparationTold `json:"preprocess"`
 	Data       string               `json:"data"`
 	Pictures   int                  `json:"pictures"`
@@ -96,9 +96,9 @@ type evaluation struct {
 	Seconds    float64              `json:"seconds"`
 	PerSecond  float64              `json:"pictures_per_second"`
 	Dense      []int                `json:"dense_scales,omitempty"`
-	dataTold
-	Match       matchTold `json:"match"` // of the data's classes with the network's
-	LabelsGuess string    `json:"labels_guess,omitempty"`
+	dataJSON
+	Match       vision.Matching `json:"match"` // of the data's classes with the network's
+	LabelsGuess string          `json:"labels_guess,omitempty"`
 	// Enlarged counts the pictures whose shorter side is less than one of the scales.
 	Enlarged int          `json:"enlarged,omitempty"`
 	Classes  []classScore `json:"classes"`
@@ -154,13 +154,14 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 				scalesText(o.scales))}
 		}
 	}
-	of, classes, match, err := matchClasses(data, path, m, o.match)
+	match, err := matchClasses(data, path, m, o.match)
 	if err != nil {
 		return err
 	}
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, told: toldOf(m), Preprocess: m.Preprocess.Told(), Data: path,
-		Confusion: make([][]int, classes)}
-	e.dataTold, e.Match, e.LabelsGuess = tellData(data), match, m.ClassesGuess
+	of, classes := match.Of, m.ClassCount()
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, weightsJSON: weightsTaken(m),
+		Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
+	e.dataJSON, e.Match, e.LabelsGuess = dataTaken(data), match, m.ClassesGuess
 	for i := range e.Confusion {
 		e.Confusion[i] = make([]int, classes)
 	}
@@ -170,7 +171,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	}
 	start := time.Now()
 	progress := progressOf(faults)
-	progress.of(data.Len(), "pictures")
+	progress.begin(data.Len(), "pictures")
 	for from := 0; from < data.Len(); from += m.Batch() {
 		part := make([]int, min(m.Batch(), data.Len()-from))
 		for i := range part {
@@ -180,7 +181,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
-		progress.to(from + len(part))
+		progress.advance(from + len(part))
 		e.Enlarged += enlarged
 		for i, ranked := range answers {
 			if errs[i] != nil {
@@ -347,14 +348,14 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 	if len(e.Dense) > 0 {
 		how = ", dense at " + scalesText(e.Dense)
 	}
-	decided := e.Match.words()
+	decided := matchWords(e.Match)
 	if e.LabelsGuess != "" {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
-	decided = strings.Join(append(e.dataTold.lines(), decided), "\n")
+	decided = strings.Join(append(e.dataJSON.lines(), decided), "\n")
 	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 "+
 		"%.2f %%\n",
-		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, lines(decided),
+		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, ownText(decided),
 		100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err

@@ -40,21 +40,21 @@ type explainOptions struct {
 type explainMethod struct {
 	name, about string
 	flags       []string // that it takes beside those of all; others are refused
-	run         func(*explanatory) error
+	run         func(*explainRun) error
 }
 
 // explainMethods are all, the usual one first.
 func explainMethods() []explainMethod {
 	return []explainMethod{
 		{"gradcam", "where a layer's maps speak for a class (Grad-CAM)", []string{"layer", "class", "opacity"},
-			(*explanatory).gradCAM},
+			(*explainRun).gradCAM},
 		{"occlusion", "how far a class's probability falls as parts are covered", []string{"class", "opacity", "size",
-			"stride"}, (*explanatory).occlusion},
-		{"maps", "a layer's output, a tile for each channel", []string{"layer", "channel"}, (*explanatory).maps},
-		{"filters", "a convolution's weights; needs no picture", []string{"layer", "channel"}, (*explanatory).filters},
-		{"field", "the pixels that a unit of a layer sees", []string{"layer", "unit"}, (*explanatory).field},
+			"stride"}, (*explainRun).occlusion},
+		{"maps", "a layer's output, a tile for each channel", []string{"layer", "channel"}, (*explainRun).maps},
+		{"filters", "a convolution's weights; needs no picture", []string{"layer", "channel"}, (*explainRun).filters},
+		{"field", "the pixels that a unit of a layer sees", []string{"layer", "unit"}, (*explainRun).field},
 		{"patches", "the parts of a folder's pictures that excite a channel most", []string{"layer", "channel", "count"},
-			(*explanatory).patches},
+			(*explainRun).patches},
 	}
 }
 
@@ -108,8 +108,8 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	return cmd
 }
 
-// explanatory is a run of `vggo explain`.
-type explanatory struct {
+// explainRun is a run of `vggo explain`.
+type explainRun struct {
 	*explainOptions
 	ctx         context.Context
 	in          io.Reader
@@ -159,7 +159,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	e := &explanatory{explainOptions: o, ctx: cmd.Context(), in: cmd.InOrStdin(), out: cmd.OutOrStdout(),
+	e := &explainRun{explainOptions: o, ctx: cmd.Context(), in: cmd.InOrStdin(), out: cmd.OutOrStdout(),
 		faults: cmd.ErrOrStderr(), changed: cmd.Flags().Changed}
 	pictures := 1
 	switch o.method {
@@ -209,13 +209,13 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 var headless = []string{"maps", "filters", "field", "patches"}
 
 // stem is the picture's name without folders and ending.
-func (e *explanatory) stem() string {
+func (e *explainRun) stem() string {
 	base := filepath.Base(e.name)
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
 // load decodes and prepares the one picture.
-func (e *explanatory) load() error {
+func (e *explainRun) load() error {
 	picture, name, err := decodePicture(e.list.files[0], e.in, e.limits())
 	if err != nil {
 		return err
@@ -229,7 +229,7 @@ func (e *explanatory) load() error {
 }
 
 // chooseLayer is --layer or the usual one, and its output.
-func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
+func (e *explainRun) chooseLayer() (string, arch.Shape, error) {
 	layer := e.layer
 	if layer == "" {
 		var err error
@@ -245,7 +245,7 @@ func (e *explanatory) chooseLayer() (string, arch.Shape, error) {
 }
 
 // chooseClass is --class as a number, -1 for the most probable one.
-func (e *explanatory) chooseClass() (int, error) {
+func (e *explainRun) chooseClass() (int, error) {
 	if e.class == "" {
 		return -1, nil
 	}
@@ -260,7 +260,7 @@ func classWords(c root.Class) string {
 	return fmt.Sprintf("%s, probability %.2f %%", words, 100*c.Probability)
 }
 
-func (e *explanatory) gradCAM() error {
+func (e *explainRun) gradCAM() error {
 	layer, _, err := e.chooseLayer()
 	if err != nil {
 		return err
@@ -280,7 +280,7 @@ func (e *explanatory) gradCAM() error {
 	return e.drawHeat(heat, what)
 }
 
-func (e *explanatory) occlusion() error {
+func (e *explainRun) occlusion() error {
 	class, err := e.chooseClass()
 	if err != nil {
 		return err
@@ -291,8 +291,8 @@ func (e *explanatory) occlusion() error {
 		return usageError{err}
 	}
 	p := progressOf(e.faults)
-	p.of(passes, "passes")
-	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.to(done) })
+	p.begin(passes, "passes")
+	heat, err := explain.Occlusion(e.ctx, e.model, e.input, o, class, func(done, _ int) { p.advance(done) })
 	if err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func (e *explanatory) occlusion() error {
 	return e.drawHeat(heat, what)
 }
 
-func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
+func (e *explainRun) drawHeat(heat *explain.Heat, what string) error {
 	if e.model.ClassesGuess != "" {
 		fmt.Fprintf(e.faults, "vggo: labels: %s\n", e.model.ClassesGuess)
 	}
@@ -311,7 +311,7 @@ func (e *explanatory) drawHeat(heat *explain.Heat, what string) error {
 		classWords(heat.Class), what))
 }
 
-func (e *explanatory) maps() error {
+func (e *explainRun) maps() error {
 	layer, out, err := e.chooseLayer()
 	if err != nil {
 		return err
@@ -323,7 +323,7 @@ func (e *explanatory) maps() error {
 	return e.drawTiles(e.stem(), fmt.Sprintf("%s: output %v of %s", e.name, out, layer), tiles)
 }
 
-func (e *explanatory) filters() error {
+func (e *explainRun) filters() error {
 	if e.layer == "" {
 		at := slices.IndexFunc(e.model.Network.Layers, func(l arch.Layer) bool { _, ok := l.Op.(arch.Conv); return ok })
 		if at < 0 {
@@ -343,7 +343,7 @@ func (e *explanatory) filters() error {
 }
 
 // drawTiles draws all tiles, or as many as fit, or those of --channel.
-func (e *explanatory) drawTiles(of, what string, tiles *explain.Tiles) error {
+func (e *explainRun) drawTiles(of, what string, tiles *explain.Tiles) error {
 	from, n, all := 0, tiles.Count, tiles.Count
 	if e.changed("channel") {
 		channels := tiles.Count / tiles.Each
@@ -369,7 +369,7 @@ func (e *explanatory) drawTiles(of, what string, tiles *explain.Tiles) error {
 	return e.write(of, grid.Image(), fmt.Sprintf("%s, %s of %dx%d", what, count, tiles.Height, tiles.Width))
 }
 
-func (e *explanatory) field() error {
+func (e *explainRun) field() error {
 	layer, out, err := e.chooseLayer()
 	if err != nil {
 		return err
@@ -391,7 +391,7 @@ func (e *explanatory) field() error {
 		sees, e.model.Input.H, e.model.Input.W))
 }
 
-func (e *explanatory) patches() error {
+func (e *explainRun) patches() error {
 	layer, _, err := e.chooseLayer()
 	if err != nil {
 		return err
@@ -420,12 +420,12 @@ func (e *explanatory) patches() error {
 }
 
 // pictures decodes one after the other. One that cannot be read is reported and counted.
-func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
+func (e *explainRun) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 	return func(yield func(string, *vision.Picture) bool) {
 		p := progressOf(e.faults)
-		p.of(len(e.list.files), "pictures")
+		p.begin(len(e.list.files), "pictures")
 		for i, file := range e.list.files {
-			p.to(i)
+			p.advance(i)
 			picture, name, err := decodePicture(file, e.in, e.limits())
 			if err != nil {
 				*failed++
@@ -440,7 +440,7 @@ func (e *explanatory) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 }
 
 // write writes a picture, called after what it is of where no name is given, and says so.
-func (e *explanatory) write(of string, picture image.Image, what string) error {
+func (e *explainRun) write(of string, picture image.Image, what string) error {
 	path := e.output
 	if path == "" {
 		path = of + "-" + e.method + ".png"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/nn"
 )
@@ -83,12 +84,12 @@ func (e *explanation) write(w io.Writer) error {
 			}
 			size := ""
 			if packed > 0 {
-				size = arch.Bytes(packed)
+				size = printable.Bytes(packed)
 			}
 			t.Row(append(row, size, c.Why)...)
 		}
 		if _, err := fmt.Fprintf(w, "\n%s, %s: by algorithm the ms that one thread is predicted to take for a step\n%s\n",
-			p.Mode.Title(), arch.Bytes(p.Bytes), t.Text(sheet.Columns(w))); err != nil {
+			p.Mode.Title(), printable.Bytes(p.Bytes), t.Text(sheet.Columns(w))); err != nil {
 			return err
 		}
 	}

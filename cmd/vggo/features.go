@@ -49,12 +49,7 @@ An interrupted run goes on where it stopped when the same command is given again
 		Example: `  vggo features --layer relu7 --weights vgg16.safetensors holiday/ -o holiday.npy
   vggo features --layer pool5 --weights vgg16.safetensors photo.jpg -o maps.npy
   vggo features --layer fc7 --l2 --weights vgg16.safetensors holiday/ -o unit.npy`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return hint(errors.New("no picture named"), "vggo features --layer fc7 --weights vgg16.safetensors DIR -o out.npy")
-			}
-			return nil
-		},
+		Args: needPicture("vggo features --layer fc7 --weights vgg16.safetensors DIR -o out.npy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -123,7 +118,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	}
 	failed := 0
 	progress, done := progressOf(faults), 0
-	progress.of(len(todo), "pictures")
+	progress.begin(len(todo), "pictures")
 	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
@@ -138,7 +133,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			return rows.full(err)
 		}
 		done += len(group)
-		progress.to(done)
+		progress.advance(done)
 	}
 	if ctx.Err() != nil {
 		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)),
@@ -271,32 +266,28 @@ func (r *rowFile) full(err error) error {
 
 // recover reads the journal and cuts off whatever was not finished, in it and in the rows.
 func (r *rowFile) recover(first string) error {
-	info, err := r.data.Stat()
-	if err != nil {
-		return err
-	}
 	head := r.header(0)
 	lines := bufio.NewReader(r.journal)
 	line, err := lines.ReadString('\n')
 	if err != nil { // a new run, or one that did not get as far as its first line
+		line = first + "\n"
 		if err := errors.Join(r.data.Truncate(0), r.journal.Truncate(0)); err != nil {
 			return err
 		}
 		if _, err := r.data.WriteAt(head, 0); err != nil {
 			return err
 		}
-		if _, err := r.journal.WriteAt([]byte(first+"\n"), 0); err != nil {
+		if _, err := r.journal.WriteAt([]byte(line), 0); err != nil {
 			return err
 		}
-		if _, err := r.data.Seek(0, io.SeekEnd); err != nil {
-			return err
-		}
-		_, err := r.journal.Seek(0, io.SeekEnd)
-		return err
 	}
 	if line != first+"\n" {
 		return hint(fmt.Errorf("%s.partial is of another run: %s", r.path, strings.TrimSpace(line)),
 			"give that run's flags again, or --restart")
+	}
+	info, err := r.data.Stat()
+	if err != nil {
+		return err
 	}
 	end := int64(len(line))
 	for rows := (info.Size() - int64(len(head))) / r.rowBytes(); int64(len(r.names)) < rows; {

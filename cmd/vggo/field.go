@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/report"
 )
 
 // fieldOptions are the flags of `vggo field`.
@@ -34,15 +35,11 @@ image, each with an optional stride and dilation: 3, 7s2, 3d2.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			write, err := o.plan(args)
-			if err != nil {
-				return err
-			}
-			format := arch.Table
+			format := report.Table
 			if o.json {
-				format = arch.JSON
+				format = report.JSON
 			}
-			return write(cmd.OutOrStdout(), format)
+			return o.write(cmd.OutOrStdout(), args, format)
 		},
 		ValidArgsFunction: completeNetworks,
 	}
@@ -53,8 +50,8 @@ image, each with an optional stride and dilation: 3, 7s2, 3d2.`,
 	return cmd
 }
 
-// plan does the arithmetic; what it returns only writes.
-func (o *fieldOptions) plan(args []string) (func(io.Writer, arch.Format) error, error) {
+// write works out what the arguments name and writes it.
+func (o *fieldOptions) write(w io.Writer, args []string, format report.Format) error {
 	var kernels []arch.Kernel
 	var notKernel error
 	for _, arg := range args {
@@ -67,27 +64,27 @@ func (o *fieldOptions) plan(args []string) (func(io.Writer, arch.Format) error, 
 	}
 	switch {
 	case notKernel == nil && (o.layer != "" || o.input != ""):
-		return nil, usageError{errors.New("--layer and --input are for a network, not for a stack of kernels")}
+		return usageError{errors.New("--layer and --input are for a network, not for a stack of kernels")}
 	case notKernel == nil:
 		r, err := arch.AnalyzeStack(kernels...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return r.Write, nil
+		return report.Stack(w, r, format)
 	case len(args) > 1:
-		return nil, usageError{hint(notKernel, "name one network, or a stack of kernels such as 3 3 3")}
+		return usageError{hint(notKernel, "name one network, or a stack of kernels such as 3 3 3")}
 	}
 	a := archOptions{input: o.input, batch: 1}
 	r, err := a.analyze(args[0])
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if o.layer == "" {
-		return r.WriteFields, nil
+		return report.Fields(w, r, format)
 	}
 	f, err := r.LayerField(o.layer)
 	if err != nil {
-		return nil, hintLayer(err, args[0])
+		return hintLayer(err, args[0])
 	}
-	return f.Write, nil
+	return report.Field(w, f, format)
 }

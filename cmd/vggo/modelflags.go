@@ -107,7 +107,7 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	if options.Batch == 0 {
 		options.Batch = min(max(pictures, 1), usualBatch)
 	}
-	asked, err := o.asked()
+	asked, err := o.stated()
 	if err != nil {
 		return nil, err
 	}

@@ -13,11 +13,11 @@ type modelsPage struct {
 	intro   string // with the table's head
 	sources string // the second section's heading
 
-	credited                                  string // a licence and whom it wants named
-	note, address, trust                      string
-	cited                                     string // what, and where
-	checksum, size, licence, recipe, accuracy string
-	phrases                                   []string // the table's English and what it becomes, in turn
+	credited                                      string // a licence and whom it wants named
+	note, address, trust                          string
+	cited                                         string // what, and where
+	checksum, size, licence, preprocess, accuracy string
+	phrases                                       []string // the table's English and what it becomes, in turn
 }
 
 var modelsPages = map[string]modelsPage{
@@ -35,12 +35,12 @@ A whole SHA-256 tells a file from every other. The first eight digits of one, wh
 Keras' files catch damage, not an attacker: eight digits are 32 bits, which another file can be made to have in minutes, and whoever
 prepares a file can prepare two of one MD5. There TLS and the publisher are what is trusted.
 
-| name | network | size | top-1 | top-5 | recipe | licence, to be credited |
+| name | network | size | top-1 | top-5 | pre-processing | licence, to be credited |
 |---|---|---:|---:|---:|---|---|
 `,
 		sources:  "Where it was read",
 		credited: "%s, %s", note: " (%s)", address: "\n: address: %s", trust: "; held against %s",
-		checksum: "checksum", size: "size", licence: "licence", recipe: "recipe", accuracy: "accuracy", cited: "; %s: %s",
+		checksum: "checksum", size: "size", licence: "licence", preprocess: "pre-processing", accuracy: "accuracy", cited: "; %s: %s",
 	},
 	"zh-CN": {
 		intro: `# 已发布的权重
@@ -59,7 +59,7 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 `,
 		sources:  "在何处读到",
 		credited: "%s，%s", note: "（%s）", address: "\n: 地址：%s", trust: "；核对依据：%s",
-		checksum: "校验和", size: "大小", licence: "许可证", recipe: "预处理", accuracy: "准确率", cited: "；%s：%s",
+		checksum: "校验和", size: "大小", licence: "许可证", preprocess: "预处理", accuracy: "准确率", cited: "；%s：%s",
 		phrases: []string{
 			// whom to credit
 			"Soumith Chintala and the torchvision contributors", "Soumith Chintala 与 torchvision 的贡献者",
@@ -70,7 +70,7 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 			"the ONNX Model Zoo, trained in MXNet by its contributors", "ONNX Model Zoo，由其贡献者用 MXNet 训练",
 			// notes
 			"for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the " +
-				"recipe caffe 123.68, 116.779 and 103.939",
+				"pre-processing caffe 123.68, 116.779 and 103.939",
 			"只供提取特征：它的全连接层里是 NaN。torchvision 从 255 级的像素值里减去 123、117、104，预处理 caffe 减去 123.68、116.779、103.939",
 			"the convolutions alone, without fully connected layers", "只有卷积层，没有全连接层",
 			// what a download is held against
@@ -121,7 +121,7 @@ func writeModelsPage(out io.Writer, language string) error {
 		fmt.Fprintf(&page, words.address+words.trust, said(e.URL.Source), said(e.Trust()))
 		for _, c := range []struct{ what, source string }{
 			{words.checksum, e.Checksum.Source}, {words.size, e.Size.Source}, {words.licence, e.Licence.Source},
-			{words.recipe, e.Preprocess.Source},
+			{words.preprocess, e.Preprocess.Source},
 			{words.accuracy, e.Accuracy.Source},
 		} {
 			if c.source != "" {

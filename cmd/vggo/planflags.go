@@ -34,24 +34,11 @@ func (p *planFlags) apply(costs *nn.CostTable, budget *int64) (err error) {
 		}
 	}
 	if p.costs != "" {
-		if *costs, err = readCosts(p.costs); err != nil {
+		if *costs, err = plainfile.Read(p.costs, nn.ReadCosts); err != nil {
 			return hint(err, "vggo calibrate -o FILE measures a table")
 		}
 	}
 	return nil
-}
-
-func readCosts(path string) (nn.CostTable, error) {
-	f, err := plainfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	table, err := nn.ReadCosts(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return table, nil
 }
 
 // byteUnits are in lower case.

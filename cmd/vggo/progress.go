@@ -10,7 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
-	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 )
 
 // progress is a line at the bottom of a terminal that says how far a command has come, while nothing else is written.
@@ -57,15 +57,15 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// of begins to count.
-func (p *progress) of(total int, what string) {
+// begin begins to count.
+func (p *progress) begin(total int, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.what, p.count, p.total, p.began = what, 0, total, time.Now()
 }
 
-// to says how many are done.
-func (p *progress) to(count int) {
+// advance says how many are done.
+func (p *progress) advance(count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count = count
@@ -116,7 +116,7 @@ func progressLine(count, total int, what string, took time.Duration) string {
 	if what == "" {
 		return "working, " + soon(took)
 	}
-	line := fmt.Sprintf("%s of %s %s, %s", arch.Count(int64(count)), arch.Count(int64(total)), what, soon(took))
+	line := fmt.Sprintf("%s of %s %s, %s", printable.Count(int64(count)), printable.Count(int64(total)), what, soon(took))
 	if left := time.Duration(float64(took) / float64(max(count, 1)) * float64(total-count)); count > 0 &&
 		left >= time.Second {
 		line += fmt.Sprintf(", about %s left", soon(left))

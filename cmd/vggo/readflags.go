@@ -22,8 +22,8 @@ func (o *readFlags) add(f *pflag.FlagSet) {
 		"that of the second of two classes")
 }
 
-// asked is what the flags say.
-func (o *readFlags) asked() (weights.Asked, error) {
+// stated is what the flags say of the network.
+func (o *readFlags) stated() (weights.Asked, error) {
 	input, err := parseInput(o.input)
 	return weights.Asked{Input: input, Sigmoid: o.sigmoid}, err
 }

@@ -108,6 +108,16 @@ func noArguments(flag string) cobra.PositionalArgs {
 	}
 }
 
+// needPicture refuses a command without arguments.
+func needPicture(example string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return hint(errors.New("no picture named"), example)
+		}
+		return nil
+	}
+}
+
 // help is vggo help COMMAND.
 func help(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)

@@ -146,7 +146,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 			fmt.Fprintf(stderr, "Open %s (Ctrl-C stops)\n", pageAddress(listener.Addr()))
 		}
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(server.Memory())
+			debug.SetMemoryLimit(server.MemoryLimit())
 		}
 	}
 	server = serve.New(config)
@@ -241,15 +241,15 @@ func serveLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
-// named is a NAME= before a flag's value. A file called so is written ./a=b.
-var named = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(.*)$`)
+// modelNamed is a NAME= before a flag's value. A file called so is written ./a=b.
+var modelNamed = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(.*)$`)
 
 // perModel is a flag's values by their models' names; "" without.
 func perModel(flag string, values []string, order *[]string) (map[string]string, error) {
 	found := map[string]string{}
 	for _, value := range values {
 		name := ""
-		if parts := named.FindStringSubmatch(value); parts != nil {
+		if parts := modelNamed.FindStringSubmatch(value); parts != nil {
 			name, value = parts[1], parts[2]
 		}
 		if _, ok := found[name]; ok {

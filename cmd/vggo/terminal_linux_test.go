@@ -195,8 +195,8 @@ func TestProgress(t *testing.T) {
 	}
 	show()
 	fmt.Fprintln(errs, "a line")
-	p.of(1200, "pictures")
-	p.to(600)
+	p.begin(1200, "pictures")
+	p.advance(600)
 	show()
 	p.silence()
 	show()
@@ -214,7 +214,7 @@ func TestNoProgressInPipes(t *testing.T) {
 	var pipe strings.Builder
 	p := newProgress(&pipe)
 	p.began = time.Now().Add(-time.Hour)
-	p.of(3, "pictures")
+	p.begin(3, "pictures")
 	p.silence()
 	p.end()
 	if pipe.Len() > 0 || p.terminal != nil {

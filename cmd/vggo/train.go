@@ -15,8 +15,8 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/report/training"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -155,7 +155,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	out, faults := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
-	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere, Machine: machine.Processor()}
+	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere}
 	if err := o.apply(&options.Costs, &options.Budget); err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	if o.changed != "" {
 		printf(faults, "vggo: %s\n", o.changed)
 	}
-	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Network().Name, options.Recipe.Name,
+	printf(out, "%s, recipe %s, %d pictures of %d classes, to %s\n", trainer.Placement().Network.Name, options.Recipe.Name,
 		options.Train.Len(), len(note.Known), o.output)
 	prepared.Preprocess = trainer.Preprocess()
 	printf(out, "%s\n", preparedLine(prepared))
@@ -272,13 +272,14 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n",
 			damaged, filepath.Base(damaged.Path))
 	}
+	network := trainer.Placement().Network.Name
 	if trainer.Finished() {
-		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", trainer.Network().Name,
+		fmt.Fprintf(out, "%s, recipe %s, is finished: all of its %d steps were taken, in %s\n", network,
 			saved.Recipe.Name, saved.Step, o.resume)
 		view.more = note.Data
 	} else {
-		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", trainer.Network().Name, saved.Recipe.Name,
-			saved.Step, o.resume)
+		fmt.Fprintf(out, "%s, recipe %s, goes on after step %d in %s\n", network, saved.Recipe.Name, saved.Step,
+			o.resume)
 	}
 	return finishRun(ctx, trainer, o.resume, view)
 }
@@ -287,6 +288,9 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 func finishRun(ctx context.Context, trainer *train.Trainer, folder string, view *trainView) error {
 	result, err := trainer.Run(ctx)
 	view.hide()
+	if err == nil {
+		err = training.Write(folder, trainer, result)
+	}
 	err = errors.Join(err, trainer.Close())
 	var interrupted *train.InterruptedError
 	var broken *train.BrokenError
@@ -391,7 +395,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 			return close, prepared, err
 		}
 		o.changed = fmt.Sprintf("%s tells %d classes apart, %s: its last layer, %s, is made for %[5]d", whole.Name,
-			placed.Output().C, o.asked(classes), head, classes)
+			placed.Output().C, o.classesReason(classes), head, classes)
 		if model, ok := arch.CompactWithClasses(options.Recipe.Model, classes); ok {
 			options.Recipe.Model = model
 		}

@@ -57,7 +57,7 @@ func (n *runNote) open(options *train.Options, first bool, faults io.Writer) err
 	if err := hintOneClass(learn.OneClass()); err != nil {
 		return err
 	}
-	n.told = append(n.told, tellData(learn).lines()...)
+	n.told = append(n.told, dataTaken(learn).lines()...)
 	if none := unseen(learn); len(none) > 0 {
 		n.tell("no picture is of class %s: its output learns nothing but to be silent", someOf(none))
 	}

@@ -19,28 +19,31 @@ import (
 // ownNetwork is the network of the weights that a run begins with. Training is by a softmax: a sigmoid at its end
 // becomes one.
 func (o *trainOptions) ownNetwork(file *weights.File) (*arch.Network, error) {
-	net, err := file.Network()
+	placed, err := file.Network()
 	if errors.As(err, new(*weights.OpenSizeError)) {
 		return nil, hint(err, "--model names the network with the size, such as 224x224x3:64,64,M,128,128,M/256,10")
 	}
 	if err != nil {
 		return nil, err
 	}
-	ending, err := net.Ending()
-	if err != nil {
-		return nil, err
-	}
-	if ending == arch.EndsInSigmoid {
+	if ending, _ := placed.Ending(); ending == arch.EndsInSigmoid {
 		o.notices = append(o.notices, fmt.Sprintf("%s ends in a sigmoid: the network that is trained ends in a softmax",
 			o.from))
 	}
-	return arch.WithSoftmax(net)
+	if placed, err = placed.WithSoftmax(); err != nil {
+		return nil, err
+	}
+	return placed.Network, nil
 }
 
 // compareOwn tells where the network that is trained computes something else than the one that its first values are of.
 // They may: it is no longer the file's. Whatever else is wrong shows when the values are read.
 func (o *trainOptions) compareOwn(file *weights.File, net *arch.Network) {
-	_, err := file.Resolve(weights.Asked{Network: net})
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return // which training says
+	}
+	_, err = file.Resolve(weights.Asked{Network: placed})
 	var disagree *weights.DisagreeError
 	var unreadable *weights.UnreadableError
 	switch {
@@ -160,9 +163,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		other, unknown := file.Network()
 		switch {
 		case unknown == nil:
-			if placed, err = other.Place(other.Input); err != nil {
-				return nil, nil, 0, err
-			}
+			placed = other
 			matched, err = weights.Match(file, placed.Layers)
 		case o.take != nil: // what is taken is enough
 			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})

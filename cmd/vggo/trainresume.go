@@ -28,8 +28,8 @@ func untilTerminated(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, stop
 }
 
-// asked says who wants a network to have so many classes.
-func (o *trainOptions) asked(classes int) string {
+// classesReason says who wants a network to have so many classes.
+func (o *trainOptions) classesReason(classes int) string {
 	if o.classes > 0 {
 		return fmt.Sprintf("--classes says %d", classes)
 	}

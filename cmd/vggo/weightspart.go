@@ -17,8 +17,8 @@ import (
 // partUsage is --weights-part in words.
 const partUsage = "`part` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)"
 
-// told is what was taken of a file of weights, for --json.
-type told struct {
+// weightsJSON is what was taken of a file of weights, for --json.
+type weightsJSON struct {
 	// of a file with several networks' weights, or the key to its only one
 	Part   string   `json:"weights_part,omitempty"`
 	Others []string `json:"weights_other_parts,omitempty"` // that were not taken
@@ -26,8 +26,8 @@ type told struct {
 	Guess  bool     `json:"weights_guessed,omitempty"`     // they say nothing: parameters were found by order and shapes
 }
 
-func toldOf(m *root.Model) told {
-	t := told{Part: m.Part, Names: m.Family, Guess: m.Guess}
+func weightsTaken(m *root.Model) weightsJSON {
+	t := weightsJSON{Part: m.Part, Names: m.Family, Guess: m.Guess}
 	for _, other := range m.Others {
 		t.Others = append(t.Others, other.Name)
 	}

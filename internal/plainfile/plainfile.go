@@ -3,7 +3,9 @@
 package plainfile
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +38,21 @@ func Open(path string) (*os.File, error) {
 		return nil, &KindError{path, kind}
 	}
 	return os.Open(path)
+}
+
+// Read opens a file and reads it, and names it in errors of read.
+func Read[T any](path string, read func(io.Reader) (T, error)) (result T, err error) {
+	file, err := Open(path)
+	if err != nil {
+		return result, err
+	}
+	defer file.Close()
+	result, err = read(file)
+	var unreadable *fs.PathError // which names the file itself
+	if err != nil && !errors.As(err, &unreadable) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return result, err
 }
 
 func cause(err error) error {

@@ -50,3 +50,11 @@ func Shape[T ~int | ~int32 | ~int64 | ~uint64](axes []T) string {
 	}
 	return string(b)
 }
+
+// Clip cuts a text to n characters, the last of which is then "…". n is at least 1.
+func Clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}

@@ -51,3 +51,42 @@ func TestEnds(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+func TestNumbers(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 138357544: "138,357,544",
+		-1234567: "-1,234,567"} {
+		if got := printable.Count(n); got != want {
+			t.Errorf("Count(%d) = %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.00 kB", 9994: "9.99 kB", 9996: "10.0 kB",
+		999_949: "999.9 kB", 999_951: "1.00 MB", 553_430_176: "553.4 MB"} {
+		if got := printable.Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+// TestBytesApart: different numbers of bytes are written differently.
+func TestBytesApart(t *testing.T) {
+	for _, c := range []struct {
+		n, other      int64
+		want, besides string
+	}{
+		{4_000_000_000, 2_000_000_000, "4.00 GB", "2.00 GB"},
+		{4_000_000_001, 4_000_000_000, "4,000,000,001 B", "4,000,000,000 B"},
+		{1000, 1000, "1.00 kB", "1.00 kB"},
+	} {
+		if a, b := printable.BytesApart(c.n, c.other); a != c.want || b != c.besides {
+			t.Errorf("%d and %d: %s and %s, want %s and %s", c.n, c.other, a, b, c.want, c.besides)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for text, want := range map[string]string{"": "", "abc": "abc", "猫猫猫猫": "猫猫…"} {
+		if got := printable.Clip(text, 3); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/serve"
 )
 
@@ -228,15 +229,15 @@ func TestNumbers(t *testing.T) {
 		case float64:
 			switch {
 			case strings.HasSuffix(s.Path, "bytes"):
-				read = arch.Bytes(int64(w))
+				read = printable.Bytes(int64(w))
 			case strings.HasSuffix(s.Path, "per_byte"):
 				read = fmt.Sprintf("%.1f", w)
 			default:
-				read = arch.Count(int64(w))
+				read = printable.Count(int64(w))
 			}
 		case map[string]any:
 			if h, ok := w["h"].(map[string]any); ok {
-				read = arch.Count(int64(h["size"].(float64)))
+				read = printable.Count(int64(h["size"].(float64)))
 			} else {
 				read = fmt.Sprintf("%v×%v×%v", w["h"], w["w"], w["c"])
 			}

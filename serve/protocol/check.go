@@ -70,11 +70,11 @@ func Check(ctx context.Context, client *http.Client, base, model string, sample 
 	return r.findings
 }
 
-// judge tells what is wrong with an answer.
-type judge = func(a *answer) error
+// expectation tells what is wrong with an answer; nil: nothing.
+type expectation = func(a *answer) error
 
-// try asks, and lets somebody judge the answer.
-func (r *run) try(check string, by clause, method, path string, body []byte, header http.Header, is judge) {
+// try asks, and holds the answer against what is expected.
+func (r *run) try(check string, by clause, method, path string, body []byte, header http.Header, is expectation) {
 	a, err := r.do(method, path, body, header)
 	if err == nil {
 		err = is(a)
@@ -84,10 +84,10 @@ func (r *run) try(check string, by clause, method, path string, body []byte, hea
 
 // describe tries health and metadata. ok tells whether the metadata describes the sample.
 func (r *run) describe() (ok bool) {
-	get := func(check string, by clause, path string, is judge) {
+	get := func(check string, by clause, path string, is expectation) {
 		r.try(check, by, http.MethodGet, path, nil, nil, is)
 	}
-	ready := func(model string, want bool) judge {
+	ready := func(model string, want bool) expectation {
 		return probed(want, members{"name": model, "ready": want})
 	}
 	get("health: the server is live", health, "/v2/health/live", probed(true, members{"live": true}))
@@ -99,7 +99,7 @@ func (r *run) describe() (ok bool) {
 
 	refused := func(a *answer) error { return a.refusal(modelErrorObject) }
 	get("metadata: the server", serverMetadataObject, "/v2", (*answer).serverMetadata)
-	described := func(m *modelMetadata) judge {
+	described := func(m *modelMetadata) expectation {
 		return func(a *answer) error { return a.modelMetadata(r.model, m) }
 	}
 	get("metadata: the model", modelMetadataObject, modelPath(r.model, ""), described(&r.metadata))
@@ -225,8 +225,8 @@ func (r *run) answers(got *response, version string, request members) error {
 	return nil
 }
 
-// probed judges the answer of a health endpoint: the status, and no body or one of the objects.
-func probed(want bool, objects ...members) judge {
+// probed expects of a health endpoint the status, and no body or one of the objects.
+func probed(want bool, objects ...members) expectation {
 	return func(a *answer) error {
 		switch {
 		case want && a.code != http.StatusOK, !want && a.code/100 != 4:

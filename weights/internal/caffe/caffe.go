@@ -26,7 +26,7 @@ var Reader = format.Reader{
 }
 
 // Description reads a .prototxt.
-var Description = format.Description{Knows: isPrototxt, Read: func(data []byte) (*arch.Network, error) {
+var Description = format.Description{Knows: isPrototxt, Read: func(data []byte) (*arch.Placement, error) {
 	return chain.Description(readText(data))
 }}
 

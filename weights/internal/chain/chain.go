@@ -71,10 +71,11 @@ func (c *Chain) Len() int { return len(c.layers) }
 // Network is the network for pictures of a size, which must be possible.
 func (c *Chain) Network(title string, input arch.Shape) (*format.Network, error) {
 	net := &arch.Network{Name: strings.ToLower(c.Naming.Family), Title: title, Input: input, Layers: c.layers}
-	if _, err := net.Place(input); err != nil {
+	placed, err := net.Place(input)
+	if err != nil {
 		return nil, err
 	}
-	return &format.Network{Network: net, Naming: c.Naming, Derived: c.Derived}, nil
+	return &format.Network{Network: net, Placed: placed, Naming: c.Naming, Derived: c.Derived}, nil
 }
 
 // maxSide bounds the search for pictures' size.
@@ -131,7 +132,7 @@ func (c *Chain) Describe(contents *format.Contents, title string, input arch.Sha
 
 // Description is what a text without weights describes. Its network, of pictures of ImageNet's size where that is open,
 // has no name.
-func Description(contents *format.Contents, err error) (*arch.Network, error) {
+func Description(contents *format.Contents, err error) (*arch.Placement, error) {
 	told := contents.Network
 	if err == nil && contents.Sized != nil {
 		input := arch.ImageNetInput
@@ -148,7 +149,6 @@ func Description(contents *format.Contents, err error) (*arch.Network, error) {
 	case told == nil:
 		return nil, contents.Unrunnable
 	}
-	net := *told.Network
-	net.Name = ""
-	return &net, nil
+	told.Network.Name = ""
+	return told.Placed, nil
 }

@@ -25,7 +25,7 @@ var Reader = format.Reader{
 }
 
 // Description reads a .cfg.
-var Description = format.Description{Knows: isConfig, Read: func(data []byte) (*arch.Network, error) {
+var Description = format.Description{Knows: isConfig, Read: func(data []byte) (*arch.Placement, error) {
 	contents := &format.Contents{}
 	_, err := describe(data, contents)
 	return chain.Description(contents, err)

@@ -34,7 +34,7 @@ type Reader struct {
 // Description reads a network's description without weights, of at most 1 MiB, in another library's format.
 type Description struct {
 	Knows func(data []byte) bool
-	Read  func(data []byte) (*arch.Network, error)
+	Read  func(data []byte) (*arch.Placement, error)
 }
 
 // Input is a file as a reader gets it.
@@ -73,6 +73,7 @@ type Contents struct {
 // Network is a network that a file describes, under the file's names, and where the file has its parameters.
 type Network struct {
 	Network *arch.Network
+	Placed  *arch.Placement // Network on its input; nil where the reader had no need of it
 	Naming  Naming
 	Derived []Tensor // made of the file's tensors, for Naming
 	// Prepares: the first layer stands for what the file's network does to its pictures before anything else.

@@ -26,6 +26,7 @@ type model struct {
 	// Open: the description does not tell the size of its pictures. The sides that it leaves open are 0 in the Network's
 	// Input.
 	Open   bool
+	Placed *arch.Placement // the Network on its input; nil as long as that is Open
 	Layers []place
 
 	whole []int // layers of the Network that pool maps whole, and take their windows from the input
@@ -114,8 +115,8 @@ func decode(data []byte) (*model, error) {
 	return read, read.Place(in)
 }
 
-// Place gives the Network an input, and checks that it is possible.
-func (m *model) Place(in arch.Shape) error {
+// Place gives the Network an input, and sets Placed. A network that is not possible on it is an error.
+func (m *model) Place(in arch.Shape) (err error) {
 	m.Network.Input = in
 	for _, i := range m.whole {
 		before := *m.Network
@@ -126,7 +127,7 @@ func (m *model) Place(in arch.Shape) error {
 		}
 		m.Network.Layers[i].Op = arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: size.H, W: size.W}}}
 	}
-	_, err := m.Network.Place(in)
+	m.Placed, err = m.Network.Place(in)
 	var impossible *arch.ShapeError
 	if errors.As(err, &impossible) {
 		impossible.Network = "the model"
@@ -135,17 +136,21 @@ func (m *model) Place(in arch.Shape) error {
 }
 
 // Description reads what Keras' Model.to_json writes. A network whose pictures' size is open is for ImageNet's.
-var Description = format.Description{Knows: isModel, Read: func(data []byte) (*arch.Network, error) {
+var Description = format.Description{Knows: isModel, Read: func(data []byte) (*arch.Placement, error) {
 	m, err := decode(data)
 	if err != nil {
 		return nil, err
+	}
+	if m.Placed != nil {
+		return m.Placed, nil
 	}
 	in := m.Network.Input
 	if in.C == 0 {
 		return nil, errors.New("the model's description does not tell the size of its input")
 	}
 	in.H, in.W = cmp.Or(in.H, arch.ImageNetInput.H), cmp.Or(in.W, arch.ImageNetInput.W)
-	return m.Network, m.Place(in)
+	err = m.Place(in)
+	return m.Placed, err
 }}
 
 // isModel reports whether a description is Keras'.

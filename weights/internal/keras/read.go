@@ -151,8 +151,8 @@ func (k *file) read(data []byte, c *format.Contents) error {
 		c.Sized, c.Channels = k.sized, k.model.Network.Input.C
 		return nil
 	}
-	c.Network, err = k.describe()
-	return err
+	c.Network = k.describe()
+	return nil
 }
 
 // sized describes a network whose pictures' size the file leaves open.
@@ -167,7 +167,7 @@ func (k *file) sized(input arch.Shape) (*format.Network, error) {
 		k.model.Network.Input = open
 		return nil, &format.UnrunnableError{Err: err}
 	}
-	return k.describe()
+	return k.describe(), nil
 }
 
 // openShape writes a shape as arch does, with a question mark for each side that is open.
@@ -182,18 +182,15 @@ func openShape(s arch.Shape) string {
 }
 
 // describe is the model as the file's network.
-func (k *file) describe() (*format.Network, error) {
-	net := k.model.Network
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return nil, err
-	}
+func (k *file) describe() *format.Network {
+	placed := k.model.Placed
 	inside := k.model.Rescaled
 	if len(k.model.Layers) > 0 {
 		first := k.model.Layers[0]
 		inside = inside || first.Normalises || first.Fixed != nil
 	}
-	return &format.Network{Network: net, Naming: k.naming(placed.Layers), Prepares: inside, Unit: inside}, nil
+	return &format.Network{Network: placed.Network, Placed: placed, Naming: k.naming(placed.Layers), Prepares: inside,
+		Unit: inside}
 }
 
 // headless says so where a file has the convolutions of a published VGG alone, of whatever width.

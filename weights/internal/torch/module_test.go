@@ -191,3 +191,15 @@ func TestForward(t *testing.T) {
 		}
 	}
 }
+
+// TestOldModule: the old format names a module's class by a reference that holds the text of its program, too.
+func TestOldModule(t *testing.T) {
+	loader := loader(func(format.DType, string, int) (*storage, error) { return nil, nil })
+	// persistent id ("module", class, file, text), NEWOBJ without arguments
+	value, _, err := loader.Load([]byte("\x80\x02(X\x06\x00\x00\x00modulectorch.nn.modules.activation\nReLU\n" +
+		"X\x01\x00\x00\x00fX\x01\x00\x00\x00stQ)\x81}X\x08\x00\x00\x00trainingI00\nsb."))
+	o, ok := value.(*pickle.Object)
+	if err != nil || !ok || o.Class != "torch.nn.modules.activation.ReLU" {
+		t.Fatalf("%v, %v", value, err)
+	}
+}

@@ -1,10 +1,13 @@
-package arch
+package report
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/report/internal/svg"
 )
 
 // The picture, in its own units (CSS pixels at full size).
@@ -28,10 +31,10 @@ const (
 type tone struct{ name, front, side, top string }
 
 var (
-	inputTone      = tone{"input", "#64748b", "#94a3b8", "#cbd5e1"}
-	convTone       = tone{"convolution", "#2a56c6", "#5b8def", "#b6cffb"}
-	poolTone       = tone{"pooling", "#be2b50", "#f0708a", "#fbc4cf"}
-	linearTone     = tone{"fully connected", "#0f8a65", "#34b58a", "#a7e8d0"}
+	inputTone      = tone{"input", svg.Grey, "#94a3b8", "#cbd5e1"}
+	convTone       = tone{"convolution", svg.Blue, "#5b8def", "#b6cffb"}
+	poolTone       = tone{"pooling", svg.Red, "#f0708a", "#fbc4cf"}
+	linearTone     = tone{"fully connected", svg.Green, "#34b58a", "#a7e8d0"}
 	normTone       = tone{"normalisation", "#7040d0", "#a78bfa", "#dcd0fd"}
 	activationTone = tone{"activation", "#c2531a", "#fb923c", "#fed7aa"}
 	softmaxTone    = tone{"softmax", "#c27a12", "#f5a93f", "#fcdca0"}
@@ -50,7 +53,7 @@ var tones = map[string]tone{
 type plate struct {
 	name, note   string
 	tone         tone
-	shape        Shape
+	shape        arch.Shape
 	params, macs float64 // shares of the totals
 	gap          float64 // half of it on either side
 	length       float64 // of the channels
@@ -58,12 +61,12 @@ type plate struct {
 }
 
 // plates are the input and every map of the report.
-func (r *Report) plates() []plate {
+func platesOf(r *arch.Report) []plate {
 	plates := []plate{{name: "input", note: "input " + r.Input.String(), tone: inputTone, shape: r.Input}}
 	share := func(part, total int64) float64 { return float64(part) / float64(max(total, 1)) }
-	for _, row := range r.rows() {
-		note := fmt.Sprintf("%s: %s, %v, %s parameters, %s MACs", row.Name, strings.Join(row.operations, ", "), row.Out,
-			Count(row.Weights+row.Biases), Count(row.MACs))
+	for _, row := range rows(r) {
+		note := fmt.Sprintf("%s: %s, %v, %s parameters, %s MACs", row.Name, row.operations, row.Out,
+			printable.Count(row.Weights+row.Biases), printable.Count(row.MACs))
 		plates = append(plates, plate{
 			name: row.Name, note: note, tone: tones[row.Kind], shape: row.Out,
 			params: share(row.Weights+row.Biases, r.Total.Parameters), macs: share(row.MACs, r.Total.MACs),
@@ -75,8 +78,8 @@ func (r *Report) plates() []plate {
 // scale is the picture's: pixels drawn per pixel of a map and per channel.
 type scale struct{ pixel, channel float64 }
 
-// layOut places the plates from left to right and returns the scale and the picture's width.
-func layOut(plates []plate) (scale, float64) {
+// layPlates places the plates from left to right and returns the scale and the picture's width.
+func layPlates(plates []plate) (scale, float64) {
 	var s scale
 	var tallest, channels float64
 	for _, p := range plates {
@@ -87,7 +90,7 @@ func layOut(plates []plate) (scale, float64) {
 	gap := min(max(420/float64(len(plates)), 14), 44)
 	gaps := 0.0
 	for _, g := range groups(plates) {
-		text := textWidth(sizeLabel(g[0].shape), 12) + 8
+		text := svg.Width(sizeLabel(g[0].shape), 12) + 8
 		for i := range g {
 			g[i].gap = max(gap, text/float64(len(g)))
 			gaps += g[i].gap
@@ -121,15 +124,12 @@ func groups(plates []plate) [][]plate {
 	return groups
 }
 
-// writeSVG draws the network to scale, with each layer's share of parameters and work below it.
-func (r *Report) writeSVG(w io.Writer) error {
-	plates := r.plates()
-	s, width := layOut(plates)
-	d := &drawing{}
-	d.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" font-family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif">`, width, svgHeight, width, svgHeight)
-	d.add("<title>%s</title>", escape(r.Network+": "+r.Title))
-	d.add(`<rect width="100%%" height="100%%" fill="#ffffff"/>`)
-	r.drawHead(d, width)
+// draw draws the network to scale, with each layer's share of parameters and work below it.
+func draw(w io.Writer, r *arch.Report) error {
+	plates := platesOf(r)
+	s, width := layPlates(plates)
+	d := drawing{svg.New(width, svgHeight, r.Network+": "+r.Title)}
+	d.head(r, plates, width)
 	for _, p := range plates {
 		d.box(p, s)
 	}
@@ -139,92 +139,83 @@ func (r *Report) writeSVG(w io.Writer) error {
 	for _, p := range plates {
 		d.name(p)
 	}
-	d.bars(plates, barsTop, Count(r.Total.Parameters)+" parameters", func(p plate) float64 { return p.params })
-	d.bars(plates, barsTop+barRow, Count(r.Total.MACs)+" multiply-accumulates", func(p plate) float64 { return p.macs })
+	d.bars(plates, barsTop, printable.Count(r.Total.Parameters)+" parameters", func(p plate) float64 { return p.params })
+	d.bars(plates, barsTop+barRow, printable.Count(r.Total.MACs)+" multiply-accumulates",
+		func(p plate) float64 { return p.macs })
 	ratio := ""
 	if s.channel < s.pixel {
 		ratio = fmt.Sprintf(", a channel %.3g times thinner than a pixel", s.pixel/s.channel)
 	}
-	d.text(svgMargin, svgHeight-12, 10.5, `fill="#94a3b8"`, "To scale: height and depth are a map's pixels, length its "+
+	d.Text(svgMargin, svgHeight-12, 10.5, `fill="#94a3b8"`, "To scale: height and depth are a map's pixels, length its "+
 		"channels"+ratio+".")
-	d.add("</svg>")
-	_, err := io.WriteString(w, d.String())
+	_, err := d.WriteTo(w)
 	return err
 }
 
-func (r *Report) drawHead(d *drawing, width float64) {
+// head is what the colours mean, the name and the totals.
+func (d drawing) head(r *arch.Report, plates []plate, width float64) {
 	x := svgMargin
 	seen := map[string]bool{}
-	for _, p := range r.plates() {
+	for _, p := range plates {
 		if seen[p.tone.name] {
 			continue
 		}
 		seen[p.tone.name] = true
-		d.add(`<rect x="%.1f" y="86" width="10" height="10" rx="2" fill="%s"/>`, x, p.tone.side)
-		d.text(x+15, 95, 11, `fill="#475569"`, p.tone.name)
-		x += 15 + textWidth(p.tone.name, 11) + 16
-	}
-	images := "one image"
-	if r.Batch > 1 {
-		images = fmt.Sprintf("a batch of %d", r.Batch)
+		d.Add(`<rect x="%.1f" y="86" width="10" height="10" rx="2" fill="%s"/>`, x, p.tone.side)
+		d.Text(x+15, 95, 11, `fill="#475569"`, p.tone.name)
+		x += 15 + svg.Width(p.tone.name, 11) + 16
 	}
 	x = width - svgMargin
 	for _, figure := range [][2]string{
-		{Bytes(r.Memory.Train), "to train on " + images},
-		{Bytes(r.Memory.Infer), "to run " + images},
-		{scaled(float64(r.Total.MACs), "MAC"), "of work per image"},
-		{scaled(float64(r.Total.Parameters), ""), "parameters"},
+		{printable.Bytes(r.Memory.Train), "to train on " + images(r.Batch)},
+		{printable.Bytes(r.Memory.Infer), "to run " + images(r.Batch)},
+		{printable.Scaled(float64(r.Total.MACs), "MAC"), "of work per image"},
+		{printable.Scaled(float64(r.Total.Parameters), ""), "parameters"},
 	} {
-		d.text(x, 52, 24, `text-anchor="end" font-weight="600" fill="#0f172a"`, figure[0])
-		d.text(x, 72, 12, `text-anchor="end" fill="#64748b"`, figure[1])
-		x -= max(1.15*textWidth(figure[0], 24), textWidth(figure[1], 12)) + 26
+		d.Text(x, 52, 24, `text-anchor="end" font-weight="600" fill="#0f172a"`, figure[0])
+		d.Text(x, 72, 12, `text-anchor="end" fill="#64748b"`, figure[1])
+		x -= max(1.15*svg.Width(figure[0], 24), svg.Width(figure[1], 12)) + 26
 	}
-	room := (x - svgMargin) / textWidth("m", 1)
-	d.text(svgMargin, 52, 30, `font-weight="700" fill="#0f172a"`, shorten(r.Network, int(room/(1.15*30))))
-	d.text(svgMargin, 74, 13, `fill="#64748b"`, shorten(r.Title, int(room/13)))
+	room := (x - svgMargin) / svg.Width("m", 1)
+	d.Text(svgMargin, 52, 30, `font-weight="700" fill="#0f172a"`, printable.Clip(r.Network, int(room/(1.15*30))))
+	d.Text(svgMargin, 74, 13, `fill="#64748b"`, printable.Clip(r.Title, int(room/13)))
 }
 
-// drawing collects SVG elements.
-type drawing struct{ strings.Builder }
-
-func (d *drawing) add(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
-
-func (d *drawing) text(x, y, size float64, attributes, s string) {
-	d.add(`<text x="%.1f" y="%.1f" font-size="%g" %s>%s</text>`, x, y, size, attributes, escape(s))
-}
+// drawing is a picture with the parts that this one is made of.
+type drawing struct{ *svg.Drawing }
 
 // box draws a map in oblique projection: its channels from left to right, its height down, its width into the page.
-func (d *drawing) box(p plate, s scale) {
+func (d drawing) box(p plate, s scale) {
 	h := max(3, s.pixel*float64(p.shape.H)) // a vector must still be seen
 	dx, dy := max(0.6, s.pixel*depthX*float64(p.shape.W)), max(0.5, s.pixel*depthY*float64(p.shape.W))
 	x0 := p.x - p.length/2 - dx/2
 	x1 := x0 + p.length
 	y0 := stageTop + stageHeight/2 - h/2 + dy/2
 	y1 := y0 + h
-	d.add(`<g stroke="#ffffff" stroke-width="0.5" stroke-linejoin="round"><title>%s</title>`, escape(p.note))
-	d.add(`<path d="M%.1f %.1fh%.1fl%.1f %.1fh%.1fz" fill="%s"/>`, x0, y0, p.length, dx, -dy, -p.length, p.tone.top)
-	d.add(`<path d="M%.1f %.1fl%.1f %.1fv%.1fl%.1f %.1fz" fill="%s"/>`, x1, y0, dx, -dy, h, -dx, dy, p.tone.side)
-	d.add(`<path d="M%.1f %.1fH%.1fV%.1fH%.1fz" fill="%s"/></g>`, x0, y0, x1, y1, x0, p.tone.front)
+	d.Add(`<g stroke="#ffffff" stroke-width="0.5" stroke-linejoin="round"><title>%s</title>`, svg.Escape(p.note))
+	d.Add(`<path d="M%.1f %.1fh%.1fl%.1f %.1fh%.1fz" fill="%s"/>`, x0, y0, p.length, dx, -dy, -p.length, p.tone.top)
+	d.Add(`<path d="M%.1f %.1fl%.1f %.1fv%.1fl%.1f %.1fz" fill="%s"/>`, x1, y0, dx, -dy, h, -dx, dy, p.tone.side)
+	d.Add(`<path d="M%.1f %.1fH%.1fV%.1fH%.1fz" fill="%s"/></g>`, x0, y0, x1, y1, x0, p.tone.front)
 }
 
 // bracket marks the maps of one height and width.
-func (d *drawing) bracket(g []plate) {
+func (d drawing) bracket(g []plate) {
 	first, last := g[0], g[len(g)-1]
 	x0, x1 := first.x-(first.length+first.gap)/2+3, last.x+(last.length+last.gap)/2-3
-	d.add(`<path d="M%.1f %.1fv-5H%.1fv5" fill="none" stroke="#cbd5e1"/>`, x0, bracketTop+20, x1)
-	d.text((x0+x1)/2, bracketTop+10, 11, `text-anchor="middle" font-weight="600" fill="#334155"`, sizeLabel(first.shape))
+	d.Add(`<path d="M%.1f %.1fv-5H%.1fv5" fill="none" stroke="#cbd5e1"/>`, x0, bracketTop+20, x1)
+	d.Text((x0+x1)/2, bracketTop+10, 11, `text-anchor="middle" font-weight="600" fill="#334155"`, sizeLabel(first.shape))
 }
 
-func sizeLabel(s Shape) string { return fmt.Sprintf("%d×%d", s.H, s.W) }
+func sizeLabel(s arch.Shape) string { return fmt.Sprintf("%d×%d", s.H, s.W) }
 
 // name writes a layer's name and channels, top to bottom.
-func (d *drawing) name(p plate) {
-	d.add(`<text transform="translate(%.1f %.1f) rotate(-90)" text-anchor="end" font-size="11" fill="#0f172a">%s <tspan fill="#94a3b8">%d</tspan></text>`,
-		p.x+4, namesTop, escape(shorten(p.name, 11)), p.shape.C)
+func (d drawing) name(p plate) {
+	d.Add(`<text transform="translate(%.1f %.1f) rotate(-90)" text-anchor="end" font-size="11" fill="#0f172a">%s <tspan fill="#94a3b8">%d</tspan></text>`,
+		p.x+4, namesTop, svg.Escape(printable.Clip(p.name, 11)), p.shape.C)
 }
 
 // bars draws each plate's share of a total. The largest share fills the row's height.
-func (d *drawing) bars(plates []plate, top float64, heading string, share func(plate) float64) {
+func (d drawing) bars(plates []plate, top float64, heading string, share func(plate) float64) {
 	largest := 0.0
 	var kinds []string
 	shares := map[string]float64{}
@@ -245,10 +236,10 @@ func (d *drawing) bars(plates []plate, top float64, heading string, share func(p
 	if len(parts) > 0 {
 		heading += ": " + strings.Join(parts, ", ")
 	}
-	d.text(svgMargin, top+11, 11.5, `font-weight="600" fill="#334155"`, heading)
+	d.Text(svgMargin, top+11, 11.5, `font-weight="600" fill="#334155"`, heading)
 	base := top + barRow - 6
 	first, last := plates[0], plates[len(plates)-1]
-	d.add(`<path d="M%.1f %.1fH%.1f" stroke="#e2e8f0"/>`, first.x-first.length/2-4, base, last.x+last.length/2+4)
+	d.Add(`<path d="M%.1f %.1fH%.1f" stroke="#e2e8f0"/>`, first.x-first.length/2-4, base, last.x+last.length/2+4)
 	for _, p := range plates {
 		v := share(p)
 		if v == 0 {
@@ -256,27 +247,10 @@ func (d *drawing) bars(plates []plate, top float64, heading string, share func(p
 		}
 		width := min(max(p.length, 9), 26)
 		height := max(1, barHeight*v/largest)
-		d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, p.x-width/2, base-height, width, height,
+		d.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, p.x-width/2, base-height, width, height,
 			p.tone.side)
 		if v >= 0.005 {
-			d.text(p.x, base-height-3, 9.5, `text-anchor="middle" fill="#334155"`, fmt.Sprintf("%.0f%%", 100*v))
+			d.Text(p.x, base-height-3, 9.5, `text-anchor="middle" fill="#334155"`, fmt.Sprintf("%.0f%%", 100*v))
 		}
 	}
-}
-
-// shorten cuts a text to n characters, at least 1.
-func shorten(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
-}
-
-// textWidth estimates what a sans-serif text takes.
-func textWidth(s string, size float64) float64 { return 0.6 * size * float64(len([]rune(s))) }
-
-func escape(s string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(s)) // a Builder never fails
-	return b.String()
 }

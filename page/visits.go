@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
 
@@ -54,8 +55,8 @@ type AskError struct{ Fault string }
 
 func (e *AskError) Error() string { return e.Fault }
 
-// Kept is the visits that were asked for last, up to so many bytes. A new one drives out the oldest.
-type Kept struct {
+// Visits are those that were asked for last, up to so many bytes. A new one drives out the oldest.
+type Visits struct {
 	budget int64
 
 	mu     sync.Mutex
@@ -63,17 +64,17 @@ type Kept struct {
 	visits []*Visit // the last used last
 }
 
-// NewKept makes room for so many bytes.
-func NewKept(budget int64) *Kept { return &Kept{budget: budget} }
+// NewVisits makes room for so many bytes.
+func NewVisits(budget int64) *Visits { return &Visits{budget: budget} }
 
 // Budget is the most bytes that visits take.
-func (k *Kept) Budget() int64 { return k.budget }
+func (k *Visits) Budget() int64 { return k.budget }
 
 // Put keeps a visit and gives it an ID. It is an error if there is no room even for it alone.
-func (k *Kept) Put(v *Visit) error {
+func (k *Visits) Put(v *Visit) error {
 	n := v.Bytes()
 	if n > k.budget {
-		takes, most := arch.BytesApart(n, k.budget)
+		takes, most := printable.BytesApart(n, k.budget)
 		return &AskError{fmt.Sprintf("what %s makes of a picture takes %s, and %s are kept at most", v.Name, takes, most)}
 	}
 	v.ID, v.used = rand.Text(), time.Now()
@@ -89,7 +90,7 @@ func (k *Kept) Put(v *Visit) error {
 }
 
 // Get finds a visit; nil if it was driven out, or never was.
-func (k *Kept) Get(id string) *Visit {
+func (k *Visits) Get(id string) *Visit {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i := slices.IndexFunc(k.visits, func(v *Visit) bool { return v.ID == id })
@@ -103,7 +104,7 @@ func (k *Kept) Get(id string) *Visit {
 }
 
 // Forget drops the visits that nobody has asked for since then, and reports whether there were any.
-func (k *Kept) Forget(since time.Time) bool {
+func (k *Visits) Forget(since time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := 0
@@ -116,7 +117,7 @@ func (k *Kept) Forget(since time.Time) bool {
 }
 
 // Used is the bytes that visits take.
-func (k *Kept) Used() int64 {
+func (k *Visits) Used() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.used

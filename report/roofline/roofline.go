@@ -1,38 +1,40 @@
-package bench
+// Package roofline draws a benchmark: how fast each pass of a network's layers went, under the roofs that the machine
+// sets (Williams, Waterman & Patterson, Communications of the ACM 2009).
+package roofline
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
 	"math"
 	"strings"
 	"time"
 
+	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/report/internal/svg"
 )
 
-// Roofline is the passes of a network's layers under the machine's roofs (Williams, Waterman & Patterson,
-// Communications of the ACM 2009).
-type Roofline struct {
-	Network string
-	Batch   int
-	Machine Machine
-	Date    string
-	Layers  []LayerTime // those without multiply-accumulates have no place in it
-}
-
-// Roofline gathers the results' layers. Where forward was timed by itself, forward-backward's own forward passes are
-// left out.
-func (b *Bench) Roofline(results []*Result, now time.Time) *Roofline {
-	r := &Roofline{Network: b.Placed.Network.Name, Batch: b.Batch, Machine: b.Machine, Date: now.Format(time.DateOnly)}
+// Write draws what a benchmark that timed its layers has come to, as SVG: GFLOP/s over FLOP per byte that must cross
+// memory, both logarithmic. Where forward was timed by itself, forward-backward's own forward passes are left out.
+func Write(w io.Writer, b *bench.Bench, results []*bench.Result, day time.Time) error {
+	c := chart{network: b.Placed.Network.Name, batch: b.Batch, machine: b.Machine, date: day.Format(time.DateOnly)}
 	for i, result := range results {
 		for _, l := range result.Layers {
 			if l.GFLOPs > 0 && (i == 0 || l.Pass != nn.ForwardPass) {
-				r.Layers = append(r.Layers, l)
+				c.layers = append(c.layers, l)
 			}
 		}
 	}
-	return r
+	return c.write(w)
+}
+
+// chart is what is drawn.
+type chart struct {
+	network string
+	batch   int
+	machine bench.Machine
+	date    string
+	layers  []bench.LayerTime // those without multiply-accumulates have no place in it
 }
 
 // The picture, in its own units (CSS pixels at full size).
@@ -48,7 +50,7 @@ const (
 var passColours = []struct {
 	pass   nn.Pass
 	colour string
-}{{nn.ForwardPass, "#2a56c6"}, {nn.DataPass, "#0f8a65"}, {nn.WeightsPass, "#be2b50"}}
+}{{nn.ForwardPass, svg.Blue}, {nn.DataPass, svg.Green}, {nn.WeightsPass, svg.Red}}
 
 // axis is a logarithmic one: value from lies at a, value to at b.
 type axis struct{ from, to, a, b float64 }
@@ -74,30 +76,24 @@ type box struct{ x0, y0, x1, y1 float64 }
 
 func (b box) overlaps(c box) bool { return b.x0 < c.x1 && c.x0 < b.x1 && b.y0 < c.y1 && c.y0 < b.y1 }
 
-// WriteSVG draws it: GFLOP/s over FLOP per byte that must cross memory, both logarithmic.
-func (r *Roofline) WriteSVG(w io.Writer) error {
-	x, y := r.axes()
-	var s strings.Builder
-	add := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
-	text := func(x, y, size float64, attributes, t string) {
-		add(`<text x="%.1f" y="%.1f" font-size="%g" %s>%s</text>`, x, y, size, attributes, escape(t))
-	}
-	add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" font-family="system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif">`, roofWidth, roofHeight, roofWidth, roofHeight)
-	title := fmt.Sprintf("Roofline of %s, batch %d", r.Network, r.Batch)
-	add("<title>%s</title>", escape(title))
-	add(`<rect width="100%%" height="100%%" fill="#ffffff"/>`)
+// write draws the chart, point by point.
+func (c *chart) write(w io.Writer) error {
+	x, y := c.axes()
+	title := fmt.Sprintf("Roofline of %s, batch %d", c.network, c.batch)
+	d := svg.New(roofWidth, roofHeight, title)
+	add, text := d.Add, d.Text
 	text(roofLeft, 36, 22, `font-weight="700" fill="#0f172a"`, title)
 	threads := "1 thread"
-	if r.Machine.Threads > 1 {
-		threads = fmt.Sprintf("%d threads", r.Machine.Threads)
+	if c.machine.Threads > 1 {
+		threads = fmt.Sprintf("%d threads", c.machine.Threads)
 	}
-	text(roofLeft, 58, 13, `fill="#64748b"`, fmt.Sprintf("%s, %s, kernel set %s, %s", r.Machine.Processor, threads,
-		r.Machine.Set, r.Date))
+	text(roofLeft, 58, 13, `fill="#64748b"`, fmt.Sprintf("%s, %s, kernel set %s, %s", c.machine.Processor, threads,
+		c.machine.Set, c.date))
 	at := roofLeft
 	for _, p := range passColours {
 		add(`<circle cx="%.1f" cy="76" r="%g" fill="%s"/>`, at+pointRadius, pointRadius, p.colour)
 		text(at+14, 80, 12, `fill="#334155"`, string(p.pass))
-		at += 14 + width(string(p.pass), 12) + 18
+		at += 14 + svg.Width(string(p.pass), 12) + 18
 	}
 
 	for _, v := range x.ticks() {
@@ -115,24 +111,24 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 	var taken []box // by texts and points
 	// roof draws a limit of so many GFLOP/s, from where the memory's roof meets it.
 	roof := func(gflops float64, style, label string) {
-		from := max(x.from, gflops/r.Machine.Bandwidth)
+		from := max(x.from, gflops/c.machine.Bandwidth)
 		if from >= x.to || gflops <= y.from {
 			return
 		}
 		add(`<path d="M%.1f %.1fH%.1f" fill="none" stroke="#0f172a" %s/>`, x.at(from), y.at(gflops), roofRight, style)
 		text(roofRight-4, y.at(gflops)-5, 11, `text-anchor="end" fill="#0f172a"`, label)
-		taken = append(taken, box{roofRight - 4 - width(label, 11), y.at(gflops) - 16, roofRight, y.at(gflops)},
+		taken = append(taken, box{roofRight - 4 - svg.Width(label, 11), y.at(gflops) - 16, roofRight, y.at(gflops)},
 			box{x.at(from), y.at(gflops) - 1, roofRight, y.at(gflops) + 1})
 	}
-	roof(r.Machine.Peak, `stroke-width="1.5"`, fmt.Sprintf("FMA peak, %.0f GFLOP/s", r.Machine.Peak))
+	roof(c.machine.Peak, `stroke-width="1.5"`, fmt.Sprintf("FMA peak, %.0f GFLOP/s", c.machine.Peak))
 	for _, algo := range []nn.Algo{nn.Winograd4, nn.Winograd6} {
 		m := float64(algo.Tile())
 		fewer := 9 * m * m / ((m + 2) * (m + 2))
-		roof(fewer*r.Machine.Peak, `stroke-dasharray="6 4"`, fmt.Sprintf("F(%g×%g,3×3): %.3g times the peak", m, m, fewer))
+		roof(fewer*c.machine.Peak, `stroke-dasharray="6 4"`, fmt.Sprintf("F(%g×%g,3×3): %.3g times the peak", m, m, fewer))
 	}
-	r.drawMemory(add, x, y)
+	c.drawMemory(d, x, y)
 
-	for _, l := range r.Layers {
+	for _, l := range c.layers {
 		px, py := x.at(l.Intensity()), y.at(l.GFLOPs)
 		taken = append(taken, box{px - pointRadius, py - pointRadius, px + pointRadius, py + pointRadius})
 	}
@@ -141,8 +137,8 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 		work, memory int64
 	}
 	seen := map[kind]bool{}
-	var labels strings.Builder
-	for _, l := range r.Layers {
+	labels := &svg.Drawing{} // above all points
+	for _, l := range c.layers {
 		px, py := x.at(l.Intensity()), y.at(l.GFLOPs)
 		colour := ""
 		for _, p := range passColours {
@@ -153,36 +149,35 @@ func (r *Roofline) WriteSVG(w io.Writer) error {
 		note := fmt.Sprintf("%s, %s: %.0f GFLOP/s, %.3g FLOP/byte, %.3g ms", l.Label(), strings.TrimSpace(string(l.Pass)+" "+
 			l.Algo), l.GFLOPs, l.Intensity(), l.Seconds*1e3)
 		add(`<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.85" stroke="#ffffff"><title>%s</title></circle>`,
-			px, py, pointRadius, colour, escape(note))
+			px, py, pointRadius, colour, svg.Escape(note))
 		shape := kind{l.Pass, int64(math.Round(l.GFLOPs * l.Seconds * 1e3)), l.Bytes}
 		if seen[shape] {
 			continue // its like is labelled
 		}
 		seen[shape] = true
 		name := l.Layers[0]
-		b, ok := place(px, py, width(name, labelSize), taken)
+		b, ok := place(px, py, svg.Width(name, labelSize), taken)
 		if !ok {
 			continue // the note still names it
 		}
 		taken = append(taken, b)
 		if far := math.Hypot(px-min(max(px, b.x0), b.x1), py-min(max(py, b.y0), b.y1)); far > 2*pointRadius {
-			fmt.Fprintf(&labels, `<path d="M%.1f %.1fL%.1f %.1f" stroke="%s" stroke-opacity="0.4"/>`+"\n", px, py,
+			labels.Add(`<path d="M%.1f %.1fL%.1f %.1f" stroke="%s" stroke-opacity="0.4"/>`, px, py,
 				min(max(px, b.x0), b.x1), min(max(py, b.y0), b.y1), colour)
 		}
-		fmt.Fprintf(&labels,
-			`<text x="%.1f" y="%.1f" font-size="%g" fill="%s" stroke="#ffffff" stroke-width="2.5" stroke-linejoin="round" paint-order="stroke">%s</text>`+"\n", b.x0, b.y1-2, labelSize, colour, escape(name))
+		labels.Text(b.x0, b.y1-2, labelSize, fmt.Sprintf(`fill="%s" stroke="%s" stroke-width="2.5" `+
+			`stroke-linejoin="round" paint-order="stroke"`, colour, svg.Paper), name)
 	}
-	s.WriteString(labels.String())
-	add("</svg>")
-	_, err := io.WriteString(w, s.String())
+	d.Append(labels)
+	_, err := d.WriteTo(w)
 	return err
 }
 
 // axes leave room for all points and the highest roof.
-func (r *Roofline) axes() (x, y axis) {
-	ridge := r.Machine.Peak / r.Machine.Bandwidth
-	x, y = axis{ridge, ridge, roofLeft, roofRight}, axis{r.Machine.Peak, 6 * r.Machine.Peak, roofBottom, roofTop}
-	for _, l := range r.Layers {
+func (c *chart) axes() (x, y axis) {
+	ridge := c.machine.Peak / c.machine.Bandwidth
+	x, y = axis{ridge, ridge, roofLeft, roofRight}, axis{c.machine.Peak, 6 * c.machine.Peak, roofBottom, roofTop}
+	for _, l := range c.layers {
 		x.from, x.to = min(x.from, l.Intensity()), max(x.to, l.Intensity())
 		y.from, y.to = min(y.from, l.GFLOPs), max(y.to, l.GFLOPs)
 	}
@@ -191,23 +186,23 @@ func (r *Roofline) axes() (x, y axis) {
 }
 
 // drawMemory draws the roof of the read bandwidth: solid up to the peak, dashed beyond.
-func (r *Roofline) drawMemory(add func(string, ...any), x, y axis) {
-	bandwidth := r.Machine.Bandwidth
+func (c *chart) drawMemory(d *svg.Drawing, x, y axis) {
+	bandwidth := c.machine.Bandwidth
 	line := func(from, to float64, style string) {
 		from, to = max(from, y.from), min(to, y.to)
 		if from < to {
-			add(`<path d="M%.1f %.1fL%.1f %.1f" stroke="#0f172a" %s/>`, x.at(from/bandwidth), y.at(from), x.at(to/bandwidth),
+			d.Add(`<path d="M%.1f %.1fL%.1f %.1f" stroke="#0f172a" %s/>`, x.at(from/bandwidth), y.at(from), x.at(to/bandwidth),
 				y.at(to), style)
 		}
 	}
 	start := max(y.from, x.from*bandwidth)
-	line(start, r.Machine.Peak, `stroke-width="1.5"`)
-	line(max(start, r.Machine.Peak), min(y.to, x.to*bandwidth), `stroke-dasharray="6 4"`)
+	line(start, c.machine.Peak, `stroke-width="1.5"`)
+	line(max(start, c.machine.Peak), min(y.to, x.to*bandwidth), `stroke-dasharray="6 4"`)
 	// Its label follows it, above the middle of what is drawn.
 	end := min(y.to, x.to*bandwidth)
 	middle := math.Sqrt(start * end)
 	degrees := -math.Atan2(y.at(start)-y.at(end), x.at(end/bandwidth)-x.at(start/bandwidth)) * 180 / math.Pi
-	add(`<text transform="translate(%.1f %.1f) rotate(%.1f)" y="-6" text-anchor="middle" font-size="11" fill="#0f172a">memory, %.0f GB/s read</text>`,
+	d.Add(`<text transform="translate(%.1f %.1f) rotate(%.1f)" y="-6" text-anchor="middle" font-size="11" fill="#0f172a">memory, %.0f GB/s read</text>`,
 		x.at(middle/bandwidth), y.at(middle), degrees, bandwidth)
 }
 
@@ -229,13 +224,4 @@ func place(px, py, w float64, taken []box) (box, bool) {
 		}
 	}
 	return box{}, false
-}
-
-// width estimates what a sans-serif text takes.
-func width(s string, size float64) float64 { return 0.56 * size * float64(len([]rune(s))) }
-
-func escape(s string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(s)) // a Builder never fails
-	return b.String()
 }

@@ -1,4 +1,4 @@
-package arch
+package report
 
 import (
 	"bytes"
@@ -12,7 +12,23 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vggo/vggo/arch"
 )
+
+// analyze is the report of a built-in network on its own input.
+func analyze(t *testing.T, name string) *arch.Report {
+	t.Helper()
+	n, err := arch.Builtin(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := arch.Analyze(n, n.Input, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
 
 func render(t *testing.T, write func(io.Writer) error) string {
 	t.Helper()
@@ -25,7 +41,7 @@ func render(t *testing.T, write func(io.Writer) error) string {
 
 // TestTableLines holds lines of the tables, spacing aside.
 func TestTableLines(t *testing.T) {
-	r := mustAnalyze(t, "vgg16")
+	r := analyze(t, "vgg16")
 	for _, c := range []struct {
 		format   Format
 		formulas bool
@@ -53,7 +69,7 @@ func TestTableLines(t *testing.T) {
 			"- **parameters**: 138,357,544 = 138,344,128 weights + 13,416 biases",
 		}},
 	} {
-		text := render(t, func(w io.Writer) error { return r.Write(w, c.format, c.formulas) })
+		text := render(t, func(w io.Writer) error { return Network(w, r, c.format, c.formulas) })
 		squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 		var lines []string
 		for line := range strings.Lines(text) {
@@ -69,8 +85,8 @@ func TestTableLines(t *testing.T) {
 
 // TestCSV: every layer, in full precision, in columns that keep their names.
 func TestCSV(t *testing.T) {
-	r := mustAnalyze(t, "vgg16-bn")
-	text := render(t, func(w io.Writer) error { return r.Write(w, CSV, false) })
+	r := analyze(t, "vgg16-bn")
+	text := render(t, func(w io.Writer) error { return Network(w, r, CSV, false) })
 	lines, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +116,8 @@ func TestCSV(t *testing.T) {
 
 // TestJSON holds the names that programs read.
 func TestJSON(t *testing.T) {
-	r := mustAnalyze(t, "vgg16")
-	text := render(t, func(w io.Writer) error { return r.Write(w, JSON, false) })
+	r := analyze(t, "vgg16")
+	text := render(t, func(w io.Writer) error { return Network(w, r, JSON, false) })
 	var doc map[string]any
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		t.Fatal(err)
@@ -135,7 +151,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("keys %q, want %q", got, c.want)
 		}
 	}
-	var back Report
+	var back arch.Report
 	if err := json.Unmarshal([]byte(text), &back); err != nil || back.Total != r.Total || back.Memory != r.Memory ||
 		!slices.Equal(back.Layers, r.Layers) {
 		t.Errorf("the report does not come back from its JSON (%v)", err)
@@ -145,26 +161,26 @@ func TestJSON(t *testing.T) {
 // TestSVG: the picture of every built-in, and of networks made to break it, is well-formed XML that names its layers
 // and keeps every coordinate inside the picture.
 func TestSVG(t *testing.T) {
-	var reports []*Report
-	for _, name := range Names() {
-		reports = append(reports, mustAnalyze(t, name))
+	var reports []*arch.Report
+	for _, name := range arch.Names() {
+		reports = append(reports, analyze(t, name))
 	}
 	for _, s := range []string{"M", "1x1x1:1", "1x1000x1:3,3", "1000x1x1:3,3/2", "8x8x1:" + strings.Repeat("1,", 400) +
 		"1/100000"} {
-		n, err := Compact(s, s, ImageNetInput)
+		n, err := arch.Compact(s, s, arch.ImageNetInput)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n.Name, n.Title = "<script>&\x00\xff", `"]]>`
 		n.Layers[0].Name = `a"<b>&' with a name far too long to draw`
-		r, err := Analyze(n, n.Input, 1)
+		r, err := arch.Analyze(n, n.Input, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		reports = append(reports, r)
 	}
 	for _, r := range reports {
-		text := render(t, func(w io.Writer) error { return r.Write(w, SVG, false) })
+		text := render(t, func(w io.Writer) error { return Network(w, r, SVG, false) })
 		if len(text) > 4<<20 {
 			t.Errorf("%s: %d bytes", r.Network, len(text))
 		}
@@ -201,15 +217,16 @@ func TestSVG(t *testing.T) {
 				boxes++
 			}
 		}
-		if want := 1 + len(r.rows()); boxes != want {
+		if want := 1 + len(rows(r)); boxes != want {
 			t.Errorf("%s: %d boxes, want %d", r.Network, boxes, want)
 		}
 	}
 }
 
 func TestComparisonAndCatalog(t *testing.T) {
-	c := Comparison{mustAnalyze(t, "vgg16"), mustAnalyze(t, "alexnet")}
-	text := render(t, func(w io.Writer) error { return c.Write(w, Table) })
+	networks := []*arch.Report{analyze(t, "vgg16"), analyze(t, "alexnet")}
+	comparison := func(w io.Writer, f Format) error { return Comparison(w, networks, f) }
+	text := render(t, func(w io.Writer) error { return comparison(w, Table) })
 	want := `network      input  depth   parameters  MACs per image  activations  inference  training
 ─────────────────────────────────────────────────────────────────────────────────────────
 vgg16    224x224x3     16  138,357,544  15,470,264,320      60.4 MB   579.1 MB   1.19 GB
@@ -218,68 +235,27 @@ alexnet  227x227x3      8   60,965,224     724,406,816      5.04 MB   246.2 MB  
 	if strings.ReplaceAll(text, "─", "") != strings.ReplaceAll(want, "─", "") {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
-	catalog, err := Builtins()
+	list, err := arch.Catalog()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(catalog) != len(Names()) {
-		t.Errorf("%d entries for %d names", len(catalog), len(Names()))
+	if len(list) != len(arch.Names()) {
+		t.Errorf("%d entries for %d names", len(list), len(arch.Names()))
 	}
+	catalog := func(w io.Writer, f Format) error { return Catalog(w, list, f) }
 	for _, f := range []Format{Markdown, CSV, JSON} {
-		for _, write := range []func(io.Writer, Format) error{c.Write, catalog.Write} {
+		for _, write := range []func(io.Writer, Format) error{comparison, catalog} {
 			text := render(t, func(w io.Writer) error { return write(w, f) })
 			if !strings.Contains(text, "alexnet") || !strings.Contains(strings.ReplaceAll(text, ",", ""), "60965224") {
 				t.Errorf("%s lacks alexnet's 60965224:\n%s", f, text)
 			}
 		}
 	}
-	for _, err := range []error{c.Write(io.Discard, SVG), catalog.Write(io.Discard, "x"), c[0].Write(io.Discard, "x",
-		false), c[0].WriteFields(io.Discard, SVG)} {
+	for _, err := range []error{comparison(io.Discard, SVG), catalog(io.Discard, "x"),
+		Network(io.Discard, networks[0], "x", false), Fields(io.Discard, networks[0], SVG),
+		Stack(io.Discard, &arch.StackReport{}, CSV)} {
 		if err == nil || !strings.Contains(err.Error(), "want one of") {
 			t.Errorf("an unknown format: %v", err)
-		}
-	}
-}
-
-func TestNumbers(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 138357544: "138,357,544",
-		-1234567: "-1,234,567"} {
-		if got := Count(n); got != want {
-			t.Errorf("Count(%d) = %s, want %s", n, got, want)
-		}
-	}
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.00 kB", 9994: "9.99 kB", 9996: "10.0 kB",
-		999_949: "999.9 kB", 999_951: "1.00 MB", 553_430_176: "553.4 MB"} {
-		if got := Bytes(n); got != want {
-			t.Errorf("Bytes(%d) = %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestParseShape(t *testing.T) {
-	if s, err := ParseShape("480x640x3"); err != nil || s != (Shape{C: 3, H: 480, W: 640}) || s.String() != "480x640x3" {
-		t.Errorf("480x640x3 gave %+v (%v)", s, err)
-	}
-	for _, s := range []string{"", "224", "224x224", "224x224x3x1", "0x224x3", "-1x2x3", "axbxc", "99999999999x1x1",
-		"224X224X3"} {
-		if got, err := ParseShape(s); err == nil {
-			t.Errorf("%q gave %v, want an error", s, got)
-		}
-	}
-}
-
-// TestBytesApart: different numbers of bytes are written differently.
-func TestBytesApart(t *testing.T) {
-	for _, c := range []struct {
-		n, other      int64
-		want, besides string
-	}{
-		{4_000_000_000, 2_000_000_000, "4.00 GB", "2.00 GB"},
-		{4_000_000_001, 4_000_000_000, "4,000,000,001 B", "4,000,000,000 B"},
-		{1000, 1000, "1.00 kB", "1.00 kB"},
-	} {
-		if a, b := BytesApart(c.n, c.other); a != c.want || b != c.besides {
-			t.Errorf("%d and %d: %s and %s, want %s and %s", c.n, c.other, a, b, c.want, c.besides)
 		}
 	}
 }

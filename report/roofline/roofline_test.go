@@ -1,4 +1,4 @@
-package bench
+package roofline
 
 import (
 	"encoding/xml"
@@ -9,20 +9,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/report/internal/svg"
 )
 
 // someRoofline has a layer on the memory's roof, one at the ridge, two alike, and names that XML must not take for its
 // own.
-func someRoofline() *Roofline {
-	layer := func(name string, pass nn.Pass, gflop, seconds float64, bytes int64) LayerTime {
-		return LayerTime{Layers: strings.Split(name, "+"), Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds,
+func someRoofline() *chart {
+	layer := func(name string, pass nn.Pass, gflop, seconds float64, bytes int64) bench.LayerTime {
+		return bench.LayerTime{Layers: strings.Split(name, "+"), Pass: pass, Seconds: seconds, GFLOPs: gflop / seconds,
 			Bytes: bytes}
 	}
-	return &Roofline{
-		Network: "<a&b>", Batch: 7, Date: "2026-11-25",
-		Machine: Machine{Processor: "a processor", Threads: 2, Set: "avx2", Peak: 200, Bandwidth: 20},
-		Layers: []LayerTime{
+	return &chart{
+		network: "<a&b>", batch: 7, date: "2026-11-25",
+		machine: bench.Machine{Processor: "a processor", Threads: 2, Set: "avx2", Peak: 200, Bandwidth: 20},
+		layers: []bench.LayerTime{
 			layer("fc6", nn.ForwardPass, 1, 0.05, 1e9),
 			layer("ridge", nn.DataPass, 20, 0.1, 2e9),
 			layer("conv3_2+relu3_2", nn.ForwardPass, 118, 0.15, 2e8),
@@ -62,12 +64,12 @@ func elements(t *testing.T, svg, name string) (found []map[string]string) {
 func TestRoofline(t *testing.T) {
 	var b strings.Builder
 	r := someRoofline()
-	if err := r.WriteSVG(&b); err != nil {
+	if err := r.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	svg := b.String()
+	picture := b.String()
 	texts := map[string]int{}
-	for _, e := range elements(t, svg, "text") {
+	for _, e := range elements(t, picture, "text") {
 		texts[e["text"]]++
 	}
 	for text, want := range map[string]int{
@@ -97,14 +99,14 @@ func TestRoofline(t *testing.T) {
 			t.Errorf("%s at %v, want %v", what, got, want)
 		}
 	}
-	points := elements(t, svg, "circle")[len(passColours):]
-	if len(points) != len(r.Layers) {
-		t.Fatalf("%d points for %d passes", len(points), len(r.Layers))
+	points := elements(t, picture, "circle")[len(passColours):]
+	if len(points) != len(r.layers) {
+		t.Fatalf("%d points for %d passes", len(points), len(r.layers))
 	}
-	peak := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)H972.0" fill="none" stroke="#0f172a" stroke-width`).FindStringSubmatch(svg)
-	memory := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)" stroke="#0f172a" stroke-width`).FindStringSubmatch(svg)
+	peak := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)H972.0" fill="none" stroke="#0f172a" stroke-width`).FindStringSubmatch(picture)
+	memory := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)" stroke="#0f172a" stroke-width`).FindStringSubmatch(picture)
 	if peak == nil || memory == nil {
-		t.Fatalf("the roofs are missing:\n%s", svg)
+		t.Fatalf("the roofs are missing:\n%s", picture)
 	}
 	near("the ridge's layer", number(points[1]["cx"]), number(peak[1]))
 	near("the ridge's layer", number(points[1]["cy"]), number(peak[2]))
@@ -123,13 +125,13 @@ func TestRoofline(t *testing.T) {
 // TestRooflineLabels: of forty layers in one place no label covers another.
 func TestRooflineLabels(t *testing.T) {
 	r := someRoofline()
-	r.Layers = nil
+	r.layers = nil
 	for i := range 40 {
-		r.Layers = append(r.Layers, LayerTime{Layers: []string{fmt.Sprintf("conv%d_1", i)}, Pass: nn.ForwardPass,
+		r.layers = append(r.layers, bench.LayerTime{Layers: []string{fmt.Sprintf("conv%d_1", i)}, Pass: nn.ForwardPass,
 			Seconds: 0.1, GFLOPs: 500 + float64(i), Bytes: 1e9})
 	}
 	var b strings.Builder
-	if err := r.WriteSVG(&b); err != nil {
+	if err := r.write(&b); err != nil {
 		t.Fatal(err)
 	}
 	var labels []box
@@ -142,7 +144,7 @@ func TestRooflineLabels(t *testing.T) {
 		if errX != nil || errY != nil {
 			t.Fatalf("%v", e)
 		}
-		labels = append(labels, box{x, y - labelHeight + 2.1, x + width(e["text"], labelSize) - 0.1, y + 1.9})
+		labels = append(labels, box{x, y - labelHeight + 2.1, x + svg.Width(e["text"], labelSize) - 0.1, y + 1.9})
 	}
 	if len(labels) < 20 {
 		t.Errorf("%d of 40 layers are labelled", len(labels))

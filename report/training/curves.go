@@ -1,30 +1,14 @@
-package train
+package training
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"strings"
-)
 
-// ReadMetrics reads the lines of a run's MetricsFile.
-func ReadMetrics(path string) ([]Metrics, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var list []Metrics
-	for line := range bytes.Lines(text) {
-		var m Metrics
-		if err := json.Unmarshal(line, &m); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, len(list)+1, err)
-		}
-		list = append(list, m)
-	}
-	return list, nil
-}
+	"github.com/vggo/vggo/report/internal/svg"
+	"github.com/vggo/vggo/train"
+)
 
 // point is a place of a curve: epoch, value.
 type point struct{ x, y float64 }
@@ -42,7 +26,7 @@ type chart struct {
 }
 
 // charts are what is worth seeing of a run.
-func charts(metrics []Metrics) []chart {
+func charts(metrics []train.Metrics) []chart {
 	loss, accuracy, rate := chart{title: "loss"}, chart{title: "accuracy, %"}, chart{title: "learning rate"}
 	training, validation := [2]curve{}, [2]curve{}
 	var rates curve
@@ -92,28 +76,34 @@ const (
 	chartWidth, chartHeight = 340.0, 260.0
 	chartLeft, chartRight   = 48.0, 328.0
 	chartTop, chartBottom   = 40.0, 226.0
+	textSize                = 11.0
 )
 
-// curvesSVG draws loss, accuracy and learning rate over the epochs as one SVG that needs nothing beside it.
-func curvesSVG(metrics []Metrics) string {
-	var b strings.Builder
+// style gives the classes of elements their colours, for readers of light and of dark pages.
+const style = `<style>
+.training { stroke: #2a56c6 } .validation { stroke: #be2b50 } path, circle { fill: none }
+text { fill: #333 } text.training { fill: #2a56c6; stroke: none } text.validation { fill: #be2b50; stroke: none }
+.grid { stroke: #ccc; stroke-width: 0.5 }
+@media (prefers-color-scheme: dark) {
+.training { stroke: #8fb0ff } .validation { stroke: #ff8fa8 }
+text { fill: #ddd } text.training { fill: #8fb0ff } text.validation { fill: #ff8fa8 }
+.grid { stroke: #555 } rect { fill: #16181d }
+}
+</style>`
+
+// drawCurves draws loss, accuracy and learning rate over the epochs as one SVG that needs nothing beside it.
+func drawCurves(w io.Writer, metrics []train.Metrics) error {
 	all := charts(metrics)
-	fmt.Fprintf(&b,
-		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="system-ui, sans-serif" font-size="11" role="img" aria-label="Curves of loss, accuracy and learning rate">
-<style>
-.training { stroke: #2a56c6; fill: none } .validation { stroke: #be2b50; fill: none } text { fill: #333 } text.training { fill: #2a56c6; stroke: none } text.validation { fill: #be2b50; stroke: none } .grid { stroke: #ccc; stroke-width: 0.5 } .paper { fill: #fff }
-@media (prefers-color-scheme: dark) { .training { stroke: #8fb0ff } .validation { stroke: #ff8fa8 } text { fill: #ddd } text.training { fill: #8fb0ff } text.validation { fill: #ff8fa8 } .grid { stroke: #555 } .paper { fill: #16181d } }
-</style>
-<rect class="paper" width="%[1]g" height="%[2]g"/>
-`, chartWidth*float64(len(all)), chartHeight)
+	d := svg.New(chartWidth*float64(len(all)), chartHeight, "Curves of loss, accuracy and learning rate")
+	d.Add("%s", style)
 	for i, c := range all {
-		c.draw(&b, chartWidth*float64(i))
+		c.draw(d, chartWidth*float64(i))
 	}
-	b.WriteString("</svg>\n")
-	return b.String()
+	_, err := d.WriteTo(w)
+	return err
 }
 
-func (c chart) draw(b *strings.Builder, left float64) {
+func (c chart) draw(d *svg.Drawing, left float64) {
 	x := scale{0, 1e-9, left + chartLeft, left + chartRight}
 	y := scale{math.Inf(1), math.Inf(-1), chartBottom, chartTop}
 	for _, line := range c.curves {
@@ -121,7 +111,7 @@ func (c chart) draw(b *strings.Builder, left float64) {
 			x.to, y.from, y.to = math.Max(x.to, p.x), math.Min(y.from, p.y), math.Max(y.to, p.y)
 		}
 	}
-	fmt.Fprintf(b, `<text x="%.1f" y="18" font-weight="600">%s</text>`+"\n", x.a, c.title)
+	d.Text(x.a, 18, textSize, `font-weight="600"`, c.title)
 	if y.from > y.to {
 		return
 	}
@@ -129,31 +119,31 @@ func (c chart) draw(b *strings.Builder, left float64) {
 		y.from, y.to = y.from-1e-3, y.to+1e-3
 	}
 	for _, v := range y.ticks() {
-		fmt.Fprintf(b, `<path class="grid" d="M%.1f %.1fH%.1f"/><text x="%.1f" y="%.1f" text-anchor="end">%.4g</text>`+"\n",
-			x.a, y.at(v), x.b, x.a-5, y.at(v)+4, v)
+		d.Add(`<path class="grid" d="M%.1f %.1fH%.1f"/>`, x.a, y.at(v), x.b)
+		d.Text(x.a-5, y.at(v)+4, textSize, `text-anchor="end"`, fmt.Sprintf("%.4g", v))
 	}
 	for _, v := range x.ticks() {
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%.4g</text>`+"\n", x.at(v), chartBottom+16, v)
+		d.Text(x.at(v), chartBottom+16, textSize, `text-anchor="middle"`, fmt.Sprintf("%.4g", v))
 	}
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">epoch</text>`+"\n", (x.a+x.b)/2, chartBottom+30)
+	d.Text((x.a+x.b)/2, chartBottom+30, textSize, `text-anchor="middle"`, "epoch")
 	label := x.b
 	for i := len(c.curves) - 1; i >= 0; i-- {
 		line := c.curves[i]
 		if len(line.points) == 0 {
 			continue
 		}
-		var d strings.Builder
+		var way strings.Builder
 		for k, p := range line.points {
-			fmt.Fprintf(&d, "%c%.1f %.1f", "ML"[min(k, 1)], x.at(p.x), y.at(p.y))
+			fmt.Fprintf(&way, "%c%.1f %.1f", "ML"[min(k, 1)], x.at(p.x), y.at(p.y))
 		}
-		fmt.Fprintf(b, `<path class="%s" stroke-width="1.5" d="%s"/>`+"\n", line.class, d.String())
+		d.Add(`<path class="%s" stroke-width="1.5" d="%s"/>`, line.class, way.String())
 		if line.class == "validation" { // a single one is no line
 			for _, p := range line.points {
-				fmt.Fprintf(b, `<circle class="validation" cx="%.1f" cy="%.1f" r="2"/>`+"\n", x.at(p.x), y.at(p.y))
+				d.Add(`<circle class="validation" cx="%.1f" cy="%.1f" r="2"/>`, x.at(p.x), y.at(p.y))
 			}
 		}
 		if line.name != "" {
-			fmt.Fprintf(b, `<text class="%s" x="%.1f" y="18" text-anchor="end">%s</text>`+"\n", line.class, label, line.name)
+			d.Text(label, 18, textSize, `class="`+line.class+`" text-anchor="end"`, line.name)
 			label -= 62
 		}
 	}

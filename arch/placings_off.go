@@ -1,0 +1,5 @@
+//go:build !placings
+
+package arch
+
+func placing(*Network, Shape) {}
