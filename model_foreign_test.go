@@ -38,6 +38,8 @@ func TestForeignLayouts(t *testing.T) {
 	}{
 		{"matconvnet-old-rgb.mat", "caffe-rgb", false}, {"v1.caffemodel", "caffe", true}, {"vgg16-bgr.t7", "caffe", true},
 		{"darknet.weights", "caffe-rgb", true},
+		// whose networks follow from the order of their layers
+		{"vgg16-lasagne-bgr.pkl", "caffe", false}, {"vgg16_weights-keras0-th-bgr.h5", "caffe", true},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			m, err := Open(filepath.Join(folder, c.file), Options{})

@@ -349,7 +349,7 @@ def torch7():
             ("nn.ReLU", {"threshold": 0, "val": 0})]}),
         ("nn.View", {"size": ("long", 54), "numElements": 54}),
         ("nn.Linear", {"weight": net["fc1/w"], "bias": net["fc1/b"]}), ("nn.ReLU", {"threshold": 0, "val": 0}),
-        ("nn.Dropout", {"p": 0.5}), ("nn.Linear", {"weight": net["fc2/w"], "bias": net["fc2/b"]}), ("nn.SoftMax", {}),
+        ("nn.Dropout", {"p": 0.5, "v2": True}), ("nn.Linear", {"weight": net["fc2/w"], "bias": net["fc2/b"]}), ("nn.SoftMax", {}),
     ]
     w = Torch7()
     w.value({"epoch": 3, "model": ("nn.Sequential", {"modules": modules, "train": False})})

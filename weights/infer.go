@@ -27,6 +27,7 @@ type namedConv struct {
 var (
 	layerName = regexp.MustCompile(`^(.*?)(\d+)\.weight$`)
 	blockName = regexp.MustCompile(`^conv(\d+)_(\d+)(?:\.|_|/)(?:weight|weights|w|W|kernel|0)(?::0)?$`)
+	inOrder   = regexp.MustCompile(`^(?:param values\.\d+|layer_\d+/param_0)$`) // Lasagne's, and Keras' before 1.0
 	kerasName = regexp.MustCompile(`^block(\d+)_conv(\d+)(?:\.|_|/)(?:weight|weights|w|W|kernel|0)(?::0)?$`)
 )
 
@@ -53,11 +54,33 @@ func (f *File) infer(input arch.Shape) (*arch.Placement, error) {
 		if err != nil {
 			continue
 		}
-		if m := newSearch(f, placed.Layers, Layers{}).matched; m != nil && !m.Guess {
+		if m := newSearch(f, placed.Layers, Layers{}).matched; m != nil && (!m.Guess || f.contents.Naming != nil) {
 			return placed, nil
 		}
 	}
 	return nil, nil
+}
+
+// tables are the blocks of the paper's networks A, B, D and E, by the number of their convolutions.
+var tables = map[int][]int{8: {1, 1, 2, 2, 2}, 10: {2, 2, 2, 2, 2}, 13: {2, 2, 3, 3, 3}, 16: {2, 2, 4, 4, 4}}
+
+// inTable numbers convolutions by the blocks of the paper's network that has as many: of a file that keeps the order of
+// its layers and no names for them. nil where a block had two widths, or there is no such network.
+func inTable(convs []namedConv) []namedConv {
+	list := convs
+	for block, n := range tables[len(convs)] {
+		for i := range n {
+			if list[i].kernel != 3 || list[i].out != list[0].out {
+				return nil
+			}
+			list[i].block, list[i].number = block+1, i+1
+		}
+		list = list[n:]
+	}
+	if len(list) > 0 {
+		return nil
+	}
+	return convs
 }
 
 // vggOf writes what one view of the names tells as a compact string, without its input where there are no fully
@@ -68,8 +91,16 @@ func (f *File) vggOf(v view) (spec string, headless bool) {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, natural)
-	for _, parts := range []*regexp.Regexp{layerName, blockName, kerasName} {
-		if convs, prefix := f.namedConvs(v, names, parts); convs != nil {
+	ways := []*regexp.Regexp{layerName, blockName, kerasName}
+	if f.contents.Naming != nil {
+		ways = append(ways, inOrder)
+	}
+	for _, parts := range ways {
+		convs, prefix := f.namedConvs(v, names, parts)
+		if parts == inOrder {
+			convs = inTable(convs)
+		}
+		if convs != nil {
 			if body, pools := bodySpec(convs); body != "" {
 				return f.withLinears(v, names, prefix, body, convs[len(convs)-1].out, pools)
 			}
@@ -99,7 +130,7 @@ func (f *File) namedConvs(v view, names []string, parts *regexp.Regexp) (convs [
 			prefix = m[1]
 			c.number, _ = strconv.Atoi(m[2])
 			_, c.norm = v[fmt.Sprintf("%s%d.running_mean", prefix, c.number+1)]
-		} else {
+		} else if parts != inOrder {
 			c.block, _ = strconv.Atoi(m[1])
 			c.number, _ = strconv.Atoi(m[2])
 			_, c.norm = v[fmt.Sprintf("bn%d_%d.running_mean", c.block, c.number)]

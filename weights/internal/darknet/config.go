@@ -2,7 +2,9 @@ package darknet
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +25,7 @@ type section struct {
 	name     string
 	line     int
 	settings map[string]string
+	known    map[string]bool // settings that were asked for
 	err      error
 }
 
@@ -42,7 +45,8 @@ func sections(data []byte) ([]section, error) {
 			if len(list) == maxSections {
 				return nil, format.Fail(0, "more than %d sections", maxSections)
 			}
-			list = append(list, section{name: line[1 : len(line)-1], line: number, settings: map[string]string{}})
+			list = append(list, section{name: line[1 : len(line)-1], line: number, settings: map[string]string{},
+				known: map[string]bool{}})
 		default:
 			key, value, ok := strings.Cut(line, "=")
 			if !ok || len(list) == 0 {
@@ -58,7 +62,7 @@ func sections(data []byte) ([]section, error) {
 }
 
 func (s *section) number(key string, otherwise float64) float64 {
-	text, ok := s.settings[key]
+	text, ok := s.text(key)
 	if !ok {
 		return otherwise
 	}
@@ -67,6 +71,26 @@ func (s *section) number(key string, otherwise float64) float64 {
 		s.err = fmt.Errorf("%s=%s is no number", format.Clip(key), format.Clip(text))
 	}
 	return v
+}
+
+// text is a setting, and whether there is one.
+func (s *section) text(key string) (string, bool) {
+	s.known[key] = true
+	text, ok := s.settings[key]
+	return text, ok
+}
+
+// training are settings of layers that change nothing when a network is run.
+var training = strings.Fields("learning_rate stopbackward onlyforward flip angle saturation exposure hue")
+
+// unknown is a setting that nobody has asked for, and that may change what the layer computes; empty where there is none.
+func (s *section) unknown() string {
+	for _, key := range slices.Sorted(maps.Keys(s.settings)) {
+		if !s.known[key] && s.settings[key] != "0" && !slices.Contains(training, key) {
+			return key
+		}
+	}
+	return ""
 }
 
 func (s *section) int(key string, otherwise int) int { return int(s.number(key, float64(otherwise))) }
@@ -92,6 +116,9 @@ func describe(data []byte, contents *format.Contents) (*config, error) {
 		err := layer(&c, s, i, &input, contents)
 		if err == nil {
 			err = s.err
+		}
+		if key := s.unknown(); err == nil && key != "" {
+			err = fmt.Errorf("setting %s is not known", format.Clip(key))
 		}
 		if err != nil {
 			contents.Unrunnable = fmt.Errorf("line %d: [%s]: %w", s.line, format.Clip(s.name), err)
@@ -160,6 +187,7 @@ func layer(c *chain.Chain, s *section, i int, input *arch.Shape, contents *forma
 	case "activation":
 		return activate(c, s, i)
 	case "cost":
+		clear(s.settings) // of training alone
 	default:
 		return fmt.Errorf("it is none that vggo computes")
 	}
@@ -178,7 +206,7 @@ func weighted(c *chain.Chain, s *section, i int, op arch.Op) error {
 
 // activate appends a section's activation.
 func activate(c *chain.Chain, s *section, i int) error {
-	activation, ok := s.settings["activation"]
+	activation, ok := s.text("activation")
 	if !ok {
 		activation = "logistic"
 		if s.name == "activation" {

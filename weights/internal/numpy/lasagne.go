@@ -11,7 +11,7 @@ import (
 
 // Lasagne's Recipes (modelzoo/vgg16.py) pickle a dict of what lasagne.layers.get_all_param_values returns, weights and
 // biases in the order of the layers, the mean of the pictures, blue first, and the classes' names. Convolutions are
-// O,I,H,W and not turned, fully connected weights in, out.
+// O,I,H,W and not turned in all of the Recipes, whose files cannot say so, fully connected weights in, out.
 const (
 	lasagneParams  = "param values"
 	lasagneMean    = "mean value"
@@ -69,7 +69,7 @@ func readLasagne(value any, held *checkpoint.Value) (*format.Contents, error) {
 
 // inOrder gives layers with weights and biases the arrays one after another.
 func inOrder(placed []arch.Placed) format.Naming {
-	n := format.Naming{Family: "Lasagne", Preprocess: "caffe", Source: map[string]format.Source{},
+	n := format.Naming{Family: "Lasagne", Preprocess: "caffe", Guess: true, Source: map[string]format.Source{},
 		Bookkeeping: func(name string) bool { return name == lasagneMean }}
 	at := 0
 	for _, layer := range placed {
