@@ -1,10 +1,12 @@
 package vggo
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -81,7 +83,7 @@ func NotedLabels(file *weights.File) (vision.Labels, error) {
 	}{{weights.ClassesNote, &noted.Names}, {weights.SynsetsNote, &noted.Synsets}} {
 		if text := file.Metadata[note.name]; text != "" {
 			if err := json.Unmarshal([]byte(text), note.into); err != nil {
-				return noted, fmt.Errorf("%s: note %s: %w", file.Path, note.name, err)
+				return noted, fmt.Errorf("%s: note %s: %s", file.Path, note.name, printable.JSON(err))
 			}
 		}
 	}

@@ -1,13 +1,15 @@
 package vggo
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -37,6 +39,9 @@ func (p Preparation) String() string {
 	}
 	return fmt.Sprintf("%s (%s)", p.Name, p.Reason)
 }
+
+// faces is how many people VGG-Face knows (Parkhi et al., 2015). Its mean is that of vgg_face_dag.py, red first.
+const faces = 2622
 
 // largeInput is the shorter side from which on a network of colour pictures is thought to be ImageNet's kind. Smaller
 // ones mostly learn from pictures of just their size, samples from 0 to 1.
@@ -114,7 +119,7 @@ func noted(net *arch.Network, file *weights.File) (Preparation, error) {
 			p.Preprocess, err = told.Apply(p.Preprocess)
 		}
 		if err != nil {
-			return p, fmt.Errorf("%s: note %s: %w", file.Path, weights.PreprocessNote, err)
+			return p, fmt.Errorf("%s: note %s: %s", file.Path, weights.PreprocessNote, printable.JSON(err))
 		}
 		if told.Guess {
 			return Preparation{p.Preprocess, told.Reason, true, false}, nil
@@ -147,6 +152,9 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		}
 		return preparedInside(own, placed.Input)
 	}
+	if stated := matched.Pictures(); stated != nil {
+		return statedPictures(stated, placed.Input)
+	}
 	stats, err := matched.PixelStats()
 	if err != nil {
 		return Preparation{}, err
@@ -170,8 +178,19 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	switch name := matched.Preprocess; {
 	case placed.Input.C == 1:
 		return byInput(placed.Input)
+	case matched.Family == "PyTorch" && placed.Output().C == faces && first.filters == 64:
+		parts := vision.PreprocessParts{Base: "caffe-rgb", Name: "vgg-face", Mean: vision.Numbers{129.1863, 104.7624, 93.594}}
+		p, err := byInput(placed.Input)
+		if err != nil {
+			return p, err
+		}
+		p.Preprocess, err = parts.Apply(p.Preprocess)
+		return Preparation{p.Preprocess, fmt.Sprintf("%d classes are VGG-Face's, whose mean is its own", faces), true, false}, err
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
+	case small && matched.Family == "Darknet": // which decodes red first
+		return named("caffe-rgb", "the first layer's weights are small, so that samples of 0 to 255 must come, in Darknet's "+
+			"order of channels")
 	case small:
 		return named("caffe", "the first layer's weights are small, so that samples of 0 to 255 must come, in Caffe's order "+
 			"of channels")
@@ -202,6 +221,29 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
 	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+}
+
+// statedPictures is for a file that states how its pictures come.
+func statedPictures(s *weights.Pictures, input arch.Shape) (Preparation, error) {
+	parts := vision.PreprocessParts{Name: "as the file states", Mean: s.Mean, Std: s.Std, Order: s.Order, Scale: 255}
+	if s.Bytes {
+		parts.Scale = 1
+	}
+	if parts.Std == nil {
+		parts.Std = vision.Numbers{1}
+	}
+	p, err := byInput(input)
+	if err != nil {
+		return p, err
+	}
+	of, err := parts.Apply(p.Preprocess)
+	for _, name := range []string{"caffe", "caffe-rgb"} { // which have a name
+		if known, unknown := vision.PreprocessByName(name, input.W, input.H, input.C); unknown == nil &&
+			known.Describe() == of.Describe() {
+			of.Name = name
+		}
+	}
+	return Preparation{Preprocess: of, Reason: "the file states it: " + s.Told}, err
 }
 
 // keptStats is for a file that keeps the mean and the deviation of its pictures: what they are of, their size tells.

@@ -179,7 +179,7 @@ func TestPreparation(t *testing.T) {
 		notes map[string]string
 		want  string
 	}{
-		{map[string]string{weights.PreprocessNote: "{"}, "note vggo.preprocess: unexpected end"},
+		{map[string]string{weights.PreprocessNote: "{"}, "note vggo.preprocess: unexpected EOF"},
 		{map[string]string{weights.PreprocessNote: `{"scale": -1}`}, "note vggo.preprocess: scale: -1"},
 		{map[string]string{weights.RecipeNote: "best"}, `note vggo.recipe: unknown preprocess "best"`},
 	} {

@@ -11,7 +11,7 @@ import os
 import h5py
 import numpy as np
 
-OUT = os.path.join(os.path.dirname(__file__), "..", "internal", "hdf5", "testdata")
+OUT = os.path.join(os.path.dirname(__file__), "..", "weights", "internal", "hdf5", "testdata")
 
 
 def ramp(*shape):

@@ -97,7 +97,7 @@ func (f *File) Resolve(a Asked) (*arch.Placement, error) {
 	case asked != nil:
 		net = asked
 	case told == nil:
-		if net, err = f.Network(); err != nil {
+		if net, err = f.network(size); err != nil {
 			return nil, err
 		}
 		if size != (arch.Shape{}) {

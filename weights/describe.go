@@ -4,19 +4,28 @@ import (
 	"io"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/weights/internal/caffe"
+	"github.com/vggo/vggo/weights/internal/darknet"
+	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/keras"
 )
 
 // descriptions reads networks' descriptions in other libraries' formats.
 func descriptions(data []byte) (placed *arch.Placement, known bool, err error) {
-	if !keras.Description.Knows(data) {
+	if len(data) == 0 {
 		return nil, false, nil
 	}
-	placed, err = keras.Description.Read(data)
-	return placed, true, err
+	for _, d := range []format.Description{keras.Description, darknet.Description, caffe.Description} {
+		if d.Knows(data) {
+			placed, err = d.Read(data)
+			return placed, true, err
+		}
+	}
+	return nil, false, nil
 }
 
-// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json).
+// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json), Darknet's (.cfg) and
+// Caffe's (.prototxt).
 func OpenNetwork(spec string) (*arch.Placement, error) { return arch.Open(spec, descriptions) }
 
 // ReadNetwork is arch.ReadFile that reads other libraries' descriptions too.

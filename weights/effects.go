@@ -137,7 +137,14 @@ func renamed(n format.Naming, from, to []arch.Placed) (_ format.Naming, ok bool)
 			return n, false
 		}
 		for j, p := range layer.Params {
-			source[p.Name] = n.Source[from[i].Params[j].Name]
+			src, ok := n.Source[from[i].Params[j].Name]
+			if len(src.Layout.Axes) > len(p.Shape) && len(src.Layout.Axes) > 2 {
+				return n, false // a kernel's axes cannot be put in order once it is a row of inputs
+			}
+			if !ok { // a source without a name were zeros
+				src.Name = from[i].Params[j].Name
+			}
+			source[p.Name] = src
 		}
 	}
 	n.Source = source

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -22,6 +23,20 @@ const (
 	RecipeNote = "vggo.recipe"
 )
 
+// noteClasses notes the classes that another library's file names.
+func (f *File) noteClasses() {
+	for note, list := range map[string][]string{ClassesNote: f.contents.Classes, SynsetsNote: f.contents.Synsets} {
+		text, err := json.Marshal(list)
+		if len(list) == 0 || err != nil {
+			continue
+		}
+		if f.Metadata == nil {
+			f.Metadata = map[string]string{}
+		}
+		f.Metadata[note] = string(text)
+	}
+}
+
 // UndescribedError is a file from which its network cannot be told.
 type UndescribedError struct {
 	Path   string
@@ -37,11 +52,14 @@ func (e *UndescribedError) Error() string {
 		": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
 }
 
-// Network returns the network whose weights the file holds, on its own input: the one that it describes (ONNX, Keras with its
-// configuration, vggo's own note), or the built-in whose parameters it has under a known family's names, with as many
-// classes as it has. Any other file is an *UndescribedError, one whose network cannot be run an *UnreadableError, and
-// one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
-func (f *File) Network() (*arch.Placement, error) {
+// Network returns the network whose weights the file holds, on its own input: the one that it describes (ONNX, Keras with
+// its configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as many
+// classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose network
+// cannot be run an *UnreadableError, and one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
+func (f *File) Network() (*arch.Placement, error) { return f.network(arch.Shape{}) }
+
+// network is Network for pictures of a size where nothing but a VGG's convolutions are told.
+func (f *File) network(input arch.Shape) (*arch.Placement, error) {
 	if net, err := f.told(); net != nil || err != nil {
 		return net, err
 	}
@@ -93,6 +111,9 @@ func (f *File) Network() (*arch.Placement, error) {
 		reason := fmt.Sprintf("it has the parameters of %s, but so has a network of larger pictures that averages their "+
 			"last map", strings.Join(fits, ", "))
 		return nil, &UndescribedError{Path: f.Path, Reason: reason}
+	}
+	if net, err := f.infer(input); net != nil || err != nil {
+		return net, err
 	}
 	if bodies != nil {
 		reason := fmt.Sprintf("it has the convolutions of %s, and no fully connected layers that tell which",

@@ -51,6 +51,12 @@ func channels(e format.Tensor) bool {
 	return e.DType.HoldsWeights() && (n == 1 || n == 3) && slices.Max(append([]int{1}, e.Shape...)) == n
 }
 
+// Pictures is what a file states of how pictures become its network's input.
+type Pictures = format.Pictures
+
+// Pictures is what the matched file states of its pictures; nil where it states nothing.
+func (m *Matched) Pictures() *Pictures { return m.file.contents.Pictures }
+
 // PixelStats are what a file keeps as the mean and the deviation of its pictures' samples; nil where it keeps none.
 type PixelStats struct {
 	MeanName, StdName string // of the tensors

@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -51,19 +52,17 @@ func readSafetensors(in *format.Input) (*format.Contents, error) {
 	if !utf8.Valid(header) {
 		return nil, format.Fail(8, "the header is not UTF-8")
 	}
-	h := headerReader{dec: json.NewDecoder(bytes.NewReader(header))}
-	h.dec.UseNumber()
+	h := headerReader{dec: jsontext.NewDecoder(bytes.NewBuffer(header))}
 	if err := h.read(); err != nil {
-		return nil, err
+		return nil, format.Fail(8+h.dec.InputOffset(), "header: %s", printable.JSON(err))
 	}
 
-	slices.SortStableFunc(h.extents, func(a, b extent) int {
-		return cmp.Or(cmp.Compare(a.begin, b.begin),
-			cmp.Compare(a.end, b.end))
+	slices.SortStableFunc(h.tensors, func(a, b extent) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
 	})
 	c := &format.Contents{Metadata: h.notes}
 	at := uint64(0)
-	for _, x := range h.extents {
+	for _, x := range h.tensors {
 		fail := func(text string, args ...any) (*format.Contents, error) {
 			return nil, format.Fail(int64(8+n+min(x.begin, uint64(len(values)))), "tensor %q: %s", x.name,
 				fmt.Sprintf(text, args...))
@@ -92,169 +91,122 @@ type extent struct {
 	begin, end uint64
 }
 
-// headerReader walks the header token by token: encoding/json's own decoding would let the last of two equal keys win
-// and match keys in any case, and two readers of one file must not disagree.
+// headerReader walks the header member by member, so that counts are bounded. Two readers of one file must not
+// disagree: a name that stands twice, in whatever spelling, and one in other letters are errors of the library's.
 type headerReader struct {
 	notes   map[string]string
-	dec     *json.Decoder
-	extents []extent
-}
-
-func (h *headerReader) fail(text string, args ...any) error {
-	return format.Fail(8+h.dec.InputOffset(), "header: %s", fmt.Sprintf(text, args...))
+	dec     *jsontext.Decoder
+	tensors []extent
 }
 
 func (h *headerReader) read() error {
 	err := h.object(func(key string) error {
-		if len(h.extents) == format.MaxTensors {
-			return h.fail("more than %d tensors", format.MaxTensors)
+		if len(h.tensors) == format.MaxTensors {
+			return fmt.Errorf("more than %d tensors", format.MaxTensors)
 		}
 		if key == metadata {
 			h.notes = make(map[string]string)
-			return h.object(func(key string) error {
+			return h.object(func(key string) (err error) {
 				if len(h.notes) == format.MaxTensors {
-					return h.fail("more than %d notes", format.MaxTensors)
+					return fmt.Errorf("more than %d notes", format.MaxTensors)
 				}
-				value, err := h.text()
-				h.notes[key] = value
+				h.notes[key], err = h.text()
 				return err
 			})
 		}
 		if err := format.CheckName(key); err != nil {
-			return h.fail("%v", err)
+			return err
 		}
 		x, err := h.tensor(key)
-		h.extents = append(h.extents, x)
-		return err
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", key, err)
+		}
+		h.tensors = append(h.tensors, x)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := h.dec.Token(); !errors.Is(err, io.EOF) {
-		return h.fail("something follows the closing brace")
+	if _, err := h.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the closing brace")
 	}
 	return nil
 }
 
-func (h *headerReader) tensor(name string) (extent, error) {
-	x := extent{name: name}
-	var dims, offsets []uint64
-	var dtype string
-	err := h.object(func(key string) (err error) {
-		switch key {
-		case "dtype":
-			dtype, err = h.text()
-		case "shape":
-			dims, err = h.numbers(format.MaxRank)
-		case "data_offsets":
-			offsets, err = h.numbers(2)
-		default:
-			err = h.fail("tensor %q: unknown key %q", name, key)
-		}
-		return err
-	})
-	if err != nil {
-		return x, err
-	}
-	x.dtype = DType(dtype)
-	size := x.dtype.Size()
-	switch {
-	case size == 0:
-		return x, h.fail("tensor %q: unknown dtype %q", name, dtype)
-	case dims == nil:
-		return x, h.fail("tensor %q: no shape", name)
-	case len(offsets) != 2 || offsets[0] > offsets[1]:
-		return x, h.fail("tensor %q: data_offsets must be a begin and an end, not %s", name, printable.And(offsets))
-	}
-	x.begin, x.end = offsets[0], offsets[1]
-	bytes := uint64(size)
-	for _, d := range dims {
-		hi, lo := bits.Mul64(bytes, d)
-		if hi != 0 {
-			return x, h.fail("tensor %q: shape %s overflows", name, printable.Shape(dims))
-		}
-		bytes = lo
-		x.shape = append(x.shape, int(d))
-	}
-	if bytes != x.end-x.begin {
-		return x, h.fail("tensor %q: %s of shape %s takes %d bytes, but its offsets span %d", name, dtype,
-			printable.Shape(dims), bytes, x.end-x.begin)
-	}
-	return x, nil
-}
-
-// object reads one JSON object, calling value with each key. Two equal keys are an error.
+// object reads one JSON object, calling value with each key.
 func (h *headerReader) object(value func(key string) error) error {
-	if err := h.delim('{'); err != nil {
+	if kind := h.dec.PeekKind(); kind != '{' {
+		return fmt.Errorf("an object expected, not %q", kind)
+	}
+	if _, err := h.dec.ReadToken(); err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
-	for h.dec.More() {
+	for h.dec.PeekKind() != '}' {
 		key, err := h.text()
+		if err == nil {
+			err = value(key)
+		}
 		if err != nil {
 			return err
 		}
-		if seen[key] {
-			return h.fail("%q occurs twice", key)
-		}
-		seen[key] = true
-		if err := value(key); err != nil {
-			return err
-		}
 	}
-	return h.delim('}')
-}
-
-func (h *headerReader) delim(want json.Delim) error {
-	token, err := h.dec.Token()
-	if err != nil {
-		return h.syntax(err)
-	}
-	if token != want {
-		return h.fail("%q expected, not %q", want, fmt.Sprint(token))
-	}
-	return nil
+	_, err := h.dec.ReadToken()
+	return err
 }
 
 func (h *headerReader) text() (string, error) {
-	token, err := h.dec.Token()
+	token, err := h.dec.ReadToken()
+	if err == nil && token.Kind() != '"' {
+		err = fmt.Errorf("a string expected, not %q", token.String())
+	}
 	if err != nil {
-		return "", h.syntax(err)
+		return "", err
 	}
-	s, ok := token.(string)
-	if !ok {
-		return "", h.fail("a string expected, not %q", fmt.Sprint(token))
-	}
-	return s, nil
+	return token.String(), nil
 }
 
-// numbers reads an array of at most limit whole numbers, each fit for an int. The result is not nil.
-func (h *headerReader) numbers(limit int) ([]uint64, error) {
-	if err := h.delim('['); err != nil {
-		return nil, err
-	}
-	list := make([]uint64, 0, 4)
-	for h.dec.More() {
-		token, err := h.dec.Token()
-		if err != nil {
-			return nil, h.syntax(err)
-		}
-		number, _ := token.(json.Number)
-		v, err := strconv.ParseUint(number.String(), 10, strconv.IntSize-1)
-		if err != nil {
-			return nil, h.fail("a whole number expected, not %q", fmt.Sprint(token))
-		}
-		if len(list) == limit {
-			return nil, h.fail("more than %d numbers", limit)
-		}
-		list = append(list, v)
-	}
-	return list, h.delim(']')
-}
+// maxDescription bounds the JSON of one tensor: 16 sides of 19 digits take a tenth of it.
+const maxDescription = 1 << 12
 
-func (h *headerReader) syntax(err error) error {
-	if errors.Is(err, io.EOF) {
-		return h.fail("it ends within its JSON")
+func (h *headerReader) tensor(name string) (extent, error) {
+	text, err := h.dec.ReadValue()
+	if err != nil {
+		return extent{}, err
 	}
-	return h.fail("%s", strings.TrimPrefix(err.Error(), "json: "))
+	if len(text) > maxDescription {
+		return extent{}, fmt.Errorf("described in more than %d bytes", maxDescription)
+	}
+	var told struct {
+		DType   DType    `json:"dtype"`
+		Shape   []uint64 `json:"shape"`
+		Offsets []uint64 `json:"data_offsets"`
+	}
+	if err := json.Unmarshal(text, &told, json.RejectUnknownMembers(true)); err != nil {
+		return extent{}, err
+	}
+	total := uint64(told.DType.Size())
+	switch offsets := told.Offsets; {
+	case total == 0:
+		return extent{}, fmt.Errorf("unknown dtype %q", told.DType)
+	case told.Shape == nil:
+		return extent{}, errors.New("no shape")
+	case len(told.Shape) > format.MaxRank:
+		return extent{}, fmt.Errorf("%d dimensions: the most is %d", len(told.Shape), format.MaxRank)
+	case len(offsets) != 2 || offsets[0] > offsets[1]:
+		return extent{}, fmt.Errorf("data_offsets must be a begin and an end, not %s", printable.And(offsets))
+	}
+	x := extent{name: name, dtype: told.DType, begin: told.Offsets[0], end: told.Offsets[1]}
+	for _, d := range told.Shape {
+		hi, lo := bits.Mul64(total, d)
+		if hi != 0 || d > math.MaxInt {
+			return x, fmt.Errorf("shape %s overflows", printable.Shape(told.Shape))
+		}
+		total = lo
+		x.shape = append(x.shape, int(d))
+	}
+	if total != x.end-x.begin {
+		return x, fmt.Errorf("%s of shape %s takes %d bytes, but its offsets span %d", x.dtype,
+			printable.Shape(x.shape), total, x.end-x.begin)
+	}
+	return x, nil
 }

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,9 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -42,7 +44,7 @@ func (f *File) readIndex(data []byte) error {
 		Shard map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(data, &index); err != nil {
-		return fail("%v", err)
+		return fail("%s", printable.JSON(err))
 	}
 	if f.beside.file == nil {
 		return fail("it names other files, so it has to be opened by its path")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vggo/vggo/weights/internal/format"
@@ -12,12 +13,19 @@ import (
 // unread is what to do about a file of a known format that is not read.
 const unread = " is not yet read: convert it to safetensors, ONNX or Keras' .h5 with the program that wrote it"
 
+// What else is said of models that are not read: another program's, or one compiled for a machine.
+const (
+	foreign  = ": convert what it was made of, which PyTorch, Keras or ONNX had"
+	compiled = ", compiled for one machine: take the file that it was made of"
+)
+
 // strangers are files people have that Open does not read, by what they hold. A file that holds nothing to know it by
 // goes by its name.
 var strangers = []struct {
 	knows func(data []byte, name string) bool
 	what  string
 }{
+	{contains("<net name="), "OpenVINO's description of a network" + foreign},
 	{begins("<"), "no weights but a web page, perhaps a failed download"},
 	{begins("version https://git-lfs"), "no weights but a Git LFS pointer: git lfs pull fetches the weights themselves"},
 	{begins("{"), "no weights but JSON, perhaps the description of a network"},
@@ -31,14 +39,28 @@ var strangers = []struct {
 	{begins("model_checkpoint_path:"), "the list of a TensorFlow checkpoint, which" + unread},
 	{isTable, "a TensorFlow checkpoint" + unread},
 	{at(4, "TFL3"), "a TensorFlow Lite model" + unread},
-	{begins("MATLAB 5.0"), "a MATLAB file" + unread},
-	{isCaffe, "a model of Caffe's" + unread},
+	{at(4, "ORTM"), "ONNX Runtime's own form of a model, made for one machine: take the .onnx that it was made of"},
+	{begins("GGUF", "lmgg", "tjgg", "fmgg"), "a file of llama.cpp's (GGUF), which holds language models"},
+	{begins("RKNN"), "a model for Rockchip's processors (RKNN)" + compiled},
+	{begins("ftrt", "ptrt"), "a TensorRT engine" + compiled},
+	{begins("7767517\n", "\xdd\x85\x76\x00"), "ncnn's description of a network, whose weights lie in another file" + foreign},
+	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))"},
 	{isGraph, "a TensorFlow graph" + unread},
-	{named(".caffemodel"), "a model of Caffe's" + unread},
+	{named(".mlmodel"), "a Core ML model" + foreign},
+	{named(".engine", ".plan", ".trt"), "a TensorRT engine" + compiled},
+	{named(".mnn"), "an MNN model" + foreign},
+	{named(".pdmodel", ".pdiparams", "__model__"), "a model of Paddle's for inference: paddle2onnx makes ONNX of it, and " +
+		"paddle.save(model.state_dict(), path) writes a file that is read"},
+	{named(".mat"), "no MATLAB file of version 5 or 7.3: save(path, '-v7', …) in MATLAB writes one"},
+	{named(".caffemodel"), "no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older"},
+	{named(".weights"), "no weights of Darknet's, which begin with version 0.1 to 0.5"},
 	{named(".pb"), "a TensorFlow graph" + unread},
 	{named("checkpoint", ".index", ".ckpt"), "a TensorFlow checkpoint" + unread},
 	{func(_ []byte, name string) bool { return strings.Contains(name, ".data-0") }, "a TensorFlow checkpoint" + unread},
 }
+
+// isCoreML knows a file that by its first bytes may as well be ONNX's.
+func isCoreML(in *format.Input) bool { return strings.HasSuffix(in.Name, ".mlmodel") }
 
 // stranger says what a file is that no format knows.
 func (f *File) stranger(in *format.Input) error {
@@ -56,7 +78,16 @@ func (f *File) stranger(in *format.Input) error {
 		data[:min(len(data), 16)])}
 }
 
-func begins(magic string) func([]byte, string) bool { return at(0, magic) }
+func begins(magics ...string) func([]byte, string) bool {
+	return func(data []byte, _ string) bool {
+		return slices.ContainsFunc(magics, func(magic string) bool { return bytes.HasPrefix(data, []byte(magic)) })
+	}
+}
+
+// contains looks at a file's first kilobyte.
+func contains(text string) func([]byte, string) bool {
+	return func(data []byte, _ string) bool { return bytes.Contains(data[:min(len(data), 1<<10)], []byte(text)) }
+}
 
 func at(offset int, magic string) func([]byte, string) bool {
 	return func(data []byte, _ string) bool {
@@ -81,84 +112,10 @@ func isTable(data []byte, _ string) bool {
 	return len(data) >= 48 && binary.LittleEndian.Uint64(data[len(data)-8:]) == 0xdb4775248b80fb57
 }
 
-// isCaffe knows a NetParameter (caffe.proto): a name, then layers with a name and a type, which are message 100 or,
-// before 2014, 2.
-func isCaffe(data []byte, _ string) bool {
-	layers := 0
-	for field, value := range messages(data) {
-		switch {
-		case field == 100 && layer(value, 1, 2):
-			layers++
-		case field == 2 && layer(value, 4, 0):
-			layers++
-		}
-	}
-	return layers > 0
-}
-
 // isGraph knows a GraphDef (tensorflow/core/framework/graph.proto): nodes, message 1, with a name and an operation.
 func isGraph(data []byte, _ string) bool {
-	for field, value := range messages(data) {
-		return field == 1 && layer(value, 1, 2)
+	for field, value := range format.Fields(data) {
+		return field == 1 && format.HasTexts(value, 1, 2)
 	}
 	return false
-}
-
-// layer reports whether a message has plain text in field name, and in field kind where that is not 0.
-func layer(data []byte, name, kind int) bool {
-	has := map[int]bool{0: true}
-	for field, value := range messages(data) {
-		if field == name || field == kind {
-			has[field] = isPlainText(value)
-		}
-	}
-	return has[name] && has[kind]
-}
-
-func isPlainText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-// messages walks a protocol buffer's first fields, those with bytes in them: texts and messages.
-func messages(data []byte) func(yield func(field int, value []byte) bool) {
-	return func(yield func(int, []byte) bool) {
-		for range 64 {
-			tag, n := binary.Uvarint(data)
-			if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<20 {
-				return
-			}
-			data = data[n:]
-			size := uint64(0)
-			switch tag & 7 {
-			case 0:
-				if _, n = binary.Uvarint(data); n <= 0 {
-					return
-				}
-				size = uint64(n)
-			case 1:
-				size = 8
-			case 2:
-				if size, n = binary.Uvarint(data); n <= 0 {
-					return
-				}
-				data = data[n:]
-			case 5:
-				size = 4
-			default:
-				return
-			}
-			if size > uint64(len(data)) {
-				return
-			}
-			if tag&7 == 2 && !yield(int(tag>>3), data[:size]) {
-				return
-			}
-			data = data[size:]
-		}
-	}
 }

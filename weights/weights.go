@@ -15,11 +15,16 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/plainfile"
+	"github.com/vggo/vggo/weights/internal/caffe"
+	"github.com/vggo/vggo/weights/internal/darknet"
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/keras"
+	"github.com/vggo/vggo/weights/internal/matlab"
+	"github.com/vggo/vggo/weights/internal/mxnet"
 	"github.com/vggo/vggo/weights/internal/numpy"
 	"github.com/vggo/vggo/weights/internal/onnx"
 	"github.com/vggo/vggo/weights/internal/torch"
+	"github.com/vggo/vggo/weights/internal/torch7"
 )
 
 // Tensor is a named array in a file: float32 values in row-major order. Convolution weights are O,I,H,W and linear
@@ -79,6 +84,11 @@ func readers() []format.Reader {
 		keras.Reader,
 		torch.Reader,
 		numpy.Reader,
+		matlab.Reader,
+		caffe.Reader,
+		torch7.Reader,
+		darknet.Reader,
+		mxnet.Reader,
 	}
 }
 
@@ -142,7 +152,7 @@ func (f *File) read(data []byte) error {
 		}
 	}
 	for _, reader := range readers() {
-		if !reader.Knows(in) {
+		if !reader.Knows(in) || isCoreML(in) {
 			continue
 		}
 		contents, err := reader.Read(in)
@@ -151,6 +161,7 @@ func (f *File) read(data []byte) error {
 		}
 		f.contents, f.Metadata = *contents, contents.Metadata
 		f.Format = cmp.Or(contents.Format, reader.Name)
+		f.noteClasses()
 		if err := f.divide(); err != nil {
 			return err
 		}

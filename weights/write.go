@@ -14,6 +14,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/weights/internal/darknet"
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/numpy"
 	"github.com/vggo/vggo/weights/internal/onnx"
@@ -190,6 +191,36 @@ func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, 
 		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return err
+}
+
+// WriteDarknet writes a network, for the input that it is placed on, as Darknet has it: path.weights, of version 0.2,
+// and the .cfg of its name beside it, which Darknet reads it with. find returns a parameter's values, as for WriteONNX.
+// A layer that Darknet has no section for is an error that names it. So is a path of another ending. Each file appears
+// complete or not at all, the .cfg first. sources are the open files that find reads, as for Write.
+func WriteDarknet(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
+	sources ...*File) error {
+	return WriteDarknetContext(context.Background(), path, placed, find, sources...)
+}
+
+// WriteDarknetContext is WriteDarknet that is given up when ctx ends, as WriteContext is.
+func WriteDarknetContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32,
+	error), sources ...*File) error {
+	stem, ok := strings.CutSuffix(path, darknet.Ending)
+	if !ok {
+		return fmt.Errorf("%s: its ending must be %s", path, darknet.Ending)
+	}
+	network, err := darknet.NewExport(placed)
+	if err != nil {
+		return err
+	}
+	err = writeFrom(ctx, stem+".cfg", nil, func(to io.Writer) error {
+		_, err := io.WriteString(to, network.Config())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeFrom(ctx, path, sources, func(to io.Writer) error { return network.Write(to, find) })
 }
 
 // check is an error for a tensor whose name no file may have, or whose shape is not that of its values.

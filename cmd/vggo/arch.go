@@ -46,9 +46,9 @@ multiply-accumulates, memory) and sees (receptive field), each with its formula.
 
 The network is a built-in (vggo arch --list), a YAML or JSON description
 (vggo arch vgg16 --describe -o mine.yaml makes one to start from; what Keras' to_json
-writes is one too), a file of weights that tells its network (ONNX, Keras,
-torchvision's names), whatever the file is called, or a compact string: convolution
-part, slash, widths of the fully connected head.
+writes, Darknet's .cfg and Caffe's .prototxt are such too), a file of weights that tells
+its network (ONNX, Keras, MatConvNet, Caffe, torchvision's names), whatever the file is
+called, or a compact string: convolution part, slash, widths of the fully connected head.
 
   64,64,M,128,128,M/256,10
 

@@ -35,12 +35,14 @@ func newConvertCommand() *cobra.Command {
 		Use:   "convert IN OUT",
 		Short: "Write a file of weights in another format",
 		Long: `Read weights in any format that vggo knows and write them in the one that OUT's
-ending names: .safetensors, .npz or .onnx. Parameters come out under vggo's names
-(conv1_1/w) in PyTorch's order of axes, F32; an ONNX file holds the network as well.
-They carry the network, how pictures become its input and its classes as notes, so that
-vggo needs no --model for them. The first layer keeps the order of channels that it has.`,
+ending names: .safetensors, .npz, .onnx, or Darknet's .weights with a .cfg beside it.
+Parameters come out under vggo's names (conv1_1/w) in PyTorch's order of axes, F32; ONNX
+and Darknet hold the network as well. All but Darknet's carry the network, how pictures
+become its input and its classes as notes, so that vggo needs no --model for them. The
+first layer keeps the order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
+  vggo convert vgg16.safetensors vgg16.weights
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -70,7 +72,7 @@ vggo needs no --model for them. The first layer keeps the order of channels that
 func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notices io.Writer) (err error) {
 	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
 	if !ok {
-		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz or .onnx", out)}
+		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz, .onnx or .weights", out)}
 	}
 	file, err := openWeights(in, o.part)
 	if err != nil {
@@ -201,6 +203,10 @@ var weightWriters = map[string]func(ctx context.Context, path string, placed *ar
 			return err
 		}
 		return weights.WriteNPZContext(ctx, path, tensors, notes, from)
+	},
+	".weights": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
+		_ map[string]string) error {
+		return weights.WriteDarknetContext(ctx, path, placed, find, from)
 	},
 	".onnx": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
 		notes map[string]string) error {

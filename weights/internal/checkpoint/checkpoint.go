@@ -29,6 +29,7 @@ type node struct {
 	class   string // of an object that holds them as its attributes: they are not read
 	weights int    // arrays of floats and two axes or more, in and below it
 	dotted  bool   // a key of its own has a dot, as a module's names have
+	module  bool   // it is a module of PyTorch's, one network or a part of one
 }
 
 // Limits of a walk: values may be held from many places, or hold themselves.
@@ -135,8 +136,45 @@ func (w *walker) items(n *node, items []any, depth int) (*node, error) {
 	return n.orNil(), nil
 }
 
-// object is a dict of somebody's own class, or one whose attributes hold tensors.
+// IsModule knows a module of PyTorch's, in a pickle of its own or in TorchScript's.
+func IsModule(o *pickle.Object) bool {
+	state, ok := o.State.(*pickle.Dict)
+	if !ok {
+		return false
+	}
+	_, parameters := state.Get("_parameters")
+	_, modules := state.Get("_modules")
+	return parameters && modules || strings.HasPrefix(o.Class, "__torch__.")
+}
+
+// Members are a module's parameters, buffers and modules, in the order of its state_dict.
+func Members(o *pickle.Object) []pickle.Entry {
+	state, _ := o.State.(*pickle.Dict)
+	if state == nil || strings.HasPrefix(o.Class, "__torch__.") {
+		if state == nil {
+			return nil
+		}
+		return state.Entries
+	}
+	var list []pickle.Entry
+	for _, of := range []string{"_parameters", "_buffers", "_modules"} {
+		held, _ := state.Get(of)
+		switch held := held.(type) {
+		case *pickle.Dict:
+			list = append(list, held.Entries...)
+		case *pickle.Object:
+			list = append(list, held.Dict.Entries...)
+		}
+	}
+	return list
+}
+
+// object is a module, a dict of somebody's own class, or one whose attributes hold tensors.
 func (w *walker) object(n *node, o *pickle.Object, depth int) (*node, error) {
+	if IsModule(o) {
+		n.module = true
+		return w.dict(n, &pickle.Dict{Entries: Members(o)}, depth)
+	}
 	for i, held := range []any{o.State, o.Args, &o.List} {
 		if err := w.add(n, strconv.Itoa(i), held, depth); err != nil {
 			return nil, err
@@ -188,7 +226,7 @@ var (
 
 // parts lists the weights of networks in a value, where path leads.
 func (n *node) parts(path string) []found {
-	if n.class != "" {
+	if n.class != "" || n.module {
 		return []found{{path, n}}
 	}
 	var holders []*node

@@ -55,6 +55,8 @@ type Contents struct {
 	Tensors  []Tensor          // of a file of one network's weights, in the order of their data
 	Parts    []Part            // of a file that may hold several, in place of Tensors
 	Pictures *Pictures         // nil: the file says nothing of its pictures
+	Classes  []string          // of the outputs, where the file names them
+	Synsets  []string          // WordNet's numbers of them, as many
 
 	// A file that describes its network has one of the first three, one that does not none of them.
 	Network    *Network                                 // whole

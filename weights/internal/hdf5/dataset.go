@@ -3,6 +3,7 @@ package hdf5
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -17,6 +18,7 @@ const (
 	Int                // two's complement
 	Uint
 	String
+	Reference // to objects, by their addresses: see File.Object
 )
 
 // maxBytes bounds an array: twice VGG-16 in float64.
@@ -112,6 +114,10 @@ func (d *Dataset) readType(c *cursor) error {
 		}
 	case 3:
 		d.Class = String
+	case 7: // of the first kind, to an object
+		if flags&15 == 0 && d.Size == 8 {
+			d.Class = Reference
+		}
 	case 9:
 		if flags&15 == 1 {
 			d.Class, d.vlen = String, true
@@ -266,4 +272,25 @@ func (d *Dataset) Raw() ([]byte, error) {
 		d.place(out, data, k.at)
 	}
 	return out, nil
+}
+
+// Plain is Raw where the array is the file's own bytes and little-endian; else nil.
+func (d *Dataset) Plain() []byte {
+	if d.err != nil || d.Class == Other || d.chunkShape != nil || d.BigEndian {
+		return nil
+	}
+	return d.contiguous
+}
+
+// Little is Raw with little-endian numbers.
+func (d *Dataset) Little() ([]byte, error) {
+	raw, err := d.Raw()
+	if err != nil || !d.BigEndian {
+		return raw, err
+	}
+	swapped := slices.Clone(raw)
+	for v := range slices.Chunk(swapped, d.Size) {
+		slices.Reverse(v)
+	}
+	return swapped, nil
 }

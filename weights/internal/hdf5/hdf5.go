@@ -26,7 +26,7 @@ const (
 // File is an open file. Opening objects is not for concurrent use; a Dataset's Raw is.
 type File struct {
 	data  []byte
-	base  uint64
+	base  uint64 // of addresses; data begins there
 	steps int
 	taken int // bytes of names and texts
 	o, l  int // bytes of an offset and of a length
@@ -41,11 +41,12 @@ func Is(head []byte) bool {
 // Read opens a file that lies in memory, which it keeps.
 func Read(data []byte) (*File, error) {
 	f := &File{data: data, o: 8, l: 8}
-	if !Is(data) {
+	at := superblock(data)
+	if at < 0 {
 		return nil, format.Fail(0, "no HDF5 signature")
 	}
 	// II.A Superblock
-	c := f.at(uint64(len(signature)))
+	c := f.at(uint64(at + len(signature)))
 	switch version := c.u8(); version {
 	case 0, 1:
 		c.skip(4)
@@ -76,10 +77,21 @@ func Read(data []byte) (*File, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if f.base != 0 {
-		return nil, c.fail("base address %d: files behind a user block are not read", f.base)
+	if f.base != 0 && f.base != uint64(at) {
+		return nil, c.fail("base address %d: it is 0, or where the superblock lies", f.base)
 	}
+	f.data = data[f.base:]
 	return f, nil
+}
+
+// superblock is where the superblock lies: at the beginning, or behind a user block of 512, 1024 … bytes; else -1.
+func superblock(data []byte) int {
+	for at := 0; at < len(data); at = max(2*at, 512) {
+		if Is(data[at:]) {
+			return at
+		}
+	}
+	return -1
 }
 
 func (f *File) checkSizes(c *cursor) error {
@@ -139,7 +151,7 @@ func (f *File) part(pos, size uint64) *cursor {
 
 func (c *cursor) fail(text string, args ...any) error {
 	if c.err == nil {
-		c.err = format.Fail(int64(min(c.pos, uint64(len(c.f.data)))), text, args...)
+		c.err = format.Fail(int64(c.f.base+min(c.pos, uint64(len(c.f.data)))), text, args...)
 	}
 	return c.err
 }

@@ -42,6 +42,9 @@ const shared = 2
 // Root opens the file's root group.
 func (f *File) Root() (*Object, error) { return f.object(f.root) }
 
+// Object opens what a Reference points at.
+func (f *File) Object(addr uint64) (*Object, error) { return f.object(addr) }
+
 func (f *File) object(addr uint64) (*Object, error) {
 	o := &Object{f: f, addr: addr}
 	c := f.at(addr)

@@ -2,7 +2,6 @@ package keras
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,7 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -48,8 +51,8 @@ type place struct {
 // modelJSON is the description's outermost layer (keras/src/models/model.py, to_json); in Keras 1 a Sequential's
 // config is the list of its layers.
 type modelJSON struct {
-	Class  string          `json:"class_name"`
-	Config json.RawMessage `json:"config"`
+	Class  string         `json:"class_name"`
+	Config jsontext.Value `json:"config"`
 	Build  struct {
 		Input []any `json:"input_shape"`
 	} `json:"build_config"`
@@ -62,9 +65,9 @@ type configJSON struct {
 }
 
 type item struct {
-	Class  string          `json:"class_name"`
-	Config json.RawMessage `json:"config"`
-	Nodes  any             `json:"inbound_nodes"`
+	Class  string         `json:"class_name"`
+	Config jsontext.Value `json:"config"`
+	Nodes  any            `json:"inbound_nodes"`
 
 	settings settings
 	name     string
@@ -85,7 +88,7 @@ func decode(data []byte) (*model, error) {
 	}
 	var text modelJSON
 	if err := json.Unmarshal(data, &text); err != nil {
-		return nil, fmt.Errorf("the model's description is not JSON: %w", err)
+		return nil, fmt.Errorf("the model's description is not JSON: %s", printable.JSON(err))
 	}
 	b := builder{net: &arch.Network{Title: "read from a Keras model"}, counts: map[string]int{}}
 	if err := b.model(text.Class, text.Config, text.Build.Input, "", 0); err != nil {
@@ -175,7 +178,7 @@ type builder struct {
 }
 
 // model adds a model's layers. path is its own in Keras 3's files.
-func (b *builder) model(class string, text json.RawMessage, input []any, path string, depth int) error {
+func (b *builder) model(class string, text jsontext.Value, input []any, path string, depth int) error {
 	if !slices.Contains(containers, class) {
 		return fmt.Errorf("a model of class %q: Sequential and Functional are read", format.Clip(class))
 	}
@@ -185,7 +188,7 @@ func (b *builder) model(class string, text json.RawMessage, input []any, path st
 	var config configJSON
 	if err := json.Unmarshal(text, &config); err != nil {
 		if json.Unmarshal(text, &config.Layers) != nil {
-			return fmt.Errorf("the model's description: %w", err)
+			return fmt.Errorf("the model's description: %s", printable.JSON(err))
 		}
 	}
 	if b.items += len(config.Layers); b.items > arch.MaxLayers {

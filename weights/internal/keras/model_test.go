@@ -123,7 +123,7 @@ func TestOrder(t *testing.T) {
 func TestFaults(t *testing.T) {
 	faults := func(layers ...[3]string) string { return kerasText(append([][3]string{kerasInput}, layers...)...) }
 	for _, c := range []struct{ config, want string }{
-		{`{`, "the model's description is not JSON: unexpected end of JSON input"},
+		{`{`, "the model's description is not JSON: unexpected EOF"},
 		{`{"class_name": "Subclass"}`, `a model of class "Subclass": Sequential and Functional are read`},
 		{kerasText([3]string{"Flatten", "f", ""}), "the model's description does not tell the size of its input"},
 		{faults([3]string{"LSTM", "a", ""}, [3]string{"Dense", "b", `, "units": 2, "activation": "gelu"`}),

@@ -4,7 +4,6 @@ package numpy
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +12,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/vggo/vggo/internal/pickle"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/checkpoint"
 	"github.com/vggo/vggo/weights/internal/format"
 )
@@ -121,7 +123,7 @@ func (a header) fits(total int) error {
 
 func knows(in *format.Input) bool {
 	if in.Members == nil {
-		return isArray(in.Data) || pickle.Is(in.Data)
+		return isArray(in.Data) || pickle.Is(in.Data) || isOldPickle(in.Data)
 	}
 	for name := range in.Members {
 		if strings.HasSuffix(name, ".npy") {
@@ -129,6 +131,13 @@ func knows(in *format.Input) bool {
 		}
 	}
 	return false
+}
+
+// isOldPickle knows a dict or a list that Python 2 pickled by its protocols 0 and 1, which have no number of their own.
+func isOldPickle(data []byte) bool {
+	return slices.ContainsFunc([]string{"(dp", "(lp", "}q\x00", "]q\x00"}, func(begin string) bool {
+		return bytes.HasPrefix(data, []byte(begin))
+	})
 }
 
 func read(in *format.Input) (*format.Contents, error) {
@@ -180,11 +189,11 @@ func readMember(c *format.Contents, name string, m format.Member) error {
 		if err != nil {
 			return err
 		}
-		value, err := unpickle(content[a.head:])
+		_, held, err := unpickle(content[a.head:])
 		if err != nil {
 			return fmt.Errorf("it holds pickled objects: %w", err)
 		}
-		c.Tensors = append(c.Tensors, value.Tensors(name)...)
+		c.Tensors = append(c.Tensors, held.Tensors(name)...)
 		return nil
 	}
 	if err == nil {
@@ -198,7 +207,10 @@ func readMember(c *format.Contents, name string, m format.Member) error {
 		if err != nil {
 			return err
 		}
-		return json.Unmarshal(content[a.head:], &c.Metadata)
+		if err := json.Unmarshal(content[a.head:], &c.Metadata); err != nil {
+			return errors.New(printable.JSON(err))
+		}
+		return nil
 	}
 	c.Tensors = append(c.Tensors, a.tensor(name, m.Bytes, m.Raw))
 	return nil
@@ -206,26 +218,28 @@ func readMember(c *format.Contents, name string, m format.Member) error {
 
 // readPickle reads a pickle of arrays, as numpy.save writes a dict of them and pickle.dump anything.
 func readPickle(data []byte, part, what string) (*format.Contents, error) {
-	value, err := unpickle(data)
+	value, held, err := unpickle(data)
 	if err != nil {
 		return nil, format.Fail(0, "%s: %v", what, err)
 	}
-	parts, err := value.Networks(part)
+	if isLasagne(value) {
+		return readLasagne(value, held)
+	}
+	parts, err := held.Networks(part)
 	return &format.Contents{Parts: parts}, err
 }
 
-// unpickle is what of a pickle holds arrays. One that holds none is an error.
-func unpickle(data []byte) (*checkpoint.Value, error) {
+// unpickle is a pickle's value, and what of it holds arrays. One that holds none is an error.
+func unpickle(data []byte) (value any, held *checkpoint.Value, err error) {
 	globals := pickle.Containers()
 	maps.Copy(globals, pickle.NumPy())
 	loader := pickle.Loader{Globals: globals, Unknown: pickle.Inert}
-	value, _, err := loader.Load(data)
-	if err != nil {
-		return nil, err
+	if value, _, err = loader.Load(data); err != nil {
+		return nil, nil, err
 	}
-	held, err := checkpoint.Read(value)
+	held, err = checkpoint.Read(value)
 	if err == nil && held == nil {
 		err = errors.New("no array of numbers is among them")
 	}
-	return held, err
+	return value, held, err
 }

@@ -42,11 +42,12 @@ func knows(in *format.Input) bool {
 
 func read(in *format.Input) (*format.Contents, error) {
 	var value any
+	var program script
 	var err error
 	if in.Members == nil {
 		value, err = readOld(in.Data)
 	} else {
-		value, err = readZip(in.Members)
+		value, program, err = readZip(in.Members)
 	}
 	if err != nil {
 		return nil, err
@@ -59,7 +60,32 @@ func read(in *format.Input) (*format.Contents, error) {
 		return &format.Contents{}, nil
 	}
 	parts, err := held.Networks(in.Part)
-	return &format.Contents{Parts: parts}, err
+	c := &format.Contents{Parts: parts}
+	if root := wholeModule(value); root != nil && err == nil && len(parts) == 1 {
+		describe(c, root, program, parts[0].Tensors)
+	}
+	return c, err
+}
+
+// wholeModule is the module that a file is or, in a dict of a training script's, holds; nil where there is none or
+// several.
+func wholeModule(value any) (root *pickle.Object) {
+	if o, ok := value.(*pickle.Object); ok && checkpoint.IsModule(o) {
+		return o
+	}
+	d, ok := value.(*pickle.Dict)
+	if !ok {
+		return nil
+	}
+	for _, e := range d.Entries {
+		if o, ok := e.Value.(*pickle.Object); ok && checkpoint.IsModule(o) {
+			if root != nil {
+				return nil
+			}
+			root = o
+		}
+	}
+	return root
 }
 
 // storage is a run of values that tensors are views of.
@@ -77,85 +103,45 @@ func (s *storage) bytes() ([]byte, error) {
 	return s.member.Bytes()
 }
 
-// tensor is a view of a storage: offset, strides and count in values of its type.
+// tensor is a view of a storage.
 type tensor struct {
 	*storage
-	dtype        format.DType
-	count        int // of the storage
-	offset       int
-	size, stride []int
+	format.View
 }
 
 // Entry is the tensor as the file lists it.
-func (t *tensor) Entry() format.Tensor {
-	e := format.Tensor{Shape: t.size, DType: t.dtype}
-	width := t.dtype.Size()
-	count := format.Product(t.size)
-	contiguous, n := true, 1
-	for i := len(t.size) - 1; i >= 0; i-- {
-		contiguous = contiguous && (t.size[i] == 1 || t.stride[i] == n)
-		n *= t.size[i]
-	}
-	if contiguous && t.raw != nil {
-		e.Raw = t.raw[t.offset*width : (t.offset+count)*width : (t.offset+count)*width]
-		return e
-	}
-	e.Fetch = func() ([]byte, error) {
-		from, err := t.bytes()
-		if err != nil {
-			return nil, err
-		}
-		if contiguous {
-			return from[t.offset*width : (t.offset+count)*width], nil
-		}
-		out := make([]byte, 0, count*width)
-		var walk func(axis, at int)
-		walk = func(axis, at int) {
-			if axis == len(t.size) {
-				out = append(out, from[at*width:(at+1)*width]...)
-				return
-			}
-			for i := range t.size[axis] {
-				walk(axis+1, at+i*t.stride[axis])
-			}
-		}
-		if count > 0 {
-			walk(0, t.offset)
-		}
-		return out, nil
-	}
-	return e
-}
+func (t *tensor) Entry() format.Tensor { return t.Tensor(t.raw, t.bytes) }
 
 // objectName ends the name of the archive's pickle, whose folder the others are in.
 const objectName = "data.pkl"
 
-func readZip(members map[string]format.Member) (any, error) {
+func readZip(members map[string]format.Member) (value any, program script, err error) {
 	var name string
 	for n := range members {
 		if strings.HasSuffix(n, objectName) {
 			if name != "" {
-				return nil, format.Fail(0, "two pickles: more than one name ends in data.pkl")
+				return nil, nil, format.Fail(0, "two pickles: more than one name ends in data.pkl")
 			}
 			name = n
 		}
 	}
 	prefix := strings.TrimSuffix(name, objectName)
 	has := func(name string) bool { _, ok := members[prefix+name]; return ok }
-	if has("constants.pkl") || has("code/__torch__.py") {
-		return nil, format.Fail(0, "a TorchScript program, not weights: in Python, "+
-			"torch.save(torch.jit.load(path).state_dict(), new)")
+	if has("constants.pkl") { // TorchScript
+		if program, err = readScript(members, prefix); err != nil {
+			return nil, nil, err
+		}
 	}
 	if order, ok := members[prefix+"byteorder"]; ok && string(order.Raw) == "big" {
-		return nil, errBigEndian
+		return nil, nil, errBigEndian
 	}
 	object := members[name]
 	if object.Size > maxPickle {
-		return nil, format.Fail(0, "%s has %d bytes: the most is %d", format.Clip(name), object.Size, maxPickle)
+		return nil, nil, format.Fail(0, "%s has %d bytes: the most is %d", format.Clip(name), object.Size, maxPickle)
 	}
 	content, err := object.Bytes()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	storages := map[string]*storage{}
 	loader := loader(func(dtype format.DType, key string, count int) (*storage, error) {
@@ -173,11 +159,11 @@ func readZip(members map[string]format.Member) (any, error) {
 		storages[key] = s
 		return s, nil
 	})
-	value, _, err := loader.Load(content)
+	value, _, err = loader.Load(content)
 	if err != nil {
-		return nil, broken("data.pkl: ", 0, err)
+		return nil, nil, broken("data.pkl: ", 0, err)
 	}
-	return value, nil
+	return value, program, nil
 }
 
 // readOld reads torch.save's old format.

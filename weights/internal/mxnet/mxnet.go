@@ -1,0 +1,142 @@
+// Package mxnet reads MXNet's .params (src/ndarray/ndarray.cc, NDArray::Save of a list): a number that tells the file,
+// arrays of three forms, the oldest of which has its rank where the newer have a number of their own, and their names.
+// It knows tensors by name and no more: the network stands in a JSON file beside it, and values are not to be turned
+// unasked, whatever tool made the file of another library's.
+package mxnet
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/vggo/vggo/weights/internal/format"
+)
+
+const (
+	listNumber = 0x112
+	arrayV1    = 0xf993fac8
+	arrayV2    = 0xf993fac9
+	arrayV3    = 0xf993faca // with NumPy's shapes
+)
+
+// types are mshadow's kinds of numbers.
+var types = []format.DType{"F32", "F64", "F16", "U8", "I32", "I8", "I64", "BOOL", "I16", "U16", "U32", "U64", "BF16"}
+
+// Reader reads them.
+var Reader = format.Reader{
+	Name: "MXNet",
+	Knows: func(in *format.Input) bool {
+		return len(in.Data) >= 24 && binary.LittleEndian.Uint64(in.Data) == listNumber &&
+			binary.LittleEndian.Uint64(in.Data[8:]) == 0
+	},
+	Read: read,
+}
+
+func read(in *format.Input) (*format.Contents, error) {
+	r := &reader{data: in.Data, at: 16}
+	count := r.number(8)
+	if count > format.MaxTensors {
+		return nil, format.Fail(16, "%d arrays: the most is %d", count, format.MaxTensors)
+	}
+	var arrays []format.Tensor
+	for range count {
+		arrays = append(arrays, r.array())
+		if r.err != nil {
+			return nil, r.err
+		}
+	}
+	if names := r.number(8); r.err == nil && names != count {
+		return nil, format.Fail(int64(r.at), "%d names for %d arrays", names, count)
+	}
+	var list format.List
+	for _, t := range arrays {
+		name := string(r.bytes(r.number(8)))
+		for _, kind := range []string{"arg:", "aux:"} { // parameters, and the statistics of batch norms
+			name = strings.TrimPrefix(name, kind)
+		}
+		if t.Name = name; r.err != nil {
+			return nil, r.err
+		}
+		if err := list.Add(t); err != nil {
+			return nil, err
+		}
+	}
+	if r.at != len(in.Data) {
+		return nil, format.Fail(int64(r.at), "%d bytes behind the last name", len(in.Data)-r.at)
+	}
+	return &format.Contents{Tensors: list.Tensors}, nil
+}
+
+// reader reads numbers one after another. After the first failure it returns zeros and keeps the error.
+type reader struct {
+	data []byte
+	at   int
+	err  error
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if r.err == nil && n > uint64(len(r.data)-r.at) {
+		r.err = format.Fail(int64(r.at), "truncated: %d bytes are wanted here, %d are left", n, len(r.data)-r.at)
+	}
+	if r.err != nil {
+		return nil
+	}
+	b := r.data[r.at : r.at+int(n) : r.at+int(n)]
+	r.at += int(n)
+	return b
+}
+
+func (r *reader) number(size uint64) uint64 {
+	var full [8]byte
+	copy(full[:], r.bytes(size))
+	return binary.LittleEndian.Uint64(full[:])
+}
+
+// array reads one: its shape, where it lay (a device), its type and its values.
+func (r *reader) array() format.Tensor {
+	at, side := r.at, uint64(8)
+	rank := r.number(4)
+	switch rank {
+	case arrayV2, arrayV3:
+		if kind := r.number(4); kind != 0 && r.err == nil {
+			r.err = format.Fail(int64(at), "a sparse array, which holds no layer's weights")
+		}
+		rank = r.number(4)
+	case arrayV1:
+		rank = r.number(4)
+	default:
+		side = 4
+	}
+	t := format.Tensor{Shape: []int{}}
+	if r.err == nil && rank > format.MaxRank {
+		r.err = format.Fail(int64(at), "an array of %d dimensions", rank)
+	}
+	if r.err != nil || rank == 0 { // an array that was never made has no more
+		t.DType = format.F32
+		t.Shape = []int{0}
+		return t
+	}
+	for range rank {
+		t.Shape = append(t.Shape, int(r.number(side)))
+	}
+	r.number(8) // the device's kind and number
+	kind := r.number(4)
+	if kind >= uint64(len(types)) {
+		if r.err == nil {
+			r.err = format.Fail(int64(at), "an array of type %d", kind)
+		}
+		return t
+	}
+	t.DType = types[kind]
+	size := uint64(t.DType.Size())
+	for _, n := range t.Shape {
+		if n < 0 || n > 0 && size > uint64(len(r.data))/uint64(n) {
+			if r.err == nil {
+				r.err = format.Fail(int64(at), "an array of %v values, for which the file is too short", t.Shape)
+			}
+			return t
+		}
+		size *= uint64(n)
+	}
+	t.Raw = r.bytes(size)
+	return t
+}
