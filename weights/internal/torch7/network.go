@@ -79,6 +79,13 @@ func (n *network) walk(v any, path string) error {
 	if len(path) > format.MaxName {
 		return nil
 	}
+	switch v.(type) {
+	case *Object, *Table:
+		if n.seen[v] {
+			return nil
+		}
+		n.seen[v] = true
+	}
 	switch v := v.(type) {
 	case *Tensor:
 		if path == "" {
@@ -88,10 +95,6 @@ func (n *network) walk(v any, path string) error {
 	case *Object:
 		return n.walk(v.Fields, path)
 	case *Table:
-		if n.seen[v] {
-			return nil
-		}
-		n.seen[v] = true
 		for i, held := range v.Values {
 			var key string
 			switch k := v.Keys[i].(type) {

@@ -95,6 +95,14 @@ func TestDeep(t *testing.T) {
 	}
 }
 
+// An object may be its own fields.
+func TestSelf(t *testing.T) {
+	c, err := Reader.Read(formattest.Bytes("x.t7", lua{}.object(1, "x").int(typeTorch, 1)))
+	if err != nil || len(c.Tensors) != 0 {
+		t.Error(c, err)
+	}
+}
+
 // What a module is set to that vggo does not compute is named, and its tensors are listed nevertheless.
 func TestUnrunnable(t *testing.T) {
 	in := formattest.File(t, "torch7.t7")
