@@ -76,7 +76,8 @@ func (b *batchNorm) images(part, parts int) (from, to int) {
 	return part * b.n / parts, (part + 1) * b.n / parts
 }
 
-// each calls do for every row of channel block cb of one of so many parts of the batch, with its place in data and grad.
+// each calls do for every row of channel block cb of one of so many parts of the batch, with its place in data and
+// grad.
 func (b *batchNorm) each(part, parts, cb int, do func(at, length int)) {
 	row := b.stretch()
 	from, to := b.images(part, parts)

@@ -17,7 +17,8 @@ type dropout struct {
 }
 
 func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
-	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed, first: p.Share.First}
+	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed,
+		first: p.Share.First}
 	p.workspace += int64(p.Batch * in.size)
 	p.later = append(p.later, func() { d.mask = make([]bool, p.Batch*in.size) })
 	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask

@@ -208,7 +208,8 @@ func TestShareRefuses(t *testing.T) {
 	net := normed()
 	params, placed := newParams(t, net, nn.He), archtest.Place(t, net)
 	for _, parts := range []int{3, 16, -1} {
-		if _, err := nn.Compile(placed, params, nn.Options{Batch: 8, Training: true, Share: nn.Share{Parts: parts}}); err == nil {
+		o := nn.Options{Batch: 8, Training: true, Share: nn.Share{Parts: parts}}
+		if _, err := nn.Compile(placed, params, o); err == nil {
 			t.Errorf("8 images in %d parts are accepted", parts)
 		}
 	}
