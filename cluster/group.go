@@ -316,33 +316,45 @@ func (g *Group) tell(send, received []byte) error {
 	return g.carrier.tell(send, received)
 }
 
-// Close leaves the group. An error tells the others that this rank has failed, and why; without one Close waits for
-// them to come to their end too.
+// Agreed marks an error that every rank ends with: nobody has to be told, and one of them can say it for all.
+func (g *Group) Agreed(err error) error {
+	if g == nil || err == nil {
+		return err
+	}
+	return &agreed{err}
+}
+
+// IsAgreed reports whether every rank ends with an error.
+func IsAgreed(err error) bool { return errors.As(err, new(*agreed)) }
+
+type agreed struct{ err error }
+
+func (a *agreed) Error() string { return a.err.Error() }
+func (a *agreed) Unwrap() error { return a.err }
+
+// Close leaves the group. An error tells the others that this rank has failed, and why, unless all have agreed on it;
+// without one Close waits for them to come to their end too.
 func (g *Group) Close(failure error) error {
 	if g == nil {
 		return nil
 	}
-	err := failure
-	if failure == nil {
-		err = g.Wait()
+	var err error
+	if failure == nil || IsAgreed(failure) {
+		err, failure = g.Wait(), nil
 	}
 	g.mu.Lock()
 	told := g.err != nil // by another rank
 	g.closed = true
-	if g.err == nil && failure != nil {
+	if g.err == nil {
 		g.err = failure
 	}
 	g.change.Broadcast()
 	g.mu.Unlock()
-	if err == nil {
+	switch {
+	case failure == nil && err == nil:
 		return g.carrier.close()
-	}
-	var other *RankError
-	if failure != nil && !told && !errors.As(failure, &other) {
+	case failure != nil && !told && !errors.As(failure, new(*RankError)):
 		g.carrier.fail(failure.Error())
-	}
-	if failure != nil {
-		return nil // the caller knows it
 	}
 	return err
 }

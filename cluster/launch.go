@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 )
 
 // Launch is what a launcher has told a process of its job.
@@ -39,4 +41,33 @@ func Launched() (l Launch, ok bool) {
 		return Launch{known.name, rank, size, max(local, 0)}, true
 	}
 	return Launch{}, false
+}
+
+// Threads is how many threads suit a rank: its share of this machine's cores, as far as it may use them. bound says
+// that the launcher lets it use one of several alone.
+func (l Launch) Threads() (threads int, bound bool) {
+	may, online := runtime.NumCPU(), cores()
+	return min(may, max(1, online/max(l.Local, 1))), may == 1 && online > 1
+}
+
+// cores are those of this machine, whichever a process may use.
+func cores() int {
+	text, err := os.ReadFile("/sys/devices/system/cpu/online") // 0-3,6
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	n := 0
+	for span := range strings.SplitSeq(strings.TrimSpace(string(text)), ",") {
+		first, last, two := strings.Cut(span, "-")
+		if !two {
+			last = first
+		}
+		from, err := strconv.Atoi(first)
+		to, failed := strconv.Atoi(last)
+		if err != nil || failed != nil {
+			return runtime.NumCPU()
+		}
+		n += max(0, to-from+1)
+	}
+	return max(n, 1)
 }
