@@ -236,6 +236,22 @@ func TestRootIsLight(t *testing.T) {
 	}
 }
 
+// TestDefaultBuildHasNoMPI: what calls MPI's library makes a program dynamic, and is for the build tag mpi.
+func TestDefaultBuildHasNoMPI(t *testing.T) {
+	const caller = "github.com/ebitengine/purego"
+	for tags, want := range map[string]bool{"": false, "mpi": true} {
+		list := exec.Command("go", "list", "-deps", "-tags", tags, "./cmd/vggo")
+		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := slices.Contains(strings.Fields(string(out)), caller); has != want {
+			t.Errorf("tags %q: takes in %s: %v", tags, caller, has)
+		}
+	}
+}
+
 // TestUnsafeLivesInKernel holds assembly, unsafe and what bends the language to one package, and cgo to none.
 func TestUnsafeLivesInKernel(t *testing.T) {
 	const home = "internal/kernel"

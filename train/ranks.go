@@ -181,8 +181,8 @@ type DriftError struct {
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("after step %d the weights of %s are not those of rank 0: its memory or processor has erred", e.Step,
-		e.Name)
+	return fmt.Sprintf("after step %d the weights of %s are not those of rank 0: its memory or processor has erred",
+		e.Step, e.Name)
 }
 
 // same is an *OtherRankError unless all ranks have the same values.

@@ -122,8 +122,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
 		"hold_out takes from DATA, or DATA's part for it)")
 	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
-	f.DurationVar(&o.rankTimeout, "rank-timeout", time.Minute, "under mpirun: how long nothing may be heard of a rank; 0: "+
-		"as long as it takes")
+	f.DurationVar(&o.rankTimeout, "rank-timeout", time.Minute, "under mpirun: how long nothing may be heard of a rank; "+
+		"0: as long as it takes")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
 	o.pictureFlags.add(f)

@@ -74,8 +74,8 @@ func hintLaunch(err error) error {
 		return hint(err, "CGO_ENABLED=0 go install -tags mpi github.com/vggo/vggo/cmd/vggo@latest builds one with MPI; "+
 			"without mpirun one process trains")
 	case errors.As(err, &library):
-		return hint(err, "VGGO_MPI=/path/to/libmpi.so names the library of the mpirun in use; Debian's are in libopenmpi3 and "+
-			"libmpich12")
+		return hint(err, "VGGO_MPI=/path/to/libmpi.so names the library of the mpirun in use; Debian's are in "+
+			"libopenmpi3 and libmpich12")
 	}
 	return err
 }
