@@ -132,7 +132,7 @@ func (g *Group) Wait() error {
 	return g.err
 }
 
-// Took is for how long sums have been made so far, waiting for other ranks included.
+// Took is for how long sums have been under way so far, waiting for other ranks included.
 func (g *Group) Took() time.Duration {
 	if g == nil {
 		return 0

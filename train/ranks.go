@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/nn"
@@ -26,6 +27,7 @@ type ranks struct {
 	parts  int // of a batch, of all ranks; 0: none
 	images int // of one pass, of this rank
 	faults int // pictures that cannot be read, of all ranks
+	waited time.Duration
 }
 
 // maxParts bounds the parts of a batch.
@@ -99,7 +101,9 @@ func (t *Trainer) sumAfter() {
 // settleSums waits for the gradients of all ranks.
 func (t *Trainer) settleSums() (err error) {
 	if t.ranks.Size() > 1 {
+		begun := time.Now()
 		t.part(RanksPart, func() { err = t.ranks.Wait() })
+		t.ranks.waited += time.Since(begun)
 	}
 	return err
 }

@@ -328,3 +328,50 @@ func TestRanksBroken(t *testing.T) {
 		}
 	}
 }
+
+// TestRanksDrift: weights that are no longer the same are noticed before they are saved.
+func TestRanksDrift(t *testing.T) {
+	groups, err := cluster.Local(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := train.Options{Recipe: inParts(), Network: withDropout(), Train: tinySet}
+	errs, saved := make([]error, 2), ""
+	var done sync.WaitGroup
+	for rank, g := range groups {
+		done.Go(func() {
+			o, at := o, 0
+			var trainer *train.Trainer
+			o.Group = g
+			if rank == 0 {
+				o.Folder = filepath.Join(t.TempDir(), "run")
+				o.Report = func(r train.Report) {
+					if r.Saved != "" {
+						saved = filepath.Base(r.Saved)
+					}
+				}
+			} else {
+				o.Report = func(r train.Report) {
+					if r.Step == 4 && at < 4 {
+						trainer.Params().Get("fc4/b").Data[2] += 1e-6
+					}
+					at = r.Step
+				}
+			}
+			if trainer, errs[rank] = train.New(o); errs[rank] == nil {
+				_, errs[rank] = trainer.Run(t.Context())
+			}
+			errs[rank] = errors.Join(errs[rank], g.Close(errs[rank]))
+		})
+	}
+	done.Wait()
+	for rank, err := range errs {
+		var d *train.DriftError
+		if !errors.As(err, &d) || d.Name != "rank 1" || d.Step < 4 {
+			t.Errorf("rank %d ends with %v", rank, err)
+		}
+	}
+	if saved != "step-000000003.safetensors" {
+		t.Errorf("saved last: %s", saved)
+	}
+}

@@ -82,6 +82,9 @@ type Result struct {
 	BestStep   int
 	Test       []Score
 	Answers    *Answers // by the recipe's Views, to the test set or what validates; nil without either
+	// Summing is how long gradients were on their way to the other ranks, since Run began, and Waited for how much of it
+	// the steps had to wait: the rest went on beside the backward pass.
+	Summing, Waited time.Duration
 }
 
 // Trainer is one run.
@@ -541,7 +544,7 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result := Result{Steps: t.steps, Loss: t.state.loss(), Chance: t.chance(), Validation: t.last, Best: t.state.Best,
-		BestStep: t.state.BestStep}
+		BestStep: t.state.BestStep, Summing: t.ranks.Took(), Waited: t.ranks.waited}
 	if err := t.judged(ctx, &result); err != nil {
 		if isStop(ctx, err) {
 			return Result{}, t.interrupted(ctx)

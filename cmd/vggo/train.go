@@ -169,8 +169,8 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	defer stop()
 	return o.asRank(cmd.OutOrStdout(), cmd.ErrOrStderr(), func(group *cluster.Group, out, faults io.Writer) error {
 		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere, Machine: machine.Processor()}
-		if group != nil {
-			options.Build = buildSum()
+		if launch, several := cluster.Launched(); several {
+			options.Build, options.Cache = buildSum(), decodedBytes/int64(max(launch.Local, 1))
 		}
 		if err := o.apply(&options.Costs, &options.Budget); err != nil {
 			return err

@@ -12,6 +12,9 @@ import (
 	"github.com/vggo/vggo/train"
 )
 
+// decodedBytes of pictures are kept by the ranks of a machine together: train's own bound for one process.
+const decodedBytes = 1 << 30
+
 // asRank calls do as one rank of the job that a launcher has started this process in, or as a process by itself.
 // Rank 0 speaks for all; the others say what is wrong with themselves.
 func (o *trainOptions) asRank(out, faults io.Writer,
