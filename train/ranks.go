@@ -117,7 +117,7 @@ func tree(values []float64) float64 {
 	return tree(values[:half]) + tree(values[half:])
 }
 
-// share of a pass's learning, as the ranks tell each other.
+// learned is what one rank tells the others of its share of a pass.
 type learned struct {
 	loss          float64 // sum over parts, or over ranks where there are none, of the means
 	right, faults int

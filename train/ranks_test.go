@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/cluster"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/weights"
@@ -165,41 +166,64 @@ func TestRanks(t *testing.T) {
 	}
 }
 
+// definition is prices by which every convolution goes by its definition.
+func definition(t *testing.T) nn.CostTable {
+	t.Helper()
+	set, err := kernel.Active()
+	if err != nil {
+		t.Fatal(err)
+	}
+	costs := *nn.DefaultCosts().Of(set)
+	costs.Direct, costs.DirectGrad = 0, 0
+	return nn.CostTable{set.Name: &costs}
+}
+
 // TestRanksWithoutParts: after ten steps ranks are where one process of the same batch is, as far as roundings go.
 func TestRanksWithoutParts(t *testing.T) {
-	for _, passes := range []int{1, 2} {
-		recipe := inParts()
-		recipe.Parts, recipe.Accumulate = 0, passes
-		recipe.Epochs, recipe.HoldOut = 1, 0
-		o := train.Options{Recipe: recipe, Network: withDropout(), Train: stripes{n: 160, side: 8, channels: 1},
-			Validation: stripes{n: 30, side: 8, channels: 1}, Folder: filepath.Join(t.TempDir(), "one")}
-		errs, one := onRanks(t, 1, o, nil, nil)
-		o.Folder = filepath.Join(t.TempDir(), "two")
-		more, two := onRanks(t, 2, o, nil, nil)
-		if err := errors.Join(append(errs, more...)...); err != nil {
-			t.Fatal(err)
-		}
-		for i, p := range one.List {
-			square, length := 0.0, 0.0
-			for j, v := range p.Data {
-				d := float64(v - two.List[i].Data[j])
-				square, length = square+d*d, length+float64(v)*float64(v)
+	for _, c := range []struct {
+		name   string
+		costs  nn.CostTable
+		passes int
+		bound  float64
+	}{
+		{"by the definition", definition(t), 1, 1e-5}, {"in two passes", definition(t), 2, 1e-5}, {"auto", nil, 1, 1e-4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			recipe := inParts()
+			recipe.Parts, recipe.Accumulate = 0, c.passes
+			recipe.Epochs, recipe.HoldOut = 1, 0
+			o := train.Options{Recipe: recipe, Network: withDropout(), Train: stripes{n: 160, side: 8, channels: 1},
+				Validation: stripes{n: 30, side: 8, channels: 1}, Costs: c.costs, Folder: filepath.Join(t.TempDir(), "one")}
+			errs, one := onRanks(t, 1, o, nil, nil)
+			for _, n := range []int{2, 4} {
+				o.Folder = filepath.Join(t.TempDir(), "run")
+				more, several := onRanks(t, n, o, nil, nil)
+				if err := errors.Join(append(errs, more...)...); err != nil {
+					t.Fatal(err)
+				}
+				for i, p := range one.List {
+					square, length := 0.0, 0.0
+					for j, v := range p.Data {
+						d := float64(v - several.List[i].Data[j])
+						square, length = square+d*d, length+float64(v)*float64(v)
+					}
+					if p.Name == "fc3/b" || p.Name == "conv1/b" { // batch norm takes them away: their gradients are roundings
+						continue
+					}
+					if e := math.Sqrt(square / length); !(e < c.bound) {
+						t.Errorf("%d ranks: %s is %.2g away", n, p.Name, e)
+					}
+				}
 			}
-			if p.Name == "fc3/b" || p.Name == "conv1/b" { // batch norm takes them away: their gradients are roundings
-				continue
+			// Other bits than one process's are no surprise later.
+			saved, err := train.ReadSaved(o.Folder)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if e := math.Sqrt(square / length); !(e < 1e-4) {
-				t.Errorf("%d passes: %s is %.2g away", passes, p.Name, e)
+			if _, err := train.Resume(o, saved); !errors.As(err, new(*train.MachineError)) {
+				t.Errorf("one process goes on with a run of several ranks: %v", err)
 			}
-		}
-		// Other bits than one process's are no surprise later.
-		saved, err := train.ReadSaved(o.Folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := train.Resume(o, saved); !errors.As(err, new(*train.MachineError)) {
-			t.Errorf("one process goes on with a run of two ranks: %v", err)
-		}
+		})
 	}
 }
 

@@ -41,7 +41,7 @@ func (o *trainOptions) asRank(out, faults io.Writer,
 	if group.Rank() > 0 {
 		out, faults = io.Discard, io.Discard
 	} else {
-		fmt.Fprintf(out, "%d ranks, %d threads each\n", group.Size(), o.threads)
+		fmt.Fprintf(out, "%d ranks, threads of each: %d\n", group.Size(), o.threads)
 	}
 	err = do(group, out, faults)
 	return spoken(group, errors.Join(err, group.Close(err)))
