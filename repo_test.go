@@ -68,8 +68,9 @@ var rooms = []struct {
 		"weights/internal/torch7", "weights/internal/darknet", "weights/internal/mxnet"}},
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "internal/printable", "tensor"}},
-	{"train", []string{"internal/durable", "internal/lock", "internal/machine", "internal/plainfile", "internal/printable",
-		"tensor", "arch", "nn", "weights", "vision"}},
+	{"cluster", []string{"internal/kernel"}},
+	{"train", []string{"cluster", "internal/durable", "internal/lock", "internal/machine", "internal/plainfile",
+		"internal/printable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock"}},
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "tensor", "arch", "nn", "vision", "train"}},
@@ -81,7 +82,7 @@ var rooms = []struct {
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "tensor", "arch", "report", "nn", "weights", "vision", "", "explain", "page"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/sheet",
-		"internal/kernel", "internal/near", "internal/plainfile", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
+		"internal/kernel", "internal/near", "internal/plainfile", "cluster", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
 		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "serve"}},
 	{"benchmarks", []string{"internal/printable", "arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
@@ -262,6 +263,22 @@ func TestLightPackages(t *testing.T) {
 			if without.MatchString(dep) && !needed {
 				t.Errorf("package %q takes in %s", c.pkg, dep)
 			}
+		}
+	}
+}
+
+// TestDefaultBuildHasNoMPI: what calls MPI's library makes a program dynamic, and is for the build tag mpi.
+func TestDefaultBuildHasNoMPI(t *testing.T) {
+	const caller = "github.com/ebitengine/purego"
+	for tags, want := range map[string]bool{"": false, "mpi": true} {
+		list := exec.Command("go", "list", "-deps", "-tags", tags, "./cmd/vggo")
+		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := slices.Contains(strings.Fields(string(out)), caller); has != want {
+			t.Errorf("tags %q: takes in %s: %v", tags, caller, has)
 		}
 	}
 }

@@ -87,9 +87,10 @@ type decision struct {
 func (o *Options) choose(layer arch.Placed, images int, planar, data bool,
 	forced map[decision]Algo) (choices []Choice) {
 	d, parts := convolution(layer, planar)
+	images = min(images, o.part()) // on which the sums' bits may depend, and not on how many parts this Plan has
 	choices = append(choices, o.choice(layer, ForwardPass, &d, parts, images, planar, forced))
 	if o.Training {
-		choices = append(choices, o.choice(layer, WeightsPass, &d, parts, o.Batch, planar, forced))
+		choices = append(choices, o.choice(layer, WeightsPass, &d, parts, o.part(), planar, forced))
 	}
 	if data {
 		back := transposed(layer, parts)

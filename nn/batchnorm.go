@@ -21,24 +21,43 @@ type batchNorm struct {
 	gamma, beta, mean, variance *Param
 	eps, momentum               float64
 	training                    bool
-	usedMean, inverse           []float64 // by channel: of the last forward pass; inverse = 1/sqrt(var+eps)
+	share                       Share
 
-	n                       int
-	forwardJob, backwardJob func(worker, task int)
+	// Of the last forward pass, inverse being 1/sqrt(var+eps): a row for the batch, or one for each of its parts where
+	// these are normalised by themselves.
+	usedMean, inverse [][]float64
+	taken             []moments // of parts and channel blocks, where the batch is shared
+	sums              []normSums
+
+	n                                            int
+	forwardJob, backwardJob, momentsJob, sumsJob func(worker, task int)
 }
+
+// normSums is sums over pixels of the output's gradient dy and of dy*xhat.
+type normSums struct{ dbeta, dgamma [kernel.Block]float64 }
 
 func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 	layer := g.first()
 	op := layer.Op.(arch.BatchNorm)
 	get := func(role string) *Param { return p.params.Get(layer.Name + "/" + role) }
 	b := &batchNorm{engine: &p.engine, in: in, out: out, gamma: get("gamma"), beta: get("beta"), mean: get("mean"),
-		variance: get("var"),
-		eps:      op.Epsilon(), momentum: op.Rate(), training: p.Training}
+		variance: get("var"), share: p.Share,
+		eps: op.Epsilon(), momentum: op.Rate(), training: p.Training}
 	_, b.relu = fused[arch.ReLU](g)
-	channels := kernel.Blocks(in.shape.C) * kernel.Block
-	b.usedMean, b.inverse = make([]float64, channels), make([]float64, channels)
+	blocks, rows := kernel.Blocks(in.shape.C), 1
+	if p.Training && p.Share.NormParts {
+		rows = p.Share.parts()
+	}
+	for range rows {
+		b.usedMean = append(b.usedMean, make([]float64, blocks*kernel.Block))
+		b.inverse = append(b.inverse, make([]float64, blocks*kernel.Block))
+	}
+	b.sums = make([]normSums, p.Share.parts()*blocks)
+	if p.Training && !p.Share.whole() {
+		b.taken = make([]moments, p.Share.parts()*blocks)
+	}
 	p.needScratch(2 * b.stretch())
-	b.forwardJob, b.backwardJob = b.forwardTask, b.backwardTask
+	b.forwardJob, b.backwardJob, b.momentsJob, b.sumsJob = b.forwardTask, b.backwardTask, b.momentsTask, b.sumsTask
 	if !p.Training {
 		b.backwardJob = b.constantTask
 	}
@@ -50,10 +69,19 @@ func (b *batchNorm) refresh() {}
 // stretch is the number of floats that are summed in float32 before they join a float64 sum: one row of a feature map.
 func (b *batchNorm) stretch() int { return b.in.shape.W * kernel.Block }
 
-// each calls do for every row of channel block cb, with its place in data and grad.
-func (b *batchNorm) each(cb int, do func(at, length int)) {
+func (b *batchNorm) blocks() int { return kernel.Blocks(b.in.shape.C) }
+
+// images are those of one of so many parts of the batch.
+func (b *batchNorm) images(part, parts int) (from, to int) {
+	return part * b.n / parts, (part + 1) * b.n / parts
+}
+
+// each calls do for every row of channel block cb of one of so many parts of the batch, with its place in data and
+// grad.
+func (b *batchNorm) each(part, parts, cb int, do func(at, length int)) {
 	row := b.stretch()
-	for n := range b.n {
+	from, to := b.images(part, parts)
+	for n := from; n < to; n++ {
 		start := n*b.in.size + cb*b.in.blockSize()
 		for at := start; at < start+b.in.blockSize(); at += row {
 			do(at, row)
@@ -63,25 +91,40 @@ func (b *batchNorm) each(cb int, do func(at, length int)) {
 
 func (b *batchNorm) forward(n int) {
 	b.n = n
-	b.engine.team.run(kernel.Blocks(b.in.shape.C), b.forwardJob)
+	if b.taken != nil {
+		b.engine.team.run(len(b.taken), b.momentsJob)
+		if b.engine.ended = b.settle(); b.engine.ended != nil {
+			return
+		}
+	}
+	b.engine.team.run(b.blocks(), b.forwardJob)
+}
+
+func (b *batchNorm) momentsTask(worker, task int) {
+	part, cb := task/b.blocks(), task%b.blocks()
+	b.taken[task] = b.statistics(worker, part, b.share.parts(), cb)
 }
 
 func (b *batchNorm) forwardTask(worker, cb int) {
 	var scale, shift [kernel.Block]float32
-	if b.training {
-		b.statistics(worker, cb)
+	if b.training && b.taken == nil {
+		m := b.statistics(worker, 0, 1, cb)
+		b.use(0, cb, &m)
+		b.move(cb, &m)
 	}
-	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
-		c := cb*kernel.Block + l
-		if !b.training {
-			b.usedMean[c], b.inverse[c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
+	for part := range b.inverse {
+		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+			c := cb*kernel.Block + l
+			if !b.training {
+				b.usedMean[0][c], b.inverse[0][c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
+			}
+			s := float64(b.gamma.Data[c]) * b.inverse[part][c]
+			scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-float64(b.usedMean[part][c]*s))
 		}
-		s := float64(b.gamma.Data[c]) * b.inverse[c]
-		scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-float64(b.usedMean[c]*s))
+		b.each(part, len(b.inverse), cb, func(at, length int) {
+			b.engine.set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
+		})
 	}
-	b.each(cb, func(at, length int) {
-		b.engine.set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
-	})
 }
 
 // moments is the mean and the sum of squared distances from it of some pixels, by channel.
@@ -106,31 +149,42 @@ const pieceFloats = 64 << 10
 
 // statistics takes two passes, mean before variance: the difference of E[x²] and mean² would cancel. They go over a
 // piece of an image at a time, so that memory is read once.
-func (b *batchNorm) statistics(worker, cb int) {
-	var all moments
+func (b *batchNorm) statistics(worker, part, parts, cb int) (all moments) {
 	centred := b.engine.scratch[worker][:b.stretch()]
 	rows := max(1, pieceFloats/b.stretch()) * b.stretch()
-	for n := range b.n {
+	from, to := b.images(part, parts)
+	for n := from; n < to; n++ {
 		image := b.in.block(b.in.data, n, cb)
 		for at := 0; at < len(image); at += rows {
 			piece := b.moments(image[at:min(at+rows, len(image))], centred)
 			all.join(&piece)
 		}
 	}
-	m, mean := all.pixels, all.mean
-	var variance [kernel.Block]float64
-	for l := range variance {
-		variance[l] = all.squares[l] / m
-	}
+	return all
+}
+
+// use has a channel block of the batch, or of a part, normalised by moments.
+func (b *batchNorm) use(part, cb int, m *moments) {
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
-		b.usedMean[c], b.inverse[c] = mean[l], 1/math.Sqrt(variance[l]+b.eps)
-		unbiased := variance[l]
-		if m > 1 {
-			unbiased *= m / (m - 1)
-		}
-		move(&b.mean.Data[c], mean[l], b.momentum)
-		move(&b.variance.Data[c], unbiased, b.momentum)
+		b.usedMean[part][c], b.inverse[part][c] = m.mean[l], 1/math.Sqrt(m.squares[l]/m.pixels+b.eps)
+	}
+}
+
+// unbiased is what a variance over so many pixels is multiplied by.
+func unbiased(pixels float64) float64 {
+	if pixels > 1 {
+		return pixels / (pixels - 1)
+	}
+	return 1
+}
+
+// move takes moments into the running statistics.
+func (b *batchNorm) move(cb int, m *moments) {
+	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+		c := cb*kernel.Block + l
+		move(&b.mean.Data[c], m.mean[l], b.momentum)
+		move(&b.variance.Data[c], m.squares[l]/m.pixels*unbiased(m.pixels), b.momentum)
 	}
 }
 
@@ -165,7 +219,13 @@ func move(running *float32, batch, momentum float64) {
 
 func (b *batchNorm) backward(n int) {
 	b.n = n
-	b.engine.team.run(kernel.Blocks(b.in.shape.C), b.backwardJob)
+	if b.taken != nil {
+		b.engine.team.run(len(b.taken), b.sumsJob)
+		if b.engine.ended = b.gather(); b.engine.ended != nil {
+			return
+		}
+	}
+	b.engine.team.run(b.blocks(), b.backwardJob)
 }
 
 // constantTask is the backward pass with running statistics, which do not depend on x: dx = gamma*inverse*dy.
@@ -173,9 +233,9 @@ func (b *batchNorm) constantTask(_, cb int) {
 	var scale, none [kernel.Block]float32
 	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 		c := cb*kernel.Block + l
-		scale[l] = float32(float64(b.gamma.Data[c]) * b.inverse[c])
+		scale[l] = float32(float64(b.gamma.Data[c]) * b.inverse[0][c])
 	}
-	b.each(cb, func(at, length int) {
+	b.each(0, 1, cb, func(at, length int) {
 		dy := b.out.grad[at : at+length]
 		if b.relu {
 			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
@@ -184,18 +244,27 @@ func (b *batchNorm) constantTask(_, cb int) {
 	})
 }
 
-// backwardTask, with xhat = (x-mean)*inverse and m pixels:
-//
-//	dbeta = sum dy, dgamma = sum dy*xhat, dx = gamma*inverse*(dy - dbeta/m - xhat*dgamma/m)
-func (b *batchNorm) backwardTask(worker, cb int) {
-	var inverse, minus [kernel.Block]float32 // xhat = x*inverse + minus
+func (b *batchNorm) sumsTask(worker, task int) {
+	part, cb := task/b.blocks(), task%b.blocks()
+	b.sum(worker, part, b.share.parts(), cb)
+}
+
+// normalised has a channel block of a part give xhat = x*inverse + minus.
+func (b *batchNorm) normalised(part, cb int) (inverse, minus [kernel.Block]float32) {
 	for l := range inverse {
 		c := cb*kernel.Block + l
-		inverse[l], minus[l] = float32(b.inverse[c]), float32(-b.usedMean[c]*b.inverse[c])
+		inverse[l], minus[l] = float32(b.inverse[part][c]), float32(-b.usedMean[part][c]*b.inverse[part][c])
 	}
-	var dbeta, dgamma [kernel.Block]float64
+	return inverse, minus
+}
+
+// sum takes dy through the ReLU and sums it and dy*xhat over one of so many parts of the batch.
+func (b *batchNorm) sum(worker, part, parts, cb int) {
+	inverse, minus := b.normalised(min(part, len(b.inverse)-1), cb)
+	s := &b.sums[part*b.blocks()+cb]
+	*s = normSums{}
 	xhat := b.engine.scratch[worker][:b.stretch()]
-	b.each(cb, func(at, length int) {
+	b.each(part, parts, cb, func(at, length int) {
 		dy := b.out.grad[at : at+length]
 		if b.relu {
 			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
@@ -205,27 +274,47 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 		b.engine.set.SumLanes(&sum, dy)
 		b.engine.set.DotLanes(&dot, dy, xhat)
 		for l := range sum {
-			dbeta[l] += float64(sum[l])
-			dgamma[l] += float64(dot[l])
+			s.dbeta[l] += float64(sum[l])
+			s.dgamma[l] += float64(dot[l])
 		}
 	})
-	var scale, byX, constant, none [kernel.Block]float32
-	m := float64(b.n * b.in.shape.H * b.in.shape.W)
-	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
-		c := cb*kernel.Block + l
-		b.beta.Grad[c], b.gamma.Grad[c] = float32(dbeta[l]), float32(dgamma[l])
-		s := float64(b.gamma.Data[c]) * b.inverse[c]
-		scale[l] = float32(s)
-		byX[l] = float32(-s * b.inverse[c] * dgamma[l] / m)
-		constant[l] = float32(-s*dbeta[l]/m + s*b.inverse[c]*b.usedMean[c]*dgamma[l]/m)
+}
+
+// backwardTask, with xhat = (x-mean)*inverse and m pixels:
+//
+//	dbeta = sum dy, dgamma = sum dy*xhat, dx = gamma*inverse*(dy - dbeta/m - xhat*dgamma/m)
+func (b *batchNorm) backwardTask(worker, cb int) {
+	pixels := b.n * b.in.shape.H * b.in.shape.W
+	if b.taken == nil {
+		b.sum(worker, 0, 1, cb)
+		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+			c := cb*kernel.Block + l
+			b.beta.Grad[c], b.gamma.Grad[c] = float32(b.sums[cb].dbeta[l]), float32(b.sums[cb].dgamma[l])
+		}
+	} else if !b.share.NormParts {
+		pixels = int(b.taken[cb].pixels) // of the whole batch, since the forward pass
 	}
 	if b.in.grad == nil {
 		return
 	}
-	b.each(cb, func(at, length int) {
-		dx := b.in.grad[at : at+length]
-		b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
-		b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &byX, &constant, false)
-		b.engine.set.Axpy(dx, xhat, 1)
-	})
+	xhat := b.engine.scratch[worker][:b.stretch()]
+	m := float64(pixels / len(b.inverse))
+	for part := range b.inverse {
+		var scale, byX, constant, none [kernel.Block]float32
+		s := &b.sums[part*b.blocks()+cb]
+		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
+			c := cb*kernel.Block + l
+			inverse := b.inverse[part][c]
+			g := float64(b.gamma.Data[c]) * inverse
+			scale[l] = float32(g)
+			byX[l] = float32(-g * inverse * s.dgamma[l] / m)
+			constant[l] = float32(-g*s.dbeta[l]/m + g*inverse*b.usedMean[part][c]*s.dgamma[l]/m)
+		}
+		b.each(part, len(b.inverse), cb, func(at, length int) {
+			dx := b.in.grad[at : at+length]
+			b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
+			b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &byX, &constant, false)
+			b.engine.set.Axpy(dx, xhat, 1)
+		})
+	}
 }

@@ -31,6 +31,8 @@ type conv struct {
 	weightsBy         gradPass
 
 	biasPartials []float64 // [image][channel]
+	trained      []*Param
+	gradJob      func(from, n int)
 	reluGradJob  func(worker, task int)
 }
 
@@ -179,6 +181,7 @@ func (c *conv) prepareBackward(p *Plan, g Group) {
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
 	if p.Training {
+		c.trained, c.gradJob = p.partTree.prepare(p, c.w, c.b), c.weightGrad
 		if algo := g.Algo(WeightsPass); algo == Direct {
 			c.weightsBy = newDirectGrad(p, c)
 		} else {
@@ -195,7 +198,7 @@ func (c *conv) prepareBackward(p *Plan, g Group) {
 func (c *conv) backward(n int) {
 	c.engine.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
 	if c.weightsBy != nil {
-		c.weightGrad(n)
+		c.engine.partTree.run(n, c.trained, c.gradJob)
 		c.engine.lap(WeightsPass)
 	}
 	if c.dataBy != nil {
@@ -205,14 +208,15 @@ func (c *conv) backward(n int) {
 	}
 }
 
-// weightGrad computes the gradients of bias and weights.
-func (c *conv) weightGrad(n int) {
+// weightGrad computes the gradients of bias and weights of some images.
+func (c *conv) weightGrad(from, n int) {
+	defer c.engine.shift(from, c.in, c.out)()
 	if c.b != nil {
 		stride := kernel.Blocks(c.out.shape.C) * kernel.Block
 		for o := range c.out.shape.C {
 			sum := 0.0
 			for i := range n {
-				sum += c.biasPartials[i*stride+o]
+				sum += c.biasPartials[(from+i)*stride+o]
 			}
 			c.b.Grad[o] = float32(sum)
 		}

@@ -10,13 +10,15 @@ type dropout struct {
 	keep    float64
 	index   uint64 // of the layer
 	seed    uint64
+	first   int // the number in the whole batch of the Plan's first image
 	mask    []bool
 
 	forwardJob, backwardJob func(worker, task int)
 }
 
 func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
-	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed}
+	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed,
+		first: p.Share.First}
 	p.workspace += int64(p.Batch * in.size)
 	p.later = append(p.later, func() { d.mask = make([]bool, p.Batch*in.size) })
 	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask
@@ -28,7 +30,7 @@ func (d *dropout) refresh() {}
 func (d *dropout) forward(n int) { d.engine.team.run(n, d.forwardJob) }
 
 func (d *dropout) forwardTask(_, n int) {
-	stream := rand.NewPCG(d.seed+d.engine.count, d.index<<32|uint64(n))
+	stream := rand.NewPCG(d.seed+d.engine.count, d.index<<32|uint64(d.first+n))
 	threshold := uint64(float64(d.keep * (1 << 53)))
 	x, y, mask := d.in.image(n), d.out.image(n), d.mask[n*d.in.size:]
 	scale := float32(1 / d.keep)

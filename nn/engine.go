@@ -18,6 +18,10 @@ type engine struct {
 	input *tensor.Tensor // of the running pass
 	from  int            // first image of the running stage
 	count uint64         // of forward passes
+	ended error          // why a pass was given up: its context's, or Share.Gather's
+
+	partTree partTree
+	norms    []*batchNorm // whose running statistics have yet to move
 
 	laps
 }

@@ -71,6 +71,9 @@ func (p *Plan) runStage(k, from, n int) {
 		}
 		p.current = i
 		p.steps[i].forward(n)
+		if p.ended != nil {
+			return
+		}
 		p.lap(ForwardPass)
 	}
 }

@@ -16,6 +16,8 @@ type linear struct {
 	// columns is the inputs as the weight gradient reads them, [input/16][image][16]: rows of them lie a multiple of 4 KiB
 	// apart in VGG's layers, where they would fight over a few sets of the L1 cache.
 	columns []float32
+	trained []*Param
+	gradJob func(from, n int)
 
 	n                                                      int
 	forwardJob, columnJob, weightJob, dataJob, reluGradJob func(worker, task int)
@@ -39,11 +41,12 @@ func newLinear(p *Plan, g Group, in, out *values) *linear {
 	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
 	l.depth = in.shape.C
-	if p.Batch > 3 {
+	if p.part() > 3 {
 		l.depth = 1024
 	}
 	l.forwardJob, l.reluGradJob = l.forwardTask, l.reluGradTask
 	if p.Training {
+		l.trained, l.gradJob = p.partTree.prepare(p, l.w, l.b), l.weightGrad
 		l.columnJob, l.weightJob = l.columnTask, l.weightTask
 		p.room(&l.columns, p.Batch*in.size)
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
@@ -90,7 +93,8 @@ func (l *linear) backward(n int) {
 		l.engine.team.run(n, l.reluGradJob)
 	}
 	if l.weightJob != nil {
-		l.weightGrad(n)
+		l.engine.partTree.run(n, l.trained, l.gradJob)
+		l.n = n
 		l.engine.lap(WeightsPass)
 	}
 	if l.dataJob != nil {
@@ -99,8 +103,10 @@ func (l *linear) backward(n int) {
 	}
 }
 
-// weightGrad computes the gradients of bias and weights.
-func (l *linear) weightGrad(n int) {
+// weightGrad computes the gradients of bias and weights of some images.
+func (l *linear) weightGrad(from, n int) {
+	defer l.engine.shift(from, l.in, l.out)()
+	l.n = n
 	if l.b != nil {
 		for o := range l.out.shape.C {
 			sum := 0.0

@@ -34,6 +34,8 @@ type Options struct {
 	Keep bool
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
+	// Share is the Plan's place in a batch that several Plans learn from together.
+	Share Share
 	// Observe, if not nil, is told after each Forward and Backward how long each part of it took: groups as numbered by
 	// Plan.Groups, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what
 	// remains.
@@ -51,12 +53,13 @@ type Plan struct {
 	ending arch.Ending
 	chain  []*values
 	ctx    context.Context
-	ended  error // of ctx, when a forward pass was given up
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
 	outputs  map[string]output // by layer
 
 	stages []stage
+	// gradients are, by step, the parameters that get one
+	gradients [][]*Param
 
 	layout
 	engine
@@ -117,6 +120,9 @@ func (o *Options) complete(placed *arch.Placement) error {
 	}
 	if !(o.KeepProb >= 0 && o.KeepProb <= 1) { // NaN too
 		return fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", o.KeepProb)
+	}
+	if err := o.Share.check(o.Batch); err != nil {
+		return err
 	}
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -241,6 +247,7 @@ func (p *Plan) build(forced map[decision]Algo) {
 		p.outputs[name] = output{values: out}
 		in = out
 	}
+	p.gradients = p.trained()
 	p.layStages()
 }
 
@@ -344,15 +351,21 @@ func (p *Plan) ForwardContext(ctx context.Context, x *tensor.Tensor) (err error)
 	if x.N < 1 || x.N > p.Batch {
 		return fmt.Errorf("nn: %s: %d images, the plan is for 1 to %d", p.placed.Network.Name, x.N, p.Batch)
 	}
+	if n := p.Share.parts(); x.N%n != 0 {
+		return fmt.Errorf("nn: %s: %d images, the plan is for parts of one size, %d of them", p.placed.Network.Name, x.N, n)
+	}
 	if len(x.Data) != x.N*x.C*x.H*x.W {
 		return fmt.Errorf("nn: %s: images of shape %s with %d values", p.placed.Network.Name, x.Shape(), len(x.Data))
 	}
 	defer p.caught(&err, debug.SetPanicOnFault(true))
-	p.input, p.ctx, p.ended = x, ctx, nil
+	p.input, p.ctx, p.ended, p.norms = x, ctx, nil, p.norms[:0]
 	p.count++
 	p.start()
 	p.runStage(len(p.stages)-1, 0, x.N)
 	p.ctx = nil
+	if p.ended == nil {
+		p.ended = p.moveNorms()
+	}
 	if p.ended != nil {
 		p.input = nil
 		clear(p.elapsed)
@@ -386,7 +399,15 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		p.current = i
 		p.steps[i].backward(p.input.N)
+		if p.ended != nil {
+			return p.ended
+		}
 		p.lap(BackwardPass)
+		if p.Share.Ready != nil {
+			for _, q := range p.gradients[i] {
+				p.Share.Ready(q)
+			}
+		}
 	}
 	p.report(len(p.steps))
 	return nil

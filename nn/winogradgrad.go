@@ -32,7 +32,7 @@ const (
 
 func newWinogradGrad(p *Plan, c *conv, tile int) *winogradGrad {
 	g := &winogradGrad{tiling: tiled(p.Set, &c.shape, tile), c: c, groups: 1}
-	total := p.Batch * g.tiles()
+	total := p.part() * g.tiles()
 	chunk := gradChunk
 	if g.packedSize() <= gradGroupFloats && total >= gradGroups*gradGroupChunk {
 		g.groups, chunk = gradGroups, gradGroupChunk

@@ -74,13 +74,23 @@ type tally struct {
 // machine is what the bits of a step depend on beside the recipe.
 type machine struct {
 	Kernel  string            `json:"kernel"`
-	Choices map[string]string `json:"choices"` // by layer and pass
+	Ranks   int               `json:"ranks,omitempty"` // where a batch has no parts, more than one
+	Choices map[string]string `json:"choices"`         // by layer and pass
 }
 
 func machineOf(p *nn.Plan) machine {
-	m := machine{p.Set.Name, map[string]string{}}
+	m := machine{Kernel: p.Set.Name, Choices: map[string]string{}}
 	for _, c := range nn.Choices(p.Groups()) {
 		m.Choices[c.Layer+"/"+string(c.Pass)] = c.Algo.String()
+	}
+	return m
+}
+
+// machine is machineOf this run.
+func (t *Trainer) machine() machine {
+	m := machineOf(t.plan)
+	if n := t.ranks.Size(); n > 1 && t.ranks.parts == 0 {
+		m.Ranks = n
 	}
 	return m
 }
@@ -97,6 +107,9 @@ func (e *MachineError) Error() string {
 func (m machine) differs(now machine) error {
 	if m.Kernel != now.Kernel {
 		return &MachineError{m.Kernel + " kernels", now.Kernel + " kernels"}
+	}
+	if m.Ranks != now.Ranks {
+		return &MachineError{fmt.Sprintf("%d ranks and no parts", max(m.Ranks, 1)), fmt.Sprint(max(now.Ranks, 1))}
 	}
 	for _, what := range slices.Sorted(maps.Keys(m.Choices)) {
 		if was, is := m.Choices[what], now.Choices[what]; is != was {
@@ -364,11 +377,11 @@ func (t *Trainer) restore(s *Saved) (err error) {
 	if s.state.Step < 0 || s.state.Step > t.steps {
 		return fmt.Errorf("%s: step %d of %d", s.Path, s.state.Step, t.steps)
 	}
-	if err := s.state.Machine.differs(machineOf(t.plan)); err != nil && !t.options.Elsewhere {
+	if err := s.state.Machine.differs(t.machine()); err != nil && !t.options.Elsewhere {
 		return err
 	}
 	t.state, t.saved = s.state, s.Path
-	t.state.Machine, t.state.sets = machineOf(t.plan), now
+	t.state.Machine, t.state.sets = t.machine(), now
 	t.optimiser.steps = t.state.Step
 	t.plan.SkipForwards(uint64(t.state.Step) * uint64(t.recipe.accumulate()))
 	return nil

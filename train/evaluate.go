@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -57,13 +58,14 @@ type judge struct {
 	plan    *nn.Plan
 	painter *painter
 	threads int
+	group   *cluster.Group // which shares the pictures
 }
 
 // Evaluate scores a network on a data set, by pictures prepared as the recipe says. The Plan is not for training, its
 // parameters are up to date, and its logits are of one pixel. views is one of Views.
 func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Preprocess, views string) (Score, error) {
 	p := newPainter(Augment{}, pictures, 0)
-	j := &judge{plan, p, plan.Threads}
+	j := &judge{plan: plan, painter: p, threads: plan.Threads}
 	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views, nil)
 }
 
@@ -82,8 +84,13 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 	pictures, faults := make([]*vision.Picture, images.N), make([]error, images.N)
 	var fault error // of the first picture that cannot be read
 	var logits *tensor.Tensor
-	right, top := 0, 0
-	for from := 0; from < d.Len(); from += images.N {
+	sums := make([]scoreSums, (d.Len()+images.N-1)/images.N) // of each batch
+	stopped := false
+	for at := range sums {
+		if stopped || !j.answers(at, answers != nil) {
+			continue
+		}
+		from, sum := at*images.N, &sums[at]
 		n := min(images.N, d.Len()-from)
 		each(j.threads, n, func(i int) {
 			if pictures[i], faults[i] = d.Picture(from + i); faults[i] != nil {
@@ -94,7 +101,7 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 		good := pictures[:0:0]
 		for i, p := range pictures[:n] {
 			if p == nil {
-				s.Broken++
+				sum.broken++
 				fault = cmp.Or(fault, faults[i])
 				continue
 			}
@@ -104,8 +111,8 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 			continue
 		}
 		for k, v := range views {
-			if err := ctx.Err(); err != nil {
-				return Score{}, err
+			if stopped = ctx.Err() != nil; stopped {
+				break
 			}
 			each(j.threads, len(good), func(i int) {
 				j.painter.write(images.Data[i*size:][:size], good[i], v.x, v.y, v.flip, true)
@@ -121,30 +128,84 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 				logits.Data[i] += v.weight * x // a power of 2: exact, fused or not
 			}
 		}
+		if stopped {
+			continue
+		}
 		loss, err := nn.CrossEntropy(logits, labels, nil)
 		if err != nil {
 			return Score{}, err
 		}
-		s.Loss += float64(loss * float64(len(labels)))
-		s.Pictures += len(labels)
+		sum.loss, sum.pictures = float64(loss*float64(len(labels))), len(labels)
 		for i, label := range labels {
 			scores := logits.Data[i*logits.C:][:logits.C]
 			answers.see(samples[i], label, scores)
 			above := rank(scores, label)
 			if above == 0 {
-				right++
+				sum.right++
 			}
 			if above < 5 {
-				top++
+				sum.top++
 			}
 		}
 	}
+	if err := j.share(sums, stopped); errors.Is(err, errStopped) {
+		return Score{}, cmp.Or(ctx.Err(), err)
+	} else if err != nil {
+		return Score{}, err
+	}
+	right, top := 0, 0
+	for _, sum := range sums { // in order, whoever has answered
+		s.Loss += sum.loss
+		s.Pictures, s.Broken = s.Pictures+sum.pictures, s.Broken+sum.broken
+		right, top = right+sum.right, top+sum.top
+	}
 	if s.Pictures == 0 {
-		return Score{}, &EmptyError{fault}
+		return Score{}, &EmptyError{cmp.Or(fault, errors.New("another rank cannot read it"))}
 	}
 	s.Loss /= float64(s.Pictures)
 	s.Accuracy, s.Top5 = float64(right)/float64(s.Pictures), float64(top)/float64(s.Pictures)
 	return s, nil
+}
+
+// scoreSums are of one batch of pictures.
+type scoreSums struct {
+	loss                         float64
+	pictures, broken, right, top int
+}
+
+// answers reports whether this rank answers for a batch: every rank for some. What answers are kept of is rank 0's.
+func (j *judge) answers(batch int, kept bool) bool {
+	if kept {
+		return j.group.Rank() == 0
+	}
+	return batch%j.group.Size() == j.group.Rank()
+}
+
+// share gives every rank all sums. An error says that a rank was told to stop.
+func (j *judge) share(sums []scoreSums, stopped bool) error {
+	if j.group.Size() > 1 {
+		mine := make([]float64, 0, 5*len(sums))
+		for _, s := range sums {
+			mine = append(mine, s.loss, float64(s.pictures), float64(s.broken), float64(s.right), float64(s.top))
+		}
+		all, err := j.group.Gather(mine)
+		if err != nil {
+			return err
+		}
+		for at := range sums {
+			var s scoreSums
+			for _, values := range all { // one rank's, and zeros
+				v := values[5*at:]
+				s = scoreSums{s.loss + v[0], s.pictures + int(v[1]), s.broken + int(v[2]), s.right + int(v[3]), s.top + int(v[4])}
+			}
+			sums[at] = s
+		}
+	}
+	stop, err := j.group.Any(stopped)
+	if err == nil && stop {
+		err = errStopped
+	}
+	return err
 }
 
 // rank is how many classes come before one: those with larger logits, and the earlier of equals. NaN comes before
@@ -210,7 +271,7 @@ func (t *Trainer) averaged(do func() (Score, error)) (_ Score, err error) {
 // score runs the network as it is on a data set.
 func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *Answers) (Score, error) {
 	if t.judge.plan == nil {
-		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.batch, 256), Threads: t.threads,
+		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.whole, 256), Threads: t.threads,
 			Costs: t.options.Costs})
 		if err != nil {
 			return Score{}, err

@@ -116,7 +116,7 @@ func Taught(o Options, steps, pictures int) (losses []float64, before, after flo
 		return nil, 0, 0, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	if before, err = t.same(pictures); err != nil {
+	if before, err = t.lossOnSame(pictures); err != nil {
 		return nil, 0, 0, err
 	}
 	t.feed.start(0)
@@ -126,12 +126,12 @@ func Taught(o Options, steps, pictures int) (losses []float64, before, after flo
 		}
 		losses = append(losses, t.loss)
 	}
-	after, err = t.same(pictures)
+	after, err = t.lossOnSame(pictures)
 	return losses, before, after, err
 }
 
-// same is the loss over the same pictures each time.
-func (t *Trainer) same(pictures int) (loss float64, err error) {
+// lossOnSame is the loss over the same pictures each time.
+func (t *Trainer) lossOnSame(pictures int) (loss float64, err error) {
 	batch := min(t.recipe.Batch, pictures)
 	plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: batch, Training: true, KeepProb: 1, Threads: t.threads})
 	if err != nil {

@@ -33,7 +33,9 @@ type feed struct {
 	broken   *broken
 	seed     uint64
 	threads  int
-	batch    int // samples of one batch
+	batch    int // samples of one batch, as far as they are this rank's
+	first    int // of them
+	whole    int // samples of one batch of all ranks
 	perEpoch int // batches of an epoch
 
 	epoch int   // of the samples that follow; -1 before the first
@@ -110,7 +112,7 @@ func (f *feed) fill(b *batch, n int) {
 	if epoch := n / f.perEpoch; epoch != f.epoch {
 		f.epoch, f.order = epoch, order(f.source.Len(), f.seed, epoch)
 	}
-	at := n % f.perEpoch * f.batch
+	at := n%f.perEpoch*f.whole + f.first
 	samples, epoch := f.order[at:at+f.batch], f.epoch
 	b.faults, b.err = b.faults[:0], nil
 	var mu sync.Mutex

@@ -20,6 +20,7 @@ const (
 	OptimiserPart = "optimiser" // and clipping
 	AveragePart   = "average"
 	PackingPart   = "packing" // of the new weights, for the kernels
+	RanksPart     = "ranks"   // waiting for the gradients of the others, after the backward pass
 )
 
 // part does a part of a step.

@@ -33,9 +33,14 @@ type Recipe struct {
 	Epochs float64 `yaml:"epochs"`
 	Batch  int     `yaml:"batch"` // samples of one step
 	// passes that share them, for less memory; batch norm sees one at a time; 0 counts as 1
-	Accumulate int     `yaml:"accumulate,omitempty"`
-	Seed       uint64  `yaml:"seed"`
-	Keep       float64 `yaml:"keep,omitempty"` // of dropout; 0: as the network says, 1: no dropout
+	Accumulate int `yaml:"accumulate,omitempty"`
+	// Parts, a power of two, divides each pass: gradients are summed within a part and over the parts as a fixed tree, so
+	// that as many processes as divide it train to the same bits as one. 0: no parts.
+	Parts int `yaml:"parts,omitempty"`
+	// PartNorm has batch norm see one part at a time instead of the pass.
+	PartNorm bool    `yaml:"part_norm,omitempty"`
+	Seed     uint64  `yaml:"seed"`
+	Keep     float64 `yaml:"keep,omitempty"` // of dropout; 0: as the network says, 1: no dropout
 
 	Init      Init     `yaml:"init"`
 	Optimiser Optimise `yaml:"optimiser"`
@@ -369,6 +374,9 @@ func (r Recipe) check(input arch.Shape) error {
 				return fmt.Errorf("recipe: rules: %s of rule %d must be at least 0, not %v", part.key, i+1, *v)
 			}
 		}
+	}
+	if err := r.checkParts(); err != nil {
+		return err
 	}
 	_, err := viewsOf(r.Views)
 	return err

@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 // Result is a finished run.
@@ -17,6 +18,9 @@ type Result struct {
 	BestStep   int
 	Test       []Score
 	Answers    *Answers // by the recipe's Views, to the test set or what validates; nil without either
+	// Summing is how long gradients were on their way to the other ranks, since Run began, and Waited for how much of it
+	// the steps had to wait: the rest went on beside the backward pass.
+	Summing, Waited time.Duration
 }
 
 // Answers are what a finished network says to a data set.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/internal/durable"
 	clock "github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
@@ -32,6 +33,11 @@ type Options struct {
 	// Start tells first values of parameters instead of the recipe; for a parameter that it leaves to the recipe it
 	// returns nil.
 	Start func(arch.Param) ([]float32, error)
+
+	// Group is the processes that train together, each with a Trainer of the same Options; nil: this one alone. They may
+	// differ in Threads, Report and Observe. Of several, rank 0 alone writes to Folder.
+	Group *cluster.Group
+	Build string // the program's, which the ranks' must share; may be empty
 
 	Folder  string            // of checkpoints, metrics and the result; empty: nothing is kept
 	Beside  map[string][]byte // files that New writes beside the recipe, by name; may be nil
@@ -79,6 +85,8 @@ type Trainer struct {
 	painter          *painter
 	judge            *judge
 	feed             *feed
+	ranks            ranks
+	trains           map[*nn.Param]bool // has a slot
 
 	params    *nn.Params
 	rules     []Rule // the recipe's, and before and after them what Init makes
@@ -104,6 +112,9 @@ type Trainer struct {
 // *RunningError. After an error nothing is left in the folder that was not there before.
 func New(o Options) (_ *Trainer, err error) {
 	var folder *claim
+	if o.Group.Rank() > 0 {
+		o.Folder = ""
+	}
 	if o.Folder != "" {
 		if folder, err = takeNew(o.Folder); err != nil {
 			return nil, err
@@ -130,7 +141,10 @@ func (t *Trainer) start() error {
 	if err := t.plan.Refresh(); err != nil {
 		return err
 	}
-	t.state = state{Version: stateVersion, Best: -1, sets: t.sets(), Machine: machineOf(t.plan)}
+	t.state = state{Version: stateVersion, Best: -1, sets: t.sets(), Machine: t.machine()}
+	if err := t.agree(); err != nil {
+		return err
+	}
 	if t.options.Folder != "" {
 		// The recipe, with everything that has changed it, lies beside the result.
 		if err := durable.Write(filepath.Join(t.options.Folder, RecipeFile), t.recipe.Write); err != nil {
@@ -156,8 +170,10 @@ func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	if o.Classes == nil {
 		o.Classes = s.Classes
 	}
-	folder, err := take(o.Folder)
-	if err != nil {
+	var folder *claim
+	if o.Group.Rank() > 0 {
+		o.Folder = ""
+	} else if folder, err = take(o.Folder); err != nil {
 		return nil, err
 	}
 	t, err := prepare(o)
@@ -178,8 +194,13 @@ func (t *Trainer) resume(s *Saved) (err error) {
 	if err := t.restore(s); err != nil {
 		return err
 	}
-	if err := setAside(s.Damaged); err != nil {
+	if err := t.agree(); err != nil {
 		return err
+	}
+	if t.ranks.Rank() == 0 {
+		if err := setAside(s.Damaged); err != nil {
+			return err
+		}
 	}
 	if err := t.plan.Refresh(); err != nil {
 		return err
@@ -212,6 +233,9 @@ func prepare(o Options) (*Trainer, error) {
 		}
 	}
 	if err := t.recipe.check(t.net.Input); err != nil {
+		return nil, err
+	}
+	if t.ranks, err = newRanks(o.Group, t.recipe); err != nil {
 		return nil, err
 	}
 	if t.placed, err = t.net.Place(t.net.Input); err != nil {
@@ -248,7 +272,7 @@ func prepare(o Options) (*Trainer, error) {
 		left.Store(defaultCache)
 	}
 	t.painter = newPainter(t.recipe.Augment, pictures, t.recipe.Seed)
-	t.judge = &judge{painter: newPainter(Augment{}, pictures, 0), threads: t.threads}
+	t.judge = &judge{painter: newPainter(Augment{}, pictures, 0), threads: t.threads, group: o.Group}
 	if validation != nil {
 		t.validation = newMemory(validation, t.judge.painter.prepare, left)
 	}
@@ -262,11 +286,12 @@ func prepare(o Options) (*Trainer, error) {
 	t.feed = &feed{
 		source: newMemory(t.train, t.painter.prepare, left), painter: t.painter,
 		broken: &broken{limit: t.recipe.mayBreak()}, seed: t.recipe.Seed, threads: t.threads,
-		batch: t.recipe.Batch / passes, perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
+		first: t.ranks.Rank() * t.ranks.images, batch: t.ranks.images, whole: t.recipe.Batch / passes,
+		perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
 	}
 	options := nn.Options{
 		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs,
-		Budget: o.Budget,
+		Budget: o.Budget, Share: t.share(),
 	}
 	if o.Observe != nil {
 		options.Observe = func(group int, pass nn.Pass, took time.Duration) {
@@ -282,6 +307,10 @@ func prepare(o Options) (*Trainer, error) {
 	}
 	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, t.rules, t.params, t.threads); err != nil {
 		return nil, errors.Join(err, t.Close())
+	}
+	t.trains = map[*nn.Param]bool{}
+	for _, s := range t.optimiser.slots {
+		t.trains[s.Param] = true
 	}
 	if passes > 1 {
 		for _, s := range t.optimiser.slots {
@@ -386,10 +415,13 @@ func (t *Trainer) Run(ctx context.Context) (Result, error) {
 	t.elapsed = func() time.Duration { return clock.Now() - began }
 	defer t.folder.release()
 	interrupted := func() (Result, error) {
+		if err := t.compare(); err != nil {
+			return Result{}, err
+		}
 		if err := t.save(); err != nil {
 			return Result{}, err
 		}
-		return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
+		return Result{}, t.interrupted(ctx)
 	}
 	if t.state.Step < t.steps {
 		t.feed.start(t.state.Step * t.recipe.accumulate())
@@ -398,13 +430,19 @@ func (t *Trainer) Run(ctx context.Context) (Result, error) {
 		// A validation that an interruption cut short is made up for before the next step.
 		if t.state.Step > t.state.Validated && t.due(t.recipe.validateEvery()) {
 			if err := t.validate(ctx); err != nil {
-				if ctx.Err() != nil {
+				if isStop(ctx, err) {
 					return interrupted()
 				}
 				return Result{}, err
 			}
 		}
-		if t.state.Step > 0 && t.due(t.recipe.checkpointEvery()) {
+		due := t.state.Step > 0 && t.due(t.recipe.checkpointEvery())
+		if due || t.state.Step%compareEvery == 0 {
+			if err := t.compare(); err != nil {
+				return Result{}, err
+			}
+		}
+		if due {
 			if err := t.save(); err != nil {
 				return Result{}, err
 			}
@@ -412,7 +450,9 @@ func (t *Trainer) Run(ctx context.Context) (Result, error) {
 		if t.state.Step == t.steps {
 			break
 		}
-		if ctx.Err() != nil {
+		if stop, err := t.ranks.Any(ctx.Err() != nil); err != nil {
+			return Result{}, err
+		} else if stop {
 			return interrupted()
 		}
 		if err := t.step(); err != nil {
@@ -470,59 +510,6 @@ func (t *Trainer) step() error {
 	return nil
 }
 
-// learn computes the gradients of one pass, and their mean after the last.
-func (t *Trainer) learn(b *batch, pass int) error {
-	passes := t.recipe.accumulate()
-	if err := t.plan.Forward(b.images); err != nil {
-		return err
-	}
-	logits := t.plan.Logits()
-	if t.grad == nil {
-		t.grad = tensor.New(logits.N, logits.C, logits.H, logits.W)
-	}
-	var loss float64
-	var err error
-	t.part(LossPart, func() { loss, err = nn.SmoothedCrossEntropy(logits, b.labels, t.recipe.Smoothing, t.grad) })
-	if err != nil {
-		return err
-	}
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return t.diverged("the loss is %v", loss)
-	}
-	t.loss += loss / float64(passes)
-	t.state.Since.Loss += float64(loss * float64(len(b.labels)))
-	t.state.Since.Samples += len(b.labels)
-	for n, label := range b.labels {
-		if rank(logits.Data[n*logits.C:][:logits.C], label) == 0 {
-			t.state.Since.Right++
-		}
-	}
-	if err := t.plan.Backward(t.grad); err != nil {
-		return err
-	}
-	if passes == 1 {
-		return nil
-	}
-	each(t.threads, len(t.optimiser.pieces), func(i int) { t.accumulate(t.optimiser.pieces[i], pass, passes) })
-	return nil
-}
-
-// accumulate adds a piece of the gradients to the sum of the passes before, which becomes the gradient with the last.
-func (t *Trainer) accumulate(p piece, pass, passes int) {
-	grad, sum := p.Grad[p.from:p.to], t.sums[p.index][p.from:p.to]
-	share := float32(1 / float64(passes))
-	for i, g := range grad {
-		if pass == 0 {
-			sum[i] = g * share
-		} else {
-			sum[i] += float32(g * share)
-		}
-	}
-	if pass == passes-1 {
-		copy(grad, sum)
-	}
-}
-
 // note writes a line of metrics.
 func (t *Trainer) note(m Metrics) error {
 	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.state.Rate, t.seconds()
@@ -545,10 +532,10 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Chance: t.chance(),
-		Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep}
+		Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep, Summing: t.ranks.Took(), Waited: t.ranks.waited}
 	if err := t.judged(ctx, &result); err != nil {
-		if ctx.Err() != nil {
-			return Result{}, &InterruptedError{t.state.Step, t.steps, t.saved, ctx.Err()}
+		if isStop(ctx, err) {
+			return Result{}, t.interrupted(ctx)
 		}
 		return Result{}, err
 	}

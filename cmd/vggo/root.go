@@ -221,6 +221,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(err, errSaid) {
+		return exitFailure
+	}
 	if set := exclusive.FindStringSubmatch(err.Error()); set != nil {
 		err = fmt.Errorf("--%s exclude each other", strings.Join(strings.Fields(set[1]), " and --"))
 	}

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/report/training"
 	"github.com/vggo/vggo/train"
@@ -45,6 +47,8 @@ type trainOptions struct {
 	test       bool
 	threads    int
 	elsewhere  bool
+
+	rankTimeout time.Duration
 	planFlags
 	pictureFlags
 	preprocessFlags
@@ -72,6 +76,9 @@ Single values are overridden by --set key=value.
 An interrupted or killed run goes on with --resume FOLDER and ends with the same bits as
 if nothing had happened.
 
+Under mpirun (Open MPI or MPICH, a vggo built with -tags mpi) several processes train one
+network; with --set parts=8, 1, 2, 4 and 8 of them end with the same bits.
+
 --from begins with a file's weights. The last layer is made anew where its number of
 classes is another, or the file names others; --freeze keeps layers as they are, --take
 names the only ones that are taken from the file. Its pictures' preprocess goes on too,
@@ -81,7 +88,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
   vggo train imagenet/ --recipe paper --model vgg11 --validation imagenet/val
-  vggo train --resume cifar10-run`,
+  vggo train --resume cifar10-run
+  mpirun -n 2 --bind-to none vggo train cifar10/ --recipe cifar10 --set parts=8`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 0 && o.resume == "" {
 				return hint(fmt.Errorf("%d data sets named, not one", len(args)),
@@ -114,6 +122,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
 		"hold_out takes from DATA, or DATA's part for it)")
 	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
+	f.DurationVar(&o.rankTimeout, "rank-timeout", time.Minute, "under mpirun: how long nothing may be heard of a rank; "+
+		"0: as long as it takes")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
 	o.pictureFlags.add(f)
@@ -152,17 +162,24 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	if o.from == "" && o.take != nil {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
 	}
-	out, faults := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if o.rankTimeout < 0 {
+		return usageError{fmt.Errorf("--rank-timeout must not be negative, not %v", o.rankTimeout)}
+	}
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
-	options := train.Options{Threads: o.threads, Elsewhere: o.elsewhere}
-	if err := o.apply(&options.Costs, &options.Budget); err != nil {
-		return err
-	}
-	if o.resume != "" {
-		return o.goOn(ctx, args, options, out, faults)
-	}
-	return o.begin(ctx, cmd, args[0], options, out, faults)
+	return o.asRank(cmd.OutOrStdout(), cmd.ErrOrStderr(), func(group *cluster.Group, out, faults io.Writer) error {
+		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere}
+		if launch, several := cluster.Launched(); several {
+			options.Build, options.Cache = buildSum(), decodedBytes/int64(max(launch.Local, 1))
+		}
+		if err := o.apply(&options.Costs, &options.Budget); err != nil {
+			return err
+		}
+		if o.resume != "" {
+			return o.goOn(ctx, args, options, out, faults)
+		}
+		return o.begin(ctx, cmd, args[0], options, out, faults)
+	})
 }
 
 // begin trains from the start.
@@ -210,7 +227,7 @@ func (o *trainOptions) begin(ctx context.Context, cmd *cobra.Command, path strin
 	options.Report = view.report
 	trainer, err := train.New(options)
 	if err != nil {
-		return hintBegin(err)
+		return hintRanks(hintBegin(err), options.Recipe)
 	}
 	if o.changed != "" {
 		printf(faults, "vggo: %s\n", o.changed)
@@ -269,7 +286,7 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	options.Report = view.report
 	trainer, err := train.Resume(options, saved)
 	if err != nil {
-		return hintResume(err)
+		return hintRanks(hintResume(err), saved.Recipe)
 	}
 	for _, damaged := range saved.Damaged {
 		fmt.Fprintf(faults, "vggo: %v; the run goes on from the one before, the damaged one is set aside as %s.damaged\n",
@@ -423,24 +440,25 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 
 // fitsMemory says before a run starts that it is too large, and what would do.
 func fitsMemory(options train.Options) error {
-	passes := max(options.Recipe.Accumulate, 1)
-	if options.Recipe.Batch < passes {
-		return nil // the recipe's check will say so
+	passes, ranks := max(options.Recipe.Accumulate, 1), options.Group.Size()
+	if options.Recipe.Batch < passes*ranks || options.Recipe.Parts%ranks != 0 {
+		return nil // train.New will say so
 	}
 	placed, err := options.Network.Place(options.Network.Input)
 	if err != nil {
 		return err
 	}
 	err = nn.CheckMemory(placed, nn.Options{
-		Batch: options.Recipe.Batch / passes, Training: true, KeepProb: options.Recipe.Keep, Threads: options.Threads,
-		Costs: options.Costs, Budget: options.Budget,
+		Batch: options.Recipe.Batch / passes / ranks, Training: true, KeepProb: options.Recipe.Keep,
+		Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
+		Share: nn.Share{Parts: options.Recipe.Parts / ranks},
 	})
 	var e *nn.MemoryError
 	if !errors.As(err, &e) || e.Fits == 0 {
 		return err
 	}
 	for passes++; passes < options.Recipe.Batch && (options.Recipe.Batch%passes != 0 ||
-		options.Recipe.Batch/passes > e.Fits); passes++ {
+		options.Recipe.Batch/passes/ranks > e.Fits); passes++ {
 	}
 	return hint(err, "--set accumulate="+strconv.Itoa(passes)+" shares a batch among so many passes; a smaller --batch "+
 		"needs less too")

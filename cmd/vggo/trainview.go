@@ -96,6 +96,10 @@ func (v *trainView) finish(result train.Result, folder string) error {
 	if result.Loss > 0 {
 		fmt.Fprintf(v.out, "the last step's loss was %.4g\n", result.Loss)
 	}
+	if result.Summing > 0 {
+		fmt.Fprintf(v.out, "gradients were on their way between ranks for %.1f s, for %.1f s of which the steps waited\n",
+			result.Summing.Seconds(), result.Waited.Seconds())
+	}
 	if result.BestStep == 0 {
 		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses "+
 			"the best\n", folder, train.BestFile)
