@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -88,7 +89,7 @@ func readNPYHeader(data []byte) (a npyArray, err error) {
 	size := uint64(sizes[a.dtype])
 	for _, part := range strings.FieldsFunc(string(shape[1]), func(r rune) bool { return r == ',' || r == ' ' }) {
 		n, err := strconv.ParseUint(strings.TrimSuffix(part, "L"), 10, 62)
-		if err != nil || len(a.shape) == maxRank || n > 0 && size > (1<<62)/n {
+		if err != nil || len(a.shape) == maxRank || n > 0 && size > (math.MaxInt/2)/n {
 			return a, fmt.Errorf("a shape of (%s)", clipText(string(shape[1])))
 		}
 		size *= n

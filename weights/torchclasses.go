@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -87,7 +88,7 @@ func torchLoader(find func(dtype DType, key string, count int) (*storage, error)
 		if !ok {
 			return nil, fmt.Errorf("a storage of class %s", pickle.Kind(class))
 		}
-		if hi, lo := bits.Mul64(uint64(count), uint64(sizes[dtype])); hi != 0 || lo > 1<<62 {
+		if hi, lo := bits.Mul64(uint64(count), uint64(sizes[dtype])); hi != 0 || lo > math.MaxInt/2 {
 			return nil, fmt.Errorf("a storage of %d values", count)
 		}
 		return find(dtype, key, int(count))
@@ -136,7 +137,7 @@ func wholes(v any) ([]int, bool) {
 	list := make([]int, len(tuple))
 	for i, v := range tuple {
 		n, ok := v.(int64)
-		if !ok || n < 0 || n > 1<<62 {
+		if !ok || n < 0 || n > math.MaxInt/2 {
 			return nil, false
 		}
 		list[i] = int(n)
@@ -156,7 +157,7 @@ func (t *torchTensor) check() error {
 		count = lo
 		if n > 0 {
 			hi, lo = bits.Mul64(uint64(n-1), uint64(t.stride[i]))
-			if last += lo; hi != 0 || last > 1<<62 {
+			if last += lo; hi != 0 || last > math.MaxInt/2 {
 				return fmt.Errorf("a tensor of strides %s", printable.And(t.stride))
 			}
 		}
