@@ -253,6 +253,9 @@ func (h *headerReader) numbers(limit int) ([]uint64, error) {
 		}
 		number, _ := token.(json.Number)
 		v, err := strconv.ParseUint(number.String(), 10, strconv.IntSize-1)
+		if errors.Is(err, strconv.ErrRange) {
+			return nil, h.fail("%s is beyond any memory", number)
+		}
 		if err != nil {
 			return nil, h.fail("a whole number expected, not %q", fmt.Sprint(token))
 		}

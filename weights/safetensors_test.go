@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -133,6 +134,10 @@ func TestTensorIsAView(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	overflows, truncated := "overflows", "truncated"
+	if strconv.IntSize == 32 {
+		overflows, truncated = "4294967296 is beyond any memory", "9223372036854775807 is beyond any memory"
+	}
 	one := func(fields string) string { return `{"a":{` + fields + `}}` }
 	four := make([]byte, 4)
 	var notes []string
@@ -194,13 +199,15 @@ func TestOpenRefuses(t *testing.T) {
 		{"notes", build(`{"__metadata__":{` + strings.Join(notes, ",") + `}}`), "more than 65536 notes"},
 		{"rank", build(one(`"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]`), four...),
 			"more than 16 numbers"},
-		{"overflow", build(one(`"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]`)), "overflows"},
+		{"overflow", build(one(`"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]`)), overflows},
 		{"shape against offsets", build(one(`"dtype":"F32","shape":[2],"data_offsets":[0,4]`), four...),
 			"takes 8 bytes, but its offsets span 4"},
 		{"beyond the file", build(one(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), four...),
 			"truncated: its data ends at byte 70, the file at 66"},
 		{"far beyond", build(one(`"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]`)),
-			"truncated"},
+			truncated},
+		{"far beyond any int", build(one(`"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]`)),
+			"18446744073709551616 is beyond any memory"},
 		{"hole", build(one(`"dtype":"U8","shape":[1],"data_offsets":[3,4]`), four...),
 			"begins at offset 3, but the tensor before it ends at 0"},
 		{"overlap",
