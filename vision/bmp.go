@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"math/bits"
 )
 
@@ -48,7 +49,7 @@ func readBMP(file []byte) (*bmpPicture, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	header := file[bmpFileHeader:][:size]
-	b := &bmpPicture{pixelsAt: int(little.Uint32(file[10:]))}
+	b := &bmpPicture{pixelsAt: int(min(little.Uint32(file[10:]), math.MaxInt32))}
 	end := bmpFileHeader + int(size)
 	entry := 4 // bytes of a colour in the palette
 	if size == 12 {
@@ -64,8 +65,8 @@ func readBMP(file []byte) (*bmpPicture, error) {
 	if size >= 40 {
 		b.storage, b.colours = little.Uint32(header[16:]), int(little.Uint32(header[32:]))
 	}
-	if b.w < 0 {
-		return nil, errors.New("BMP of a negative width")
+	if b.w < 0 || b.h < 0 { // the least of 32 bits has no opposite
+		return nil, errors.New("BMP of a negative size")
 	}
 	paletted := b.bits <= 8
 	switch {

@@ -20,6 +20,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -142,6 +143,10 @@ func pngHeader(w, h uint32) []byte {
 
 func TestDecodeLimits(t *testing.T) {
 	file := encoded(t, func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 30, 20))) })
+	bomb := "PNG of 65536x65536 pixels is refused"
+	if strconv.IntSize == 32 { // which image/png says of it
+		bomb = "dimension overflow"
+	}
 	for _, c := range []struct {
 		what   string
 		file   []byte
@@ -152,7 +157,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"just enough", file, Limits{Bytes: int64(len(file)), Pixels: 600}, ""},
 		{"bytes", file, Limits{Bytes: int64(len(file)) - 1}, "more than"},
 		{"pixels", file, Limits{Pixels: 599}, "PNG of 20x30 pixels is refused: the limit is 599 pixels"},
-		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, "PNG of 65536x65536 pixels is refused"},
+		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, bomb},
 		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
 		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},
 		{"empty", nil, Limits{}, "the file is empty"},
@@ -473,5 +478,35 @@ func TestPictureAsImage(t *testing.T) {
 		if back := FromImage(m); !slices.Equal(back.Pix, before) {
 			t.Errorf("%d channels: the image changes with the picture", channels)
 		}
+	}
+}
+
+// TestSizesBeyond31Bits: what a file says in 32 bits is no negative number where an int has 32 bits either.
+func TestSizesBeyond31Bits(t *testing.T) {
+	bmp := func(pixelsAt, height uint32) []byte {
+		file := make([]byte, 54, 57)
+		copy(file, "BM")
+		binary.LittleEndian.PutUint32(file[10:], pixelsAt)
+		binary.LittleEndian.PutUint32(file[14:], 40)
+		binary.LittleEndian.PutUint32(file[18:], 1)
+		binary.LittleEndian.PutUint32(file[22:], height)
+		file[28] = 24
+		return append(file, 1, 2, 3)
+	}
+	for _, c := range []struct {
+		what string
+		file []byte
+		want string
+	}{
+		{"pixels of a BMP", bmp(0xf0000000, 1), "BMP truncated"},
+		{"height of a BMP", bmp(54, 1<<31), "BMP"},
+		{"size of a box", []byte("\xf0\x00\x00\x00ftypavif\x00\x00\x00\x00"), "an AVIF picture"},
+	} {
+		if _, err := Decode(bytes.NewReader(c.file), Limits{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+	}
+	if _, err := Decode(bytes.NewReader(bmp(54, 1)), Limits{}); err != nil {
+		t.Error(err)
 	}
 }

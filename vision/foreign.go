@@ -106,7 +106,7 @@ func look(file []byte) string {
 // lookAtBrands looks at the first box of an ISO base media file (ISO/IEC 14496-12): its size, "ftyp", the major brand,
 // a version, and the brands that the file is compatible with.
 func lookAtBrands(head []byte) string {
-	size := min(int(binary.BigEndian.Uint32(head)), len(head))
+	size := int(min(int64(binary.BigEndian.Uint32(head)), int64(len(head))))
 	name := "a film"
 	for at := 8; at+4 <= max(size, 12); at += 4 {
 		if at == 12 {

@@ -190,7 +190,7 @@ func isFrame(kind uint8) bool {
 
 // checkScans refuses a picture that is passed over too often, before memory is taken.
 func checkScans(in *source, w, h int) error {
-	most := min(maxScans, scansOfLimit*in.pixels/(w*h))
+	most := int(min(maxScans, scansOfLimit*int64(in.pixels)/int64(w*h)))
 	scans := 0
 	for kind := range jpegSegments(in.file) {
 		if kind == startOfScan {

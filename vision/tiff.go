@@ -236,8 +236,9 @@ func (t *tiffPicture) readChunks(tags map[uint16]tiffEntry, number func(uint16, 
 		return errors.New("TIFF in strips of no rows")
 	}
 	t.across, t.down = ceil(t.w, t.chunkW), ceil(t.h, t.chunkH)
-	most := 16*t.w*t.h + 1<<20
-	if t.tiled && (t.chunkW > most/t.chunkH || t.across*t.down > most/(t.chunkW*t.chunkH)) {
+	most := 16*int64(t.w)*int64(t.h) + 1<<20
+	chunk := int64(t.chunkW) * int64(t.chunkH)
+	if t.tiled && (chunk > most || int64(t.across*t.down) > most/chunk) {
 		return fmt.Errorf("TIFF of %dx%d pixels in tiles of %dx%d is refused: they are mostly padding", t.h, t.w,
 			t.chunkH, t.chunkW)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -111,6 +112,10 @@ func TestTensorIsAView(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	truncated := "truncated"
+	if strconv.IntSize == 32 {
+		truncated = "overflows"
+	}
 	one := func(fields string) string { return `{"a":{` + fields + `}}` }
 	four := make([]byte, 4)
 	var notes []string
@@ -178,7 +183,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"beyond the file", build(one(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), four...),
 			"truncated: its data ends at byte 70, the file at 66"},
 		{"far beyond", build(one(`"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]`)),
-			"truncated"},
+			truncated},
+		{"far beyond any int", build(one(`"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]`)),
+			"18446744073709551616 is beyond any memory"},
 		{"hole", build(one(`"dtype":"U8","shape":[1],"data_offsets":[3,4]`), four...),
 			"begins at offset 3, but the tensor before it ends at 0"},
 		{"overlap",

@@ -2,6 +2,7 @@ package format
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 
 	"github.com/vggo/vggo/internal/printable"
@@ -27,7 +28,7 @@ func (v *View) Check(storage int) error {
 		count = lo
 		if n > 0 {
 			hi, lo = bits.Mul64(uint64(n-1), uint64(v.Stride[i]))
-			if last += lo; hi != 0 || last > 1<<62 {
+			if last += lo; hi != 0 || last > math.MaxInt/2 {
 				return fmt.Errorf("a tensor of strides %s", printable.And(v.Stride))
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/vggo/vggo/internal/printable"
@@ -238,7 +239,7 @@ func (d *Dataset) readChunksV4(c *cursor) error {
 	}
 	for range d.Shape {
 		n := c.number(width)
-		d.chunkShape = append(d.chunkShape, int(min(n, 1<<40)))
+		d.chunkShape = append(d.chunkShape, int(min(n, math.MaxInt)))
 	}
 	if size := c.number(width); c.err == nil && size != uint64(d.Size) {
 		return c.fail("chunks of elements of %d bytes in an array of %d", size, d.Size)

@@ -2,6 +2,7 @@ package hdf5
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -22,7 +23,7 @@ const (
 )
 
 // maxBytes bounds an array: twice VGG-16 in float64.
-const maxBytes = 2 << 30
+const maxBytes = min(2<<30, math.MaxInt)
 
 // deflateRatio is the most that deflate can shrink: 258 bytes to 2 bits.
 const deflateRatio = 1032

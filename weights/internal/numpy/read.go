@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func readHeader(data []byte) (a header, err error) {
 	size := uint64(a.DType.Size())
 	for _, part := range strings.FieldsFunc(string(shape[1]), func(r rune) bool { return r == ',' || r == ' ' }) {
 		n, err := strconv.ParseUint(strings.TrimSuffix(part, "L"), 10, 62)
-		if err != nil || len(a.Shape) == format.MaxRank || n > 0 && size > (1<<62)/n {
+		if err != nil || len(a.Shape) == format.MaxRank || n > 0 && size > (math.MaxInt/2)/n {
 			return a, fmt.Errorf("a shape of (%s)", format.Clip(string(shape[1])))
 		}
 		size *= n

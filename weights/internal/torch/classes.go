@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -95,7 +96,7 @@ func loader(find func(dtype format.DType, key string, count int) (*storage, erro
 		if !ok {
 			return nil, fmt.Errorf("a storage of class %s", pickle.Kind(class))
 		}
-		if hi, lo := bits.Mul64(uint64(count), uint64(dtype.Size())); hi != 0 || lo > 1<<62 {
+		if hi, lo := bits.Mul64(uint64(count), uint64(dtype.Size())); hi != 0 || lo > math.MaxInt/2 {
 			return nil, fmt.Errorf("a storage of %d values", count)
 		}
 		return find(dtype, key, int(count))
@@ -143,7 +144,7 @@ func wholes(v any) ([]int, bool) {
 	list := make([]int, len(tuple))
 	for i, v := range tuple {
 		n, ok := v.(int64)
-		if !ok || n < 0 || n > 1<<62 {
+		if !ok || n < 0 || n > math.MaxInt/2 {
 			return nil, false
 		}
 		list[i] = int(n)

@@ -55,12 +55,13 @@ func Encode(w io.Writer, m *Model, values func(w io.Writer, i int) error) error 
 			return fmt.Errorf("tensor %q of shape %s is beyond protobuf's limit of 2 GB", t.Name, printable.Shape(t.Dims))
 		}
 		heads[i] = t.head(at, n)
-		if at += len(heads[i]) + n; at > maxFile {
+		if n > maxFile-at-len(heads[i]) {
 			return fmt.Errorf("the model is beyond protobuf's limit of 2 GB")
 		}
+		at += len(heads[i]) + n
 	}
 	graph := at + len(tail) - start
-	if at+len(tail)+len(foot) > maxFile {
+	if len(tail)+len(foot) > maxFile-at {
 		return fmt.Errorf("the model is beyond protobuf's limit of 2 GB")
 	}
 	head = appendLong(head, graph, lengthBytes)
