@@ -2,6 +2,7 @@ package nn_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,4 +134,77 @@ func BenchmarkNetwork(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkUneven tells how evenly cores of different speeds end, as times what their summed speeds allow: the tasks of
+// VGG-16's forward pass, each timed by itself on one thread, the shortest of all passes, are dealt out as team.run does,
+// the next one to whoever is free first. It runs on a machine that does other things and has no such cores, and leaves
+// out what they share: memory, and waking each other up.
+func BenchmarkUneven(b *testing.B) {
+	net, err := arch.Builtin("vgg16")
+	if err != nil {
+		b.Fatal(err)
+	}
+	placed := archtest.Place(b, net)
+	params := nn.NewParams(placed)
+	params.Init(nn.He, 1)
+	for _, batch := range []int{1, 32} {
+		for _, cores := range [][]float64{{1, 1}, {1, 0.5}, {1, 0.3}, {1, 1, 1, 1, 0.4, 0.4, 0.4, 0.4}} {
+			b.Run(fmt.Sprintf("batch=%d/cores=%v", batch, cores), func(b *testing.B) {
+				plan, err := nn.Compile(placed, params, nn.Options{Batch: batch, Threads: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer plan.Close()
+				var jobs [][]float64
+				var job, task int
+				plan.TimeTasks(func() {
+					if job++; job > len(jobs) {
+						jobs = append(jobs, nil)
+					}
+					task = 0
+				}, func(seconds float64) {
+					of := &jobs[job-1]
+					if task == len(*of) {
+						*of = append(*of, seconds)
+					}
+					(*of)[task] = min((*of)[task], seconds)
+					task++
+				})
+				x := noise(1, batch, net.Input)
+				for b.Loop() {
+					job = 0
+					if err := plan.Forward(x); err != nil {
+						b.Fatal(err)
+					}
+				}
+				took, work, speed := 0.0, 0.0, 0.0
+				for _, tasks := range jobs {
+					took += dealt(tasks, cores)
+					for _, seconds := range tasks {
+						work += seconds
+					}
+				}
+				for _, s := range cores {
+					speed += s
+				}
+				b.ReportMetric(took/(work/speed), "times-allowed")
+			})
+		}
+	}
+}
+
+// dealt is when cores of such speeds end that take the next task whenever they are free.
+func dealt(tasks, speeds []float64) float64 {
+	ends := make([]float64, len(speeds))
+	for _, seconds := range tasks {
+		first := 0
+		for core, end := range ends {
+			if end < ends[first] {
+				first = core
+			}
+		}
+		ends[first] += seconds / speeds[first]
+	}
+	return slices.Max(ends)
 }

@@ -1,5 +1,7 @@
 package nn
 
+import "github.com/vggo/vggo/internal/machine"
+
 // What the tests of a Plan's results have to know of how it gets them, to prove that they meet every way of dividing
 // the work.
 
@@ -65,4 +67,39 @@ func (p *Params) Packed() (live int) {
 		}
 	}
 	return live
+}
+
+// TimeTasks has every task of the forward passes timed: began is told that the tasks of a job follow, task of each one's
+// seconds. The Plan must have one thread.
+func (p *Plan) TimeTasks(began func(), task func(seconds float64)) {
+	wrap := func(jobs ...*func(worker, task int)) {
+		for _, at := range jobs {
+			job := *at
+			*at = func(worker, n int) {
+				if n == 0 {
+					began()
+				}
+				start := machine.Now()
+				job(worker, n)
+				task((machine.Now() - start).Seconds())
+			}
+		}
+	}
+	for _, s := range p.steps {
+		switch s := s.(type) {
+		case *conv:
+			switch by := s.forwardBy.(type) {
+			case *directPass:
+				wrap(&by.job)
+			case *winogradPass:
+				wrap(&by.chunkJob, &by.inputJob, &by.multiplyJob, &by.outputJob)
+			}
+		case *linear:
+			wrap(&s.forwardJob)
+		case *maxPool:
+			wrap(&s.forwardJob)
+		case *flatten:
+			wrap(&s.forwardJob)
+		}
+	}
 }

@@ -11,7 +11,7 @@ import (
 // FMAPeak measures, in about 150 ms, how many GFLOP/s the Set's multiply-adds reach on so many threads when nothing
 // else is in their way: the roof that a matrix product is held against. The best of several rounds counts.
 func (s *Set) FMAPeak(threads int) float64 {
-	const piece, rounds, length = 100 * time.Microsecond, 15, 10 * time.Millisecond
+	const piece, rounds, length = 100 * time.Microsecond, 30, 4 * time.Millisecond
 	steps := 25
 	for took := time.Duration(0); took < piece/2; steps *= 2 {
 		start := machine.Now()
