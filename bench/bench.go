@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -151,19 +150,6 @@ func (b *Bench) FLOPs(mode Mode) int64 {
 	return forward * int64(b.Batch)
 }
 
-// usualShare of the peak is what whole steps reach; it serves to say beforehand how long a run will take.
-const usualShare = 0.6
-
-// Estimate is how long the steps of these modes will take, from the measured peak.
-func (b *Bench) Estimate(modes []Mode) time.Duration {
-	flops := 0.0
-	for _, m := range modes {
-		flops += float64(b.FLOPs(m))
-	}
-	seconds := flops * (float64(b.Steps) + float64(b.BurnIn)) / (usualShare * b.Machine.Peak * 1e9)
-	return time.Duration(min(seconds*float64(time.Second), math.MaxInt64/2)) // a Duration ends after 292 years
-}
-
 // Progress is told of every step; counted steps number from 0, burn-in steps are negative.
 type Progress func(mode Mode, step int, took time.Duration)
 
@@ -206,7 +192,9 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	for i := -b.BurnIn; i < b.Steps && ctx.Err() == nil; i++ {
 		counting = i >= 0
 		start := time.Now()
-		if err := plan.Forward(images); err != nil {
+		if err := plan.ForwardContext(ctx, images); ctx.Err() != nil {
+			break
+		} else if err != nil {
 			return nil, err
 		}
 		if mode == ForwardBackward {

@@ -179,7 +179,8 @@ func (o observation) predict(costs *nn.Costs, set *kernel.Set, threads int) (flo
 	return 0, fmt.Errorf("bench: %s has no %s by %s", placed.Network.Name, o.pass, o.algo)
 }
 
-// fit finds the prices, but for Stream, with the least squares of relative errors. A prediction is the sum of each
+// fit finds the prices, but for Stream, with the least squares of relative errors, and fails where times that another
+// program disturbed leave one without any. A prediction is the sum of each
 // price times an amount of work, which the prediction at that price 1 and all others 0 tells. (Where weights from
 // memory take longer than products it is not, but the probes have tiles enough; a weight gradient's sums cross memory
 // in any case.)
@@ -237,6 +238,11 @@ func fit(costs *nn.Costs, seen []observation, set *kernel.Set, threads int) erro
 		}
 		if moved < 1e-9 {
 			break
+		}
+	}
+	for _, p := range costs.Prices() {
+		if *p.Value == leastPrice {
+			return fmt.Errorf("bench: the times give no price of %s: something else ran; calibrate again in quiet", p.What)
 		}
 	}
 	return nil

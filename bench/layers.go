@@ -43,10 +43,7 @@ type passKey struct {
 
 // layers are the times of all passes that took any.
 func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []LayerTime) {
-	reports := map[string]arch.LayerReport{}
-	for _, l := range b.Report.Layers {
-		reports[l.Name] = l
-	}
+	reports := b.reports()
 	for i, g := range plan.Groups() {
 		fused := g.Names()
 		first, last := reports[fused[0]], reports[fused[len(fused)-1]]

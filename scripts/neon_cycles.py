@@ -21,7 +21,8 @@ NAMED_ONLY = ["cortex-a76", "apple-m1", "apple-m4"]  # LLVM has another processo
 LOOPS = [
     ("peakNEON", 0, "peak", 24, 1),
     ("gemm6x16NEON", 0, "gemm6x16, depth side by side", 96, 1),
-    ("gemm6x16NEON", 1, "gemm6x16, depth apart", 24, 1),
+    ("gemm6x16NEON", 1, "gemm6x16, rows side by side", 96, 1),
+    ("gemm6x16NEON", 2, "gemm6x16, neither", 24, 1),
     ("gemm3x16NEON", 0, "gemm3x16, depth side by side", 48, 1),
     ("gemm1x16NEON", 0, "gemm1x16, depth side by side", 16, 1),
     ("dot3x4NEON", 0, "dot3x4", 12, 1),
@@ -115,7 +116,7 @@ def main():
             limit = unit if load > 0.93 * cycles else "latency (%s %.0f %%)" % (unit, 100 * load / cycles)
             if fmas:
                 share = 100 * (per["peak"] / 24) / (cycles / fmas)
-                cells[name, processor] = "%.0f %%, %s" % (share, limit)
+                cells[name, processor] = "%d %%, %s" % (share + 1e-6, limit)  # never rounded up
             else:
                 cells[name, processor] = "%.0f, %s" % (per[name], limit)
         totals[processor] = vgg16(per)

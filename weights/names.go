@@ -8,19 +8,6 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// naming is what one family of files calls a network's parameters, and how it lays them out.
-type naming struct {
-	family string
-	source map[string]format.Source // our name → where the file has it
-	// of the pictures that the family's networks were trained on; empty where it tells nothing
-	preprocess string
-	// bookkeeping names tensors that hold no parameter and that every file of the family may have.
-	bookkeeping func(name string) bool
-	words       bool // the names tell the layer, whatever others there are; numbers count layers
-	ownHead     bool // the file's own names for the fully connected layers
-	guess       bool // made of the tensors' order and shapes
-}
-
 // namings lists every family's names for a network's parameters.
 func namings(placed []arch.Placed) []format.Naming {
 	list := []format.Naming{

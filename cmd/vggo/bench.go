@@ -53,7 +53,8 @@ func newBenchCommand() *cobra.Command {
 		Long: `Print the network's layers, then time it on a batch of random images: burn-in
 steps that do not count, then a line every ten steps, mean and standard
 deviation. Forward computes the predictions; forward-backward the gradient of
-sum(logits²)/2 with respect to every parameter, dropout on.
+sum(logits²)/2 with respect to every parameter, dropout on. Beforehand it says
+about how long that takes and, if more than a minute, how to see a figure sooner.
 
 --mode train times what vggo train does with a batch: it augments pictures (random
 ones), goes forward and backward, moves the weights and packs them anew, as --recipe
@@ -270,9 +271,8 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	}
 	fmt.Fprintf(log, "\n%s, %s, kernel set %s: %.0f GFLOP/s peak, %.0f GB/s read\n", m.Processor, threads, m.Set, m.Peak,
 		m.Bandwidth)
-	if estimate := b.Estimate(modes); estimate > 30*time.Minute {
-		fmt.Fprintf(stderr, "vggo: this will take about %s; --steps, --burn-in, --batch and --mode make it shorter\n",
-			roughly(estimate))
+	if err := announce(ctx, stderr, b, modes, cmd.Flags()); err != nil {
+		return err
 	}
 
 	out := benchOutput{Model: b.Placed.Network.Name, Input: b.Placed.Input, Batch: b.Batch, Algo: b.Algo.String(),
@@ -310,8 +310,11 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	}), stopped)
 }
 
+// quiet is how long a bench says nothing of its steps.
+const quiet = 10 * time.Second
+
 // newBenchProgress prints a line every ten counted steps, as the article does, and keeps a bar below them on a terminal
-// until done.
+// until done. Between them, in burn-in too, a long step is told on standard error.
 func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (progress bench.Progress, done func()) {
 	var bar *progressbar.ProgressBar
 	if f := terminalOf(stderr); f != nil {
@@ -326,10 +329,22 @@ func newBenchProgress(b *bench.Bench, mode bench.Mode, log, stderr io.Writer) (p
 			_ = bar.Clear()
 		}
 	}
+	silent := time.Duration(0)
 	progress = func(_ bench.Mode, step int, took time.Duration) {
-		if step >= 0 && step%10 == 0 {
+		silent += took
+		switch seconds := took.Seconds(); {
+		case step >= 0 && step%10 == 0:
 			hide()
-			fmt.Fprintf(log, "%s: step %d, duration = %.*f\n", stamp(), step, decimals(took.Seconds()), took.Seconds())
+			fmt.Fprintf(log, "%s: step %d, duration = %.*f\n", stamp(), step, decimals(seconds), seconds)
+			silent = 0
+		case silent >= quiet:
+			hide()
+			name := fmt.Sprintf("step %d", step)
+			if step < 0 {
+				name = fmt.Sprintf("burn-in step %d of %d", b.BurnIn+step+1, b.BurnIn)
+			}
+			fmt.Fprintf(stderr, "vggo: %s, %s: %.*f s\n", mode, name, decimals(seconds), seconds)
+			silent = 0
 		}
 		if bar != nil {
 			_ = bar.Add(1)
@@ -350,7 +365,12 @@ func stamp() string { return time.Now().Format("2006-01-02 15:04:05.000") }
 
 // roughly is a duration as one says it: "3 h 20 min".
 func roughly(d time.Duration) string {
-	if d < time.Hour {
+	switch {
+	case d < time.Second:
+		return "a second"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d.Round(time.Minute) < time.Hour:
 		return fmt.Sprintf("%d min", int(d.Minutes()+0.5))
 	}
 	minutes := int(d.Minutes()+5) / 10 * 10

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 )
@@ -21,10 +24,13 @@ func tiny(args ...string) []string {
 	return append([]string{"bench", "--model", "tinyvgg", "--batch", "2", "--burn-in", "1", "--threads", "1"}, args...)
 }
 
+// takes is all that a short bench writes to standard error.
+var takes = regexp.MustCompile(`^vggo: by the prices for kernel set \w+ this takes about (a second|\d+ s)\n$`)
+
 // TestBench: the layer table, the article's lines, the summary.
 func TestBench(t *testing.T) {
 	code, stdout, stderr := vggo(t.Context(), tiny("--steps", "11", "--layers")...)
-	if code != 0 || stderr != "" {
+	if code != 0 || !takes.MatchString(stderr) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	const stamp = `\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}: `
@@ -61,7 +67,7 @@ func TestBenchJSON(t *testing.T) {
 // TestBenchTraining: a whole step, where it goes, and the recipe's network unless a flag names another.
 func TestBenchTraining(t *testing.T) {
 	code, stdout, stderr := vggo(t.Context(), tiny("--mode", "train", "--steps", "2")...)
-	if code != 0 || stderr != "" {
+	if code != 0 || !takes.MatchString(stderr) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	for _, want := range []string{`Train across 2 steps, 0\.\d+`, `\ntrain +0\.\d+`, `\nconvolution +[\d.]+ +[\d.]+ %`,
@@ -101,7 +107,7 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout, stderr := &interruptAt{text: ": step 20,", cancel: cancel}, new(bytes.Buffer)
 	code := run(ctx, tiny("--steps", "10000"), stdout, stderr)
-	if code != exitFailure || stderr.String() != "vggo: interrupted after 21 of 10000 steps forward\n" {
+	if code != exitFailure || !strings.HasSuffix(stderr.String(), "\nvggo: interrupted after 21 of 10000 steps forward\n") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	if text := stdout.String(); !strings.Contains(text, "Forward across 21 steps") ||
@@ -113,6 +119,55 @@ func TestBenchInterrupted(t *testing.T) {
 	code, text, _ := vggo(ctx, tiny("--json")...)
 	if code != exitFailure || !strings.Contains(text, `"results": []`) {
 		t.Errorf("before the first step: exit %d, %s", code, text)
+	}
+}
+
+// TestBenchAnnounces: what takes longer than a minute says so before the first step, and by what command, which works,
+// a first figure comes sooner; then that of one image.
+func TestBenchAnnounces(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, stderr := new(bytes.Buffer), &interruptAt{text: "at this pace", cancel: cancel}
+	code := run(ctx, append(tiny("--steps", "100000000"), "--algo", "winograd4"), stdout, stderr)
+	want := regexp.MustCompile(`^vggo: by the prices for kernel set \w+ this takes about \d+ (min|h \d+ min)\n` +
+		`hint: --batch, --steps, --burn-in and --mode make it shorter: vggo (.*)\n` +
+		`vggo: one image forward takes 0\.\d+ s: at this pace it is \d+ (min|h \d+ min)\n` +
+		`vggo: interrupted after 0 of 100000000 steps forward\n$`)
+	said := want.FindStringSubmatch(stderr.String())
+	if code != exitFailure || said == nil {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	const sooner = "bench --algo winograd4 --model tinyvgg --threads 1 --batch 1 --steps 2 --burn-in 0 --mode forward"
+	if said[2] != sooner {
+		t.Errorf("%q, want %q", said[2], sooner)
+	}
+	if code, _, stderr := vggo(t.Context(), strings.Fields(said[2])...); code != 0 || !takes.MatchString(stderr) {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+// TestBenchTellsLongSteps: in burn-in and between the article's lines, whenever ten seconds of steps have gone by.
+func TestBenchTellsLongSteps(t *testing.T) {
+	var log, stderr bytes.Buffer
+	b := &bench.Bench{Config: bench.Config{BurnIn: 3, Steps: 12}}
+	progress, done := newBenchProgress(b, bench.Forward, &log, &stderr)
+	for step := -3; step < 12; step++ {
+		progress(bench.Forward, step, 4*time.Second)
+	}
+	done()
+	const want = "vggo: forward, burn-in step 3 of 3: 4.000 s\nvggo: forward, step 3: 4.000 s\n" +
+		"vggo: forward, step 6: 4.000 s\nvggo: forward, step 9: 4.000 s\n"
+	if stderr.String() != want || strings.Count(log.String(), "\n") != 2 {
+		t.Errorf("%s\n%s", stderr.String(), log.String())
+	}
+}
+
+func TestRoughly(t *testing.T) {
+	for d, want := range map[time.Duration]string{300 * time.Millisecond: "a second", 59 * time.Second: "59 s",
+		119 * time.Second: "119 s", 2 * time.Minute: "2 min", 59*time.Minute + 40*time.Second: "1 h 0 min",
+		200 * time.Minute: "3 h 20 min"} {
+		if got := roughly(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
 	}
 }
 
@@ -150,8 +205,8 @@ func TestBenchRefuses(t *testing.T) {
 		{"--format svg --layers --explain-plan", 2, "--explain-plan has nothing to draw", ""},
 		{"--format svg --json", 2, "--format and --json exclude each other", ""},
 	} {
-		if strings.HasPrefix(c.args, "--batch 1000000 ") && runtime.GOOS != "linux" {
-			continue // only Linux tells what memory there is
+		if strings.HasPrefix(c.args, "--batch 1000000 ") && (runtime.GOOS != "linux" || strconv.IntSize == 32) {
+			continue // only Linux tells what memory there is; where an int has 32 bits such a batch cannot be counted
 		}
 		code, _, stderr := vggo(t.Context(), append([]string{"bench"}, strings.Fields(c.args)...)...)
 		fault, rest, _ := strings.Cut(stderr, "\n")

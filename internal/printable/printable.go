@@ -103,7 +103,7 @@ func (w *Writer) Flush() error {
 	return w.pass(text)
 }
 
-// JSON is an error of the JSON library without the library's name.
+// JSON is an error of the JSON library without the library's name. Its verb is "cannot" or "unable to", as chance has it.
 func JSON(err error) string {
-	return strings.NewReplacer("jsontext: ", "", "json: ", "").Replace(err.Error())
+	return strings.NewReplacer("jsontext: ", "", "json: ", "", "unable to ", "cannot ").Replace(err.Error())
 }

@@ -4,9 +4,22 @@ import "fmt"
 
 const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)"
 
+// tile is a gemm that is being written: its sums, and what its loops read and move.
+type tile struct {
+	*function
+	acc                                     [][]V
+	at, aRow, aCol, bRow, next, left, fours X
+	row, col                                []X // multiples of aRow and aCol
+	b                                       []X // its rows for four steps of depth
+}
+
 // gemm writes the tile of rows x 16 sums. Six rows take 24 registers; with six for numbers of a and two for weights of
 // b they are all 32. Numbers of a come by scalar loads and enter the multiply-add by element: a load that broadcasts
 // (LD1R) would take a pipe from the multiply-adds on many processors.
+//
+// Where depth or rows lie side by side, one load serves four numbers, and four steps of depth make an iteration. The
+// order of loads and the rest is for a core that starts three micro-operations a cycle, those of one instruction
+// together: a pair of weights is three, a load of a is two and has an instruction of one beside it.
 func gemm(rows int) *function {
 	name := fmt.Sprintf("gemm%dx%dNEON", rows, block)
 	f := newFunction(name, gemmSignature,
@@ -18,71 +31,147 @@ func gemm(rows int) *function {
 	}
 	f.startSums(acc)
 
-	a, aRow, aCol := f.param("a"), f.param("aRow"), f.param("aCol")
-	runs, nruns, k := f.param("runs"), f.param("nruns"), f.param("k")
-	b, bRow, next := f.param("b"), f.param("bRow"), f.param("next")
-	row := f.multiples(aRow, rows-1)
-	at, left, quads := f.x(), f.x(), f.x()
+	a, runs, nruns, k := f.param("a"), f.param("runs"), f.param("nruns"), f.param("k")
+	t := tile{
+		function: f, acc: acc, at: f.x(), left: f.x(), fours: f.x(),
+		aRow: f.param("aRow"), aCol: f.param("aCol"), bRow: f.param("bRow"), next: f.param("next"),
+		b: []X{f.param("b"), f.x(), f.x(), f.x()},
+	}
+	t.row, t.col = f.multiples(t.aRow, rows-1), f.multiples(t.aCol, len(t.b)-1)
 
 	f.label("run")
-	f.nextInt(at, runs)
-	f.op("ADD R%d<<2, R%d, R%d", at, a, at)
-	f.movX(left, k)
+	f.nextInt(t.at, runs)
+	f.op("ADD R%d<<2, R%d, R%d", t.at, a, t.at)
+	f.movX(t.left, k)
+	f.op("LSR $2, R%d, R%d", t.left, t.fours)
+	f.ifZero(t.fours, "step")
+	for i := 1; i < len(t.b); i++ {
+		f.add(t.b[i], t.b[i-1], t.bRow)
+	}
+	f.op("CMP $4, R%d", t.aCol)
+	f.branch("BNE %s", "apart")
+	t.depthBeside()
+	f.jump("rest")
 
-	// Where depth lies side by side, one load of each row serves four steps: fewer instructions, for processors that
-	// decode few at a time.
-	f.op("CMP $4, R%d", aCol)
-	f.branch("BNE %s", "step")
-	f.op("LSR $2, R%d, R%d", left, quads)
-	f.ifZero(quads, "step")
-	f.op("AND $3, R%d", left)
-	f.label("quad")
-	x := f.vecs(rows)
-	f.load(x[0], at, 0)
-	for i := 1; i < rows; i++ {
-		f.loadAt(x[i], at, row[i])
+	f.label("apart")
+	if rows > 1 {
+		f.op("CMP $4, R%d", t.aRow)
+		f.branch("BNE %s", "step")
 	}
-	for lane := range 4 {
-		for half := 0; half < parts; half += 2 {
-			w := f.vecs(2)
-			f.loadPair(w, b, half*partBytes)
-			for i := range rows {
-				f.fmlaBy(acc[i][half], w[0], x[i], lane)
-				f.fmlaBy(acc[i][half+1], w[1], x[i], lane)
-			}
-		}
-		f.addTo(b, bRow)
-		f.prefetch(next, lane*blockBytes)
-	}
-	f.move(next, 4*blockBytes)
-	f.move(at, 4*4)
-	f.again(quads, "quad")
-	f.ifZero(left, "ran")
+	t.rowsBeside()
 
-	f.label("step")
-	w := f.vecs(parts)
-	f.loadBlock(w, b)
-	f.addTo(b, bRow)
-	for i := range rows {
-		x := f.vec()
-		if i == 0 {
-			f.loadFloat(x, at)
-		} else {
-			f.loadFloatAt(x, at, row[i])
-		}
-		for j := range acc[i] {
-			f.fmlaBy(acc[i][j], w[j], x, 0)
-		}
-	}
-	f.prefetch(next, 0)
-	f.move(next, blockBytes)
-	f.addTo(at, aCol)
-	f.again(left, "step")
+	f.label("rest")
+	f.ifZero(t.left, "ran")
+	t.steps()
 	f.label("ran")
 	f.again(nruns, "run")
 
 	f.finishSums(acc)
 	return f
+}
+
+// depthBeside takes four steps at a time where depth lies side by side: in convolutions, in Winograd's products.
+func (t *tile) depthBeside() {
+	t.op("AND $3, R%d", t.left)
+	t.label("deep")
+	x := t.vecs(len(t.acc))
+	for i, beside := range []func(){
+		func() { t.prefetch(t.next, 0) },
+		func() { t.prefetch(t.next, blockBytes) },
+		func() { t.prefetch(t.next, 2*blockBytes) },
+		func() { t.prefetch(t.next, 3*blockBytes) },
+		func() { t.move(t.next, 4*blockBytes) },
+		func() { t.op("SUBS $1, R%d", t.fours) },
+	} {
+		if i < len(x) {
+			t.loadLanes(x[i], 4, t.at, t.row, i)
+		}
+		beside()
+	}
+	for step := range t.b {
+		t.multiply(step, func(row int) (V, int) { return x[row], step })
+	}
+	for _, b := range t.b {
+		t.moveFour(b, t.bRow)
+	}
+	t.move(t.at, 4*4)
+	t.branch("BNE %s", "deep")
+}
+
+// rowsBeside takes four steps at a time where rows lie side by side, as channels do in weight gradients: for each step
+// a load takes four of them, or two, or one.
+func (t *tile) rowsBeside() {
+	rows, wide := len(t.acc), 4
+	for wide > rows {
+		wide /= 2
+	}
+	from := []X{t.at} // the first row of each load
+	if rows > wide {
+		from = append(from, t.x())
+		t.op("ADD $%d, R%d, R%d", 4*wide, t.at, from[1])
+	}
+	t.op("AND $3, R%d", t.left)
+	t.label("wide")
+	for step := range t.b {
+		x := t.vecs(len(from))
+		for i, beside := range []func(){
+			func() { t.prefetch(t.next, step*blockBytes) },
+			func() {
+				if step == 0 {
+					t.op("SUBS $1, R%d", t.fours)
+				} else {
+					t.moveFour(t.b[step-1], t.bRow)
+				}
+			},
+		} {
+			if i < len(from) {
+				t.loadLanes(x[i], min(wide, rows-i*wide), from[i], t.col, step)
+			}
+			beside()
+		}
+		t.multiply(step, func(row int) (V, int) { return x[row/wide], row % wide })
+	}
+	t.moveFour(t.b[len(t.b)-1], t.bRow)
+	for _, at := range from {
+		t.moveFour(at, t.aCol)
+	}
+	t.move(t.next, 4*blockBytes)
+	t.branch("BNE %s", "wide")
+}
+
+// multiply adds the products of one of four steps; number tells the vector and the lane of a row's number of a.
+func (t *tile) multiply(step int, number func(row int) (V, int)) {
+	for half := 0; half < parts; half += 2 {
+		w := t.vecs(2)
+		t.loadPair(w, t.b[step], half*partBytes)
+		for i := range t.acc {
+			x, lane := number(i)
+			t.fmlaBy(t.acc[i][half], w[0], x, lane)
+			t.fmlaBy(t.acc[i][half+1], w[1], x, lane)
+		}
+	}
+}
+
+// moveFour moves a pointer by four strides.
+func (t *tile) moveFour(x, stride X) { t.op("ADD R%d<<2, R%d", stride, x) }
+
+// steps takes one step at a time, whatever the strides.
+func (t *tile) steps() {
+	t.label("step")
+	w := t.vecs(parts)
+	t.loadBlock(w, t.b[0])
+	t.addTo(t.b[0], t.bRow)
+	for i := range t.acc {
+		x := t.vec()
+		t.loadLanes(x, 1, t.at, t.row, i)
+		for j := range t.acc[i] {
+			t.fmlaBy(t.acc[i][j], w[j], x, 0)
+		}
+	}
+	t.prefetch(t.next, 0)
+	t.move(t.next, blockBytes)
+	t.addTo(t.at, t.aCol)
+	t.again(t.left, "step")
 }
 
 // startSums sets the accumulators to c, to the bias, or to zero.

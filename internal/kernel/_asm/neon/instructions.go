@@ -55,11 +55,23 @@ func (f *function) loadAt(d V, base, index X) {
 	f.wordOp(0x3ce06800, "ldr q%d, [x%d,x%d]", d, base, index)
 }
 
+// loadLanes loads one, two or four lanes from base plus a multiple of an index and clears the others.
+func (f *function) loadLanes(d V, lanes int, base X, multiples []X, n int) {
+	name := map[int]string{1: "FMOVS", 2: "FMOVD", 4: "FMOVQ"}[lanes]
+	switch {
+	case n == 0:
+		f.op(name+" (R%d), F%d", base, d)
+	case lanes == parts:
+		f.loadAt(d, base, multiples[n])
+	default:
+		f.op(name+" (R%d)(R%d), F%d", base, multiples[n], d)
+	}
+}
+
 // loadFloat and its kin move one float; loads clear the other lanes.
-func (f *function) loadFloat(d V, base X)          { f.op("FMOVS (R%d), F%d", base, d) }
-func (f *function) loadFloatAt(d V, base, index X) { f.op("FMOVS (R%d)(R%d), F%d", base, index, d) }
-func (f *function) loadFloatNext(d V, base X)      { f.op("FMOVS.P 4(R%d), F%d", base, d) }
-func (f *function) storeFloat(s V, base X)         { f.op("FMOVS F%d, (R%d)", s, base) }
+func (f *function) loadFloat(d V, base X)     { f.op("FMOVS (R%d), F%d", base, d) }
+func (f *function) loadFloatNext(d V, base X) { f.op("FMOVS.P 4(R%d), F%d", base, d) }
+func (f *function) storeFloat(s V, base X)    { f.op("FMOVS F%d, (R%d)", s, base) }
 
 // loadPair loads two vectors that lie side by side.
 func (f *function) loadPair(v []V, base X, disp int) {
