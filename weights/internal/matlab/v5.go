@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -45,7 +46,7 @@ func readV5(data []byte) ([]variable, error) {
 	}
 	r := &v5{data[headerSize:], new(int)}
 	var list []variable
-	left := maxInflated
+	left := int(min(int64(maxInflated), math.MaxInt)) // an int may have 32 bits
 	for len(r.data) > 0 {
 		at := len(data) - len(r.data)
 		kind, body, err := r.element()
