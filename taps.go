@@ -14,13 +14,15 @@ import (
 type Taps struct {
 	Placed  *arch.Placement // of layers whose parameters the Model has, by their names
 	Options nn.Options
+	Once    bool // the Plan is let go after each call, and its memory with it
 }
 
 // tappedPlans are kept at once, each for the Taps that it was asked for by.
 const tappedPlans = 2
 
 // Tap takes images, N x C x H x W, through Taps and shows look the Plan that holds what became of them, which may be
-// taken backward. The Plan is look's until it returns. The next call with the same Taps finds it laid out.
+// taken backward. The Plan is look's until it returns. The next call with the same Taps
+// finds it laid out.
 func (m *Model) Tap(ctx context.Context, t *Taps, images *tensor.Tensor, look func(*nn.Plan) error) error {
 	select {
 	case <-m.turn:
@@ -28,7 +30,7 @@ func (m *Model) Tap(ctx context.Context, t *Taps, images *tensor.Tensor, look fu
 		return ctx.Err()
 	}
 	defer func() { m.turn <- struct{}{} }()
-	plan, err := m.tapped.get(t, func() (*nn.Plan, error) {
+	compile := func() (*nn.Plan, error) {
 		options := m.tapOptions(t)
 		if options.Budget == 0 {
 			if err := nn.CheckMemory(t.Placed, options); err != nil {
@@ -36,7 +38,16 @@ func (m *Model) Tap(ctx context.Context, t *Taps, images *tensor.Tensor, look fu
 			}
 		}
 		return nn.Compile(t.Placed, m.params, options)
-	})
+	}
+	var plan *nn.Plan
+	var err error
+	if t.Once {
+		if plan, err = compile(); err == nil {
+			defer plan.Close()
+		}
+	} else {
+		plan, err = m.tapped.get(t, compile)
+	}
 	if err != nil {
 		return m.intact(err)
 	}

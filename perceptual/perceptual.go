@@ -49,6 +49,7 @@ func (m Metric) Version() string {
 type Options struct {
 	Metric Metric // empty: LPIPS
 	Map    bool   // LPIPS: tell where the pictures differ, too
+	Once   bool   // keep no memory between two pairs; the next of the same size takes a little longer
 }
 
 // Meter measures with one metric by one network. Its methods may be called from several goroutines: the network takes
@@ -59,6 +60,7 @@ type Meter struct {
 
 	model        *vggo.Model
 	wantsMap     bool
+	once         bool
 	uncalibrated string
 	placed       *arch.Placement // up to the last layer that is looked at
 	layers       []string
@@ -111,7 +113,8 @@ func (e *NetworkError) Error() string {
 // New makes a Meter of a model, which must be open as long as the Meter is used: vgg16, of which the convolutions are
 // enough (vggo.Options.Until: "relu5_3"), or alexnet-torchvision ("relu5"). Any other is a *NetworkError.
 func New(model *vggo.Model, options Options) (*Meter, error) {
-	m := &Meter{Metric: options.Metric, model: model, wantsMap: options.Map, taps: map[key]*vggo.Taps{}}
+	m := &Meter{Metric: options.Metric, model: model, wantsMap: options.Map, once: options.Once,
+		taps: map[key]*vggo.Taps{}}
 	if m.Metric == "" {
 		m.Metric = LPIPS
 	}
@@ -325,7 +328,8 @@ func (m *Meter) tap(size image.Point, gradient bool) (*vggo.Taps, error) {
 			delete(m.taps, k)
 		}
 	}
-	t := &vggo.Taps{Placed: placed, Options: nn.Options{Batch: 2, InputGrad: gradient, Taps: m.layers}}
+	t := &vggo.Taps{Placed: placed, Options: nn.Options{Batch: 2, InputGrad: gradient, Taps: m.layers},
+		Once: m.once}
 	m.taps[key{input, gradient}] = t
 	return t, nil
 }
