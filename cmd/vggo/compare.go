@@ -210,7 +210,10 @@ func (o *compareOptions) run(ctx context.Context, args []string, out, faults io.
 	if failed > 0 {
 		ends = append(ends, fmt.Sprintf("%d of %d pairs could not be compared", failed, len(pairs)))
 	}
-	if lone > 0 {
+	switch {
+	case lone == 1:
+		ends = append(ends, "1 picture has no counterpart")
+	case lone > 1:
 		ends = append(ends, fmt.Sprintf("%d pictures have no counterpart", lone))
 	}
 	switch {
