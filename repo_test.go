@@ -283,7 +283,8 @@ func TestNothingFuses(t *testing.T) {
 		t.Skip("builds for another processor")
 	}
 	build := exec.Command("go", "build")
-	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn"}
+	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn",
+		module + "/perceptual"}
 	for _, pkg := range packages {
 		build.Args = append(build.Args, "-gcflags="+pkg+"=-S")
 	}

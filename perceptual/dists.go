@@ -168,8 +168,8 @@ func (c *comparison) distsBack(layer string, output, gradient nn.Map) {
 					x, xOther := output.Row(image, block, y), output.Row(1-image, block, y)
 					to := gradient.Row(image, block, y)
 					for at := i; at < len(to); at += nn.Lanes {
-						to[at] += float32((mean + own*(float64(x[at])-ch.mean[image]) +
-							other*(float64(xOther[at])-ch.mean[1-image])) / s.pixels)
+						to[at] += float32((mean + float64(own*(float64(x[at])-ch.mean[image])) +
+							float64(other*(float64(xOther[at])-ch.mean[1-image]))) / s.pixels)
 					}
 				}
 			}
@@ -189,7 +189,8 @@ func (c *comparison) backToPictures() {
 			plane := to[image].Data[channel*pixels:][:pixels]
 			for i := range plane {
 				x, xOther := float64(pictures[image].Pix[3*i+channel])/255, float64(pictures[1-image].Pix[3*i+channel])/255
-				plane[i] += float32((mean + own*(x-ch.mean[image]) + other*(xOther-ch.mean[1-image])) / s.pixels)
+				plane[i] += float32((mean + float64(own*(x-ch.mean[image])) +
+					float64(other*(xOther-ch.mean[1-image]))) / s.pixels)
 			}
 		}
 	}

@@ -89,7 +89,7 @@ func differences(m nn.Map, weights []float32, y int) []float64 {
 			sum := 0.0
 			for i := range nn.Lanes {
 				d := float64(float64(pa[i])*inverseA[x]) - float64(float64(pb[i])*inverseB[x])
-				sum += float64(w[i]) * float64(d*d)
+				sum += float64(float64(w[i]) * float64(d*d))
 			}
 			sums[x] += sum
 		}

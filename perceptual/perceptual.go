@@ -328,7 +328,13 @@ func (m *Meter) tap(size image.Point, gradient bool) (*vggo.Taps, error) {
 			delete(m.taps, k)
 		}
 	}
-	t := &vggo.Taps{Placed: placed, Options: nn.Options{Batch: 2, InputGrad: gradient, Taps: m.layers},
+	algo := nn.Auto
+	if gradient {
+		// A gradient is of differences, which are small where the pictures are near, and rounding does not shrink with
+		// them. Of all algorithms this one rounds least.
+		algo = nn.Winograd2
+	}
+	t := &vggo.Taps{Placed: placed, Options: nn.Options{Batch: 2, InputGrad: gradient, Taps: m.layers, Algo: algo},
 		Once: m.once}
 	m.taps[key{input, gradient}] = t
 	return t, nil
