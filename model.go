@@ -54,7 +54,8 @@ type Model struct {
 	whole      *nn.Plan      // nil until it is asked for, as dense and inside
 	beginnings recent[string]
 	dense      *dense
-	inside     *nn.Plan        // that keeps every map
+	inside     *nn.Plan // that keeps every map
+	tapped     recent[*Taps]
 	laps       []time.Duration // of its steps
 	once       sync.Once
 }
@@ -227,6 +228,7 @@ func newModel(placed *arch.Placement, o Options) (*Model, error) {
 		Network: placed.Network, Input: placed.Input, Placed: placed,
 		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
 		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
+		tapped: recent[*Taps]{most: tappedPlans},
 	}
 	if o.LowMemory && o.Memory == 0 {
 		m.lowMemory = true
@@ -355,6 +357,7 @@ func (m *Model) Trim() {
 // closeSeldom closes the plans beside Forward's. The caller has the turn.
 func (m *Model) closeSeldom() {
 	m.beginnings.close()
+	m.tapped.close()
 	if m.inside != nil {
 		m.inside.Close()
 		m.inside = nil

@@ -78,12 +78,15 @@ var rooms = []struct {
 	{"report/training", []string{"internal/durable", "internal/machine", "report/internal/svg", "train"}},
 	{"", []string{"internal/fault", "internal/printable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
+	{"perceptual", []string{"tensor", "arch", "nn", "weights", "vision", "", "explain"}},
 	{"embedded", []string{"weights", ""}},
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
-	{"serve", []string{"internal/printable", "tensor", "arch", "report", "nn", "weights", "vision", "", "explain", "page"}},
+	{"serve", []string{"internal/printable", "tensor", "arch", "report", "nn", "weights", "vision", "", "explain", "page",
+		"perceptual"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/sheet",
-		"internal/kernel", "internal/near", "internal/plainfile", "cluster", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
-		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "serve"}},
+		"internal/kernel", "internal/near", "internal/plainfile", "cluster", "tensor", "arch", "nn", "weights", "vision",
+		"train", "hub",
+		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "perceptual", "serve"}},
 	{"benchmarks", []string{"internal/printable", "arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"internal/printable", "arch", "benchmarks/internal/standin"}},
@@ -332,7 +335,8 @@ func TestNothingFuses(t *testing.T) {
 		t.Skip("builds for another processor")
 	}
 	build := exec.Command("go", "build")
-	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn"}
+	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn",
+		module + "/perceptual"}
 	for _, pkg := range packages {
 		build.Args = append(build.Args, "-gcflags="+pkg+"=-S")
 	}

@@ -23,6 +23,8 @@ func Describe(op Op) string {
 		s += op.describe()
 	case AvgPool:
 		s += op.describe()
+	case L2Pool:
+		s += l2Window.describe()
 	case AdaptiveAvgPool:
 		s += " to " + op.Out.String()
 	case LRN:

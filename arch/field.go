@@ -52,7 +52,7 @@ func (a axis) of(s Size) int {
 func (p *Placed) window(a axis) (extent, stride, before int, ok bool) {
 	in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
 	switch p.Op.(type) {
-	case Conv, MaxPool, AvgPool:
+	case Conv, MaxPool, AvgPool, L2Pool:
 		before = p.Geometry.Top
 		if a == cols {
 			before = p.Geometry.Left

@@ -69,6 +69,7 @@ var layerFields = map[string]string{
 	"relu":            "",
 	"maxpool":         "kernel stride pad dilation ceil",
 	"avgpool":         "kernel stride pad dilation ceil count_pad",
+	"l2pool":          "",
 	"adaptiveavgpool": "to",
 	"globalavgpool":   "",
 	"lrn":             "size alpha beta k",
@@ -228,6 +229,8 @@ func (t layerText) op() Op {
 		return MaxPool{pooling}
 	case "avgpool":
 		return AvgPool{Window: pooling, CountPad: or(t.CountPad, true)}
+	case "l2pool":
+		return L2Pool{}
 	case "adaptiveavgpool":
 		return AdaptiveAvgPool{Out: Size(t.To)}
 	case "globalavgpool":

@@ -57,6 +57,8 @@ func (p *Placed) sizeFormula() string {
 		return both(p.Geometry.formula(op.Pad.Mode, rows), p.Geometry.formula(op.Pad.Mode, cols))
 	case AvgPool:
 		return both(p.Geometry.formula(op.Pad.Mode, rows), p.Geometry.formula(op.Pad.Mode, cols))
+	case L2Pool:
+		return both(p.Geometry.formula(Explicit, rows), p.Geometry.formula(Explicit, cols))
 	case Flatten:
 		return fmt.Sprintf("%d*%d*%d = %d", p.In.H, p.In.W, p.In.C, p.Out.C)
 	}

@@ -137,7 +137,7 @@ func (w Window) canonical() Window {
 	return w
 }
 
-// Op is one of Conv, ReLU, MaxPool, AvgPool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
+// Op is one of Conv, ReLU, MaxPool, AvgPool, L2Pool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
 // Dropout, Softmax and Sigmoid, all as values, not pointers.
 type Op interface {
 	// Kind is the operation's word in descriptions and tables: "conv", "relu", "maxpool" …
@@ -194,6 +194,14 @@ type AvgPool struct {
 	CountPad bool // padding counts in the divisor, as in PyTorch's default count_include_pad (ceil overhang never counts)
 }
 
+// L2Pool is the root of a weighted mean of squares, √(Σ g·x² + 1e-12), over 3x3 windows of stride 2, padded by 1 zero on
+// every side. Its weights g = [1 2 1]ᵀ[1 2 1]/16 (Hann's window) keep what lies between two pixels from being aliased,
+// as max pooling does alias it (Hénaff & Simoncelli 2016; Ding et al. 2020, equation 3, for DISTS).
+type L2Pool struct{}
+
+// l2Window is where L2Pool looks.
+var l2Window = Window{Kernel: Square(3), Stride: Square(2), Pad: Pad(1)}
+
 // AdaptiveAvgPool averages to a fixed output size: row i averages rows floor(i*H/h) to ceil((i+1)*H/h)-1, as PyTorch's.
 type AdaptiveAvgPool struct{ Out Size }
 
@@ -235,6 +243,7 @@ func (Conv) Kind() string            { return "conv" }
 func (ReLU) Kind() string            { return "relu" }
 func (MaxPool) Kind() string         { return "maxpool" }
 func (AvgPool) Kind() string         { return "avgpool" }
+func (L2Pool) Kind() string          { return "l2pool" }
 func (AdaptiveAvgPool) Kind() string { return "adaptiveavgpool" }
 func (GlobalAvgPool) Kind() string   { return "globalavgpool" }
 func (LRN) Kind() string             { return "lrn" }

@@ -50,7 +50,7 @@ type Placed struct {
 	Layer
 	Index    int
 	In, Out  Shape
-	Geometry Geometry // of Conv, MaxPool and AvgPool
+	Geometry Geometry // of Conv, MaxPool, AvgPool and L2Pool
 	InPlace  bool     // the output takes the input's memory: flatten, dropout, ReLU straight after what it activates
 	Params   []Param  // in network order: w, b; for batch norm gamma, beta, then the statistics mean, var
 }
@@ -168,6 +168,11 @@ func place(layer Layer, in Shape) (Placed, error) {
 		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}
 	case AvgPool:
 		if p.Geometry, err = op.Window.fitPool(Size{in.H, in.W}); err != nil {
+			return p, err
+		}
+		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}
+	case L2Pool:
+		if p.Geometry, err = l2Window.fit(Size{in.H, in.W}); err != nil {
 			return p, err
 		}
 		p.Out = Shape{in.C, p.Geometry.Out.H, p.Geometry.Out.W}

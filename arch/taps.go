@@ -23,7 +23,7 @@ func (t Taps) At(tap int) (place int, real bool) {
 func (p *Placed) Taps(i, j int) (rows, cols Taps) {
 	g := p.Geometry
 	switch op := p.Op.(type) {
-	case Conv, MaxPool:
+	case Conv, MaxPool, L2Pool:
 		return taps(i, g.Kernel.H, g.Stride.H, g.Dilation.H, g.Top, g.Bottom, g.In.H, false),
 			taps(j, g.Kernel.W, g.Stride.W, g.Dilation.W, g.Left, g.Right, g.In.W, false)
 	case AvgPool:

@@ -57,6 +57,8 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 		return 0, g.Kernel.H*g.Kernel.W - 1, 0
 	case arch.AvgPool:
 		return g.Kernel.H*g.Kernel.W + 1, g.Kernel.H*g.Kernel.W + 1, 0
+	case arch.L2Pool: // nine squares and their sum, a root; the gradient adds up where windows overlap
+		return 12, 16, 0
 	case arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		wide := (l.In.H/l.Out.H + 2) * (l.In.W/l.Out.W + 2)
 		deep := (l.Out.H/l.In.H + 2) * (l.Out.W/l.In.W + 2)

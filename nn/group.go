@@ -62,11 +62,12 @@ func halves(layer arch.Placed) bool {
 func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups []Group) {
 	images, begins := 0, true // of the step before; whether the next step reads the images
 	var before *Group         // that computes
+	kept := false             // its output is tapped, or what is the same
 	for i := 0; i < len(placed); {
 		images = max(images, o.imagesAtATime(placed[i]))
 		g := Group{Layers: placed[i : i+1], images: images}
 		fuse := func(can func(arch.Placed) bool) {
-			if n := i + len(g.Layers); !o.NoFuse && n < len(placed) && can(placed[n]) {
+			if n := i + len(g.Layers); !o.NoFuse && n < len(placed) && can(placed[n]) && !o.tapped(placed[n-1]) {
 				g.Layers = placed[i : n+1]
 			}
 		}
@@ -86,14 +87,15 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 			g.alias = placed[i].In == placed[i].Out
 		case arch.Dropout:
 			g.alias = !o.Training || o.keep(op) == 1
-			g.inPlace = !g.alias && !o.NoFuse && before != nil &&
+			g.inPlace = !g.alias && !o.NoFuse && before != nil && !kept &&
 				(is[arch.Conv](before.first()) || is[arch.Linear](before.first()) || is[arch.BatchNorm](before.first()))
 		}
 		i += len(g.Layers)
 		groups = append(groups, g)
 		if !g.alias {
-			begins, before = false, &g
+			begins, before, kept = false, &g, false
 		}
+		kept = kept || o.tapped(g.last())
 	}
 	return groups
 }

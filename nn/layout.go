@@ -57,6 +57,7 @@ func (p *Plan) layStages() {
 // runStage runs a stage, and first those before it, on images [from, from+n) of the batch.
 func (p *Plan) runStage(k, from, n int) {
 	s := p.stages[k]
+	p.aim(p.stageMaps(k), from)
 	if k > 0 {
 		p.fillStage(k, from, n)
 	} else {
@@ -91,7 +92,7 @@ func (p *Plan) fillStage(k, from, n int) {
 
 // measure works out all memory. Feature maps that need not outlive the next layer, and all their gradients, alternate
 // between the two ends of an arena, which is as large as the largest input and output of one step together. Each stage
-// has an arena for what its steps read.
+// has an arena for what its steps read. Tapped maps have room of their own.
 func (p *Plan) measure() {
 	maps := p.chain
 	if !p.imported {
@@ -102,8 +103,10 @@ func (p *Plan) measure() {
 	} else {
 		for k := range p.stages {
 			maps := p.stageMaps(k)
-			p.memory.Activations += p.account(widest(maps, plainFloats),
-				p.twoEnded(maps, func(v *values) *[]float32 { return &v.data }))
+			runs := untapped(maps)
+			p.memory.Activations += p.account(widest(runs, plainFloats),
+				p.twoEnded(runs, func(v *values) *[]float32 { return &v.data }))
+			p.memory.Activations += p.account(p.keepTapped(maps))
 		}
 	}
 	if p.backs() {
@@ -112,8 +115,8 @@ func (p *Plan) measure() {
 		if p.InputGrad {
 			grads = p.chain
 		}
-		p.memory.Gradients = p.account(widest(grads, plainFloats),
-			p.twoEnded(grads, func(v *values) *[]float32 { return &v.grad }))
+		p.memory.Gradients = p.account(widest([][]*values{grads}, plainFloats),
+			p.twoEnded([][]*values{grads}, func(v *values) *[]float32 { return &v.grad }))
 		for _, q := range p.params.List {
 			if p.Training && q.Trainable {
 				p.memory.Gradients += 4 * int64(q.Count())
@@ -182,15 +185,18 @@ func sum(maps []*values, size func(*values) int) int {
 	return total
 }
 
-// widest is the largest sum of two neighbours in the chain. Copies are skipped: a plain size of 0.
-func widest(maps []*values, size func(*values) int) int {
-	most, before := 0, 0
-	for _, v := range maps {
-		n := size(v)
-		if n == 0 {
-			continue
+// widest is the largest sum of two neighbours in the runs of a chain. Copies are skipped: a plain size of 0.
+func widest(runs [][]*values, size func(*values) int) int {
+	most := 0
+	for _, maps := range runs {
+		before := 0
+		for _, v := range maps {
+			n := size(v)
+			if n == 0 {
+				continue
+			}
+			most, before = max(most, before+n), n
 		}
-		most, before = max(most, before+n), n
 	}
 	return most
 }
@@ -207,16 +213,18 @@ func (p *Plan) apart(maps []*values) int {
 	return total
 }
 
-// twoEnded lays feature maps into the ends of one arena in turn and returns the arena's floats.
-func (p *Plan) twoEnded(maps []*values, buffer func(*values) *[]float32) int {
-	total := widest(maps, floats)
+// twoEnded lays runs of feature maps into the ends of one arena in turn and returns the arena's floats.
+func (p *Plan) twoEnded(runs [][]*values, buffer func(*values) *[]float32) int {
+	total := widest(runs, floats)
 	p.later = append(p.later, func() {
 		arena := kernel.Alloc(total)
-		for i, v := range maps {
-			if i%2 == 0 {
-				*buffer(v) = arena[:floats(v)]
-			} else {
-				*buffer(v) = arena[total-floats(v):]
+		for _, maps := range runs {
+			for i, v := range maps {
+				if i%2 == 0 {
+					*buffer(v) = arena[:floats(v)]
+				} else {
+					*buffer(v) = arena[total-floats(v):]
+				}
 			}
 		}
 	})

@@ -105,7 +105,7 @@ func (o *Options) countable(placed []arch.Placed) bool {
 			weights += float64(copies(layer.Op, gradients) * float64(param.Count()))
 		}
 		out := float64(floats(layer.Out))
-		if gradients || o.Keep {
+		if gradients || o.Keep || o.tapped(layer) {
 			kept += out
 		}
 		if max(float64(floats(layer.In))+out, weights, kept) > most {

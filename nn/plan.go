@@ -32,6 +32,9 @@ type Options struct {
 	Budget int64
 	// Keep keeps every layer's output for Activation; a Plan for gradients does so anyway.
 	Keep bool
+	// Taps are layers whose outputs are kept, for Tap, and whose gradients BackwardFrom begins with. Nothing is fused into
+	// them: relu1_2, not conv1_2, is what a convolution with its ReLU makes at once.
+	Taps []string
 	// NoFuse gives each ReLU and batch norm an output of its own, for looking at.
 	NoFuse bool
 	// Share is the Plan's place in a batch that several Plans learn from together.
@@ -52,6 +55,7 @@ type Plan struct {
 	steps  []step  // of the groups
 	ending arch.Ending
 	chain  []*values
+	writes []*values // by step: what it makes
 	ctx    context.Context
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
@@ -139,6 +143,9 @@ func (o *Options) complete(placed *arch.Placement) error {
 	}
 	if o.Costs == nil {
 		o.Costs = DefaultCosts()
+	}
+	if err := o.checkTaps(placed); err != nil {
+		return err
 	}
 	if !o.countable(placed.Layers) {
 		return fmt.Errorf("nn: %s: a batch of %d is beyond any memory", placed.Network.Name, o.Batch)
@@ -240,6 +247,7 @@ func (p *Plan) build(forced map[decision]Algo) {
 		}
 		in.images = g.images
 		p.steps = append(p.steps, p.step(g, in, out))
+		p.writes = append(p.writes, out)
 		p.groups = append(p.groups, g)
 		for i, l := range g.Layers[1:] {
 			p.outputs[g.Layers[i].Name] = output{out, l.Name}
@@ -248,6 +256,7 @@ func (p *Plan) build(forced map[decision]Algo) {
 		in = out
 	}
 	p.gradients = p.trained()
+	p.tap()
 	p.layStages()
 }
 
@@ -282,6 +291,8 @@ func (p *Plan) step(g Group, in, out *values) step {
 		return newMaxPool(p, layer, in, out)
 	case arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		return newAveragePool(p, layer, in, out)
+	case arch.L2Pool:
+		return newL2Pool(p, in, out)
 	case arch.LRN:
 		return newLRN(p, op, in, out)
 	case arch.Flatten:
@@ -396,21 +407,7 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	defer p.caught(&err, debug.SetPanicOnFault(true))
 	last.load(last.grad, grad, 0, grad.N)
 	p.start()
-	for i := len(p.steps) - 1; i >= 0; i-- {
-		p.current = i
-		p.steps[i].backward(p.input.N)
-		if p.ended != nil {
-			return p.ended
-		}
-		p.lap(BackwardPass)
-		if p.Share.Ready != nil {
-			for _, q := range p.gradients[i] {
-				p.Share.Ready(q)
-			}
-		}
-	}
-	p.report(len(p.steps))
-	return nil
+	return p.back(len(p.steps), nil)
 }
 
 // Logits is the output of the last layer (before a final softmax or sigmoid) for the images of the last Forward. The

@@ -15,6 +15,8 @@ type values struct {
 	copy   bool // the same values as the ones before in another order: flattened
 	data   []float32
 	grad   []float32
+	tapped bool
+	kept   []float32 // of all images, where it is tapped and others take turns; data is then a part of it
 }
 
 func newValues(shape arch.Shape) *values {

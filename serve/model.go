@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vggo/vggo"
@@ -24,6 +25,8 @@ type model struct {
 	bytes   int64            // that it takes beside mapped files
 	visit   int64            // bytes of what its layers make of a picture
 	batches *batcher
+
+	meters sync.Map // by metric: how pictures are compared, or why they are not
 }
 
 // layer is what an image costs up to a layer, and with it.

@@ -78,20 +78,32 @@ func refusePicture(err error) error {
 // for itself. look, if not nil, is shown the picture meanwhile.
 func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) (input *tensor.Tensor, w, h int,
 	err error) {
+	err = c.decoded(file, func(picture *vision.Picture) (err error) {
+		w, h = picture.W, picture.H
+		if input, err = m.Prepare(c.ctx, []*vision.Picture{picture}); err != nil || look == nil {
+			return err
+		}
+		return look(picture)
+	})
+	return input, w, h, err
+}
+
+// decoded decodes a picture when its turn comes and shows it to use, which may keep it.
+func (c *call) decoded(file []byte, use func(*vision.Picture) error) error {
 	limits := vision.Limits{Bytes: c.MaxBody, Pixels: c.MaxPixels}
 	work, err := vision.Expect(file, limits)
 	if err != nil {
-		return nil, 0, 0, refusePicture(err)
+		return refusePicture(err)
 	}
 	if work.Time > max(2*c.DecodeTime, smallTime) {
-		return nil, 0, 0, refuse(badImage, "send it smaller",
+		return refuse(badImage, "send it smaller",
 			"%s of %dx%d pixels%s: decoding it would take about %.0f s, and the limit is %v",
 			work.Format, work.H, work.W, inScans(work.Scans), work.Time.Seconds(), c.DecodeTime)
 	}
 	start := time.Now()
 	leave, err := c.decode.enter(c.ctx, work)
 	if err != nil {
-		return nil, 0, 0, err
+		return err
 	}
 	defer func() {
 		if work.Memory > smallMemory {
@@ -106,24 +118,20 @@ func (c *call) prepare(m *model, file []byte, look func(*vision.Picture) error) 
 	picture, err := vision.DecodeContext(ctx, bytes.NewReader(file), limits)
 	switch {
 	case err != nil && c.ctx.Err() != nil:
-		return nil, 0, 0, context.Cause(c.ctx)
+		return context.Cause(c.ctx)
 	case err != nil:
-		return nil, 0, 0, refusePicture(err)
+		return refusePicture(err)
 	}
-	input, err = m.Prepare(c.ctx, []*vision.Picture{picture})
-	if err == nil && look != nil {
-		err = look(picture)
-	}
-	if err != nil {
+	if err := use(picture); err != nil {
 		if c.ctx.Err() != nil {
-			return nil, 0, 0, context.Cause(c.ctx)
+			return context.Cause(c.ctx)
 		}
-		return nil, 0, 0, refuse(badImage, "crop it", "%v", err)
+		return refuse(badImage, "crop it", "%v", err)
 	}
 	took := time.Since(start)
 	c.spend("decode", took)
 	c.metrics.decode.Observe(took.Seconds())
-	return input, picture.W, picture.H, nil
+	return nil
 }
 
 // inScans tells of a picture's scans, where there are more than one.

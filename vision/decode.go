@@ -154,7 +154,9 @@ func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (*Picture, e
 		return nil, imageError(format.name, file, err)
 	}
 	if format.orient != nil {
+		transparent := p.Transparent
 		p = p.turn(format.orient(file))
+		p.Transparent = transparent
 	}
 	return p, nil
 }

@@ -18,7 +18,9 @@ type samples struct {
 	Pix            []byte
 }
 
-func (s samples) picture() *Picture { return &Picture{s.W, s.H, s.Channels, s.Pix} }
+func (s samples) picture() *Picture {
+	return &Picture{W: s.W, H: s.H, Channels: s.Channels, Pix: s.Pix}
+}
 
 type preprocessCases []struct {
 	In           samples

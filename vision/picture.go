@@ -12,6 +12,7 @@ import (
 type Picture struct {
 	W, H, Channels int
 	Pix            []uint8
+	Transparent    bool // what it was made from had transparency, which is dropped
 }
 
 // NewPicture makes a black picture. It panics on a negative size, as make does.
@@ -23,6 +24,13 @@ func NewPicture(w, h, channels int) *Picture {
 // background; of 16 bits the upper 8 are kept; of an *image.YCbCr the chroma is interpolated and turned to colours as
 // libjpeg does, and ink (*image.CMYK) is as Pillow's convert("RGB") does.
 func FromImage(m image.Image) *Picture {
+	p := withoutAlpha(m)
+	o, tells := m.(interface{ Opaque() bool })
+	p.Transparent = tells && !o.Opaque()
+	return p
+}
+
+func withoutAlpha(m image.Image) *Picture {
 	b := m.Bounds()
 	switch m := m.(type) {
 	case *image.Gray:

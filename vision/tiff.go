@@ -41,7 +41,7 @@ const (
 )
 
 // What tag 338 says of samples beyond the colours.
-const associatedAlpha = 1
+const associatedAlpha, unassociatedAlpha = 1, 2
 
 // maxTIFFSamples bounds the samples of a pixel, and maxTIFFRow the bytes of a row of one tile or strip.
 const (
@@ -56,6 +56,7 @@ type tiffPicture struct {
 	samples        int // of a pixel
 	colours        int // of those, the first ones; the others are transparency or unknown
 	photometric    int
+	alpha          bool // behind the colours comes how far a pixel covers what is behind it
 	premultiplied  bool // colours were multiplied by the sample behind them
 	compression    int
 	predicted      bool // samples are told as their distance from the pixel's before
@@ -162,8 +163,10 @@ func readTIFF(file []byte) (*tiffPicture, error) {
 			fmt.Errorf("TIFF of %d samples of %d bits in colour model %d is not supported: save it in RGB with 8 bits",
 				t.samples, t.bits, t.photometric)
 	}
-	t.premultiplied = t.samples > t.colours && t.photometric != paletteColour &&
-		number(tagExtraSamples, 0) == associatedAlpha
+	extra := number(tagExtraSamples, 0)
+	t.alpha = t.samples > t.colours && t.photometric != paletteColour &&
+		(extra == associatedAlpha || extra == unassociatedAlpha)
+	t.premultiplied = t.alpha && extra == associatedAlpha
 	switch p := number(tagPredictor, 1); {
 	case p == 2 && t.bits >= 8:
 		t.predicted = true
@@ -290,6 +293,9 @@ func decodeTIFF(in *source) (*Picture, error) {
 			}
 			to := p.Pix[(y*t.w+x)*channels : (y*t.w+min(x+t.chunkW, t.w))*channels]
 			t.colour(to, row)
+			for x := 0; t.alpha && !p.Transparent && x < len(to)/channels; x++ {
+				p.Transparent = row[x*t.samples+t.colours] != 255
+			}
 		}
 	}
 	return p, nil

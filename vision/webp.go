@@ -86,6 +86,7 @@ func decodeFrame(in *source, canvas image.Point) (*Picture, error) {
 			return frame, err
 		}
 		p := NewPicture(canvas.X, canvas.Y, frame.Channels)
+		p.Transparent = frame.Transparent
 		for y := range frame.H {
 			copy(p.Pix[((at.Y+y)*p.W+at.X)*p.Channels:], frame.Pix[y*frame.W*p.Channels:][:frame.W*p.Channels])
 		}
@@ -105,7 +106,9 @@ func decodeStill(r io.Reader) (*Picture, error) {
 	case *image.YCbCr:
 		return fromVP8(m), nil
 	case *image.NYCbCrA:
-		return fromVP8(&m.YCbCr), nil
+		p := fromVP8(&m.YCbCr)
+		p.Transparent = !m.Opaque()
+		return p, nil
 	}
 	return FromImage(decoded), nil
 }

@@ -4,6 +4,7 @@ package weights
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -240,6 +241,16 @@ func (f *File) Check() error {
 		}
 	}
 	return nil
+}
+
+// SHA256 is the checksum of a file that was opened by its path and is one file. Of bytes and of shards ok is false, and
+// of what cannot be read any more.
+func (f *File) SHA256() (sum [sha256.Size]byte, ok bool) {
+	if len(f.mapped) != 1 {
+		return sum, false
+	}
+	err := fault.Catch(func() error { sum = sha256.Sum256(f.mapped[0].data); return nil })
+	return sum, err == nil && f.Check() == nil
 }
 
 // Close unmaps the file. Closing twice is harmless.

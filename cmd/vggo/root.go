@@ -22,6 +22,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command was understood and could not be done
 	exitUsage   = 2 // the command line is wrong
+	exitBeyond  = 3 // compare: a distance is beyond --max
 )
 
 // newRootCommand is vggo with all its commands.
@@ -55,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newArchCommand(),
 		newClassifyCommand(),
+		newCompareCommand(),
 		newConvertCommand(),
 		newEvalCommand(),
 		newExplainCommand(),
@@ -238,6 +240,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var usage usageError
 	if !understood || errors.As(err, &usage) {
 		return exitUsage
+	}
+	if errors.As(err, new(beyondError)) {
+		return exitBeyond
 	}
 	return exitFailure
 }

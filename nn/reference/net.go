@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vggo/vggo/arch"
 )
@@ -72,6 +73,8 @@ func (net *Net) forward(l arch.Placed, x Tensor) (Tensor, error) {
 		return MaxPool(l, x), nil
 	case arch.AvgPool:
 		return AvgPool(l, x), nil
+	case arch.L2Pool:
+		return L2Pool(l, x), nil
 	case arch.AdaptiveAvgPool, arch.GlobalAvgPool: // global is adaptive to 1x1
 		return AdaptiveAvgPool(l, x), nil
 	case arch.LRN:
@@ -117,13 +120,31 @@ func (net *Net) depth() int {
 // Backward takes the gradient of a loss with respect to the logits of the last Forward to that of every trainable
 // parameter, by name, and of the input.
 func (net *Net) Backward(dlogits []float64) (grads map[string][]float64, dx []float64, err error) {
-	logits := net.Logits()
-	if len(dlogits) != len(logits.Data) {
-		return nil, nil, fmt.Errorf("gradient has %d values, the logits %d", len(dlogits), len(logits.Data))
+	if len(dlogits) != len(net.Logits().Data) {
+		return nil, nil, fmt.Errorf("gradient has %d values, the logits %d", len(dlogits), len(net.Logits().Data))
 	}
+	if net.depth() == 0 {
+		return map[string][]float64{}, dlogits, nil
+	}
+	return net.BackwardFrom(map[string][]float64{net.Layers[net.depth()-1].Name: dlogits})
+}
+
+// BackwardFrom is Backward from the gradients with respect to the outputs of any layers up to the logits, by name: of a
+// loss that they all take part in.
+func (net *Net) BackwardFrom(dlayers map[string][]float64) (grads map[string][]float64, dx []float64, err error) {
 	grads = make(map[string][]float64)
-	d := Tensor{logits.N, logits.Shape, dlogits}
+	logits := net.Logits()
+	d := New(logits.N, logits.Shape)
 	for i := net.depth() - 1; i >= 0; i-- {
+		if own, ok := dlayers[net.Layers[i].Name]; ok {
+			if len(own) != len(d.Data) {
+				return nil, nil, fmt.Errorf("gradient of %s has %d values, not %d", net.Layers[i].Name, len(own), len(d.Data))
+			}
+			d = Tensor{d.N, d.Shape, slices.Clone(d.Data)} // which a flatten's may share with another's
+			for j, v := range own {
+				d.Data[j] += v
+			}
+		}
 		d = net.backward(net.Layers[i], net.Activations[i], net.Activations[i+1], d, grads)
 	}
 	return grads, d.Data, nil
@@ -157,6 +178,8 @@ func (net *Net) backward(l arch.Placed, x, y, dy Tensor, grads map[string][]floa
 		return MaxPoolBackward(l, x, dy)
 	case arch.AvgPool:
 		return AvgPoolBackward(l, dy)
+	case arch.L2Pool:
+		return L2PoolBackward(l, x, y, dy)
 	case arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		return AdaptiveAvgPoolBackward(l, dy)
 	case arch.LRN:

@@ -80,3 +80,31 @@ func divisor(l *arch.Placed, at index) float64 {
 	rows, cols := l.Taps(at.i, at.j)
 	return float64(rows.Divisor * cols.Divisor)
 }
+
+// L2Pool is y[n,c,i,j] = √(Σ_pq g[p]·g[q]·x[n,c,y,x]² + 1e-12) with g = (1 2 1)/4; padding is zero.
+func L2Pool(l arch.Placed, x Tensor) Tensor {
+	y := New(x.N, l.Out)
+	for at := range y.indices() {
+		sum := 1e-12
+		for t := range window(&l, at.i, at.j) {
+			v := *x.at(at.n, at.c, t.y, t.x)
+			sum += hann[t.p] * hann[t.q] * v * v
+		}
+		*y.at(at.n, at.c, at.i, at.j) = math.Sqrt(sum)
+	}
+	return y
+}
+
+// L2PoolBackward: dx[n,c,y,x] += dy · g[p]·g[q]·x / y.
+func L2PoolBackward(l arch.Placed, x, y, dy Tensor) Tensor {
+	dx := New(x.N, l.In)
+	for at := range dy.indices() {
+		share := *dy.at(at.n, at.c, at.i, at.j) / *y.at(at.n, at.c, at.i, at.j)
+		for t := range window(&l, at.i, at.j) {
+			*dx.at(at.n, at.c, t.y, t.x) += share * hann[t.p] * hann[t.q] * *x.at(at.n, at.c, t.y, t.x)
+		}
+	}
+	return dx
+}
+
+var hann = [3]float64{0.25, 0.5, 0.25}

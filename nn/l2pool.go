@@ -1,0 +1,98 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/vggo/vggo/internal/kernel"
+)
+
+// l2Pool is y = √(Σ g·x² + 1e-12) over 3x3 windows of stride 2 (arch.L2Pool). The weights are powers of two: only sums
+// and roots round.
+type l2Pool struct {
+	engine  *engine
+	in, out *values
+
+	forwardJob, backwardJob func(worker, task int)
+}
+
+// hann is a row or a column of a window's weights.
+var hann = [3]float32{0.25, 0.5, 0.25}
+
+func newL2Pool(p *Plan, in, out *values) *l2Pool {
+	l := &l2Pool{engine: &p.engine, in: in, out: out}
+	l.forwardJob, l.backwardJob = l.forwardTask, l.backwardTask
+	return l
+}
+
+func (l *l2Pool) refresh() {}
+
+func (l *l2Pool) forward(n int) {
+	l.engine.team.run(n*kernel.Blocks(l.in.shape.C), l.forwardJob)
+}
+
+// taps calls do for the pixels of a window that are on the map, with their weights.
+func (l *l2Pool) taps(oy, ox int, do func(at int, weight float32)) {
+	for ky, row := range hann {
+		y := 2*oy + ky - 1
+		if y < 0 || y >= l.in.shape.H {
+			continue
+		}
+		for kx, col := range hann {
+			if x := 2*ox + kx - 1; x >= 0 && x < l.in.shape.W {
+				do((y*l.in.shape.W+x)*kernel.Block, row*col)
+			}
+		}
+	}
+}
+
+func (l *l2Pool) forwardTask(_, task int) {
+	blocks := kernel.Blocks(l.in.shape.C)
+	x, y := l.in.block(l.in.data, task/blocks, task%blocks), l.out.block(l.out.data, task/blocks, task%blocks)
+	lanes := min(kernel.Block, l.in.shape.C-task%blocks*kernel.Block) // those beyond stay zero, not √1e-12
+	for oy := range l.out.shape.H {
+		for ox := range l.out.shape.W {
+			var sum [kernel.Block]float32
+			l.taps(oy, ox, func(at int, weight float32) {
+				for i, v := range (*[kernel.Block]float32)(x[at:]) {
+					sum[i] += float32(weight * float32(v*v))
+				}
+			})
+			out := y[(oy*l.out.shape.W+ox)*kernel.Block:][:kernel.Block]
+			clear(out)
+			for i := range lanes {
+				out[i] = float32(math.Sqrt(float64(sum[i] + 1e-12)))
+			}
+		}
+	}
+}
+
+func (l *l2Pool) backward(n int) {
+	if l.in.grad != nil {
+		l.engine.team.run(n*kernel.Blocks(l.in.shape.C), l.backwardJob)
+	}
+}
+
+// backwardTask: dx += dy·g·x/y.
+func (l *l2Pool) backwardTask(_, task int) {
+	blocks := kernel.Blocks(l.in.shape.C)
+	n, cb := task/blocks, task%blocks
+	x, dx := l.in.block(l.in.data, n, cb), l.in.block(l.in.grad, n, cb)
+	y, dy := l.out.block(l.out.data, n, cb), l.out.block(l.out.grad, n, cb)
+	lanes := min(kernel.Block, l.in.shape.C-cb*kernel.Block)
+	clear(dx)
+	for oy := range l.out.shape.H {
+		for ox := range l.out.shape.W {
+			at := (oy*l.out.shape.W + ox) * kernel.Block
+			var share [kernel.Block]float32
+			for i := range lanes {
+				share[i] = dy[at+i] / y[at+i]
+			}
+			l.taps(oy, ox, func(at int, weight float32) {
+				from, to := (*[kernel.Block]float32)(x[at:]), (*[kernel.Block]float32)(dx[at:])
+				for i, s := range share {
+					to[i] += float32(float32(s*weight) * from[i])
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package perceptual
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/vggo/vggo/nn"
+	"github.com/vggo/vggo/vision"
+)
+
+// comparison is a pair on its way.
+type comparison struct {
+	*Meter
+	plan   *nn.Plan
+	a, b   *vision.Picture
+	result *Gradient
+	stages []*stage // DISTS: of the picture and each layer
+}
+
+// compare fills in the distance from the taps of a plan that has seen both pictures.
+func (c *comparison) compare() error {
+	if c.Metric == DISTS {
+		return c.dists()
+	}
+	return c.lpips()
+}
+
+// back adds a layer's part of the distance to the gradient of its output.
+func (c *comparison) back(layer string, output, gradient nn.Map) error {
+	if c.Metric == DISTS {
+		c.distsBack(layer, output, gradient)
+	} else {
+		c.lpipsBack(layer, output, gradient)
+	}
+	return nil
+}
+
+// each calls do for all i below n, side by side. What do(i) writes no other call may touch, and no sum is made between
+// them: the bits do not depend on how many threads there are.
+func (c *comparison) each(n int, do func(i int)) {
+	threads := min(c.plan.Threads, n)
+	if threads <= 1 {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range threads {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// lanes are the channels of a block.
+func lanes(m nn.Map, block int) int { return min(nn.Lanes, m.Shape.C-block*nn.Lanes) }

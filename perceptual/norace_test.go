@@ -1,0 +1,5 @@
+//go:build !race
+
+package perceptual_test
+
+const raceEnabled = false
