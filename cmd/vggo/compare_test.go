@@ -130,7 +130,7 @@ func TestCompare(t *testing.T) {
 		{"--all a.png", 2, "--all is of a folder", ""},
 		{"a.png", 2, "1 pictures or folders named, and not 2", "vggo compare A B"},
 		{"a.png b.png --metric ssim", 2, `unknown metric "ssim": want lpips or dists`, ""},
-		{"a.png b.png --metric dists", 1, "dists was fitted to vgg16, not to alexnet-torchvision", "--model vgg16"},
+		{"a.png b.png --metric dists", 1, "dists was fitted to vgg16, not to alexnet-convolutions", "--model vgg16"},
 		{"a.png b.png --metric dists --map x.png", 2, "--map is of lpips", ""},
 		{"a.png b.png --map x.jpg", 2, "its ending must be .png", ""},
 		{"left right --map x.png", 2, "--map is of one pair", ""},
