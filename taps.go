@@ -72,8 +72,8 @@ func (m *Model) tapOptions(t *Taps) nn.Options {
 	return options
 }
 
-// SHA256 is the checksum of the file of weights. ok is false where there is no one file: of random weights, of bytes, of
-// shards.
+// SHA256 is the checksum of the file of weights. ok is false where there is no one file: of random weights, of bytes,
+// of shards.
 func (m *Model) SHA256() (sum [sha256.Size]byte, ok bool) {
 	if m.file == nil {
 		return sum, false

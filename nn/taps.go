@@ -12,9 +12,9 @@ import (
 // Lanes is how many channels of a pixel lie side by side in a Map.
 const Lanes = kernel.Block
 
-// Map is what a tapped layer made of the images of the last Forward, or the gradient of it, where the Plan has it: each
-// image is blocks of Lanes channels, a block is rows, a row is pixels of Lanes values. Lanes beyond the last channel are
-// zero, and have to stay so. It holds until the Plan's next Forward.
+// Map is what a tapped layer made of the images of the last Forward, or the gradient of it, where the Plan has it:
+// each image is blocks of Lanes channels, a block is rows, a row is pixels of Lanes values. Lanes beyond the last
+// channel are zero, and have to stay so. It holds until the Plan's next Forward.
 type Map struct {
 	Images int
 	Shape  arch.Shape // of one image
@@ -117,8 +117,8 @@ func (p *Plan) Tap(layer string) (Map, error) {
 
 // BackwardFrom computes what Backward does, from the gradients of the taps in place of the logits'. For each tap, the
 // last layer of the network first, add is given its output and the gradient of it that comes from the taps behind, to
-// which it adds that of its own. An error of add ends it. What lies behind the last tap is not computed: its parameters'
-// gradients are zero.
+// which it adds that of its own. An error of add ends it. What lies behind the last tap is not computed: its
+// parameters' gradients are zero.
 func (p *Plan) BackwardFrom(add func(layer string, output, gradient Map) error) (err error) {
 	switch {
 	case !p.backs():

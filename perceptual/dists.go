@@ -34,8 +34,8 @@ type channel struct {
 	alpha, beta    float64 // shares of their sum over all stages
 }
 
-// similar are S1 and S2. Products are rounded by themselves: fused with the next addition μ·μ + μ·μ would not be 2μ·μ on
-// some processors.
+// similar are S1 and S2. Products are rounded by themselves: fused with the next addition μ·μ + μ·μ would not be 2μ·μ
+// on some processors.
 func (c *channel) similar() (texture, structure float64) {
 	product := float64(c.mean[0] * c.mean[1])
 	squares := float64(c.mean[0]*c.mean[0]) + float64(c.mean[1]*c.mean[1])

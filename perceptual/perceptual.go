@@ -1,6 +1,6 @@
-// Package perceptual measures how different two pictures look to people, by what VGG or AlexNet makes of them: LPIPS 0.1
-// (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018) and DISTS (Ding et al.,
-// "Image Quality Assessment: Unifying Structure and Texture Similarity", 2020), and the gradients of both.
+// Package perceptual measures how different two pictures look to people, by what VGG or AlexNet makes of them: LPIPS
+// 0.1 (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018) and DISTS (Ding
+// et al., "Image Quality Assessment: Unifying Structure and Texture Similarity", 2020), and the gradients of both.
 //
 // Pictures come in, not tensors: nobody can get their range wrong. A distance of a picture from itself is exactly 0,
 // that of two does not depend on their order, and it has the same bits for any number of threads.
@@ -83,8 +83,8 @@ type network struct {
 	layers   []string
 	smallest int    // side that leaves a pixel of the last layer
 	head     string // of LPIPS
-	// the first digits of the SHA-256 of the files that hold the weights which the heads were fitted to: torchvision's, and
-	// timm's copy of them
+	// the first digits of the SHA-256 of the files that hold the weights which the heads were fitted to: torchvision's,
+	// and timm's copy of them
 	files []string
 }
 
@@ -197,7 +197,8 @@ func (n network) uncalibrated(model *vggo.Model) string {
 		return "the weights are not recognised as those of torchvision, which the metric was fitted to"
 	}
 	p, want := model.Preprocess.Preprocess, vision.ImageNet(1, 1)
-	if p.Order != want.Order || p.Scale != want.Scale || !slices.Equal(p.Mean, want.Mean) || !slices.Equal(p.Std, want.Std) {
+	if p.Order != want.Order || p.Scale != want.Scale || !slices.Equal(p.Mean, want.Mean) ||
+		!slices.Equal(p.Std, want.Std) {
 		return "pictures are prepared in another way than for torchvision's weights, which the metric was fitted to"
 	}
 	return ""
@@ -259,8 +260,8 @@ func (e *SmallError) Error() string {
 		e.Network, e.Least)
 }
 
-// Distance measures. Errors are a *SizesError, a *TransparentError, a *SmallError, an *nn.MemoryError or the model's; ctx
-// is looked at between two layers.
+// Distance measures. Errors are a *SizesError, a *TransparentError, a *SmallError, an *nn.MemoryError or the model's;
+// ctx is looked at between two layers.
 func (m *Meter) Distance(ctx context.Context, a, b *vision.Picture) (*Distance, error) {
 	g, err := m.measure(ctx, a, b, false)
 	if err != nil {

@@ -188,8 +188,8 @@ func noise(seed uint64, w, h int) *vision.Picture {
 	return p
 }
 
-// TestGoldens holds 20 pairs of a photograph and its JPEG and eight of awkward shape to PyTorch in float64: the value to
-// 1e-6 (DISTS 2e-6) and 1e-5 of it, as the issue asks, and each layer's part as well.
+// TestGoldens holds 20 pairs of a photograph and its JPEG and eight of awkward shape to PyTorch in float64: the value
+// to 1e-6 (DISTS 2e-6) and 1e-5 of it, as the issue asks, and each layer's part as well.
 func TestGoldens(t *testing.T) {
 	if dir := os.Getenv("VGGO_PERCEPTUAL_WEIGHTS"); dir != "" {
 		writeWeights(t, dir)
@@ -247,9 +247,9 @@ func TestGoldens(t *testing.T) {
 	t.Logf("kernel set %s: farthest from PyTorch, in shares of what is allowed: %.2v", set, farthest)
 }
 
-// TestGradientGoldens holds the gradient by both pictures' samples to PyTorch's, within 1e-4 of its length. In this pair
-// no ReLU's input is so near 0, and no two of a pooling's so near each other, that rounding decides: where one is, a
-// gradient in float32 is another by up to a hundredth.
+// TestGradientGoldens holds the gradient by both pictures' samples to PyTorch's, within 1e-4 of its length. In this
+// pair no ReLU's input is so near 0, and no two of a pooling's so near each other, that rounding decides: where one
+// is, a gradient in float32 is another by up to a hundredth.
 func TestGradientGoldens(t *testing.T) {
 	if os.Getenv("VGGO_TESTDATA") == "" {
 		t.Skip("VGGO_TESTDATA is not set: no photographs to compare")
@@ -289,8 +289,8 @@ func TestGradientGoldens(t *testing.T) {
 	}
 }
 
-// TestSame: a picture is exactly 0 from itself, and its gradient is 0 there; two swapped have the same bits; and so have
-// 1 thread and 8.
+// TestSame: a picture is exactly 0 from itself, and its gradient is 0 there; two swapped have the same bits; and so
+// have 1 thread and 8.
 func TestSame(t *testing.T) {
 	ctx := context.Background()
 	for _, w := range ways {

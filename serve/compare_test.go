@@ -106,7 +106,8 @@ func TestCompare(t *testing.T) {
 	both := []string{"a", "b"}
 	inJSON := sent{"POST", "/v1/compare?metric=lpips&model=alexnet", []string{"Content-Type", "application/json"},
 		jsonOf(t, map[string][]byte{"a": a, "b": b})}
-	for name, c := range map[string]sent{"form": pairForm(t, both, a, b), "swapped": pairForm(t, both, b, a), "JSON": inJSON} {
+	for name, c := range map[string]sent{"form": pairForm(t, both, a, b), "swapped": pairForm(t, both, b, a),
+		"JSON": inJSON} {
 		answer, text := c.do(t, web.URL)
 		var got comparisonTold
 		if err := json.Unmarshal(text, &got); err != nil || answer.StatusCode != 200 {

@@ -70,14 +70,14 @@ With --max, a distance beyond it ends the command with exit code 3.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.metrics, "metric", []string{string(perceptual.LPIPS)}, "what to measure: lpips, dists or both, as "+
-		"`lpips,dists`")
+	f.StringSliceVar(&o.metrics, "metric", []string{string(perceptual.LPIPS)}, "what to measure: lpips, dists or "+
+		"both, as `lpips,dists`")
 	f.StringVarP(&o.model, "model", "m", "", "`network`: vgg16 or alexnet-torchvision (default: what the weights tell)")
 	f.StringVarP(&o.weights, "weights", "w", "", "`file` of weights, or the name of pulled ones (default: vgg16, or "+
 		"alexnet for --model alexnet-torchvision)")
 	f.StringVar(&o.part, "weights-part", "", partUsage)
-	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose distances "+
-		"mean little")
+	f.BoolVar(&o.random, "random-weights", false, "weights drawn at random instead of a file: a trial run, whose "+
+		"distances mean little")
 	f.Uint64Var(&o.seed, "seed", 1, "of random weights")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
 	f.StringVar(&o.heat, "map", "", "PNG `file` that shows where two pictures differ, drawn over the first (lpips)")

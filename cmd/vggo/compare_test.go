@@ -59,7 +59,7 @@ func TestCompare(t *testing.T) {
 	writeNoise(t, "more/1.png", 1, 40, 40)
 	writeNoise(t, "more/4.png", 1, 40, 40)
 	compare := func(args string) (int, string, string) {
-		return vggo(t.Context(), append(strings.Fields("compare --random-weights --model "+model), strings.Fields(args)...)...)
+		return vggo(t.Context(), strings.Fields("compare --random-weights --model "+model+" "+args)...)
 	}
 
 	code, stdout, stderr := compare("a.png b.png --by-layer --json --map heat.png")
@@ -72,8 +72,8 @@ func TestCompare(t *testing.T) {
 	for _, l := range p.Layers {
 		sum += l.Value
 	}
-	if p.A != "a.png" || p.B != "b.png" || p.Metric != "lpips" || p.Version != "0.1" || p.Network != "alexnet-torchvision" ||
-		p.Weights != "random weights, seed 1" || p.Calibrated || p.Height != 48 || p.Width != 64 || !(p.Distance > 0) ||
+	if p.A != "a.png" || p.B != "b.png" || p.Metric != "lpips" || p.Version != "0.1" ||
+		p.Network != "alexnet-torchvision" || p.Weights != "random weights, seed 1" || p.Calibrated || p.Height != 48 || p.Width != 64 || !(p.Distance > 0) ||
 		len(p.Layers) != 5 || sum != p.Distance {
 		t.Errorf("%+v", p)
 	}
@@ -119,7 +119,8 @@ func TestCompare(t *testing.T) {
 		{"a.png b.png --max 1e-9", 3, "is beyond --max 1e-09", ""},
 		{"left right --max 1e-9", 3, "3 of 3 distances are beyond --max 1e-09", ""},
 		{"a.png wide.png", 1, "different sizes: 48x64 and 48x80", "--resize scales the larger"},
-		{"low.png low.png", 1, "30x64 pixels are too small for alexnet-torchvision: the shorter side must have 31", "enlarge"},
+		{"low.png low.png", 1, "30x64 pixels are too small for alexnet-torchvision: the shorter side must have 31",
+			"enlarge"},
 		{"a.png clear.png", 1, "the second picture has transparent parts", "save it on the background"},
 		{"a.png none.png", 1, "none.png", ""},
 		{"a.png b.png --strict", 1, "not recognised as those of torchvision", "vggo pull"},
@@ -129,7 +130,7 @@ func TestCompare(t *testing.T) {
 		{"--all a.png", 2, "--all is of a folder", ""},
 		{"a.png", 2, "1 pictures or folders named, and not 2", "vggo compare A B"},
 		{"a.png b.png --metric ssim", 2, `unknown metric "ssim": want lpips or dists`, ""},
-		{"a.png b.png --metric dists", 1, "dists was fitted to vgg16, not to alexnet-torchvision", "--model vgg16"},
+		{"a.png b.png --metric dists", 1, "dists was fitted to vgg16, not to alexnet-convolutions", "--model vgg16"},
 		{"a.png b.png --metric dists --map x.png", 2, "--map is of lpips", ""},
 		{"a.png b.png --map x.jpg", 2, "its ending must be .png", ""},
 		{"left right --map x.png", 2, "--map is of one pair", ""},
@@ -142,7 +143,8 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	code, _, stderr = vggo(t.Context(), "compare", "a.png", "b.png")
-	if code != 1 || !strings.Contains(stderr, "vgg16 is not in the cache") || !strings.Contains(stderr, "vggo pull vgg16") {
+	if code != 1 || !strings.Contains(stderr, "vgg16 is not in the cache") ||
+		!strings.Contains(stderr, "vggo pull vgg16") {
 		t.Errorf("without weights: exit %d, %s", code, stderr)
 	}
 }
