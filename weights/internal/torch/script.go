@@ -33,8 +33,9 @@ func readScript(members map[string]format.Member, prefix string) (script, error)
 	list := script{}
 	left := maxProgram
 	for name, m := range members {
-		path, ok := strings.CutPrefix(name, prefix+"code/")
-		if path, ok = strings.CutSuffix(path, ".py"); !ok || !strings.HasPrefix(name, prefix+"code/") {
+		path, code := strings.CutPrefix(name, prefix+"code/")
+		path, python := strings.CutSuffix(path, ".py")
+		if !code || !python {
 			continue
 		}
 		if left -= m.Size; left < 0 {
