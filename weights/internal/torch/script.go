@@ -33,9 +33,9 @@ func readScript(members map[string]format.Member, prefix string) (script, error)
 	list := script{}
 	left := maxProgram
 	for name, m := range members {
-		path, code := strings.CutPrefix(name, prefix+"code/")
+		path, inCode := strings.CutPrefix(name, prefix+"code/")
 		path, python := strings.CutSuffix(path, ".py")
-		if !code || !python {
+		if !inCode || !python {
 			continue
 		}
 		if left -= m.Size; left < 0 {
