@@ -19,6 +19,8 @@ var public = []string{"", "arch", "bench", "embedded", "explain", "hub", "nn", "
 var forCallers = map[string]string{
 	"LowMemoryLimit":             "who sets a memory limit of his own beside Options.LowMemory",
 	"arch.Network.CompactString": "who writes a network down on one line, as Compact reads it",
+	"train.DriftError":           "who tells one failed rank from another",
+	"train.OtherRankError":       "the same",
 	"train.DecodeRecipe":         "whose recipe is not in a file",
 	"train.NewOptimiser":         "whose training loop is his own: Plan.Forward, Plan.Backward, Optimiser.Step",
 	"train.Optimiser.Polyak":     "the same",

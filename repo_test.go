@@ -62,7 +62,9 @@ var rooms = []struct {
 	{"weights/internal/onnx", []string{"internal/printable", "arch", "weights/internal/format"}},
 	{"weights/internal/torch", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
 		"weights/internal/checkpoint", "weights/internal/chain"}},
-	{"weights", []string{"internal/durable", "internal/plainfile", "internal/printable", "internal/fault", "tensor", "arch",
+	// kernel: what Windows maps, as bytes
+	{"weights", []string{"internal/durable", "internal/kernel", "internal/plainfile", "internal/printable",
+		"internal/fault", "tensor", "arch",
 		"weights/internal/format", "weights/internal/checkpoint", "weights/internal/keras", "weights/internal/numpy",
 		"weights/internal/onnx", "weights/internal/torch", "weights/internal/matlab", "weights/internal/caffe",
 		"weights/internal/torch7", "weights/internal/darknet", "weights/internal/mxnet"}},

@@ -90,8 +90,6 @@ var layerTests = []struct {
 		[]arch.Op{arch.AvgPool{Window: window(3, 2, 1, 2, arch.Pad(1)), CountPad: true}}},
 	{"avg pool 3x3, same, stride 4", arch.Shape{C: 19, H: 10, W: 7},
 		[]arch.Op{arch.AvgPool{Window: window(3, 3, 4, 1, arch.Padding{Mode: arch.Same})}}},
-	{"l2 pool", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.ReLU{}, arch.L2Pool{}}},
-	{"l2 pool of one row", arch.Shape{C: 16, H: 1, W: 8}, []arch.Op{arch.L2Pool{}}},
 	{"adaptive avg pool", arch.Shape{C: 19, H: 9, W: 7}, []arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 4, W: 3}}}},
 	{"adaptive avg pool, upward", arch.Shape{C: 19, H: 3, W: 5},
 		[]arch.Op{arch.AdaptiveAvgPool{Out: arch.Size{H: 7, W: 4}}}},
@@ -120,6 +118,8 @@ var layerTests = []struct {
 	{"sigmoid at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Sigmoid{}}},
 	{"softmax, averaged", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.Softmax{}, arch.GlobalAvgPool{}}},
 	{"softmax at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Softmax{}}},
+	{"l2 pool", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.ReLU{}, arch.L2Pool{}}},
+	{"l2 pool of one row", arch.Shape{C: 16, H: 1, W: 8}, []arch.Op{arch.L2Pool{}}},
 }
 
 func window(kh, kw, stride, dilation int, pad arch.Padding) arch.Window {

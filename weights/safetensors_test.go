@@ -185,7 +185,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"far beyond", build(one(`"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]`)),
 			truncated},
 		{"far beyond any int", build(one(`"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]`)),
-			"18446744073709551616 is beyond any memory"},
+			"18446744073709551616 into Go uint64 within \"/data_offsets/1\": value out of range"},
 		{"hole", build(one(`"dtype":"U8","shape":[1],"data_offsets":[3,4]`), four...),
 			"begins at offset 3, but the tensor before it ends at 0"},
 		{"overlap",

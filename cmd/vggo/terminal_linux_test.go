@@ -230,7 +230,7 @@ func TestProgressLine(t *testing.T) {
 		want         string
 	}{
 		{0, 0, "", 12, "working, 12 s"}, {0, 10000, "pictures", 2, "0 of 10,000 pictures, 2 s"}, {2500, 10000, "pictures", 60,
-			"2,500 of 10,000 pictures, 1 min, about 3 min left"},
+			"2,500 of 10,000 pictures, 60 s, about 3 min left"},
 		{10, 10, "passes", 3, "10 of 10 passes, 3 s"},
 	} {
 		if got := progressLine(c.count, c.total, c.what, time.Duration(c.seconds)*time.Second); got != c.want {

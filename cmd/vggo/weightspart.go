@@ -116,10 +116,10 @@ func hintPart(err error) (error, bool) {
 			"weights were trained for"), true
 	case errors.As(err, &fit) && fit.Shard, errors.As(err, &undescribed) && undescribed.Shard:
 		return hint(err, "--weights with the folder that it lies in, or with the index, which ends in .index.json"), true
-	case errors.As(err, &fit) && fit.Told != nil:
-		return hint(err, fmt.Sprintf("without --model the file tells its network: %s", nameOf(fit.Told))), true
 	case errors.As(err, &fit) && fit.Classes > 0:
 		return hint(err, fmt.Sprintf("the file is of %d classes, and so must --model be", fit.Classes)), true
+	case errors.As(err, &fit) && fit.Told != nil:
+		return hint(err, fmt.Sprintf("without --model the file tells its network: %s", nameOf(fit.Told))), true
 	case errors.As(err, &fit) && fit.Family != "" && len(fit.Extra)+len(fit.Misshapen) == 0:
 		return hint(err, "weights without a classifier do for vggo features --layer, vggo explain --method maps --layer and "+
 			"vggo train --take 'conv*'; else --model must name the network that they were trained for"), true
