@@ -327,7 +327,8 @@ func TestFiniteDifferences(t *testing.T) {
 					t.Errorf("%s: the gradient says %.6g, the difference quotient %.6g ± %.2g", name, want, fine, tolerance)
 				}
 				if tolerance > typical/20 && !golden.Cancels(tr.network, "grad/"+name) {
-					t.Errorf("%s: a tolerance of %.2g proves little of a gradient of %.2g", name, tolerance, typical)
+					t.Errorf("%s: a tolerance of %.2g proves little of a gradient of %.2g: quotients %v and %v, rounding %v", name,
+						tolerance, typical, coarse, fine, rounding)
 				}
 			}
 			check("input", tr.x)
