@@ -98,8 +98,8 @@ var components = [3][3]float64{
 	{0.0045 * 0.4009, 0.0045 * -0.8140, 0.0045 * 0.4203},
 }
 
-// painter makes pictures a network's input.
-type painter struct {
+// augmenter makes pictures a network's input.
+type augmenter struct {
 	Augment
 	preprocess vision.Preprocess
 	seed       uint64
@@ -109,8 +109,8 @@ type painter struct {
 	fit        bool           // pictures come scaled and cropped
 }
 
-func newPainter(a Augment, preprocess vision.Preprocess, seed uint64) *painter {
-	p := &painter{Augment: a, preprocess: preprocess, seed: seed, channels: preprocess.Channels, w: preprocess.Crop.X,
+func newAugmenter(a Augment, preprocess vision.Preprocess, seed uint64) *augmenter {
+	p := &augmenter{Augment: a, preprocess: preprocess, seed: seed, channels: preprocess.Channels, w: preprocess.Crop.X,
 		h: preprocess.Crop.Y}
 	for c := range p.channels {
 		p.values = append(p.values, preprocess.Values(c))
@@ -120,7 +120,7 @@ func newPainter(a Augment, preprocess vision.Preprocess, seed uint64) *painter {
 }
 
 // prepare does what is the same each time.
-func (a *painter) prepare(p *vision.Picture) (*vision.Picture, error) {
+func (a *augmenter) prepare(p *vision.Picture) (*vision.Picture, error) {
 	switch {
 	case a.fit:
 		return a.preprocess.Fit(p)
@@ -142,7 +142,7 @@ func randomFor(seed uint64, epoch, sample int) *rand.Rand {
 }
 
 // put writes a sample, prepared, as the network sees it in an epoch.
-func (a *painter) put(dst []float32, p *vision.Picture, epoch, sample int) {
+func (a *augmenter) put(dst []float32, p *vision.Picture, epoch, sample int) {
 	r := randomFor(a.seed, epoch, sample)
 	var flip bool
 	switch a.Flip {
@@ -171,7 +171,7 @@ func (a *painter) put(dst []float32, p *vision.Picture, epoch, sample int) {
 }
 
 // jitter scales the shorter side to a random length and cuts out the input's size at random.
-func (a *painter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
+func (a *augmenter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	sides := a.sides(image.Pt(a.w, a.h))
 	side := sides[0] + r.IntN(sides[1]-sides[0]+1)
 	w, h := side, side
@@ -186,7 +186,7 @@ func (a *painter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
 
 // resized scales a random part to the input's size. After ten parts that do not fit it takes the centre, as torchvision
 // does.
-func (a *painter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
+func (a *augmenter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	area, ratio := a.Area, a.Ratio
 	if area.IsZero() {
 		area = Span{0.08, 1}
@@ -227,7 +227,7 @@ func part(p *vision.Picture, at image.Point, w, h int) *vision.Picture {
 
 // write normalises the input's size of pixels from (x0,y0) on, which may lie up to the picture's size outside: there it
 // is reflected, or black.
-func (a *painter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, reflect bool) {
+func (a *augmenter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, reflect bool) {
 	columns := make([]int, a.w) // of samples, −1 outside
 	for x := range columns {
 		from := x
@@ -275,7 +275,7 @@ func inside(at, n int, reflect bool) int {
 }
 
 // shift adds one colour to all pixels.
-func (a *painter) shift(dst []float32, r *rand.Rand) {
+func (a *augmenter) shift(dst []float32, r *rand.Rand) {
 	var colour [3]float64
 	for _, component := range components {
 		along := a.Colour * r.NormFloat64()
@@ -294,7 +294,7 @@ func (a *painter) shift(dst []float32, r *rand.Rand) {
 }
 
 // cut makes a square, as much of it as lies within the picture, 0: the mean.
-func (a *painter) cut(dst []float32, r *rand.Rand) {
+func (a *augmenter) cut(dst []float32, r *rand.Rand) {
 	left, top := r.IntN(a.w)-a.Cutout/2, r.IntN(a.h)-a.Cutout/2
 	for c := range a.channels {
 		for y := max(top, 0); y < min(top+a.Cutout, a.h); y++ {

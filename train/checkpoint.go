@@ -203,7 +203,7 @@ func (t *Trainer) notes() (map[string]string, error) {
 	if err := t.net.EncodeJSON(&net); err != nil {
 		return nil, err
 	}
-	preprocess, err := json.Marshal(t.painter.preprocess.Parts())
+	preprocess, err := json.Marshal(t.augmenter.preprocess.Parts())
 	if err != nil {
 		return nil, err
 	}

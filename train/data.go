@@ -49,19 +49,19 @@ func (s *subset) Len() int                               { return len(s.index) }
 func (s *subset) Label(i int) int                        { return s.Dataset.Label(s.index[i]) }
 func (s *subset) Picture(i int) (*vision.Picture, error) { return s.Dataset.Picture(s.index[i]) }
 
-// memory keeps a data set's pictures, decoded and prepared, as long as they fit.
-type memory struct {
+// cachedSet keeps a data set's pictures, decoded and prepared, as long as they fit.
+type cachedSet struct {
 	Dataset
 	prepare func(*vision.Picture) (*vision.Picture, error)
 	kept    []atomic.Pointer[vision.Picture]
 	left    *atomic.Int64 // bytes
 }
 
-func newMemory(d Dataset, prepare func(*vision.Picture) (*vision.Picture, error), left *atomic.Int64) *memory {
-	return &memory{d, prepare, make([]atomic.Pointer[vision.Picture], d.Len()), left}
+func newCachedSet(d Dataset, prepare func(*vision.Picture) (*vision.Picture, error), left *atomic.Int64) *cachedSet {
+	return &cachedSet{d, prepare, make([]atomic.Pointer[vision.Picture], d.Len()), left}
 }
 
-func (m *memory) Picture(i int) (*vision.Picture, error) {
+func (m *cachedSet) Picture(i int) (*vision.Picture, error) {
 	if p := m.kept[i].Load(); p != nil {
 		return p, nil
 	}

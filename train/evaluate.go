@@ -53,24 +53,24 @@ type Score struct {
 	Top5     float64 `json:"top5"`             // share of pictures whose class is among the five likeliest
 }
 
-// judge answers for data sets.
-type judge struct {
-	plan    *nn.Plan
-	painter *painter
-	threads int
-	group   *cluster.Group // which shares the pictures
+// evaluator answers for data sets.
+type evaluator struct {
+	plan      *nn.Plan
+	augmenter *augmenter
+	threads   int
+	group     *cluster.Group // which shares the pictures
 }
 
 // Evaluate scores a network on a data set, by pictures prepared as the recipe says. The Plan is not for training, its
 // parameters are up to date, and its logits are of one pixel. views is one of Views.
 func Evaluate(ctx context.Context, plan *nn.Plan, d Dataset, pictures vision.Preprocess, views string) (Score, error) {
-	p := newPainter(Augment{}, pictures, 0)
-	j := &judge{plan: plan, painter: p, threads: plan.Threads}
-	return j.score(ctx, newMemory(d, p.prepare, new(atomic.Int64)), views, nil)
+	p := newAugmenter(Augment{}, pictures, 0)
+	j := &evaluator{plan: plan, augmenter: p, threads: plan.Threads}
+	return j.score(ctx, newCachedSet(d, p.prepare, new(atomic.Int64)), views, nil)
 }
 
 // score answers for a data set. answers may be nil.
-func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answers) (Score, error) {
+func (j *evaluator) score(ctx context.Context, d *cachedSet, name string, answers *Answers) (Score, error) {
 	views, err := viewsOf(name)
 	if err != nil {
 		return Score{}, err
@@ -79,7 +79,7 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 	if name == "" {
 		s.Views = "none"
 	}
-	images := tensor.New(j.plan.Batch, j.painter.channels, j.painter.h, j.painter.w)
+	images := tensor.New(j.plan.Batch, j.augmenter.channels, j.augmenter.h, j.augmenter.w)
 	size := len(images.Data) / images.N
 	pictures, faults := make([]*vision.Picture, images.N), make([]error, images.N)
 	var fault error // of the first picture that cannot be read
@@ -115,7 +115,7 @@ func (j *judge) score(ctx context.Context, d *memory, name string, answers *Answ
 				break
 			}
 			each(j.threads, len(good), func(i int) {
-				j.painter.write(images.Data[i*size:][:size], good[i], v.x, v.y, v.flip, true)
+				j.augmenter.write(images.Data[i*size:][:size], good[i], v.x, v.y, v.flip, true)
 			})
 			if err := j.plan.Forward(images.Images(0, len(good))); err != nil {
 				return Score{}, err
@@ -174,7 +174,7 @@ type scoreSums struct {
 }
 
 // answers reports whether this rank answers for a batch: every rank for some. What answers are kept of is rank 0's.
-func (j *judge) answers(batch int, kept bool) bool {
+func (j *evaluator) answers(batch int, kept bool) bool {
 	if kept {
 		return j.group.Rank() == 0
 	}
@@ -182,7 +182,7 @@ func (j *judge) answers(batch int, kept bool) bool {
 }
 
 // share gives every rank all sums. An error says that a rank was told to stop.
-func (j *judge) share(sums []scoreSums, stopped bool) error {
+func (j *evaluator) share(sums []scoreSums, stopped bool) error {
 	if j.group.Size() > 1 {
 		mine := make([]float64, 0, 5*len(sums))
 		for _, s := range sums {
@@ -269,24 +269,24 @@ func (t *Trainer) averaged(do func() (Score, error)) (_ Score, err error) {
 }
 
 // score runs the network as it is on a data set.
-func (t *Trainer) score(ctx context.Context, d *memory, views string, answers *Answers) (Score, error) {
-	if t.judge.plan == nil {
+func (t *Trainer) score(ctx context.Context, d *cachedSet, views string, answers *Answers) (Score, error) {
+	if t.evaluator.plan == nil {
 		plan, err := nn.Compile(t.placed, t.params, nn.Options{Batch: min(t.feed.whole, 256), Threads: t.threads,
 			Costs: t.options.Costs})
 		if err != nil {
 			return Score{}, err
 		}
-		t.judge.plan = plan
+		t.evaluator.plan = plan
 	}
-	if err := t.judge.plan.Refresh(); err != nil {
+	if err := t.evaluator.plan.Refresh(); err != nil {
 		return Score{}, err
 	}
-	return t.judge.score(ctx, d, views, answers)
+	return t.evaluator.score(ctx, d, views, answers)
 }
 
-// judged scores the finished network on the test set, or looks once more at its answers to what validates.
-func (t *Trainer) judged(ctx context.Context, r *Result) error {
-	look := func(set string, d *memory, views string) (Score, error) {
+// scoreResult scores the finished network on the test set, or looks once more at its answers to what validates.
+func (t *Trainer) scoreResult(ctx context.Context, r *Result) error {
+	look := func(set string, d *cachedSet, views string) (Score, error) {
 		answers := newAnswers(set, d, t.placed.Output().C)
 		score, err := t.score(ctx, d, views, answers)
 		if answers != nil {

@@ -72,8 +72,8 @@ func Painted(a Augment, recipe vision.Preprocess, p *vision.Picture, epoch, samp
 	if err := a.check(image.Pt(recipe.Crop.X, recipe.Crop.Y), recipe.Channels); err != nil {
 		return nil, err
 	}
-	painter := newPainter(a, recipe, 9)
-	p, err := painter.prepare(p)
+	augmenter := newAugmenter(a, recipe, 9)
+	p, err := augmenter.prepare(p)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func Painted(a Augment, recipe vision.Preprocess, p *vision.Picture, epoch, samp
 	for i := range dst {
 		dst[i] = float32(math.NaN()) // every value must be written
 	}
-	painter.put(dst, p, epoch, sample)
+	augmenter.put(dst, p, epoch, sample)
 	return dst, nil
 }
 
@@ -150,7 +150,7 @@ func (t *Trainer) lossOnSame(pictures int) (loss float64, err error) {
 			copy(p.Data, kept[i])
 		}
 	}()
-	images := tensor.New(batch, t.painter.channels, t.painter.h, t.painter.w)
+	images := tensor.New(batch, t.augmenter.channels, t.augmenter.h, t.augmenter.w)
 	batches := pictures / batch
 	samples := order(t.train.Len(), 0, 0)
 	for n := range batches {
@@ -159,12 +159,12 @@ func (t *Trainer) lossOnSame(pictures int) (loss float64, err error) {
 			sample := samples[n*batch+i]
 			p, err := t.train.Picture(sample)
 			if err == nil {
-				p, err = t.judge.painter.prepare(p)
+				p, err = t.evaluator.augmenter.prepare(p)
 			}
 			if err != nil {
 				return 0, err
 			}
-			t.judge.painter.put(images.Images(i, i+1).Data, p, 0, sample)
+			t.evaluator.augmenter.put(images.Images(i, i+1).Data, p, 0, sample)
 			labels[i] = t.train.Label(sample)
 		}
 		if err := plan.Forward(images); err != nil {

@@ -28,15 +28,15 @@ const ahead = 2
 
 // feed makes batches beside the trainer, in order, few ahead of it: memory holds ahead and two more.
 type feed struct {
-	source   *memory
-	painter  *painter
-	broken   *broken
-	seed     uint64
-	threads  int
-	batch    int // samples of one batch, as far as they are this rank's
-	first    int // of them
-	whole    int // samples of one batch of all ranks
-	perEpoch int // batches of an epoch
+	source    *cachedSet
+	augmenter *augmenter
+	broken    *broken
+	seed      uint64
+	threads   int
+	batch     int // samples of one batch, as far as they are this rank's
+	first     int // of them
+	whole     int // samples of one batch of all ranks
+	perEpoch  int // batches of an epoch
 
 	epoch int   // of the samples that follow; -1 before the first
 	order []int // of this epoch
@@ -86,7 +86,8 @@ func (f *feed) start(from int) {
 }
 
 func (f *feed) room() *batch {
-	return &batch{images: tensor.New(f.batch, f.painter.channels, f.painter.h, f.painter.w), labels: make([]int, f.batch)}
+	return &batch{images: tensor.New(f.batch, f.augmenter.channels, f.augmenter.h, f.augmenter.w),
+		labels: make([]int, f.batch)}
 }
 
 // next is the batch that follows. It goes back into free.
@@ -126,7 +127,7 @@ func (f *feed) fill(b *batch, n int) {
 			}
 			p, err := f.source.Picture(sample)
 			if err == nil {
-				f.painter.put(b.images.Data[n*size:][:size], p, epoch, sample)
+				f.augmenter.put(b.images.Data[n*size:][:size], p, epoch, sample)
 				b.labels[n] = f.source.Label(sample)
 				// The network's own goroutines must not wait behind a batch of these.
 				runtime.Gosched()

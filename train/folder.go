@@ -23,8 +23,8 @@ type OccupiedError struct{ Folder string }
 
 func (e *OccupiedError) Error() string { return e.Folder + " holds a run already" }
 
-// claim is a run's folder while this process works in it.
-type claim struct {
+// folderLock is a run's folder while this process works in it.
+type folderLock struct {
 	folder string
 	made   []string        // folders that were not there, the innermost first
 	had    map[string]bool // the names that were
@@ -32,7 +32,7 @@ type claim struct {
 }
 
 // take locks a folder, which must be there, and removes what a killed process has left half written.
-func take(folder string) (*claim, error) {
+func take(folder string) (*folderLock, error) {
 	unlock, err := lock.Take(filepath.Join(folder, lockFile))
 	if errors.Is(err, lock.ErrHeld) {
 		return nil, &RunningError{folder}
@@ -40,7 +40,7 @@ func take(folder string) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &claim{folder: folder, unlock: unlock}
+	c := &folderLock{folder: folder, unlock: unlock}
 	if err := clean(folder); err != nil {
 		c.release()
 		return nil, err
@@ -49,7 +49,7 @@ func take(folder string) (*claim, error) {
 }
 
 // takeNew is take for a run that begins: it makes the folder, and refuses one that holds a run.
-func takeNew(folder string) (*claim, error) {
+func takeNew(folder string) (*folderLock, error) {
 	var made []string
 	for dir := filepath.Clean(folder); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +87,7 @@ func takeNew(folder string) (*claim, error) {
 }
 
 // release lets others work in the folder. It may be called again.
-func (c *claim) release() {
+func (c *folderLock) release() {
 	if c != nil && c.unlock != nil {
 		c.unlock()
 		c.unlock = nil
@@ -95,7 +95,7 @@ func (c *claim) release() {
 }
 
 // undo releases the folder of a run that never began, and takes away what it has made there.
-func (c *claim) undo(names ...string) error {
+func (c *folderLock) undo(names ...string) error {
 	if c == nil {
 		return nil
 	}

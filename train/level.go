@@ -146,7 +146,7 @@ const spread = 0.25
 // firstRate has the first layer learn as if its pictures deviated by about 1. Of pictures of 0 to 255 its weights are
 // 64 times smaller and its gradients 64 times larger: at the others' rate it would throw them about.
 func (t *Trainer) firstRate() []Rule {
-	of := t.painter.preprocess
+	of := t.augmenter.preprocess
 	for _, layer := range t.placed.Layers {
 		if !isWeighted(layer.Op) {
 			continue
@@ -259,13 +259,13 @@ func (t *Trainer) some(most int) (*tensor.Tensor, error) {
 	for _, sample := range order(t.train.Len(), t.recipe.Seed, 0) {
 		p, err := t.train.Picture(sample)
 		if err == nil {
-			p, err = t.judge.painter.prepare(p)
+			p, err = t.evaluator.augmenter.prepare(p)
 		}
 		if err != nil {
 			fault = err
 			continue // the feed will name it
 		}
-		t.judge.painter.put(all.Images(n, n+1).Data, p, 0, sample)
+		t.evaluator.augmenter.put(all.Images(n, n+1).Data, p, 0, sample)
 		if n++; n == all.N {
 			return all, nil
 		}

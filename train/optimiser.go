@@ -61,7 +61,7 @@ type Optimiser struct {
 // slot is a parameter that trains.
 type slot struct {
 	*nn.Param
-	manner
+	paramSettings
 	index         int       // among the optimiser's
 	first, second []float32 // velocity, or adamw's two moments; nil where there is none
 }
@@ -96,11 +96,11 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	}
 	opt := &Optimiser{Optimise: o, threads: max(threads, 1)}
 	for _, p := range params.List {
-		m := mannerOf(p.Param, o.Decay, rules)
+		m := settingsOf(p.Param, o.Decay, rules)
 		if !p.Trainable || m.freeze {
 			continue
 		}
-		s := &slot{Param: p, manner: m, index: len(opt.slots)}
+		s := &slot{Param: p, paramSettings: m, index: len(opt.slots)}
 		if o.Kind == "adamw" || o.Momentum > 0 {
 			s.first = make([]float32, p.Count())
 		}

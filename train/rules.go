@@ -45,16 +45,16 @@ func checkPattern(pattern string, params *nn.Params) error {
 	return fmt.Errorf("%q names no parameter of %s", pattern, params.Network.Name)
 }
 
-// manner is how one parameter trains.
-type manner struct {
+// paramSettings is how one parameter trains.
+type paramSettings struct {
 	rate, decay, scale float64
 	until              float64 // epochs; 0: to the end
 	freeze             bool
 }
 
-// mannerOf is what the rules make of a parameter.
-func mannerOf(p arch.Param, decay float64, rules []Rule) manner {
-	m := manner{rate: 1, decay: decay, scale: 1}
+// settingsOf is what the rules make of a parameter.
+func settingsOf(p arch.Param, decay float64, rules []Rule) paramSettings {
+	m := paramSettings{rate: 1, decay: decay, scale: 1}
 	for _, r := range rules {
 		if matches(r.Params, p) {
 			set(&m.rate, r.Rate)

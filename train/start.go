@@ -47,7 +47,7 @@ func (t *Trainer) begin() error {
 	}
 	t.params.Init(initialiser, t.recipe.Seed)
 	for _, p := range t.params.List {
-		scale := float32(mannerOf(p.Param, 0, t.rules).scale)
+		scale := float32(settingsOf(p.Param, 0, t.rules).scale)
 		if scale != 1 {
 			for i := range p.Data {
 				p.Data[i] *= scale
@@ -133,7 +133,7 @@ func (t *Trainer) whiten() error {
 	w := t.params.Get(layer.Name + "/w")
 	kh, kw := w.Shape[2], w.Shape[3]
 	window := arch.Shape{C: t.net.Input.C, H: kh, W: kw}
-	mean, covariance, err := patches(t.train, t.painter.preprocess, window, whitened, t.recipe.Seed, t.threads)
+	mean, covariance, err := patches(t.train, t.augmenter.preprocess, window, whitened, t.recipe.Seed, t.threads)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (t *Trainer) whiten() error {
 func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most int, seed uint64,
 	threads int) (mean []float64, covariance [][]float64, err error) {
 	const group = 50 // pictures that one task sums
-	plain := newPainter(Augment{}, preprocess, 0)
+	plain := newAugmenter(Augment{}, preprocess, 0)
 	size := window.C * window.H * window.W
 	samples := order(d.Len(), seed, 0)
 	samples = samples[:min(len(samples), most)]

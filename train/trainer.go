@@ -81,9 +81,9 @@ type Trainer struct {
 	threads int
 
 	train            Dataset // as given, less what is held out
-	validation, test *memory
-	painter          *painter
-	judge            *judge
+	validation, test *cachedSet
+	augmenter        *augmenter
+	evaluator        *evaluator
 	feed             *feed
 	ranks            ranks
 	trains           map[*nn.Param]bool // has a slot
@@ -98,8 +98,8 @@ type Trainer struct {
 
 	perEpoch, steps int
 	state           state
-	saved           string // path of the last checkpoint
-	folder          *claim // nil where nothing is kept
+	saved           string      // path of the last checkpoint
+	folder          *folderLock // nil where nothing is kept
 	journal         *journal
 	last            *Score
 	elapsed         func() time.Duration // since Run began; nil before
@@ -111,7 +111,7 @@ type Trainer struct {
 // goes on a
 // *RunningError. After an error nothing is left in the folder that was not there before.
 func New(o Options) (_ *Trainer, err error) {
-	var folder *claim
+	var folder *folderLock
 	if o.Group.Rank() > 0 {
 		o.Folder = ""
 	}
@@ -170,7 +170,7 @@ func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	if o.Classes == nil {
 		o.Classes = s.Classes
 	}
-	var folder *claim
+	var folder *folderLock
 	if o.Group.Rank() > 0 {
 		o.Folder = ""
 	} else if folder, err = take(o.Folder); err != nil {
@@ -271,20 +271,20 @@ func prepare(o Options) (*Trainer, error) {
 	if o.Cache == 0 {
 		left.Store(defaultCache)
 	}
-	t.painter = newPainter(t.recipe.Augment, pictures, t.recipe.Seed)
-	t.judge = &judge{painter: newPainter(Augment{}, pictures, 0), threads: t.threads, group: o.Group}
+	t.augmenter = newAugmenter(t.recipe.Augment, pictures, t.recipe.Seed)
+	t.evaluator = &evaluator{augmenter: newAugmenter(Augment{}, pictures, 0), threads: t.threads, group: o.Group}
 	if validation != nil {
-		t.validation = newMemory(validation, t.judge.painter.prepare, left)
+		t.validation = newCachedSet(validation, t.evaluator.augmenter.prepare, left)
 	}
 	if o.Test != nil {
-		t.test = newMemory(o.Test, t.judge.painter.prepare, left)
+		t.test = newCachedSet(o.Test, t.evaluator.augmenter.prepare, left)
 	}
 	t.params = nn.NewParams(t.placed)
 	passes := t.recipe.accumulate()
 	t.perEpoch = t.train.Len() / t.recipe.Batch
 	t.steps = int(math.Ceil(t.recipe.Epochs * float64(t.perEpoch)))
 	t.feed = &feed{
-		source: newMemory(t.train, t.painter.prepare, left), painter: t.painter,
+		source: newCachedSet(t.train, t.augmenter.prepare, left), augmenter: t.augmenter,
 		broken: &broken{limit: t.recipe.mayBreak()}, seed: t.recipe.Seed, threads: t.threads,
 		first: t.ranks.Rank() * t.ranks.images, batch: t.ranks.images, whole: t.recipe.Batch / passes,
 		perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
@@ -352,8 +352,8 @@ func (t *Trainer) Close() error {
 	defer t.folder.release()
 	t.feed.close()
 	t.plan.Close()
-	if t.judge.plan != nil {
-		t.judge.plan.Close()
+	if t.evaluator.plan != nil {
+		t.evaluator.plan.Close()
 	}
 	if t.journal != nil {
 		return t.journal.close()
@@ -533,7 +533,7 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	}
 	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Chance: t.chance(),
 		Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep, Summing: t.ranks.Took(), Waited: t.ranks.waited}
-	if err := t.judged(ctx, &result); err != nil {
+	if err := t.scoreResult(ctx, &result); err != nil {
 		if isStop(ctx, err) {
 			return Result{}, t.interrupted(ctx)
 		}
@@ -572,7 +572,7 @@ func (t *Trainer) Classes() []string { return t.options.Classes }
 func (t *Trainer) Placement() *arch.Placement { return t.placed }
 
 // Preprocess is how pictures become the network's input.
-func (t *Trainer) Preprocess() vision.Preprocess { return t.painter.preprocess }
+func (t *Trainer) Preprocess() vision.Preprocess { return t.augmenter.preprocess }
 
 // Plan is what computes the steps.
 func (t *Trainer) Plan() *nn.Plan { return t.plan }
