@@ -12,7 +12,8 @@ import (
 )
 
 // public are the packages that a program imports.
-var public = []string{"", "arch", "bench", "embedded", "explain", "hub", "nn", "page", "report", "serve", "tensor", "train",
+var public = []string{"", "arch", "bench", "embedded", "explain", "hub", "nn", "page", "report", "serve",
+	"tensor", "train",
 	"vision", "weights"}
 
 // forCallers are exported names that nothing here uses outside their package, and who they are for.

@@ -15,8 +15,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestForeignLayouts: a file that describes its network needs no other word. Pictures are prepared as it states, or by a
-// guess that is said to be one. What it is converted to answers to the same bits.
+// TestForeignLayouts: a file that describes its network needs no other word. Pictures are prepared as it states, or by
+// a guess that is said to be one. What it is converted to answers to the same bits.
 func TestForeignLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
 	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))

@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// TestNetworksOfLayouts: files that tell their network, by what they hold or by names and shapes alone, answer as PyTorch
-// does without being told it. How their pictures come nothing tells: that is called a guess.
+// TestNetworksOfLayouts: files that tell their network, by what they hold or by names and shapes alone, answer as
+// PyTorch does without being told it. How their pictures come nothing tells: that is called a guess.
 func TestNetworksOfLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
 	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))

@@ -185,7 +185,8 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 			return p, err
 		}
 		p.Preprocess, err = parts.Apply(p.Preprocess)
-		return Preparation{p.Preprocess, fmt.Sprintf("%d classes are VGG-Face's, whose mean is its own", faces), true, false}, err
+		return Preparation{p.Preprocess, fmt.Sprintf("%d classes are VGG-Face's, whose mean is its own", faces), true, false},
+			err
 	case name == "caffe-rgb", name == "caffe" && (small || first.filters == 64):
 		return named(name, names+", for the weights of the paper's authors")
 	case small && matched.Family == "Darknet": // which decodes red first

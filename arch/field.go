@@ -5,7 +5,8 @@ import (
 	"image"
 )
 
-// AxisField is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is i+0.5.
+// AxisField is a layer's receptive field along one axis, in input pixels. Pixel i covers i to i+1, so its centre is
+// i+0.5.
 type AxisField struct {
 	// Size is the number of pixels that a unit sees, as if the input had no border; of the middle unit, where adaptive
 	// pooling's windows are uneven.

@@ -125,7 +125,8 @@ func TestWithHeadErrors(t *testing.T) {
 		{vgg, "big", `unknown head "big": want one of paper, adaptive or dense`},
 		{headless, HeadDense, "headless: a head needs one flatten layer"},
 		{impossible, HeadAdaptive, "impossible: layer pool1"},
-		{&Network{Name: "early", Input: Shape{1, 1, 1}, Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}}, HeadPaper,
+		{&Network{Name: "early", Input: Shape{1, 1, 1}, Layers: []Layer{{"fc", Linear{Out: 1}}, {"flatten", Flatten{}}}},
+			HeadPaper,
 			"early: a head needs"},
 	} {
 		placed, err := c.net.Place(c.net.Input)

@@ -137,9 +137,9 @@ func BenchmarkNetwork(b *testing.B) {
 }
 
 // BenchmarkUneven tells how evenly cores of different speeds end, as times what their summed speeds allow: the tasks of
-// VGG-16's forward pass, each timed by itself on one thread, the shortest of all passes, are dealt out as team.run does,
-// the next one to whoever is free first. It runs on a machine that does other things and has no such cores, and leaves
-// out what they share: memory, and waking each other up.
+// VGG-16's forward pass, each timed by itself on one thread, the shortest of all passes, are dealt out as team.run
+// does, the next one to whoever is free first. It runs on a machine that does other things and has no such cores, and
+// leaves out what they share: memory, and waking each other up.
 func BenchmarkUneven(b *testing.B) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {

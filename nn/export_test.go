@@ -69,8 +69,8 @@ func (p *Params) Packed() (live int) {
 	return live
 }
 
-// TimeTasks has every task of the forward passes timed: began is told that the tasks of a job follow, task of each one's
-// seconds. The Plan must have one thread.
+// TimeTasks has every task of the forward passes timed: began is told that the tasks of a job follow, task of each
+// one's seconds. The Plan must have one thread.
 func (p *Plan) TimeTasks(began func(), task func(seconds float64)) {
 	wrap := func(jobs ...*func(worker, task int)) {
 		for _, at := range jobs {

@@ -102,7 +102,8 @@ func TestInferRefuses(t *testing.T) {
 	} {
 		_, _, err := read(two, []byte(c.body), c.header)
 		var p *refusal
-		if !errors.As(err, &p) || !strings.Contains(p.Fault, c.want) || p.Kind.status != http.StatusBadRequest || p.Hint == "" {
+		if !errors.As(err, &p) || !strings.Contains(p.Fault, c.want) || p.Kind.status != http.StatusBadRequest ||
+			p.Hint == "" {
 			t.Errorf("%s (%s): %v, want %q", c.body, c.header, err, c.want)
 		}
 	}

@@ -97,7 +97,8 @@ func TestLoad(t *testing.T) {
 		t.Error(err)
 	}
 	if s.buffers.inUse() != 0 || l.work.inUse() != 0 || s.conns.open() != 0 {
-		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.inUse(), l.work.inUse(),
+		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.inUse(),
+			l.work.inUse(),
 			s.conns.open())
 	}
 	for _, m := range l.models {

@@ -201,10 +201,10 @@ func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 
 // KiB.
 const connectionBytes = 64 << 10
 
-// MemoryLimit is the most bytes that the process takes beside mapped files, by these limits: the models' packed weights,
-// maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures being
-// decoded, the connections, and 100 MB for the program. 0 until the models are loaded. The Go runtime needs telling
-// (debug.SetMemoryLimit), or garbage comes on top.
+// MemoryLimit is the most bytes that the process takes beside mapped files, by these limits: the models' packed
+// weights, maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures
+// being decoded, the connections, and 100 MB for the program. 0 until the models are loaded. The Go runtime needs
+// telling (debug.SetMemoryLimit), or garbage comes on top.
 func (s *Server) MemoryLimit() int64 {
 	if l := s.loaded.Load(); l != nil {
 		return l.memory

@@ -104,7 +104,8 @@ func TestOpenSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := archtest.Place(t, mine)
-	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input || net.Network.Name != "mine" ||
+	if net, err := f.Resolve(Asked{Network: asked}); err != nil || net.Input != asked.Input ||
+		net.Network.Name != "mine" ||
 		net.Layers[0].Name != "conv1_1" {
 		t.Errorf("by a network: %+v, %v", net, err)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// folder is the one that a file lies in: other files there may hold a part of it. The zero folder is that of bytes, which
-// lie in none.
+// folder is the one that a file lies in: other files there may hold a part of it. The zero folder is that of bytes,
+// which lie in none.
 type folder struct {
 	path   string
 	file   *File // which closes what is opened

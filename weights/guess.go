@@ -46,9 +46,11 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (form
 	var ways []map[string]format.Source
 	for _, order := range orders {
 		for _, groups := range [][]group{grouped(order), inTurn(order, layers)} {
-			for _, l := range []struct{ conv, linear format.Layout }{{format.Layout{}, format.Layout{}}, {format.HWIO, format.InOut}, {format.Layout{}, format.InOut}} {
+			for _, l := range []struct{ conv, linear format.Layout }{{format.Layout{}, format.Layout{}},
+				{format.HWIO, format.InOut}, {format.Layout{}, format.InOut}} {
 				way := f.take(groups, layers, placed, l.conv, l.linear, wanted != nil)
-				if way != nil && !slices.ContainsFunc(ways, func(w map[string]format.Source) bool { return reflect.DeepEqual(w, way) }) {
+				if way != nil &&
+					!slices.ContainsFunc(ways, func(w map[string]format.Source) bool { return reflect.DeepEqual(w, way) }) {
 					ways = append(ways, way)
 				}
 			}
@@ -127,7 +129,8 @@ func inTurn(names []string, layers []arch.Placed) []group {
 }
 
 // take gives each layer a group, nil where one does not fit. Of a network's beginning the file may hold more.
-func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear format.Layout, part bool) map[string]format.Source {
+func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear format.Layout,
+	part bool) map[string]format.Source {
 	if len(groups) < len(layers) || len(groups) > len(layers) && !part || len(layers) == 0 {
 		return nil
 	}

@@ -14,8 +14,9 @@ import (
 
 // A VGG of any widths is told by its names and shapes: convolutions whose names number them as layers
 // (features.0, features.2, features.5: what is left out is ReLU and pooling) or by blocks (conv1_1, conv1_2, conv2_1:
-// each ends with pooling), 3x3 or 1x1, each reading what the one before makes; then fully connected layers, the first of
-// which tells the pictures' size. It is inferred only where the network then has all of the file's tensors and no others.
+// each ends with pooling), 3x3 or 1x1, each reading what the one before makes; then fully connected layers, the first
+// of which tells the pictures' size. It is inferred only where the network then has all of the file's tensors and no
+// others.
 
 // namedConv is a convolution of a file's.
 type namedConv struct {
@@ -184,8 +185,8 @@ func bodySpec(convs []namedConv) (spec string, pools int) {
 	return strings.Join(append(items, "M"), ","), pools + 1
 }
 
-// isReduced knows VGG-16 as DeepLab and SSD have it (weiliu89/caffe, ssd.pytorch's vgg16_reducedfc.pth): fc6 and fc7 are
-// convolutions, 3x3 of dilation 6 and 1x1, behind a fifth pooling of 3x3 that keeps the map's size.
+// isReduced knows VGG-16 as DeepLab and SSD have it (weiliu89/caffe, ssd.pytorch's vgg16_reducedfc.pth): fc6 and fc7
+// are convolutions, 3x3 of dilation 6 and 1x1, behind a fifth pooling of 3x3 that keeps the map's size.
 func isReduced(convs []namedConv) bool {
 	n := len(convs)
 	return n == 15 && convs[n-2].number == 31 && convs[n-2].kernel == 3 && convs[n-1].number == 33 &&
@@ -205,7 +206,8 @@ func nthIndex(items []string, item string, n int) int {
 }
 
 // withLinears adds the fully connected layers, in the order in which one reads what the other makes.
-func (f *File) withLinears(v view, names []string, prefix, body string, channels, pools int) (spec string, headless bool) {
+func (f *File) withLinears(v view, names []string, prefix, body string, channels, pools int) (spec string,
+	headless bool) {
 	type pair struct{ a, b int }
 	var linears []pair
 	for _, name := range names {

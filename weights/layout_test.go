@@ -66,7 +66,8 @@ func fileOf(t *testing.T, net *arch.Network, sources func([]arch.Placed) map[str
 	at := sources(placed.Layers)
 	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
-			if err := f.list.Add(format.Tensor{Name: at[p.Name].Name, Shape: at[p.Name].Layout.Shape(p), DType: F32}); err != nil {
+			if err := f.list.Add(format.Tensor{Name: at[p.Name].Name, Shape: at[p.Name].Layout.Shape(p),
+				DType: F32}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -20,7 +20,8 @@ func namings(placed []arch.Placed) []format.Naming {
 		{Family: "the article", Source: articleSources(placed, ":0"), Bookkeeping: nothing, Words: true},
 	}
 	if names := timmNames(placed); names != nil {
-		list = append(list, format.Naming{Family: "timm", Source: plain(names), Preprocess: "imagenet", Bookkeeping: torchCounter})
+		list = append(list, format.Naming{Family: "timm", Source: plain(names), Preprocess: "imagenet",
+			Bookkeeping: torchCounter})
 	}
 	return list
 }

@@ -52,10 +52,11 @@ func (e *UndescribedError) Error() string {
 		": nothing in the file tells its network: tensors know nothing of pooling, padding or the pictures' size"
 }
 
-// Network returns the network whose weights the file holds, on its own input: the one that it describes (ONNX, Keras with
-// its configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as many
-// classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose network
-// cannot be run an *UnreadableError, and one that leaves the size of its pictures open an *OpenSizeError: see Resolve.
+// Network returns the network whose weights the file holds, on its own input: the one that it describes (ONNX, Keras
+// with its configuration, vggo's own note), the built-in whose parameters it has under a known family's names, with as
+// many classes as it has, or the VGG that names and shapes tell. Any other file is an *UndescribedError, one whose
+// network cannot be run an *UnreadableError, and one that leaves the size of its pictures open an *OpenSizeError: see
+// Resolve.
 func (f *File) Network() (*arch.Placement, error) { return f.network(arch.Shape{}) }
 
 // network is Network for pictures of a size where nothing but a VGG's convolutions are told.

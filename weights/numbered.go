@@ -65,7 +65,8 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []format.Naming {
 				slices.Reverse(likes)
 			}
 			for _, like := range likes {
-				n := format.Naming{Family: like.Family, OwnHead: true, Preprocess: like.Preprocess, Source: map[string]format.Source{},
+				n := format.Naming{Family: like.Family, OwnHead: true, Preprocess: like.Preprocess,
+					Source:      map[string]format.Source{},
 					Bookkeeping: nothing, Words: true}
 				if (s.w == "_W" || strings.HasPrefix(s.w, "/weights")) && like.Preprocess != "" {
 					// Frossard and TF-slim turned the first layer (cs.toronto.edu/~frossard/post/vgg16; slim/nets/vgg.py)
@@ -160,7 +161,8 @@ func (f *File) worded(v view, n *format.Naming, body []arch.Placed, word func(ar
 
 // withHead gives the fully connected layers, the first of which reads a map, what weights are left in the file, and
 // reports whether these are as many, in an order that their names tell, or none.
-func (f *File) withHead(v view, n *format.Naming, linears []arch.Placed, s suffixes, first format.Layout, part bool) bool {
+func (f *File) withHead(v view, n *format.Naming, linears []arch.Placed, s suffixes, first format.Layout,
+	part bool) bool {
 	used := map[string]bool{}
 	for _, src := range n.Source {
 		used[src.Name] = true

@@ -43,16 +43,19 @@ var strangers = []struct {
 	{begins("GGUF", "lmgg", "tjgg", "fmgg"), "a file of llama.cpp's (GGUF), which holds language models"},
 	{begins("RKNN"), "a model for Rockchip's processors (RKNN)" + compiled},
 	{begins("ftrt", "ptrt"), "a TensorRT engine" + compiled},
-	{begins("7767517\n", "\xdd\x85\x76\x00"), "ncnn's description of a network, whose weights lie in another file" + foreign},
+	{begins("7767517\n", "\xdd\x85\x76\x00"), "ncnn's description of a network, whose weights lie in another file" +
+		foreign},
 	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))"},
 	{isGraph, "a TensorFlow graph" + unread},
 	{named(".mlmodel"), "a Core ML model" + foreign},
 	{named(".engine", ".plan", ".trt"), "a TensorRT engine" + compiled},
 	{named(".mnn"), "an MNN model" + foreign},
-	{named(".pdmodel", ".pdiparams", "__model__"), "a model of Paddle's for inference: paddle2onnx makes ONNX of it, and " +
-		"paddle.save(model.state_dict(), path) writes a file that is read"},
+	{named(".pdmodel", ".pdiparams", "__model__"),
+		"a model of Paddle's for inference: paddle2onnx makes ONNX of it, and " +
+			"paddle.save(model.state_dict(), path) writes a file that is read"},
 	{named(".mat"), "no MATLAB file of version 5 or 7.3: save(path, '-v7', …) in MATLAB writes one"},
-	{named(".caffemodel"), "no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older"},
+	{named(".caffemodel"),
+		"no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older"},
 	{named(".weights"), "no weights of Darknet's, which begin with version 0.1 to 0.5"},
 	{named(".pb"), "a TensorFlow graph" + unread},
 	{named("checkpoint", ".index", ".ckpt"), "a TensorFlow checkpoint" + unread},

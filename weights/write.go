@@ -63,7 +63,8 @@ func encode(w io.Writer, header []byte, tensors []Tensor) error {
 // floats aligned.
 func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error) {
 	if max(len(tensors), len(notes)) > format.MaxTensors {
-		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes), format.MaxTensors)
+		return nil, fmt.Errorf("%d tensors and %d notes: a file has at most %d of each", len(tensors), len(notes),
+			format.MaxTensors)
 	}
 	type field struct {
 		DType   DType  `json:"dtype"`

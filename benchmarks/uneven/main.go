@@ -1,10 +1,10 @@
 //go:build linux
 
 // Command uneven measures whether cores of different speeds end together. It takes two processors, and from one of
-// them a share of its time: a competitor of real-time priority works and rests in turns of a few hundred microseconds, so
-// that to everybody else the processor is a slower one. VGG-16 runs forward on either processor alone and on both, in turn;
-// the time on both is held against what the summed speeds of the two allow. Needs root, for the priority, and a machine
-// that has nothing else to do.
+// them a share of its time: a competitor of real-time priority works and rests in turns of a few hundred microseconds,
+// so that to everybody else the processor is a slower one. VGG-16 runs forward on either processor alone and on both,
+// in turn; the time on both is held against what the summed speeds of the two allow. Needs root, for the priority, and
+// a machine that has nothing else to do.
 //
 //	go run ./benchmarks/uneven
 //	go run ./benchmarks/uneven -batch 32 -rounds 5 -share 0.3

@@ -107,7 +107,8 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout, stderr := &interruptAt{text: ": step 20,", cancel: cancel}, new(bytes.Buffer)
 	code := run(ctx, tiny("--steps", "10000"), stdout, stderr)
-	if code != exitFailure || !strings.HasSuffix(stderr.String(), "\nvggo: interrupted after 21 of 10000 steps forward\n") {
+	if code != exitFailure || !strings.HasSuffix(stderr.String(),
+		"\nvggo: interrupted after 21 of 10000 steps forward\n") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	if text := stdout.String(); !strings.Contains(text, "Forward across 21 steps") ||

@@ -73,7 +73,8 @@ func TestCompare(t *testing.T) {
 		sum += l.Value
 	}
 	if p.A != "a.png" || p.B != "b.png" || p.Metric != "lpips" || p.Version != "0.1" ||
-		p.Network != "alexnet-torchvision" || p.Weights != "random weights, seed 1" || p.Calibrated || p.Height != 48 || p.Width != 64 || !(p.Distance > 0) ||
+		p.Network != "alexnet-torchvision" || p.Weights != "random weights, seed 1" || p.Calibrated || p.Height != 48 ||
+		p.Width != 64 || !(p.Distance > 0) ||
 		len(p.Layers) != 5 || sum != p.Distance {
 		t.Errorf("%+v", p)
 	}

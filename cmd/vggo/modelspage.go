@@ -40,7 +40,8 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 `,
 		sources:  "Where it was read",
 		credited: "%s, %s", note: " (%s)", address: "\n: address: %s", trust: "; held against %s",
-		checksum: "checksum", size: "size", licence: "licence", preprocess: "pre-processing", accuracy: "accuracy", cited: "; %s: %s",
+		checksum: "checksum", size: "size", licence: "licence", preprocess: "pre-processing", accuracy: "accuracy",
+		cited: "; %s: %s",
 	},
 	"zh-CN": {
 		intro: `# 已发布的权重

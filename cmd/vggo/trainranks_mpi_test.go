@@ -182,8 +182,8 @@ func TestRanksOfMPI(t *testing.T) {
 	}
 }
 
-// TestRanksDisturbed: ranks that are killed, stopped, or told to end in the midst of a run: the job ends, leaves nothing
-// half written, and goes on to the bits of a run that nobody disturbed.
+// TestRanksDisturbed: ranks that are killed, stopped, or told to end in the midst of a run: the job ends, leaves
+// nothing half written, and goes on to the bits of a run that nobody disturbed.
 func TestRanksDisturbed(t *testing.T) {
 	dir, line := ranksData(t, 400)
 	one := filepath.Join(dir, "one")

@@ -14,7 +14,8 @@ func TestRanksWithoutMPI(t *testing.T) {
 			t.Setenv(env[0], "2")
 			t.Setenv(env[1], "0")
 			code, _, stderr := vggo(t.Context(), "train", t.TempDir(), "--model", "8x8x1:8/4")
-			if code != exitFailure || !strings.Contains(stderr, "was built without MPI") || !strings.Contains(stderr, "-tags mpi") {
+			if code != exitFailure || !strings.Contains(stderr, "was built without MPI") ||
+				!strings.Contains(stderr, "-tags mpi") {
 				t.Errorf("exit %d: %s", code, stderr)
 			}
 			t.Setenv(env[1], "1")

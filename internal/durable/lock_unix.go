@@ -25,8 +25,8 @@ func TryLock(f *os.File) error {
 	return err
 }
 
-// RemoveHeld removes the file of that name, whose lock is held, and closes it. In this order: who waits for the lock then
-// sees that the file no longer stands.
+// RemoveHeld removes the file of that name, whose lock is held, and closes it. In this order: who waits for the lock
+// then sees that the file no longer stands.
 func RemoveHeld(f *os.File, path string) {
 	os.Remove(path)
 	f.Close()

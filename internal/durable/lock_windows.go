@@ -21,8 +21,8 @@ func TryLock(f *os.File) error {
 	return err
 }
 
-// RemoveHeld closes a file, whose lock is held, and removes it by its name. In this order: Windows removes no open file,
-// so one that another has opened meanwhile stays.
+// RemoveHeld closes a file, whose lock is held, and removes it by its name. In this order: Windows removes no open
+// file, so one that another has opened meanwhile stays.
 func RemoveHeld(f *os.File, path string) {
 	f.Close()
 	os.Remove(path)

@@ -1,11 +1,12 @@
 // Package fault turns a read of memory that is no longer there into an error. Weights are mapped from files, and when a
 // file is shortened its last pages are gone: the processor's fault would end the process.
 //
-// It rests on what Go's runtime does with such a fault in Go's own code and assembly (debug.SetPanicOnFault). On Linux it
-// is SIGBUS with its address; tests hold that. On macOS it is SIGBUS too, made of a Mach exception, and goes the same way
-// through the runtime: not measured. Windows shortens no mapped file; a page that a network drive no longer gives is the
-// exception EXCEPTION_IN_PAGE_ERROR, which the runtime takes like an access violation: not measured. Where the first 4096
-// addresses are told in place of the true one, as qemu does, a fault is taken for a nil pointer and the process ends.
+// It rests on what Go's runtime does with such a fault in Go's own code and assembly (debug.SetPanicOnFault). On Linux
+// it is SIGBUS with its address; tests hold that. On macOS it is SIGBUS too, made of a Mach exception, and goes the
+// same way through the runtime: not measured. Windows shortens no mapped file; a page that a network drive no longer
+// gives is the exception EXCEPTION_IN_PAGE_ERROR, which the runtime takes like an access violation: not measured. Where
+// the first 4096 addresses are told in place of the true one, as qemu does, a fault is taken for a nil pointer and the
+// process ends.
 package fault
 
 import (
@@ -18,7 +19,8 @@ import (
 type Error struct{ Addr uintptr }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("memory at %#x cannot be read: a mapped file was shortened while it was open, or its drive is gone", e.Addr)
+	return fmt.Sprintf("memory at %#x cannot be read: a mapped file was shortened while it was open, or its drive is gone",
+		e.Addr)
 }
 
 // Of is the fault that a recovered panic came of; nil for any other panic, nil pointers among them. The goroutine must

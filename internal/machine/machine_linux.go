@@ -101,8 +101,8 @@ func listed(list string) (count int) {
 	return count
 }
 
-// fastest counts the cores whose speed, in any unit, is at least three quarters of the highest: the clocks of cores that
-// are alike differ less, those of performance and efficiency cores more. 0 if all are.
+// fastest counts the cores whose speed, in any unit, is at least three quarters of the highest: the clocks of cores
+// that are alike differ less, those of performance and efficiency cores more. 0 if all are.
 func fastest(speeds []int64) (count int) {
 	highest := int64(0)
 	for _, s := range speeds {

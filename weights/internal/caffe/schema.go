@@ -12,7 +12,8 @@ var (
 	transform = schema{1: {"scale", float}, 3: {"crop_size", number}, 4: {"mean_file", text}, 5: {"mean_value", float}}
 
 	convolution = schema{1: {"num_output", number}, 2: {"bias_term", number}, 3: {"pad", number},
-		4: {"kernel_size", number}, 5: {"group", number}, 6: {"stride", number}, 9: {"pad_h", number}, 10: {"pad_w", number}, 11: {"kernel_h", number},
+		4: {"kernel_size", number}, 5: {"group", number}, 6: {"stride", number}, 9: {"pad_h", number}, 10: {"pad_w", number},
+		11: {"kernel_h", number},
 		12: {"kernel_w", number}, 13: {"stride_h", number}, 14: {"stride_w", number}, 16: {"axis", number},
 		18: {"dilation", number}}
 	pooling = schema{1: {"pool", words{"MAX", "AVE", "STOCHASTIC"}}, 2: {"kernel_size", number}, 3: {"stride", number},
@@ -36,8 +37,10 @@ var (
 	layerProto = schema{1: {"name", text}, 2: {"type", text}, 3: {"bottom", text}, 4: {"top", text},
 		7: {"blobs", blobProto}, 8: {"include", stateRule}, 9: {"exclude", stateRule}, 100: {"transform_param", transform},
 		106: {"convolution_param", convolution}, 108: {"dropout_param", dropout},
-		117: {"inner_product_param", innerProduct}, 118: {"lrn_param", lrn}, 119: {"memory_data_param", memory}, 121: {"pooling_param", pooling},
-		123: {"relu_param", relu}, 125: {"softmax_param", softmax}, 135: {"flatten_param", flatten}, 139: {"batch_norm_param", batchNorm},
+		117: {"inner_product_param", innerProduct}, 118: {"lrn_param", lrn}, 119: {"memory_data_param", memory},
+		121: {"pooling_param", pooling},
+		123: {"relu_param", relu}, 125: {"softmax_param", softmax}, 135: {"flatten_param", flatten}, 139: {"batch_norm_param",
+			batchNorm},
 		142: {"scale_param", scale}, 143: {"input_param", input}}
 	v1LayerProto = schema{2: {"bottom", text}, 3: {"top", text}, 4: {"name", text}, 5: {"type", v1Types},
 		6: {"blobs", blobProto}, 10: {"convolution_param", convolution}, 11: {"data_param", oldData},

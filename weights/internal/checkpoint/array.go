@@ -13,7 +13,8 @@ import (
 
 // Types are the types of numbers by NumPy's letters.
 var Types = map[string]format.DType{
-	"f8": format.F64, "f4": format.F32, "f2": format.F16, "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "u4": "U32",
+	"f8": format.F64, "f4": format.F32, "f2": format.F16, "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16",
+	"u4": "U32",
 	"i4": "I32", "u8": "U64", "i8": "I64",
 	"c8": "C64",
 }

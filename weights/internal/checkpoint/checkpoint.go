@@ -1,7 +1,7 @@
-// Package checkpoint finds networks' weights in a pickled value: PyTorch's files and NumPy's pickles are such. A training
-// script's checkpoint is a dict of many things: the weights under some key, at times averaged ones under another, the
-// optimiser's state, numbers and settings. What is a network's weights is told by what a dict holds, names only break
-// ties.
+// Package checkpoint finds networks' weights in a pickled value: PyTorch's files and NumPy's pickles are such. A
+// training script's checkpoint is a dict of many things: the weights under some key, at times averaged ones under
+// another, the optimiser's state, numbers and settings. What is a network's weights is told by what a dict holds, names
+// only break ties.
 package checkpoint
 
 import (
@@ -354,7 +354,10 @@ func (v *Value) Networks(asked string) ([]format.Part, error) {
 		return []format.Part{{Tensors: root.flatten("", nil)}}, nil
 	}
 	list := root.parts("")
-	if !slices.ContainsFunc(list, func(p found) bool { return p.node.class == "" && (p.node.tensor == nil || p.path == "") }) {
+	if !slices.ContainsFunc(list, func(p found) bool {
+		return p.node.class == "" && (p.node.tensor == nil ||
+			p.path == "")
+	}) {
 		for _, p := range list {
 			if p.node.class != "" {
 				return nil, format.Fail(0, "%v%s", &pickle.RefusedError{Name: p.node.class}, StateDict)

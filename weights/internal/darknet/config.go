@@ -83,7 +83,8 @@ func (s *section) text(key string) (string, bool) {
 // training are settings of layers that change nothing when a network is run.
 var training = strings.Fields("learning_rate stopbackward onlyforward flip angle saturation exposure hue")
 
-// unknown is a setting that nobody has asked for, and that may change what the layer computes; empty where there is none.
+// unknown is a setting that nobody has asked for, and that may change what the layer computes; empty where there is
+// none.
 func (s *section) unknown() string {
 	for _, key := range slices.Sorted(maps.Keys(s.settings)) {
 		if !s.known[key] && s.settings[key] != "0" && !slices.Contains(training, key) {

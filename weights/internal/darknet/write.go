@@ -210,7 +210,8 @@ func (e *Export) numbers(layer arch.Placed, norm *arch.Placed, weightsFirst bool
 		e.values = append(e.values, biases, weights)
 		return
 	}
-	gamma, beta, mean, variance := plain(norm.Params[0]), plain(norm.Params[1]), plain(norm.Params[2]), plain(norm.Params[3])
+	gamma, beta, mean, variance := plain(norm.Params[0]), plain(norm.Params[1]), plain(norm.Params[2]),
+		plain(norm.Params[3])
 	shifted := values32{outs, func(find Find) ([]float32, error) { // Darknet's have no biases beside their batch norm
 		m, err := mean.make(find)
 		if err != nil || biases.make == nil {

@@ -1,7 +1,7 @@
 // Package format is what package weights and the readers of foreign formats agree on. Each reader is a package of its
 // own beside this one and has one Reader; package weights lists these, asks each in turn whether it knows a file, and
-// does the rest itself: it picks one of several networks in a file, finds a network's parameters under the file's names,
-// brings their values into our order, and says what is wrong with a file under its path.
+// does the rest itself: it picks one of several networks in a file, finds a network's parameters under the file's
+// names, brings their values into our order, and says what is wrong with a file under its path.
 //
 // A file is hostile until read. A reader promises that
 //

@@ -384,7 +384,8 @@ func (b *builder) add(item item, path string) {
 func (b *builder) conv(item item, path string) {
 	s := item.settings
 	b.sized(item, "strides", "subsample", "dilation_rate")
-	w := arch.Window{Kernel: s.size("kernel_size"), Stride: s.size("strides", "subsample"), Dilation: s.size("dilation_rate")}
+	w := arch.Window{Kernel: s.size("kernel_size"), Stride: s.size("strides", "subsample"),
+		Dilation: s.size("dilation_rate")}
 	if w.Kernel == (arch.Size{}) {
 		w.Kernel = arch.Size{H: s.int("nb_row"), W: s.int("nb_col")}
 	}

@@ -34,7 +34,8 @@ func TestBatchNormOfThree(t *testing.T) {
 			t.Errorf("%s is %s", role, n.Source["bn/"+role].Name)
 		}
 	}
-	if _, there := k.list.Get("layers/batch_normalization/vars/0"); !there || n.Bookkeeping("layers/batch_normalization/vars/0") {
+	if _, there := k.list.Get("layers/batch_normalization/vars/0"); !there ||
+		n.Bookkeeping("layers/batch_normalization/vars/0") {
 		t.Error("an array of the layer is lost without a word")
 	}
 }

@@ -387,7 +387,8 @@ func (c *chain) start(g *wire.Graph, size arch.Shape) error {
 			continue
 		}
 		if data != nil {
-			return fmt.Errorf("the graph has inputs %s and %s: networks here have one", format.Clip(data.Name), format.Clip(v.Name))
+			return fmt.Errorf("the graph has inputs %s and %s: networks here have one", format.Clip(data.Name),
+				format.Clip(v.Name))
 		}
 		data = v
 	}

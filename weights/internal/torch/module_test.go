@@ -163,8 +163,10 @@ func TestModules(t *testing.T) {
 // TestForward follows functions of TorchScript that hand a value on, and no others.
 func TestForward(t *testing.T) {
 	for _, c := range []struct{ what, body, want string }{
-		{"one after another", "    a = self.a\n    b = getattr(self, \"b\")\n    y = (a).forward(x, )\n    return (b).forward(y, )\n", "a b"},
-		{"in each other", "    a = self.a\n    b = self.b\n    return (b).forward(torch.flatten((a).forward(x, ), 1), )\n", "a flatten b"},
+		{"one after another", "    a = self.a\n    b = getattr(self, \"b\")\n    y = (a).forward(x, )\n    return " +
+			"(b).forward(y, )\n", "a b"},
+		{"in each other", "    a = self.a\n    b = self.b\n    return (b).forward(torch.flatten((a).forward(x, ), 1), )\n",
+			"a flatten b"},
 		{"an activation", "    a = self.a\n    y = torch.relu((a).forward(x, ))\n    return y\n", "a relu"},
 		{"returned", "    a = self.a\n    return torch.relu((a).forward(x, ))\n", "a relu"},
 		{"two values", "    a = self.a\n    y = (a).forward(x, )\n    return torch.add(y, x)\n", ""},
@@ -173,8 +175,10 @@ func TestForward(t *testing.T) {
 		{"flattened from elsewhere", "    a = self.a\n    return torch.flatten((a).forward(x, ), 0)\n", ""},
 		{"nothing", "", ""},
 	} {
-		code := "class M(Module):\n  n : Final[int] = 3\n  def forward(self: __torch__.M,\n    x: Tensor) -> Tensor:\n" + c.body
-		program, err := readScript(map[string]format.Member{"m/code/__torch__.py": {Raw: []byte(code), Size: len(code)}}, "m/")
+		code := "class M(Module):\n  n : Final[int] = 3\n  def forward(self: __torch__.M,\n    x: Tensor) -> Tensor:\n" +
+			c.body
+		program, err := readScript(map[string]format.Member{"m/code/__torch__.py": {Raw: []byte(code), Size: len(code)}},
+			"m/")
 		if err != nil {
 			t.Fatal(err)
 		}

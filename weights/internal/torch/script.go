@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// script is a TorchScript archive's program: a file of Python's syntax for each of Python's modules, with the settings of
-// a module as constants of its class. Nothing of it is run. Of its functions the plainest are understood: those that
+// script is a TorchScript archive's program: a file of Python's syntax for each of Python's modules, with the settings
+// of a module as constants of its class. Nothing of it is run. Of its functions the plainest are understood: those that
 // hand their argument from one module to the next.
 type script map[string]*class // by its name
 
@@ -112,7 +112,8 @@ var (
 	functionOf  = regexp.MustCompile(`(?s)^(torch\.flatten|torch\.relu|__torch__\.torch\.nn\.functional\.relu)\((.*)\)$`)
 )
 
-// forward follows a class's function forward: each value must be made of the one before by a module or a plain function.
+// forward follows a class's function forward: each value must be made of the one before by a module or a plain
+// function.
 func (s script) forward(of string, module func(name string) error, add func(op arch.Op)) error {
 	unknown := &unknownError{className(of)}
 	if s[of] == nil {
