@@ -31,7 +31,8 @@ var forCallers = map[string]string{
 }
 
 // answering are methods that interfaces ask for.
-var answering = regexp.MustCompile(`^(Error|Unwrap|String|Kind|IsZero|Len|Less|Swap|Read|Write|Close|(Un)?[Mm]arshal\w+|\w+HTTP)$`)
+var answering = regexp.MustCompile(`^(Error|Unwrap|String|Kind|IsZero|Len|Less|Swap|Read|Write|Close|` +
+	`(Un)?[Mm]arshal\w+|\w+HTTP)$`)
 
 // met is what of a type its users meet: of a struct the fields that are exported or embedded.
 func met(typ ast.Expr) (nodes []ast.Node) {

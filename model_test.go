@@ -146,7 +146,8 @@ func TestModelErrors(t *testing.T) {
 		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "imagenet"}},
 			"preprocess imagenet is for colour, not for grey pictures: take unit"},
 		{vggo.Options{Preprocess: vision.PreprocessParts{Base: "best"}},
-			`unknown preprocess "best": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`},
+			`unknown preprocess "best": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ` +
+				`ending in .yaml`},
 		{vggo.Options{Network: "vgg17"}, `no network is called "vgg17"`},
 	} {
 		if m, err := vggo.Open(tinyWeights, c.options); fmt.Sprint(err) != c.want {

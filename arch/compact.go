@@ -31,9 +31,9 @@ var ImageNetInput = Shape{C: 3, H: 224, W: 224}
 // p with a number, and c (round the size up): Mk3s2. The last width of the head takes s: a sigmoid in place of the
 // softmax, 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is for the given one.
 //
-// Layers are named as in the VGG paper: conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6 … softmax,
-// where fully connected layers are numbered on from the blocks. All but the last of them are followed by ReLU and
-// dropout of a half. Whether the network is possible for an input is Place's to say.
+// Layers are named as in the VGG paper: conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6 …
+// softmax, where fully connected layers are numbered on from the blocks. All but the last of them are followed by ReLU
+// and dropout of a half. Whether the network is possible for an input is Place's to say.
 func Compact(name, s string, input Shape) (*Network, error) {
 	return parseCompact(name, s, input, false)
 }

@@ -194,8 +194,8 @@ type AvgPool struct {
 	CountPad bool // padding counts in the divisor, as in PyTorch's default count_include_pad (ceil overhang never counts)
 }
 
-// L2Pool is the root of a weighted mean of squares, √(Σ g·x² + 1e-12), over 3x3 windows of stride 2, padded by 1 zero
-// on every side. Its weights g = [1 2 1]ᵀ[1 2 1]/16 (Hann's window) keep what lies between two pixels from being
+// L2Pool is the root of a weighted mean of squares, √(Σ g·x² + 1e-12), over 3x3 windows of stride 2, padded by 1
+// zero on every side. Its weights g = [1 2 1]ᵀ[1 2 1]/16 (Hann's window) keep what lies between two pixels from being
 // aliased, as max pooling does alias it (Hénaff & Simoncelli 2016; Ding et al. 2020, for DISTS).
 type L2Pool struct{}
 

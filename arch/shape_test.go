@@ -188,7 +188,8 @@ func TestAfter(t *testing.T) {
 		}
 	}
 	for layer, want := range map[string]string{"softmax": "nothing of vgg16 is behind its last layer, softmax",
-		"conv": `vgg16 has no layer "conv": it has conv1_1, relu1_1, conv1_2, relu1_2 … relu7, drop7, fc8, softmax, 40 in all`} {
+		"conv": `vgg16 has no layer "conv": it has conv1_1, relu1_1, conv1_2, relu1_2 … relu7, drop7, fc8, softmax, 40 ` +
+			`in all`} {
 		if _, err := whole.After(layer); err == nil || err.Error() != want {
 			t.Errorf("after %s: %v, want %s", layer, err, want)
 		}

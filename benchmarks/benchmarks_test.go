@@ -217,7 +217,8 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"2026-01-02: Processor (linux/amd64), 2 threads, kernel set avx512. vggo 0123456789ab with go1.26.8; ONNX Runtime " +
 			"1.30.0 with Node.js 20.20.2. Median of 2 rounds of 2 steps",
-		"\n| `forward-32` | forward, batch 32: ONNX Runtime's time / vggo's | 2.50 (2.00 to 3.00) | ≥ 2.70 | ≥ 3.40 | no | " +
+		"\n| `forward-32` | forward, batch 32: ONNX Runtime's time / vggo's | 2.50 (2.00 to 3.00) | " +
+			"≥ 2.70 | ≥ 3.40 | no | " +
 			"5.00 s / 2.00 s | 600 | 250 | 30 |\n",
 		"\n|  | the same with PyTorch's time | not measured |  |  |  |  |  |  |  |\n",
 		"| 2.73 (2.40 to 3.00) | ≥ 2.20 | ≥ 2.80 | yes | 3 × 5.00 s / 5.50 s | 600 | 250 | 30 |\n",

@@ -6,10 +6,12 @@ const (
 	torchvisionAlexNet = "github.com/pytorch/vision, v0.14.1, torchvision/models/alexnet.py"
 	// torchvision tells sizes from 0.15 on, in its weights' _file_size; its documentation rounds the same to one digit.
 	// 527.796 for vgg16, in units of 2^20 bytes, is the 553,433,881 bytes that torch.hub reports while it downloads.
-	torchvisionSize    = "torchvision's _file_size (since 0.15), as copies of its source keep it (github.com/Ace1928/eidosian_forge, archive_forge/code, among them)"
+	torchvisionSize = "torchvision's _file_size (since 0.15), as copies of its source keep it " +
+		"(github.com/Ace1928/eidosian_forge, archive_forge/code, among them)"
 	torchvisionHash    = "the file's name (torch.hub, check_hash: the first digits of its SHA-256)"
-	torchvisionLicence = "the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms of their own (github.com/pytorch/vision, pull request 5714)"
-	torchvisionCredit  = "Soumith Chintala and the torchvision contributors"
+	torchvisionLicence = "the library's, by Debian's python3-torchvision 0.14.1-2, copyright; weights may have terms " +
+		"of their own (github.com/pytorch/vision, pull request 5714)"
+	torchvisionCredit = "Soumith Chintala and the torchvision contributors"
 
 	timmLicence = "the model card, front matter"
 	timmRecipe  = "github.com/huggingface/pytorch-image-models, 066e490, timm/models/vgg.py, _cfg"
@@ -22,7 +24,8 @@ const (
 	kerasAccuracy = "github.com/keras-team/keras-applications, 05ff470, README.md, Performance (given there as errors)"
 	kerasCredit   = "K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford"
 
-	onnxMirror   = "huggingface.co/onnxmodelzoo/legacy_models, file list (the ONNX Model Zoo's files, since GitHub no longer serves them)"
+	onnxMirror = "huggingface.co/onnxmodelzoo/legacy_models, file list (the ONNX Model Zoo's files, since GitHub no " +
+		"longer serves them)"
 	onnxManifest = "github.com/onnx/models, 0618993, ONNX_HUB_MANIFEST.json"
 	onnxReadme   = "github.com/onnx/models, 4498f84, vision/classification/vgg/README.md"
 	onnxCredit   = "the ONNX Model Zoo, trained in MXNet by its contributors"
@@ -115,7 +118,8 @@ var table = []Entry{
 		func(e *Entry) {
 			e.Accuracy = Cited[Performance]{}
 			e.Preprocess.Value = "caffe"
-			e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of 255, the pre-processing caffe 123.68, 116.779 and 103.939"
+			e.Note = "for features alone: its fully connected layers hold NaN. torchvision subtracts 123, 117 and 104 of " +
+				"255, the pre-processing caffe 123.68, 116.779 and 103.939"
 			e.Credit = "ported by torchvision from github.com/amdegroot/ssd.pytorch"
 		}),
 	torchvision("alexnet", "alexnet-torchvision", "alexnet-owt", "7be5be79", torchvisionAlexNet, 233.087, 56.522, 79.066),

@@ -20,8 +20,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// accuracy is the contract: how far VGG-16 in float32 may be from VGG-16 in float64, ‖y − y₆₄‖/‖y₆₄‖, in the output of
-// each convolution and of fc8, and in the gradient of each parameter.
+// accuracy is the contract: how far VGG-16 in float32 may be from VGG-16 in float64, ‖y − y₆₄‖/‖y₆₄‖,
+// in the output of each convolution and of fc8, and in the gradient of each parameter.
 var accuracy = []contract{
 	{nn.Auto, 1e-4, 1e-3},
 	{nn.Direct, 1e-5, 1e-4},
@@ -180,8 +180,8 @@ func holds(t *testing.T, exact *exactRun, plan *nn.Plan, params *nn.Params, x *t
 
 // oneTileOff is a map with one tile of 4x4 pixels, all channels, 1 % too large: of those tiles, the one of median norm.
 //
-// A tile with the share s of the map's squared norm puts the map off by 1 % · √s of its norm. Of T tiles one has 1/T or
-// so: for the 4·4 tiles of conv5 that makes 2.5e-3, for the 56·56 of conv1 1.8e-4, which the contract's 1e-4 still
+// A tile with the share s of the map's squared norm puts the map off by 1 % · √s of its norm. Of T tiles one has 1/T
+// or so: for the 4·4 tiles of conv5 that makes 2.5e-3, for the 56·56 of conv1 1.8e-4, which the contract's 1e-4 still
 // notices. What it does not notice there are tiles with less than a third of the mean share, a fifth of all.
 func oneTileOff(y []float32, shape arch.Shape) []float32 {
 	const side = 4
@@ -250,8 +250,8 @@ func newExactRun(t *testing.T, net *arch.Network, params *nn.Params, x *tensor.T
 // ReLU and max pooling have kinks, where the gradient jumps. Of the 27 million values before VGG-16's ReLUs, two
 // photographs' worth, some lie closer to 0 than rounding moves them, or as close to another of their pooling window,
 // and it is chance on which side float32 finds them. Measured: 2 by the definition, 12 by F(4x4,3x3). Each sends one of
-// a layer's N gradients elsewhere, about 1/√N of their norm. So few, they put conv1_1's gradient off by 4e-4 and 8e-4,
-// a hundred times as far as rounding does between kinks; no algorithm in float32 is so accurate that it has none.
+// a layer's N gradients elsewhere, about 1/√N of their norm. So few, they put conv1_1's gradient off by 4e-4 and
+// 8e-4, a hundred times as far as rounding does between kinks; no algorithm in float32 is so accurate that it has none.
 //
 // At a tie either side is right: float64 takes the plan's. It must have been a tie, though, the values no further apart
 // than the forward pass may be off, in units of the layer's root mean square.

@@ -12,19 +12,19 @@ import (
 // unitRoundoff is u: rounding to float32 moves a number by at most u of itself.
 const unitRoundoff = 1.0 / (1 << 24)
 
-// bound is how far a float32 tensor may be from the exact one, ‖y − y₆₄‖/‖y₆₄‖, when each value comes out of a chain of
-// k roundings: √k·u.
+// bound is how far a float32 tensor may be from the exact one, ‖y − y₆₄‖/‖y₆₄‖, when each value comes
+// out of a chain of k roundings: √k·u.
 //
-// Take a sum of k products of independent terms of mean 0 and deviation σ. Its partial sum after i terms is √i·σ in
-// size, and rounding it is off by a random amount of deviation at most u/√3 of that. The k errors add in squares:
+// Take a sum of k products of independent terms of mean 0 and deviation σ. Its partial sum after i terms is √i·σ
+// in size, and rounding it is off by a random amount of deviation at most u/√3 of that. The k errors add in squares:
 //
 //	√(Σᵢ i·σ²·u²/3) = k·σ·u/√6, relative to the sum's own √k·σ:  √(k/6)·u
 //
-// For terms of one sign σ and mean μ ≫ σ, partial sums are i·μ, and the same argument gives √(k/9)·u. A layer passes
-// the relative error of its input on, neither more nor less in the mean: a random linear map stretches signal and error
-// alike, ReLU and max pooling choose. So errors along a path of layers add in squares too, and k adds up. What √k·u
-// allows beyond √(k/6)·u, a factor of 2.4, is for layers that do magnify (a softmax, by the size of its logits; a mean
-// that batch norm takes away) and for the luck of small tensors.
+// For terms of one sign σ and mean μ ≫ σ, partial sums are i·μ, and the same argument gives √(k/9)·u. A layer
+// passes the relative error of its input on, neither more nor less in the mean: a random linear map stretches signal
+// and error alike, ReLU and max pooling choose. So errors along a path of layers add in squares too, and k adds up.
+// What √k·u allows beyond √(k/6)·u, a factor of 2.4, is for layers that do magnify (a softmax, by the size of its
+// logits; a mean that batch norm takes away) and for the luck of small tensors.
 func bound(k int) float64 { return math.Sqrt(float64(k)) * unitRoundoff }
 
 // chain counts the roundings that one layer adds: to its output, to its input's gradient and to its parameters'
@@ -76,9 +76,10 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	}
 }
 
-// winogradGrowth is by how much F(m×m,3×3), and F(3×3,m×m) for the gradient, make squared errors grow. A result is the
-// sum over all planes of products of transformed values, which are larger than what they cancel to. With independent
-// inputs and weights of variance 1 the variance of plane p's products, as a result o weighs them, is along one axis
+// winogradGrowth is by how much F(m×m,3×3), and F(3×3,m×m) for the gradient, make squared errors grow. A result is
+// the sum over all planes of products of transformed values, which are larger than what they cancel to. With
+// independent inputs and weights of variance 1 the variance of plane p's products, as a result o weighs them, is along
+// one axis
 //
 //	Aₒₚ² · Σⱼ Bₚⱼ² · Σⱼ Gₚⱼ²
 //

@@ -6,8 +6,8 @@ import (
 	"github.com/vggo/vggo/internal/kernel"
 )
 
-// l2Pool is y = √(Σ g·x² + 1e-12) over 3x3 windows of stride 2 (arch.L2Pool). The weights are powers of two: only sums
-// and roots round.
+// l2Pool is y = √(Σ g·x² + 1e-12) over 3x3 windows of stride 2 (arch.L2Pool). The weights are powers of two: only
+// sums and roots round.
 type l2Pool struct {
 	engine  *engine
 	in, out *values

@@ -265,8 +265,8 @@ func (tr *trial) check(t testing.TB) {
 	tr.compare(t, got, *exact, *exact)
 }
 
-// checkTerms is check with errors relative to sums of absolute terms, Σ|w|·|x|. Looser by up to √k, it holds however
-// the terms of a result happen to cancel, which those of a tensor of a few values may do altogether.
+// checkTerms is check with errors relative to sums of absolute terms, Σ|w|·|x|. Looser by up to √k, it holds
+// however the terms of a result happen to cancel, which those of a tensor of a few values may do altogether.
 func (tr *trial) checkTerms(t testing.TB) {
 	t.Helper()
 	plan, params := tr.plan(t)

@@ -2,9 +2,9 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// tiling is a 3x3 stride-1 convolution as Winograd's F(m×m,3×3): tiles of m×m outputs, each from a patch of m+2 by m+2
-// inputs, by (m+2)² products where the definition takes 9m². The products of all tiles of a chunk are matrix products
-// over the channels, one for each element of the transformed patch (a plane):
+// tiling is a 3x3 stride-1 convolution as Winograd's F(m×m,3×3): tiles of m×m outputs, each from a patch of m+2 by
+// m+2 inputs, by (m+2)² products where the definition takes 9m². The products of all tiles of a chunk are matrix
+// products over the channels, one for each element of the transformed patch (a plane):
 //
 //	V[p][tile][c] = input transform,  M[p][tile][o] = sum over c of V[p][tile][c] * U[p][c][o],  output transform of M
 //

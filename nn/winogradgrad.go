@@ -2,9 +2,9 @@ package nn
 
 import "github.com/vggo/vggo/internal/kernel"
 
-// winogradGrad is the weight gradient of a 3x3 stride-1 convolution as F(3×3,m×m): a patch of input and an m×m tile of
-// the output's gradient give the 3x3 taps by (m+2)² products where the definition takes 9m². Sums over the tiles are
-// taken before the last transform, which is linear:
+// winogradGrad is the weight gradient of a 3x3 stride-1 convolution as F(3×3,m×m): a patch of input and an m×m tile
+// of the output's gradient give the 3x3 taps by (m+2)² products where the definition takes 9m². Sums over the tiles
+// are taken before the last transform, which is linear:
 //
 //	D[p][c][o] = sum over tiles of V[p][tile][c] * Z[p][tile][o]
 //

@@ -15,8 +15,10 @@ import (
 //	S2 = (2r + 1e-6)/(v + v' + 1e-6)       structure
 //	d = Σ [α(1 − S1) + β(1 − S2)] / Σ (α + β)
 //
-// Its own program takes r = E[xy] − μμ' but v = E[(x − μ)²], so that a picture is 1e-7 away from itself, and 1 less
-// Σ(αS1 + βS2). Here r = E[(x − μ)(y − μ')] has v's formula, and a picture is exactly 0 away.
+// Its own program takes r = E[xy] − μμ' but v = E[(x − μ)²], so that a picture is 1e-7 away from itself, and 1
+// less Σ(αS1 + βS2). Here r = E[(x − μ)(y − μ')] has v's formula, and a picture is exactly 0 away.
+//
+//
 
 // stabilise is DISTS' c1 and c2.
 const stabilise = 1e-6
@@ -34,8 +36,8 @@ type channel struct {
 	alpha, beta    float64 // shares of their sum over all stages
 }
 
-// similar are S1 and S2. Products are rounded by themselves: fused with the next addition μ·μ + μ·μ would not be 2μ·μ
-// on some processors.
+// similar are S1 and S2. Products are rounded by themselves: fused with the next addition μ·μ + μ·μ would not be
+// 2μ·μ on some processors.
 func (c *channel) similar() (texture, structure float64) {
 	product := float64(c.mean[0] * c.mean[1])
 	squares := float64(c.mean[0]*c.mean[0]) + float64(c.mean[1]*c.mean[1])

@@ -210,7 +210,8 @@ func sizeLabel(s arch.Shape) string { return fmt.Sprintf("%d×%d", s.H, s.W) }
 
 // name writes a layer's name and channels, top to bottom.
 func (d drawing) name(p plate) {
-	d.Add(`<text transform="translate(%.1f %.1f) rotate(-90)" text-anchor="end" font-size="11" fill="#0f172a">%s <tspan fill="#94a3b8">%d</tspan></text>`,
+	d.Add(`<text transform="translate(%.1f %.1f) rotate(-90)" text-anchor="end" font-size="11" fill="#0f172a">%s `+
+		`<tspan fill="#94a3b8">%d</tspan></text>`,
 		p.x+4, namesTop, svg.Escape(printable.Clip(p.name, 11)), p.shape.C)
 }
 

@@ -16,7 +16,8 @@ import (
 
 // policy is what a page from this server may do: load what the server itself has, and pictures that the page made. It
 // may not be framed.
-const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action " +
+	"'self'; frame-ancestors 'none'"
 
 // logEntry is a request's line in the log, as its handler fills it.
 type logEntry struct {

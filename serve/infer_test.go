@@ -113,8 +113,10 @@ func TestInferRefuses(t *testing.T) {
 func FuzzInfer(f *testing.F) {
 	for _, body := range []string{
 		`{"id":"42","parameters":{"binary_data_output":true},"inputs":[{"name":"images","shape":[1,1,2,2],"datatype":"FP32","data":[1,-2.5,3e2,0]}],"outputs":[{"name":"logits","parameters":{"binary_data":false}}]}`,
-		` {"inputs" : [ {"shape":[2,1,2,2],"name":"images","datatype":"FP32", "data" : [[[[1,2],[3,4]]],[[[5,6],[7,8]]]] } ] } `,
-		`{"inp\u0075ts":[{"name":"images","shape":[1,1,2,2],"datatype":"FP32","data":[ 1e-50 , 1.17549435E-38,-0,0.1]}],"x":{"y":["]}\"",{}]}}`,
+		` {"inputs" : [ {"shape":[2,1,2,2],"name":"images","datatype":"FP32", "data" : [[[[1,2],[3,4]]],[[[5,6],[7,8]]]] ` +
+			`} ] } `,
+		`{"inp\u0075ts":[{"name":"images","shape":[1,1,2,2],"datatype":"FP32","data":[ 1e-50 , ` +
+			`1.17549435E-38,-0,0.1]}],"x":{"y":["]}\"",{}]}}`,
 	} {
 		f.Add([]byte(body), "")
 	}

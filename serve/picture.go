@@ -16,7 +16,8 @@ import (
 )
 
 // pictureHint says how a picture is sent.
-const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a data URL too"
+const pictureHint = "curl --data-binary @photo.jpg, or -F image=@photo.jpg, or JSON: {\"image\": \"<base64>\"}, a " +
+	"data URL too"
 
 // readPicture finds an image file in a request: the body itself, a part of a form, or base64 or a data URL in JSON,
 // which may name the model too.

@@ -149,7 +149,8 @@ func TestClassify(t *testing.T) {
 	} {
 		c.method, c.path = "POST", "/v1/classify?top=2"
 		answer, text := c.do(t, web.URL)
-		const want = `{"model":"tiny","width":28,"height":28,"ending":"softmax","classes":[{"class":9,"label":"Ankle boot","probability":0.99749`
+		const want = `{"model":"tiny","width":28,"height":28,"ending":"softmax","classes":[{"class":9,"label":"Ankle ` +
+			`boot","probability":0.99749`
 		if answer.StatusCode != 200 || !strings.HasPrefix(string(text), want) || strings.Count(string(text), "label") != 2 {
 			t.Errorf("%s: %d %s", name, answer.StatusCode, text)
 		}

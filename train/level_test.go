@@ -128,7 +128,8 @@ func deviationOf(list []float32) float64 {
 // TestPolyak: a step is bounded by the loss over the gradients' squared length, each parameter's by its share of the
 // rate.
 func TestPolyak(t *testing.T) {
-	placed, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- {name: fc, " +
+	placed, err := arch.Decode(strings.NewReader("name: n\ninput: 1x1x2\nlayers:\n- {name: f, op: flatten}\n- " +
+		"{name: fc, " +
 		"op: linear, out: 1}\n"))
 	if err != nil {
 		t.Fatal(err)

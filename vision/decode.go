@@ -112,13 +112,15 @@ func DecodeFile(path string, limits Limits) (*Picture, error) {
 // orientation says (JPEG, PNG, WebP, TIFF). The result is what Pillow makes of the file with ImageOps.exif_transpose
 // and convert("RGB"), or convert("L") where all pixels are stored as grey:
 //
-//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent entry. Colours that
-//     were multiplied by their transparency (TIFF) are divided by it.
-//   - Of 16 bits the upper 8 are kept. For grey Pillow keeps the number and convert cuts it off at 255, which whitens nearly
-//     every picture; this is not followed.
-//   - A JPEG's planes are made as large as the picture as libjpeg does by default, whatever their colours, and a WebP's as libwebp.
-//     JPEGs in CMYK are taken for inverted, as Adobe writes them. Colour profiles are not applied, as Pillow does not.
-//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas, which grows until it holds a GIF's frame.
+//   - Transparency is dropped: a pixel has its stored colour, however clear it is. So has a palette's transparent
+//     entry. Colours that were multiplied by their transparency (TIFF) are divided by it.
+//   - Of 16 bits the upper 8 are kept. For grey Pillow keeps the number and convert cuts it off at 255, which whitens
+//     nearly every picture; this is not followed.
+//   - A JPEG's planes are made as large as the picture as libjpeg does by default, whatever their colours, and a WebP's
+//     as libwebp. JPEGs in CMYK are taken for inverted, as Adobe writes them. Colour profiles are not applied, as
+//     Pillow does not.
+//   - Of a GIF or an animated WebP the first frame is shown on its whole canvas, which grows until it holds a GIF's
+//     frame.
 //
 // All formats come out equal to the bit, JPEG's inverse cosine transform and chroma included (TestFormatsArePillows;
 // libjpeg-turbo 2.1.5). Of a progressive JPEG some of whose scans are missing libjpeg guesses what they would bring,

@@ -105,7 +105,8 @@ func TestSkipped(t *testing.T) {
 	for _, name := range []string{"a/1.HEIC", "a/2.heic", "b.txt", "c.jp2", "noending", "d.jpg.bak", "Thumbs.db"} {
 		s.Add(name)
 	}
-	want := "1 whose names have no ending, such as .jpg; 2 called *.heic, where a HEIC picture is not read: heif-convert " +
+	want := "1 whose names have no ending, such as .jpg; 2 called *.heic, where a HEIC picture is not read: " +
+		"heif-convert " +
 		"FILE out.jpg makes a JPEG of it; " +
 		"1 called *.jp2, where a JPEG 2000 picture is not read: opj_decompress -i FILE -o out.png makes a PNG of it"
 	if got := s.String(); got != want {

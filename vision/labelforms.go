@@ -176,7 +176,8 @@ func yamlValue(node *yaml.Node, depth int) (any, error) {
 }
 
 // errForm is for what is JSON or YAML, but no labels.
-var errForm = errors.New(`labels must be a JSON array of strings, {"0": "cat"}, {"cat": 0} or {"0": ["n02123045", "cat"]}, alone or as ` +
+var errForm = errors.New(`labels must be a JSON array of strings, {"0": "cat"}, {"cat": 0} or {"0": ["n02123045", ` +
+	`"cat"]}, alone or as ` +
 	strings.Join(labelMembers[:5], ", "))
 
 // labelsIn finds the labels in what a file of JSON or YAML holds.

@@ -49,7 +49,8 @@ func TestReadLabels(t *testing.T) {
 			""},
 		{"id2label", `{"0": "a", "2": "c", "1": "b"}`, three, nil, ""},
 		{"config.json",
-			`{"architectures": ["X"], "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}, "hidden_act": null, "p": 0.1}`, three, nil, ""},
+			`{"architectures": ["X"], "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}, ` +
+				`"hidden_act": null, "p": 0.1}`, three, nil, ""},
 		{"label2id", `{"x": true, "label2id": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"class_to_idx", `{"class_to_idx": {"a": 0, "b": 1, "c": 2}}`, three, nil, ""},
 		{"python", `{'a': 0, 'b': 1, 'c': 2}`, three, nil, ""},

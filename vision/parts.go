@@ -35,7 +35,8 @@ type tree interface {
 
 // partWords are the words that name a part.
 var partWords = map[string]Split{
-	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train, "训练": Train,
+	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train,
+	"训练":           Train,
 	"训练集":          Train,
 	"entrainement": Train, "entraînement": Train, "apprentissage": Train, "entrenamiento": Train, "treino": Train,
 	"treinamento": Train,

@@ -221,8 +221,10 @@ func TestRebuild(t *testing.T) {
 		{"a parameter", "ctorch._utils\n_rebuild_parameter\n(ctorch._utils\n_rebuild_tensor_v2\n(" + storage("FloatStorage",
 			"K\x03") + view + "\x89NtR\x88}tR", values, ""},
 		{"of a device that NumPy saves",
-			"ctorch._utils\n_rebuild_device_tensor_from_numpy\n(cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR" +
-				"(K\x01K\x03\x85cnumpy\ndtype\n(U\x02f4\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x0c" + string(values) + "tbNNtR", nil, ""},
+			"ctorch._utils\n_rebuild_device_tensor_from_numpy\n(cnumpy.core.multiarray\n_reconstruct\n" +
+				"(cnumpy\nndarray\n(K\x00tU\x01btR" +
+				"(K\x01K\x03\x85cnumpy\ndtype\n(U\x02f4\x89\x88tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" +
+				"\x89U\x0c" + string(values) + "tbNNtR", nil, ""},
 	} {
 		members := []string{"x/data.pkl", "\x80\x02}X\x01\x00\x00\x00a" + c.call + "s.", "x/data/0", string(c.values)}
 		f, err := Read(c.name, zipOf(t, 0, members...))

@@ -170,7 +170,8 @@ func TestMatchReports(t *testing.T) {
 				"network's (features.0.weight_orig, " +
 				"features.0.weight_mask); pruning keeps a layer's weights in two tensors, which are put together in Python alone"},
 		{"stranger", []Tensor{tensor("encoder.weight", 3)},
-			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more under the " +
+			"another network's weights: it has encoder.weight; wanted are conv1_1/w, conv1_1/b, conv1_2/w and 9 more " +
+				"under the " +
 				"names of vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"},
 		{"empty", nil, "the file holds no weights"},
 	} {

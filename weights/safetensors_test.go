@@ -147,7 +147,8 @@ func TestOpenRefuses(t *testing.T) {
 			build(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`),
 			`duplicate object member name "a"`},
 		{"twice by escape",
-			build(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), `duplicate object member name "a"`},
+			build(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},` +
+				`"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`), `duplicate object member name "a"`},
 		{"dtype twice", build(one(`"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]`), four...),
 			`tensor "a": duplicate object member name "dtype"`},
 		{"metadata twice", build(`{"__metadata__":{"a":"1","a":"2"}}`), `duplicate object member name "a"`},

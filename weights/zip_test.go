@@ -43,7 +43,8 @@ func torchCall(values, offset int, size, strides []int) string {
 		}
 		return s + "t"
 	}
-	return "\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" +
+	return "\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorag" +
+		"e\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" +
 		number(values) + "tQ" + number(offset) + tuple(size) + tuple(strides) + "\x89NtRs."
 }
 

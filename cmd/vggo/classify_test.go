@@ -225,7 +225,8 @@ func TestClassifyRefuses(t *testing.T) {
 		{"number", []string{good, "--random-weights", "--top", "five"}, 2, `--top: "five" is no whole number in range`,
 			"vggo classify --help"},
 		{"unknown preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "cafe"}, 1,
-			`unknown preprocess "cafe": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ending in .yaml`, ""},
+			`unknown preprocess "cafe": want one of imagenet, caffe, caffe-rgb, cifar10, fashion-mnist, unit, or a file ` +
+				`ending in .yaml`, ""},
 		{"colour preprocess", []string{good, "-m", "tinyvgg", "--random-weights", "--preprocess", "imagenet"}, 1,
 			"preprocess imagenet is for colour, not for grey pictures: take unit", ""},
 		{"unknown model", []string{good, "-m", "tinyvg", "--random-weights"}, 1, `no network is called "tinyvg"`, "tinyvgg"},

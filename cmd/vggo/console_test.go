@@ -69,7 +69,8 @@ func TestNamesOfStrangers(t *testing.T) {
 	write(evil+".safetensors", whole[:len(whole)/2])
 	write(evil+".yaml", []byte("name: x\nlayers: nothing\n"))
 	write("names.yaml",
-		[]byte(`{"name": "x\u001b[31m\u202e", "input": "8x8x3", "layers": [{"name": "a\u001b[2Jb", "op": "conv", "out": 4, "kernel": 3}]}`))
+		[]byte(`{"name": "x\u001b[31m\u202e", "input": "8x8x3", "layers": [{"name": "a\u001b[2Jb", "op": "conv", "out": `+
+			`4, "kernel": 3}]}`))
 	t.Chdir(dir)
 	for _, args := range [][]string{
 		{"classify", evil + ".png"}, {"classify", evil + ".png", "--json"}, {"classify", "broken"},

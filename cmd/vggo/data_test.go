@@ -84,10 +84,12 @@ func TestEvalMatches(t *testing.T) {
 		{"pair -m 16x16x3:3/1s -l pair.txt", "name", "", "is \\ seen as  0  1"},
 		{"set -m 16x16x3:3/1s", "", "", "the network has 2 classes, the data 3: which is which?"},
 		{"set -l typo.txt", "", "",
-			`16x16x3:3/3: the data's class "b" is none of the network's hint: did you mean bee?; --labels names the network's classes, in its order, as the data does; --match order by the order of its classes`},
+			`16x16x3:3/3: the data's class "b" is none of the network's hint: did you mean bee?; --labels names the ` +
+				`network's classes, in its order, as the data does; --match order by the order of its classes`},
 		{"deeper -l typo.txt", "", "", `the data's class "b" is none of the network's hint: did you mean bee?`},
 		{"set -l other.txt", "", "",
-			`none of the data's classes is one of the network's: the data has "a", "b", "c", the network "x", "y", "z" hint: --labels `},
+			`none of the data's classes is one of the network's: the data has "a", "b", "c", the network "x", "y", "z" hint: ` +
+				`--labels `},
 		{"set -l twice.txt", "", "", `twice.txt: "a" is the name of two classes, 0 and 2 `},
 		{"set -l gap.json", "", "", `gap.json: class 2 has no name`},
 		{"deeper", "", "",
@@ -199,9 +201,11 @@ func TestTrainParts(t *testing.T) {
 		{"unknown", 1, "x and y hold the same folders (a and b): are they parts|hint: name one: vggo train |--validation " +
 			"|--no-parts"},
 		{"one", 1,
-			`one: all pictures are of one class, "a", and beside one there is learn, odd, |: is the folder named one too low?|hint: to tell these apart: vggo train `},
+			`one: all pictures are of one class, "a", and beside one there is learn, odd, |: is the folder named one too ` +
+				`low?|hint: to tell these apart: vggo train `},
 		{"up", 1,
-			`up: all pictures are of one class, "set", whose folder holds a and b: is the folder named one too high?|hint: to tell these apart: vggo train |up/set`},
+			`up: all pictures are of one class, "set", whose folder holds a and b: is the folder named one too high?|hint: ` +
+				`to tell these apart: vggo train |up/set`},
 		{"two/a", 1, "its 4 pictures lie in no class folders; if all are of one class, name the folder above"},
 		{"odd", 1,
 			`the data's class "bb" is none of the training set's|hint: its class folders must be called as those to learn from`},
@@ -371,7 +375,8 @@ func TestLabels(t *testing.T) {
 		{"explain --class cat" + net, 1,
 			`no label "cat": nothing names the classes|hint: --labels FILE, or the class's number, 0 to 2`},
 		{"classify -l fashion.txt", 1,
-			`embedded: the file names its own classes, and the labels given are others: class 0 is "airplane" in it, not "T-shirt"|hint: without --labels the file's own names are used; --relabel takes`},
+			`embedded: the file names its own classes, and the labels given are others: class 0 is "airplane" in it, not ` +
+				`"T-shirt"|hint: without --labels the file's own names are used; --relabel takes`},
 		{"classify -l fashion.txt --relabel", 0, "knows only T-shirt, Trouser"},
 		{"classify -l cifar.txt", 0, "knows only airplane, automobile"},
 		{"features --layer relu1_1 -o o.npy -l fashion.txt", 1, "the labels given are others"},

@@ -61,7 +61,8 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 }
 
 // labelsHelp says what files of class names there are.
-const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, class_indices, imagenet_class_index, id2label) or YAML (names)"
+const labelsHelp = "`file` of class names, for weights that have none: one on each line, JSON (a list, " +
+	"class_indices, imagenet_class_index, id2label) or YAML (names)"
 
 // check refuses flags that make no sense together.
 func (o *modelFlags) check() error {

@@ -60,7 +60,8 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 `,
 		sources:  "在何处读到",
 		credited: "%s，%s", note: "（%s）", address: "\n: 地址：%s", trust: "；核对依据：%s",
-		checksum: "校验和", size: "大小", licence: "许可证", preprocess: "预处理", accuracy: "准确率", cited: "；%s：%s",
+		checksum: "校验和", size: "大小", licence: "许可证", preprocess: "预处理", accuracy: "准确率",
+		cited: "；%s：%s",
 		phrases: []string{
 			// whom to credit
 			"Soumith Chintala and the torchvision contributors", "Soumith Chintala 与 torchvision 的贡献者",

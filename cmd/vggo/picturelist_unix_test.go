@@ -199,7 +199,8 @@ func TestMaxPixels(t *testing.T) {
 func TestSkippedInDataSets(t *testing.T) {
 	dir := t.TempDir()
 	picturesIn(t, dir, "a/1.png", "a/2.png", "a/3.heic", "b/1.png", "b/2.png", "b/2.AVIF", "b/3.heic")
-	want := "files are passed over: 1 called *.avif, where an AVIF picture is not read: heif-convert FILE out.jpg makes a JPEG of it; 2 called *.heic"
+	want := "files are passed over: 1 called *.avif, where an AVIF picture is not read: heif-convert FILE out.jpg " +
+		"makes a JPEG of it; 2 called *.heic"
 	for _, args := range [][]string{
 		{"eval", dir, "--model", "8x8x1:2,M/2", "--random-weights"},
 		{"train", dir, "--model", "8x8x1:2,M/2", "--batch", "2", "--epochs", "1", "-o", filepath.Join(t.TempDir(), "run")},

@@ -55,7 +55,8 @@ func TestReports(t *testing.T) {
 		stdout []string // parts
 		stderr []string
 	}{
-		{line: "features 20-keras-vgg-finetuned-rescaled/pic32.png -w 20-keras-vgg-finetuned-rescaled/finetuned.h5 --recipe " +
+		{line: "features 20-keras-vgg-finetuned-rescaled/pic32.png -w 20-keras-vgg-finetuned-rescaled/finetuned.h5 " +
+			"--recipe " +
 			"unit --layer dense -o o.npy",
 			want: []float64{-.0883, .6155, -.0990}, stdout: []string{"preprocess: unit (asked for): RGB"},
 			stderr: []string{"--recipe is called --preprocess now"}},
@@ -66,7 +67,8 @@ func TestReports(t *testing.T) {
 			stdout: []string{"of 3 classes"}},
 		{line: "train 33-split-names/train+valid --model 16x16x3:8,M,8,M/3 --batch 4 --epochs 1 -o split2",
 			stdout: []string{"of 3 classes"}},
-		{line: "train mid --from 25-train-from-preparation/model.safetensors --rate 1e-9 --batch 20 --epochs 1 --validation " +
+		{line: "train mid --from 25-train-from-preparation/model.safetensors --rate 1e-9 --batch 20 --epochs 1 " +
+			"--validation " +
 			"mid -o from",
 			stdout: []string{"preprocess: cifar10 (as 25-train-from-preparation/model.safetensors has it: the file notes it)",
 				"validation: accuracy 100.00 %"}},

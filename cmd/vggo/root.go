@@ -177,7 +177,8 @@ var flagWords = map[string]string{"int": "whole number", "uint64": "whole number
 	"bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
 
 // exclusive is what cobra says of flags that exclude each other, of which those in the last brackets were given.
-var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] ` +
+	`were all set$`)
 
 // checkThreads refuses a number of threads that no machine has: each takes memory of its own.
 func checkThreads(n int) error {

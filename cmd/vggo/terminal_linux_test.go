@@ -203,7 +203,8 @@ func TestProgress(t *testing.T) {
 	p.end()
 	screen.Close()
 	text := <-read
-	want := regexp.MustCompile(`^(\r\x1b\[Kworking, 30 s)+\r\x1b\[Ka line\r\n(\r\x1b\[K600 of 1,200 pictures, 30 s, about 30 s)+\r\x1b\[K$`)
+	want := regexp.MustCompile(`^(\r\x1b\[Kworking, 30 s)+\r\x1b\[Ka line\r\n(\r\x1b\[K600 of 1,200 pictures, 30 s, ` +
+		`about 30 s)+\r\x1b\[K$`)
 	if !want.MatchString(text) {
 		t.Errorf("%q", text)
 	}

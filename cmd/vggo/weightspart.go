@@ -15,7 +15,8 @@ import (
 )
 
 // partUsage is --weights-part in words.
-const partUsage = "`part` of a file with several networks' weights, by its key, such as model_ema (default: the plain ones)"
+const partUsage = "`part` of a file with several networks' weights, by its key, such as model_ema (default: the " +
+	"plain ones)"
 
 // weightsJSON is what was taken of a file of weights, for --json.
 type weightsJSON struct {

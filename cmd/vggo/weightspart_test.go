@@ -42,7 +42,8 @@ func grey8(t *testing.T) string {
 // command.
 func TestWeightsPart(t *testing.T) {
 	picture := grey8(t)
-	const said = "average.pth holds several networks' weights: model is taken, and not model_ema (9 tensors); --weights-part takes another"
+	const said = "average.pth holds several networks' weights: model is taken, and not model_ema (9 tensors); " +
+		"--weights-part takes another"
 	run := func(want string, args ...string) string {
 		t.Helper()
 		code, out, errs := vggo(t.Context(), args...)

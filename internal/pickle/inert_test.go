@@ -53,10 +53,12 @@ func TestInert(t *testing.T) {
 		{"a queue", "ccollections\ndeque\n(]K\x03tRK\x01a.", &List{[]any{int64(1)}}},
 		{"bytes in protocol 2", "c_codecs\nencode\n(V\xff\nX\x06\x00\x00\x00latin1tR.", Bytes("\xff")},
 		{"an array",
-			"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00\nI01\ntR(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbI01\nU\x04abcdtb.",
+			"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00" +
+				"\nI01\ntR(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbI01\nU\x04abcdtb.",
 			&Array{Type: "f2", BigEndian: true, Shape: []int64{2}, Fortran: true, Values: Bytes("abcd")}},
 		{"an array of protocol 5",
-			"cnumpy._core.numeric\n_frombuffer\n(\x96\x02\x00\x00\x00\x00\x00\x00\x00abcnumpy\ndtype\n(U\x02u1\x89\x88tRK\x02\x85U\x01CtR.",
+			"cnumpy._core.numeric\n_frombuffer\n(\x96\x02\x00\x00\x00\x00\x00\x00\x00abcnumpy\ndtype\n(U\x02u1\x89\x88tRK" +
+				"\x02\x85U\x01CtR.",
 			&Array{Type: "u1", Shape: []int64{2}, Values: Bytes("ab")}},
 	} {
 		got, n, err := lenient().Load([]byte(c.pickle))
@@ -140,7 +142,8 @@ func FuzzInert(f *testing.F) {
 	for _, s := range []string{
 		"c__main__\nConfig\n)\x81}U\x01aK\x01sb.", "cyacs.config\nCfgNode\n)\x81U\x01aK\x01s.",
 		"c__builtin__\nset\n(](K\x01etR.",
-		"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00\nI01\ntRI01\nU\x04abcdtb.",
+		"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02tcnumpy\ndtype\n(U\x02f2I00" +
+			"\nI01\ntRI01\nU\x04abcdtb.",
 		"cbuiltins\ngetattr\n(c__main__\nMode\nX\x03\x00\x00\x00FITtR.", "ccollections\ndeque\n(]K\x03tRK\x01a.",
 	} {
 		f.Add([]byte(s))

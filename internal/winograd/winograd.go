@@ -1,6 +1,6 @@
-// Package winograd derives the matrices of Winograd's minimal filtering algorithms F(m×m,3×3) and F(3×3,m×m) from the
-// points at which they evaluate polynomials. The kernels' generator writes assembly from these matrices, the portable
-// kernels loop over them, and the tests' error bounds are made of them.
+// Package winograd derives the matrices of Winograd's minimal filtering algorithms F(m×m,3×3) and F(3×3,m×m) from
+// the points at which they evaluate polynomials. The kernels' generator writes assembly from these matrices, the
+// portable kernels loop over them, and the tests' error bounds are made of them.
 package winograd
 
 import "math/big"

@@ -22,8 +22,8 @@ func Moments(x Tensor) (mean, variance []float64) {
 	return mean, variance
 }
 
-// BatchNorm is y = γ[c] · x̂ + β[c] with x̂ = (x − μ[c]) / √(v[c] + ε): the batch's own moments in training, the
-// running statistics otherwise.
+// BatchNorm is y = γ[c] · x̂ + β[c] with x̂ = (x − μ[c]) / √(v[c] + ε): the batch's own moments in training,
+// the running statistics otherwise.
 func BatchNorm(l arch.Placed, x Tensor, gamma, beta, mean, variance []float64) Tensor {
 	y := New(x.N, x.Shape)
 	for at := range x.indices() {

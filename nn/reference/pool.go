@@ -49,8 +49,8 @@ func AvgPool(l arch.Placed, x Tensor) Tensor { return average(l, x) }
 // AvgPoolBackward gives every real pixel of a window its equal share of dy.
 func AvgPoolBackward(l arch.Placed, dy Tensor) Tensor { return averageBackward(l, dy) }
 
-// AdaptiveAvgPool averages to a fixed output: y[n,c,i,j] is the mean of rows ⌊iH/h⌋ … ⌈(i+1)H/h⌉−1 and the same of
-// columns. Neighbouring spans overlap where h does not divide H.
+// AdaptiveAvgPool averages to a fixed output: y[n,c,i,j] is the mean of rows ⌊iH/h⌋ … ⌈(i+1)H/h⌉−1 and the
+// same of columns. Neighbouring spans overlap where h does not divide H.
 func AdaptiveAvgPool(l arch.Placed, x Tensor) Tensor { return average(l, x) }
 
 // AdaptiveAvgPoolBackward gives every pixel of a span its equal share of dy.

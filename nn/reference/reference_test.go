@@ -21,9 +21,9 @@ func ceil(w arch.Window) arch.Window {
 	return w
 }
 
-// TestFiniteDifferences holds every layer's backward against (L(v+h) − L(v−h))/2h of its forward, for every value v of
-// the input and of the parameters, L being a random weighting of the output. The difference quotient is off by O(h²)
-// and by rounding, O(2⁻⁵³·L/h); h = 1e-5 keeps both near 1e-10.
+// TestFiniteDifferences holds every layer's backward against (L(v+h) − L(v−h))/2h of its forward, for every value v
+// of the input and of the parameters, L being a random weighting of the output. The difference quotient is off by
+// O(h²) and by rounding, O(2⁻⁵³·L/h); h = 1e-5 keeps both near 1e-10.
 func TestFiniteDifferences(t *testing.T) {
 	one, uneven := arch.Size{}, arch.Padding{Top: 2, Left: 0, Bottom: 1, Right: 3}
 	same, valid := arch.Padding{Mode: arch.Same}, arch.Padding{Mode: arch.Valid}

@@ -195,7 +195,15 @@ func (b *tab) click(selector string) {
 // choose picks an option, as a reader does: with an event.
 func (b *tab) choose(selector, option string) {
 	b.Helper()
-	b.js(fmt.Sprintf(`(() => { const s = document.querySelector(%s); s.value = %s; s.dispatchEvent(new Event("change", {bubbles: true})); })()`, quote(selector), quote(option)))
+	b.js(fmt.Sprintf(`(() => { const s = document.querySelector(%s); s.value = %s; s.dispatchEvent(new Event("change", `+
+		`{bubbles: true})); })()`, quote(selector), quote(option)))
+}
+
+// chooseLayer clicks a layer in the drawing; SVG has no click of its own.
+func (b *tab) chooseLayer(layer string) {
+	b.Helper()
+	b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", `+
+		`{bubbles: true}))`, layer))
 }
 
 func (b *tab) text(selector string) string {
@@ -223,7 +231,8 @@ func (b *tab) keys(keys string, options ...chromedp.KeyOption) {
 func (b *tab) focused() string {
 	b.Helper()
 	return value[string](b,
-		`(() => { const e = document.activeElement; return e.id || (e.className === "number" && e.className) || e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
+		`(() => { const e = document.activeElement; return e.id || (e.className === "number" && e.className) || `+
+			`e.dataset.layer || e.dataset.example || e.dataset.preset || e.className || e.tagName; })()`)
 }
 
 // dark makes the browser prefer dark pages, or light ones.

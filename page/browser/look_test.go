@@ -26,15 +26,17 @@ type pinned struct {
 func (b *tab) pinned() pinned {
 	b.Helper()
 	return value[pinned](b,
-		`(() => { const w = document.getElementById("working"); return {Layer: w.dataset.layer, At: w.dataset.at, Channel: Number(w.dataset.channel),
+		`(() => { const w = document.getElementById("working"); return {Layer: w.dataset.layer, At: w.dataset.at,
+			Channel: Number(w.dataset.channel),
 		Caption: document.getElementById("map-caption").textContent, Hash: location.hash}; })()`)
 }
 
 // look clicks a layer of the drawing and waits until its map and its working are there.
 func (b *tab) look(layer string) {
 	b.Helper()
-	b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, layer))
-	b.until(fmt.Sprintf(`document.getElementById("map")?.dataset.layer === %s && document.getElementById("working")?.dataset.layer === %s`, quote(layer), quote(layer)))
+	b.chooseLayer(layer)
+	b.until(fmt.Sprintf(`document.getElementById("map")?.dataset.layer === %s && `+
+		`document.getElementById("working")?.dataset.layer === %s`, quote(layer), quote(layer)))
 }
 
 // spot is a place on the large map, in the window's pixels.
@@ -49,7 +51,8 @@ func (b *tab) spot(x, y float64) []float64 {
 		}
 	})()`)
 	return value[[]float64](b,
-		fmt.Sprintf(`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * %v, r.top + r.height * %v]; })()`, x, y))
+		fmt.Sprintf(`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width `+
+			`* %v, r.top + r.height * %v]; })()`, x, y))
 }
 
 // move moves the mouse without a button.
@@ -70,11 +73,14 @@ func TestPin(t *testing.T) {
 	at := b.spot(0.2, 0.8)
 	first := b.pinned()
 	b.move(at[0], at[1])
-	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s && !document.getElementById("cell-hover").hidden`, quote(first.Caption)))
+	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s && `+
+		`!document.getElementById("cell-hover").hidden`, quote(first.Caption)))
 	away := value[[]float64](b,
-		`(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); return [r.left + 20, r.top + 8]; })()`)
+		`(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); return [r.left + 20, r.top + `+
+			`8]; })()`)
 	b.move(away[0], away[1])
-	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent === %s && document.getElementById("cell-hover").hidden`, quote(first.Caption)))
+	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent === %s && `+
+		`document.getElementById("cell-hover").hidden`, quote(first.Caption)))
 	if got := b.pinned(); got.At != first.At {
 		t.Errorf("looking at another cell moves the pinned one from %s to %s", first.At, got.At)
 	}
@@ -86,7 +92,8 @@ func TestPin(t *testing.T) {
 		b.move(at[0]+float64(i)*12, at[1]-float64(i)*9)
 	}
 	to := value[[]float64](b,
-		`(() => { const r = document.getElementById("tap-first").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
+		`(() => { const r = document.getElementById("tap-first").getBoundingClientRect(); return [r.left + r.width / 2, `+
+			`r.top + r.height / 2]; })()`)
 	b.do(chromedp.MouseClickXY(to[0], to[1]))
 	b.until(`document.querySelector(".grid .lit")`)
 	for value[bool](b, `!document.getElementById("tap-next").disabled`) {
@@ -173,14 +180,16 @@ func walk(b *tab, where, model, language string) {
 	for _, layer := range layers(b) {
 		for _, tab := range []string{"maps", "filters"} {
 			b.click("#tab-" + tab)
-			b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, layer))
+			b.chooseLayer(layer)
 			ready := fmt.Sprintf(`document.querySelector("#panel-%s > *")`, tab)
 			if layer != "softmax" {
-				ready += fmt.Sprintf(` && document.getElementById("map")?.dataset.layer === %s && document.getElementById("working") && document.getElementById("field").dataset.box`, quote(layer))
+				ready += fmt.Sprintf(` && document.getElementById("map")?.dataset.layer === %s && `+
+					`document.getElementById("working") && document.getElementById("field").dataset.box`, quote(layer))
 			}
 			b.until(ready)
 			if alert := value[string](b,
-				`["alert", "network-error", "build-fault"].map((id) => document.getElementById(id)).filter((e) => e && !e.hidden).map((e) => e.textContent).join(" ")`); alert != "" {
+				`["alert", "network-error", "build-fault"].map((id) => document.getElementById(id)).filter((e) => e && `+
+					`!e.hidden).map((e) => e.textContent).join(" ")`); alert != "" {
 				b.Fatalf("%s, %s, %s: the page complains: %q", where, layer, tab, alert)
 			}
 			if layer != "softmax" {
@@ -213,10 +222,14 @@ func numbers(b *tab, where string) {
 		const scale = document.querySelector("#map-figure .scale");
 		const report = state.report.layers.find((l) => l.name === w.dataset.layer);
 		const note = document.getElementById("layer-note").textContent;
-		return { Kind: report.kind, Algorithm: stage.algorithm ?? "", Words: document.getElementById("exact").textContent, Mean: note,
-			Result: Number(w.dataset.result), Value: Number(w.dataset.value), Max: Number(scale?.dataset.high ?? w.dataset.value), Min: Number(scale?.dataset.low ?? 0),
-			ReLU: stage.layers.some((n) => state.report.layers.find((l) => l.name === n).kind === "relu"), Vector: stage.shape.h * stage.shape.w === 1,
-			Zero: scale?.dataset.zero ?? "", Name: document.querySelector("#map-figure h3").textContent, First: Number(document.querySelector("#panel-maps .map")?.dataset.max ?? 1) };
+		return { Kind: report.kind, Algorithm: stage.algorithm ?? "", Words: document.getElementById("exact").textContent,
+			Mean: note,
+			Result: Number(w.dataset.result), Value: Number(w.dataset.value),
+				Max: Number(scale?.dataset.high ?? w.dataset.value), Min: Number(scale?.dataset.low ?? 0),
+			ReLU: stage.layers.some((n) => state.report.layers.find((l) => l.name === n).kind === "relu"),
+				Vector: stage.shape.h * stage.shape.w === 1,
+			Zero: scale?.dataset.zero ?? "", Name: document.querySelector("#map-figure h3").textContent,
+				First: Number(document.querySelector("#panel-maps .map")?.dataset.max ?? 1) };
 	})()`)
 	if math.Abs(told.Result-told.Value) > 1e-3*max(1, math.Abs(told.Value)) {
 		b.Errorf("%s: worked out as %v, the map holds %v", where, told.Result, told.Value)
@@ -246,11 +259,14 @@ func numbers(b *tab, where string) {
 func plain(b *tab, where, language string) {
 	b.Helper()
 	if wide := value[[]string](b,
-		`[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
+		`[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && `+
+			`e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + `+
+			`e.id)`); len(wide) > 0 {
 		b.Errorf("%s: wider than the screen: %q", where, wide)
 	}
 	if tall := value[[]string](b,
-		`[...document.querySelectorAll(".compare th[scope=row]")].filter((e) => e.offsetHeight > 75).map((e) => e.textContent)`); len(tall) > 0 {
+		`[...document.querySelectorAll(".compare th[scope=row]")].filter((e) => e.offsetHeight > 75).map((e) => `+
+			`e.textContent)`); len(tall) > 0 {
 		b.Errorf("%s: headings of more than three lines: %q", where, tall)
 	}
 	if language == "zh" {
@@ -266,21 +282,28 @@ func (b *tab) english() []string {
 	b.Helper()
 	return value[[]string](b, `(async () => {
 		const { state } = await import("/page/state.js");
-		const names = new Set([...(state.report?.layers ?? []).map((l) => l.name), ...state.models.flatMap((m) => [m.name, m.network, m.weights]), ...state.networks]);
-		const proper = new Set(["vggo", "vgg", "softmax", "sigmoid", "yaml", "svg", "vgg16", "alexnet", "flop", "png", "relu", "lrn", "gamma", "beta", "winograd", "grad", "cam", "float32", "float64",
-			"selvaraju", "zeiler", "fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "mit", "arch", "train", "model", "yours", "max", "min", "input", "english", "localhost", "https", "javascript", "jpeg", "gif", "webp", "bmp", "tiff", "ipod", "shift"]);
+		const names = new Set([...(state.report?.layers ?? []).map((l) => l.name), ...state.models.flatMap((m) => [m.name,
+			m.network, m.weights]), ...state.networks]);
+		const proper = new Set(["vggo", "vgg", "softmax", "sigmoid", "yaml", "svg", "vgg16", "alexnet", "flop", "png",
+			"relu", "lrn", "gamma", "beta", "winograd", "grad", "cam", "float32", "float64",
+			"selvaraju", "zeiler", "fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "mit", "arch",
+				"train", "model", "yours", "max", "min", "input", "english", "localhost", "https", "javascript", "jpeg", "gif",
+					"webp", "bmp", "tiff", "ipod", "shift"]);
 		const left = [];
 		const judge = (text, node) => {
 			for (const word of text.replace(/--[a-z-]+/g, "").match(/[A-Za-z][A-Za-z0-9_.-]*/g) ?? []) {
 				const whole = word.replace(/[.-]+$/, "");
 				if (names.has(whole) || /^(conv|pool|fc|bn|relu)\d/.test(whole)) continue;
-				for (const part of whole.split(/[-._]/)) if (/^[A-Za-z]{3,}/.test(part) && !proper.has(part.toLowerCase()) && !names.has(part)) left.push(part + " in " + text.trim().slice(0, 60) + " (" + node.tagName + "." + (node.className?.baseVal ?? node.className) + ")");
+				for (const part of whole.split(/[-._]/)) if (/^[A-Za-z]{3,}/.test(part) && !proper.has(part.toLowerCase()) &&
+					!names.has(part)) left.push(part + " in " + text.trim().slice(0, 60) +
+						" (" + node.tagName + "." + (node.className?.baseVal ?? node.className) + ")");
 			}
 		};
 		const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 		for (let n = walker.nextNode(); n; n = walker.nextNode()) {
 			const at = n.parentElement;
-			if (at.closest("code, .formula, .way, noscript, script, textarea, [lang=en], #which, #model, #language") || at.closest("svg title") === null && !at.checkVisibility()) continue;
+			if (at.closest("code, .formula, .way, noscript, script, textarea, [lang=en], #which, #model, #language") ||
+				at.closest("svg title") === null && !at.checkVisibility()) continue;
 			judge(n.data, at);
 		}
 		for (const e of document.querySelectorAll("[aria-label], [alt], [title]")) {
@@ -311,7 +334,8 @@ func TestChineseFaults(t *testing.T) {
 		"nonsense":                      "没有叫",
 		"name: a\ninput: 2\nlayers: []": "应为 高x宽x通道数",
 	} {
-		b.js(fmt.Sprintf(`(() => { document.getElementById("build-fault")?.remove(); const a = document.getElementById("build-text"); a.value = %s; a.dispatchEvent(new Event("input")); })()`, quote(text)))
+		b.js(fmt.Sprintf(`(() => { document.getElementById("build-fault")?.remove(); const a = `+
+			`document.getElementById("build-text"); a.value = %s; a.dispatchEvent(new Event("input")); })()`, quote(text)))
 		b.until(`document.getElementById("build-fault")`)
 		if got := b.text("#build-fault"); !strings.Contains(got, want) ||
 			value[bool](b, `Boolean(document.querySelector("#build-fault [lang=en]"))`) {
@@ -321,13 +345,15 @@ func TestChineseFaults(t *testing.T) {
 	if left := b.english(); len(left) > 0 {
 		t.Errorf("English is left: %q", left)
 	}
-	b.js(`(() => { const i = document.getElementById("input"); i.value = "2x2x1"; i.dispatchEvent(new Event("input", {bubbles: true})); })()`)
+	b.js(`(() => { const i = document.getElementById("input"); i.value = "2x2x1"; i.dispatchEvent(new Event("input", ` +
+		`{bubbles: true})); })()`)
 	b.until(`!document.getElementById("network-error").hidden`)
 	if left := b.english(); len(left) > 0 {
 		t.Errorf("English is left: %q", left)
 	}
 	b.click("#language") // the messages change with the language
-	b.until(`document.documentElement.lang === "en" && document.getElementById("alert").textContent.includes("not a JPEG") && document.getElementById("network-error").textContent.includes("layer")`)
+	b.until(`document.documentElement.lang === "en" && document.getElementById("alert").textContent.includes("not a ` +
+		`JPEG") && document.getElementById("network-error").textContent.includes("layer")`)
 	b.js(`localStorage.clear()`)
 }
 
@@ -339,7 +365,8 @@ func TestHeat(t *testing.T) {
 	b.answered()
 	for _, kind := range []string{"gradcam", "occlusion"} {
 		b.click("input[name=overlay][value=" + kind + "]")
-		b.until(fmt.Sprintf(`document.getElementById("heat").dataset.kind === %s && document.querySelector("#heat-scale .scale")`, quote(kind)))
+		b.until(fmt.Sprintf(`document.getElementById("heat").dataset.kind === %s && document.querySelector("#heat-scale `+
+			`.scale")`, quote(kind)))
 		high := value[float64](b, `Number(document.querySelector("#heat-scale .scale").dataset.high)`)
 		if !(high > 0) || kind == "occlusion" && high > 1 {
 			t.Errorf("%s goes up to %v", kind, high)
@@ -360,7 +387,8 @@ func TestHeat(t *testing.T) {
 	b.click("input[name=view][value=input]")
 	b.until(`document.getElementById("shown").naturalWidth === 32`)
 	r := value[[]float64](b,
-		`(() => { const r = document.getElementById("heat").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`)
+		`(() => { const r = document.getElementById("heat").getBoundingClientRect(); return [r.left + r.width / 2, r.top `+
+			`+ r.height / 2]; })()`)
 	b.move(r[0], r[1])
 	b.until(`document.getElementById("heat-here").textContent !== ""`)
 }
@@ -370,14 +398,17 @@ func TestWords(t *testing.T) {
 	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=boot]") // 28 by 28
-	b.until(`document.getElementById("seen-note").textContent === "The picture has 28×28 pixels; the network sees all of it, scaled to 32×32."`)
+	b.until(`document.getElementById("seen-note").textContent === "The picture has 28×28 pixels; the network sees all ` +
+		`of it, scaled to 32×32."`)
 	wide := chequers(t, 96, 64)
 	b.upload(wide)
-	b.until(`document.getElementById("seen-note").textContent === "The picture has 64×96 pixels; the network sees its middle 64×64, scaled to 32×32."`)
+	b.until(`document.getElementById("seen-note").textContent === "The picture has 64×96 pixels; the network sees its ` +
+		`middle 64×64, scaled to 32×32."`)
 	b.upload(chequers(t, 32, 32))
 	b.until(`document.getElementById("seen-note").textContent === "The network sees the picture as it is, 32×32 pixels."`)
 	b.upload(chequers(t, 40, 32))
-	b.until(`document.getElementById("seen-note").textContent === "The picture has 32×40 pixels; the network sees its middle 32×32."`)
+	b.until(`document.getElementById("seen-note").textContent === "The picture has 32×40 pixels; the network sees its ` +
+		`middle 32×32."`)
 	if got := b.text("#time-note"); !strings.Contains(got, "the median of 5 runs") {
 		t.Errorf("the times are %q", got)
 	}
@@ -403,7 +434,8 @@ func TestWords(t *testing.T) {
 	}
 	// Bars are in the colour of their layer's kind.
 	off := value[[]string](b,
-		`[...document.querySelectorAll("#drawing rect.stick")].filter((r) => !/k-(conv|pool|linear|norm|other)/.test(r.getAttribute("class"))).map((r) => r.getAttribute("class"))`)
+		`[...document.querySelectorAll("#drawing rect.stick")].filter((r) => `+
+			`!/k-(conv|pool|linear|norm|other)/.test(r.getAttribute("class"))).map((r) => r.getAttribute("class"))`)
 	if len(off) > 0 {
 		t.Errorf("bars of no kind: %q", off)
 	}
@@ -422,7 +454,8 @@ func TestAveragePooling(t *testing.T) {
 	b.look("pool1")
 	for _, at := range [][2]int{{3, 3}, {0, 3}, {3, 0}, {1, 1}} {
 		for id, v := range map[string]int{"y": at[0], "x": at[1]} {
-			b.js(fmt.Sprintf(`(() => { const i = document.getElementById("cell-%s"); i.value = %d; i.dispatchEvent(new Event("change")); })()`, id, v))
+			b.js(fmt.Sprintf(`(() => { const i = document.getElementById("cell-%s"); i.value = %d; i.dispatchEvent(new `+
+				`Event("change")); })()`, id, v))
 		}
 		b.until(fmt.Sprintf(`document.getElementById("working").dataset.at === "%d,%d"`, at[0], at[1]))
 		got := value[[]float64](b, `["result", "value"].map((k) => Number(document.getElementById("working").dataset[k]))`)

@@ -35,7 +35,8 @@ func TestVGG16(t *testing.T) {
 		took := value[float64](b, fmt.Sprintf(`(async () => {
 			const start = performance.now();
 			document.querySelector("#table [data-row=%s] button").click();
-			const there = () => document.querySelector("#panel-maps .map") && document.getElementById("map")?.dataset.layer === %s;
+			const there = () => document.querySelector("#panel-maps .map") &&
+				document.getElementById("map")?.dataset.layer === %s;
 			while (!there()) await new Promise((r) => setTimeout(r, 5));
 			return performance.now() - start;
 		})()`, layer, quote(layer)))
@@ -107,7 +108,8 @@ func TestEmbedded(t *testing.T) {
 	b.upload("../static/examples/cat.jpg")
 	b.until(`document.querySelector("#classes li .name")?.textContent === "cat"`)
 	b.choose("#model", "tinyvgg") // the same picture, another network
-	b.until(`document.querySelector("#table [data-row=fc3]") && document.getElementById("model-note").textContent.includes("Ankle boot")`)
+	b.until(`document.querySelector("#table [data-row=fc3]") && ` +
+		`document.getElementById("model-note").textContent.includes("Ankle boot")`)
 	b.answered()
 	b.until(`document.getElementById("map") && document.getElementById("working")`)
 }

@@ -86,12 +86,13 @@ func layers(b *tab) []string {
 func maps(b *tab) {
 	b.Helper()
 	for _, layer := range layers(b) {
-		b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, layer))
+		b.chooseLayer(layer)
 		b.until(fmt.Sprintf(`document.getElementById("layer-title").textContent.includes(%s)`, quote(layer)))
 		if layer == "softmax" {
 			continue
 		}
-		b.until(fmt.Sprintf(`document.querySelector("#panel-maps .map") && document.getElementById("map")?.dataset.layer === %s && document.getElementById("working")`, quote(layer)))
+		b.until(fmt.Sprintf(`document.querySelector("#panel-maps .map") && document.getElementById("map")?.dataset.layer `+
+			`=== %s && document.getElementById("working")`, quote(layer)))
 	}
 }
 
@@ -100,13 +101,15 @@ func cell(b *tab) {
 	b.Helper()
 	conv := value[string](b,
 		`[...document.querySelectorAll("#table tbody tr")].filter((r) => r.innerText.includes("conv "))[1].dataset.row`)
-	b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, conv))
+	b.chooseLayer(conv)
 	b.until(fmt.Sprintf(`document.getElementById("map")?.dataset.layer === %s && document.getElementById("working")`,
 		quote(conv)))
-	b.js(`(() => { document.documentElement.style.scrollBehavior = "auto"; document.getElementById("pad").scrollIntoView({block: "center", behavior: "instant"}) })()`)
+	b.js(`(() => { document.documentElement.style.scrollBehavior = "auto"; ` +
+		`document.getElementById("pad").scrollIntoView({block: "center", behavior: "instant"}) })()`)
 	before := b.text("#map-caption")
 	at := value[[]float64](b,
-		`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * 0.3, r.top + r.height * 0.7]; })()`)
+		`(() => { const r = document.getElementById("map").getBoundingClientRect(); return [r.left + r.width * 0.3, r.top `+
+			`+ r.height * 0.7]; })()`)
 	b.do(chromedp.MouseClickXY(at[0], at[1]))
 	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s`, quote(before)))
 	b.until(`document.getElementById("tap-first")`)
@@ -135,11 +138,13 @@ func field(b *tab) {
 	}
 	area := func() float64 {
 		return value[float64](b,
-			`(() => { const [a, b, c, d] = document.getElementById("field").dataset.box.split(",").map(Number); return (c - a) * (d - b); })()`)
+			`(() => { const [a, b, c, d] = document.getElementById("field").dataset.box.split(",").map(Number); return (c - `+
+				`a) * (d - b); })()`)
 	}
 	last := 0.0
 	for step := range steps + 1 {
-		b.js(fmt.Sprintf(`(() => { const s = document.getElementById("field-step"); s.value = %d; s.dispatchEvent(new Event("input")); })()`, step))
+		b.js(fmt.Sprintf(`(() => { const s = document.getElementById("field-step"); s.value = %d; s.dispatchEvent(new `+
+			`Event("input")); })()`, step))
 		if now := area(); now < last {
 			b.Errorf("the field shrinks from %v to %v pixels at step %d", last, now, step)
 		} else {
@@ -157,7 +162,7 @@ func filters(b *tab) {
 	b.click("#tab-filters")
 	b.until(`document.querySelector("#panel-filters .kernels")`)
 	first := value[string](b, `document.querySelector("#table tbody tr").dataset.row`)
-	b.js(fmt.Sprintf(`document.querySelector("#drawing g[data-layer=%s]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, first))
+	b.chooseLayer(first)
 	b.until(`document.querySelectorAll("#panel-filters .filter").length >= 8`)
 	b.click("#tab-maps")
 }
@@ -174,7 +179,8 @@ func overlays(b *tab) {
 		b.until(fmt.Sprintf(`!document.getElementById("heat").hidden && document.getElementById("heat").dataset.kind === %s`,
 			quote(kind)))
 		if n := value[int](b,
-			`(() => { const c = document.getElementById("heat"); return new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size; })()`); n < 4 {
+			`(() => { const c = document.getElementById("heat"); return new Set(c.getContext("2d").getImageData(0, 0, `+
+				`c.width, c.height).data).size; })()`); n < 4 {
 			b.Errorf("%s has hardly a colour", kind)
 		}
 	}
@@ -206,7 +212,8 @@ func TestNumbers(t *testing.T) {
 		byName[l.(map[string]any)["name"].(string)] = l
 	}
 	shown := value[[]struct{ Layer, Path, Value, Text string }](b,
-		`[...document.querySelectorAll("[data-path]")].map((e) => ({Layer: e.dataset.layer, Path: e.dataset.path, Value: e.dataset.value, Text: e.textContent}))`)
+		`[...document.querySelectorAll("[data-path]")].map((e) => ({Layer: e.dataset.layer, Path: e.dataset.path, Value: `+
+			`e.dataset.value, Text: e.textContent}))`)
 	if len(shown) < 150 {
 		t.Errorf("only %d numbers are shown", len(shown))
 	}
@@ -270,8 +277,10 @@ func TestBuild(t *testing.T) {
 	if got := b.text("[data-compare='vgg16.parameters']"); got != "138,357,544" {
 		t.Errorf("VGG-16 has %s parameters", got)
 	}
-	b.js(`(() => { const i = document.getElementById("convs-0"); i.value = "32"; i.dispatchEvent(new Event("change")); })()`)
-	b.until(`document.getElementById("build-text").value === "32x32x3:32,64,M,128,128,M/256,10" && document.querySelector("[data-compare='yours.parameters']").textContent !== "2,360,138"`)
+	b.js(`(() => { const i = document.getElementById("convs-0"); i.value = "32"; i.dispatchEvent(new ` +
+		`Event("change")); })()`)
+	b.until(`document.getElementById("build-text").value === "32x32x3:32,64,M,128,128,M/256,10" && ` +
+		`document.querySelector("[data-compare='yours.parameters']").textContent !== "2,360,138"`)
 	b.click("[data-preset=broken]")
 	b.until(`document.getElementById("build-fault")?.textContent.includes("pool")`)
 	if got := b.text("#build-result"); !strings.Contains(got, "cannot follow what is before it") {
@@ -293,8 +302,10 @@ func TestBuild(t *testing.T) {
 		}
 	}
 	b.click("#build-draw")
-	b.until(`document.querySelector("#table [data-row=fc3]") && document.getElementById("which").selectedOptions[0].textContent === "your own"`)
-	b.js(`(() => { const i = document.getElementById("input"); i.value = "2x2x3"; i.dispatchEvent(new Event("input", {bubbles: true})); })()`)
+	b.until(`document.querySelector("#table [data-row=fc3]") && ` +
+		`document.getElementById("which").selectedOptions[0].textContent === "your own"`)
+	b.js(`(() => { const i = document.getElementById("input"); i.value = "2x2x3"; i.dispatchEvent(new Event("input", ` +
+		`{bubbles: true})); })()`)
 	b.until(`!document.getElementById("network-error").hidden`)
 }
 
@@ -369,7 +380,9 @@ func TestChinese(t *testing.T) {
 		t.Errorf("in Chinese: %q", got)
 	}
 	if left := value[[]string](b,
-		`[...document.querySelectorAll("main h2, main h3, main label, main legend, main summary, main .note, nav a")].filter((e) => e.checkVisibility()).map((e) => e.innerText).filter((s) => /[a-z]{4}/.test(s) && !/[\u4e00-\u9fff]/.test(s))`); len(left) > 0 {
+		`[...document.querySelectorAll("main h2, main h3, main label, main legend, main summary, main .note, nav `+
+			`a")].filter((e) => e.checkVisibility()).map((e) => e.innerText).filter((s) => /[a-z]{4}/.test(s) && `+
+			`!/[\u4e00-\u9fff]/.test(s))`); len(left) > 0 {
 		t.Errorf("still English: %q", left)
 	}
 	b.js(`document.querySelector("#see").scrollIntoView()`)
@@ -423,7 +436,8 @@ func TestKeyboard(t *testing.T) {
 		move, by = kb.ArrowLeft, -1
 	}
 	b.keys(move)
-	b.until(fmt.Sprintf(`document.getElementById("working").dataset.at === "%d,%d" && document.getElementById("tap-first")`, row, before+by))
+	b.until(fmt.Sprintf(`document.getElementById("working").dataset.at === "%d,%d" && `+
+		`document.getElementById("tap-first")`, row, before+by))
 	to("tap-first")
 	b.keys(" ")
 	b.until(`document.querySelector(".grid .lit")`)
@@ -449,7 +463,9 @@ func TestPhone(t *testing.T) {
 	b.answered()
 	b.until(`document.getElementById("working")`)
 	if wide := value[[]string](b,
-		`[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 391 && e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + e.id)`); len(wide) > 0 {
+		`[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 391 && `+
+			`e.checkVisibility() && !e.closest(".scroll, .unseen, svg")).map((e) => e.tagName + "." + e.className + "#" + `+
+			`e.id)`); len(wide) > 0 {
 		t.Errorf("wider than the screen: %q", wide)
 	}
 	if w := value[int](b, `document.documentElement.scrollWidth`); w > 390 {
@@ -479,7 +495,8 @@ func TestDrop(t *testing.T) {
 		const blob = await (await fetch("/page/boot.png")).blob();
 		const data = new DataTransfer();
 		data.items.add(new File([blob], "boot.png", {type: "image/png"}));
-		document.getElementById("drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+		document.getElementById("drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true,
+			cancelable: true}));
 	})()`)
 	b.answered()
 	if got := b.text("#classes li"); !strings.Contains(got, "Ankle boot") {
@@ -522,7 +539,8 @@ func TestArticle(t *testing.T) {
 	// Another address while the page is open.
 	b.js(`document.getElementById("formula").close()`)
 	b.js(`(() => { location.hash = "network=vgg16&layer=fc6&show=weights" })()`)
-	b.until(`document.getElementById("formula").open && document.getElementById("formula").innerText.includes("7*7*512*4096 = 102760448")`)
+	b.until(`document.getElementById("formula").open && ` +
+		`document.getElementById("formula").innerText.includes("7*7*512*4096 = 102760448")`)
 	// The receptive field goes down to the pixels, as the article does.
 	b.navigate("/#network=vgg16&layer=conv5_3&show=field")
 	b.until(`document.querySelector("#formula .way")?.textContent.includes("= 196")`)
@@ -544,7 +562,9 @@ func TestAxe(t *testing.T) {
 		t.Helper()
 		b.run(string(script))
 		found := value[[]struct{ ID, Help, Where string }](b,
-			`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    ")})))`)
+			`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, `+
+				`Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    `+
+				`")})))`)
 		for _, f := range found {
 			t.Errorf("%s: %s: %s\n    %s", when, f.ID, f.Help, f.Where)
 		}

@@ -106,7 +106,8 @@ func (c *chart) write(w io.Writer) error {
 	}
 	text((roofLeft+roofRight)/2, roofBottom+36, 12, `text-anchor="middle" fill="#334155"`,
 		"FLOP, counted as direct convolution, for each byte that must cross memory")
-	add(`<text transform="translate(20 %.1f) rotate(-90)" text-anchor="middle" font-size="12" fill="#334155">GFLOP/s</text>`, (roofTop+roofBottom)/2)
+	add(`<text transform="translate(20 %.1f) rotate(-90)" text-anchor="middle" font-size="12" `+
+		`fill="#334155">GFLOP/s</text>`, (roofTop+roofBottom)/2)
 
 	var taken []box // by texts and points
 	// roof draws a limit of so many GFLOP/s, from where the memory's roof meets it.
@@ -202,7 +203,8 @@ func (c *chart) drawMemory(d *svg.Drawing, x, y axis) {
 	end := min(y.to, x.to*bandwidth)
 	middle := math.Sqrt(start * end)
 	degrees := -math.Atan2(y.at(start)-y.at(end), x.at(end/bandwidth)-x.at(start/bandwidth)) * 180 / math.Pi
-	d.Add(`<text transform="translate(%.1f %.1f) rotate(%.1f)" y="-6" text-anchor="middle" font-size="11" fill="#0f172a">memory, %.0f GB/s read</text>`,
+	d.Add(`<text transform="translate(%.1f %.1f) rotate(%.1f)" y="-6" text-anchor="middle" font-size="11" `+
+		`fill="#0f172a">memory, %.0f GB/s read</text>`,
 		x.at(middle/bandwidth), y.at(middle), degrees, bandwidth)
 }
 

@@ -103,8 +103,10 @@ func TestRoofline(t *testing.T) {
 	if len(points) != len(r.layers) {
 		t.Fatalf("%d points for %d passes", len(points), len(r.layers))
 	}
-	peak := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)H972.0" fill="none" stroke="#0f172a" stroke-width`).FindStringSubmatch(picture)
-	memory := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)" stroke="#0f172a" stroke-width`).FindStringSubmatch(picture)
+	peak := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)H972.0" fill="none" stroke="#0f172a" stroke-width`).
+		FindStringSubmatch(picture)
+	memory := regexp.MustCompile(`d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)" stroke="#0f172a" stroke-width`).
+		FindStringSubmatch(picture)
 	if peak == nil || memory == nil {
 		t.Fatalf("the roofs are missing:\n%s", picture)
 	}

@@ -108,7 +108,8 @@ func TestReport(t *testing.T) {
 		}
 	}
 	sum := 0
-	for _, cell := range regexp.MustCompile(`<td style="--n: [0-9.]+"(?: class="right")?>(\d+)</td>`).FindAllStringSubmatch(page, -1) {
+	cells := regexp.MustCompile(`<td style="--n: [0-9.]+"(?: class="right")?>(\d+)</td>`)
+	for _, cell := range cells.FindAllStringSubmatch(page, -1) {
 		n, _ := strconv.Atoi(cell[1])
 		sum += n
 	}

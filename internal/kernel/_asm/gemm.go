@@ -13,7 +13,8 @@ const (
 	flagReLU       = 2 // store max(0, c)
 )
 
-const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)"
+const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c " +
+	"*float32, cRow, cBlock int, bias, next *float32, flags int)"
 
 // gemm writes the tile of rows x (16*blocks) sums. All strides are in bytes, runs in elements.
 func (g gen) gemm(rows, blocks int) {

@@ -114,8 +114,8 @@ func (g *Golden) Loss(t testing.TB, logits []float64) (float64, []float64) {
 	return reference.CrossEntropy(logits, g.Labels(t))
 }
 
-// Error is the relative error ‖got − want‖ / ‖want‖ (Euclidean) against a stored tensor, where want Cancels against the
-// same tensor of the layer's weights.
+// Error is the relative error ‖got − want‖ / ‖want‖ (Euclidean) against a stored tensor, where want Cancels
+// against the same tensor of the layer's weights.
 func (g *Golden) Error(t testing.TB, name string, got []float64) float64 {
 	t.Helper()
 	want := g.Values(t, name)

@@ -34,7 +34,8 @@ func TestLayers(t *testing.T) {
 		weighted []place
 	}{
 		{"a convolution",
-			[][3]string{conv(`, "padding": "same", "strides": 2, "groups": 1, "dilation_rate": [1, 1], "use_bias": false, "activation": "relu"`)},
+			[][3]string{conv(`, "padding": "same", "strides": 2, "groups": 1, "dilation_rate": [1, 1], "use_bias": false, ` +
+				`"activation": "relu"`)},
 			[]arch.Layer{{Name: "c", Op: arch.Conv{Out: 4, Groups: 1, NoBias: true, Window: arch.Window{Kernel: arch.Square(3),
 				Stride:   arch.Square(2),
 				Dilation: arch.Square(1), Pad: arch.Padding{Mode: arch.Same}}}}, {Name: "c_relu", Op: arch.ReLU{}}},
@@ -134,7 +135,8 @@ func TestFaults(t *testing.T) {
 		{`{"class_name": "Subclass"}`, `a model of class "Subclass": Sequential and Functional are read`},
 		{kerasText([3]string{"Flatten", "f", ""}), "the model's description does not tell the size of its input"},
 		{faults([3]string{"LSTM", "a", ""}, [3]string{"Dense", "b", `, "units": 2, "activation": "gelu"`}),
-			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, softmax, sigmoid and linear are known`},
+			`this model cannot be run: a (LSTM) is not a layer that vggo runs; b (Dense) ends with activation "gelu": relu, ` +
+				`softmax, sigmoid and linear are known`},
 		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}, [3]string{"MaxPooling2D", "m", ""}),
 			"this model cannot be run: m (MaxPooling2D) after a ZeroPadding2D: only a convolution can take its padding over"},
 		{faults([3]string{"ZeroPadding2D", "z", `, "padding": 1`}), "this model cannot be run: a ZeroPadding2D at the end " +
@@ -145,9 +147,11 @@ func TestFaults(t *testing.T) {
 			"this model cannot be run: c (Conv2D) has no kernel or groups of a known size"},
 		{faults([3]string{"Conv2D", "c", `, "filters": 4, "kernel_size": 9`}), "the model: layer c: input 8x8x3: "},
 		{faults([3]string{"Activation", "a", `, "activation": {"class_name": "Custom", "config": {}}`}),
-			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax over channels, sigmoid and linear are known`},
+			`this model cannot be run: a (Activation) is activation "(no text)": plain relu, softmax over channels, sigmoid ` +
+				`and linear are known`},
 		{faults([3]string{"ReLU", "r", `, "max_value": 6`}),
-			`this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax over channels, sigmoid and linear are known`},
+			`this model cannot be run: r (ReLU) is activation "relu": plain relu, softmax over channels, sigmoid and linear ` +
+				`are known`},
 		{faults([3]string{"Softmax", "s", `, "axis": [1, 2, 3]`}),
 			`this model cannot be run: s (Softmax) is activation "softmax"`},
 		{faults([3]string{"ReLU", "r", `, "negative_slope": [0.1]`}),
@@ -167,10 +171,13 @@ func TestFaults(t *testing.T) {
 		{faults([3]string{"MaxPooling2D", "m", `, "data_format": "channels_last"`}, [3]string{"MaxPooling2D", "n",
 			`, "data_format": "channels_first"`}),
 			"this model cannot be run: n (MaxPooling2D) has its axes in another order than the layers before it"},
-		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
-			{"class_name": "ReLU", "config": {"name": "a"}}, {"class_name": "ReLU", "config": {"name": "b"}, "inbound_nodes": [[["in", 0, 0, {}]]]}]}}`,
+		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer",
+			"config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
+			{"class_name": "ReLU", "config": {"name": "a"}},
+			{"class_name": "ReLU", "config": {"name": "b"}, "inbound_nodes": [[["in", 0, 0, {}]]]}]}}`,
 			"this model cannot be run: b (ReLU) does not follow the layer before it: only plain chains run"},
-		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
+		{`{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer",
+			"config": {"name": "in", "batch_shape": [null, 8, 8, 3]}},
 			{"class_name": "ReLU", "config": {"name": "a"}}], "output_layers": [["a", 0, 0], ["in", 0, 0]]}}`,
 			"this model cannot be run: outputs a, in: one at the chain's end is read"},
 		{strings.Repeat(`{"class_name": "Sequential", "config": {"layers": [`, 20) + strings.Repeat(`]}}`, 20),

@@ -409,8 +409,8 @@ func (k *file) takeGroup(group string, arrays []string) {
 	}
 }
 
-// listAttribute reads a list of names, which Keras splits into name0, name1 … where it is longer than an attribute may
-// be.
+// listAttribute reads a list of names, which Keras splits into name0, name1 … where it is longer than an attribute
+// may be.
 func listAttribute(o *hdf5.Object, name string) (list []string, ok bool, err error) {
 	for part := -1; ; part++ {
 		numbered := name

@@ -2,7 +2,8 @@ package neon
 
 import "fmt"
 
-const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c *float32, cRow, cBlock int, bias, next *float32, flags int)"
+const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c " +
+	"*float32, cRow, cBlock int, bias, next *float32, flags int)"
 
 // tile is a gemm that is being written: its sums, and what its loops read and move.
 type tile struct {
