@@ -19,15 +19,7 @@ import (
 // a guess that is said to be one. What it is converted to answers to the same bits.
 func TestForeignLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
-	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer expected.Close()
-	want, err := expected.Tensor("logits")
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := expected(t, "logits")
 	picture, err := vision.DecodeFile(filepath.Join(folder, "owl256.png"), vision.Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +50,7 @@ func TestForeignLayouts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := distance(got.Data, want.Data); !(d <= 1e-5) {
+			if d := distance(got.Data, want); !(d <= 1e-5) {
 				t.Errorf("logits differ by %v of the largest, want 1e-5", d)
 			}
 			for _, path := range converted(t, m) {

@@ -5,18 +5,12 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/weights"
 )
 
 // TestNetworksOfLayouts: files that tell their network, by what they hold or by names and shapes alone, answer as
 // PyTorch does without being told it. How their pictures come nothing tells: that is called a guess.
 func TestNetworksOfLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
-	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer expected.Close()
 	for _, c := range []struct {
 		file  string
 		rgb   bool
@@ -55,15 +49,11 @@ func TestNetworksOfLayouts(t *testing.T) {
 			if layer != "" {
 				name = layer
 			}
-			want, err := expected.Tensor(name)
-			if err != nil {
-				t.Fatal(err)
-			}
 			got, err := m.Forward(t.Context(), owl(t, !c.rgb))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := distance(got.Data, want.Data); !(d <= 1e-5) {
+			if d := distance(got.Data, expected(t, name)); !(d <= 1e-5) {
 				t.Errorf("%s differ by %v of the largest value, want 1e-5", name, d)
 			}
 		})

@@ -23,6 +23,7 @@ var layouts = []struct {
 	file  string
 	bgr   bool
 	layer string // whose output is compared: of a file without a classifier the last that it has; empty: the logits
+	told  bool   // the file tells its network, which is not asked for
 }{
 	{file: "jcjohnson-classifier-1-4-6-bgr.pth", bgr: true},
 	{file: "pytorch-examples-imagenet.pth.tar", bgr: true},
@@ -32,6 +33,9 @@ var layouts = []struct {
 	{file: "vgg16_weights-frossard-rgb.npz"},
 	{file: "vgg16-lasagne-bgr.pkl", bgr: true},
 	{file: "vgg16-paddle-hapi.pdparams", bgr: true},
+	{file: "vgg16_weights-keras0-th-bgr.h5", bgr: true},
+	{file: "oxford-bgr.onnx", bgr: true},
+	{file: "oxford-bgr.onnx", bgr: true, told: true},
 }
 
 // layoutsFolder is where the files are.
@@ -42,6 +46,21 @@ func layoutsFolder(t *testing.T) string {
 		t.Skip("VGGO_TESTDATA is not set: no files of other programs are opened")
 	}
 	return filepath.Join(root, "formats/layouts")
+}
+
+// expected is what PyTorch makes of the picture: "logits", or the output of a layer.
+func expected(t *testing.T, name string) []float32 {
+	t.Helper()
+	file, err := weights.Open(filepath.Join(layoutsFolder(t), "expected.npz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	values, err := file.Tensor(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values.Data
 }
 
 // owl is the picture in the middle of owl256.png, 0 to 255 less the mean of ImageNet, in either order of colours.
@@ -72,14 +91,13 @@ func owl(t *testing.T, bgr bool) *tensor.Tensor {
 // Which order that is is told here; that it is found is another test's business.
 func TestLayouts(t *testing.T) {
 	folder := layoutsFolder(t)
-	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer expected.Close()
 	for _, c := range layouts {
 		t.Run(c.file, func(t *testing.T) {
-			m, err := Open(filepath.Join(folder, c.file), Options{Network: oneVGG, Until: c.layer})
+			options := Options{Network: oneVGG, Until: c.layer}
+			if c.told {
+				options.Network = ""
+			}
+			m, err := Open(filepath.Join(folder, c.file), options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,11 +113,7 @@ func TestLayouts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := expected.Tensor(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := distance(got.Data, want.Data); !(d <= 1e-5) {
+			if d := distance(got.Data, expected(t, name)); !(d <= 1e-5) {
 				t.Errorf("%s differ by %v of the largest value, want 1e-5", name, d)
 			}
 		})

@@ -3,7 +3,6 @@ package vggo_test
 import (
 	"errors"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,65 +17,6 @@ import (
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
-
-// TestLayoutsStated: the files of one network that describe it or keep its order answer with PyTorch's logits, pictures
-// prepared by hand: the middle 224x224, blue, green and red of 0 to 255 less their means.
-func TestLayoutsStated(t *testing.T) {
-	root := os.Getenv("VGGO_TESTDATA")
-	if root == "" {
-		t.Skip("VGGO_TESTDATA is not set: other programs' layouts are not read")
-	}
-	folder := filepath.Join(root, "formats/layouts")
-	expected, err := weights.Open(filepath.Join(folder, "expected.npz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer expected.Close()
-	want, err := expected.Tensor("logits")
-	if err != nil {
-		t.Fatal(err)
-	}
-	picture, err := vision.DecodeFile(filepath.Join(folder, "owl256.png"), vision.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	images := tensor.New(1, 3, 224, 224)
-	mean := []float32{103.939, 116.779, 123.68}
-	x0, y0 := (picture.W-224)/2, (picture.H-224)/2
-	for c := range 3 {
-		for y := range 224 {
-			for x := range 224 {
-				images.Data[(c*224+y)*224+x] = float32(picture.Pix[((y0+y)*picture.W+x0+x)*3+2-c]) - mean[c]
-			}
-		}
-	}
-	const network = "224x224x3:8,8,M,16,16,M,24,24,24,M,32,32,32,M,32,32,32,M/48,48,10"
-	for _, c := range []struct{ file, network string }{
-		{"vgg16_weights-keras0-th-bgr.h5", network}, {"oxford-bgr.onnx", ""}, {"oxford-bgr.onnx", network},
-	} {
-		m, err := vggo.Open(filepath.Join(folder, c.file), vggo.Options{Network: c.network})
-		if err != nil {
-			t.Errorf("%s: %v", c.file, err)
-			continue
-		}
-		got, err := m.Forward(t.Context(), images)
-		if err != nil {
-			t.Fatal(err)
-		}
-		largest := 0.0
-		for _, w := range want.Data {
-			largest = max(largest, math.Abs(float64(w)))
-		}
-		for i, w := range want.Data {
-			if d := math.Abs(float64(got.Data[i] - w)); !(d <= 1e-5*largest) {
-				t.Errorf("%s, %q: logit %d is %v, want %v", c.file, c.network, i, got.Data[i], w)
-			}
-		}
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 // opened makes a Model of a graph of package weights' test data.
 func opened(t *testing.T, name string, o vggo.Options) *vggo.Model {

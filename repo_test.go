@@ -93,7 +93,7 @@ var rooms = []struct {
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"internal/printable", "arch", "benchmarks/internal/standin"}},
 	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
-	{"benchmarks/uneven", []string{"arch", "nn", "tensor"}},
+	{"benchmarks/uneven", []string{"arch", "nn", "tensor", "benchmarks/internal/standin"}},
 }
 
 // testOnly are packages that only tests import.

@@ -25,7 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/benchmarks/internal/standin"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -118,17 +118,11 @@ func run(batch, rounds int, share float64, fast, slow int) error {
 	if err := pin(both...); err != nil { // before others are started, which inherit it
 		return err
 	}
-	net, err := arch.Builtin("vgg16")
+	placed, params, err := standin.VGG16()
 	if err != nil {
 		return err
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return err
-	}
-	params := nn.NewParams(placed)
-	params.Init(nn.He, 1)
-	images := tensor.New(batch, net.Input.C, net.Input.H, net.Input.W)
+	images := tensor.New(batch, placed.Input.C, placed.Input.H, placed.Input.W)
 	r := rand.New(rand.NewPCG(1, 1))
 	for i := range images.Data {
 		images.Data[i] = float32(r.NormFloat64())

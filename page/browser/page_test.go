@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -544,62 +543,4 @@ func TestArticle(t *testing.T) {
 	// The receptive field goes down to the pixels, as the article does.
 	b.navigate("/#network=vgg16&layer=conv5_3&show=field")
 	b.until(`document.querySelector("#formula .way")?.textContent.includes("= 196")`)
-}
-
-// TestAxe asks axe-core, whose script VGGO_AXE names, in both languages, light and dark, wide and narrow.
-func TestAxe(t *testing.T) {
-	path := os.Getenv("VGGO_AXE")
-	if path == "" {
-		t.Skip("VGGO_AXE names no axe.min.js")
-	}
-	script, err := os.ReadFile(filepath.Clean(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, web := serving(t, tiny())
-	b := open(t, web.URL, "/", 1280, 900)
-	look := func(when string) {
-		t.Helper()
-		b.run(string(script))
-		found := value[[]struct{ ID, Help, Where string }](b,
-			`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({ID: v.id, Help: v.help, `+
-				`Where: v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160) + " | " + (n.any[0]?.message ?? "")).join("\n    `+
-				`")})))`)
-		for _, f := range found {
-			t.Errorf("%s: %s: %s\n    %s", when, f.ID, f.Help, f.Where)
-		}
-	}
-	look("before a picture")
-	b.click("[data-example=boot]")
-	b.answered()
-	b.until(`document.getElementById("working") && document.getElementById("field").dataset.box`)
-	look("with a picture")
-	b.click("input[name=overlay][value=occlusion]")
-	b.until(`document.querySelector("#heat-scale .scale")`)
-	b.click("input[name=view][value=photograph]")
-	b.until(`document.getElementById("shown").naturalWidth >= 448`)
-	look("with a heat map on the photograph")
-	for _, layer := range []string{"pool1", "fc3"} {
-		b.look(layer)
-		look("a number of " + layer)
-	}
-	b.dark(true)
-	look("dark")
-	b.click("#tab-filters")
-	b.until(`document.querySelector("#panel-filters .kernels")`)
-	b.click("[data-preset=broken]")
-	b.until(`document.getElementById("build-fault")`)
-	look("dark, with filters and an impossible network")
-	b.dark(false)
-	b.click("#table .number")
-	look("a formula")
-	b.js(`document.getElementById("formula").close()`)
-	b.click("#language")
-	b.do(chromedp.EmulateViewport(390, 844))
-	b.until(`document.documentElement.lang === "zh-CN"`)
-	look("in Chinese, on a phone")
-	b.upload("page_test.go")
-	b.until(`!document.getElementById("alert").hidden`)
-	look("a complaint in Chinese")
-	b.js(`localStorage.clear()`)
 }

@@ -15,21 +15,26 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
+// VGG16 is the network with random weights.
+func VGG16() (*arch.Placement, *nn.Params, error) {
+	placed, err := arch.Open("vgg16")
+	if err != nil {
+		return nil, nil, err
+	}
+	params := nn.NewParams(placed)
+	params.Init(nn.He, 1)
+	return placed, params, nil
+}
+
 // Weights writes a VGG-16 of random weights, if it is not there.
 func Weights(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	net, err := arch.Builtin("vgg16")
+	_, params, err := VGG16()
 	if err != nil {
 		return err
 	}
-	placed, err := net.Place(net.Input)
-	if err != nil {
-		return err
-	}
-	params := nn.NewParams(placed)
-	params.Init(nn.He, 1)
 	var tensors []weights.Tensor
 	for _, p := range params.List {
 		tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})

@@ -286,17 +286,7 @@ func (k *file) add(o *hdf5.Object, name string) error {
 	if dtype.Size() == 0 {
 		return nil
 	}
-	return k.list.Add(format.Tensor{Name: name, Shape: d.Shape, DType: dtype, Fetch: func() ([]byte, error) {
-		raw, err := d.Raw()
-		if err != nil || !d.BigEndian {
-			return raw, err
-		}
-		swapped := slices.Clone(raw)
-		for v := range slices.Chunk(swapped, d.Size) {
-			slices.Reverse(v)
-		}
-		return swapped, nil
-	}})
+	return k.list.Add(format.Tensor{Name: name, Shape: d.Shape, DType: dtype, Fetch: d.Little})
 }
 
 // listLayers finds out the layers and their arrays.

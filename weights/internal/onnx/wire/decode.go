@@ -105,6 +105,18 @@ func (d *decoder) take(f field, n int) error {
 	return nil
 }
 
+// counted goes through a message that is kept as a value of so many bytes.
+func (d *decoder) counted(f field, what string, bytes int, do func(f field) error) error {
+	m, err := f.message(what)
+	if err != nil {
+		return err
+	}
+	if err := d.take(f, bytes); err != nil {
+		return err
+	}
+	return m.each(do)
+}
+
 func (d *decoder) text(f field, s *string) error {
 	if err := f.want(protowire.BytesType); err != nil {
 		return err
@@ -222,14 +234,7 @@ func Decode(data []byte) (*Model, error) {
 }
 
 func (d *decoder) opset(f field, o *Opset) error {
-	m, err := f.message("an operator set")
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, 32); err != nil {
-		return err
-	}
-	return m.each(func(f field) error {
+	return d.counted(f, "an operator set", 32, func(f field) error {
 		switch f.num {
 		case 1:
 			return d.text(f, &o.Domain)
@@ -241,14 +246,7 @@ func (d *decoder) opset(f field, o *Opset) error {
 }
 
 func (d *decoder) note(f field, n *Note) error {
-	m, err := f.message("a note")
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, 32); err != nil {
-		return err
-	}
-	return m.each(func(f field) error {
+	return d.counted(f, "a note", 32, func(f field) error {
 		switch f.num {
 		case 1:
 			return d.text(f, &n.Key)
@@ -292,14 +290,7 @@ func (d *decoder) graph(m message, g *Graph) error {
 }
 
 func (d *decoder) node(f field, n *Node) error {
-	m, err := f.message("a node")
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, 256); err != nil { // a Node, and room for it to grow in
-		return err
-	}
-	return m.each(func(f field) error {
+	return d.counted(f, "a node", 256, func(f field) error { // a Node, and room for it to grow in
 		switch f.num {
 		case 1, 2:
 			var s string
@@ -327,14 +318,7 @@ func (d *decoder) node(f field, n *Node) error {
 }
 
 func (d *decoder) attribute(f field, a *Attribute) error {
-	m, err := f.message("an attribute")
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, 256); err != nil {
-		return err
-	}
-	return m.each(func(f field) error {
+	return d.counted(f, "an attribute", 256, func(f field) error {
 		switch f.num {
 		case 1:
 			return d.text(f, &a.Name)
@@ -365,14 +349,7 @@ func (d *decoder) attribute(f field, a *Attribute) error {
 
 // value reads a ValueInfoProto as far as it is of a tensor: type, then tensor_type, then elem_type and shape.
 func (d *decoder) value(f field, v *Value) error {
-	m, err := f.message("an input or output")
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, 96); err != nil {
-		return err
-	}
-	return m.each(func(f field) error {
+	return d.counted(f, "an input or output", 96, func(f field) error {
 		switch f.num {
 		case 1:
 			return d.text(f, &v.Name)
