@@ -10,14 +10,15 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"sync"
 
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/perceptual"
 	"github.com/vggo/vggo/vision"
 )
 
-// comparisonTold answers POST /v1/compare.
-type comparisonTold struct {
+// comparison answers POST /v1/compare.
+type comparison struct {
 	Model      string             `json:"model"`
 	Metric     perceptual.Metric  `json:"metric"`
 	Version    string             `json:"version"`
@@ -32,20 +33,14 @@ type comparisonTold struct {
 // pairHint says how two pictures are sent.
 const pairHint = "curl -F a=@one.png -F b=@other.png, or JSON: {\"a\": \"<base64>\", \"b\": \"<base64>\"}"
 
-// meter is how a model compares pictures. It is made when it is first asked for: recognising the weights reads their
-// whole file.
+// meter is how a model compares pictures. It is made once, when it is first asked for: recognising the weights reads
+// their whole file.
 func (m *model) meter(metric perceptual.Metric) (*perceptual.Meter, error) {
-	type made struct {
-		*perceptual.Meter
-		error
-	}
-	if found, ok := m.meters.Load(metric); ok {
-		return found.(made).Meter, found.(made).error
-	}
-	// what a comparison takes is counted while it goes on
-	meter, err := perceptual.New(m.Model, perceptual.Options{Metric: metric, Once: true})
-	m.meters.Store(metric, made{meter, err})
-	return meter, err
+	once, _ := m.meters.LoadOrStore(metric, sync.OnceValues(func() (*perceptual.Meter, error) {
+		// what a comparison takes is counted while it goes on
+		return perceptual.New(m.Model, perceptual.Options{Metric: metric, Once: true})
+	}))
+	return once.(func() (*perceptual.Meter, error))()
 }
 
 // compare tells how different two pictures look.
@@ -100,7 +95,7 @@ func (c *call) compare() error {
 	if err != nil {
 		return uncompared(err)
 	}
-	return c.answerJSON(http.StatusOK, comparisonTold{m.name, meter.Metric, meter.Metric.Version(), meter.Network,
+	return c.answerJSON(http.StatusOK, comparison{m.name, meter.Metric, meter.Metric.Version(), meter.Network,
 		meter.Uncalibrated() == "", d.Size.X, d.Size.Y, d.Value, d.Layers})
 }
 

@@ -109,7 +109,7 @@ func TestCompare(t *testing.T) {
 	for name, c := range map[string]sent{"form": pairForm(t, both, a, b), "swapped": pairForm(t, both, b, a),
 		"JSON": inJSON} {
 		answer, text := c.do(t, web.URL)
-		var got comparisonTold
+		var got comparison
 		if err := json.Unmarshal(text, &got); err != nil || answer.StatusCode != 200 {
 			t.Fatalf("%s: %d %s", name, answer.StatusCode, text)
 		}
