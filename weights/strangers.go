@@ -10,8 +10,11 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
+// untried follows a way on that its program documents and nobody has tried for vggo.
+const untried = " (not tried)"
+
 // unread is what to do about a file of a known format that is not read.
-const unread = " is not yet read: convert it to safetensors, ONNX or Keras' .h5 with the program that wrote it"
+const unread = " is not yet read: the program that wrote it may save safetensors, ONNX or Keras' .h5" + untried
 
 // What else is said of models that are not read: another program's, or one compiled for a machine.
 const (
@@ -35,7 +38,7 @@ var strangers = []struct {
 	{begins("\xfd7zXZ\x00"), "compressed by xz: unxz makes the file that is in it"},
 	{begins("Rar!"), "a RAR archive: unpack it first"},
 	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files: load it there and save " +
-		"it again"},
+		"it again" + untried},
 	{begins("model_checkpoint_path:"), "the list of a TensorFlow checkpoint, which" + unread},
 	{isTable, "a TensorFlow checkpoint" + unread},
 	{at(4, "TFL3"), "a TensorFlow Lite model" + unread},
@@ -45,17 +48,18 @@ var strangers = []struct {
 	{begins("ftrt", "ptrt"), "a TensorRT engine" + compiled},
 	{begins("7767517\n", "\xdd\x85\x76\x00"), "ncnn's description of a network, whose weights lie in another file" +
 		foreign},
-	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))"},
+	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))" +
+		untried},
 	{isGraph, "a TensorFlow graph" + unread},
 	{named(".mlmodel"), "a Core ML model" + foreign},
 	{named(".engine", ".plan", ".trt"), "a TensorRT engine" + compiled},
 	{named(".mnn"), "an MNN model" + foreign},
 	{named(".pdmodel", ".pdiparams", "__model__"),
 		"a model of Paddle's for inference: paddle2onnx makes ONNX of it, and " +
-			"paddle.save(model.state_dict(), path) writes a file that is read"},
-	{named(".mat"), "no MATLAB file of version 5 or 7.3: save(path, '-v7', …) in MATLAB writes one"},
+			"paddle.save(model.state_dict(), path) writes a file that is read" + untried},
+	{named(".mat"), "no MATLAB file of version 5 or 7.3: save(path, '-v7', …) in MATLAB writes one" + untried},
 	{named(".caffemodel"),
-		"no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older"},
+		"no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older" + untried},
 	{named(".weights"), "no weights of Darknet's, which begin with version 0.1 to 0.5"},
 	{named(".pb"), "a TensorFlow graph" + unread},
 	{named("checkpoint", ".index", ".ckpt"), "a TensorFlow checkpoint" + unread},
