@@ -284,6 +284,8 @@ func (b *tab) english() []string {
 		const { state } = await import("/page/state.js");
 		const names = new Set([...(state.report?.layers ?? []).map((l) => l.name), ...state.models.flatMap((m) => [m.name,
 			m.network, m.weights]), ...state.networks]);
+		for (const e of document.querySelectorAll("textarea, input")) // which messages repeat
+			for (const word of e.value.match(/[A-Za-z0-9_.-]+/g) ?? []) names.add(word);
 		const proper = new Set(["vggo", "vgg", "softmax", "sigmoid", "yaml", "svg", "vgg16", "alexnet", "flop", "png",
 			"relu", "lrn", "gamma", "beta", "winograd", "grad", "cam", "float32", "float64",
 			"selvaraju", "zeiler", "fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "mit", "arch",
@@ -325,25 +327,25 @@ func TestChineseFaults(t *testing.T) {
 	if got := b.text("#alert"); !strings.Contains(got, "这不是 JPEG、PNG") || !strings.Contains(got, "别的程序能显示的 JPEG") {
 		t.Errorf("no picture: %q", got)
 	}
-	for text, want := range map[string]string{
-		"32x32x3:64,M,M,M,M,M,M,128/10": "第 pool6 层",
-		"32x32x3:64,Q/10":               "应为通道数、M、A、L 或 G",
-		"32x32x3:64k99p0/10":            "核 99 大于填充后的输入",
-		"32x32x3:64g7/10":               "个分组不能整除",
-		"32x32x3:64k3k3/10":             "出现了两次",
-		"nonsense":                      "没有叫",
-		"name: a\ninput: 2\nlayers: []": "应为 高x宽x通道数",
+	for _, fault := range []struct{ text, want string }{
+		{"32x32x3:64,M,M,M,M,M,M,128/10", "第 pool6 层"},
+		{"32x32x3:64,Q/10", "应为通道数、M、A、L 或 G"},
+		{"32x32x3:64k99p0/10", "核 99 大于填充后的输入"},
+		{"32x32x3:64g7/10", "个分组不能整除"},
+		{"32x32x3:64k3k3/10", "出现了两次"},
+		{"nonsense", "没有叫"},
+		{"name: a\ninput: 2\nlayers: []", "应为 高x宽x通道数"},
 	} {
 		b.js(fmt.Sprintf(`(() => { document.getElementById("build-fault")?.remove(); const a = `+
-			`document.getElementById("build-text"); a.value = %s; a.dispatchEvent(new Event("input")); })()`, quote(text)))
+			`document.getElementById("build-text"); a.value = %s; a.dispatchEvent(new Event("input")); })()`, quote(fault.text)))
 		b.until(`document.getElementById("build-fault")`)
-		if got := b.text("#build-fault"); !strings.Contains(got, want) ||
+		if got := b.text("#build-fault"); !strings.Contains(got, fault.want) ||
 			value[bool](b, `Boolean(document.querySelector("#build-fault [lang=en]"))`) {
-			t.Errorf("%q: %q, want %q", text, got, want)
+			t.Errorf("%q: %q, want %q", fault.text, got, fault.want)
 		}
-	}
-	if left := b.english(); len(left) > 0 {
-		t.Errorf("English is left: %q", left)
+		if left := b.english(); len(left) > 0 {
+			t.Errorf("%q: English is left: %q", fault.text, left)
+		}
 	}
 	b.js(`(() => { const i = document.getElementById("input"); i.value = "2x2x1"; i.dispatchEvent(new Event("input", ` +
 		`{bubbles: true})); })()`)
