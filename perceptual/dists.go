@@ -3,6 +3,7 @@ package perceptual
 import (
 	"slices"
 
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -17,8 +18,6 @@ import (
 //
 // Its own program takes r = E[xy] − μμ' but v = E[(x − μ)²], so that a picture is 1e-7 away from itself, and 1
 // less Σ(αS1 + βS2). Here r = E[(x − μ)(y − μ')] has v's formula, and a picture is exactly 0 away.
-//
-//
 
 // stabilise is DISTS' c1 and c2.
 const stabilise = 1e-6
@@ -68,6 +67,10 @@ func (c *comparison) dists() error {
 			total += float64(c.alpha[i][j]) + float64(c.beta[i][j])
 		}
 	}
+	set, err := kernel.Active()
+	if err != nil {
+		return err
+	}
 	picture := pictureStage(c.a, c.b)
 	c.stages = []*stage{picture}
 	for _, layer := range c.layers {
@@ -76,7 +79,7 @@ func (c *comparison) dists() error {
 			return err
 		}
 		s := &stage{float64(m.Shape.H * m.Shape.W), make([]channel, m.Shape.C)}
-		c.each(m.Blocks(), func(block int) { s.measure(m, block) })
+		c.each(m.Blocks(), func(block int) { s.measure(set, m, block) })
 		c.stages = append(c.stages, s)
 	}
 	for i, s := range c.stages {
@@ -95,42 +98,44 @@ func (c *comparison) dists() error {
 	return nil
 }
 
-// measure works out the statistics of a block of channels.
-func (s *stage) measure(m nn.Map, block int) {
-	var sums [2][nn.Lanes]float64
+// measure works out the statistics of a block of channels: sums within a row in float32, across rows in float64.
+func (s *stage) measure(set *kernel.Set, m nn.Map, block int) {
+	var mean [2][nn.Lanes]float64
 	for y := range m.Shape.H {
-		for image := range sums {
-			row, sum := m.Row(image, block, y), &sums[image]
-			for ; len(row) > 0; row = row[nn.Lanes:] {
-				for i, v := range (*[nn.Lanes]float32)(row) {
-					sum[i] += float64(v)
-				}
+		for image := range mean {
+			var sum [nn.Lanes]float32
+			set.SumLanes(&sum, m.Row(image, block, y))
+			for i, v := range sum {
+				mean[image][i] += float64(v) / s.pixels
 			}
 		}
 	}
-	var mean [2][nn.Lanes]float64
-	for image := range sums {
-		for i, sum := range sums[image] {
-			mean[image][i] = sum / s.pixels
+	var one, shift [2][nn.Lanes]float32
+	for image := range mean {
+		for i, v := range mean[image] {
+			one[image][i], shift[image][i] = 1, float32(-v)
 		}
 	}
 	var variance [2][nn.Lanes]float64
 	var covariance [nn.Lanes]float64
-	for y := range m.Shape.H {
-		a, b := m.Row(0, block, y), m.Row(1, block, y)
-		for ; len(a) > 0; a, b = a[nn.Lanes:], b[nn.Lanes:] {
-			pa, pb := (*[nn.Lanes]float32)(a), (*[nn.Lanes]float32)(b)
-			for i := range nn.Lanes {
-				da, db := float64(pa[i])-mean[0][i], float64(pb[i])-mean[1][i]
-				variance[0][i] += float64(da * da)
-				variance[1][i] += float64(db * db)
-				covariance[i] += float64(da * db)
-			}
+	apart := [2][]float32{make([]float32, m.Shape.W*nn.Lanes), make([]float32, m.Shape.W*nn.Lanes)}
+	add := func(to *[nn.Lanes]float64, a, b []float32) {
+		var sum [nn.Lanes]float32
+		set.DotLanes(&sum, a, b)
+		for i, v := range sum {
+			to[i] += float64(v) / s.pixels
 		}
+	}
+	for y := range m.Shape.H {
+		for image := range apart {
+			set.ScaleShift(apart[image], m.Row(image, block, y), &one[image], &shift[image], false)
+			add(&variance[image], apart[image], apart[image])
+		}
+		add(&covariance, apart[0], apart[1])
 	}
 	for i := range lanes(m, block) {
 		s.channels[block*nn.Lanes+i] = channel{mean: [2]float64{mean[0][i], mean[1][i]},
-			variance: [2]float64{variance[0][i] / s.pixels, variance[1][i] / s.pixels}, covariance: covariance[i] / s.pixels}
+			variance: [2]float64{variance[0][i], variance[1][i]}, covariance: covariance[i]}
 	}
 }
 
