@@ -52,48 +52,55 @@ func TestNotANumber(t *testing.T) {
 	}
 }
 
-// TestInfinity holds direct convolutions to IEEE 754: with infinities of both signs in the images, and then in the
-// gradient, and weights that are 0, every result is infinite, or NaN, or finite, as in the reference. Padding is zeros
-// that are multiplied, where the reference leaves them out: a weight's gradient is NaN if one meets an infinite
-// gradient. As in TestNotANumber, 0·∞ crosses groups.
+// TestInfinity holds direct convolutions and batch norm to IEEE 754: with infinities of both signs or of one in the
+// images, and then in the gradient, and weights that are 0, every result is infinite, or NaN, or finite, as in the
+// reference. Padding is zeros that are multiplied, where the reference leaves them out: a weight's gradient is NaN if
+// one meets an infinite gradient. As in TestNotANumber, 0·∞ crosses groups.
 func TestInfinity(t *testing.T) {
 	for i, tt := range layerTests {
-		if !slices.ContainsFunc(tt.ops, isUngroupedConv) {
+		if !slices.ContainsFunc(tt.ops, isUngroupedConv) && !slices.ContainsFunc(tt.ops, isBatchNorm) {
 			continue
 		}
 		for _, set := range sets() {
 			for _, from := range []string{"images", "gradient"} {
-				t.Run(fmt.Sprintf("%s/set=%s/from=%s", tt.name, set, from), func(t *testing.T) {
-					tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
-					tr.set = set
-					v := tr.x
-					if from == "gradient" {
-						v = tr.dlogits
-					}
-					v[len(v)/2], v[len(v)/2+1] = float32(math.Inf(1)), float32(math.Inf(-1))
-					for name, w := range tr.params {
-						for j := 0; strings.HasSuffix(name, "/w") && j < len(w); j += 5 {
-							w[j] = 0
+				for _, signs := range [][]int{{1, -1}, {1}, {-1}} {
+					t.Run(fmt.Sprintf("%s/set=%s/from=%s/signs=%v", tt.name, set, from, signs), func(t *testing.T) {
+						tr := newTrial(t, uint64(i+1), tt.input, 3, tt.ops...)
+						tr.set = set
+						v := tr.x
+						if from == "gradient" {
+							v = tr.dlogits
 						}
-					}
-					plan, params := tr.plan(t)
-					got := tr.run(t, plan, params)
-					want := tr.reference(t, got)
-					for name := range got {
-						meetsPadding := from == "gradient" && strings.HasSuffix(name, "/w")
-						wrong := 0
-						for j, v := range got[name] {
-							switch w := want[name][j]; {
-							case finite(v) && finite(w), v == w, math.IsNaN(v) && math.IsNaN(w), math.IsNaN(v) && meetsPadding:
-							default:
-								wrong++
+						for j, sign := range signs {
+							v[len(v)/2+j] = float32(math.Inf(sign))
+						}
+						for name, w := range tr.params {
+							for j := 0; strings.HasSuffix(name, "/w") && j < len(w); j += 5 {
+								w[j] = 0
 							}
 						}
-						if wrong > 0 {
-							t.Errorf("%s: %d of %d values are not infinite, NaN or finite as they should be", name, wrong, len(got[name]))
+						plan, params := tr.plan(t)
+						got := tr.run(t, plan, params)
+						want := tr.reference(t, got)
+						for name := range got {
+							meetsPadding := from == "gradient" && strings.HasSuffix(name, "/w")
+							wrong, first := 0, 0
+							for j, v := range got[name] {
+								switch w := want[name][j]; {
+								case finite(v) && finite(w), v == w, math.IsNaN(v) && math.IsNaN(w), math.IsNaN(v) && meetsPadding:
+								default:
+									if wrong++; wrong == 1 {
+										first = j
+									}
+								}
+							}
+							if wrong > 0 {
+								t.Errorf("%s: %d of %d values are not infinite, NaN or finite as they should be: [%d] is %v, want %v", name,
+									wrong, len(got[name]), first, got[name][first], want[name][first])
+							}
 						}
-					}
-				})
+					})
+				}
 			}
 		}
 	}
@@ -102,6 +109,11 @@ func TestInfinity(t *testing.T) {
 func isUngroupedConv(op arch.Op) bool {
 	conv, ok := op.(arch.Conv)
 	return ok && conv.Groups <= 1
+}
+
+func isBatchNorm(op arch.Op) bool {
+	_, ok := op.(arch.BatchNorm)
+	return ok
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

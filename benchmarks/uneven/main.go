@@ -2,9 +2,15 @@
 
 // Command uneven measures whether cores of different speeds end together. It takes two processors, and from one of
 // them a share of its time: a competitor of real-time priority works and rests in turns of a few hundred microseconds,
-// so that to everybody else the processor is a slower one. VGG-16 runs forward on either processor alone and on both,
-// in turn; the time on both is held against what the summed speeds of the two allow. Needs root, for the priority, and
-// a machine that has nothing else to do.
+// so that to everybody else the processor is a slower one. VGG-16 runs forward on both, and the time is held against
+// what the summed speeds of the two allow, with one slowed and, to tell what is not unevenness, with neither.
+//
+// Speeds are summed in two ways. Either processor alone has all of the memory's bandwidth, the shared cache and the
+// power to itself, so those speeds do not add up on any machine: a step of one image streams 494 MB of fully connected
+// weights. What both reach at once, each on a network of its own with weights of its own, is what the machine gives to
+// work that never waits; the time beyond that is lost by dividing a step among the two. The first figure says what
+// a second core is worth, the second whether its share was a fair one. Needs root, for the priority, and a machine that
+// has nothing else to do.
 //
 //	go run ./benchmarks/uneven
 //	go run ./benchmarks/uneven -batch 32 -rounds 5 -share 0.3
@@ -21,6 +27,8 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,77 +119,151 @@ func slowed(processor int, share float64, do func() error) error {
 	return errors.Join(err, self.Wait())
 }
 
+// works is a processor with what it alone computes.
+type works struct {
+	processor int
+	plan      *nn.Plan // on one thread
+}
+
+// times is what a step takes, in seconds.
+type times struct {
+	alone, atOnce [2]float64 // on either processor
+	both          float64
+}
+
+// allow is the time on both over what two processors need together that would take such times by themselves.
+func (t *times) allow(each [2]float64) float64 { return t.both * (1/each[0] + 1/each[1]) }
+
+func (t *times) byAlone() float64  { return t.allow(t.alone) }
+func (t *times) byAtOnce() float64 { return t.allow(t.atOnce) }
+
+// here is what a step takes on the calling thread and on some processors.
+func here(plan *nn.Plan, images *tensor.Tensor, on ...int) (seconds float64, err error) {
+	if err := pin(on...); err != nil {
+		return 0, err
+	}
+	for range 2 { // the first finds other caches than it leaves
+		start := time.Now()
+		if err := plan.Forward(images); err != nil {
+			return 0, err
+		}
+		seconds = time.Since(start).Seconds()
+	}
+	return seconds, nil
+}
+
+// together is what a step takes on either processor while the other is at work too: the mean of its steps, but for the
+// first and for one that the other did not see the end of.
+func together(two [2]works, images *tensor.Tensor) (seconds [2]float64, err error) {
+	var steps [2]atomic.Int64
+	var group sync.WaitGroup
+	var failed [2]error
+	enough := func() bool { return steps[0].Load() >= 2 && steps[1].Load() >= 2 }
+	for i, w := range two {
+		group.Go(func() {
+			runtime.LockOSThread() // for good: the thread, which is pinned, ends with this function
+			failed[i] = pin(w.processor)
+			var start time.Time
+			for failed[i] == nil {
+				if failed[i] = w.plan.Forward(images); failed[i] != nil || enough() {
+					break
+				}
+				now := time.Now()
+				if done := steps[i].Add(1); done == 1 {
+					start = now
+				} else {
+					seconds[i] = now.Sub(start).Seconds() / float64(done-1)
+				}
+			}
+			steps[i].Add(2) // if it failed, the other does not wait for it
+		})
+	}
+	group.Wait()
+	return seconds, errors.Join(failed[:]...)
+}
+
 func run(batch, rounds int, share float64, fast, slow int) error {
 	runtime.GOMAXPROCS(2)
 	runtime.LockOSThread()
-	both := []int{fast, slow}
-	if err := pin(both...); err != nil { // before others are started, which inherit it
+	if err := pin(fast, slow); err != nil { // before others are started, which inherit it
 		return err
 	}
-	placed, params, err := standin.VGG16()
-	if err != nil {
-		return err
+	two := [2]works{{processor: fast}, {processor: slow}}
+	var both *nn.Plan
+	for i := range two {
+		placed, params, err := standin.VGG16()
+		if err != nil {
+			return err
+		}
+		if two[i].plan, err = nn.Compile(placed, params, nn.Options{Batch: batch, Threads: 1}); err != nil {
+			return err
+		}
+		defer two[i].plan.Close()
+		if i > 0 {
+			continue
+		}
+		if both, err = nn.Compile(placed, params, nn.Options{Batch: batch, Threads: 2}); err != nil {
+			return err
+		}
+		defer both.Close()
 	}
-	images := tensor.New(batch, placed.Input.C, placed.Input.H, placed.Input.W)
+	images := tensor.New(batch, 3, 224, 224)
 	r := rand.New(rand.NewPCG(1, 1))
 	for i := range images.Data {
 		images.Data[i] = float32(r.NormFloat64())
 	}
-	plans := map[int]*nn.Plan{}
-	for _, threads := range []int{1, 2} {
-		plan, err := nn.Compile(placed, params, nn.Options{Batch: batch, Threads: threads})
-		if err != nil {
-			return err
-		}
-		defer plan.Close()
-		plans[threads] = plan
-	}
-	step := func(threads int, on ...int) (seconds float64, err error) {
-		if err := pin(on...); err != nil {
-			return 0, err
-		}
-		for range 2 { // the first finds other caches than it leaves
-			start := time.Now()
-			if err := plans[threads].Forward(images); err != nil {
-				return 0, err
+	measure := func() (t times, err error) {
+		for i, w := range two {
+			if t.alone[i], err = here(w.plan, images, w.processor); err != nil {
+				return t, err
 			}
-			seconds = time.Since(start).Seconds()
 		}
-		return seconds, pin(both...)
+		if t.both, err = here(both, images, fast, slow); err != nil {
+			return t, err
+		}
+		t.atOnce, err = together(two, images)
+		return t, err
 	}
-	var alone, slowly, together, even, ratios, evenly []float64
+	var slowly, evenly []times
 	for range rounds {
-		var a, s, t, e float64
-		err := slowed(slow, share, func() (err error) {
-			if s, err = step(1, slow); err == nil {
-				t, err = step(2, both...)
-			}
-			return err
-		})
+		var s times
+		err := slowed(slow, share, func() (err error) { s, err = measure(); return err })
 		if err != nil {
 			return err
 		}
-		if a, err = step(1, fast); err != nil {
+		e, err := measure()
+		if err != nil {
 			return err
 		}
-		if e, err = step(2, both...); err != nil {
-			return err
-		}
-		alone, slowly, together, even = append(alone, a), append(slowly, s), append(together, t), append(even, e)
-		ratios, evenly = append(ratios, t*(1/a+1/s)), append(evenly, 2*e/a)
+		slowly, evenly = append(slowly, s), append(evenly, e)
 	}
-	fmt.Printf("batch %d, %d rounds; by round %.3f times what the speeds allow (%.3f to %.3f), not slowed %.3f times\n",
-		batch, rounds, median(ratios), slices.Min(ratios), slices.Max(ratios), median(evenly))
-	for _, of := range []struct {
-		what string
-		pick func([]float64) float64
-	}{{"medians", median}, {"shortest, least disturbed", slices.Min[[]float64]}} {
-		a, s, t, e := of.pick(alone), of.pick(slowly), of.pick(together), of.pick(even)
-		fmt.Printf("%s: processor %d alone %.1f ms, processor %d slowed %.1f ms, both %.1f ms: %.3f times what they allow; "+
-			"not slowed both %.1f ms, %.3f times half of one's\n", of.what, fast, 1e3*a, slow, 1e3*s, 1e3*t, t*(1/a+1/s),
-			1e3*e, 2*e/a)
-	}
+	fmt.Printf("batch %d, %d rounds, processors %d and %d\n", batch, rounds, fast, slow)
+	tell(fmt.Sprintf("processor %d slowed", slow), slowly)
+	tell("neither slowed", evenly)
 	return nil
+}
+
+// tell prints the medians of all rounds.
+func tell(what string, rounds []times) {
+	of := func(pick func(*times) float64) (values []float64) {
+		for i := range rounds {
+			values = append(values, pick(&rounds[i]))
+		}
+		return values
+	}
+	ms := func(pick func(*times) float64) float64 { return 1e3 * median(of(pick)) }
+	fmt.Printf("%s: alone %.1f and %.1f ms, at once %.1f and %.1f ms, both %.1f ms\n", what,
+		ms(func(t *times) float64 { return t.alone[0] }), ms(func(t *times) float64 { return t.alone[1] }),
+		ms(func(t *times) float64 { return t.atOnce[0] }), ms(func(t *times) float64 { return t.atOnce[1] }),
+		ms(func(t *times) float64 { return t.both }))
+	for _, by := range []struct {
+		what  string
+		ratio func(*times) float64
+	}{{"alone", (*times).byAlone}, {"at once", (*times).byAtOnce}} {
+		ratios := of(by.ratio)
+		fmt.Printf("  %.3f times what the speeds %s allow (%.3f to %.3f)\n", median(ratios), by.what, slices.Min(ratios),
+			slices.Max(ratios))
+	}
 }
 
 func median(values []float64) float64 {

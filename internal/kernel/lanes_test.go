@@ -3,6 +3,8 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 )
 
@@ -45,6 +47,60 @@ func equal(t *testing.T, what string, mem memory, got, want []float32) {
 			t.Fatalf("%s of %d, %s: [%d] is %v, want %v", what, len(want), mem.name, i, got[i], want[i])
 		}
 	}
+}
+
+// TestStackMoves calls what takes sums and scales from the stack from every depth of a new stack, so that somewhere it
+// moves in the midst of each: the sum must arrive where its owner then is.
+func TestStackMoves(t *testing.T) {
+	const depths = 1000 // beyond 32 KiB
+	eachSet(t, func(t *testing.T, s *Set) {
+		for _, what := range []string{"SumLanes", "DotLanes", "ScaleShift"} {
+			wrong := make(chan int, depths)
+			var group sync.WaitGroup
+			for depth := range depths {
+				group.Go(func() {
+					if deep(depth, s, what) != 3 {
+						wrong <- depth
+					}
+				})
+			}
+			group.Wait()
+			if n := len(wrong); n > 0 {
+				t.Errorf("%s is wrong from %d of %d depths of the stack, one of them %d", what, n, depths, <-wrong)
+			}
+		}
+	})
+}
+
+// deep takes a little of the stack for each depth.
+//
+//go:noinline
+func deep(depth int, s *Set, what string) float32 {
+	if depth > 0 {
+		return deep(depth-1, s, what)
+	}
+	return three(s, what)
+}
+
+// three adds 2 to 1.
+//
+//go:noinline
+func three(s *Set, what string) float32 {
+	two := slices.Repeat([]float32{2}, Block)
+	var sum, one [Block]float32
+	for i := range sum {
+		sum[i], one[i] = 1, 1
+	}
+	switch what {
+	case "SumLanes":
+		s.SumLanes(&sum, two)
+	case "DotLanes":
+		s.DotLanes(&sum, two, one[:])
+	case "ScaleShift":
+		s.ScaleShift(two, two, &one, &sum, false)
+		return two[Block-1]
+	}
+	return sum[Block-1]
 }
 
 func TestReLU(t *testing.T) {
