@@ -175,7 +175,7 @@ func (c *call) readPair() (files [2][]byte, err error) {
 				return bad("the JSON's %q is %s, not a string", clip(name), kind)
 			}
 			var file imageText
-			if err := decodeJSON(value, &file); err != nil {
+			if err := value.decode(&file); err != nil {
 				return err
 			}
 			return found(name, file)
