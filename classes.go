@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -82,8 +80,8 @@ func NotedLabels(file *weights.File) (vision.Labels, error) {
 		into *[]string
 	}{{weights.ClassesNote, &noted.Names}, {weights.SynsetsNote, &noted.Synsets}} {
 		if text := file.Metadata[note.name]; text != "" {
-			if err := json.Unmarshal([]byte(text), note.into); err != nil {
-				return noted, fmt.Errorf("%s: note %s: %s", file.Path, note.name, printable.JSON(err))
+			if err := strict.Unmarshal([]byte(text), note.into); err != nil {
+				return noted, fmt.Errorf("%s: note %s: %w", file.Path, note.name, err)
 			}
 		}
 	}

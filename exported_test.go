@@ -27,7 +27,6 @@ var forCallers = map[string]string{
 	"train.Optimiser.Polyak":     "the same",
 	"vision.Caffe":               "who prepares pictures as Keras' and the paper's own weights want them",
 	"vision.CaffeRGB":            "the same, for weights that were turned to red first",
-	"weights.WriteNPZ":           "who writes an archive without a way to give up; WriteNPZContext has one",
 }
 
 // answering are methods that interfaces ask for.

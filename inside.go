@@ -14,22 +14,22 @@ import (
 type Inside struct {
 	Image  *tensor.Tensor // 1 x C x H x W, as the network was given it
 	Logits *tensor.Tensor
-	Stages []Stage
+	Groups []Group
 }
 
-// Stage is a layer with those that are computed together with it: the batch norm and the ReLU after a convolution. Only
-// the last one's output exists.
-type Stage struct {
+// Group is an nn.Group and what it computed: a layer with those that are computed together with it, the batch norm and
+// the ReLU after a convolution. Only the last one's output exists.
+type Group struct {
 	Layers []string // in order: "conv1_1", "relu1_1"
 	Out    *tensor.Tensor
 	Took   time.Duration
 	Algo   nn.Algo // of a convolution; Auto for all else
 }
 
-// Stage finds the stage that computes a layer. A layer with nothing to compute (flatten, dropout) has none.
-func (in *Inside) Stage(layer string) (i int, ok bool) {
-	for i, s := range in.Stages {
-		for _, name := range s.Layers {
+// Group finds the group that computes a layer. A layer with nothing to compute (flatten, dropout) has none.
+func (in *Inside) Group(layer string) (i int, ok bool) {
+	for i, g := range in.Groups {
+		for _, name := range g.Layers {
 			if name == layer {
 				return i, true
 			}
@@ -41,8 +41,8 @@ func (in *Inside) Stage(layer string) (i int, ok bool) {
 // Bytes is what the tensors take.
 func (in *Inside) Bytes() int64 {
 	n := len(in.Image.Data) + len(in.Logits.Data)
-	for _, s := range in.Stages {
-		n += len(s.Out.Data)
+	for _, g := range in.Groups {
+		n += len(g.Out.Data)
 	}
 	return 4 * int64(n)
 }
@@ -61,7 +61,7 @@ func (m *Model) InsideMemory() (int64, error) {
 	return memory.Total() - memory.Weights, err
 }
 
-// InsideTimed is Inside over several runs of the same image: each stage's time is the median of its times.
+// InsideTimed is Inside over several runs of the same image: each group's time is the median of its times.
 func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int) (*Inside, error) {
 	if runs < 1 {
 		return nil, fmt.Errorf("%s: %d runs: want 1 at least", m.Network.Name, runs)
@@ -102,7 +102,7 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 		if err != nil {
 			return nil, err
 		}
-		in.Stages = append(in.Stages, Stage{layers, out, m.laps[i], g.Algo(nn.ForwardPass)})
+		in.Groups = append(in.Groups, Group{layers, out, m.laps[i], g.Algo(nn.ForwardPass)})
 	}
 	return in, nil
 }

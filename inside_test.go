@@ -36,7 +36,7 @@ func TestInside(t *testing.T) {
 				}
 			}
 		}
-		for _, s := range in.Stages {
+		for _, s := range in.Groups {
 			last := s.Layers[len(s.Layers)-1]
 			want, err := m.Features(t.Context(), last, image)
 			if err != nil {
@@ -49,11 +49,11 @@ func TestInside(t *testing.T) {
 			t.Fatal(err)
 		}
 		same("logits", in.Logits.Data, logits.Data)
-		if i, ok := in.Stage("bn1_2"); !ok || in.Stages[i].Layers[0] != "conv1_2" {
-			t.Errorf("%s: the batch norm is computed with %v", name, in.Stages[i].Layers)
+		if i, ok := in.Group("bn1_2"); !ok || in.Groups[i].Layers[0] != "conv1_2" {
+			t.Errorf("%s: the batch norm is computed with %v", name, in.Groups[i].Layers)
 		}
-		if _, ok := in.Stage("softmax"); ok {
-			t.Errorf("%s: the softmax has a stage", name)
+		if _, ok := in.Group("softmax"); ok {
+			t.Errorf("%s: the softmax has a group", name)
 		}
 		if bytes, err := m.InsideMemory(); err != nil || bytes <= 0 || in.Bytes() < 4*int64(len(image.Data)) {
 			t.Errorf("%s: %d bytes are foreseen for the plan (%v), %d are kept", name, bytes, err, in.Bytes())

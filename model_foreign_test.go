@@ -91,7 +91,7 @@ func converted(t *testing.T, m *Model) []string {
 	if err := weights.Write(paths[0], tensors, map[string]string{weights.NetworkNote: net.String()}); err != nil {
 		t.Fatal(err)
 	}
-	err := weights.WriteDarknet(paths[1], m.Placed, func(p arch.Param) ([]float32, error) {
+	err := weights.WriteDarknet(t.Context(), paths[1], m.Placed, func(p arch.Param) ([]float32, error) {
 		return m.params.Get(p.Name).Data, nil
 	})
 	if err != nil {

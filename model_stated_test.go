@@ -205,7 +205,7 @@ func TestLayerNames(t *testing.T) {
 	params := nn.NewParams(archtest.Place(t, net))
 	params.Init(nn.He, 1)
 	path := filepath.Join(t.TempDir(), "names.onnx")
-	if err := weights.WriteONNX(path, archtest.Place(t, net), func(p arch.Param) ([]float32,
+	if err := weights.WriteONNX(t.Context(), path, archtest.Place(t, net), func(p arch.Param) ([]float32,
 		error) {
 		return params.Get(p.Name).Data, nil
 	}, nil); err != nil {
@@ -221,16 +221,16 @@ func TestLayerNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	for _, s := range in.Stages {
+	for _, s := range in.Groups {
 		told = append(told, strings.Join(s.Layers, " | "))
 		for _, layer := range s.Layers {
-			if _, ok := in.Stage(layer); !ok {
-				t.Errorf("no stage of %q", layer)
+			if _, ok := in.Group(layer); !ok {
+				t.Errorf("no group of %q", layer)
 			}
 		}
 	}
 	if got := strings.Join(told, "\n"); got != "a+b | c, d | e f\n卷积+一 | +\na\nb+" {
-		t.Errorf("stages\n%s", got)
+		t.Errorf("groups\n%s", got)
 	}
 	for _, name := range []string{"a/b", "", "a\nb", strings.Repeat("x", 65), "a\u202eb"} {
 		bad := *net

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -111,7 +109,7 @@ func noted(net *arch.Network, file *weights.File) (Preparation, error) {
 	}
 	if note := file.Metadata[weights.PreprocessNote]; note != "" {
 		var told PreparationTold
-		err := json.Unmarshal([]byte(note), &told)
+		err := strict.Unmarshal([]byte(note), &told)
 		if err == nil {
 			told.PreprocessParts, err = told.ForInput(net.Input.W, net.Input.H)
 		}
@@ -119,7 +117,7 @@ func noted(net *arch.Network, file *weights.File) (Preparation, error) {
 			p.Preprocess, err = told.Apply(p.Preprocess)
 		}
 		if err != nil {
-			return p, fmt.Errorf("%s: note %s: %s", file.Path, weights.PreprocessNote, printable.JSON(err))
+			return p, fmt.Errorf("%s: note %s: %w", file.Path, weights.PreprocessNote, err)
 		}
 		if told.Guess {
 			return Preparation{p.Preprocess, told.Reason, true, false}, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// TestInsideTimed: several runs leave the maps of one, and a time for each stage.
+// TestInsideTimed: several runs leave the maps of one, and a time for each group.
 func TestInsideTimed(t *testing.T) {
 	m, err := New("20x18x3:8,8b,M,16/10", Options{Seed: 3, Threads: 2})
 	if err != nil {
@@ -26,13 +26,13 @@ func TestInsideTimed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, s := range in.Stages {
+	for i, s := range in.Groups {
 		if s.Took <= 0 {
 			t.Errorf("%v took %v", s.Layers, s.Took)
 		}
 		for j, v := range s.Out.Data {
-			if v != once.Stages[i].Out.Data[j] {
-				t.Fatalf("%v: value %d is %v after five runs, %v after one", s.Layers, j, v, once.Stages[i].Out.Data[j])
+			if v != once.Groups[i].Out.Data[j] {
+				t.Fatalf("%v: value %d is %v after five runs, %v after one", s.Layers, j, v, once.Groups[i].Out.Data[j])
 			}
 		}
 	}

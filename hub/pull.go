@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/strict"
 )
 
 // maxFile is the most that is written of a file whose size nobody tells: the largest in the table has 575 MB.
@@ -272,7 +273,7 @@ func (d *partial) open() (resumed bool, err error) {
 	}
 	text, err := readSmall(d.statePath(), 64<<10)
 	if err == nil {
-		err = json.Unmarshal(text, &d.state)
+		err = strict.Unmarshal(text, &d.state)
 	}
 	d.have = info.Size()
 	fits := d.have <= d.limit() && (d.state.Total == 0 || d.have <= d.state.Total &&

@@ -8,21 +8,17 @@ import (
 // averagePool is the mean of each window: average pooling, adaptive and global average pooling differ only in where the
 // windows lie and what they are divided by.
 type averagePool struct {
-	engine     *engine
-	in, out    *values
+	local
 	rows, cols []span
-
-	forwardJob, backwardJob func(worker, task int)
 }
 
 // span is a window along one axis: every step-th of the real pixels [from, to), and its share of the divisor.
 type span struct{ from, to, step, divisor int }
 
-func newAveragePool(p *Plan, layer arch.Placed, in, out *values) *averagePool {
-	a := &averagePool{engine: &p.engine, in: in, out: out}
+func newAveragePool(p *Plan, layer arch.Placed, in, out *values) step {
+	a := &averagePool{}
 	a.rows, a.cols = averageSpans(layer)
-	a.forwardJob, a.backwardJob = a.forwardTask, a.backwardTask
-	return a
+	return newLocal(p, a, in, out, in.eachBlock)
 }
 
 func averageSpans(layer arch.Placed) (rows, cols []span) {
@@ -59,12 +55,6 @@ func windowSpans(in, out, kernel, stride, dilation, before, after int, countPad 
 	return spans
 }
 
-func (a *averagePool) refresh() {}
-
-func (a *averagePool) forward(n int) {
-	a.engine.team.run(n*kernel.Blocks(a.in.shape.C), a.forwardJob)
-}
-
 func (a *averagePool) forwardTask(_, task int) {
 	blocks := kernel.Blocks(a.in.shape.C)
 	x, y := a.in.block(a.in.data, task/blocks, task%blocks), a.out.block(a.out.data, task/blocks, task%blocks)
@@ -87,12 +77,6 @@ func (a *averagePool) forwardTask(_, task int) {
 				out[l] = s / divisor
 			}
 		}
-	}
-}
-
-func (a *averagePool) backward(n int) {
-	if a.in.grad != nil {
-		a.engine.team.run(n*kernel.Blocks(a.in.shape.C), a.backwardJob)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/internal/winograd"
 )
 
@@ -99,7 +100,7 @@ func ReadCosts(r io.Reader) (CostTable, error) {
 
 func parseCosts(text []byte) (CostTable, error) {
 	var t CostTable
-	if err := json.Unmarshal(text, &t); err != nil {
+	if err := strict.UnmarshalKnown(text, &t); err != nil {
 		return nil, fmt.Errorf("nn: not a cost table: %w", err)
 	}
 	if len(t) == 0 {

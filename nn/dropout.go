@@ -5,29 +5,20 @@ import "math/rand/v2"
 // dropout keeps each value with probability keep and scales it by 1/keep, while training. The mask of step s for image
 // n comes from a stream of its own, so it does not depend on threads nor on the rest of the batch.
 type dropout struct {
-	engine  *engine
-	in, out *values // the same where the layer before does not need its output again
-	keep    float64
-	index   uint64 // of the layer
-	seed    uint64
-	first   int // the number in the whole batch of the Plan's first image
-	mask    []bool
-
-	forwardJob, backwardJob func(worker, task int)
+	local // in and out are the same where the layer before does not need its output again
+	keep  float64
+	index uint64 // of the layer
+	seed  uint64
+	first int // the number in the whole batch of the Plan's first image
+	mask  []bool
 }
 
-func newDropout(p *Plan, index int, keep float64, in, out *values) *dropout {
-	d := &dropout{engine: &p.engine, in: in, out: out, keep: keep, index: uint64(index), seed: p.Seed,
-		first: p.Share.First}
+func newDropout(p *Plan, index int, keep float64, in, out *values) step {
+	d := &dropout{keep: keep, index: uint64(index), seed: p.Seed, first: p.Share.First}
 	p.workspace += int64(p.Batch * in.size)
 	p.later = append(p.later, func() { d.mask = make([]bool, p.Batch*in.size) })
-	d.forwardJob, d.backwardJob = d.forwardTask, d.backwardTask
-	return d
+	return newLocal(p, d, in, out, in.eachImage)
 }
-
-func (d *dropout) refresh() {}
-
-func (d *dropout) forward(n int) { d.engine.team.run(n, d.forwardJob) }
 
 func (d *dropout) forwardTask(_, n int) {
 	stream := rand.NewPCG(d.seed+d.engine.count, d.index<<32|uint64(d.first+n))
@@ -41,12 +32,6 @@ func (d *dropout) forwardTask(_, n int) {
 		} else {
 			y[i] = 0
 		}
-	}
-}
-
-func (d *dropout) backward(n int) {
-	if d.in.grad != nil {
-		d.engine.team.run(n, d.backwardJob)
 	}
 }
 

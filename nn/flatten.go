@@ -3,22 +3,7 @@ package nn
 import "github.com/vggo/vggo/internal/kernel"
 
 // flatten turns blocked feature maps into vectors in C,H,W order.
-type flatten struct {
-	engine                  *engine
-	in, out                 *values
-	forwardJob, backwardJob func(worker, task int)
-}
-
-func newFlatten(p *Plan, in, out *values) *flatten {
-	out.copy = true
-	f := &flatten{engine: &p.engine, in: in, out: out}
-	f.forwardJob, f.backwardJob = f.forwardTask, f.backwardTask
-	return f
-}
-
-func (f *flatten) refresh() {}
-
-func (f *flatten) forward(n int) { f.engine.team.run(n, f.forwardJob) }
+type flatten struct{ local }
 
 func (f *flatten) forwardTask(_, n int) {
 	pixels, row := f.in.shape.H*f.in.shape.W, f.out.image(n)
@@ -28,12 +13,6 @@ func (f *flatten) forwardTask(_, n int) {
 		for p := range pixels {
 			row[c*pixels+p] = lane[p*kernel.Block]
 		}
-	}
-}
-
-func (f *flatten) backward(n int) {
-	if f.in.grad != nil {
-		f.engine.team.run(n, f.backwardJob)
 	}
 }
 

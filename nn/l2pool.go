@@ -8,27 +8,10 @@ import (
 
 // l2Pool is y = √(Σ g·x² + 1e-12) over 3x3 windows of stride 2 (arch.L2Pool). The weights are powers of two: only
 // sums and roots round.
-type l2Pool struct {
-	engine  *engine
-	in, out *values
-
-	forwardJob, backwardJob func(worker, task int)
-}
+type l2Pool struct{ local }
 
 // hann is a row or a column of a window's weights.
 var hann = [3]float32{0.25, 0.5, 0.25}
-
-func newL2Pool(p *Plan, in, out *values) *l2Pool {
-	l := &l2Pool{engine: &p.engine, in: in, out: out}
-	l.forwardJob, l.backwardJob = l.forwardTask, l.backwardTask
-	return l
-}
-
-func (l *l2Pool) refresh() {}
-
-func (l *l2Pool) forward(n int) {
-	l.engine.team.run(n*kernel.Blocks(l.in.shape.C), l.forwardJob)
-}
 
 // taps calls do for the pixels of a window that are on the map, with their weights.
 func (l *l2Pool) taps(oy, ox int, do func(at int, weight float32)) {
@@ -63,12 +46,6 @@ func (l *l2Pool) forwardTask(_, task int) {
 				out[i] = float32(math.Sqrt(float64(sum[i] + 1e-12)))
 			}
 		}
-	}
-}
-
-func (l *l2Pool) backward(n int) {
-	if l.in.grad != nil {
-		l.engine.team.run(n*kernel.Blocks(l.in.shape.C), l.backwardJob)
 	}
 }
 

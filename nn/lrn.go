@@ -10,22 +10,10 @@ import (
 //
 //	y_c = x_c / d_c^beta,  d_c = k + alpha/size * sum of x_j² over the size channels around c
 type lrn struct {
-	engine  *engine
+	local
 	op      arch.LRN
-	in, out *values
 	x, d, t [][]float64 // by worker: one pixel's channels
-
-	forwardJob, backwardJob func(worker, task int)
 }
-
-func newLRN(p *Plan, op arch.LRN, in, out *values) *lrn {
-	l := &lrn{engine: &p.engine, op: op, in: in, out: out, x: p.rows(in.shape.C), d: p.rows(in.shape.C),
-		t: p.rows(in.shape.C)}
-	l.forwardJob, l.backwardJob = l.forwardTask, l.backwardTask
-	return l
-}
-
-func (l *lrn) refresh() {}
 
 // denominators fills d with k + alpha/size * sum of squares.
 func (l *lrn) denominators(d, x []float64) {
@@ -49,7 +37,7 @@ func (l *lrn) forward(n int) {
 	for i := range n {
 		l.out.clearPadding(l.out.image(i))
 	}
-	l.engine.team.run(n*l.in.shape.H, l.forwardJob)
+	l.local.forward(n)
 }
 
 func (l *lrn) forwardTask(worker, task int) {
@@ -68,7 +56,7 @@ func (l *lrn) forwardTask(worker, task int) {
 func (l *lrn) backward(n int) {
 	if l.in.grad != nil {
 		clear(l.in.grad[:n*l.in.size])
-		l.engine.team.run(n*l.in.shape.H, l.backwardJob)
+		l.local.backward(n)
 	}
 }
 

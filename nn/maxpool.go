@@ -8,11 +8,8 @@ import (
 // maxPool takes the largest of each window; padding never wins, NaN does. In the backward pass the gradient goes to the
 // first largest in scan order, found again from input and output: no index is stored.
 type maxPool struct {
-	engine   *engine
-	in, out  *values
+	local
 	segments [][]segment // by output row
-
-	forwardJob, backwardJob func(worker, task int)
 }
 
 // segment is a stretch of an output row whose windows are clipped alike.
@@ -22,8 +19,8 @@ type segment struct {
 	pool *kernel.Pool
 }
 
-func newMaxPool(p *Plan, layer arch.Placed, in, out *values) *maxPool {
-	m := &maxPool{engine: &p.engine, in: in, out: out}
+func newMaxPool(p *Plan, layer arch.Placed, in, out *values) step {
+	m := &maxPool{}
 	g := layer.Geometry
 	type clip struct{ y0, y1, x0, x1, n int }
 	pools := map[clip]*kernel.Pool{} // most rows share theirs
@@ -55,8 +52,7 @@ func newMaxPool(p *Plan, layer arch.Placed, in, out *values) *maxPool {
 		}
 		m.segments = append(m.segments, row)
 	}
-	m.forwardJob, m.backwardJob = m.forwardTask, m.backwardTask
-	return m
+	return newLocal(p, m, in, out, in.eachBlock)
 }
 
 // clipTaps returns where a window starts along one axis (it may be negative) and its taps [from, to) that meet real
@@ -73,12 +69,6 @@ func clipTaps(out, kernel, stride, dilation, before, in int) (start, from, to in
 	return start, from, to
 }
 
-func (m *maxPool) refresh() {}
-
-func (m *maxPool) forward(n int) {
-	m.engine.team.run(n*kernel.Blocks(m.in.shape.C), m.forwardJob)
-}
-
 func (m *maxPool) forwardTask(_, task int) {
 	blocks := kernel.Blocks(m.in.shape.C)
 	x, y := m.in.block(m.in.data, task/blocks, task%blocks), m.out.block(m.out.data, task/blocks, task%blocks)
@@ -86,12 +76,6 @@ func (m *maxPool) forwardTask(_, task int) {
 		for _, s := range row {
 			m.engine.set.MaxPool(s.pool, y[(oy*m.out.shape.W+s.from)*kernel.Block:], x[s.at:])
 		}
-	}
-}
-
-func (m *maxPool) backward(n int) {
-	if m.in.grad != nil {
-		m.engine.team.run(n*kernel.Blocks(m.in.shape.C), m.backwardJob)
 	}
 }
 

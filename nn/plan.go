@@ -286,23 +286,25 @@ func (p *Plan) step(g Group, in, out *values) step {
 	case arch.BatchNorm:
 		return newBatchNorm(p, g, in, out)
 	case arch.ReLU:
-		return newReLU(p, in, out)
+		return newLocal(p, &relu{}, in, out, in.chunks)
 	case arch.MaxPool:
 		return newMaxPool(p, layer, in, out)
 	case arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		return newAveragePool(p, layer, in, out)
 	case arch.L2Pool:
-		return newL2Pool(p, in, out)
+		return newLocal(p, &l2Pool{}, in, out, in.eachBlock)
 	case arch.LRN:
-		return newLRN(p, op, in, out)
+		rows := func() [][]float64 { return p.rows(in.shape.C) }
+		return newLocal(p, &lrn{op: op, x: rows(), d: rows(), t: rows()}, in, out, in.eachRow)
 	case arch.Flatten:
-		return newFlatten(p, in, out)
+		out.copy = true
+		return newLocal(p, &flatten{}, in, out, in.eachImage)
 	case arch.Dropout:
 		return newDropout(p, layer.Index, p.keep(op), in, out)
 	case arch.Softmax:
-		return newSoftmax(p, in, out)
+		return newLocal(p, &softmax{y: p.rows(in.shape.C), dy: p.rows(in.shape.C)}, in, out, in.eachImage)
 	case arch.Sigmoid:
-		return newSigmoid(p, in, out)
+		return newLocal(p, &sigmoid{}, in, out, in.eachImage)
 	}
 	panic(fmt.Sprintf("nn: no step for %T", layer.Op)) // Place has refused unknown operations
 }

@@ -26,22 +26,7 @@ func Probabilities(dst, x *tensor.Tensor, ending arch.Ending) {
 func sigmoidOf(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
 // sigmoid in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
-type sigmoid struct {
-	engine  *engine
-	in, out *values
-
-	forwardJob, backwardJob func(worker, task int)
-}
-
-func newSigmoid(p *Plan, in, out *values) *sigmoid {
-	s := &sigmoid{engine: &p.engine, in: in, out: out}
-	s.forwardJob, s.backwardJob = s.forwardTask, s.backwardTask
-	return s
-}
-
-func (s *sigmoid) refresh() {}
-
-func (s *sigmoid) forward(n int) { s.engine.team.run(n, s.forwardJob) }
+type sigmoid struct{ local }
 
 func (s *sigmoid) forwardTask(_, n int) {
 	y := s.out.image(n)
@@ -49,12 +34,6 @@ func (s *sigmoid) forwardTask(_, n int) {
 		y[i] = sigmoidOf(x)
 	}
 	s.out.clearPadding(y) // the sigmoid of 0 is a half
-}
-
-func (s *sigmoid) backward(n int) {
-	if s.in.grad != nil {
-		s.engine.team.run(n, s.backwardJob)
-	}
 }
 
 // backwardTask: dx = dy * y * (1-y).

@@ -41,22 +41,9 @@ func softmaxRow(x []float64) {
 
 // softmax in the middle of a network. At its end the Plan stops at the logits and applies Probabilities when asked.
 type softmax struct {
-	engine  *engine
-	in, out *values
-	y, dy   [][]float64 // by worker: one pixel's channels
-
-	forwardJob, backwardJob func(worker, task int)
+	local
+	y, dy [][]float64 // by worker: one pixel's channels
 }
-
-func newSoftmax(p *Plan, in, out *values) *softmax {
-	s := &softmax{engine: &p.engine, in: in, out: out, y: p.rows(in.shape.C), dy: p.rows(in.shape.C)}
-	s.forwardJob, s.backwardJob = s.forwardTask, s.backwardTask
-	return s
-}
-
-func (s *softmax) refresh() {}
-
-func (s *softmax) forward(n int) { s.engine.team.run(n, s.forwardJob) }
 
 func (s *softmax) forwardTask(worker, n int) {
 	y := s.y[worker]
@@ -65,12 +52,6 @@ func (s *softmax) forwardTask(worker, n int) {
 		s.in.channels(y, s.in.image(n), p)
 		softmaxRow(y)
 		s.out.setChannels(s.out.image(n), y, p)
-	}
-}
-
-func (s *softmax) backward(n int) {
-	if s.in.grad != nil {
-		s.engine.team.run(n, s.backwardJob)
 	}
 }
 

@@ -105,13 +105,13 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 		return nil, &AskError{fmt.Sprintf("%s has no cell %d,%d of map %d: it is %dx%dx%d", layer, y, x, channel, out.H,
 			out.W, out.C)}
 	}
-	i, _ := v.Stage(layer)
-	stage := v.Stages[i]
-	first, err := v.layer(stage.Layers[0])
+	i, _ := v.Group(layer)
+	group := v.Groups[i]
+	first, err := v.layer(group.Layers[0])
 	if err != nil {
 		return nil, err
 	}
-	c := &Cell{Layer: first.Name, Layers: stage.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x,
+	c := &Cell{Layer: first.Name, Layers: group.Layers, Kind: first.Op.Kind(), Channel: channel, Y: y, X: x,
 		Value: float64(out.At(0, channel, y, x)), Worked: true}
 	if _, conv := first.Op.(arch.Conv); !conv && in != MostAdding {
 		return nil,
@@ -120,14 +120,14 @@ func (v *Visit) Cell(layer string, channel, y, x, in int) (*Cell, error) {
 	}
 	input := v.Image
 	if i > 0 {
-		input = v.Stages[i-1].Out
-		c.From = v.Stages[i-1].Layers[0]
+		input = v.Groups[i-1].Out
+		c.From = v.Groups[i-1].Layers[0]
 	}
 	w := working{v, c, input}
 	if err := w.first(first, in); err != nil {
 		return nil, err
 	}
-	if err := w.others(stage.Layers[1:]); err != nil {
+	if err := w.others(group.Layers[1:]); err != nil {
 		return nil, err
 	}
 	if !c.Worked {

@@ -66,18 +66,18 @@ func visitOf(t *testing.T, net *arch.Network, r *rand.Rand) (*Visit, map[string]
 	return &Visit{Inside: in, Model: m, Name: "net", Picture: &vision.Picture{}, Photograph: &vision.Picture{}}, values
 }
 
-// check works cells of every stage out and holds each against the map, and closer against the reference's layers over
-// what the stage read. It returns how many cells of each kind of layer it looked at.
+// check works cells of every group out and holds each against the map, and closer against the reference's layers over
+// what the group read. It returns how many cells of each kind of layer it looked at.
 func check(t *testing.T, v *Visit, params map[string][]float64, r *rand.Rand) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
-	for i, stage := range v.Stages {
+	for i, group := range v.Groups {
 		input := v.Image
 		if i > 0 {
-			input = v.Stages[i-1].Out
+			input = v.Groups[i-1].Out
 		}
 		part := &arch.Network{Name: "part"}
-		for _, name := range stage.Layers {
+		for _, name := range group.Layers {
 			p, err := v.layer(name)
 			if err != nil {
 				t.Fatal(err)
@@ -107,11 +107,11 @@ func check(t *testing.T, v *Visit, params map[string][]float64, r *rand.Rand) ma
 		cells := r.Perm(len(want.Data))
 		for _, at := range cells[:min(len(cells), 60)] {
 			channel, y, x := at/(want.H*want.W), at/want.W%want.H, at%want.W
-			c, err := v.Cell(stage.Layers[r.IntN(len(stage.Layers))], channel, y, x, MostAdding)
+			c, err := v.Cell(group.Layers[r.IntN(len(group.Layers))], channel, y, x, MostAdding)
 			if err != nil {
-				t.Fatalf("%v: %v", stage.Layers, err)
+				t.Fatalf("%v: %v", group.Layers, err)
 			}
-			where := fmt.Sprintf("%s %v, cell %d,%d of map %d", arch.Describe(part.Layers[0].Op), stage.Layers, y, x, channel)
+			where := fmt.Sprintf("%s %v, cell %d,%d of map %d", arch.Describe(part.Layers[0].Op), group.Layers, y, x, channel)
 			if !c.Worked {
 				t.Fatalf("%s is not worked out", where)
 			}

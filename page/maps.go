@@ -45,17 +45,17 @@ const (
 	MaxValues = 1 << 18
 )
 
-// out is a layer's output: that of the stage which computes it.
+// out is a layer's output: that of the group which computes it.
 func (v *Visit) out(layer string) (*tensor.Tensor, error) {
 	if _, err := v.layer(layer); err != nil {
 		return nil, err
 	}
-	i, ok := v.Stage(layer)
+	i, ok := v.Group(layer)
 	if !ok {
 		return nil, &AskError{fmt.Sprintf("%s has no output of its own: the network ends before its softmax or sigmoid, and "+
 			"dropout does nothing here", layer)}
 	}
-	return v.Stages[i].Out, nil
+	return v.Groups[i].Out, nil
 }
 
 // Maps makes count of a layer's maps small, none of their sides longer than side, from the given place in the order on.

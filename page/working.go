@@ -16,14 +16,14 @@ const maxTerms = 12
 // maxPatch is the most places of a window that are told one by one.
 const maxPatch = 256
 
-// working is how a cell comes about, from what its stage reads.
+// working is how a cell comes about, from what its group reads.
 type working struct {
 	*Visit
 	c     *Cell
 	input *tensor.Tensor
 }
 
-// first works out the stage's first layer.
+// first works out the group's first layer.
 func (w *working) first(p *arch.Placed, in int) error {
 	c := w.c
 	switch op := p.Op.(type) {

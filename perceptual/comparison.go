@@ -11,10 +11,10 @@ import (
 // comparison is a pair on its way.
 type comparison struct {
 	*Meter
-	plan   *nn.Plan
-	a, b   *vision.Picture
-	result *Gradient
-	stages []*stage // DISTS: of the picture and each layer
+	plan    *nn.Plan
+	a, b    *vision.Picture
+	result  *Gradient
+	moments []*moments // DISTS: of the picture and each layer
 }
 
 // compare fills in the distance from the taps of a plan that has seen both pictures.

@@ -22,8 +22,8 @@ import (
 // stabilise is DISTS' c1 and c2.
 const stabilise = 1e-6
 
-// stage is a layer's statistics by channel.
-type stage struct {
+// moments is a layer's statistics by channel.
+type moments struct {
 	pixels   float64
 	channels []channel
 }
@@ -32,7 +32,7 @@ type stage struct {
 type channel struct {
 	mean, variance [2]float64
 	covariance     float64
-	alpha, beta    float64 // shares of their sum over all stages
+	alpha, beta    float64 // shares of their sum over the picture and all layers
 }
 
 // similar are S1 and S2. Products are rounded by themselves: fused with the next addition μ·μ + μ·μ would not be
@@ -71,18 +71,18 @@ func (c *comparison) dists() error {
 	if err != nil {
 		return err
 	}
-	picture := pictureStage(c.a, c.b)
-	c.stages = []*stage{picture}
+	picture := pictureMoments(c.a, c.b)
+	c.moments = []*moments{picture}
 	for _, layer := range c.layers {
 		m, err := c.plan.Tap(layer)
 		if err != nil {
 			return err
 		}
-		s := &stage{float64(m.Shape.H * m.Shape.W), make([]channel, m.Shape.C)}
+		s := &moments{float64(m.Shape.H * m.Shape.W), make([]channel, m.Shape.C)}
 		c.each(m.Blocks(), func(block int) { s.measure(set, m, block) })
-		c.stages = append(c.stages, s)
+		c.moments = append(c.moments, s)
 	}
-	for i, s := range c.stages {
+	for i, s := range c.moments {
 		name := "picture"
 		if i > 0 {
 			name = c.layers[i-1]
@@ -99,7 +99,7 @@ func (c *comparison) dists() error {
 }
 
 // measure works out the statistics of a block of channels: sums within a row in float32, across rows in float64.
-func (s *stage) measure(set *kernel.Set, m nn.Map, block int) {
+func (s *moments) measure(set *kernel.Set, m nn.Map, block int) {
 	var mean [2][nn.Lanes]float64
 	for y := range m.Shape.H {
 		for image := range mean {
@@ -139,9 +139,9 @@ func (s *stage) measure(set *kernel.Set, m nn.Map, block int) {
 	}
 }
 
-// pictureStage is that of the pictures themselves, black 0 and white 1.
-func pictureStage(a, b *vision.Picture) *stage {
-	s := &stage{float64(a.W * a.H), make([]channel, 3)}
+// pictureMoments is those of the pictures themselves, black 0 and white 1.
+func pictureMoments(a, b *vision.Picture) *moments {
+	s := &moments{float64(a.W * a.H), make([]channel, 3)}
 	at := func(p *vision.Picture, i, c int) float64 { return float64(p.Pix[3*i+c]) / 255 }
 	for c := range s.channels {
 		ch := &s.channels[c]
@@ -165,7 +165,7 @@ func pictureStage(a, b *vision.Picture) *stage {
 }
 
 func (c *comparison) distsBack(layer string, output, gradient nn.Map) {
-	s := c.stages[1+slices.Index(c.layers, layer)]
+	s := c.moments[1+slices.Index(c.layers, layer)]
 	c.each(output.Blocks(), func(block int) {
 		for i := range lanes(output, block) {
 			ch := &s.channels[block*nn.Lanes+i]
@@ -186,7 +186,7 @@ func (c *comparison) distsBack(layer string, output, gradient nn.Map) {
 
 // backToPictures adds the part of the pictures' own statistics to their gradients.
 func (c *comparison) backToPictures() {
-	s := c.stages[0]
+	s := c.moments[0]
 	pictures, to := [2]*vision.Picture{c.a, c.b}, [2]*tensor.Tensor{c.result.A, c.result.B}
 	pixels := c.a.W * c.a.H
 	for channel := range s.channels {

@@ -66,7 +66,7 @@ type Meter struct {
 	layers       []string
 	smallest     int         // side of a picture
 	weigh        [][]float32 // LPIPS: by layer and channel
-	alpha, beta  [][]float32 // DISTS: by stage and channel, of the picture itself first
+	alpha, beta  [][]float32 // DISTS: by layer and channel, of the picture itself first
 
 	mu   sync.Mutex
 	taps map[key]*vggo.Taps // of the last size, with gradients and without
@@ -223,6 +223,23 @@ type Distance struct {
 	// Map tells where they differ, one value a pixel, if Options asked for it: the layers' values interpolated, as lpips'
 	// spatial=True. Its mean is near Value.
 	Map *explain.Map
+}
+
+// Told is a distance and what it was measured by, as JSON has them.
+type Told struct {
+	Metric     Metric  `json:"metric"`
+	Version    string  `json:"version"`
+	Network    string  `json:"network"`
+	Calibrated bool    `json:"calibrated"` // the weights are those that the metric was fitted to
+	Height     int     `json:"height"`     // at which the pictures were compared
+	Width      int     `json:"width"`
+	Distance   float64 `json:"distance"`
+	Layers     []Layer `json:"layers,omitempty"`
+}
+
+// Tell is for who passes a distance on.
+func (m *Meter) Tell(d *Distance) *Told {
+	return &Told{m.Metric, m.Metric.Version(), m.Network, m.uncalibrated == "", d.Size.Y, d.Size.X, d.Value, d.Layers}
 }
 
 // Gradient is a distance, and how it changes with each sample of the two pictures.

@@ -12,16 +12,16 @@ import (
 
 // The picture, in its own units (CSS pixels at full size).
 const (
-	svgWidth    = 1200.0 // at least; many layers make it wider
-	svgHeight   = 675.0
-	svgMargin   = 48.0
-	stageTop    = 110.0
-	stageHeight = 266.0
-	bracketTop  = stageTop + stageHeight + 8
-	namesTop    = bracketTop + 25
-	barsTop     = namesTop + 90
-	barRow      = 76.0 // one row of bars with its heading
-	barHeight   = 40.0
+	svgWidth   = 1200.0 // at least; many layers make it wider
+	svgHeight  = 675.0
+	svgMargin  = 48.0
+	mapsTop    = 110.0
+	mapsHeight = 266.0
+	bracketTop = mapsTop + mapsHeight + 8
+	namesTop   = bracketTop + 25
+	barsTop    = namesTop + 90
+	barRow     = 76.0 // one row of bars with its heading
+	barHeight  = 40.0
 
 	// Oblique projection: a pixel of a map's width goes this far right and up, for each one of its height down.
 	depthX, depthY = 0.30, 0.24
@@ -44,7 +44,7 @@ var (
 // tones are by Op.Kind.
 var tones = map[string]tone{
 	"conv": convTone, "linear": linearTone, "softmax": softmaxTone, "sigmoid": sigmoidTone,
-	"maxpool": poolTone, "avgpool": poolTone, "adaptiveavgpool": poolTone, "globalavgpool": poolTone,
+	"maxpool": poolTone, "avgpool": poolTone, "adaptiveavgpool": poolTone, "globalavgpool": poolTone, "l2pool": poolTone,
 	"lrn": normTone, "batchnorm": normTone,
 	"relu": activationTone, "flatten": activationTone, "dropout": activationTone,
 }
@@ -86,7 +86,7 @@ func layPlates(plates []plate) (scale, float64) {
 		tallest = max(tallest, float64(p.shape.H)+depthY*float64(p.shape.W))
 		channels += float64(p.shape.C)
 	}
-	s.pixel = stageHeight / tallest
+	s.pixel = mapsHeight / tallest
 	gap := min(max(420/float64(len(plates)), 14), 44)
 	gaps := 0.0
 	for _, g := range groups(plates) {
@@ -190,7 +190,7 @@ func (d drawing) box(p plate, s scale) {
 	dx, dy := max(0.6, s.pixel*depthX*float64(p.shape.W)), max(0.5, s.pixel*depthY*float64(p.shape.W))
 	x0 := p.x - p.length/2 - dx/2
 	x1 := x0 + p.length
-	y0 := stageTop + stageHeight/2 - h/2 + dy/2
+	y0 := mapsTop + mapsHeight/2 - h/2 + dy/2
 	y1 := y0 + h
 	d.Add(`<g stroke="#ffffff" stroke-width="0.5" stroke-linejoin="round"><title>%s</title>`, svg.Escape(p.note))
 	d.Add(`<path d="M%.1f %.1fh%.1fl%.1f %.1fh%.1fz" fill="%s"/>`, x0, y0, p.length, dx, -dy, -p.length, p.tone.top)

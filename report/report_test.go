@@ -259,3 +259,14 @@ alexnet  227x227x3      8   60,965,224     724,406,816      5.04 MB   246.2 MB  
 		}
 	}
 }
+
+// TestTones: each operation is drawn in a colour of its own kind, and said in the legend.
+func TestTones(t *testing.T) {
+	for _, op := range []arch.Op{arch.Conv{}, arch.ReLU{}, arch.MaxPool{}, arch.AvgPool{}, arch.L2Pool{},
+		arch.AdaptiveAvgPool{}, arch.GlobalAvgPool{}, arch.LRN{}, arch.BatchNorm{}, arch.Flatten{}, arch.Linear{},
+		arch.Dropout{}, arch.Softmax{}, arch.Sigmoid{}} {
+		if tones[op.Kind()] == (tone{}) {
+			t.Errorf("%s has no tone", op.Kind())
+		}
+	}
+}

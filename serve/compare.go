@@ -19,15 +19,8 @@ import (
 
 // comparison answers POST /v1/compare.
 type comparison struct {
-	Model      string             `json:"model"`
-	Metric     perceptual.Metric  `json:"metric"`
-	Version    string             `json:"version"`
-	Network    string             `json:"network"`
-	Calibrated bool               `json:"calibrated"` // the weights are those that the metric was fitted to
-	Width      int                `json:"width"`      // at which they were compared
-	Height     int                `json:"height"`
-	Distance   float64            `json:"distance"`
-	Layers     []perceptual.Layer `json:"layers"`
+	Model string `json:"model"`
+	*perceptual.Told
 }
 
 // pairHint says how two pictures are sent.
@@ -95,8 +88,7 @@ func (c *call) compare() error {
 	if err != nil {
 		return uncompared(err)
 	}
-	return c.answerJSON(http.StatusOK, comparison{m.name, meter.Metric, meter.Metric.Version(), meter.Network,
-		meter.Uncalibrated() == "", d.Size.X, d.Size.Y, d.Value, d.Layers})
+	return c.answerJSON(http.StatusOK, comparison{m.name, meter.Tell(d)})
 }
 
 // uncompared is the refusal of two pictures that cannot be compared; other errors stay what they are.
@@ -175,7 +167,7 @@ func (c *call) readPair() (files [2][]byte, err error) {
 				return bad("the JSON's %q is %s, not a string", clip(name), kind)
 			}
 			var file imageText
-			if err := decodeJSON(value, &file); err != nil {
+			if err := value.decode(&file); err != nil {
 				return err
 			}
 			return found(name, file)

@@ -9,7 +9,7 @@ import (
 // imageText is an image file in JSON: as base64, or as a data URL (RFC 2397), which is what browsers make of files.
 type imageText []byte
 
-// UnmarshalText is called by encoding/json.
+// UnmarshalText is called by the decoder of JSON.
 func (t *imageText) UnmarshalText(text []byte) (err error) {
 	const scheme = "data:"
 	if len(text) < len(scheme) || !bytes.EqualFold(text[:len(scheme)], []byte(scheme)) {

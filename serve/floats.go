@@ -57,7 +57,7 @@ func readFloats(to []float32, b []byte) {
 }
 
 // parseTensor reads JSON numbers into to: a flat array, or arrays nested as shape, whose product is len(to). The text
-// must be valid JSON, as encoding/json leaves a RawMessage.
+// must be valid JSON.
 func parseTensor(to []float32, text []byte, shape []int) error {
 	p := tensorText{text: text, to: to}
 	switch first, nested := p.peek(), p.nested(); {

@@ -89,9 +89,9 @@ type insideJSON struct {
 	Height  int          `json:"height"`
 	Part    boxJSON      `json:"part"`    // of the picture that the network sees
 	Classes []vggo.Class `json:"classes"` // all, the most probable first
-	Stages  []groupJSON  `json:"stages"`
-	Seconds float64      `json:"seconds"` // of all stages together, one run
-	Runs    int          `json:"runs"`    // whose median each stage's seconds are
+	Groups  []groupJSON  `json:"groups"`
+	Seconds float64      `json:"seconds"` // of all groups together, one run
+	Runs    int          `json:"runs"`    // whose median each group's seconds are
 }
 
 // boxJSON is a rectangle: x0, y0 and, exclusive, x1, y1.
@@ -164,12 +164,12 @@ func (c *call) inside() error {
 	if told.Classes, err = m.Rank(visit.Logits); err != nil {
 		return err
 	}
-	for _, s := range visit.Stages {
+	for _, s := range visit.Groups {
 		algo := ""
 		if s.Algo != nn.Auto {
 			algo = s.Algo.String()
 		}
-		told.Stages = append(told.Stages, groupJSON{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
+		told.Groups = append(told.Groups, groupJSON{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
 			s.Took.Seconds(), algo})
 		told.Seconds += s.Took.Seconds()
 	}

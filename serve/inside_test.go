@@ -24,7 +24,7 @@ func visited(t *testing.T, base, model string) insideJSON {
 	return told
 }
 
-// TestInside: a visit's answer is the classifier's, each stage's maps have the shape that arch predicts, and each is
+// TestInside: a visit's answer is the classifier's, each group's maps have the shape that arch predicts, and each is
 // found again.
 func TestInside(t *testing.T) {
 	s, web := start(t, Config{})
@@ -32,17 +32,17 @@ func TestInside(t *testing.T) {
 	if told.Classes[0].Label != "Ankle boot" || len(told.Classes) != 10 || told.Classes[0].Probability < 0.99 {
 		t.Errorf("%+v", told.Classes)
 	}
-	if told.Stages[0].Layers[0] != "conv1_1" || told.Stages[0].Algo == "" || told.Seconds <= 0 {
-		t.Errorf("%+v", told.Stages)
+	if told.Groups[0].Layers[0] != "conv1_1" || told.Groups[0].Algo == "" || told.Seconds <= 0 {
+		t.Errorf("%+v", told.Groups)
 	}
 	m, err := s.model("tiny")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range m.Placed.Layers {
-		for _, stage := range told.Stages {
-			if stage.Layers[len(stage.Layers)-1] == p.Name && stage.Shape != p.Out {
-				t.Errorf("%s: %v, want %v", p.Name, stage.Shape, p.Out)
+		for _, group := range told.Groups {
+			if group.Layers[len(group.Layers)-1] == p.Name && group.Shape != p.Out {
+				t.Errorf("%s: %v, want %v", p.Name, group.Shape, p.Out)
 			}
 		}
 	}
@@ -97,10 +97,10 @@ func TestCells(t *testing.T) {
 	}}}})
 	for _, model := range []string{"tiny", "norm"} {
 		told := visited(t, web.URL, model)
-		for _, stage := range told.Stages {
+		for _, group := range told.Groups {
 			for i := range 7 {
-				channel, y, x := i*5%stage.Shape.C, i*3%stage.Shape.H, i*7%stage.Shape.W
-				path := fmt.Sprintf("/v1/inside/%s/cell?layer=%s&channel=%d&y=%d&x=%d", told.ID, stage.Layers[0], channel, y, x)
+				channel, y, x := i*5%group.Shape.C, i*3%group.Shape.H, i*7%group.Shape.W
+				path := fmt.Sprintf("/v1/inside/%s/cell?layer=%s&channel=%d&y=%d&x=%d", told.ID, group.Layers[0], channel, y, x)
 				answer, text := sent{method: "GET", path: path}.do(t, web.URL)
 				var cell struct {
 					Result, Value float64

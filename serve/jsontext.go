@@ -2,71 +2,65 @@ package serve
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/vggo/vggo/internal/strict"
 )
 
-// jsonText is valid JSON, or a part of one. The protocol's names are case-sensitive, which encoding/json's are not; and
-// its requests hold megabytes of numbers, which are left where they are.
+// jsonText is valid JSON, or a part of one. Requests hold megabytes of numbers, which are left where they are.
 type jsonText []byte
 
-// validJSON checks a body; its error says where it is wrong.
+// validJSON checks a body; its error says where it is wrong. Names that come twice are left to members, which says in
+// what.
 func validJSON(body []byte) (jsonText, error) {
-	if !json.Valid(body) {
-		var raw json.RawMessage
-		return nil, decodeJSON(body, &raw)
+	err := strict.Syntax(body)
+	if err == nil {
+		return bytes.TrimSpace(body), nil
 	}
-	return bytes.TrimSpace(body), nil
+	at := int64(0)
+	if syntax := (*jsontext.SyntacticError)(nil); errors.As(err, &syntax) {
+		at = syntax.ByteOffset
+	}
+	return nil, refuse(badJSON, jsonHint, "the JSON breaks off or is wrong at byte %d: %v", at, err)
 }
 
-// value cuts the first value off the front.
-func (t jsonText) value() (value, rest jsonText) {
-	depth, quoted := 0, false
-	for i := 0; i < len(t); i++ {
-		c := t[i]
-		switch {
-		case quoted:
-			switch c {
-			case '\\':
-				i++
-			case '"':
-				quoted = false
-			}
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
-			depth++
-		case (c == '}' || c == ']') && depth > 0:
-			depth--
-		case depth == 0 && (c == ',' || c == ':' || c == '}' || c == ']'): // behind the value
-			return bytes.TrimSpace(t[:i]), t[i:]
-		}
-	}
-	return bytes.TrimSpace(t), nil
-}
-
-// empty reports whether nothing but a closing bracket is left.
-func (t jsonText) empty() bool {
-	t = bytes.TrimSpace(t)
-	return len(t) == 0 || t[0] == '}' || t[0] == ']'
-}
+const jsonHint = "GET /openapi.yaml describes what is read"
 
 // maxMembers is the most members of an object, more than any request has.
 const maxMembers = 64
 
+// inside reads what t holds behind its opening bracket; the decoder's values are parts of t.
+func (t jsonText) inside() *jsontext.Decoder {
+	d := strict.Decoder(t)
+	_, _ = d.ReadToken() // t is valid
+	return d
+}
+
+// next is the value that comes next.
+func (t jsonText) next(d *jsontext.Decoder) (jsonText, error) {
+	value, err := d.ReadValue()
+	end := int(d.InputOffset())
+	return t[end-len(value) : end], err // the decoder may use its own again
+}
+
 // members calls do for each member of an object, called what in errors. It is an error if a name comes twice: JSON
 // leaves open which of the two counts (RFC 8259, section 4).
 func (t jsonText) members(what string, do func(name string, value jsonText) error) error {
-	if len(t) == 0 || t[0] != '{' {
+	if t.kind() != "an object" {
 		return fmt.Errorf("%s is no object", what)
 	}
 	seen := map[string]bool{}
-	for rest := t[1:]; !rest.empty(); rest = rest[1:] {
-		var key, value jsonText
-		key, rest = rest.value()
-		value, rest = rest[1:].value()
-		var name string
-		if err := json.Unmarshal(key, &name); err != nil {
+	for d := t.inside(); d.PeekKind() != '}'; {
+		key, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := key.String()
+		value, err := t.next(d)
+		if err != nil {
 			return err
 		}
 		switch {
@@ -102,12 +96,14 @@ func (t jsonText) kind() string {
 
 // elements calls do for each element of an array.
 func (t jsonText) elements(what string, do func(value jsonText) error) error {
-	if len(t) == 0 || t[0] != '[' {
+	if t.kind() != "an array" {
 		return fmt.Errorf("%s is no array", what)
 	}
-	for rest := t[1:]; !rest.empty(); rest = rest[1:] {
-		var value jsonText
-		value, rest = rest.value()
+	for d := t.inside(); d.PeekKind() != ']'; {
+		value, err := t.next(d)
+		if err != nil {
+			return err
+		}
 		if err := do(value); err != nil {
 			return err
 		}
@@ -120,7 +116,7 @@ func (t jsonText) scalar(what string, v any) error {
 	if bytes.Equal(t, []byte("null")) {
 		return fmt.Errorf("%s is null", what)
 	}
-	if err := json.Unmarshal(t, v); err != nil {
+	if err := strict.Unmarshal(t, v); err != nil {
 		return fmt.Errorf("%s is %s, which it cannot be", what, clip(string(t)))
 	}
 	return nil

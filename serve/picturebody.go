@@ -3,10 +3,11 @@ package serve
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime/multipart"
+
+	"github.com/vggo/vggo/internal/strict"
 )
 
 // pictureOfJSON is the picture in a JSON body, {"image": "<base64>"} or a data URL, and the model that it names, or the
@@ -27,12 +28,12 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 			return refuse(badJSON, pictureHint, "the JSON's %q is %s, not a string", name, kind)
 		}
 		if name == "image" {
-			return decodeJSON(value, &image)
+			return value.decode(&image)
 		}
 		if inURL != "" {
 			return refuse(badRequest, "give it in one place", "model comes twice: in the URL and in the JSON")
 		}
-		if err := decodeJSON(value, &model); err != nil || model != "" {
+		if err := value.decode(&model); err != nil || model != "" {
 			return err
 		}
 		return refuse(badRequest, "leave it out for the first model", "model is empty")
@@ -49,30 +50,23 @@ func pictureOfJSON(body []byte, inURL string) (file []byte, model string, err er
 	return image, model, nil
 }
 
-// decodeJSON decodes a body; its errors say where it is wrong.
-func decodeJSON(body []byte, v any) error {
-	const hint = "GET /openapi.yaml describes what is read"
-	err := json.Unmarshal(body, v)
+// decode reads a string; its errors say what is wrong with an image.
+func (t jsonText) decode(v any) error {
+	err := strict.Unmarshal(t, v)
 	var (
-		syntax *json.SyntaxError
-		kind   *json.UnmarshalTypeError
 		base64 base64.CorruptInputError
 		url    dataURLError
 	)
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &syntax):
-		return refuse(badJSON, hint, "the JSON breaks off or is wrong at byte %d: %v", syntax.Offset, syntax)
-	case errors.As(err, &kind):
-		return refuse(badJSON, hint, "the JSON's %q is a %s at byte %d", clip(kind.Field), kind.Value, kind.Offset)
 	case errors.As(err, &url):
 		return refuse(badJSON, "{\"image\": \"data:image/png;base64,<base64>\"}", "%v", url)
 	case errors.As(err, &base64):
 		return refuse(badJSON, "use the standard alphabet with padding, without line breaks: "+
 			"base64 -w0", "the JSON's base64: %v", base64)
 	}
-	return refuse(badJSON, hint, "the JSON is wrong: %v", err)
+	return refuse(badJSON, jsonHint, "the JSON is wrong: %v", err)
 }
 
 // imagePart is the one part of a form, which is called image.

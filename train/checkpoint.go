@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/weights"
 )
@@ -325,7 +326,7 @@ func readSaved(path string) (s *Saved, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	s = &Saved{Path: path}
-	if err := json.Unmarshal([]byte(file.Metadata[weights.StateNote]), &s.state); err != nil {
+	if err := strict.Unmarshal([]byte(file.Metadata[weights.StateNote]), &s.state); err != nil {
 		return fail(err)
 	}
 	if v := s.state.Version; v < 1 || v > stateVersion {

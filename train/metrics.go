@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/vggo/vggo/internal/strict"
 )
 
 // Metrics is one line of MetricsFile.
@@ -38,7 +40,7 @@ func ReadMetrics(path string) ([]Metrics, error) {
 	var list []Metrics
 	for line := range bytes.Lines(text) {
 		var m Metrics
-		if err := json.Unmarshal(line, &m); err != nil {
+		if err := strict.Unmarshal(line, &m); err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", path, len(list)+1, err)
 		}
 		list = append(list, m)
@@ -70,7 +72,7 @@ func openJournal(folder string, step int) (*journal, error) {
 	for end < len(text) {
 		length := bytes.IndexByte(text[end:], '\n') + 1
 		var m Metrics
-		if length == 0 || json.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil ||
+		if length == 0 || strict.Unmarshal(text[end:end+length], &m) != nil || m.Step > step || m.Test != nil ||
 			m.Chance != nil {
 			break
 		}

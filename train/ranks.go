@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/cluster"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/weights"
 )
@@ -202,7 +203,7 @@ func (t *Trainer) same(values [][2]string) error {
 	var first [][2]string
 	for rank, text := range texts {
 		var those [][2]string
-		if err := json.Unmarshal([]byte(text), &those); err != nil {
+		if err := strict.Unmarshal([]byte(text), &those); err != nil {
 			return err
 		}
 		if rank == 0 {

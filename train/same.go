@@ -1,12 +1,11 @@
 package train
 
 import (
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"strings"
 
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -129,7 +128,7 @@ func classesOf(file *weights.File) (names []string, err error) {
 	if text == "" {
 		return nil, nil
 	}
-	if err := json.NewDecoder(strings.NewReader(text)).Decode(&names); err != nil {
+	if err := strict.Unmarshal([]byte(text), &names); err != nil {
 		return nil, fmt.Errorf("note %s: %w", weights.ClassesNote, err)
 	}
 	return names, nil

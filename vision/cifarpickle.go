@@ -56,11 +56,13 @@ func loadPickled(path string) (*pickle.Dict, error) {
 }
 
 func unpickle(data []byte) (*pickle.Dict, error) {
-	value, _, err := byteArrays().Load(data)
-	if errors.As(err, new(*pickle.RefusedError)) {
-		err = fmt.Errorf("%w; CIFAR's own files hold numbers, text and NumPy's arrays of bytes", err)
-	}
-	if err != nil {
+	value, _, err := (&pickle.Loader{Globals: pickle.Arrays()}).Load(data)
+	switch {
+	case errors.As(err, new(*pickle.RefusedError)):
+		return nil, fmt.Errorf("%w; CIFAR's own files hold numbers, text and NumPy's arrays of bytes", err)
+	case errors.As(err, new(pickle.ArrayError)):
+		return nil, fmt.Errorf("%w (%w)", errArray, err)
+	case err != nil:
 		return nil, err
 	}
 	dict, ok := value.(*pickle.Dict)
@@ -82,6 +84,8 @@ func openPickledCIFAR(path string) (cifarPart, error) {
 	return part, nil
 }
 
+var errArray = errors.New("an array that is not one of CIFAR's: want two dimensions, unsigned bytes, row by row")
+
 // pickledPart finds pictures and labels in a file's dict.
 func pickledPart(dict *pickle.Dict) (part cifarPart, err error) {
 	part.kind = cifar100
@@ -95,16 +99,23 @@ func pickledPart(dict *pickle.Dict) (part cifarPart, err error) {
 		return part,
 			errors.New(`the pickle of a dict, but none of CIFAR's pictures: want "data" and "labels" or "fine_labels" in it`)
 	}
-	array, ok := data.(*byteArray)
+	array, ok := data.(*pickle.Array)
 	list, ok2 := labels.(*pickle.List)
 	if !ok || !ok2 {
 		return part, fmt.Errorf("pictures are %s and labels %s: want an array and a list", pickle.Kind(data),
 			pickle.Kind(labels))
 	}
-	n := len(array.values) / cifarPlanes
-	if array.columns != cifarPlanes || n == 0 || len(list.Items) != n {
+	if array.Type != "u1" || array.Fortran || len(array.Shape) != 2 {
+		return part, errArray
+	}
+	rows, columns, size := array.Shape[0], array.Shape[1], int64(len(array.Values))
+	if rows < 1 || size%rows != 0 || size/rows != columns {
+		return part, fmt.Errorf("an array of %d x %d with %d values", rows, columns, size)
+	}
+	n := int(rows)
+	if columns != cifarPlanes || len(list.Items) != n {
 		return part, fmt.Errorf("%d labels for an array of %d x %d: want one for each row, of %d bytes", len(list.Items),
-			array.rows, array.columns, cifarPlanes)
+			rows, columns, cifarPlanes)
 	}
 	part.labels = make([]int, n)
 	for i, item := range list.Items {
@@ -117,7 +128,7 @@ func pickledPart(dict *pickle.Dict) (part cifarPart, err error) {
 			return part, fmt.Errorf("picture %d: %w", i, err)
 		}
 	}
-	part.planes = func(n int) ([]byte, error) { return array.values[n*cifarPlanes : (n+1)*cifarPlanes], nil }
+	part.planes = func(n int) ([]byte, error) { return array.Values[n*cifarPlanes : (n+1)*cifarPlanes], nil }
 	return part, nil
 }
 
@@ -158,85 +169,4 @@ func (c cifar) namesIn(dict *pickle.Dict) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// byteArray is a NumPy array of two dimensions and unsigned bytes.
-type byteArray struct {
-	rows, columns int64
-	values        pickle.Bytes // row by row
-}
-
-// byteType is its numpy.dtype, whose state tells nothing more of bytes.
-type byteType struct{}
-
-func (*byteType) SetState(any) error { return nil }
-
-// SetState takes what ndarray.__reduce__ tells of an array: version, shape, type, whether it lies in Fortran's order,
-// and the values.
-func (a *byteArray) SetState(state any) error {
-	t, ok := state.(pickle.Tuple)
-	if !ok || len(t) != 5 || t[3] != false && t[3] != int64(0) {
-		return errArray
-	}
-	return a.set(t[1], t[2], t[4])
-}
-
-var errArray = errors.New("an array that is not one of CIFAR's: want two dimensions, unsigned bytes, row by row")
-
-func (a *byteArray) set(shape, dtype, values any) error {
-	sides, ok := shape.(pickle.Tuple)
-	_, ok2 := dtype.(*byteType)
-	bytes, ok3 := values.(pickle.Bytes)
-	if !ok || !ok2 || !ok3 || len(sides) != 2 {
-		return errArray
-	}
-	rows, ok := sides[0].(int64)
-	columns, ok2 := sides[1].(int64)
-	if !ok || !ok2 {
-		return errArray
-	}
-	if n := int64(len(bytes)); rows < 1 || n%rows != 0 || n/rows != columns {
-		return fmt.Errorf("an array of %d x %d with %d values", rows, columns, n)
-	}
-	a.rows, a.columns, a.values = rows, columns, bytes
-	return nil
-}
-
-// byteArrays allows what such arrays are made by: from protocol 5 on _frombuffer, before _reconstruct, which makes an
-// empty one that is then given its state. NumPy 2 has both in numpy._core.
-func byteArrays() *pickle.Loader {
-	text := func(v any) string {
-		switch v := v.(type) {
-		case string:
-			return v
-		case pickle.Bytes:
-			return string(v[:min(len(v), 8)])
-		}
-		return ""
-	}
-	class := &pickle.Global{Name: "numpy.ndarray"}
-	reconstruct := &pickle.Global{Name: "numpy.core.multiarray._reconstruct", Call: func(args pickle.Tuple) (any, error) {
-		if len(args) != 3 || args[0] != class {
-			return nil, errArray
-		}
-		return new(byteArray), nil
-	}}
-	fromBuffer := &pickle.Global{Name: "numpy.core.numeric._frombuffer", Call: func(args pickle.Tuple) (any, error) {
-		if len(args) != 4 || text(args[3]) != "C" {
-			return nil, errArray
-		}
-		a := new(byteArray)
-		return a, a.set(args[2], args[1], args[0])
-	}}
-	dtype := &pickle.Global{Name: "numpy.dtype", Call: func(args pickle.Tuple) (any, error) {
-		if len(args) == 0 || text(args[0]) != "u1" {
-			return nil, errArray
-		}
-		return new(byteType), nil
-	}}
-	return &pickle.Loader{Globals: map[string]*pickle.Global{
-		"numpy.ndarray": class, "numpy.dtype": dtype,
-		"numpy.core.multiarray._reconstruct": reconstruct, "numpy._core.multiarray._reconstruct": reconstruct,
-		"numpy.core.numeric._frombuffer": fromBuffer, "numpy._core.numeric._frombuffer": fromBuffer,
-	}}
 }

@@ -3,7 +3,6 @@ package vision
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggo/vggo/internal/strict"
 )
 
 // orderedObject is an object of JSON or a mapping of YAML in the order of its file, with what stands twice in it.
@@ -59,68 +61,66 @@ func structure(text []byte) (told any, is bool, err error) {
 	return told, true, nil
 }
 
+// decodeJSON keeps a member that stands twice, which is said of the labels.
 func decodeJSON(text []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	told, err := jsonValue(d, 0)
+	d := strict.Decoder(text)
+	told, err := jsonValue(d)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return nil, err
+		return nil, strict.Error(err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.ReadToken(); err != io.EOF {
 		return nil, errors.New("it goes on after its end")
 	}
 	return told, nil
 }
 
-// jsonValue reads a value token by token: json.Unmarshal would drop a member that stands twice.
-func jsonValue(d *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
+func jsonValue(d *jsontext.Decoder) (any, error) {
+	if d.StackDepth() > maxDepth {
 		return nil, fmt.Errorf("more than %d lists and objects in each other", maxDepth)
 	}
-	token, err := d.Token()
+	token, err := d.ReadToken()
 	if err != nil {
 		return nil, err
 	}
-	switch token := token.(type) {
-	case string:
-		return token, nil
-	case json.Number:
+	switch token.Kind() {
+	case '"':
+		return token.String(), nil
+	case '0':
 		if n, err := strconv.Atoi(token.String()); err == nil {
 			return n, nil
 		}
-		return nil, nil
-	case json.Delim:
+	case '[':
 		var list []any
-		var object orderedObject
-		for d.More() {
-			var key any
-			if token == '{' {
-				if key, err = d.Token(); err != nil {
-					return nil, err
-				}
-			}
-			value, err := jsonValue(d, depth+1)
+		for d.PeekKind() != ']' {
+			value, err := jsonValue(d)
 			if err != nil {
 				return nil, err
 			}
-			if token == '[' {
-				list = append(list, value)
-				continue
+			list = append(list, value)
+		}
+		_, err := d.ReadToken()
+		return list, err
+	case '{':
+		var object orderedObject
+		for d.PeekKind() != '}' {
+			key, err := d.ReadToken()
+			if err != nil {
+				return nil, err
 			}
-			object = append(object, member{key.(string), value})
+			name := key.String() // before the decoder reads on
+			value, err := jsonValue(d)
+			if err != nil {
+				return nil, err
+			}
+			object = append(object, member{name, value})
 		}
-		if _, err := d.Token(); err != nil { // the closing bracket
-			return nil, err
-		}
-		if token == '[' {
-			return list, nil
-		}
-		return object, nil
+		_, err := d.ReadToken()
+		return object, err
 	}
-	return nil, nil // true, false, null
+	return nil, nil // true, false, null, another number
 }
 
 func decodeYAML(text []byte) (any, error) {

@@ -36,31 +36,24 @@ type tree interface {
 // partWords are the words that name a part.
 var partWords = map[string]Split{
 	"train": Train, "training": Train, "trn": Train, "trainset": Train, "traindata": Train, "trainval": Train,
-	"训练":           Train,
-	"训练集":          Train,
 	"entrainement": Train, "entraînement": Train, "apprentissage": Train, "entrenamiento": Train, "treino": Train,
-	"treinamento": Train,
-	"validación":  Validation, "validacion": Validation, "validação": Validation, "validacao": Validation,
-	"validierung": Validation,
-	"prueba":      Test, "pruebas": Test, "teste": Test,
+	"treinamento": Train, "训练": Train, "训练集": Train,
 	"val": Validation, "valid": Validation, "validate": Validation, "validation": Validation, "valset": Validation,
-	"validset": Validation, "validationset": Validation,
-	"dev": Validation, "devset": Validation, "eval": Validation, "evaluation": Validation, "验证": Validation,
-	"验证集":  Validation,
-	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test, "测试": Test,
-	"测试集": Test,
+	"validset": Validation, "validationset": Validation, "dev": Validation, "devset": Validation, "eval": Validation,
+	"evaluation": Validation, "validación": Validation, "validacion": Validation, "validação": Validation,
+	"validacao": Validation, "validierung": Validation, "验证": Validation, "验证集": Validation,
+	"test": Test, "testing": Test, "tst": Test, "testset": Test, "testdata": Test, "holdout": Test,
+	"prueba": Test, "pruebas": Test, "teste": Test, "测试": Test, "测试集": Test,
 }
 
 // fillers are words that say nothing beside one that names a part: "train_set", "Test-Images".
 var fillers = []string{"set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pics", "pictures", "photos",
-	"split", "part", "folder", "dir",
-	"samples", "files", "class", "classes", "the", "new", "final"}
+	"split", "part", "folder", "dir", "samples", "files", "class", "classes", "the", "new", "final"}
 
 // noClasses are words for what lies beside a part and is no class.
 var noClasses = []string{"predict", "prediction", "predictions", "pred", "unlabeled", "unlabelled", "unsup",
-	"annotation", "annotations", "label", "labels",
-	"mask", "masks", "submission", "submissions", "meta", "metadata", "doc", "docs", "scripts", "models", "weights",
-	"checkpoints", "logs", "extra"}
+	"annotation", "annotations", "label", "labels", "mask", "masks", "submission", "submissions", "meta", "metadata",
+	"doc", "docs", "scripts", "models", "weights", "checkpoints", "logs", "extra"}
 
 // systemFolders are what systems leave in folders and archives. Those that begin with a dot are not seen at all.
 var systemFolders = []string{"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN",

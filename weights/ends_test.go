@@ -45,7 +45,7 @@ func TestONNXEnds(t *testing.T) {
 			}
 			check("read", outputOf(t, net, params, images))
 			back := filepath.Join(t.TempDir(), "back.onnx")
-			if err := WriteONNX(back, archtest.Place(t, net), func(p arch.Param) ([]float32,
+			if err := WriteONNX(t.Context(), back, archtest.Place(t, net), func(p arch.Param) ([]float32,
 				error) {
 				return params.Get(p.Name).Data, nil
 			}, nil); err != nil {

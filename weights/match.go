@@ -314,8 +314,7 @@ func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
 // compare holds a file against one family's names. found counts the parameters whose names occur in the file. Sources
 // are where the parameters are by the file's own names. A nil view is the file's names as they are.
 func compare(f *File, placed []arch.Placed, n format.Naming, v view, layers Layers) (found int,
-	sources map[string]format.Source,
-	fault *MatchError) {
+	sources map[string]format.Source, fault *MatchError) {
 	fault = &MatchError{Path: f.Path, Family: n.Family}
 	sources = make(map[string]format.Source)
 	expected := make(map[string]bool)

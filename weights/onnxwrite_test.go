@@ -121,7 +121,7 @@ func export(t *testing.T, name string, net *arch.Network) *exported {
 		}
 	}
 	e := &exported{net: net, params: params, path: filepath.Join(t.TempDir(), name+".onnx")}
-	if err := WriteONNX(e.path, archtest.Place(t, net), func(p arch.Param) ([]float32,
+	if err := WriteONNX(t.Context(), e.path, archtest.Place(t, net), func(p arch.Param) ([]float32,
 		error) {
 		return params.Get(p.Name).Data, nil
 	}, map[string]string{"by": "a test"}); err != nil {
@@ -341,7 +341,8 @@ func TestWriteONNXRefuses(t *testing.T) {
 		{"no parameter", "no parameter", chainOf(arch.Shape{C: 4, H: 9, W: 9}, arch.Flatten{}, arch.Linear{Out: 2})},
 	} {
 		folder := t.TempDir()
-		err := WriteONNX(filepath.Join(folder, "net.onnx"), archtest.Place(t, c.net), func(p arch.Param) ([]float32, error) {
+		path := filepath.Join(folder, "net.onnx")
+		err := WriteONNX(t.Context(), path, archtest.Place(t, c.net), func(p arch.Param) ([]float32, error) {
 			return nil, fmt.Errorf("no parameter %s", p.Name)
 		}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -228,8 +228,7 @@ func withoutAveraged(p format.Part, prefix string, words []string, weights int) 
 		}
 		averaged = append(averaged, of)
 		rest.Tensors = slices.DeleteFunc(slices.Clone(rest.Tensors), func(e format.Tensor) bool {
-			return strings.HasPrefix(e.Name,
-				prefix+word+".")
+			return strings.HasPrefix(e.Name, prefix+word+".")
 		})
 	}
 	plain := 0

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -54,7 +54,7 @@ func readSafetensors(in *format.Input) (*format.Contents, error) {
 	}
 	h := headerReader{dec: jsontext.NewDecoder(bytes.NewBuffer(header))}
 	if err := h.read(); err != nil {
-		return nil, format.Fail(8+h.dec.InputOffset(), "header: %s", printable.JSON(err))
+		return nil, format.Fail(8+h.dec.InputOffset(), "header: %v", strict.Error(err))
 	}
 
 	slices.SortStableFunc(h.tensors, func(a, b extent) int {
@@ -181,7 +181,7 @@ func (h *headerReader) tensor(name string) (extent, error) {
 		Shape   []uint64 `json:"shape"`
 		Offsets []uint64 `json:"data_offsets"`
 	}
-	if err := json.Unmarshal(text, &told, json.RejectUnknownMembers(true)); err != nil {
+	if err := strict.UnmarshalKnown(text, &told); err != nil {
 		return extent{}, err
 	}
 	total := uint64(told.DType.Size())

@@ -11,9 +11,7 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -43,8 +41,8 @@ func (f *File) readIndex(data []byte) error {
 	var index struct {
 		Shard map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return fail("%s", printable.JSON(err))
+	if err := strict.Unmarshal(data, &index); err != nil {
+		return fail("%v", err)
 	}
 	if f.beside.file == nil {
 		return fail("it names other files, so it has to be opened by its path")

@@ -86,7 +86,7 @@ func TestOneNetworkInAllFormats(t *testing.T) {
 						tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: params.Get(p.Name).Data})
 					}
 				}
-				if err := WriteNPZ(rewritten, tensors, map[string]string{NetworkNote: kerasSmall}); err != nil {
+				if err := WriteNPZ(t.Context(), rewritten, tensors, map[string]string{NetworkNote: kerasSmall}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -128,15 +128,9 @@ func safetensorsHeader(tensors []Tensor, notes map[string]string) ([]byte, error
 }
 
 // WriteNPZ writes tensors to a NumPy archive as float32, for numpy.load, in the order given, with notes that may be
-// nil. The values are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file appears
-// under its name complete or not at all. sources are the open files whose Data the tensors have, as for Write.
-func WriteNPZ(path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
-	return WriteNPZContext(context.Background(), path, tensors, notes, sources...)
-}
-
-// WriteNPZContext is WriteNPZ that is given up when ctx ends, as WriteContext is.
-func WriteNPZContext(ctx context.Context, path string, tensors []Tensor, notes map[string]string,
-	sources ...*File) error {
+// nil. The values are stored as they are and begin at multiples of 64 bytes, so that Open maps them. The file, ctx and
+// sources are as for WriteContext.
+func WriteNPZ(ctx context.Context, path string, tensors []Tensor, notes map[string]string, sources ...*File) error {
 	return writeFrom(ctx, path, sources, func(w io.Writer) error {
 		archive := numpy.NewWriter(w)
 		for _, t := range tensors {
@@ -164,16 +158,9 @@ func NPYHeader(shape ...int) []byte { return numpy.Header(shape...) }
 //
 // Layers that ONNX cannot say in opset 13 are an error that names the layer: adaptive pooling whose output does not
 // divide its input, average pooling with dilation, local response normalisation over an even number of channels. So are
-// models beyond protobuf's 2 GB. The file appears complete or not at all. sources are the open files that find reads,
-// as for Write.
-func WriteONNX(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error), notes map[string]string,
-	sources ...*File) error {
-	return WriteONNXContext(context.Background(), path, placed, find, notes, sources...)
-}
-
-// WriteONNXContext is WriteONNX that is given up when ctx ends, as WriteContext is.
-func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32,
-	error), notes map[string]string, sources ...*File) error {
+// models beyond protobuf's 2 GB. The file and ctx are as for WriteContext, sources the open files that find reads.
+func WriteONNX(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
+	notes map[string]string, sources ...*File) error {
 	described := *placed.Network
 	described.Input = placed.Input
 	var text strings.Builder
@@ -196,16 +183,10 @@ func WriteONNXContext(ctx context.Context, path string, placed *arch.Placement, 
 
 // WriteDarknet writes a network, for the input that it is placed on, as Darknet has it: path.weights, of version 0.2,
 // and the .cfg of its name beside it, which Darknet reads it with. find returns a parameter's values, as for WriteONNX.
-// A layer that Darknet has no section for is an error that names it. So is a path of another ending. Each file appears
-// complete or not at all, the .cfg first. sources are the open files that find reads, as for Write.
-func WriteDarknet(path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
+// A layer that Darknet has no section for is an error that names it. So is a path of another ending. The files, the .cfg
+// first, and ctx are as for WriteContext, sources the open files that find reads.
+func WriteDarknet(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
 	sources ...*File) error {
-	return WriteDarknetContext(context.Background(), path, placed, find, sources...)
-}
-
-// WriteDarknetContext is WriteDarknet that is given up when ctx ends, as WriteContext is.
-func WriteDarknetContext(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32,
-	error), sources ...*File) error {
 	stem, ok := strings.CutSuffix(path, darknet.Ending)
 	if !ok {
 		return fmt.Errorf("%s: its ending must be %s", path, darknet.Ending)

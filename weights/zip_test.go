@@ -168,7 +168,8 @@ func TestArchivesRefused(t *testing.T) {
 // TestWriteNPZNames: names beyond ASCII are marked as what they are, and NumPy reads them so.
 func TestWriteNPZNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "w.npz")
-	if err := WriteNPZ(path, []Tensor{{Name: "größe/w", Shape: []int{1}, Data: []float32{1}}}, nil); err != nil {
+	tensors := []Tensor{{Name: "größe/w", Shape: []int{1}, Data: []float32{1}}}
+	if err := WriteNPZ(t.Context(), path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	r, err := zip.OpenReader(path)

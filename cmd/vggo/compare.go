@@ -107,18 +107,11 @@ type compared struct {
 
 // comparedPair is a pair of pictures by one metric.
 type comparedPair struct {
-	A          string             `json:"a"`
-	B          string             `json:"b"`
-	Error      string             `json:"error,omitempty"` // why there is nothing else
-	Metric     perceptual.Metric  `json:"metric,omitempty"`
-	Version    string             `json:"version,omitempty"`
-	Network    string             `json:"network,omitempty"`
-	Weights    string             `json:"weights,omitempty"`
-	Calibrated bool               `json:"calibrated"`       // the weights are those that the metric was fitted to
-	Height     int                `json:"height,omitempty"` // at which they were compared
-	Width      int                `json:"width,omitempty"`
-	Distance   float64            `json:"distance"`
-	Layers     []perceptual.Layer `json:"layers,omitempty"`
+	A       string `json:"a"`
+	B       string `json:"b"`
+	Error   string `json:"error,omitempty"` // why there is nothing else
+	Weights string `json:"weights,omitempty"`
+	*perceptual.Told
 }
 
 // beyondError is a distance beyond --max: exit code 3.
@@ -196,7 +189,7 @@ func (o *compareOptions) run(ctx context.Context, args []string, out, faults io.
 			printFault(faults, err)
 		}
 		for _, t := range told {
-			if t.Error == "" && o.limited && !(t.Distance <= o.most) { // NaN is beyond
+			if t.Told != nil && o.limited && !(t.Distance <= o.most) { // NaN is beyond
 				beyond++
 			}
 		}
@@ -269,11 +262,9 @@ func (o *compareOptions) compare(ctx context.Context, m *root.Model, meters []*p
 		if err != nil {
 			return nil, fmt.Errorf("%s and %s: %w", pair.a, pair.b, err)
 		}
-		t := comparedPair{A: pair.a, B: pair.b, Metric: meter.Metric, Version: meter.Metric.Version(),
-			Network: meter.Network, Weights: m.Origin, Calibrated: meter.Uncalibrated() == "", Height: d.Size.Y,
-			Width: d.Size.X, Distance: d.Value}
-		if o.byLayer {
-			t.Layers = d.Layers
+		t := comparedPair{A: pair.a, B: pair.b, Weights: m.Origin, Told: meter.Tell(d)}
+		if !o.byLayer {
+			t.Layers = nil
 		}
 		told = append(told, t)
 		if d.Map == nil {
@@ -322,6 +313,9 @@ func (o *compareOptions) write(out io.Writer, c *compared) error {
 	}
 	var layers []string // of all metrics, in order
 	for _, p := range c.Pairs {
+		if p.Told == nil {
+			continue
+		}
 		for _, l := range p.Layers {
 			if !slices.Contains(layers, l.Name) {
 				layers = append(layers, l.Name)
@@ -342,13 +336,14 @@ func (o *compareOptions) write(out io.Writer, c *compared) error {
 		err := w.Write(append([]string{"a", "b", "metric", "version", "network", "weights", "calibrated", "height", "width",
 			"distance", "error"}, layers...))
 		for _, p := range c.Pairs {
-			record := []string{p.A, p.B, "", "", "", "", "", "", "", "", p.Error}
-			if p.Error == "" {
-				record = []string{p.A, p.B, string(p.Metric), p.Version, p.Network, p.Weights, strconv.FormatBool(p.Calibrated),
-					strconv.Itoa(p.Height), strconv.Itoa(p.Width), strconv.FormatFloat(p.Distance, 'g', -1, 64), ""}
-			}
-			for _, l := range layers {
-				record = append(record, value(p, l))
+			record := make([]string, 11+len(layers))
+			record[0], record[1], record[10] = p.A, p.B, p.Error
+			if p.Told != nil {
+				copy(record[2:], []string{string(p.Metric), p.Version, p.Network, p.Weights, strconv.FormatBool(p.Calibrated),
+					strconv.Itoa(p.Height), strconv.Itoa(p.Width), strconv.FormatFloat(p.Distance, 'g', -1, 64)})
+				for i, l := range layers {
+					record[11+i] = value(p, l)
+				}
 			}
 			err = errors.Join(err, w.Write(record))
 		}
@@ -357,7 +352,7 @@ func (o *compareOptions) write(out io.Writer, c *compared) error {
 	}
 	t := sheet.New(append([]string{"A", "B", "metric", "network", "weights", "size", "distance"}, layers...)...).Figures(7)
 	for _, p := range c.Pairs {
-		if p.Error != "" { // which has been said
+		if p.Told == nil { // why has been said
 			continue
 		}
 		row := []any{p.A, p.B, string(p.Metric) + " " + p.Version, p.Network, p.Weights,

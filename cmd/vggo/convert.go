@@ -109,7 +109,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 		}
 		return matched.Param(p)
 	}
-	if err := write(ctx, out, placed, file, find, notes); err != nil {
+	if err := write(&conversion{ctx, out, placed, file, find, notes}); err != nil {
 		return err
 	}
 	names := "under " + matched.Family + "'s names"
@@ -182,44 +182,46 @@ func (o *convertOptions) notes(file *weights.File, prepared root.Preparation, ne
 	return notes, nil
 }
 
-// findParam gives a parameter's values, as weights.Matched does.
-type findParam func(arch.Param) ([]float32, error)
+// conversion is what is written: a network's parameters as find has them of a file, and notes.
+type conversion struct {
+	ctx    context.Context
+	path   string
+	placed *arch.Placement
+	from   *weights.File
+	find   func(arch.Param) ([]float32, error)
+	notes  map[string]string
+}
 
-// weightWriters are the formats that vggo writes, by a file's ending. from is the file that find reads.
-var weightWriters = map[string]func(ctx context.Context, path string, placed *arch.Placement, from *weights.File,
-	find findParam, notes map[string]string) error{
-	".safetensors": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
-		notes map[string]string) error {
-		tensors, err := tensorsOf(placed.Layers, find)
+// weightWriters are the formats that vggo writes, by a file's ending.
+var weightWriters = map[string]func(c *conversion) error{
+	".safetensors": func(c *conversion) error {
+		tensors, err := c.tensors()
 		if err != nil {
 			return err
 		}
-		return weights.WriteContext(ctx, path, tensors, notes, from)
+		return weights.WriteContext(c.ctx, c.path, tensors, c.notes, c.from)
 	},
-	".npz": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
-		notes map[string]string) error {
-		tensors, err := tensorsOf(placed.Layers, find)
+	".npz": func(c *conversion) error {
+		tensors, err := c.tensors()
 		if err != nil {
 			return err
 		}
-		return weights.WriteNPZContext(ctx, path, tensors, notes, from)
+		return weights.WriteNPZ(c.ctx, c.path, tensors, c.notes, c.from)
 	},
-	".weights": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
-		_ map[string]string) error {
-		return weights.WriteDarknetContext(ctx, path, placed, find, from)
+	".weights": func(c *conversion) error {
+		return weights.WriteDarknet(c.ctx, c.path, c.placed, c.find, c.from)
 	},
-	".onnx": func(ctx context.Context, path string, placed *arch.Placement, from *weights.File, find findParam,
-		notes map[string]string) error {
-		return weights.WriteONNXContext(ctx, path, placed, find, notes, from)
+	".onnx": func(c *conversion) error {
+		return weights.WriteONNX(c.ctx, c.path, c.placed, c.find, c.notes, c.from)
 	},
 }
 
-// tensorsOf reads a network's parameters under our names.
-func tensorsOf(placed []arch.Placed, find findParam) ([]weights.Tensor, error) {
+// tensors reads the network's parameters under our names.
+func (c *conversion) tensors() ([]weights.Tensor, error) {
 	var tensors []weights.Tensor
-	for _, layer := range placed {
+	for _, layer := range c.placed.Layers {
 		for _, p := range layer.Params {
-			data, err := find(p)
+			data, err := c.find(p)
 			if err != nil {
 				return nil, err
 			}

@@ -51,13 +51,13 @@ func TestConvertCutFile(t *testing.T) {
 			for _, layer := range placed.Layers {
 				left += len(layer.Params)
 			}
-			err = write(t.Context(), out, placed, file, func(p arch.Param) ([]float32, error) {
+			err = write(&conversion{t.Context(), out, placed, file, func(p arch.Param) ([]float32, error) {
 				data, err := matched.Param(p)
 				if left--; left == 0 {
 					err = errors.Join(err, os.Truncate(in, int64(len(whole)-40)))
 				}
 				return data, err
-			}, nil)
+			}, nil})
 			if err == nil || !strings.Contains(err.Error(), in+": the file was shortened while it was open") {
 				t.Errorf("error %v", err)
 			}

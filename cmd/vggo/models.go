@@ -37,9 +37,8 @@ says. Accuracy is the publisher's, on ImageNet's validation pictures.`,
 			case asJSON:
 				return writeJSON(out, listModels())
 			}
-			t := sheet.New("name", "network", "size", "top-1", "top-5", "preprocess", "licence", "here").Figures(3, 4,
-				5).Narrow(0,
-				7, 6, 5, 2)
+			t := sheet.New("name", "network", "size", "top-1", "top-5", "preprocess", "licence", "here").
+				Figures(3, 4, 5).Narrow(0, 7, 6, 5, 2)
 			for _, m := range listModels() {
 				top1, top5 := percentages(m.Accuracy.Value)
 				here := ""

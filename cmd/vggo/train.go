@@ -17,6 +17,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/cluster"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/report/training"
 	"github.com/vggo/vggo/train"
@@ -260,7 +261,7 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	text, err := os.ReadFile(filepath.Join(o.resume, runFile))
 	switch {
 	case err == nil:
-		if err := json.Unmarshal(text, &note); err != nil {
+		if err := strict.Unmarshal(text, &note); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Join(o.resume, runFile), err)
 		}
 	case len(args) == 0:

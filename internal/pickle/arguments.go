@@ -3,7 +3,6 @@ package pickle
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math"
 	"math/big"
 	"slices"
@@ -12,92 +11,85 @@ import (
 	"unicode/utf8"
 )
 
-// take returns the next n bytes.
-func (m *machine) take(n uint64) ([]byte, error) {
+// take returns the next n bytes; none where so many are not left.
+func (m *machine) take(n uint64) []byte {
 	if n > uint64(len(m.data)-m.at) {
-		return nil, errTruncated
+		m.fail(errTruncated)
+		return nil
 	}
 	b := m.data[m.at : m.at+int(n)]
 	m.at += int(n)
-	return b, nil
+	return b
 }
 
 // number reads a little-endian number of 1 to 8 bytes.
-func (m *machine) number(size uint64) (uint64, error) {
-	b, err := m.take(size)
-	var v uint64
-	for i, c := range b {
+func (m *machine) number(size uint64) (v uint64) {
+	for i, c := range m.take(size) {
 		v |= uint64(c) << (8 * i)
 	}
-	return v, err
+	return v
 }
 
+func (m *machine) byte() byte { return byte(m.number(1)) }
+
 // line reads text up to a line's end; names and decimal numbers end so.
-func (m *machine) line() (string, error) {
+func (m *machine) line() string {
 	n := bytes.IndexByte(m.data[m.at:], '\n')
 	if n < 0 {
-		return "", errTruncated
+		m.fail(errTruncated)
+		return ""
 	}
-	b, err := m.take(uint64(n) + 1)
+	return m.string(m.take(uint64(n) + 1)[:n])
+}
+
+// key reads a decimal number of the memo.
+func (m *machine) key() uint64 {
+	n, err := strconv.ParseUint(m.line(), 10, 32)
 	if err != nil {
-		return "", err
+		m.fail(err)
 	}
-	return m.string(b[:n])
+	return n
 }
 
 // string copies bytes, within the limit on text.
-func (m *machine) string(b []byte) (string, error) {
+func (m *machine) string(b []byte) string {
 	if len(b) > maxText-m.text {
-		return "", fmt.Errorf("more than %d bytes of text", maxText)
+		m.failf("more than %d bytes of text", maxText)
+		return ""
 	}
 	m.text += len(b)
-	return string(b), nil
-}
-
-func (m *machine) unsigned(size uint64) error {
-	v, err := m.number(size)
-	m.push(int64(v))
-	return err
+	return string(b)
 }
 
 // textInt reads INT and LONG: decimal, LONG with an L at its end. INT's 00 and 01 are False and True.
-func (m *machine) textInt() error {
-	boolean := m.data[m.at-1] == opInt
-	line, err := m.line()
-	if err != nil {
-		return err
-	}
+func (m *machine) textInt(boolean bool) {
+	line := m.line()
 	if boolean && (line == "00" || line == "01") {
 		m.push(line == "01")
-		return nil
+		return
 	}
 	if digits := strings.TrimSuffix(line, "L"); len(digits) <= 2*maxLong {
 		if v, err := strconv.ParseInt(digits, 10, 64); err == nil {
 			m.push(v)
-			return nil
+			return
 		}
 		if v, ok := new(big.Int).SetString(digits, 10); ok {
 			m.push(v)
-			return nil
+			return
 		}
 	}
-	return fmt.Errorf("not an int: %q", line[:min(len(line), 40)])
+	m.failf("not an int: %q", line[:min(len(line), 40)])
 }
 
 // long reads LONG1 and LONG4: two's complement, little-endian, in as many bytes as it needs.
-func (m *machine) long(size uint64) error {
-	n, err := m.number(size)
-	if err != nil {
-		return err
-	}
+func (m *machine) long(size uint64) {
+	n := m.number(size)
 	if n > maxLong {
-		return fmt.Errorf("an int of %d bytes: the most is %d", n, maxLong)
+		m.failf("an int of %d bytes: the most is %d", n, maxLong)
+		return
 	}
-	b, err := m.take(n)
-	if err != nil {
-		return err
-	}
-	negative := n > 0 && b[n-1]&0x80 != 0
+	b := m.take(n)
+	negative := len(b) > 0 && b[len(b)-1]&0x80 != 0
 	if n <= 8 {
 		var v uint64
 		if negative {
@@ -107,7 +99,7 @@ func (m *machine) long(size uint64) error {
 			v = v&^(0xff<<(8*i)) | uint64(b[i])<<(8*i)
 		}
 		m.push(int64(v))
-		return nil
+		return
 	}
 	big1 := slices.Clone(b)
 	slices.Reverse(big1)
@@ -116,46 +108,25 @@ func (m *machine) long(size uint64) error {
 		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*n)))
 	}
 	m.push(v)
-	return nil
 }
 
 // bytes reads a length of so many bytes, and what it is the length of.
-func (m *machine) bytes(size uint64) error {
-	n, err := m.number(size)
-	if err != nil {
-		return err
-	}
-	b, err := m.take(n)
-	m.push(Bytes(b))
-	return err
-}
+func (m *machine) bytes(size uint64) { m.push(Bytes(m.take(m.number(size)))) }
 
-func (m *machine) unicode(size uint64) error {
-	n, err := m.number(size)
-	if err != nil {
-		return err
-	}
-	b, err := m.take(n)
-	if err != nil {
-		return err
-	}
-	s, err := m.string(b)
-	if err == nil && !utf8.ValidString(s) {
-		err = errors.New("a str that is not UTF-8")
+func (m *machine) unicode(size uint64) {
+	s := m.string(m.take(m.number(size)))
+	if !utf8.ValidString(s) {
+		m.fail(errors.New("a str that is not UTF-8"))
 	}
 	m.push(s)
-	return err
 }
 
 // quoted reads STRING, a Python 2 str as repr prints it.
-func (m *machine) quoted() error {
-	line, err := m.line()
-	if err != nil {
-		return err
-	}
-	line = strings.TrimRight(line, " \r")
+func (m *machine) quoted() {
+	line := strings.TrimRight(m.line(), " \r")
 	if len(line) < 2 || line[0] != line[len(line)-1] || line[0] != '\'' && line[0] != '"' {
-		return errors.New("a str without its quotes")
+		m.fail(errors.New("a str without its quotes"))
+		return
 	}
 	line = line[1 : len(line)-1]
 	out := make(Bytes, 0, len(line))
@@ -166,33 +137,26 @@ func (m *machine) quoted() error {
 		}
 		i++
 		if i == len(line) {
-			return errors.New("a str that ends within an escape")
+			m.fail(errors.New("a str that ends within an escape"))
+			return
 		}
 		if line[i] == 'x' {
-			v, err := hexadecimal(line[i+1:], 2)
-			if err != nil {
-				return err
-			}
-			out = append(out, byte(v))
+			out = append(out, byte(m.hexadecimal(line[i+1:], 2)))
 			i += 2
 			continue
 		}
 		c, ok := map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '\\': '\\', '\'': '\'', '"': '"'}[line[i]]
 		if !ok {
-			return fmt.Errorf("a str with escape %q, which repr does not print", line[i])
+			m.failf("a str with escape %q, which repr does not print", line[i])
 		}
 		out = append(out, c)
 	}
 	m.push(out)
-	return nil
 }
 
 // escaped reads UNICODE, a str in Python's raw-unicode-escape: Latin-1 with \u and \U before hexadecimal digits.
-func (m *machine) escaped() error {
-	line, err := m.line()
-	if err != nil {
-		return err
-	}
+func (m *machine) escaped() {
+	line := m.line()
 	var out strings.Builder
 	for i := 0; i < len(line); i++ {
 		digits := 0
@@ -207,22 +171,17 @@ func (m *machine) escaped() error {
 			}
 			continue
 		}
-		v, err := hexadecimal(line[i+2:], digits)
-		if err != nil {
-			return err
-		}
-		out.WriteRune(rune(v))
+		out.WriteRune(rune(m.hexadecimal(line[i+2:], digits)))
 		i += 1 + digits
 	}
 	m.push(out.String())
-	return nil
 }
 
 // hexadecimal is the number that a str's escape ends with.
-func hexadecimal(s string, digits int) (uint64, error) {
+func (m *machine) hexadecimal(s string, digits int) uint64 {
 	v, err := strconv.ParseUint(s[:min(digits, len(s))], 16, 32)
 	if err != nil || len(s) < digits || v > utf8.MaxRune {
-		return 0, errors.New("a str with a broken escape")
+		m.fail(errors.New("a str with a broken escape"))
 	}
-	return v, nil
+	return v
 }

@@ -103,9 +103,8 @@ func Containers() map[string]*Global {
 		"__builtin__.complex", "__builtin__.slice", "__builtin__.xrange", "__builtin__.bytearray", "__builtin__.object",
 		"datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone",
 		"pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePath", "pathlib.PurePosixPath",
-		"pathlib.PureWindowsPath",
-		"pathlib._local.PosixPath", "pathlib._local.WindowsPath", "pathlib._local.PurePosixPath",
-		"pathlib._local.PureWindowsPath",
+		"pathlib.PureWindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath",
+		"pathlib._local.PurePosixPath", "pathlib._local.PureWindowsPath",
 		"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "functools.partial", // which is a note of a call and makes none
 	} {
 		make := func(args Tuple) (any, error) { return &Object{Class: name, Args: args}, nil }

@@ -1,10 +1,10 @@
 package pickle
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 )
@@ -18,7 +18,18 @@ type machine struct {
 	marks  []int // heights of the stack
 	memo   map[uint64]any
 	text   int // bytes of strings made so far
+
+	err error // the first that an instruction met; its values are none, and nothing is called any more
 }
+
+// fail ends the load.
+func (m *machine) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+func (m *machine) failf(format string, args ...any) { m.fail(fmt.Errorf(format, args...)) }
 
 // The instructions, by Python's letters and names (pickletools.py).
 const (
@@ -97,23 +108,16 @@ const (
 )
 
 // step runs one instruction and reports whether it was the last.
-func (m *machine) step() (stop bool, err error) {
-	op, err := m.take(1)
-	if err != nil {
-		return false, err
-	}
-	switch op[0] {
+func (m *machine) step() (stop bool) {
+	switch op := m.byte(); op {
 	case opStop:
-		return true, nil
+		return true
 	case opProto:
-		version, err := m.take(1)
-		if err == nil && version[0] > 5 {
-			err = fmt.Errorf("protocol %d: known are 0 to 5", version[0])
+		if version := m.byte(); version > 5 {
+			m.failf("protocol %d: known are 0 to 5", version)
 		}
-		return false, err
 	case opFrame: // how many bytes to read at once, no limit to what follows
-		_, err := m.number(8)
-		return false, err
+		m.number(8)
 
 	case opNone:
 		m.push(nil)
@@ -122,245 +126,148 @@ func (m *machine) step() (stop bool, err error) {
 	case opNewFalse:
 		m.push(false)
 	case opInt, opLong:
-		return false, m.textInt()
+		m.textInt(op == opInt)
 	case opBinInt:
-		v, err := m.number(4)
-		m.push(int64(int32(v)))
-		return false, err
+		m.push(int64(int32(m.number(4))))
 	case opBinInt1:
-		return false, m.unsigned(1)
+		m.push(int64(m.number(1)))
 	case opBinInt2:
-		return false, m.unsigned(2)
+		m.push(int64(m.number(2)))
 	case opLong1:
-		return false, m.long(1)
+		m.long(1)
 	case opLong4:
-		return false, m.long(4)
+		m.long(4)
 	case opFloat:
-		line, err := m.line()
-		if err != nil {
-			return false, err
-		}
+		line := m.line()
 		v, err := strconv.ParseFloat(line, 64)
 		m.push(v)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return false, fmt.Errorf("not a float: %q", line[:min(len(line), 40)])
+			m.failf("not a float: %q", line[:min(len(line), 40)])
 		}
 	case opBinFloat:
-		b, err := m.take(8)
-		if err != nil {
-			return false, err
-		}
-		m.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+		m.push(math.Float64frombits(bits.ReverseBytes64(m.number(8)))) // big-endian
 
 	case opString:
-		return false, m.quoted()
+		m.quoted()
 	case opShortBinString, opShortBinBytes:
-		return false, m.bytes(1)
+		m.bytes(1)
 	case opBinString, opBinBytes:
-		return false, m.bytes(4)
+		m.bytes(4)
 	case opBinBytes8, opByteArray8:
-		return false, m.bytes(8)
+		m.bytes(8)
 	case opUnicode:
-		return false, m.escaped()
+		m.escaped()
 	case opShortBinUnicode:
-		return false, m.unicode(1)
+		m.unicode(1)
 	case opBinUnicode:
-		return false, m.unicode(4)
+		m.unicode(4)
 	case opBinUnicode8:
-		return false, m.unicode(8)
+		m.unicode(8)
 
 	case opMark:
 		m.marks = append(m.marks, len(m.stack))
 	case opPop:
 		if len(m.stack) == m.floor() && len(m.marks) > 0 {
 			m.marks = m.marks[:len(m.marks)-1]
-			return false, nil
+			break
 		}
-		_, err := m.pop()
-		return false, err
+		m.pop()
 	case opPopMark:
-		_, err := m.popMark()
-		return false, err
+		m.popMark()
 	case opDup:
-		v, err := m.top()
-		m.push(v)
-		return false, err
+		m.push(m.top())
 
 	case opGet:
-		line, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		n, err := strconv.ParseUint(line, 10, 32)
-		return false, errors.Join(err, m.get(n))
+		m.get(m.key())
 	case opBinGet:
-		n, err := m.number(1)
-		return false, errors.Join(err, m.get(n))
+		m.get(m.number(1))
 	case opLongBinGet:
-		n, err := m.number(4)
-		return false, errors.Join(err, m.get(n))
+		m.get(m.number(4))
 	case opPut:
-		line, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		n, err := strconv.ParseUint(line, 10, 32)
-		return false, errors.Join(err, m.put(n))
+		m.put(m.key())
 	case opBinPut:
-		n, err := m.number(1)
-		return false, errors.Join(err, m.put(n))
+		m.put(m.number(1))
 	case opLongBinPut:
-		n, err := m.number(4)
-		return false, errors.Join(err, m.put(n))
+		m.put(m.number(4))
 	case opMemoize:
-		return false, m.put(uint64(len(m.memo)))
+		m.put(uint64(len(m.memo)))
 
 	case opEmptyTuple:
 		m.push(Tuple{})
 	case opTuple1:
-		return false, m.tuple(1)
+		m.tuple(1)
 	case opTuple2:
-		return false, m.tuple(2)
+		m.tuple(2)
 	case opTuple3:
-		return false, m.tuple(3)
+		m.tuple(3)
 	case opTuple, opFrozenSet:
-		items, err := m.popMark()
-		m.push(Tuple(items))
-		return false, err
+		m.push(Tuple(m.popMark()))
 	case opEmptyList, opEmptySet:
 		m.push(new(List))
 	case opList:
-		items, err := m.popMark()
-		m.push(&List{items})
-		return false, err
+		m.push(&List{m.popMark()})
 	case opAppend:
-		v, err := m.pop()
-		if err != nil {
-			return false, err
-		}
-		return false, m.extend([]any{v})
+		m.extend([]any{m.pop()})
 	case opAppends, opAddItems:
-		items, err := m.popMark()
-		if err != nil {
-			return false, err
-		}
-		return false, m.extend(items)
+		m.extend(m.popMark())
 	case opEmptyDict:
 		m.push(new(Dict))
 	case opDict:
-		items, err := m.popMark()
-		if err != nil {
-			return false, err
-		}
+		items := m.popMark()
 		m.push(new(Dict))
-		return false, m.setItems(items)
+		m.setItems(items)
 	case opSetItem:
-		pair, err := m.popN(2)
-		if err != nil {
-			return false, err
-		}
-		return false, m.setItems(pair)
+		m.setItems(m.popN(2))
 	case opSetItems:
-		items, err := m.popMark()
-		if err != nil {
-			return false, err
-		}
-		return false, m.setItems(items)
+		m.setItems(m.popMark())
 
 	case opGlobal:
-		module, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		name, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		return false, m.global(module, name)
+		m.push(m.global(m.line(), m.line()))
 	case opStackGlobal:
-		pair, err := m.popN(2)
-		if err != nil {
-			return false, err
-		}
+		pair := m.popN(2)
 		module, ok1 := nameText(pair[0])
 		name, ok2 := nameText(pair[1])
 		if !ok1 || !ok2 {
-			return false, fmt.Errorf("a name made of %s and %s", Kind(pair[0]), Kind(pair[1]))
+			m.failf("a name made of %s and %s", Kind(pair[0]), Kind(pair[1]))
 		}
-		return false, m.global(module, name)
+		m.push(m.global(module, name))
 	case opInst:
-		module, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		name, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		args, err := m.popMark()
-		if err != nil {
-			return false, err
-		}
-		if err := m.global(module, name); err != nil {
-			return false, err
-		}
-		class, err := m.pop()
-		if err != nil {
-			return false, err
-		}
-		return false, m.call(class, Tuple(args))
+		module, name := m.line(), m.line()
+		args := m.popMark()
+		m.call(m.global(module, name), Tuple(args))
 	case opObj:
-		items, err := m.popMark()
-		if err != nil {
-			return false, err
-		}
+		items := m.popMark()
 		if len(items) == 0 {
-			return false, errors.New("an object of no class")
+			m.fail(errors.New("an object of no class"))
+			break
 		}
-		return false, m.call(items[0], Tuple(items[1:]))
+		m.call(items[0], Tuple(items[1:]))
 	case opReduce:
-		pair, err := m.popN(2)
-		if err != nil {
-			return false, err
-		}
-		return false, m.call(pair[0], pair[1])
+		pair := m.popN(2)
+		m.call(pair[0], pair[1])
 	case opNewObj:
-		pair, err := m.popN(2)
-		if err != nil {
-			return false, err
-		}
-		return false, m.instance(pair[0], pair[1])
+		pair := m.popN(2)
+		m.instance(pair[0], pair[1])
 	case opNewObjEx:
-		three, err := m.popN(3)
-		if err != nil {
-			return false, err
-		}
+		three := m.popN(3)
 		if named, ok := three[2].(*Dict); !ok || len(named.Entries) > 0 {
-			return false, errors.New("arguments by name")
+			m.fail(errors.New("arguments by name"))
 		}
-		return false, m.instance(three[0], three[1])
+		m.instance(three[0], three[1])
 	case opBuild:
-		return false, m.build()
+		m.build()
 	case opPersID:
-		line, err := m.line()
-		if err != nil {
-			return false, err
-		}
-		return false, m.persistent(line)
+		m.persistent(m.line())
 	case opBinPersID:
-		id, err := m.pop()
-		if err != nil {
-			return false, err
-		}
-		return false, m.persistent(id)
+		m.persistent(m.pop())
 	case opExt1, opExt2, opExt4:
-		return false, errors.New("a name by its number in a registry (EXT): only names are allowed")
+		m.fail(errors.New("a name by its number in a registry (EXT): only names are allowed"))
 	case opNextBuffer, opReadOnlyBuffer:
-		return false, errors.New("a buffer outside of the pickle")
+		m.fail(errors.New("a buffer outside of the pickle"))
 	default:
-		return false, fmt.Errorf("no instruction %#02x", op[0])
+		m.failf("no instruction %#02x", op)
 	}
-	return false, nil
+	return false
 }
 
 var errTruncated = errors.New("truncated: the pickle ends within an instruction, or without STOP")
@@ -377,107 +284,87 @@ func (m *machine) floor() int {
 
 var errEmpty = errors.New("the stack holds too little for an instruction")
 
-func (m *machine) top() (any, error) {
+func (m *machine) top() any {
 	if len(m.stack) == m.floor() {
-		return nil, errEmpty
+		m.fail(errEmpty)
+		return nil
 	}
-	return m.stack[len(m.stack)-1], nil
+	return m.stack[len(m.stack)-1]
 }
 
-func (m *machine) pop() (any, error) {
-	v, err := m.top()
-	if err == nil {
-		m.stack = m.stack[:len(m.stack)-1]
-	}
-	return v, err
-}
+func (m *machine) pop() any { return m.popN(1)[0] }
 
 // popN pops n values, which stay valid until the next push.
-func (m *machine) popN(n int) ([]any, error) {
-	if len(m.stack)-m.floor() < n {
-		return nil, errEmpty
-	}
+func (m *machine) popN(n int) []any {
 	height := len(m.stack) - n
+	if height < m.floor() {
+		m.fail(errEmpty)
+		return make([]any, n)
+	}
 	values := m.stack[height:]
 	m.stack = m.stack[:height]
-	return values, nil
+	return values
 }
 
 // popMark pops what was pushed since the last mark, and the mark.
-func (m *machine) popMark() ([]any, error) {
+func (m *machine) popMark() []any {
 	if len(m.marks) == 0 {
-		return nil, errors.New("no mark on the stack")
+		m.fail(errors.New("no mark on the stack"))
+		return nil
 	}
 	items := slices.Clone(m.stack[m.floor():])
 	m.stack = m.stack[:m.floor()]
 	m.marks = m.marks[:len(m.marks)-1]
-	return items, nil
+	return items
 }
 
-func (m *machine) tuple(n int) error {
-	values, err := m.popN(n)
-	m.push(Tuple(slices.Clone(values)))
-	return err
-}
+func (m *machine) tuple(n int) { m.push(Tuple(slices.Clone(m.popN(n)))) }
 
-func (m *machine) get(n uint64) error {
+func (m *machine) get(n uint64) {
 	v, ok := m.memo[n]
 	if !ok {
-		return fmt.Errorf("nothing in the memo under %d", n)
+		m.failf("nothing in the memo under %d", n)
 	}
 	m.push(v)
-	return nil
 }
 
-func (m *machine) put(n uint64) error {
-	v, err := m.top()
-	m.memo[n] = v
-	return err
-}
+func (m *machine) put(n uint64) { m.memo[n] = m.top() }
 
 // extend appends to the list on top of the stack.
-func (m *machine) extend(items []any) error {
-	v, err := m.top()
-	if err != nil {
-		return err
+func (m *machine) extend(items []any) {
+	switch v := m.top().(type) {
+	case *List:
+		v.Items = append(v.Items, items...)
+	case *Object:
+		v.List.Items = append(v.List.Items, items...)
+	default:
+		m.failf("items for %s, which is no list", Kind(v))
 	}
-	list, ok := v.(*List)
-	if o, is := v.(*Object); is {
-		list, ok = &o.List, true
-	}
-	if !ok {
-		return fmt.Errorf("items for %s, which is no list", Kind(v))
-	}
-	list.Items = append(list.Items, items...)
-	return nil
 }
 
 // setItems puts keys and values in turn into the dict on top of the stack.
-func (m *machine) setItems(items []any) error {
-	v, err := m.top()
-	if err != nil {
-		return err
-	}
-	d, ok := v.(*Dict)
-	if o, is := v.(*Object); is {
-		d, ok = &o.Dict, true
-	}
-	if !ok {
-		return fmt.Errorf("keys for %s, which is no dict", Kind(v))
+func (m *machine) setItems(items []any) {
+	var d *Dict
+	switch v := m.top().(type) {
+	case *Dict:
+		d = v
+	case *Object:
+		d = &v.Dict
+	default:
+		m.failf("keys for %s, which is no dict", Kind(v))
+		return
 	}
 	if len(items)%2 != 0 {
-		return errors.New("a key without a value")
+		m.fail(errors.New("a key without a value"))
+		return
 	}
 	for i := 0; i < len(items); i += 2 {
 		key := items[i]
 		if b, ok := key.(Bytes); ok {
-			if key, err = m.string(b); err != nil {
-				return err
-			}
+			key = m.string(b)
 		}
 		d.Set(key, items[i+1])
 	}
-	return nil
 }
 
 // nameText is part of a global's name. Python 2 wrote it as bytes.
@@ -491,83 +378,91 @@ func nameText(v any) (string, bool) {
 	return "", false
 }
 
-func (m *machine) global(module, name string) error {
+// global is the class or function of a name.
+func (m *machine) global(module, name string) *Global {
+	if m.err != nil {
+		return nil
+	}
 	full := module + "." + name
 	g := m.loader.Globals[full]
 	if g == nil && m.loader.Unknown != nil {
 		g = m.loader.Unknown(full)
 	}
 	if g == nil {
-		return &RefusedError{full}
+		m.fail(&RefusedError{full})
 	}
-	m.push(g)
-	return nil
+	return g
 }
 
-func (m *machine) call(class, args any) error {
-	g, ok := class.(*Global)
-	if !ok {
-		return fmt.Errorf("%s is called, which is no function", Kind(class))
+func (m *machine) call(class, args any) {
+	if g := m.callable(class); g != nil {
+		m.apply(g, g.Call, args)
 	}
-	return m.apply(g, g.Call, args)
 }
 
 // instance makes one of a class.
-func (m *machine) instance(class, args any) error {
-	g, ok := class.(*Global)
-	if !ok {
-		return fmt.Errorf("%s is called, which is no function", Kind(class))
+func (m *machine) instance(class, args any) {
+	g := m.callable(class)
+	switch {
+	case g == nil:
+	case g.Make == nil:
+		m.apply(g, g.Call, args)
+	default:
+		m.apply(g, g.Make, args)
 	}
-	if g.Make == nil {
-		return m.apply(g, g.Call, args)
-	}
-	return m.apply(g, g.Make, args)
 }
 
-func (m *machine) apply(g *Global, function func(Tuple) (any, error), args any) error {
+func (m *machine) callable(class any) *Global {
+	g, ok := class.(*Global)
+	if !ok {
+		m.failf("%s is called, which is no function", Kind(class))
+	}
+	return g
+}
+
+func (m *machine) apply(g *Global, function func(Tuple) (any, error), args any) {
 	if function == nil {
-		return &RefusedError{g.Name + "()"}
+		m.fail(&RefusedError{g.Name + "()"})
 	}
 	tuple, ok := args.(Tuple)
 	if !ok {
-		return fmt.Errorf("arguments of %s are %s, no tuple", g.Name, Kind(args))
+		m.failf("arguments of %s are %s, no tuple", g.Name, Kind(args))
+	}
+	if m.err != nil {
+		return
 	}
 	v, err := function(tuple)
 	if err != nil {
-		return fmt.Errorf("%s: %w", printable(g.Name), err)
+		m.failf("%s: %w", printable(g.Name), err)
 	}
 	m.push(v)
-	return nil
 }
 
 // build gives the object below the top of the stack the state on top. An OrderedDict's state is attributes of its own
 // (PyTorch keeps versions of modules there), which hold nothing of the dict.
-func (m *machine) build() error {
-	state, err := m.pop()
-	if err != nil {
-		return err
-	}
-	v, err := m.top()
-	if err != nil {
-		return err
-	}
-	switch v := v.(type) {
+func (m *machine) build() {
+	state := m.pop()
+	switch v := m.top().(type) {
 	case *Dict:
-		return nil
 	case Stateful:
-		return v.SetState(state)
+		if m.err == nil {
+			m.err = v.SetState(state)
+		}
+	default:
+		m.failf("a state for %s, which takes none", Kind(v))
 	}
-	return fmt.Errorf("a state for %s, which takes none", Kind(v))
 }
 
-func (m *machine) persistent(id any) error {
+func (m *machine) persistent(id any) {
 	if m.loader.Persistent == nil {
-		return errors.New("a value kept outside of the pickle")
+		m.fail(errors.New("a value kept outside of the pickle"))
+	}
+	if m.err != nil {
+		return
 	}
 	v, err := m.loader.Persistent(id)
 	if err != nil {
-		return err
+		m.fail(err)
 	}
 	m.push(v)
-	return nil
 }

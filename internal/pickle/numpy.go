@@ -1,9 +1,6 @@
 package pickle
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Array is an array of NumPy's as a pickle holds it.
 type Array struct {
@@ -15,6 +12,11 @@ type Array struct {
 	Objects   *List // instead of Values where Type is "O"
 }
 
+// ArrayError is of what is no array of NumPy's, or of a kind of its own.
+type ArrayError string
+
+func (e ArrayError) Error() string { return string(e) }
+
 // Type is a numpy.dtype.
 type Type struct {
 	Letters   string
@@ -25,12 +27,12 @@ type Type struct {
 func (t *Type) SetState(state any) error {
 	tuple, ok := state.(Tuple)
 	if !ok || len(tuple) < 2 {
-		return errors.New("a type without its byte order")
+		return ArrayError("a type without its byte order")
 	}
 	order := shortText(tuple[1])
 	t.BigEndian = order == ">"
 	if len(tuple) > 3 && (tuple[2] != nil || tuple[3] != nil) {
-		return errors.New("a type of several fields")
+		return ArrayError("a type of several fields")
 	}
 	return nil
 }
@@ -40,7 +42,7 @@ func (t *Type) SetState(state any) error {
 func (a *Array) SetState(state any) error {
 	t, ok := state.(Tuple)
 	if !ok || len(t) != 5 {
-		return errors.New("an array without version, shape, type, order and values")
+		return ArrayError("an array without version, shape, type, order and values")
 	}
 	switch order := t[3].(type) {
 	case bool:
@@ -48,7 +50,7 @@ func (a *Array) SetState(state any) error {
 	case int64:
 		a.Fortran = order != 0
 	default:
-		return fmt.Errorf("an array whose order is %s", Kind(t[3]))
+		return ArrayError("an array whose order is " + Kind(t[3]))
 	}
 	return a.set(t[1], t[2], t[4])
 }
@@ -57,28 +59,28 @@ func (a *Array) set(shape, dtype, values any) error {
 	sides, ok := shape.(Tuple)
 	of, ok2 := dtype.(*Type)
 	if !ok || !ok2 || len(sides) > maxAxes {
-		return errors.New("an array without shape and type")
+		return ArrayError("an array without shape and type")
 	}
 	a.Shape = make([]int64, len(sides))
 	for i, side := range sides {
 		if a.Shape[i], ok = side.(int64); !ok || a.Shape[i] < 0 {
-			return errors.New("an array whose shape is not of whole numbers")
+			return ArrayError("an array whose shape is not of whole numbers")
 		}
 	}
 	a.Type, a.BigEndian = of.Letters, of.BigEndian
 	switch v := values.(type) {
 	case Bytes:
 		if a.Type == "O" {
-			return errors.New("an array of objects that holds bytes")
+			return ArrayError("an array of objects that holds bytes")
 		}
 		a.Values = v
 	case *List:
 		if a.Type != "O" {
-			return errors.New("an array of numbers that holds objects")
+			return ArrayError("an array of numbers that holds objects")
 		}
 		a.Objects = v
 	default:
-		return fmt.Errorf("an array of values that are %s", Kind(values))
+		return ArrayError("an array of values that are " + Kind(values))
 	}
 	return nil
 }
@@ -97,27 +99,41 @@ func shortText(v any) string {
 }
 
 // NumPy allows what arrays and single numbers are made by, for one load: *Array, *Type, and *Object for a number.
-// _reconstruct makes an empty array that is then given its state; from protocol 5 on it is _frombuffer. NumPy 2 has
-// both in numpy._core.
 func NumPy() map[string]*Global {
+	list := Arrays()
+	allow(list, "multiarray.scalar", func(args Tuple) (any, error) {
+		return &Object{Class: "numpy.generic", Args: args}, nil
+	})
+	return list
+}
+
+// allow adds a function of NumPy's core, which NumPy 2 calls numpy._core.
+func allow(list map[string]*Global, name string, call func(Tuple) (any, error)) {
+	for _, core := range []string{"numpy.core.", "numpy._core."} {
+		list[core+name] = &Global{Name: core + name, Call: call}
+	}
+}
+
+// Arrays allows what arrays alone are made by, for one load. _reconstruct makes an empty one that is then given its
+// state; from protocol 5 on it is _frombuffer.
+func Arrays() map[string]*Global {
 	class := &Global{Name: "numpy.ndarray"}
 	reconstruct := func(args Tuple) (any, error) {
 		if len(args) != 3 || args[0] != class {
-			return nil, errors.New("an array of a class of its own")
+			return nil, ArrayError("an array of a class of its own")
 		}
 		return new(Array), nil
 	}
 	fromBuffer := func(args Tuple) (any, error) {
 		if len(args) != 4 {
-			return nil, fmt.Errorf("%d arguments", len(args))
+			return nil, ArrayError(fmt.Sprint(len(args), " arguments"))
 		}
 		a := &Array{Fortran: shortText(args[3]) == "F"}
 		return a, a.set(args[2], args[1], args[0])
 	}
-	scalar := func(args Tuple) (any, error) { return &Object{Class: "numpy.generic", Args: args}, nil }
 	dtype := func(args Tuple) (any, error) {
 		if len(args) == 0 {
-			return nil, errors.New("a type without a name")
+			return nil, ArrayError("a type without a name")
 		}
 		letters := shortText(args[0])
 		if letters == "O8" || letters == "O4" { // by the size of a reference
@@ -126,11 +142,7 @@ func NumPy() map[string]*Global {
 		return &Type{Letters: letters}, nil
 	}
 	list := map[string]*Global{"numpy.ndarray": class, "numpy.dtype": {Name: "numpy.dtype", Call: dtype}}
-	for _, core := range []string{"numpy.core.", "numpy._core."} {
-		for name, call := range map[string]func(Tuple) (any, error){"multiarray._reconstruct": reconstruct,
-			"numeric._frombuffer": fromBuffer, "multiarray.scalar": scalar} {
-			list[core+name] = &Global{Name: core + name, Call: call}
-		}
-	}
+	allow(list, "multiarray._reconstruct", reconstruct)
+	allow(list, "numeric._frombuffer", fromBuffer)
 	return list
 }

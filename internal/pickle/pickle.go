@@ -107,15 +107,14 @@ func (l *Loader) Load(data []byte) (value any, length int, err error) {
 	m := machine{loader: l, data: data, memo: make(map[uint64]any)}
 	for range maxInstructions {
 		begin := m.at
-		stop, err := m.step()
-		if err != nil {
-			return nil, 0, &Error{begin, err}
+		stop := m.step()
+		if stop {
+			value = m.pop()
+		}
+		if m.err != nil {
+			return nil, 0, &Error{begin, m.err}
 		}
 		if stop {
-			value, err := m.pop()
-			if err != nil {
-				return nil, 0, &Error{begin, err}
-			}
 			return value, m.at, nil
 		}
 	}

@@ -102,9 +102,3 @@ func (w *Writer) Flush() error {
 	w.held = nil
 	return w.pass(text)
 }
-
-// JSON is an error of the JSON library without the library's name. Its verb is "cannot" or "unable to", as chance has
-// it.
-func JSON(err error) string {
-	return strings.NewReplacer("jsontext: ", "", "json: ", "", "unable to ", "cannot ").Replace(err.Error())
-}

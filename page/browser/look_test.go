@@ -217,17 +217,17 @@ func numbers(b *tab, where string) {
 		First, Min                   float64
 	}](b, `(async () => {
 		const w = document.getElementById("working");
-		const { state, stageOf } = await import("/page/state.js");
-		const stage = stageOf(w.dataset.layer);
+		const { state, groupOf } = await import("/page/state.js");
+		const group = groupOf(w.dataset.layer);
 		const scale = document.querySelector("#map-figure .scale");
 		const report = state.report.layers.find((l) => l.name === w.dataset.layer);
 		const note = document.getElementById("layer-note").textContent;
-		return { Kind: report.kind, Algorithm: stage.algorithm ?? "", Words: document.getElementById("exact").textContent,
+		return { Kind: report.kind, Algorithm: group.algorithm ?? "", Words: document.getElementById("exact").textContent,
 			Mean: note,
 			Result: Number(w.dataset.result), Value: Number(w.dataset.value),
 				Max: Number(scale?.dataset.high ?? w.dataset.value), Min: Number(scale?.dataset.low ?? 0),
-			ReLU: stage.layers.some((n) => state.report.layers.find((l) => l.name === n).kind === "relu"),
-				Vector: stage.shape.h * stage.shape.w === 1,
+			ReLU: group.layers.some((n) => state.report.layers.find((l) => l.name === n).kind === "relu"),
+				Vector: group.shape.h * group.shape.w === 1,
 			Zero: scale?.dataset.zero ?? "", Name: document.querySelector("#map-figure h3").textContent,
 				First: Number(document.querySelector("#panel-maps .map")?.dataset.max ?? 1) };
 	})()`)

@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { byID, el, later } from "./dom.js";
 import { t, count, real } from "./words.js";
-import { state, when, stageOf } from "./state.js";
+import { state, when, groupOf } from "./state.js";
 import { again } from "./picture.js";
 
 let asking = new AbortController();
@@ -173,6 +173,6 @@ function ending() {
 function exact() {
   const off = Math.abs(cell.value - cell.result);
   if (off === 0) return t("cell.same");
-  const algorithm = cell.sums && /^winograd(\d)$/.exec(stageOf(cell.layer)?.algorithm ?? "");
+  const algorithm = cell.sums && /^winograd(\d)$/.exec(groupOf(cell.layer)?.algorithm ?? "");
   return t(algorithm ? "cell.off.winograd" : "cell.off", { off: real(off, 2), m: algorithm?.[1] });
 }

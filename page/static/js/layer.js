@@ -3,7 +3,7 @@
 import { byID, el, rove } from "./dom.js";
 import { t, has } from "./words.js";
 import { operation } from "./names.js";
-import { state, tell, when, rows, rowOf, ownModel, stageOf } from "./state.js";
+import { state, tell, when, rows, rowOf, ownModel, groupOf } from "./state.js";
 import { choose } from "./address.js";
 import { numberOf } from "./table.js";
 import { startMaps, showMaps } from "./maps.js";
@@ -37,7 +37,7 @@ function show() {
   const all = rows(report);
   const i = all.findIndex((r) => r.name === row.name);
   const step = (to, word, id) => el("button", { type: "button", id, disabled: !all[to], onclick: () => { choose(all[to].name); byID(id).focus(); } }, t(word, { name: all[to]?.name ?? "" }));
-  const look = Boolean(ownModel() && state.visit && stageOf(row.name));
+  const look = Boolean(ownModel() && state.visit && groupOf(row.name));
   byID("layer-note").textContent = look ? does(row) : t(!ownModel() ? "layer.other" : !state.visit ? "layer.nopicture" : row.kind === "softmax" || row.kind === "sigmoid" ? "layer.softmax" : "layer.handson");
   byID("layer-card").replaceChildren(
     el("div", { class: "row spread" },
@@ -57,7 +57,7 @@ function show() {
 
 // does says what the layer computes, and what is computed together with it: what is shown is the output of the last of these.
 function does(row) {
-  const { layers } = stageOf(row.name);
+  const { layers } = groupOf(row.name);
   const kind = (name) => state.report.layers.find((l) => l.name === name)?.kind;
   const words = [];
   const said = `layer.does.${row.kind}`;
@@ -96,7 +96,7 @@ async function fill(row, look) {
   if (!stays) Object.assign(state, { channel: 0, cell: { y: 0, x: 0 }, pinned: false, input: -1 });
   state.hover = null;
   if (asked) {
-    const { c, h, w } = stageOf(row.name)?.shape ?? row.out;
+    const { c, h, w } = groupOf(row.name)?.shape ?? row.out;
     if (asked.channel < c && asked.y < h && asked.x < w) Object.assign(state, { channel: asked.channel, cell: { y: asked.y, x: asked.x } });
     else state.asked = null;
   }

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byID, el, rove } from "./dom.js";
 import { t, count, real } from "./words.js";
 import { className } from "./names.js";
-import { state, when, stageOf, scores, oneScore } from "./state.js";
+import { state, when, groupOf, scores, oneScore } from "./state.js";
 import { point, preview } from "./layer.js";
 import { again } from "./picture.js";
 import { paintShades, paintMap, range } from "./colour.js";
@@ -53,9 +53,9 @@ export async function showMaps(row, chosen) {
 async function ask(layer) {
   asking.abort();
   asking = new AbortController();
-  const stage = stageOf(layer);
-  if (!stage) return null;
-  const vector = isVector(stage.shape);
+  const group = groupOf(layer);
+  if (!group) return null;
+  const vector = isVector(group.shape);
   try {
     const maps = await api.maps(state.visit.id, { layer, ...(vector ? { order: "strength", count: units, side: 1 } : { order, from, count: page, side: 64 }) }, asking.signal);
     if (vector) list(layer, maps);
@@ -141,13 +141,13 @@ async function large() {
   const layer = state.layer;
   const map = await values(layer, state.channel);
   const figure = byID("map-figure");
-  const stage = stageOf(layer);
-  if (!map || !stage || layer !== state.layer || map.channel !== state.channel || !figure) return;
+  const group = groupOf(layer);
+  if (!map || !group || layer !== state.layer || map.channel !== state.channel || !figure) return;
   const { h, w } = map;
   state.cell.y = Math.min(state.cell.y, h - 1);
   state.cell.x = Math.min(state.cell.x, w - 1);
   const canvas = byID("map");
-  if (!canvas || canvas.dataset.layer !== layer || Number(canvas.dataset.channel) !== state.channel) build(figure, layer, stage.shape, map);
+  if (!canvas || canvas.dataset.layer !== layer || Number(canvas.dataset.channel) !== state.channel) build(figure, layer, group.shape, map);
   if (byID("cell-y")) {
     byID("cell-y").value = state.cell.y;
     byID("cell-x").value = state.cell.x;

@@ -5,14 +5,14 @@ import { byID, el, svg, rove, later } from "./dom.js";
 import { t, count, percent, size } from "./words.js";
 import { operation } from "./names.js";
 import { said } from "./faults.js";
-import { state, tell, when, rows, kindOf, stageOf, ownModel } from "./state.js";
+import { state, tell, when, rows, kindOf, groupOf, ownModel } from "./state.js";
 import { choose, go } from "./address.js";
 
 // The drawing's measures, in its own units.
 const width = 1160;
-const stageTop = 8;
-const stageHeight = 210;
-const nameTop = stageTop + stageHeight + 26;
+const mapsTop = 8;
+const mapsHeight = 210;
+const nameTop = mapsTop + mapsHeight + 26;
 const barRow = 66;
 const barHeight = 34;
 const depth = { x: 0.3, y: 0.24 }; // how far a pixel of width goes right and up
@@ -96,7 +96,7 @@ function picture() {
   if (!report) return;
   const plates = [{ name: "", kind: "input", out: report.input }, ...rows(report)];
   const tallest = Math.max(...plates.map((p) => p.out.h + depth.y * p.out.w));
-  const pixel = stageHeight / tallest;
+  const pixel = mapsHeight / tallest;
   const channels = plates.reduce((sum, p) => sum + p.out.c, 0);
   const gap = Math.min(Math.max(420 / plates.length, 18), 44);
   const lean = depth.x * pixel * plates[0].out.w;
@@ -112,7 +112,7 @@ function picture() {
     ["params", t("network.bar.params"), (p) => (p.weights ?? 0) + (p.biases ?? 0)],
     ["macs", t("network.bar.macs"), (p) => p.macs_per_image ?? 0],
   ];
-  if (timed) bars.push(["time", t("network.bar.time"), (p) => (p.name && stageOf(p.name)?.layers[0] === p.name ? stageOf(p.name).seconds : 0)]);
+  if (timed) bars.push(["time", t("network.bar.time"), (p) => (p.name && groupOf(p.name)?.layers[0] === p.name ? groupOf(p.name).seconds : 0)]);
   const barTop = nameTop + 24 + 6.2 * Math.max(8, ...plates.map((p) => p.name.length + String(p.out.c).length));
   const full = x + 40;
   const height = barTop + barRow * bars.length + 6;
@@ -129,7 +129,7 @@ function box(p, pixel) {
   const dy = Math.max(0.5, pixel * depth.y * p.out.w);
   const x0 = p.x - p.length / 2 - dx / 2;
   const x1 = x0 + p.length;
-  const y0 = stageTop + stageHeight / 2 - h / 2 + dy / 2;
+  const y0 = mapsTop + mapsHeight / 2 - h / 2 + dy / 2;
   const y1 = y0 + h;
   const kind = kindOf(p);
   const faces = [

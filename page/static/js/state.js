@@ -36,7 +36,7 @@ export function tell(kind) {
 
 // kinds are the few that operations are drawn as.
 export const kinds = {
-  conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool",
+  conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool", l2pool: "pool",
   lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other", sigmoid: "other",
 };
 
@@ -63,15 +63,15 @@ export function ownModel() {
 
 const sameShape = (a, b) => a.c === b.c && a.h === b.h && a.w === b.w;
 
-// stageOf is the stage of the visit that computed a layer; undefined for one that only hands on.
-export const stageOf = (name) => state.visit?.stages.find((s) => s.layers.includes(name));
+// groupOf is the group of the visit that computed a layer; undefined for one that only hands on.
+export const groupOf = (name) => state.visit?.groups.find((s) => s.layers.includes(name));
 
 // firstLayer is the one that reads the picture.
 export const firstLayer = () => state.report?.layers[0]?.name;
 
 // scores says whether a layer's numbers are the classes' scores: a vector, made last before the softmax or sigmoid.
 export function scores(name) {
-  const last = state.visit?.stages.at(-1);
+  const last = state.visit?.groups.at(-1);
   return Boolean(last?.layers.includes(name) && last.shape.h === 1 && last.shape.w === 1 && (last.shape.c === state.model.class_count || oneScore()));
 }
 

@@ -15,8 +15,8 @@ export function startWhy() {
   for (const radio of document.querySelectorAll("input[name=overlay]")) radio.addEventListener("change", show);
   byID("why-class").addEventListener("change", show);
   byID("why-strength").addEventListener("input", strength);
-  byID("stage").addEventListener("pointermove", here);
-  byID("stage").addEventListener("pointerleave", () => { byID("heat-here").textContent = ""; });
+  byID("frame").addEventListener("pointermove", here);
+  byID("frame").addEventListener("pointerleave", () => { byID("heat-here").textContent = ""; });
   when("visit language", renew);
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strconv"
 
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -45,6 +46,12 @@ type Dataset struct {
 	chunkShape []int
 	filters    []filter
 	err        error // of an attribute that nobody has asked for yet
+}
+
+// DType is the type of the array's numbers, of size 0 where it holds none.
+func (d *Dataset) DType() format.DType {
+	letter := map[Class]string{Float: "F", Int: "I", Uint: "U"}[d.Class]
+	return format.DType(letter + strconv.Itoa(8*d.Size))
 }
 
 // Dataset opens an object's array.
@@ -173,7 +180,7 @@ func (d *Dataset) readSpace(c *cursor) error {
 }
 
 // readLayout reads a data layout message (IV.A.2.i) and finds the array's bytes.
-func (d *Dataset) readLayout(c *cursor) (err error) {
+func (d *Dataset) readLayout(c *cursor) error {
 	version := c.u8()
 	switch {
 	case c.err != nil:
@@ -185,13 +192,7 @@ func (d *Dataset) readLayout(c *cursor) (err error) {
 	}
 	switch class := c.u8(); class {
 	case 0: // compact
-		size := c.u16()
-		p := d.f.part(c.pos, uint64(size))
-		if c.err != nil {
-			return c.err
-		}
-		d.contiguous, err = d.within(p)
-		return err
+		return d.readCompact(uint64(c.u16()), c)
 	case 1:
 		return d.readContiguous(c.offset(), c)
 	case 2:
@@ -206,7 +207,7 @@ func (d *Dataset) readLayout(c *cursor) (err error) {
 	}
 }
 
-func (d *Dataset) readOldLayout(c *cursor) (err error) {
+func (d *Dataset) readOldLayout(c *cursor) error {
 	rank, class := int(c.u8()), c.u8()
 	c.skip(5)
 	var at uint64
@@ -220,8 +221,12 @@ func (d *Dataset) readOldLayout(c *cursor) (err error) {
 		return d.readChunks(c, rank, at)
 	}
 	c.skip(4 * rank)
-	size := c.u32()
-	p := d.f.part(c.pos, uint64(size))
+	return d.readCompact(uint64(c.u32()), c)
+}
+
+// readCompact takes the array's bytes out of the message itself.
+func (d *Dataset) readCompact(size uint64, c *cursor) (err error) {
+	p := d.f.part(c.pos, size)
 	if c.err != nil {
 		return c.err
 	}
@@ -242,8 +247,7 @@ func (d *Dataset) readContiguous(at uint64, c *cursor) error {
 		}
 		return c.fail("an array that was never written")
 	}
-	p := d.f.at(at)
-	data, err := d.within(p)
+	data, err := d.within(d.f.at(at))
 	d.contiguous = data
 	return err
 }

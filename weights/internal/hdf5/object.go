@@ -3,6 +3,7 @@ package hdf5
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -64,38 +65,14 @@ func (o *Object) readV1(c *cursor) error {
 	c.skip(4)
 	size := c.u32()
 	c.skip(4) // to a multiple of 8
-	blocks := []*cursor{o.f.part(c.pos, uint64(size))}
 	if c.err != nil {
 		return c.err
 	}
-	for len(blocks) > 0 {
-		b := blocks[0]
-		blocks = blocks[1:]
-		for b.err == nil && b.end-b.pos >= 8 && count > 0 {
-			if err := o.f.step(b.pos); err != nil {
-				return err
-			}
-			count--
-			m := message{kind: b.u16(), size: uint64(b.u16()), flags: b.u8()}
-			b.skip(3)
-			m.pos = b.pos
-			b.skip(int(m.size))
-			if m.kind == msgContinuation {
-				p := o.f.part(m.pos, m.size)
-				from, length := p.offset(), p.length()
-				if p.err != nil {
-					return p.err
-				}
-				blocks = append(blocks, o.f.part(from, length))
-				continue
-			}
-			o.messages = append(o.messages, m)
-		}
-		if b.err != nil {
-			return b.err
-		}
-	}
-	return nil
+	return o.readMessages(o.f.part(c.pos, uint64(size)), count, 8, func(b *cursor) message {
+		m := message{kind: b.u16(), size: uint64(b.u16()), flags: b.u8()}
+		b.skip(3)
+		return m
+	}, o.f.part)
 }
 
 // readV2 reads one of version 2 (IV.A.1.b). Its checksums are not verified: every field is checked by its reader.
@@ -115,38 +92,49 @@ func (o *Object) readV2(c *cursor) error {
 	if c.err != nil {
 		return c.err
 	}
-	blocks := []*cursor{o.f.part(c.pos, size)}
 	head := 4
 	if flags&4 != 0 {
 		head = 6
 	}
-	for len(blocks) > 0 {
-		b := blocks[0]
-		blocks = blocks[1:]
-		for b.err == nil && b.end-b.pos >= uint64(head) { // less is a gap
+	return o.readMessages(o.f.part(c.pos, size), math.MaxInt, head, func(b *cursor) message {
+		m := message{kind: uint16(b.u8()), size: uint64(b.u16()), flags: b.u8()}
+		b.skip(head - 4)
+		return m
+	}, func(from, length uint64) *cursor {
+		b := o.f.part(from, length)
+		if length < 8 {
+			b.fail("a continuation of %d bytes", length)
+		}
+		b.magic("OCHK")
+		b.end -= 4 // its checksum
+		return b
+	})
+}
+
+// readMessages reads the messages of an object's header, most of them at most, from a block and those that continue it.
+// Each begins with a head of so many bytes, which begin reads; more opens a continuation.
+func (o *Object) readMessages(b *cursor, most, head int, begin func(b *cursor) message,
+	more func(from, length uint64) *cursor) error {
+	for blocks := []*cursor{b}; len(blocks) > 0; {
+		b, blocks = blocks[0], blocks[1:]
+		for b.err == nil && b.end-b.pos >= uint64(head) && most > 0 { // less is a gap
 			if err := o.f.step(b.pos); err != nil {
 				return err
 			}
-			m := message{kind: uint16(b.u8()), size: uint64(b.u16()), flags: b.u8()}
-			b.skip(head - 4)
+			most--
+			m := begin(b)
 			m.pos = b.pos
 			b.skip(int(m.size))
-			if m.kind == msgContinuation {
-				p := o.f.part(m.pos, m.size)
-				from, length := p.offset(), p.length()
-				if p.err == nil && length < 8 {
-					p.fail("a continuation of %d bytes", length)
-				}
-				if p.err != nil {
-					return p.err
-				}
-				q := o.f.part(from, length)
-				q.magic("OCHK")
-				q.end -= 4 // its checksum
-				blocks = append(blocks, q)
+			if m.kind != msgContinuation {
+				o.messages = append(o.messages, m)
 				continue
 			}
-			o.messages = append(o.messages, m)
+			p := o.f.part(m.pos, m.size)
+			from, length := p.offset(), p.length()
+			if p.err != nil {
+				return p.err
+			}
+			blocks = append(blocks, more(from, length))
 		}
 		if b.err != nil {
 			return b.err

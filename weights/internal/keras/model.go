@@ -9,11 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -87,8 +86,8 @@ func decode(data []byte) (*model, error) {
 		return nil, fmt.Errorf("a network's description is at most %d bytes", maxConfig)
 	}
 	var text modelJSON
-	if err := json.Unmarshal(data, &text); err != nil {
-		return nil, fmt.Errorf("the model's description is not JSON: %s", printable.JSON(err))
+	if err := strict.Unmarshal(data, &text); err != nil {
+		return nil, fmt.Errorf("the model's description is not JSON: %w", err)
 	}
 	b := builder{net: &arch.Network{Title: "read from a Keras model"}, counts: map[string]int{}}
 	if err := b.model(text.Class, text.Config, text.Build.Input, "", 0); err != nil {
@@ -158,7 +157,7 @@ func isModel(data []byte) bool {
 	var model struct {
 		Class *string `json:"class_name"`
 	}
-	return json.Unmarshal(data, &model) == nil && model.Class != nil
+	return strict.Unmarshal(data, &model) == nil && model.Class != nil
 }
 
 // builder collects layers.
@@ -186,9 +185,9 @@ func (b *builder) model(class string, text jsontext.Value, input []any, path str
 		return fmt.Errorf("models lie more than %d deep in each other", maxNested)
 	}
 	var config configJSON
-	if err := json.Unmarshal(text, &config); err != nil {
-		if json.Unmarshal(text, &config.Layers) != nil {
-			return fmt.Errorf("the model's description: %s", printable.JSON(err))
+	if err := strict.Unmarshal(text, &config); err != nil {
+		if strict.Unmarshal(text, &config.Layers) != nil {
+			return fmt.Errorf("the model's description: %w", err)
 		}
 	}
 	if b.items += len(config.Layers); b.items > arch.MaxLayers {
@@ -198,7 +197,7 @@ func (b *builder) model(class string, text jsontext.Value, input []any, path str
 	known := false // the order of a map's axes, before the first layer that is asked for it
 	for i := range list {
 		item := &list[i]
-		if json.Unmarshal(item.Config, &item.settings) != nil {
+		if strict.Unmarshal(item.Config, &item.settings) != nil {
 			return fmt.Errorf("the model's description: layer %d has no settings", i+1)
 		}
 		item.name = item.settings.text("", "name")

@@ -5,6 +5,7 @@ package keras
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -281,12 +282,10 @@ func (k *file) add(o *hdf5.Object, name string) error {
 	if err != nil {
 		return fmt.Errorf("array %q: %w", format.Clip(name), err)
 	}
-	letter := map[hdf5.Class]string{hdf5.Float: "F", hdf5.Int: "I", hdf5.Uint: "U"}[d.Class]
-	dtype := format.DType(letter + strconv.Itoa(8*d.Size))
-	if dtype.Size() == 0 {
+	if d.DType().Size() == 0 {
 		return nil
 	}
-	return k.list.Add(format.Tensor{Name: name, Shape: d.Shape, DType: dtype, Fetch: d.Little})
+	return k.list.Add(format.Tensor{Name: name, Shape: d.Shape, DType: d.DType(), Fetch: d.Little})
 }
 
 // listLayers finds out the layers and their arrays.
@@ -346,19 +345,7 @@ func (k *file) listLayers(root *hdf5.Object) error {
 // the model's order, each with its arrays as param_0, param_1.
 func (k *file) listFirst() {
 	k.ordered = true
-	arrays := map[string][]string{}
-	for _, name := range k.names() {
-		layer, number, ok := strings.Cut(name, "/param_")
-		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layer_") {
-			continue
-		}
-		if k.hold(name) {
-			arrays[layer] = append(arrays[layer], name)
-		}
-	}
-	for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
-		list := arrays[name]
-		slices.SortFunc(list, compareNumbered)
+	for name, list := range k.numbered("/param_", "layer_") {
 		layer := layer{name: name, array: map[string]string{}}
 		roles := []string{"w", "b"}
 		if t, _ := k.list.Get(list[0]); len(t.Shape) == 1 {
@@ -474,20 +461,7 @@ func (k *file) take(layer layer) {
 // listNumbered lists the layers of Keras 3's way. Layers of one kind come in the order of their numbers; the order of
 // kinds is not in the file.
 func (k *file) listNumbered() {
-	arrays := map[string][]string{}
-	for _, name := range k.names() {
-		layer, number, ok := strings.Cut(name, "/vars/")
-		if _, err := strconv.Atoi(number); err != nil || !ok || !strings.HasPrefix(layer, "layers/") &&
-			!strings.HasPrefix(layer, oldLayers) {
-			continue
-		}
-		if k.hold(name) {
-			arrays[layer] = append(arrays[layer], name)
-		}
-	}
-	for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
-		list := arrays[name]
-		slices.SortFunc(list, compareNumbered)
+	for name, list := range k.numbered("/vars/", "layers/", oldLayers) {
 		layer := layer{name: strings.ReplaceAll(name, oldLayers, "layers/"), array: map[string]string{}, vars: list}
 		roles := []string{"w", "b"}
 		if t, _ := k.list.Get(list[0]); len(t.Shape) == 1 {
@@ -503,6 +477,28 @@ func (k *file) listNumbered() {
 			}
 		}
 		k.take(layer)
+	}
+}
+
+// numbered holds the arrays that are called by a layer, a mark and a number, and lists them by layers, both in the order
+// of their numbers. A layer's name begins in one of some ways.
+func (k *file) numbered(mark string, begins ...string) iter.Seq2[string, []string] {
+	arrays := map[string][]string{}
+	for _, name := range k.names() {
+		layer, number, ok := strings.Cut(name, mark)
+		_, err := strconv.Atoi(number)
+		begun := func(begin string) bool { return strings.HasPrefix(layer, begin) }
+		if ok && err == nil && slices.ContainsFunc(begins, begun) && k.hold(name) {
+			arrays[layer] = append(arrays[layer], name)
+		}
+	}
+	return func(yield func(string, []string) bool) {
+		for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
+			slices.SortFunc(arrays[name], compareNumbered)
+			if !yield(name, arrays[name]) {
+				return
+			}
+		}
 	}
 }
 

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
-	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/hdf5"
 )
 
@@ -21,8 +19,6 @@ const hdf5At = 512
 func isV73(head []byte) bool {
 	return len(head) > hdf5At && bytes.HasPrefix(head, []byte("MATLAB 7.3")) && hdf5.Is(head[hdf5At:])
 }
-
-var hdf5Types = map[hdf5.Class]string{hdf5.Float: "F", hdf5.Int: "I", hdf5.Uint: "U"}
 
 type v73 struct {
 	file   *hdf5.File
@@ -106,8 +102,7 @@ func (r *v73) value(o *hdf5.Object, depth int) (*value, error) {
 		}
 		return v, nil
 	}
-	v.numbers.DType = format.DType(hdf5Types[d.Class] + strconv.Itoa(8*d.Size))
-	if v.numbers.DType.Size() == 0 {
+	if v.numbers.DType = d.DType(); v.numbers.DType.Size() == 0 {
 		return v, nil
 	}
 	v.class = number

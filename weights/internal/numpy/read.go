@@ -13,10 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/vggo/vggo/internal/pickle"
-	"github.com/vggo/vggo/internal/printable"
+	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/weights/internal/checkpoint"
 	"github.com/vggo/vggo/weights/internal/format"
 )
@@ -208,10 +206,7 @@ func readMember(c *format.Contents, name string, m format.Member) error {
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(content[a.head:], &c.Metadata); err != nil {
-			return errors.New(printable.JSON(err))
-		}
-		return nil
+		return strict.Unmarshal(content[a.head:], &c.Metadata)
 	}
 	c.Tensors = append(c.Tensors, a.tensor(name, m.Bytes, m.Raw))
 	return nil

@@ -133,26 +133,29 @@ func (d *decoder) text(f field, s *string) error {
 
 // numbers appends a field of repeated numbers, packed or not.
 func numbers[T any](d *decoder, f field, list *[]T, typ protowire.Type, value func(uint64) T) error {
+	return f.eachNumber(typ, func(v uint64) error {
+		*list = append(*list, value(v))
+		return d.take(f, 16)
+	})
+}
+
+// eachNumber calls do for each of a field's numbers, packed or not.
+func (f field) eachNumber(typ protowire.Type, do func(v uint64) error) error {
 	if f.typ == typ {
-		if err := d.take(f, 16); err != nil {
-			return err
-		}
-		*list = append(*list, value(f.number))
-		return nil
+		return do(f.number)
 	}
 	m, err := f.message(f.in.what)
 	if err != nil {
 		return err
 	}
 	for at := 0; at < len(m.data); {
-		if err := d.take(f, 16); err != nil {
-			return err
-		}
 		v, n, err := m.packed(at, typ)
+		if err == nil {
+			err = do(v)
+		}
 		if err != nil {
 			return err
 		}
-		*list = append(*list, value(v))
 		at += n
 	}
 	return nil

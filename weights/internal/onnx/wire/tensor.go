@@ -274,7 +274,7 @@ func (t *Tensor) Bytes() ([]byte, error) {
 	_, typ := t.Type.typedList()
 	n, _ := t.bytes()
 	out := make([]byte, 0, n)
-	put := func(v uint64) {
+	put := func(v uint64) error {
 		switch {
 		case typ == protowire.Fixed32Type || typ == protowire.VarintType && size == 4:
 			out = binary.LittleEndian.AppendUint32(out, uint32(v))
@@ -285,28 +285,13 @@ func (t *Tensor) Bytes() ([]byte, error) {
 		default:
 			out = binary.LittleEndian.AppendUint64(out, v)
 		}
+		return nil
 	}
 	err := t.body.each(func(f field) error {
 		if f.num != t.list {
 			return nil
 		}
-		if f.typ != protowire.BytesType {
-			put(f.number)
-			return nil
-		}
-		m, err := f.message(f.in.what)
-		if err != nil {
-			return err
-		}
-		for at := 0; at < len(m.data); {
-			v, n, err := m.packed(at, typ)
-			if err != nil {
-				return err
-			}
-			put(v)
-			at += n
-		}
-		return nil
+		return f.eachNumber(typ, put)
 	})
 	if err != nil {
 		return nil, err
