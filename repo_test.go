@@ -83,7 +83,7 @@ var rooms = []struct {
 	{"report/training", []string{"internal/durable", "internal/machine", "report/internal/svg", "train"}},
 	{"", []string{"internal/fault", "internal/printable", "internal/strict", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
-	{"perceptual", []string{"tensor", "arch", "nn", "weights", "vision", "", "explain"}},
+	{"perceptual", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "", "explain"}},
 	{"embedded", []string{"weights", ""}},
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "internal/strict", "tensor", "arch", "report", "nn", "weights", "vision", "",
