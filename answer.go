@@ -1,6 +1,7 @@
 package vggo
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -92,15 +93,7 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 			ranked[c].Label = m.Classes[c]
 		}
 	}
-	slices.SortStableFunc(ranked, func(a, b Class) int {
-		switch {
-		case a.Probability > b.Probability:
-			return -1
-		case a.Probability < b.Probability:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(ranked, func(a, b Class) int { return cmp.Compare(b.Probability, a.Probability) })
 	return ranked, nil
 }
 

@@ -3,6 +3,7 @@ package vggo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vggo/vggo/internal/fault"
@@ -28,14 +29,8 @@ type Group struct {
 
 // Group finds the group that computes a layer. A layer with nothing to compute (flatten, dropout) has none.
 func (in *Inside) Group(layer string) (i int, ok bool) {
-	for i, g := range in.Groups {
-		for _, name := range g.Layers {
-			if name == layer {
-				return i, true
-			}
-		}
-	}
-	return 0, false
+	i = slices.IndexFunc(in.Groups, func(g Group) bool { return slices.Contains(g.Layers, layer) })
+	return max(i, 0), i >= 0
 }
 
 // Bytes is what the tensors take.
@@ -94,7 +89,7 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 		return nil, err
 	}
 	logits := *m.inside.Logits()
-	logits.Data = append([]float32(nil), logits.Data...)
+	logits.Data = slices.Clone(logits.Data)
 	in := &Inside{Image: image, Logits: &logits}
 	for i, g := range m.inside.Groups() {
 		layers := g.Names()

@@ -1,6 +1,7 @@
 package vggo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 
@@ -66,9 +67,7 @@ func (m *Model) TapMemory(t *Taps) (int64, error) {
 func (m *Model) tapOptions(t *Taps) nn.Options {
 	options := t.Options
 	options.Costs, options.Budget = m.options.Costs, m.options.Budget
-	if options.Threads == 0 {
-		options.Threads = m.options.Threads
-	}
+	options.Threads = cmp.Or(options.Threads, m.options.Threads)
 	return options
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -174,13 +175,8 @@ func decodeLayer(node *yaml.Node) (Layer, error) {
 	case t.Op == "":
 		return fail(node, "layer %s: no operation, such as op: conv", clip(t.Name))
 	case !ok:
-		kinds := make([]string, 0, len(layerFields))
-		for kind := range layerFields {
-			kinds = append(kinds, kind)
-		}
-		slices.Sort(kinds)
 		return fail(node, "layer %s: unknown operation %q: want one of %s", clip(t.Name), clip(t.Op),
-			strings.Join(kinds, ", "))
+			strings.Join(slices.Sorted(maps.Keys(layerFields)), ", "))
 	}
 	given := map[string]bool{}
 	for i := 0; i < len(node.Content); i += 2 {

@@ -3,6 +3,7 @@
 package arch
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -262,17 +263,7 @@ func Constants() BatchNorm { return BatchNorm{Eps: math.SmallestNonzeroFloat64} 
 func (b BatchNorm) IsConstants() bool { return b.Eps == Constants().Eps }
 
 // Epsilon is Eps, or its default 1e-5.
-func (b BatchNorm) Epsilon() float64 {
-	if b.Eps == 0 {
-		return 1e-5
-	}
-	return b.Eps
-}
+func (b BatchNorm) Epsilon() float64 { return cmp.Or(b.Eps, 1e-5) }
 
 // Rate is Momentum, or its default 0.1.
-func (b BatchNorm) Rate() float64 {
-	if b.Momentum == 0 {
-		return 0.1
-	}
-	return b.Momentum
-}
+func (b BatchNorm) Rate() float64 { return cmp.Or(b.Momentum, 0.1) }

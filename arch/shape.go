@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/bits"
@@ -311,12 +312,8 @@ func fit1(mode PadMode, ceil bool, in, extent, stride, before, after int) (out, 
 }
 
 func orOne(s Size) Size {
-	if s.H == 0 {
-		s.H = 1
-	}
-	if s.W == 0 {
-		s.W = 1
-	}
+	s.H = cmp.Or(s.H, 1)
+	s.W = cmp.Or(s.W, 1)
 	return s
 }
 

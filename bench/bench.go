@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -142,9 +143,7 @@ func (b *Bench) FLOPs(mode Mode) int64 {
 	forward, first := int64(0), int64(0)
 	for _, l := range b.Report.Layers {
 		forward += l.FLOPs
-		if first == 0 {
-			first = l.FLOPs
-		}
+		first = cmp.Or(first, l.FLOPs)
 	}
 	if mode != Forward {
 		return (3*forward - first) * int64(b.Batch)

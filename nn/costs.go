@@ -100,7 +100,7 @@ func ReadCosts(r io.Reader) (CostTable, error) {
 
 func parseCosts(text []byte) (CostTable, error) {
 	var t CostTable
-	if err := strict.UnmarshalKnown(text, &t); err != nil {
+	if err := strict.Unmarshal(text, &t); err != nil {
 		return nil, fmt.Errorf("nn: not a cost table: %w", err)
 	}
 	if len(t) == 0 {

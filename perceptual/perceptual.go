@@ -7,6 +7,7 @@
 package perceptual
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -115,9 +116,7 @@ func (e *NetworkError) Error() string {
 func New(model *vggo.Model, options Options) (*Meter, error) {
 	m := &Meter{Metric: options.Metric, model: model, wantsMap: options.Map, once: options.Once,
 		taps: map[key]*vggo.Taps{}}
-	if m.Metric == "" {
-		m.Metric = LPIPS
-	}
+	m.Metric = cmp.Or(m.Metric, LPIPS)
 	if !slices.Contains(Metrics(), m.Metric) {
 		return nil, fmt.Errorf("unknown metric %q: want lpips or dists", m.Metric)
 	}

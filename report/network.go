@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -65,9 +66,7 @@ func rows(r *arch.Report) []row {
 			wholeMap += l.Formulas.Field
 			continue
 		}
-		if l.Formulas.Field == "" {
-			l.Formulas.Field = wholeMap
-		}
+		l.Formulas.Field = cmp.Or(l.Formulas.Field, wholeMap)
 		wholeMap = ""
 		rows = append(rows, row{l, l.Operation})
 	}

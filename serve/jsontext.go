@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -77,22 +78,11 @@ func (t jsonText) members(what string, do func(name string, value jsonText) erro
 	return nil
 }
 
-// kind is what a value is, with its article: "an object", "a string".
-func (t jsonText) kind() string {
-	switch t[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a truth value"
-	case 'n':
-		return "null"
-	}
-	return "a number"
-}
+// kinds are what a value is by its first letter, where it is no number, with their articles.
+var kinds = map[byte]string{'{': "an object", '[': "an array", '"': "a string", 't': "a truth value",
+	'f': "a truth value", 'n': "null"}
+
+func (t jsonText) kind() string { return cmp.Or(kinds[t[0]], "a number") }
 
 // elements calls do for each element of an array.
 func (t jsonText) elements(what string, do func(value jsonText) error) error {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -87,12 +88,8 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 		}
 	}
 	if o.Kind == "adamw" {
-		if o.Beta2 == 0 {
-			o.Beta2 = 0.999
-		}
-		if o.Epsilon == 0 {
-			o.Epsilon = 1e-8
-		}
+		o.Beta2 = cmp.Or(o.Beta2, 0.999)
+		o.Epsilon = cmp.Or(o.Epsilon, 1e-8)
 	}
 	opt := &Optimiser{Optimise: o, threads: max(threads, 1)}
 	for _, p := range params.List {

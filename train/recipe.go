@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -252,9 +253,7 @@ func (r Recipe) Network() (*arch.Network, error) {
 		if err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
-		if placed.Network.Name == "" {
-			placed.Network.Name = r.Name
-		}
+		placed.Network.Name = cmp.Or(placed.Network.Name, r.Name)
 		return placed.Network, nil
 	}
 	placed, err := weights.OpenNetwork(r.Model)
@@ -277,26 +276,11 @@ func (r Recipe) WithBatch(batch int) Recipe {
 
 func (r Recipe) accumulate() int { return max(r.Accumulate, 1) }
 
-func (r Recipe) validateEvery() float64 {
-	if r.Validate == 0 {
-		return 1
-	}
-	return r.Validate
-}
+func (r Recipe) validateEvery() float64 { return cmp.Or(r.Validate, 1) }
 
-func (r Recipe) checkpointEvery() float64 {
-	if r.Checkpoint.Every == 0 {
-		return 1
-	}
-	return r.Checkpoint.Every
-}
+func (r Recipe) checkpointEvery() float64 { return cmp.Or(r.Checkpoint.Every, 1) }
 
-func (r Recipe) keep() int {
-	if r.Checkpoint.Keep == 0 {
-		return 3
-	}
-	return r.Checkpoint.Keep
-}
+func (r Recipe) keep() int { return cmp.Or(r.Checkpoint.Keep, 3) }
 
 func (r Recipe) mayBreak() int {
 	switch r.Broken {

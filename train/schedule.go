@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
@@ -52,12 +53,7 @@ func (s *Schedule) check() error {
 	return nil
 }
 
-func (s *Schedule) factor() float64 {
-	if s.Factor == 0 {
-		return 0.1
-	}
-	return s.Factor
-}
+func (s *Schedule) factor() float64 { return cmp.Or(s.Factor, 0.1) }
 
 // plateau is what a plateau schedule remembers.
 type plateau struct {

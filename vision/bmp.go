@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -104,9 +105,7 @@ func readBMP(file []byte) (*bmpPicture, error) {
 	if !(b.storage == bmpPlain || b.storage == bmpRuns8 && b.bits == 8 || b.storage == bmpRuns4 && b.bits == 4) {
 		return nil, errors.New("BMP compressed in this way is not supported: save it without compression or as PNG")
 	}
-	if b.pixelsAt == 0 {
-		b.pixelsAt = end
-	}
+	b.pixelsAt = cmp.Or(b.pixelsAt, end)
 	if paletted {
 		if b.colours <= 0 || b.colours > 1<<b.bits {
 			b.colours = 1 << b.bits

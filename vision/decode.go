@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -45,9 +46,7 @@ const (
 )
 
 func (l *Limits) complete() {
-	if l.Pixels == 0 {
-		l.Pixels = DefaultPixels
-	}
+	l.Pixels = cmp.Or(l.Pixels, DefaultPixels)
 	if l.Bytes == 0 {
 		l.Bytes = defaultBytes
 		if l.Pixels > DefaultPixels {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -208,13 +209,8 @@ func foreignEnding(ending string) *FormatError {
 
 // String says what was passed over, and what can be done; empty where nothing was.
 func (s Skipped) String() string {
-	endings := make([]string, 0, len(s))
-	for ending := range s {
-		endings = append(endings, ending)
-	}
-	slices.Sort(endings)
 	var parts []string
-	for _, ending := range endings {
+	for _, ending := range slices.Sorted(maps.Keys(s)) {
 		if f := foreignEnding(ending); f != nil {
 			parts = append(parts, fmt.Sprintf("%d called *%s, where %v", s[ending], ending, f))
 		} else {

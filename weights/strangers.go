@@ -104,12 +104,7 @@ func at(offset int, magic string) func([]byte, string) bool {
 
 func named(endings ...string) func([]byte, string) bool {
 	return func(_ []byte, name string) bool {
-		for _, ending := range endings {
-			if strings.HasSuffix(name, ending) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(endings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -442,9 +443,7 @@ func (e *explainRun) pictures(failed *int) iter.Seq2[string, *vision.Picture] {
 // write writes a picture, called after what it is of where no name is given, and says so.
 func (e *explainRun) write(of string, picture image.Image, what string) error {
 	path := e.output
-	if path == "" {
-		path = of + "-" + e.method + ".png"
-	}
+	path = cmp.Or(path, of+"-"+e.method+".png")
 	if err := writeTo(path, nil, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
 		return err
 	}

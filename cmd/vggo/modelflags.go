@@ -105,9 +105,7 @@ const usualBatch = 16
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	options := root.Options{Network: networkName(o.model), Seed: o.seed, Threads: o.threads, Batch: o.batch,
 		LowMemory: o.low, Part: o.part, Until: o.until}
-	if options.Batch == 0 {
-		options.Batch = min(max(pictures, 1), usualBatch)
-	}
+	options.Batch = cmp.Or(options.Batch, min(max(pictures, 1), usualBatch))
 	asked, err := o.stated()
 	if err != nil {
 		return nil, err
@@ -127,9 +125,7 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 		options.Classes, options.Synsets, options.Relabel = labels.Names, labels.Synsets, o.relabel
 	}
 	if o.random {
-		if options.Network == "" {
-			options.Network = "vgg16"
-		}
+		options.Network = cmp.Or(options.Network, "vgg16")
 		m, err := root.New(options.Network, options)
 		return m, hintLabels(hintModel(err), o.labels)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,9 +95,7 @@ func pull(ctx context.Context, name, dir string, out, notes io.Writer) error {
 		options.Progress = func(done, total int64) {
 			if bar == nil {
 				progressOf(notes).silence()
-				if total == 0 {
-					total = -1
-				}
+				total = cmp.Or(total, -1)
 				bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(f), progressbar.OptionShowBytes(true),
 					progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 			}

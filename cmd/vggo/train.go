@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -399,9 +400,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 		}
 	}
 	classes := o.classes
-	if classes == 0 {
-		classes = len(options.Classes)
-	}
+	classes = cmp.Or(classes, len(options.Classes))
 	if classes != len(options.Classes) {
 		options.Classes = nil // names for some of them would be none
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -31,9 +32,7 @@ func (o *trainOptions) asRank(out, faults io.Writer,
 	}
 	launch, _ := cluster.Launched()
 	threads, bound := launch.Threads()
-	if o.threads == 0 {
-		o.threads = threads
-	}
+	o.threads = cmp.Or(o.threads, threads)
 	if bound && group.Rank() == 0 {
 		fmt.Fprintf(faults, "vggo: %s lets each rank use one core alone\nhint: mpirun --bind-to none lets them use all\n",
 			launch.Launcher)

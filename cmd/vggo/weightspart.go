@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -50,9 +51,7 @@ func tellWeights(w io.Writer, path, part string, others []weights.Part, guess bo
 			unread = append(unread, fmt.Sprintf("%s, %s", other.Name, other.Unread))
 		}
 	}
-	if part == "" {
-		part = "the one under plain names"
-	}
+	part = cmp.Or(part, "the one under plain names")
 	if len(left) > 0 && asked == "" {
 		fmt.Fprintf(w, "vggo: %s holds several networks' weights: %s is taken, and not %s; --weights-part takes another\n",
 			path, part, firstOf(left))

@@ -3,6 +3,7 @@
 package chain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,9 +61,7 @@ func (c *Chain) free(name string) string {
 
 // Reads tells how many values the next layer, which is fully connected, reads. The first one's tell the pictures' size.
 func (c *Chain) Reads(n int) {
-	if c.reads == 0 {
-		c.reads = n
-	}
+	c.reads = cmp.Or(c.reads, n)
 }
 
 // Len is the number of layers.

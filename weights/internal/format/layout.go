@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"errors"
 	"runtime"
 	"slices"
@@ -75,9 +76,7 @@ func (l Layout) Arrange(data []float32, p arch.Param) ([]float32, error) {
 	}
 	at := l.inputs(ours, strides, inputs)
 	scale := l.Scale
-	if scale == 0 {
-		scale = 1
-	}
+	scale = cmp.Or(scale, 1)
 	out := make([]float32, len(data))
 	return out, gather(out, data, rows, strides[0], at, scale)
 }

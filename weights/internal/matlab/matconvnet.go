@@ -1,6 +1,7 @@
 package matlab
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -206,9 +207,7 @@ func (n *network) layer(l *value, i, of int) error {
 	s := settings{layer: l}
 	kind := l.field("type").line()
 	name := l.field("name").line()
-	if name == "" {
-		name = kind + strconv.Itoa(i+1)
-	}
+	name = cmp.Or(name, kind+strconv.Itoa(i+1))
 	weights := l.field("weights")
 	var arrays []*value
 	if weights != nil && weights.class == cell {

@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -173,9 +174,7 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 	switch class {
 	case "Conv2d":
 		ins := s.int("in_channels")
-		if d.channels == 0 {
-			d.channels = ins
-		}
+		d.channels = cmp.Or(d.channels, ins)
 		w := s.window("kernel_size", "stride", "padding", "dilation")
 		if mode := s.text("padding_mode", "zeros"); mode != "zeros" && w.Pad != (arch.Padding{}) {
 			return nil, fmt.Errorf("it pads by %q: only zeros are understood", format.Clip(mode))

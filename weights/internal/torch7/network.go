@@ -1,6 +1,7 @@
 package torch7
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -88,9 +89,7 @@ func (n *network) walk(v any, path string) error {
 	}
 	switch v := v.(type) {
 	case *Tensor:
-		if path == "" {
-			path = "tensor"
-		}
+		path = cmp.Or(path, "tensor")
 		return n.tensors.Add(v.entry(path))
 	case *Object:
 		return n.walk(v.Fields, path)
@@ -151,9 +150,7 @@ func (n *network) module(o *Object, path string) error {
 	}
 	if op != nil {
 		name, _ := m.get("name").(string)
-		if name == "" {
-			name = strings.ToLower(op.Kind()) + strings.ReplaceAll(path, ".", "_")
-		}
+		name = cmp.Or(name, strings.ToLower(op.Kind())+strings.ReplaceAll(path, ".", "_"))
 		n.chain.Add(name, op, params)
 	}
 	return nil
