@@ -209,7 +209,6 @@ func decodeLayer(node *yaml.Node) (Layer, error) {
 // requiredFields are those that have no default.
 var requiredFields = map[string][]string{
 	"conv":            {"out", "kernel"},
-	"reflectpad":      {"pad"},
 	"maxpool":         {"kernel"},
 	"avgpool":         {"kernel"},
 	"adaptiveavgpool": {"to"},
