@@ -91,7 +91,7 @@ func (f *File) vggOf(v view) (spec string, headless bool) {
 	for name := range v {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, natural)
+	slices.SortFunc(names, format.Natural)
 	ways := []*regexp.Regexp{layerName, blockName, kerasName}
 	if f.contents.Naming != nil {
 		ways = append(ways, inOrder)

@@ -493,8 +493,8 @@ func (k *file) numbered(mark string, begins ...string) iter.Seq2[string, []strin
 		}
 	}
 	return func(yield func(string, []string) bool) {
-		for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
-			slices.SortFunc(arrays[name], compareNumbered)
+		for _, name := range slices.SortedFunc(maps.Keys(arrays), format.Natural) {
+			slices.SortFunc(arrays[name], format.Natural)
 			if !yield(name, arrays[name]) {
 				return
 			}
@@ -504,34 +504,3 @@ func (k *file) numbered(mark string, begins ...string) iter.Seq2[string, []strin
 
 // oldLayers is what TensorFlow 2.12 and 2.13 called the group layers.
 const oldLayers = "_layer_checkpoint_dependencies/"
-
-// compareNumbered sorts names with numbers in them: conv2d, conv2d_1, conv2d_2, conv2d_10.
-func compareNumbered(a, b string) int {
-	for a != "" && b != "" {
-		x, y := digits(a), digits(b)
-		if x > 0 && y > 0 {
-			m, n := strings.TrimLeft(a[:x], "0"), strings.TrimLeft(b[:y], "0")
-			if len(m) != len(n) {
-				return len(m) - len(n)
-			}
-			if m != n {
-				return strings.Compare(m, n)
-			}
-			a, b = a[x:], b[y:]
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
-}
-
-func digits(s string) int {
-	n := 0
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	return n
-}

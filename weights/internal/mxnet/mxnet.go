@@ -127,16 +127,10 @@ func (r *reader) array() format.Tensor {
 		return t
 	}
 	t.DType = types[kind]
-	size := uint64(t.DType.Size())
-	for _, n := range t.Shape {
-		if n < 0 || n > 0 && size > uint64(len(r.data))/uint64(n) {
-			if r.err == nil {
-				r.err = format.Fail(int64(at), "an array of %v values, for which the file is too short", t.Shape)
-			}
-			return t
-		}
-		size *= uint64(n)
+	size, ok := format.Size(t.Shape, t.DType.Size(), len(r.data))
+	if !ok && r.err == nil {
+		r.err = format.Fail(int64(at), "an array of %v values, for which the file is too short", t.Shape)
 	}
-	t.Raw = r.bytes(size)
+	t.Raw = r.bytes(uint64(size))
 	return t
 }
