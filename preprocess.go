@@ -162,6 +162,11 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 			return p, nil
 		}
 	}
+	if weights.PreparesPictures(first.w, first.b, first.shape) {
+		p, err := named("unit", "the first layer, a convolution of 1x1, turns the channels and subtracts the mean itself")
+		p.Guess = false
+		return p, err
+	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
 		if a.Turned {

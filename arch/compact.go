@@ -23,15 +23,16 @@ var ImageNetInput = Shape{C: 3, H: 224, W: 224}
 //	64   a 3x3 convolution to 64 channels, stride 1, padded to keep its size, then ReLU
 //	M    max pooling 2x2, stride 2; it ends a block
 //	A    average pooling 2x2, stride 2; it ends a block
+//	R    padding of 1 on every side by reflection: R,64p0
 //	L    local response normalisation with AlexNet's constants
 //	G    global average pooling, last of the convolution part
 //
 // Options follow an item in any order. Convolutions take k (kernel), s (stride), p (padding), d (dilation), g (groups),
 // each with a number, and b (batch norm before the ReLU): 96k11s4p0, 256k1, 64b. Pooling takes k, s (else the kernel),
-// p with a number, and c (round the size up): Mk3s2. The last width of the head takes s: a sigmoid in place of the
-// softmax, 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is for the given one.
+// p with a number, and c (round the size up): Mk3s2. R takes p. The last width of the head takes s: a sigmoid in place
+// of the softmax, 64,M/16,1s. A string may begin with its input: 32x32x3:64,M/10; else it is for the given one.
 //
-// Layers are named as in the VGG paper: conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6 …
+// Layers are named as in the VGG paper, pad1_1, conv1_1, bn1_1, relu1_1, lrn1_1, pool1 … flatten, fc6, relu6, drop6,
 // softmax, where fully connected layers are numbered on from the blocks. All but the last of them are followed by ReLU
 // and dropout of a half. Whether the network is possible for an input is Place's to say.
 func Compact(name, s string, input Shape) (*Network, error) {
@@ -95,7 +96,7 @@ func (b *compactBuilder) add(op Op, format string, args ...any) {
 func (b *compactBuilder) convItem(item string, last bool) error {
 	switch {
 	case item == "":
-		return fmt.Errorf("an item is missing: want a channel count, M, A, L or G")
+		return fmt.Errorf("an item is missing: want a channel count, M, A, R, L or G")
 	case item == "L":
 		if n := len(b.net.Layers); n > 0 {
 			if _, twice := b.net.Layers[n-1].Op.(LRN); twice {
@@ -108,13 +109,29 @@ func (b *compactBuilder) convItem(item string, last bool) error {
 			return fmt.Errorf("global average pooling can only be the last item before the head")
 		}
 		b.add(GlobalAvgPool{}, "globalpool")
+	case item[0] == 'R':
+		return b.reflect(item)
 	case item[0] == 'M', item[0] == 'A':
 		return b.pool(item)
 	case item[0] >= '0' && item[0] <= '9':
 		return b.convolution(item)
 	default:
-		return fmt.Errorf("want a channel count, M, A, L or G")
+		return fmt.Errorf("want a channel count, M, A, R, L or G")
 	}
+	return nil
+}
+
+func (b *compactBuilder) reflect(item string) error {
+	if n := len(b.net.Layers); n > 0 {
+		if _, twice := b.net.Layers[n-1].Op.(ReflectPad); twice {
+			return fmt.Errorf("it pads what R has just padded")
+		}
+	}
+	o := options{'p': 1}
+	if err := o.parse(item[1:], "p", ""); err != nil {
+		return err
+	}
+	b.add(ReflectPad{o['p'], o['p'], o['p'], o['p']}, "pad%d_%d", b.block, b.conv+1)
 	return nil
 }
 
@@ -253,6 +270,12 @@ func (n *Network) CompactString() (string, error) {
 			}
 			if i+1 < len(n.Layers) && n.Layers[i+1].Op.Kind() == (BatchNorm{}).Kind() {
 				item += "b"
+			}
+			convs = append(convs, item)
+		case ReflectPad:
+			item := "R"
+			if op.Top != 1 {
+				item += fmt.Sprintf("p%d", op.Top)
 			}
 			convs = append(convs, item)
 		case MaxPool:

@@ -59,7 +59,7 @@ func TestCompactErrors(t *testing.T) {
 		{"", `item 1, "" at column 1: an item is missing`},
 		{"64,,M", `item 2, "" at column 4: an item is missing`},
 		{"64, 64,6x", `item 3, "6x" at column 8: unknown option "x": want one of k, s, p, d, g, b`},
-		{"64,Q", `item 2, "Q" at column 4: want a channel count, M, A, L or G`},
+		{"64,Q", `item 2, "Q" at column 4: want a channel count, M, A, R, L or G`},
 		{"64,m", `item 2, "m" at column 4: want a channel count`},
 		{"64,M2", `item 2, "M2" at column 4: unknown option "2": want one of k, s, p, c`},
 		{"64k", `option k: want a number`},
@@ -93,6 +93,7 @@ func TestCompactString(t *testing.T) {
 		"96k11s4p0,L,Mk3s2,256k5g2,L,Mk3s2,384,384g2,256g2,Mk3s2/4096,4096,1000",
 		"28x28x1:16d2,Ak3s1p1c,L,G",
 		"8k2,8k4p0",
+		"R,8p0,R,8p0,Mc,Rp3,16k7p0,G/4",
 	} {
 		n, err := Compact("net", s, ImageNetInput)
 		if err != nil {
@@ -126,7 +127,7 @@ func TestCompactString(t *testing.T) {
 // does not panic on it.
 func FuzzCompact(f *testing.F) {
 	for _, s := range []string{
-		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::",
+		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::", "R,4p0,Rp2,M",
 		"9x9x9:1/1/1",
 		"1048576k1048576s1048576p1048576d1048576g1048576",
 	} {

@@ -19,6 +19,8 @@ func Describe(op Op) string {
 		if op.NoBias {
 			s += " no bias"
 		}
+	case ReflectPad:
+		s += " " + op.sides()
 	case MaxPool:
 		s += op.describe()
 	case AvgPool:
@@ -56,10 +58,8 @@ func (w Window) describe() string {
 		s += " same"
 	case p.Mode == Valid:
 		s += " valid"
-	case p == Pad(p.Top) && p.Top > 0:
-		s += fmt.Sprintf(" pad %d", p.Top)
 	case p != Pad(0):
-		s += fmt.Sprintf(" pad %d,%d,%d,%d", p.Top, p.Left, p.Bottom, p.Right)
+		s += " pad " + p.sides()
 	}
 	if w.Dilation != Square(1) {
 		s += " dilation " + w.Dilation.short()
@@ -68,6 +68,20 @@ func (w Window) describe() string {
 		s += " ceil"
 	}
 	return s
+}
+
+// sides writes padding that is alike on all sides as one number.
+func (p Padding) sides() string {
+	if p == Pad(p.Top) {
+		return strconv.Itoa(p.Top)
+	}
+	return fmt.Sprintf("%d,%d,%d,%d", p.Top, p.Left, p.Bottom, p.Right)
+}
+
+func (p ReflectPad) sides() string { return p.padding().sides() }
+
+func (p ReflectPad) padding() Padding {
+	return Padding{Top: p.Top, Left: p.Left, Bottom: p.Bottom, Right: p.Right}
 }
 
 // short writes a square size as one number.

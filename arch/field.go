@@ -52,13 +52,12 @@ func (a axis) of(s Size) int {
 // from -before, the next ones' stride further on each time. ok is false for adaptive pooling with uneven windows.
 func (p *Placed) window(a axis) (extent, stride, before int, ok bool) {
 	in, out := a.of(Size{p.In.H, p.In.W}), a.of(Size{p.Out.H, p.Out.W})
-	switch p.Op.(type) {
+	switch op := p.Op.(type) {
 	case Conv, MaxPool, AvgPool, L2Pool:
-		before = p.Geometry.Top
-		if a == cols {
-			before = p.Geometry.Left
-		}
+		before = a.of(Size{p.Geometry.Top, p.Geometry.Left})
 		return a.of(p.Geometry.Extent()), a.of(p.Geometry.Stride), before, true
+	case ReflectPad:
+		return 1, 1, a.of(Size{op.Top, op.Left}), true
 	case AdaptiveAvgPool:
 		return in / out, in / out, 0, in%out == 0
 	case GlobalAvgPool, Flatten: // one place made of the whole map
@@ -141,6 +140,10 @@ func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 		p := &placed[i]
 		x0, x1 = p.back(cols, x0, x1)
 		y0, y1 = p.back(rows, y0, y1)
+		if _, ok := p.Op.(ReflectPad); ok {
+			x0, x1 = mirrored(x0, x1, p.In.W)
+			y0, y1 = mirrored(y0, y1, p.In.H)
+		}
 		x0, x1 = max(x0, 0), min(x1, int64(p.In.W)-1)
 		y0, y1 = max(y0, 0), min(y1, int64(p.In.H)-1)
 		if x0 > x1 || y0 > y1 {
@@ -148,6 +151,19 @@ func Box(placed []Placed, layer, x, y int) (image.Rectangle, error) {
 		}
 	}
 	return image.Rect(int(x0), int(y0), int(x1)+1, int(y1)+1), nil
+}
+
+// mirrored is the first and the last of the n places of a map that places lo to hi beyond its borders stand for.
+func mirrored(lo, hi int64, n int) (first, last int64) {
+	a, b, end := int64(mirror(int(lo), n)), int64(mirror(int(hi), n)), int64(n-1)
+	first, last = min(a, b), max(a, b)
+	if lo <= 0 && hi >= 0 {
+		first = 0
+	}
+	if lo <= end && hi >= end {
+		last = end
+	}
+	return first, last
 }
 
 // Kernel is a convolution or pooling along one axis. A stride or dilation of 0 counts as 1.

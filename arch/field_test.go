@@ -76,6 +76,9 @@ func TestBox(t *testing.T) {
 		{"conv1", Conv{Out: 1, Window: Window{Kernel: Size{3, 2}, Stride: Size{1, 2}, Dilation: Size{2, 1},
 			Pad: Padding{Top: 2, Left: 1, Bottom: 1}}}},
 		{"relu1", ReLU{}},
+		{"pad1", ReflectPad{Top: 3, Left: 1, Bottom: 11, Right: 6}},
+		{"conv2", Conv{Out: 1, Window: Window{Kernel: Square(3)}}},
+		{"pad2", ReflectPad{1, 1, 1, 1}},
 		{"pool1", MaxPool{Window{Kernel: Square(2), Stride: Square(2), Ceil: true}}},
 		{"uneven", AdaptiveAvgPool{Out: Size{4, 3}}},
 		{"flatten", Flatten{}},
@@ -120,6 +123,9 @@ func reach(placed []Placed, units map[image.Point]bool) image.Rectangle {
 						add(u.X*g.Stride.W-g.Left+x, u.Y*g.Stride.H-g.Top+y)
 					}
 				}
+			case ReflectPad:
+				rows, cols := p.Taps(u.Y, u.X)
+				add(cols.Start, rows.Start)
 			case AdaptiveAvgPool:
 				for y := u.Y * p.In.H / op.Out.H; y*op.Out.H < (u.Y+1)*p.In.H; y++ {
 					for x := u.X * p.In.W / op.Out.W; x*op.Out.W < (u.X+1)*p.In.W; x++ {

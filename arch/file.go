@@ -67,6 +67,7 @@ type layerText struct {
 // layerFields are the fields of each operation beside name and op.
 var layerFields = map[string]string{
 	"conv":            "out kernel stride pad dilation groups bias",
+	"reflectpad":      "pad",
 	"relu":            "",
 	"maxpool":         "kernel stride pad dilation ceil",
 	"avgpool":         "kernel stride pad dilation ceil count_pad",
@@ -195,6 +196,9 @@ func decodeLayer(node *yaml.Node) (Layer, error) {
 			return fail(node, "layer %s: %s needs the field %s", clip(t.Name), t.Op, field)
 		}
 	}
+	if t.Op == (ReflectPad{}).Kind() && t.Pad.Mode != Explicit {
+		return fail(node, "layer %s: reflectpad needs numbers of pixels for its pad", clip(t.Name))
+	}
 	return Layer{t.Name, t.op()}, nil
 }
 
@@ -219,6 +223,8 @@ func (t layerText) op() Op {
 	switch t.Op {
 	case "conv":
 		return Conv{Out: t.Out, Window: window, Groups: t.Groups, NoBias: !or(t.Bias, true)}
+	case "reflectpad":
+		return ReflectPad{t.Pad.Top, t.Pad.Left, t.Pad.Bottom, t.Pad.Right}
 	case "relu":
 		return ReLU{}
 	case "maxpool":
@@ -273,6 +279,8 @@ func (l Layer) text() layerText {
 		if op.NoBias {
 			t.Bias = &no
 		}
+	case ReflectPad:
+		t.Pad = padText(op.padding())
 	case MaxPool:
 		setWindow(op.Window)
 	case AvgPool:

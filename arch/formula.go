@@ -59,6 +59,9 @@ func (p *Placed) sizeFormula() string {
 		return both(p.Geometry.formula(op.Pad.Mode, rows), p.Geometry.formula(op.Pad.Mode, cols))
 	case L2Pool:
 		return both(p.Geometry.formula(Explicit, rows), p.Geometry.formula(Explicit, cols))
+	case ReflectPad:
+		return both(fmt.Sprintf("%d+%d+%d = %d", p.In.H, op.Top, op.Bottom, p.Out.H),
+			fmt.Sprintf("%d+%d+%d = %d", p.In.W, op.Left, op.Right, p.Out.W))
 	case Flatten:
 		return fmt.Sprintf("%d*%d*%d = %d", p.In.H, p.In.W, p.In.C, p.Out.C)
 	}

@@ -138,8 +138,8 @@ func (w Window) canonical() Window {
 	return w
 }
 
-// Op is one of Conv, ReLU, MaxPool, AvgPool, L2Pool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm, Flatten, Linear,
-// Dropout, Softmax and Sigmoid, all as values, not pointers.
+// Op is one of Conv, ReflectPad, ReLU, MaxPool, AvgPool, L2Pool, AdaptiveAvgPool, GlobalAvgPool, LRN, BatchNorm,
+// Flatten, Linear, Dropout, Softmax and Sigmoid, all as values, not pointers.
 type Op interface {
 	// Kind is the operation's word in descriptions and tables: "conv", "relu", "maxpool" …
 	Kind() string
@@ -182,6 +182,10 @@ type Conv struct {
 	Groups int // 0 counts as 1
 	NoBias bool
 }
+
+// ReflectPad widens each map by its mirror image at the borders, which the border's own pixels are no part of: of a row
+// a b c padded by 1 comes b a b c b (torch.nn.ReflectionPad2d). Padding is smaller than the map.
+type ReflectPad struct{ Top, Left, Bottom, Right int }
 
 // ReLU is max(0, x); NaN stays NaN.
 type ReLU struct{}
@@ -241,6 +245,7 @@ type Softmax struct{}
 type Sigmoid struct{}
 
 func (Conv) Kind() string            { return "conv" }
+func (ReflectPad) Kind() string      { return "reflectpad" }
 func (ReLU) Kind() string            { return "relu" }
 func (MaxPool) Kind() string         { return "maxpool" }
 func (AvgPool) Kind() string         { return "avgpool" }

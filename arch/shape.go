@@ -162,6 +162,11 @@ func place(layer Layer, in Shape) (Placed, error) {
 		}
 		area := k.H * k.W
 		p.Params = weights(layer.Name, op.NoBias, area*in.C/groups, area*op.Out/groups, op.Out, in.C/groups, k.H, k.W)
+	case ReflectPad:
+		if min(op.Top, op.Left, op.Bottom, op.Right) < 0 || max(op.Top, op.Bottom) >= in.H || max(op.Left, op.Right) >= in.W {
+			return p, fmt.Errorf("reflection's padding %s must lie between 0 and less than the map's size", op.sides())
+		}
+		p.Out = Shape{in.C, op.Top + in.H + op.Bottom, op.Left + in.W + op.Right}
 	case MaxPool:
 		if p.Geometry, err = op.Window.fitPool(Size{in.H, in.W}); err != nil {
 			return p, err

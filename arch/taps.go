@@ -18,8 +18,9 @@ func (t Taps) At(tap int) (place int, real bool) {
 }
 
 // Taps says what the unit in row i and column j of a layer's output reads of each map that it looks at. A convolution
-// and a pooling read their window; adaptive pooling reads rows floor(i*H/h) to ceil((i+1)*H/h)-1 of H for h outputs
-// (PyTorch's adaptive_avg_pool2d), global pooling all of them; any other layer reads the place of the unit itself.
+// and a pooling read their window, padding by reflection the place of which its own is the mirror image; adaptive
+// pooling reads rows floor(i*H/h) to ceil((i+1)*H/h)-1 of H for h outputs (PyTorch's adaptive_avg_pool2d), global
+// pooling all of them; any other layer reads the place of the unit itself.
 func (p *Placed) Taps(i, j int) (rows, cols Taps) {
 	g := p.Geometry
 	switch op := p.Op.(type) {
@@ -29,6 +30,8 @@ func (p *Placed) Taps(i, j int) (rows, cols Taps) {
 	case AvgPool:
 		return taps(i, g.Kernel.H, g.Stride.H, g.Dilation.H, g.Top, g.Bottom, g.In.H, op.CountPad),
 			taps(j, g.Kernel.W, g.Stride.W, g.Dilation.W, g.Left, g.Right, g.In.W, op.CountPad)
+	case ReflectPad:
+		i, j = mirror(i-op.Top, p.In.H), mirror(j-op.Left, p.In.W)
 	case AdaptiveAvgPool, GlobalAvgPool:
 		return stretch(i, p.In.H, p.Out.H), stretch(j, p.In.W, p.Out.W)
 	}
@@ -50,6 +53,17 @@ func taps(i, kernel, stride, dilation, before, after, in int, countPad bool) Tap
 		t.Divisor = below(in + after)
 	}
 	return t
+}
+
+// mirror is the place of n that another is the mirror image of, for one less than n beyond a border.
+func mirror(place, n int) int {
+	switch {
+	case place < 0:
+		return -place
+	case place >= n:
+		return 2*(n-1) - place
+	}
+	return place
 }
 
 // stretch is the i-th of out stretches that cover in places; neighbours overlap where out does not divide in.

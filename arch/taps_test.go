@@ -93,6 +93,21 @@ func TestTaps(t *testing.T) {
 			t.Errorf("%s was met %d times", kind, seen[kind])
 		}
 	}
+	// Padding by reflection reads one place, of a row a b c d: c b a b c d c.
+	pad, err := place(Layer{"p", ReflectPad{Top: 2, Left: 0, Bottom: 1, Right: 3}}, Shape{3, 4, 4})
+	if err != nil || pad.Out != (Shape{3, 7, 7}) {
+		t.Fatal(pad.Out, err)
+	}
+	for i, want := range []int{2, 1, 0, 1, 2, 3, 2} {
+		if rows, _ := pad.Taps(i, 0); rows != (Taps{want, 1, 1, 0, 1, 1}) {
+			t.Errorf("padded row %d reads %+v, want %d", i, rows, want)
+		}
+	}
+	for j, want := range []int{0, 1, 2, 3, 2, 1, 0} {
+		if _, cols := pad.Taps(0, j); cols != (Taps{want, 1, 1, 0, 1, 1}) {
+			t.Errorf("padded column %d reads %+v, want %d", j, cols, want)
+		}
+	}
 	// What reads one place alone.
 	p, _ := place(Layer{"r", ReLU{}}, Shape{3, 4, 5})
 	if rows, cols := p.Taps(2, 3); rows != (Taps{2, 1, 1, 0, 1, 1}) || cols != (Taps{3, 1, 1, 0, 1, 1}) {

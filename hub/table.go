@@ -29,6 +29,14 @@ const (
 	onnxManifest = "github.com/onnx/models, 0618993, ONNX_HUB_MANIFEST.json"
 	onnxReadme   = "github.com/onnx/models, 4498f84, vision/classification/vgg/README.md"
 	onnxCredit   = "the ONNX Model Zoo, trained in MXNet by its contributors"
+
+	// which turns the first convolution and the average to RGB
+	matconvnetConverter = "github.com/vlfeat/matconvnet, 000f296, utils/import-caffe.py"
+	matconvnetPage      = "github.com/vlfeat/matconvnet, 5da490a, doc/site/docs/pretrained.md"
+	johnsonReadme       = "github.com/jcjohnson/pytorch-vgg, 121d07b, README.md"
+	// The authors' page says "The models are released under Creative Commons Attribution License", as Lasagne's issue
+	// quotes it.
+	authorsLicence = "robots.ox.ac.uk/~vgg/research/very_deep, as github.com/Lasagne/Recipes, issue 71, quotes it"
 )
 
 // torchvision is a file of download.pytorch.org, whose name carries eight digits of its SHA-256.
@@ -88,6 +96,30 @@ func onnx(name, network, file, sha256 string, size int64, top1, top5 float64) En
 		Licence:  Cited[string]{"Apache-2.0", onnxReadme}, Credit: onnxCredit,
 		Preprocess: Cited[string]{"imagenet", onnxReadme},
 		Accuracy:   Cited[Performance]{Performance{top1, top5}, onnxReadme},
+	}
+}
+
+// matconvnet is a file of vlfeat.org, whose page carries its MD5. The page gives errors of one centre crop.
+func matconvnet(name, network, file, md5 string, top1, top5 float64) Entry {
+	return Entry{
+		Name: name, Network: network, File: file,
+		URL:      Cited[string]{"https://www.vlfeat.org/matconvnet/models/" + file, matconvnetPage},
+		Checksum: Cited[Checksum]{Checksum("md5:" + md5), matconvnetPage + ", File checksums"},
+		Licence:  Cited[string]{"CC-BY-4.0", authorsLicence}, Credit: kerasCredit,
+		Preprocess: Cited[string]{"caffe-rgb", matconvnetConverter},
+		Accuracy:   Cited[Performance]{Performance{100 - top1, 100 - top5}, matconvnetPage + " (given there as errors)"},
+	}
+}
+
+// johnson is a file of J. Johnson's, whose name carries eight digits of its SHA-256.
+func johnson(name, network, file, digits string) Entry {
+	file += "-" + digits + ".pth"
+	return Entry{
+		Name: name, Network: network, File: file,
+		URL:      Cited[string]{"https://web.eecs.umich.edu/~justincj/models/" + file, johnsonReadme},
+		Checksum: Cited[Checksum]{Checksum("sha256:" + digits), torchvisionHash},
+		Licence:  Cited[string]{"CC-BY-4.0", authorsLicence}, Credit: kerasCredit,
+		Preprocess: Cited[string]{"caffe", johnsonReadme},
 	}
 }
 
@@ -163,4 +195,10 @@ var table = []Entry{
 		574_677_321, 73.72, 91.58),
 	onnx("vgg19-bn-onnx", "vgg19-bn", "vgg19-bn-7.onnx",
 		"ce0987dfa6228ad29708013f38b7f73cbc14ca6066a05fc22ee49b35871c63ed", 574_774_380, 73.83, 91.79),
+
+	matconvnet("vgg16-matconvnet", "vgg16", "imagenet-vgg-verydeep-16.mat", "f72d927587ca4c97fbd165ec9cb9997f", 28.5, 9.9),
+	matconvnet("vgg19-matconvnet", "vgg19", "imagenet-vgg-verydeep-19.mat", "106118b7cf60435e6d8e04f6a6dc3657", 28.7, 9.9),
+
+	johnson("vgg16-johnson", "vgg16", "vgg16", "00b39a1b"),
+	johnson("vgg19-johnson", "vgg19", "vgg19", "d01eb7cb"),
 }

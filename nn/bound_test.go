@@ -53,6 +53,8 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 		}
 		m := n * l.Out.H * l.Out.W
 		return m + 4, m + 4, m + 4
+	case arch.ReflectPad: // a pixel stands in a corner and in its mirror images, nine times at most
+		return 0, 8, 0
 	case arch.MaxPool: // the gradient adds up where windows overlap
 		return 0, g.Kernel.H*g.Kernel.W - 1, 0
 	case arch.AvgPool:

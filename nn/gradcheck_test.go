@@ -120,6 +120,13 @@ var layerTests = []struct {
 	{"softmax at the end", arch.Shape{C: 19, H: 3, W: 2}, []arch.Op{arch.LRN{Size: 1, K: 1}, arch.Softmax{}}},
 	{"l2 pool", arch.Shape{C: 19, H: 9, W: 6}, []arch.Op{arch.ReLU{}, arch.L2Pool{}}},
 	{"l2 pool of one row", arch.Shape{C: 16, H: 1, W: 8}, []arch.Op{arch.L2Pool{}}},
+	{"reflect pad", arch.Shape{C: 19, H: 5, W: 4}, []arch.Op{arch.ReflectPad{Top: 1, Left: 1, Bottom: 1, Right: 1}}},
+	{"reflect pad, uneven, as wide as it can be", arch.Shape{C: 18, H: 3, W: 4}, []arch.Op{arch.ReLU{},
+		arch.ReflectPad{Top: 2, Left: 0, Bottom: 1, Right: 3}}},
+	{"reflect pad of one row", arch.Shape{C: 5, H: 1, W: 2}, []arch.Op{arch.ReflectPad{Left: 1, Right: 1}}},
+	{"reflect pad before a convolution with ReLU and pooling", arch.Shape{C: 17, H: 7, W: 9}, []arch.Op{arch.ReLU{},
+		arch.ReflectPad{Top: 1, Left: 1, Bottom: 1, Right: 1}, arch.Conv{Out: 20, Window: window(3, 3, 1, 1, arch.Pad(0))},
+		arch.ReLU{}, arch.MaxPool{Window: ceil(window(2, 2, 2, 1, arch.Pad(0)))}}},
 }
 
 func window(kh, kw, stride, dilation int, pad arch.Padding) arch.Window {

@@ -285,6 +285,8 @@ func (p *Plan) step(g Group, in, out *values) step {
 		return newLinear(p, g, in, out)
 	case arch.BatchNorm:
 		return newBatchNorm(p, g, in, out)
+	case arch.ReflectPad:
+		return newReflectPad(p, op, in, out)
 	case arch.ReLU:
 		return newLocal(p, &relu{}, in, out, in.chunks)
 	case arch.MaxPool:

@@ -229,7 +229,7 @@ func TestRandomNetworks(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "lrn", "batchnorm",
-		"relu", "flatten", "linear",
+		"reflectpad", "relu", "flatten", "linear",
 		"conv over the edge", "maxpool over the edge", "avgpool over the edge"} {
 		if seen[kind] < 20 {
 			t.Errorf("%s was met in %d cells", kind, seen[kind])
@@ -247,7 +247,7 @@ func randomOp(r *rand.Rand) arch.Op {
 	}
 	pooling := w
 	pooling.Ceil = r.IntN(2) == 0
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0, 1, 2:
 		return arch.Conv{Out: 6, Window: w, Groups: []int{1, 1, 2, 3}[r.IntN(4)], NoBias: r.IntN(4) == 0}
 	case 3:
@@ -263,6 +263,8 @@ func randomOp(r *rand.Rand) arch.Op {
 		return arch.LRN{Size: 1 + r.IntN(5), Alpha: 0.5, Beta: 0.75, K: 1 + r.Float64()}
 	case 10:
 		return arch.BatchNorm{}
+	case 11:
+		return arch.ReflectPad{Top: r.IntN(3), Left: r.IntN(3), Bottom: r.IntN(3), Right: r.IntN(3)}
 	}
 	if r.IntN(4) == 0 {
 		return arch.GlobalAvgPool{}

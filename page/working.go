@@ -39,6 +39,9 @@ func (w *working) first(p *arch.Placed, in int) error {
 		c.Divisor = rows.Divisor * cols.Divisor
 		w.window(p, c.Channel, func(x float64) { c.Sum += x })
 		c.Result = c.Sum / float64(c.Divisor)
+	case arch.ReflectPad:
+		rows, cols := p.Taps(c.Y, c.X)
+		w.source(c.Channel, rows.Start, cols.Start)
 	case arch.LRN:
 		w.source(c.Channel, c.Y, c.X)
 		n := &LRN{Size: op.Size, Alpha: op.Alpha, Beta: op.Beta, K: op.K}

@@ -46,7 +46,7 @@ var tones = map[string]tone{
 	"conv": convTone, "linear": linearTone, "softmax": softmaxTone, "sigmoid": sigmoidTone,
 	"maxpool": poolTone, "avgpool": poolTone, "adaptiveavgpool": poolTone, "globalavgpool": poolTone, "l2pool": poolTone,
 	"lrn": normTone, "batchnorm": normTone,
-	"relu": activationTone, "flatten": activationTone, "dropout": activationTone,
+	"reflectpad": activationTone, "relu": activationTone, "flatten": activationTone, "dropout": activationTone,
 }
 
 // plate is one feature map in the picture.

@@ -115,6 +115,10 @@ def dropout(name):
     return Layer(name, lambda x, p, training: x)  # keep = 1
 
 
+def reflect(name, pad):
+    return Layer(name, lambda x, p, training: F.pad(x, (pad[1], pad[3], pad[0], pad[2]), mode="reflect"))
+
+
 def softmax():
     return Layer("softmax", lambda x, p, training: F.softmax(x, 1))
 
@@ -207,6 +211,31 @@ NETWORKS = {
         ],
         l2,
         0.0005,
+    ),
+    "normalised": (
+        (3, 17, 14),
+        [
+            conv("conv0", 3, 1, (0, 0, 0, 0)),
+            reflect("pad1_1", (1, 1, 1, 1)),
+            conv("conv1_1", 9, 3, (0, 0, 0, 0)),
+            relu("relu1_1"),
+            reflect("pad1_2", (1, 1, 1, 1)),
+            conv("conv1_2", 18, 3, (0, 0, 0, 0)),
+            relu("relu1_2"),
+            maxpool("pool1", 2, 2, ceil=True),
+            reflect("pad2_1", (1, 1, 1, 1)),
+            conv("conv2_1", 21, 3, (0, 0, 0, 0)),
+            relu("relu2_1"),
+            maxpool("pool2", 2, 2, ceil=True),
+            reflect("pad3_1", (2, 0, 1, 3)),
+            conv("conv3_1", 11, 3, (0, 0, 0, 0), stride=2),
+            relu("relu3_1"),
+            adaptive("pool3", 1),
+            flatten(),
+            softmax(),
+        ],
+        cross_entropy,
+        0.01,
     ),
 }
 

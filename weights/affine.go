@@ -24,11 +24,10 @@ func (a *Affine) Bytes() bool {
 
 // BlueFirst reports whether the means are ImageNet's for blue, green and red, in this order.
 func (a *Affine) BlueFirst() bool {
-	published := []float64{103.939, 116.779, 123.68} // in that order
-	if len(a.Scale) != len(published) {
+	if len(a.Scale) != len(meanOfImageNet) {
 		return false
 	}
-	for c, want := range published {
+	for c, want := range meanOfImageNet {
 		mean := -a.Shift[c] / a.Scale[c]
 		if !a.Bytes() {
 			mean *= 255

@@ -119,6 +119,34 @@ func (f firstFilter) distance(w, b []float32, turned bool) float64 {
 	return math.Sqrt(apart / length)
 }
 
+// PreparesPictures reports whether a first convolution, O,I,H,W, with its biases, makes of samples of 0 to 1, red
+// first, what the paper's authors trained with: samples of 0 to 255, blue first, less their mean. vgg_normalised.pth
+// begins so.
+func PreparesPictures(w, b []float32, shape []int) bool {
+	if !slices.Equal(shape, []int{3, 3, 1, 1}) || len(w) != 9 || len(b) != 3 {
+		return false
+	}
+	near := func(got float32, want float64) bool { return math.Abs(float64(got)-want) < 1 }
+	for o, mean := range meanOfImageNet {
+		for i, v := range w[3*o : 3*o+3] {
+			want := 0.0
+			if i == 2-o {
+				want = 255
+			}
+			if !near(v, want) {
+				return false
+			}
+		}
+		if !near(b[o], -mean) {
+			return false
+		}
+	}
+	return true
+}
+
+// meanOfImageNet is the authors' mean of samples of 0 to 255, blue first.
+var meanOfImageNet = []float64{103.939, 116.779, 123.68}
+
 // Small reports whether a first convolution's filters are so small that only samples of 0 to 255 make anything of them:
 // the longest is shorter than 0.15. Initialised for samples of about 1, as He and PyTorch do it, a filter of 3x3x3 is
 // 0.5 to 1.4 long, trained ones are hardly shorter (0.4 is the shortest of the authors' VGG-19); for samples of 0 to

@@ -46,6 +46,8 @@ func effects(placed *arch.Placement) []namedEffect {
 			}
 		case arch.Linear:
 			e.bias = !op.NoBias
+		case arch.ReflectPad:
+			e.window = arch.Geometry{Top: op.Top, Left: op.Left, Bottom: op.Bottom, Right: op.Right}
 		case arch.MaxPool:
 			e.window = layer.Geometry
 		case arch.AvgPool:

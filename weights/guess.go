@@ -36,7 +36,7 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (form
 	}
 	names := slices.DeleteFunc(f.Names(), torchCounter)
 	sorted := slices.Clone(names)
-	slices.SortStableFunc(sorted, natural)
+	slices.SortStableFunc(sorted, format.Natural)
 	orders := [][]string{sorted}
 	if f.Format == "PyTorch" { // a dict keeps the order in which layers were made
 		orders = append(orders, names)

@@ -36,7 +36,7 @@ var (
 // layers the pictures' size is open.
 func (f *File) infer(input arch.Shape) (*arch.Placement, error) {
 	for _, v := range f.views() {
-		spec, headless := f.vggOf(v)
+		spec, headless, prepares := f.vggOf(v)
 		if spec == "" {
 			continue
 		}
@@ -49,6 +49,10 @@ func (f *File) infer(input arch.Shape) (*arch.Placement, error) {
 		net, err := arch.Compact("vgg", spec, arch.ImageNetInput)
 		if err != nil {
 			continue
+		}
+		if prepares {
+			prepare := arch.Conv{Out: net.Input.C, Window: arch.Window{Kernel: arch.Square(1)}}
+			net.Layers = slices.Insert(net.Layers, 0, arch.Layer{Name: "conv0", Op: prepare})
 		}
 		net.Title = "inferred from the names and shapes of a file's tensors"
 		placed, err := net.Place(net.Input)
@@ -85,13 +89,13 @@ func inTable(convs []namedConv) []namedConv {
 }
 
 // vggOf writes what one view of the names tells as a compact string, without its input where there are no fully
-// connected layers; empty where it tells none.
-func (f *File) vggOf(v view) (spec string, headless bool) {
+// connected layers; empty where it tells none. prepares: a 1x1 convolution of the pictures stands before it.
+func (f *File) vggOf(v view) (spec string, headless, prepares bool) {
 	names := make([]string, 0, len(v))
 	for name := range v {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, natural)
+	slices.SortFunc(names, format.Natural)
 	ways := []*regexp.Regexp{layerName, blockName, kerasName}
 	if f.contents.Naming != nil {
 		ways = append(ways, inOrder)
@@ -101,13 +105,18 @@ func (f *File) vggOf(v view) (spec string, headless bool) {
 		if parts == inOrder {
 			convs = inTable(convs)
 		}
-		if convs != nil {
-			if body, pools := bodySpec(convs); body != "" {
-				return f.withLinears(v, names, prefix, body, convs[len(convs)-1].out, pools)
-			}
+		if convs == nil {
+			continue
+		}
+		if body := normalisedSpec(convs); body != "" {
+			return body, true, true
+		}
+		if body, pools := bodySpec(convs); body != "" {
+			spec, headless = f.withLinears(v, names, prefix, body, convs[len(convs)-1].out, pools)
+			return spec, headless, false
 		}
 	}
-	return "", false
+	return "", false, false
 }
 
 // namedConvs lists the convolutions that names of one kind tell, in their order; nil where they are no VGG's.
@@ -183,6 +192,26 @@ func bodySpec(convs []namedConv) (spec string, pools int) {
 		return strings.Join(items, ","), pools
 	}
 	return strings.Join(append(items, "M"), ","), pools + 1
+}
+
+// normalisedSpec writes what stands behind the first convolution of vgg_normalised.pth, AdaIN's and WCT's encoder of
+// any depth (naoto0804/pytorch-AdaIN, net.py), whose layers are numbered: a 1x1 convolution that prepares the pictures,
+// then reflection, a 3x3 convolution and ReLU in turn, and pooling that rounds up in between. Empty for any other.
+func normalisedSpec(convs []namedConv) string {
+	if len(convs) < 3 || convs[0] != (namedConv{kernel: 1, out: 3}) || convs[1].number != 2 {
+		return ""
+	}
+	var items []string
+	for i, c := range convs[1:] {
+		switch gap := c.number - convs[i].number; {
+		case c.block > 0 || c.norm || c.kernel != 3 || i > 0 && gap != 3 && gap != 4:
+			return ""
+		case i > 0 && gap == 4:
+			items = append(items, "Mc")
+		}
+		items = append(items, "R", fmt.Sprintf("%dp0", c.out))
+	}
+	return strings.Join(items, ",")
 }
 
 // isReduced knows VGG-16 as DeepLab and SSD have it (weiliu89/caffe, ssd.pytorch's vgg16_reducedfc.pth): fc6 and fc7

@@ -178,7 +178,7 @@ func (f *File) withHead(v view, n *format.Naming, linears []arch.Placed, s suffi
 			heads = append(heads, module)
 		}
 	}
-	slices.SortFunc(heads, natural)
+	slices.SortFunc(heads, format.Natural)
 	if len(heads) > 0 && (len(heads) != len(linears) || !f.inOrder(v, heads, s.w)) {
 		if !part {
 			return false

@@ -104,7 +104,12 @@ func onnxTrials(t *testing.T) map[string]*arch.Network {
 		// four rows of windows, the last one hanging over, three columns, of which a fourth would lie in the padding
 		"dropped":     chainOf(arch.Shape{C: 2, H: 11, W: 9}, arch.MaxPool{Window: k4}, arch.Conv{Out: 3, Window: k3}),
 		"dropped too": chainOf(arch.Shape{C: 2, H: 11, W: 9}, arch.AvgPool{Window: k4}, arch.Conv{Out: 3, Window: k3}),
-		"nothing":     chainOf(arch.Shape{C: 2, H: 3, W: 4}, arch.Dropout{Keep: 0.5}),
+		"reflected": chainOf(arch.Shape{C: 3, H: 9, W: 7},
+			arch.Conv{Out: 3, Window: arch.Window{Kernel: arch.Square(1)}},
+			arch.ReflectPad{Top: 1, Left: 1, Bottom: 1, Right: 1},
+			arch.Conv{Out: 5, Window: k3}, arch.ReLU{}, arch.ReflectPad{Top: 2, Bottom: 1, Right: 3}, arch.ReLU{},
+			arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Stride: arch.Square(2), Ceil: true}}),
+		"nothing": chainOf(arch.Shape{C: 2, H: 3, W: 4}, arch.Dropout{Keep: 0.5}),
 	}
 }
 

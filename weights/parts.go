@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -330,33 +329,4 @@ func (f *File) commonWords(read func(string) string) []string {
 		common = common[:n]
 	}
 	return common
-}
-
-// natural compares names with the numbers in them as numbers: features.2 before features.10.
-func natural(a, b string) int {
-	for a != "" && b != "" {
-		na, nb := leadingDigits(a), leadingDigits(b)
-		if na > 0 && nb > 0 {
-			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
-			if c := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)); c != 0 {
-				return c
-			}
-			a, b = a[na:], b[nb:]
-			continue
-		}
-		if a[0] != b[0] {
-			return cmp.Compare(a[0], b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-// leadingDigits is the length of the number that a text begins with.
-func leadingDigits(s string) int {
-	n := 0
-	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
-		n++
-	}
-	return n
 }

@@ -54,7 +54,7 @@ called, or a compact string: convolution part, slash, widths of the fully connec
 
   64  3x3 convolution to 64 channels and ReLU    M  max pooling 2x2
   L   local response normalisation               A  average pooling 2x2
-  G   global average pooling, last
+  G   global average pooling, last               R  padding by reflection
 
 Options follow an item: k kernel, s stride, p padding, d dilation, g groups,
 b batch norm, c (pooling) round up: 96k11s4p0,L,Mk3s2. The last width takes s: a

@@ -91,7 +91,7 @@ func TestArchErrors(t *testing.T) {
 		{"arch bad.yaml", 1,
 			`bad.yaml: line 4: layer a: unknown field "kernal": conv takes out, kernel, stride, pad, dilation, groups, bias`,
 			""},
-		{"arch 64,X", 1, `compact string: item 2, "X" at column 4: want a channel count, M, A, L or G`, ""},
+		{"arch 64,X", 1, `compact string: item 2, "X" at column 4: want a channel count, M, A, R, L or G`, ""},
 		{"arch vgg16 --input 16x16x3", 1, "vgg16: layer pool5: input 1x1x512: height: a kernel of 2 is larger than its " +
 			"padded input of 1", ""},
 		{"arch vgg16 --batch 0", 2, "--batch must be at least 1, not 0", ""},

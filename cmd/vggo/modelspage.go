@@ -31,8 +31,8 @@ What ` + "`vggo pull`" + ` downloads. ` + "`vggo models --markdown`" +
 was read; what is blank nobody says. The machine that vggo is tested on reaches none of these addresses: downloads are tested against a
 server of the tests' own.
 
-A whole SHA-256 tells a file from every other. The first eight digits of one, which torchvision's file names carry, and the MD5 of
-Keras' files catch damage, not an attacker: eight digits are 32 bits, which another file can be made to have in minutes, and whoever
+A whole SHA-256 tells a file from every other. The first eight digits of one, which torchvision's and Johnson's file names carry, and
+the MD5 of Keras' and MatConvNet's files catch damage, not an attacker: eight digits are 32 bits, which another file can be made to have in minutes, and whoever
 prepares a file can prepare two of one MD5. There TLS and the publisher are what is trusted.
 
 | name | network | size | top-1 | top-5 | pre-processing | licence, to be credited |
@@ -51,7 +51,7 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 ` + "`vggo pull`" + ` 能下载的文件。本页由 ` + "`vggo models --markdown`" + ` 写出（中文版加上 =zh-CN）。每个数字都出自发布者，并注明在何处读到；
 空白处是没有人公布。测试 vggo 的机器连不上这些地址：下载是对着测试自带的服务器测试的。
 
-完整的 SHA-256 能把一个文件与任何别的文件区分开。torchvision 的文件名里只有它的前八位，Keras 的文件只有 MD5：
+完整的 SHA-256 能把一个文件与任何别的文件区分开。torchvision 和 Johnson 的文件名里只有它的前八位，Keras 和 MatConvNet 的文件只有 MD5：
 它们能查出损坏，防不住攻击者。八位十六进制数是 32 比特，几分钟就能造出另一个相符的文件；而谁能准备一个文件，就能准备两个 MD5 相同的文件。
 这时可信的是 TLS 和发布者。
 
@@ -93,6 +93,9 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 			", the model card, front matter", "，模型卡开头的元数据",
 			", file list (the ONNX Model Zoo's files, since GitHub no longer serves them)",
 			"，文件列表（ONNX Model Zoo 的文件，因为 GitHub 不再提供）",
+			", File checksums", "，文件校验和一节",
+			"robots.ox.ac.uk/~vgg/research/very_deep, as github.com/Lasagne/Recipes, issue 71, quotes it",
+			"robots.ox.ac.uk/~vgg/research/very_deep，据 github.com/Lasagne/Recipes 的 issue 71 所引",
 			", file list", "，文件列表", " (given there as errors)", "（那里给出的是错误率）",
 			", issue 6221 (the end of the file by its own header)", "，issue 6221（按文件自己的头部算出的文件末尾）",
 		},

@@ -73,6 +73,8 @@ func (net *Net) forward(l arch.Placed, x Tensor) (Tensor, error) {
 		return MaxPool(l, x), nil
 	case arch.AvgPool:
 		return AvgPool(l, x), nil
+	case arch.ReflectPad:
+		return ReflectPad(l, x), nil
 	case arch.L2Pool:
 		return L2Pool(l, x), nil
 	case arch.AdaptiveAvgPool, arch.GlobalAvgPool: // global is adaptive to 1x1
@@ -178,6 +180,8 @@ func (net *Net) backward(l arch.Placed, x, y, dy Tensor, grads map[string][]floa
 		return MaxPoolBackward(l, x, dy)
 	case arch.AvgPool:
 		return AvgPoolBackward(l, dy)
+	case arch.ReflectPad:
+		return ReflectPadBackward(l, dy)
 	case arch.L2Pool:
 		return L2PoolBackward(l, x, y, dy)
 	case arch.AdaptiveAvgPool, arch.GlobalAvgPool:

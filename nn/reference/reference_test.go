@@ -78,6 +78,8 @@ func TestFiniteDifferences(t *testing.T) {
 		{"dropout in training", odd, arch.Dropout{Keep: 0.7}, true},
 		{"softmax", odd, arch.Softmax{}, false},
 		{"sigmoid", odd, arch.Sigmoid{}, false},
+		{"reflect pad", odd, arch.ReflectPad{Top: 1, Left: 1, Bottom: 1, Right: 1}, false},
+		{"reflect pad, uneven", odd, arch.ReflectPad{Top: 5, Left: 0, Bottom: 2, Right: 3}, false},
 	}
 	const n, h, tolerance = 3, 1e-5, 1e-8
 	for _, tt := range tests {

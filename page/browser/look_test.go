@@ -329,7 +329,7 @@ func TestChineseFaults(t *testing.T) {
 	}
 	for _, fault := range []struct{ text, want string }{
 		{"32x32x3:64,M,M,M,M,M,M,128/10", "第 pool6 层"},
-		{"32x32x3:64,Q/10", "应为通道数、M、A、L 或 G"},
+		{"32x32x3:64,Q/10", "应为通道数、M、A、R、L 或 G"},
 		{"32x32x3:64k99p0/10", "核 99 大于填充后的输入"},
 		{"32x32x3:64g7/10", "个分组不能整除"},
 		{"32x32x3:64k3k3/10", "出现了两次"},

@@ -33,6 +33,7 @@ func Open(t testing.TB, dir string) []*Golden {
 		{Network: bn, BatchNorm: true},
 		{Network: zoo},
 		{Network: article, L2: true},
+		{Network: normalised},
 	}
 	for _, g := range goldens {
 		file, err := weights.Open(filepath.Join(dir, g.Network.Name+".safetensors"))

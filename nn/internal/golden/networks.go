@@ -92,9 +92,33 @@ var article = arch.Network{Name: "article", Input: arch.Shape{C: 3, H: 11, W: 14
 	{Name: "relu5", Op: arch.ReLU{}},
 }}
 
+// normalised is vgg_normalised.pth's kind: a 1x1 convolution, then reflection before each 3x3 one, pooling rounded up.
+var normalised = arch.Network{Name: "normalised", Input: arch.Shape{C: 3, H: 17, W: 14}, Layers: []arch.Layer{
+	{Name: "conv0", Op: arch.Conv{Out: 3, Window: arch.Window{Kernel: arch.Square(1)}}},
+	{Name: "pad1_1", Op: reflect1},
+	{Name: "conv1_1", Op: conv3x3Bare(9)},
+	{Name: "relu1_1", Op: arch.ReLU{}},
+	{Name: "pad1_2", Op: reflect1},
+	{Name: "conv1_2", Op: conv3x3Bare(18)},
+	{Name: "relu1_2", Op: arch.ReLU{}},
+	{Name: "pool1", Op: halveUp},
+	{Name: "pad2_1", Op: reflect1},
+	{Name: "conv2_1", Op: conv3x3Bare(21)},
+	{Name: "relu2_1", Op: arch.ReLU{}},
+	{Name: "pool2", Op: halveUp},
+	{Name: "pad3_1", Op: arch.ReflectPad{Top: 2, Left: 0, Bottom: 1, Right: 3}},
+	{Name: "conv3_1", Op: arch.Conv{Out: 11, Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(2)}}},
+	{Name: "relu3_1", Op: arch.ReLU{}},
+	{Name: "pool3", Op: arch.GlobalAvgPool{}},
+	{Name: "flatten", Op: arch.Flatten{}},
+	{Name: "softmax", Op: arch.Softmax{}},
+}}
+
 var (
 	same      = arch.Padding{Mode: arch.Same}
 	halve     = arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Stride: arch.Square(2)}}
+	halveUp   = arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Stride: arch.Square(2), Ceil: true}}
+	reflect1  = arch.ReflectPad{Top: 1, Left: 1, Bottom: 1, Right: 1}
 	halveSame = arch.MaxPool{Window: arch.Window{Kernel: arch.Square(2), Stride: arch.Square(2), Pad: same}}
 )
 
@@ -104,4 +128,8 @@ func conv3x3(out int) arch.Conv {
 
 func conv3x3Same(out int) arch.Conv {
 	return arch.Conv{Out: out, Window: arch.Window{Kernel: arch.Square(3), Pad: same}}
+}
+
+func conv3x3Bare(out int) arch.Conv {
+	return arch.Conv{Out: out, Window: arch.Window{Kernel: arch.Square(3)}}
 }

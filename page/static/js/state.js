@@ -37,7 +37,7 @@ export function tell(kind) {
 // kinds are the few that operations are drawn as.
 export const kinds = {
   conv: "conv", linear: "linear", softmax: "softmax", maxpool: "pool", avgpool: "pool", adaptiveavgpool: "pool", globalavgpool: "pool", l2pool: "pool",
-  lrn: "norm", batchnorm: "norm", relu: "other", flatten: "other", dropout: "other", sigmoid: "other",
+  lrn: "norm", batchnorm: "norm", reflectpad: "other", relu: "other", flatten: "other", dropout: "other", sigmoid: "other",
 };
 
 export const kindOf = (layer) => (layer.kind === "input" ? "input" : kinds[layer.kind] ?? "other");

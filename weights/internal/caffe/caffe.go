@@ -182,17 +182,11 @@ func tensor(b message) (t format.Tensor, err error) {
 			t.Shape = append(t.Shape, int(b.number(axis, 0)))
 		}
 	}
-	count, total := 1, 0
+	total := 0
 	for _, c := range chunks {
 		total += len(c.floats)
 	}
-	for _, d := range t.Shape {
-		if d < 0 || d > math.MaxInt32 || d > 0 && count > total/d {
-			return t, fmt.Errorf("a blob of %v values in %d bytes", t.Shape, total)
-		}
-		count *= d
-	}
-	if count*t.DType.Size() != total {
+	if size, ok := format.Size(t.Shape, t.DType.Size(), total); !ok || size != total {
 		return t, fmt.Errorf("a blob of %v values in %d bytes", t.Shape, total)
 	}
 	if len(chunks) == 1 {

@@ -29,28 +29,16 @@ type Order struct {
 
 // Plain puts values into little-endian row-major order.
 func (a Order) Plain(data []byte) []byte {
-	width := a.DType.Size()
 	if a.Fortran && len(a.Shape) > 1 {
-		out := make([]byte, len(data))
-		at := make([]int, len(a.Shape)) // of the value, the first axis changing fastest
-		for from := 0; from < len(data); from += width {
-			to := 0
-			for i, n := range a.Shape {
-				to = to*n + at[i]
-			}
-			copy(out[to*width:], data[from:from+width])
-			for i := range at {
-				if at[i]++; at[i] < a.Shape[i] {
-					break
-				}
-				at[i] = 0
-			}
+		v := format.View{DType: a.DType, Size: a.Shape}
+		for i := range a.Shape {
+			v.Stride = append(v.Stride, format.Product(a.Shape[:i]))
 		}
-		data = out
+		data = v.Gather(data)
 	}
 	if a.BigEndian {
 		data = slices.Clone(data)
-		for v := range slices.Chunk(data, width) {
+		for v := range slices.Chunk(data, a.DType.Size()) {
 			slices.Reverse(v)
 		}
 	}

@@ -146,6 +146,7 @@ func TestUnsaid(t *testing.T) {
 		{arch.AdaptiveAvgPool{Out: arch.Square(2)}, "averages of whole maps"},
 		{arch.LRN{Size: 4, Alpha: 1, Beta: 1, K: 1}, "no normalisation over an even number"},
 		{arch.BatchNorm{}, "no batchnorm by itself"},
+		{arch.ReflectPad{Top: 1}, "no reflectpad by itself"},
 		{arch.Softmax{}, "no softmax of maps"},
 	} {
 		net := &arch.Network{Name: "net", Layers: []arch.Layer{{Name: "odd", Op: c.op}}}

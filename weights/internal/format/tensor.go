@@ -1,11 +1,13 @@
 package format
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -117,6 +119,24 @@ func Product(shape []int) int {
 	return n
 }
 
+// Size is the bytes of a shape's values of so many bytes each. ok is false where there are not as many, for a negative
+// side and for more than MaxRank sides.
+func Size(shape []int, each, there int) (bytes int, ok bool) {
+	if len(shape) > MaxRank || slices.ContainsFunc(shape, func(d int) bool { return d < 0 }) {
+		return 0, false
+	}
+	if slices.Contains(shape, 0) {
+		return 0, true
+	}
+	for _, d := range shape {
+		if each > there/d {
+			return 0, false
+		}
+		each *= d
+	}
+	return each, each <= there
+}
+
 // WriteFloats writes values as little-endian float32.
 func WriteFloats(w io.Writer, data []float32) error {
 	return fault.Catch(func() error { // data may be mapped from another file
@@ -134,4 +154,33 @@ func WriteFloats(w io.Writer, data []float32) error {
 		}
 		return nil
 	})
+}
+
+// Natural compares names with the numbers in them as numbers: features.2 before features.10.
+func Natural(a, b string) int {
+	for a != "" && b != "" {
+		na, nb := leadingDigits(a), leadingDigits(b)
+		if na > 0 && nb > 0 {
+			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// leadingDigits is the length of the number that a text begins with.
+func leadingDigits(s string) int {
+	n := 0
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	return n
 }

@@ -66,21 +66,27 @@ func (v *View) Tensor(raw []byte, fetch func() ([]byte, error)) Tensor {
 		if err != nil || contiguous {
 			return run(from), err
 		}
-		out := make([]byte, 0, count*width)
-		var walk func(axis, at int)
-		walk = func(axis, at int) {
-			if axis == len(v.Size) {
-				out = append(out, from[at*width:(at+1)*width]...)
-				return
-			}
-			for i := range v.Size[axis] {
-				walk(axis+1, at+i*v.Stride[axis])
-			}
-		}
-		if count > 0 {
-			walk(0, v.Offset)
-		}
-		return out, nil
+		return v.Gather(from), nil
 	}
 	return t
+}
+
+// Gather takes the view's values out of a storage's bytes, in row-major order.
+func (v *View) Gather(from []byte) []byte {
+	width, count := v.DType.Size(), Product(v.Size)
+	out := make([]byte, 0, count*width)
+	var walk func(axis, at int)
+	walk = func(axis, at int) {
+		if axis == len(v.Size) {
+			out = append(out, from[at*width:(at+1)*width]...)
+			return
+		}
+		for i := range v.Size[axis] {
+			walk(axis+1, at+i*v.Stride[axis])
+		}
+	}
+	if count > 0 {
+		walk(0, v.Offset)
+	}
+	return out
 }

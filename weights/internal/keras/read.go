@@ -5,7 +5,6 @@ package keras
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -17,7 +16,7 @@ import (
 	"github.com/vggo/vggo/weights/internal/hdf5"
 )
 
-// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listFirst). Keras 1 and 2
+// A Keras file is HDF5. Before 1.0 a file of weights has its layers by their numbers (see listNumbered). Keras 1 and 2
 // (keras/src/legacy/saving/legacy_h5_format.py) list a model's layers in order in the attribute layer_names of the root
 // or of its group model_weights, and each layer's arrays in its group's attribute weight_names; the root's attribute
 // model_config, if there is one, is the network as JSON. Keras 3 and .weights.h5 (keras/src/saving/saving_lib.py) keep
@@ -308,10 +307,11 @@ func (k *file) listLayers(root *hdf5.Object) error {
 	}
 	if !listed {
 		if first, err := weights.Attribute("nb_layers"); err != nil || first != nil {
-			k.listFirst()
+			k.ordered = true
+			k.listNumbered("/param_", "layer_")
 			return err
 		}
-		k.listNumbered()
+		k.listNumbered("/vars/", "layers/", oldLayers)
 		return nil
 	}
 	k.ordered = true
@@ -339,23 +339,6 @@ func (k *file) listLayers(root *hdf5.Object) error {
 		k.takeGroup(name, arrays)
 	}
 	return nil
-}
-
-// listFirst lists the layers of Keras before 1.0 (keras/models.py of 0.3, save_weights): layer_0, layer_1 and so on in
-// the model's order, each with its arrays as param_0, param_1.
-func (k *file) listFirst() {
-	k.ordered = true
-	for name, list := range k.numbered("/param_", "layer_") {
-		layer := layer{name: name, array: map[string]string{}}
-		roles := []string{"w", "b"}
-		if t, _ := k.list.Get(list[0]); len(t.Shape) == 1 {
-			roles = []string{"gamma", "beta", "mean", "var"}
-		}
-		for i, array := range list[:min(len(list), len(roles))] {
-			layer.array[roles[i]] = array
-		}
-		k.take(layer)
-	}
 }
 
 // takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's
@@ -458,10 +441,24 @@ func (k *file) take(layer layer) {
 	k.layers = append(k.layers, layer)
 }
 
-// listNumbered lists the layers of Keras 3's way. Layers of one kind come in the order of their numbers; the order of
-// kinds is not in the file.
-func (k *file) listNumbered() {
-	for name, list := range k.numbered("/vars/", "layers/", oldLayers) {
+// listNumbered lists layers whose arrays have numbers behind a mark: Keras 3's, of which those of one kind come in the
+// order of their numbers while the order of kinds is not in the file, and those of Keras before 1.0 (keras/models.py of
+// 0.3, save_weights), layer_0, layer_1 and so on in the model's order, each with its arrays as param_0, param_1.
+func (k *file) listNumbered(mark string, begin ...string) {
+	arrays := map[string][]string{}
+	for _, name := range k.names() {
+		layer, number, ok := strings.Cut(name, mark)
+		begins := func(with string) bool { return strings.HasPrefix(layer, with) }
+		if _, err := strconv.Atoi(number); err != nil || !ok || !slices.ContainsFunc(begin, begins) {
+			continue
+		}
+		if k.hold(name) {
+			arrays[layer] = append(arrays[layer], name)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(arrays), format.Natural) {
+		list := arrays[name]
+		slices.SortFunc(list, format.Natural)
 		layer := layer{name: strings.ReplaceAll(name, oldLayers, "layers/"), array: map[string]string{}, vars: list}
 		roles := []string{"w", "b"}
 		if t, _ := k.list.Get(list[0]); len(t.Shape) == 1 {
@@ -480,58 +477,5 @@ func (k *file) listNumbered() {
 	}
 }
 
-// numbered holds the arrays that are called by a layer, a mark and a number, and lists them by layers, both in the order
-// of their numbers. A layer's name begins in one of some ways.
-func (k *file) numbered(mark string, begins ...string) iter.Seq2[string, []string] {
-	arrays := map[string][]string{}
-	for _, name := range k.names() {
-		layer, number, ok := strings.Cut(name, mark)
-		_, err := strconv.Atoi(number)
-		begun := func(begin string) bool { return strings.HasPrefix(layer, begin) }
-		if ok && err == nil && slices.ContainsFunc(begins, begun) && k.hold(name) {
-			arrays[layer] = append(arrays[layer], name)
-		}
-	}
-	return func(yield func(string, []string) bool) {
-		for _, name := range slices.SortedFunc(maps.Keys(arrays), compareNumbered) {
-			slices.SortFunc(arrays[name], compareNumbered)
-			if !yield(name, arrays[name]) {
-				return
-			}
-		}
-	}
-}
-
 // oldLayers is what TensorFlow 2.12 and 2.13 called the group layers.
 const oldLayers = "_layer_checkpoint_dependencies/"
-
-// compareNumbered sorts names with numbers in them: conv2d, conv2d_1, conv2d_2, conv2d_10.
-func compareNumbered(a, b string) int {
-	for a != "" && b != "" {
-		x, y := digits(a), digits(b)
-		if x > 0 && y > 0 {
-			m, n := strings.TrimLeft(a[:x], "0"), strings.TrimLeft(b[:y], "0")
-			if len(m) != len(n) {
-				return len(m) - len(n)
-			}
-			if m != n {
-				return strings.Compare(m, n)
-			}
-			a, b = a[x:], b[y:]
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
-}
-
-func digits(s string) int {
-	n := 0
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	return n
-}

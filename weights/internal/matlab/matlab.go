@@ -150,24 +150,6 @@ func encode(b []byte, x float64, as format.DType) []byte {
 	return append(b, binary.LittleEndian.AppendUint64(nil, bits)[:as.Size()]...)
 }
 
-// fits is an error for dimensions of elements that each take some bytes of what is there, unless they can.
-func fits(dims []int, each, there int) error {
-	if len(dims) > format.MaxRank {
-		return fmt.Errorf("%d dimensions: the most is %d", len(dims), format.MaxRank)
-	}
-	if slices.Contains(dims, 0) {
-		return nil
-	}
-	n := each
-	for _, d := range dims {
-		if d < 0 || n > there/d {
-			return fmt.Errorf("an array of %v elements, for which the file is too short", dims)
-		}
-		n *= d
-	}
-	return nil
-}
-
 // utf16Text is text of 16-bit units, little-endian.
 func utf16Text(b []byte) string {
 	units := make([]uint16, 0, len(b)/2)

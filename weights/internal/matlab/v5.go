@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -193,11 +194,8 @@ func (r *v5) numbers(v *value) error {
 	if width == 0 {
 		return fmt.Errorf("numbers of type %d", kind)
 	}
-	if err := fits(v.dims, width, len(body)); err != nil {
-		return err
-	}
-	if v.count()*width != len(body) {
-		return fmt.Errorf("%d numbers in %d bytes", v.count(), len(body))
+	if size, ok := format.Size(v.dims, width, len(body)); !ok || size != len(body) {
+		return fmt.Errorf("%s numbers in %d bytes", printable.Shape(v.dims), len(body))
 	}
 	if from == as {
 		v.numbers.Raw = body
@@ -250,8 +248,8 @@ func (r *v5) cells(v *value, each, depth int) error {
 	if each == 0 {
 		return nil
 	}
-	if err := fits(v.dims, 8*each, len(r.data)); err != nil {
-		return err
+	if _, ok := format.Size(v.dims, 8*each, len(r.data)); !ok {
+		return fmt.Errorf("an array of %s elements, for which the file is too short", printable.Shape(v.dims))
 	}
 	for range v.count() * each {
 		body, err := r.want(miMatrix, "an array in an array")

@@ -6,6 +6,7 @@ package mxnet
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 
 	"github.com/vggo/vggo/weights/internal/format"
@@ -32,111 +33,80 @@ var Reader = format.Reader{
 }
 
 func read(in *format.Input) (*format.Contents, error) {
-	r := &reader{data: in.Data, at: 16}
-	count := r.number(8)
+	r := &reader{format.Cursor{Data: in.Data, At: 16}}
+	count := r.Number(8)
 	if count > format.MaxTensors {
 		return nil, format.Fail(16, "%d arrays: the most is %d", count, format.MaxTensors)
 	}
 	var arrays []format.Tensor
 	for range count {
 		arrays = append(arrays, r.array())
-		if r.err != nil {
-			return nil, r.err
+		if r.Err != nil {
+			return nil, r.Err
 		}
 	}
-	if names := r.number(8); r.err == nil && names != count {
-		return nil, format.Fail(int64(r.at), "%d names for %d arrays", names, count)
+	if names := r.Number(8); r.Err == nil && names != count {
+		return nil, format.Fail(int64(r.At), "%d names for %d arrays", names, count)
 	}
 	var list format.List
 	for _, t := range arrays {
-		name := string(r.bytes(r.number(8)))
+		name := string(r.Bytes(int(min(r.Number(8), math.MaxInt32))))
 		for _, kind := range []string{"arg:", "aux:"} { // parameters, and the statistics of batch norms
 			name = strings.TrimPrefix(name, kind)
 		}
-		if t.Name = name; r.err != nil {
-			return nil, r.err
+		if t.Name = name; r.Err != nil {
+			return nil, r.Err
 		}
 		if err := list.Add(t); err != nil {
 			return nil, err
 		}
 	}
-	if r.at != len(in.Data) {
-		return nil, format.Fail(int64(r.at), "%d bytes behind the last name", len(in.Data)-r.at)
+	if r.At != len(in.Data) {
+		return nil, format.Fail(int64(r.At), "%d bytes behind the last name", len(in.Data)-r.At)
 	}
 	return &format.Contents{Tensors: list.Tensors}, nil
 }
 
-// reader reads numbers one after another. After the first failure it returns zeros and keeps the error.
-type reader struct {
-	data []byte
-	at   int
-	err  error
-}
-
-func (r *reader) bytes(n uint64) []byte {
-	if r.err == nil && n > uint64(len(r.data)-r.at) {
-		r.err = format.Fail(int64(r.at), "truncated: %d bytes are wanted here, %d are left", n, len(r.data)-r.at)
-	}
-	if r.err != nil {
-		return nil
-	}
-	b := r.data[r.at : r.at+int(n) : r.at+int(n)]
-	r.at += int(n)
-	return b
-}
-
-func (r *reader) number(size uint64) uint64 {
-	var full [8]byte
-	copy(full[:], r.bytes(size))
-	return binary.LittleEndian.Uint64(full[:])
-}
+// reader reads numbers one after another.
+type reader struct{ format.Cursor }
 
 // array reads one: its shape, where it lay (a device), its type and its values.
 func (r *reader) array() format.Tensor {
-	at, side := r.at, uint64(8)
-	rank := r.number(4)
+	side, rank := 8, r.Number(4)
 	switch rank {
 	case arrayV2, arrayV3:
-		if kind := r.number(4); kind != 0 && r.err == nil {
-			r.err = format.Fail(int64(at), "a sparse array, which holds no layer's weights")
+		if kind := r.Number(4); kind != 0 {
+			r.Fail("a sparse array, which holds no layer's weights")
 		}
-		rank = r.number(4)
+		rank = r.Number(4)
 	case arrayV1:
-		rank = r.number(4)
+		rank = r.Number(4)
 	default:
 		side = 4
 	}
 	t := format.Tensor{Shape: []int{}}
-	if r.err == nil && rank > format.MaxRank {
-		r.err = format.Fail(int64(at), "an array of %d dimensions", rank)
+	if rank > format.MaxRank {
+		r.Fail("an array of %d dimensions", rank)
 	}
-	if r.err != nil || rank == 0 { // an array that was never made has no more
+	if r.Err != nil || rank == 0 { // an array that was never made has no more
 		t.DType = format.F32
 		t.Shape = []int{0}
 		return t
 	}
 	for range rank {
-		t.Shape = append(t.Shape, int(r.number(side)))
+		t.Shape = append(t.Shape, int(r.Number(side)))
 	}
-	r.number(8) // the device's kind and number
-	kind := r.number(4)
+	r.Number(8) // the device's kind and number
+	kind := r.Number(4)
 	if kind >= uint64(len(types)) {
-		if r.err == nil {
-			r.err = format.Fail(int64(at), "an array of type %d", kind)
-		}
+		r.Fail("an array of type %d", kind)
 		return t
 	}
 	t.DType = types[kind]
-	size := uint64(t.DType.Size())
-	for _, n := range t.Shape {
-		if n < 0 || n > 0 && size > uint64(len(r.data))/uint64(n) {
-			if r.err == nil {
-				r.err = format.Fail(int64(at), "an array of %v values, for which the file is too short", t.Shape)
-			}
-			return t
-		}
-		size *= uint64(n)
+	size, ok := format.Size(t.Shape, t.DType.Size(), len(r.Data))
+	if !ok {
+		r.Fail("an array of %v values, for which the file is too short", t.Shape)
 	}
-	t.Raw = r.bytes(size)
+	t.Raw = r.Bytes(size)
 	return t
 }

@@ -212,10 +212,10 @@ func (c *chain) byChannel(n *wire.Node, k *constant) (*param, error) {
 	if covered(concat(c.image[2:]...)) {
 		c.flatten(n)
 	}
-	picks := &picks{}
+	picks := &format.View{DType: dtypes[k.tensor.Type]}
 	for _, x := range c.image[1] {
-		picks.sizes = append(picks.sizes, x.size)
-		picks.strides = append(picks.strides, strides[x])
+		picks.Size = append(picks.Size, x.size)
+		picks.Stride = append(picks.Stride, strides[x])
 	}
 	count := c.mapShape().C
 	if values := format.Product(dims); values != count && count > maxRepeated {

@@ -87,7 +87,8 @@ type param struct {
 	layout format.Layout
 	fill   float32 // without a tensor
 	invert bool    // the values are 1 by the tensor's
-	picks  *picks  // the values are taken from all over the tensor, or repeated; nil: they are as the layout says
+	// the values are taken from all over the tensor, or repeated, by strides of 0; nil: they are as the layout says
+	picks *format.View
 }
 
 // concat joins sides to one.

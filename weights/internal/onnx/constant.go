@@ -17,6 +17,8 @@ type constant struct {
 	tensor *wire.Tensor // nil for what has been computed
 	ints   []int64
 	scalar bool // of ints: no list
+	// of ints: they are rows of so many; 0 for a list. Such is what PyTorch turns its order of padding into ONNX's by.
+	columns int
 }
 
 // openSide stands in a list of integers for a side that the batch leaves open.
@@ -27,10 +29,13 @@ const maxInts = 256
 
 // list returns a constant's integers.
 func (k *constant) list() ([]int64, error) {
-	if k.tensor == nil {
-		return k.ints, nil
+	switch {
+	case k.tensor != nil:
+		return k.tensor.Int64s(maxInts)
+	case k.columns > 0:
+		return nil, fmt.Errorf("rows of integers where a list is expected")
 	}
-	return k.tensor.Int64s(maxInts)
+	return k.ints, nil
 }
 
 func (k *constant) isScalar() bool {
@@ -91,6 +96,9 @@ var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
 	},
 	"Slice": func(n *wire.Node, in []*constant) (*constant, error) {
 		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
+			if in[0].columns > 0 {
+				return backwards(in[0], lists)
+			}
 			from, to := n.Attribute("starts"), n.Attribute("ends")
 			if from != nil && to != nil { // opset 9 and before
 				lists = append(lists[:1], from.Ints, to.Ints)
@@ -135,6 +143,45 @@ var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
 			return &constant{ints: lists[0], scalar: true}, nil
 		})
 	},
+	"ConstantOfShape": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
+			value := n.Attribute("value")
+			if value == nil || value.Tensor == nil || len(lists[0]) != 1 || lists[0][0] < 0 || lists[0][0] > maxInts {
+				return nil, fmt.Errorf("only a list of at most %d integers", maxInts)
+			}
+			one, err := value.Tensor.Int64s(1)
+			if err != nil || len(one) != 1 {
+				return nil, fmt.Errorf("only integers")
+			}
+			return &constant{ints: slices.Repeat(one, int(lists[0][0]))}, nil
+		})
+	},
+	"Reshape": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
+			switch target := lists[1]; {
+			case slices.Equal(target, []int64{-1}):
+				return &constant{ints: lists[0]}, nil
+			case slices.Equal(target, []int64{-1, 2}) && len(lists[0])%2 == 0:
+				return &constant{ints: lists[0], columns: 2}, nil
+			}
+			return nil, fmt.Errorf("only a list to pairs, and back")
+		})
+	},
+	"Transpose": func(n *wire.Node, in []*constant) (*constant, error) {
+		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
+			perm, columns := n.Attribute("perm"), in[0].columns
+			if columns == 0 || len(lists[0]) == 0 || perm != nil && !slices.Equal(perm.Ints, []int64{1, 0}) {
+				return nil, fmt.Errorf("only rows become columns")
+			}
+			out := &constant{columns: len(lists[0]) / columns}
+			for c := range columns {
+				for at := c; at < len(lists[0]); at += columns {
+					out.ints = append(out.ints, lists[0][at])
+				}
+			}
+			return out, nil
+		})
+	},
 	"Cast": func(n *wire.Node, in []*constant) (*constant, error) {
 		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
 			to := n.Attribute("to")
@@ -161,6 +208,24 @@ var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
 	},
 }
 
+// backwards is a Slice of rows from the last to the first: starts, ends, axes and steps are -1, far before the first, 0
+// and -1.
+func backwards(k *constant, lists [][]int64) (*constant, error) {
+	plain := len(lists) == 5 && slices.Equal(lists[1], []int64{-1}) && len(lists[2]) == 1 &&
+		lists[2][0] < -int64(len(k.ints)) && slices.Equal(lists[3], []int64{0}) && slices.Equal(lists[4], []int64{-1})
+	if !plain {
+		return nil, fmt.Errorf("only all rows backwards")
+	}
+	out := &constant{columns: k.columns}
+	for at := len(k.ints) - k.columns; at >= 0; at -= k.columns {
+		out.ints = append(out.ints, k.ints[at:at+k.columns]...)
+	}
+	return out, nil
+}
+
+// ofRows are the operators that take rows of integers as their first input.
+var ofRows = []string{"Reshape", "Slice", "Transpose"}
+
 // fold calls do with the integers of all inputs, of which there must be want (-1: at least one).
 func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*constant, error)) (*constant, error) {
 	if want >= 0 && len(in) != want || len(in) == 0 {
@@ -175,7 +240,10 @@ func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*con
 		if k == nil {
 			return nil, fmt.Errorf("an input is left out")
 		}
-		list, err := k.list()
+		list, err := k.ints, error(nil)
+		if k.columns == 0 || len(lists) > 0 || !slices.Contains(ofRows, n.Op) {
+			list, err = k.list()
+		}
 		if err != nil {
 			return nil, err
 		}

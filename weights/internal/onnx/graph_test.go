@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -74,7 +75,17 @@ func TestGraphs(t *testing.T) {
 		{"pad and relu", `Relu r: it follows Pad p, which only a convolution or average pooling`,
 			graph("Pad p x,pads y", "Relu r y z")},
 		{"pad at the end", "Pad p: no convolution or average pooling takes it in", graph("Relu r x y", "Pad p y,pads z")},
-		{"reflected", "mode reflect: only zeros", graph("Pad p x,pads y mode=reflect")},
+		{"reflected", "relu, reflectpad 1,1,0,0, conv 3x3 no bias", graph("Relu r x y", "Pad p y,pads z mode=reflect",
+			"Conv c z,w a")},
+		{"pads in PyTorch's order", "reflectpad 1,0,1,0, conv 3x3 no bias", graph("Reshape r pads,pairs t",
+			"Slice s t,minus,far,zeros,minus u", "Transpose v u w2 perm=[1,0]", "Reshape q w2,minus p", "Cast c p o to=7",
+			"Pad d x,o y mode=reflect", "Conv e y,w z")},
+		{"in triples", "Reshape r: only a list to pairs, and back", graph("Reshape r pads,places t", "Reshape q x,t y")},
+		{"rows for a list", "rows of integers where a list is expected", graph("Reshape r pads,pairs t",
+			"Pad d x,t y mode=reflect")},
+		{"some rows", "Slice s: only all rows backwards", graph("Reshape r pads,pairs t",
+			"Slice s t,minus,minus,zeros,minus u", "Pad d x,u y mode=reflect")},
+		{"its edge repeated", "mode edge: zeros and reflection alone", graph("Pad p x,pads y mode=edge")},
 		{"same lower", "maxpool 2x2 pad 1,1,0,0", graph("MaxPool p x y kernel_shape=[2,2] auto_pad=SAME_LOWER")},
 		{"same upper", "maxpool 2x2 same", graph("MaxPool p x y kernel_shape=[2,2] auto_pad=SAME_UPPER")},
 		{"global max", "maxpool 6x6", graph("GlobalMaxPool p x y")},
@@ -161,7 +172,8 @@ func TestGraphs(t *testing.T) {
 		}()},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			ints := map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 0, 0}, "places": {0, 3, -1}, "minus": {-1}, "zero": nil}
+			ints := map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 0, 0}, "places": {0, 3, -1}, "minus": {-1}, "zero": nil,
+				"pairs": {-1, 2}, "far": {math.MinInt64 + 1}, "zeros": {0}}
 			for name, list := range ints {
 				dims, raw := []int{len(list)}, []byte{}
 				if list == nil {

@@ -9,29 +9,6 @@ import (
 	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
-// picks says where a tensor has the values of a vector: a loop over each of sizes, the last one innermost, with its
-// stride in the tensor. A stride of 0 repeats values.
-type picks struct{ sizes, strides []int }
-
-func (p *picks) count() int { return format.Product(p.sizes) }
-
-// gather makes the vector of the tensor's bytes, each value of width bytes.
-func (p *picks) gather(data []byte, width int) []byte {
-	out := make([]byte, 0, p.count()*width)
-	var walk func(axis, at int)
-	walk = func(axis, at int) {
-		if axis == len(p.sizes) {
-			out = append(out, data[at*width:(at+1)*width]...)
-			return
-		}
-		for i := range p.sizes[axis] {
-			walk(axis+1, at+i*p.strides[axis])
-		}
-	}
-	walk(0, 0)
-	return out
-}
-
 // maxRepeated bounds what a file's one number may become.
 const maxRepeated = 1 << 20
 

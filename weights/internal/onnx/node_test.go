@@ -227,15 +227,15 @@ func reorder(dst, src []float32, to, from axes) {
 		strides[from[i]] = n
 		n *= from[i].size
 	}
-	p := &picks{}
+	p := &format.View{DType: format.F32}
 	for _, x := range to {
-		p.sizes, p.strides = append(p.sizes, x.size), append(p.strides, strides[x])
+		p.Size, p.Stride = append(p.Size, x.size), append(p.Stride, strides[x])
 	}
 	raw := make([]byte, 0, 4*len(src))
 	for _, v := range src {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	for i, at := 0, p.gather(raw, 4); i < len(dst); i++ {
+	for i, at := 0, p.Gather(raw); i < len(dst); i++ {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(at[4*i:]))
 	}
 }

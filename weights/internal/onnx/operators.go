@@ -444,8 +444,9 @@ func (c *chain) cast(n *wire.Node, _ []*constant) error {
 
 func (c *chain) padNode(n *wire.Node, in []*constant) error {
 	a := arguments{node: n}
-	if mode := a.text("mode", "constant"); mode != "constant" {
-		a.fail("mode %s: only zeros are understood", format.Clip(mode))
+	mode := a.text("mode", "constant")
+	if mode != "constant" && mode != "reflect" {
+		a.fail("mode %s: zeros and reflection alone are understood", format.Clip(mode))
 	}
 	pads, value := a.ints("pads"), a.float("value", 0)
 	if k := input(in, 1); k != nil { // from opset 11
@@ -463,7 +464,7 @@ func (c *chain) padNode(n *wire.Node, in []*constant) error {
 	if input(in, 3) != nil {
 		a.fail("axes of its own")
 	}
-	if value != 0 {
+	if value != 0 && mode == "constant" {
 		a.fail("padding of %v: only zeros are understood", value)
 	}
 	if a.err != nil {
@@ -478,9 +479,13 @@ func (c *chain) padNode(n *wire.Node, in []*constant) error {
 	if len(pads) != 8 || pads[0] != 0 || pads[1] != 0 || pads[4] != 0 || pads[5] != 0 {
 		return fmt.Errorf("pads %s: rows and columns alone are padded", printable.And(pads))
 	}
-	c.pad = n
+	var sides [4]int
 	for i, v := range []int64{pads[2], pads[3], pads[6], pads[7]} {
-		c.pads[i] = a.small("pads", v)
+		sides[i] = a.small("pads", v)
 	}
+	if mode == "reflect" && a.err == nil {
+		return c.pushMaps(n, arch.ReflectPad{Top: sides[0], Left: sides[1], Bottom: sides[2], Right: sides[3]}, nil)
+	}
+	c.pad, c.pads = n, sides
 	return a.err
 }

@@ -204,7 +204,7 @@ func (s *sources) source(p *param, name string) (format.Source, error) {
 	}
 	made := format.Tensor{Name: t.Name + " as " + name, Shape: []int{format.Product(t.Shape)}, DType: t.DType}
 	if p.picks != nil {
-		made.Shape[0] = p.picks.count()
+		made.Shape[0] = format.Product(p.picks.Size)
 	}
 	if p.invert {
 		made.DType = format.F32
@@ -215,7 +215,7 @@ func (s *sources) source(p *param, name string) (format.Source, error) {
 			return nil, err
 		}
 		if p.picks != nil {
-			raw = p.picks.gather(raw, t.DType.Size())
+			raw = p.picks.Gather(raw)
 		}
 		if p.invert {
 			return inverses(t.DType.Floats(raw)), nil

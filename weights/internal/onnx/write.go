@@ -102,6 +102,18 @@ func (w *writer) node(name, op string, inputs []string, attributes ...wire.Attri
 	w.head = name + "/y"
 }
 
+// list is the name of an initializer of integers.
+func (w *writer) list(name string, values ...int) string {
+	if !slices.ContainsFunc(w.shapes, func(t *wire.Tensor) bool { return t.Name == name }) {
+		var raw []byte
+		for _, v := range values {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+		}
+		w.shapes = append(w.shapes, wire.NewTensor(name, wire.INT64, []int{len(values)}, raw))
+	}
+	return name
+}
+
 func integer(name string, v int) wire.Attribute {
 	return wire.Attribute{Name: name, Kind: wire.Int, Int: int64(v)}
 }
@@ -130,13 +142,9 @@ func (w *writer) layer(layer arch.Placed) error {
 			w.node(name, "Flatten", nil, integer("axis", 1))
 			w.vector = true
 		}
-	case arch.Conv, arch.MaxPool, arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool, arch.LRN:
+	case arch.Conv, arch.ReflectPad, arch.MaxPool, arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool, arch.LRN:
 		if w.vector { // of maps of 1x1 again
-			if len(w.shapes) == 0 {
-				raw := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 2), 3)
-				w.shapes = append(w.shapes, wire.NewTensor("rows and columns", wire.INT64, []int{2}, raw))
-			}
-			w.node(layer.Name+"/map", "Unsqueeze", []string{w.shapes[0].Name})
+			w.node(layer.Name+"/map", "Unsqueeze", []string{w.list("rows and columns", 2, 3)})
 			w.vector = false
 		}
 	}
@@ -169,6 +177,9 @@ func (w *writer) layer(layer arch.Placed) error {
 	switch op := layer.Op.(type) {
 	case arch.Conv:
 		w.node(layer.Name, "Conv", params, append(window, dilations, integer("group", max(op.Groups, 1)))...)
+	case arch.ReflectPad:
+		pads := w.list(layer.Name+"/pads", 0, 0, op.Top, op.Left, 0, 0, op.Bottom, op.Right)
+		w.node(layer.Name, "Pad", []string{pads}, wire.Attribute{Name: "mode", Kind: wire.Text, Text: "reflect"})
 	case arch.ReLU:
 		w.node(layer.Name, "Relu", nil)
 	case arch.MaxPool:

@@ -176,8 +176,14 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 		ins := s.int("in_channels")
 		d.channels = cmp.Or(d.channels, ins)
 		w := s.window("kernel_size", "stride", "padding", "dilation")
-		if mode := s.text("padding_mode", "zeros"); mode != "zeros" && w.Pad != (arch.Padding{}) {
-			return nil, fmt.Errorf("it pads by %q: only zeros are understood", format.Clip(mode))
+		switch mode := s.text("padding_mode", "zeros"); {
+		case mode == "zeros" || w.Pad == (arch.Padding{}):
+		case mode == "reflect" && w.Pad.Mode == arch.Explicit:
+			pad := arch.ReflectPad{Top: w.Pad.Top, Left: w.Pad.Left, Bottom: w.Pad.Bottom, Right: w.Pad.Right}
+			d.chain.Add(checkpoint.Join(path, "pad"), pad, nil)
+			w.Pad = arch.Padding{}
+		default:
+			return nil, fmt.Errorf("it pads by %q: zeros and reflection alone are understood", format.Clip(mode))
 		}
 		return arch.Conv{Out: s.int("out_channels"), Groups: s.int("groups"), NoBias: noBias, Window: w}, nil
 	case "Linear":
@@ -208,6 +214,19 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 			return arch.GlobalAvgPool{}, nil
 		}
 		return arch.AdaptiveAvgPool{Out: size}, nil
+	case "ReflectionPad2d": // left, right, top, bottom
+		p, ok := s.value("padding").(pickle.Tuple)
+		var sides [4]int64
+		for i := range sides {
+			if ok = ok && len(p) == len(sides); ok {
+				sides[i], ok = p[i].(int64)
+			}
+			if !ok || sides[i] < 0 || sides[i] > arch.MaxElements {
+				s.fail("padding")
+				return nil, nil
+			}
+		}
+		return arch.ReflectPad{Top: int(sides[2]), Left: int(sides[0]), Bottom: int(sides[3]), Right: int(sides[1])}, nil
 	case "LocalResponseNorm":
 		return arch.LRN{Size: s.int("size"), Alpha: s.number("alpha"), Beta: s.number("beta"), K: s.number("k")}, nil
 	case "Flatten":

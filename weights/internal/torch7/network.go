@@ -216,6 +216,9 @@ func (n *network) operation(m fields, class, path string, params map[string]form
 		}
 		counts, told := m.get("count_include_pad").(bool)
 		return arch.AvgPool{Window: m.window(), CountPad: counts || !told}, nil
+	case "SpatialReflectionPadding":
+		return arch.ReflectPad{Top: m.int("pad_t", 0), Left: m.int("pad_l", 0), Bottom: m.int("pad_b", 0),
+			Right: m.int("pad_r", 0)}, nil
 	case "SpatialCrossMapLRN":
 		return arch.LRN{Size: m.int("size", 5), Alpha: m.number("alpha", 1e-4), Beta: m.number("beta", 0.75),
 			K: m.number("k", 1)}, nil

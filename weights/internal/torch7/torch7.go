@@ -91,63 +91,33 @@ func is(data []byte) bool {
 
 // parse reads a file's value.
 func parse(data []byte) (any, error) {
-	r := &reader{data: data, objects: map[int32]any{}}
+	r := &reader{Cursor: format.Cursor{Data: data}, objects: map[int32]any{}}
 	v := r.value(0)
-	if r.err != nil {
-		return nil, r.err
+	if r.Err != nil {
+		return nil, r.Err
 	}
 	return v, nil
 }
 
-// reader reads values one after another. After the first failure it returns zeros and keeps the error.
+// reader reads values one after another.
 type reader struct {
-	data    []byte
-	at      int
+	format.Cursor
 	objects map[int32]any // by their numbers, for what holds them again
 	values  int
-	err     error
 }
 
-func (r *reader) fail(text string, args ...any) {
-	if r.err == nil {
-		r.err = format.Fail(int64(r.at), text, args...)
-	}
-}
+func (r *reader) int() int32 { return int32(r.Number(4)) }
+func (r *reader) long() int  { return int(r.Number(8)) }
 
-func (r *reader) bytes(n int) []byte {
-	if r.err != nil {
-		return nil
-	}
-	if n < 0 || n > len(r.data)-r.at {
-		r.fail("truncated: %d bytes are wanted here, %d are left", n, len(r.data)-r.at)
-		return nil
-	}
-	b := r.data[r.at : r.at+n : r.at+n]
-	r.at += n
-	return b
-}
-
-func (r *reader) int() int32 {
-	var full [4]byte
-	copy(full[:], r.bytes(4))
-	return int32(binary.LittleEndian.Uint32(full[:]))
-}
-
-func (r *reader) long() int {
-	var full [8]byte
-	copy(full[:], r.bytes(8))
-	return int(binary.LittleEndian.Uint64(full[:]))
-}
-
-func (r *reader) text() string { return string(r.bytes(int(r.int()))) }
+func (r *reader) text() string { return string(r.Bytes(int(r.int()))) }
 
 // value reads the next one.
 func (r *reader) value(depth int) any {
 	if r.values++; r.values > maxObjects || depth > maxDepth {
-		r.fail("more than %d values, or values more than %d deep", maxObjects, maxDepth)
+		r.Fail("more than %d values, or values more than %d deep", maxObjects, maxDepth)
 	}
 	kind := r.int()
-	if r.err != nil {
+	if r.Err != nil {
 		return nil
 	}
 	switch kind {
@@ -164,7 +134,7 @@ func (r *reader) value(depth int) any {
 		return nil
 	case typeTable, typeTorch, typeClosure, typeOldClosure:
 	default:
-		r.fail("a value of type %d", kind)
+		r.Fail("a value of type %d", kind)
 		return nil
 	}
 	number := r.int()
@@ -187,13 +157,13 @@ func (r *reader) value(depth int) any {
 
 // function passes over a function and what it holds.
 func (r *reader) function(depth int) {
-	r.bytes(int(r.int()))
+	r.Bytes(int(r.int()))
 	r.value(depth + 1)
 }
 
 // fill reads a table's pairs.
 func (r *reader) fill(t *Table, pairs, depth int) {
-	for i := 0; i < pairs && r.err == nil; i++ {
+	for i := 0; i < pairs && r.Err == nil; i++ {
 		t.Keys = append(t.Keys, r.value(depth+1))
 		t.Values = append(t.Values, r.value(depth+1))
 	}
@@ -216,11 +186,11 @@ func (r *reader) object(number int32, depth int) any {
 		s := &Storage{Type: of}
 		r.objects[number] = s
 		n := r.long()
-		if n < 0 || n > (len(r.data)-r.at)/of.Size() {
-			r.fail("a storage of %d values, for which the file is too short", n)
+		if n < 0 || n > (len(r.Data)-r.At)/of.Size() {
+			r.Fail("a storage of %d values, for which the file is too short", n)
 			return s
 		}
-		s.Raw = r.bytes(n * of.Size())
+		s.Raw = r.Bytes(n * of.Size())
 		return s
 	}
 	o := &Object{Class: class}
@@ -233,7 +203,7 @@ func (r *reader) object(number int32, depth int) any {
 	case "tds.Vec":
 		t := &Table{}
 		o.Fields = t
-		for i, n := 1, r.long(); i <= n && r.err == nil; i++ {
+		for i, n := 1, r.long(); i <= n && r.Err == nil; i++ {
 			t.Keys, t.Values = append(t.Keys, float64(i)), append(t.Values, r.value(depth+1))
 		}
 	default:
@@ -256,13 +226,13 @@ func classOf(class string) (format.DType, string) {
 func (r *reader) tensor(t *Tensor, depth int) {
 	rank := int(r.int())
 	if rank < 0 || rank > format.MaxRank {
-		r.fail("a tensor of %d dimensions", rank)
+		r.Fail("a tensor of %d dimensions", rank)
 		return
 	}
 	read := func() int { // a number that is not negative
 		n := r.long()
 		if n < 0 {
-			r.fail("a tensor with a size, a stride or an offset of %d", n)
+			r.Fail("a tensor with a size, a stride or an offset of %d", n)
 		}
 		return n
 	}
@@ -273,9 +243,9 @@ func (r *reader) tensor(t *Tensor, depth int) {
 		t.Stride = append(t.Stride, read())
 	}
 	t.Offset = read() - 1
-	at := r.at
+	at := r.At
 	s, _ := r.value(depth + 1).(*Storage)
-	if r.err != nil {
+	if r.Err != nil {
 		return
 	}
 	if rank == 0 || slices.Contains(t.Size, 0) {
@@ -287,8 +257,8 @@ func (r *reader) tensor(t *Tensor, depth int) {
 		err = t.Check(len(s.Raw) / t.DType.Size())
 	}
 	if err != nil {
-		r.at = at
-		r.fail("%v", err)
+		r.At = at
+		r.Fail("%v", err)
 	}
 }
 

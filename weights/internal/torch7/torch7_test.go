@@ -2,9 +2,11 @@ package torch7
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format/formattest"
 )
 
@@ -110,5 +112,26 @@ func TestUnrunnable(t *testing.T) {
 	c, err := Reader.Read(in)
 	if err != nil || c.Unrunnable == nil || !strings.Contains(c.Unrunnable.Error(), "SoftMin") || len(c.Tensors) != 12 {
 		t.Fatal(err, c.Unrunnable, len(c.Tensors))
+	}
+}
+
+// Padding by reflection, as the encoder of AdaIN has it before each convolution.
+func TestReflection(t *testing.T) {
+	const one = 0x3ff0000000000000 // 1 as a float64
+	l := lua{}.object(1, "nn.Sequential").int(typeTable, 2, 1, typeString).text("modules").
+		int(typeTable, 3, 1, typeNumber).long(one).object(4, "nn.SpatialReflectionPadding").int(typeTable, 5, 4)
+	for i, side := range []string{"pad_l", "pad_r", "pad_t", "pad_b"} {
+		l = l.int(typeString).text(side).int(typeNumber).long(int64(math.Float64bits(float64(i + 1))))
+	}
+	c, err := Reader.Read(formattest.Bytes("x.t7", l))
+	if err != nil || c.Sized == nil {
+		t.Fatal(err, c)
+	}
+	net, err := c.Sized(arch.Shape{C: 2, H: 8, W: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op := net.Network.Layers[0].Op; op != (arch.ReflectPad{Top: 3, Left: 1, Bottom: 4, Right: 2}) {
+		t.Errorf("%+v", op)
 	}
 }

@@ -142,6 +142,8 @@ func (a *Attribute) encode() []byte {
 		b = protowire.AppendFixed32(b, math.Float32bits(a.Float))
 	case Int:
 		b = appendInt(b, 3, a.Int)
+	case Text:
+		b = appendText(b, 4, a.Text)
 	case Ints:
 		for _, v := range a.Ints {
 			b = appendInt(b, 8, v)
