@@ -78,6 +78,7 @@ var rooms = []struct {
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "cluster", "tensor", "arch", "nn", "vision", "train"}},
 	{"report/roofline", []string{"report/internal/svg", "nn", "bench"}},
+	{"report/scaling", []string{"report/internal/svg", "arch"}},
 	{"report/training", []string{"internal/durable", "internal/machine", "report/internal/svg", "train"}},
 	{"", []string{"internal/fault", "internal/printable", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
