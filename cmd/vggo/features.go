@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -121,8 +122,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return hint(fmt.Errorf("%s is no file that could be replaced", o.output), "name another file with -o")
 	}
 	rows := &rowFile{path: o.output, shape: head.Shape}
-	failed, err := o.each(ctx, m, files, rows, "", faults)
-	if err != nil {
+	if _, err := o.each(ctx, m, files, rows, "", faults); err != nil {
 		return err
 	}
 	if len(rows.names) > 0 {
@@ -130,7 +130,7 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			return err
 		}
 	}
-	return list.end(len(failed))
+	return list.end(len(files) - len(rows.names))
 }
 
 // needNPY refuses what is no name for the array.
@@ -163,7 +163,7 @@ func namesPath(output string) string {
 }
 
 // each writes the features of files that have none, and finishes the array; none is written where no file could be
-// read. failed are those, by their names. of tells the run further, for a shard.
+// read. failed are those, by their names. of tells a shard's run from others.
 func (o *featuresOptions) each(ctx context.Context, m *root.Model, files []string, rows *rowFile, of string,
 	faults io.Writer) (failed map[string]string, err error) {
 	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape, of}
@@ -221,11 +221,16 @@ func (o *featuresOptions) writeShard(ctx context.Context, share *sharing, m *roo
 	if err != nil {
 		return err
 	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	of := fmt.Sprintf("sha256 %x", sha256.Sum256(text))
 	return share.write(ctx, out, h, func(left, to int, add func(...any) error) error {
 		from, _ := share.Range(len(files)) // rows have a journal of their own; records come when all of them are there
 		files := files[from:to]
 		rows := &rowFile{path: share.Path(o.output, ".npy"), shape: head.Shape}
-		failed, err := o.each(ctx, m, files, rows, sumOf([]string{fmt.Sprint(h)}), faults)
+		failed, err := o.each(ctx, m, files, rows, of, faults)
 		if err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ func (s *sharing) write(ctx context.Context, out io.Writer, h shard.Header,
 		defer w.Close()
 		from, to := s.Range(h.Pictures)
 		err := answer(from+w.Done(), to, w.Append)
-		if ctx.Err() != nil || durable.Full(err) {
+		if said := errors.As(err, new(hintedError)); !said && (ctx.Err() != nil || durable.Full(err)) {
 			err = hint(err, fmt.Sprintf("%d of the %d pictures of shard %s are done: the same command goes on from there",
 				w.Done(), to-from, s))
 		}

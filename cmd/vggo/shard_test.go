@@ -250,3 +250,33 @@ func TestShardsPrinted(t *testing.T) {
 		t.Errorf("%s (%v)\nwant %s", got, err, want)
 	}
 }
+
+// FuzzJoin joins what may be a shard's file: it is an error or an answer, whatever a stranger wrote.
+func FuzzJoin(f *testing.F) {
+	const head = `{"command":%q,"shard":0,"of":1,"pictures":1,"run":[],"head":%s}` + "\n%s\n"
+	for command, parts := range map[string][2]string{
+		"features": {`{"layer":"fc3","shape":[2],"prepared":"as it is","closed":1}`, `{"file":"a.png","error":"no picture"}`},
+		"classify": {`{"answers":{"model":"m","preprocess":{}},"text":"m\n"}`, `{"file":"a.png","classes":[{"class":1}]}`},
+		"eval": {`{"evaluation":{"model":"m"},"of":[0,1],"labels":["a","b"],"classes":2,"pictures":1}`,
+			`{"picture":"a.png","class":1,"seen":[1,0]}`},
+	} {
+		f.Add(command, []byte(fmt.Sprintf(head, command, parts[0], parts[1])))
+	}
+	f.Fuzz(func(t *testing.T, command string, text []byte) {
+		if joiners[command] == nil {
+			return
+		}
+		dir := t.TempDir()
+		path, output := filepath.Join(dir, "a.shard-0-of-1.jsonl"), map[string]string{"features": "a.npy"}[command]
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"join", command, path}
+		if output != "" {
+			args = append(args, "-o", filepath.Join(dir, output))
+		}
+		if code, stdout, stderr := vggo(t.Context(), args...); code != 0 && stderr == "" {
+			t.Errorf("exit %d, %q, and nothing is said", code, stdout)
+		}
+	})
+}

@@ -116,8 +116,16 @@ func Begin(path string, h Header) (w *Writer, err error) {
 	if err := durable.TryLock(file); errors.Is(err, durable.ErrLocked) || !durable.Stands(file, path+partial) {
 		return nil, errors.Join(fmt.Errorf("another process is writing %s", path), file.Close())
 	}
-	if err := w.recover(&h); err != nil {
-		return nil, errors.Join(err, file.Close())
+	info, err := file.Stat()
+	if err == nil {
+		err = w.recover(&h)
+	}
+	if err != nil {
+		file.Close()
+		if info != nil && info.Size() == 0 { // of this call's making
+			os.Remove(path + partial)
+		}
+		return nil, err
 	}
 	return w, nil
 }
