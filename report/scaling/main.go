@@ -1,4 +1,4 @@
-// Scaling writes what docs/scaling.md shows of a model of training steps on several ranks: its tables, in both
+// Command scaling writes what docs/scaling.md shows of a model of training steps on several ranks: its tables, in both
 // languages, and docs/images/scaling.svg.
 //
 //	go run ./report/scaling
