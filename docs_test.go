@@ -251,8 +251,8 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: not %q?\n%s", command, answers[words[2]], out)
 		}
 	}
-	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "models",
-		"serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "join",
+		"models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
 		t.Errorf("the documents show %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))

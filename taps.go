@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
+	"github.com/vggo/vggo/weights"
 )
 
 // Taps is a part of a Model's network on an input of its own, and the options of the Plan that runs it; nn.Options.Taps
@@ -69,6 +72,24 @@ func (m *Model) tapOptions(t *Taps) nn.Options {
 	options.Costs, options.Budget = m.options.Costs, m.options.Budget
 	options.Threads = cmp.Or(options.Threads, m.options.Threads)
 	return options
+}
+
+// Fingerprint is a checksum of what the model computes: of its network, its input's size, and every parameter's values,
+// which are read for it. How pictures are prepared is not in it.
+func (m *Model) Fingerprint() (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	err = fault.Catch(func() error {
+		fmt.Fprintln(h, m.Input)
+		if err := m.Network.EncodeJSON(h); err != nil {
+			return err
+		}
+		var tensors []weights.Tensor
+		for _, p := range m.params.List {
+			tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
+		}
+		return weights.Encode(h, tensors, nil)
+	})
+	return [sha256.Size]byte(h.Sum(nil)), m.intact(err)
 }
 
 // SHA256 is the checksum of the file of weights. ok is false where there is no one file: of random weights, of bytes,

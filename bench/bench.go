@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
@@ -49,9 +50,10 @@ type Config struct {
 	Set      *kernel.Set
 	Algo     nn.Algo // of convolutions
 	Costs    nn.CostTable
-	Budget   int64         // most bytes of a Plan; 0: any
-	Layers   bool          // also time each layer
-	Recipe   *train.Recipe // for Training, whose Batch is this one's
+	Budget   int64          // most bytes of a Plan; 0: any
+	Layers   bool           // also time each layer
+	Recipe   *train.Recipe  // for Training, whose Batch is this one's
+	Group    *cluster.Group // for Training: the ranks that share each batch, all of which Run; nil: none
 }
 
 // Options are a mode's Plan.
@@ -62,7 +64,8 @@ func (c *Config) Options(mode Mode) nn.Options {
 		opt.Training, opt.KeepProb = true, c.KeepProb
 	}
 	if mode == Training {
-		opt.Training, opt.KeepProb, opt.Batch = true, c.Recipe.Keep, c.Batch/max(c.Recipe.Accumulate, 1)
+		opt.Training, opt.KeepProb = true, c.Recipe.Keep
+		opt.Batch = max(1, c.Batch/max(c.Recipe.Accumulate, 1)/c.Group.Size())
 	}
 	return opt
 }
@@ -85,6 +88,15 @@ type Result struct {
 	PeakBytes      int64       `json:"peak_bytes"`      // the most the process held; 0 where the system does not tell
 	Layers         []LayerTime `json:"layers,omitempty"`
 	Parts          []PartTime  `json:"parts,omitempty"` // of Training, the longest first
+	// Communication is of Training on several ranks.
+	Communication *Communication `json:"communication,omitempty"`
+}
+
+// Communication is what the sums of gradients over the ranks take of a step, as medians.
+type Communication struct {
+	Ranks   int     `json:"ranks"`
+	Exposed float64 `json:"exposed_seconds"` // the step waits for them
+	Hidden  float64 `json:"hidden_seconds"`  // they go on beside the backward pass
 }
 
 // Machine is what a Result is held against.
@@ -236,7 +248,7 @@ func (b *Bench) result(mode Mode, t *stepTimes, plan *nn.Plan, passes map[passKe
 	if r.Median > 0 {
 		r.ImagesPerSecond = float64(b.Batch) / r.Median
 		r.GFLOPs = float64(b.FLOPs(mode)) / r.Median / 1e9
-		r.PercentOfPeak = 100 * r.GFLOPs / b.Machine.Peak
+		r.PercentOfPeak = 100 * r.GFLOPs / (b.Machine.Peak * float64(b.Group.Size()))
 	}
 	r.Layers = b.layers(plan, passes)
 	return r

@@ -39,6 +39,10 @@ func (b *Bench) stepSeconds(mode Mode) (float64, error) {
 	if opt.Training {
 		passes = 3
 	}
+	ranks := 1
+	if mode == Training {
+		ranks = b.Group.Size()
+	}
 	costs, seconds := b.Costs.Of(b.Set), 0.0
 	reports := b.reports()
 	for _, g := range groups {
@@ -54,7 +58,7 @@ func (b *Bench) stepSeconds(mode Mode) (float64, error) {
 		bytes := 4*first.Weights + mapBytes(opt.Batch, first.In) + mapBytes(opt.Batch, last.Out)
 		seconds += passes * max(macs*costs.Direct, float64(bytes)*costs.Stream) * 1e-12
 	}
-	return seconds / float64(b.Threads) * float64(b.Batch) / float64(opt.Batch), nil
+	return seconds / float64(b.Threads) * float64(b.Batch) / float64(opt.Batch*ranks), nil
 }
 
 // reports are the Report's layers by name.

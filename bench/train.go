@@ -67,12 +67,15 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	debug.FreeOSMemory()
 	machine.ResetPeakMemory()
 	var timing stepTimes
-	plain, err := b.trainer(nil, func(step int, took time.Duration) {
+	var exposed, hidden []float64
+	plain, err := b.trainer(nil, func(step int, t stepTold) {
 		if step >= 0 {
-			timing.Add(took)
+			timing.Add(t.took)
+			exposed = append(exposed, t.waited.Seconds())
+			hidden = append(hidden, max(0, t.summing-t.waited).Seconds())
 		}
 		if progress != nil {
-			progress(Training, step, took)
+			progress(Training, step, t.took)
 		}
 	})
 	if err != nil {
@@ -81,6 +84,9 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	_, err = plain.Run(ctx)
 	r := b.result(Training, &timing, plain.Plan(), nil)
 	plain.Close()
+	if b.Group.Size() > 1 {
+		r.Communication = &Communication{b.Group.Size(), median(exposed), median(hidden)}
+	}
 	if err != nil {
 		return r, cmp.Or(ctx.Err(), err)
 	}
@@ -96,7 +102,7 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 			passes[key] = append(passes[key], took.Seconds())
 		}
 	}
-	parts, err := b.trainer(observe, func(i int, _ time.Duration) {
+	parts, err := b.trainer(observe, func(i int, _ stepTold) {
 		for kind, seconds := range step {
 			if i >= 0 {
 				kinds[kind] = append(kinds[kind], seconds)
@@ -130,24 +136,28 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	return r, nil
 }
 
+// stepTold is what a step took: in all, of sums over the ranks, and of waiting for these.
+type stepTold struct{ took, summing, waited time.Duration }
+
 // trainer is a run of the recipe over as many steps as are timed, which after is told of.
 func (b *Bench) trainer(observe func(train.Part, time.Duration),
-	after func(step int, took time.Duration)) (*train.Trainer, error) {
+	after func(step int, t stepTold)) (*train.Trainer, error) {
 	recipe := *b.Recipe
 	recipe.Epochs, recipe.HoldOut, recipe.Seed = 1, 0, b.Seed
 	if recipe.Schedule.Kind == "plateau" { // which waits for validations
 		recipe.Schedule = train.Schedule{Kind: "constant"}
 	}
-	done, since := 0, time.Duration(0)
+	done, since := 0, stepTold{}
 	return train.New(train.Options{
 		Recipe: recipe, Network: b.Placed.Network, Train: b.noise(recipe.Batch * (b.BurnIn + b.Steps)),
-		Threads: b.Threads, Costs: b.Costs, Budget: b.Budget, Observe: observe,
+		Threads: b.Threads, Costs: b.Costs, Budget: b.Budget, Observe: observe, Group: b.Group,
 		Report: func(r train.Report) {
 			if r.Step == done {
 				return
 			}
-			after(done-b.BurnIn, r.Elapsed-since)
-			done, since = r.Step, r.Elapsed
+			now := stepTold{r.Elapsed, r.Summing, r.Waited}
+			after(done-b.BurnIn, stepTold{now.took - since.took, now.summing - since.summing, now.waited - since.waited})
+			done, since = r.Step, now
 		},
 	})
 }

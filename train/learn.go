@@ -8,7 +8,7 @@ import (
 )
 
 // learn computes the gradients of one pass, and their mean after the last.
-func (t *Trainer) learn(b *batch, pass int) error {
+func (t *Trainer) learn(b *batch) error {
 	passes := t.recipe.accumulate()
 	if err := t.plan.Forward(b.images); err != nil {
 		return err
@@ -52,13 +52,10 @@ func (t *Trainer) learn(b *batch, pass int) error {
 	if err := t.settleSums(); err != nil {
 		return err
 	}
-	if passes == 1 {
-		return nil
-	}
-	each(t.threads, len(t.optimiser.pieces), func(i int) { t.accumulate(t.optimiser.pieces[i], pass, passes) })
-	if pass == passes-1 {
-		t.sumAfter()
-		return t.settleSums()
+	if passes > 1 && !t.addsFirst() {
+		for _, s := range t.optimiser.slots {
+			t.accumulate(s)
+		}
 	}
 	return nil
 }
@@ -86,18 +83,22 @@ func (t *Trainer) lossOf(logits *tensor.Tensor, labels []int) (float64, error) {
 	return tree(losses), nil
 }
 
-// accumulate adds a piece of the gradients to the sum of the passes before, which becomes the gradient with the last.
-func (t *Trainer) accumulate(p piece, pass, passes int) {
-	grad, sum := p.Grad[p.from:p.to], t.sums[p.index][p.from:p.to]
-	share := float32(1 / float64(passes))
-	for i, g := range grad {
-		if pass == 0 {
-			sum[i] = g * share
-		} else {
-			sum[i] += float32(g * share)
+// accumulate adds a parameter's gradient to the sum of the passes before, which becomes the gradient with the last.
+func (t *Trainer) accumulate(s *slot) {
+	last := t.recipe.accumulate() - 1
+	share := float32(1 / float64(last+1))
+	each(t.threads, (s.Count()+pieceFloats-1)/pieceFloats, func(i int) {
+		from, to := i*pieceFloats, min((i+1)*pieceFloats, s.Count())
+		grad, sum := s.Grad[from:to], t.sums[s.index][from:to]
+		for i, g := range grad {
+			if t.passed == 0 {
+				sum[i] = g * share
+			} else {
+				sum[i] += float32(g * share)
+			}
 		}
-	}
-	if pass == passes-1 {
-		copy(grad, sum)
-	}
+		if t.passed == last {
+			copy(grad, sum)
+		}
+	})
 }

@@ -75,28 +75,29 @@ func (t *Trainer) share() nn.Share {
 		NormParts: t.recipe.PartNorm}
 	if t.ranks.Size() > 1 {
 		s.Gather = t.ranks.Gather
-		if t.sumsWhileBackward() {
-			s.Ready = func(q *nn.Param) {
-				if t.trains[q] {
-					t.ranks.Sum(q.Grad)
-				}
-			}
-		}
+		s.Ready = t.ready
 	}
 	return s
 }
 
-// sumsWhileBackward reports whether each pass's gradients are summed over the ranks as soon as they are there. Several
-// passes without parts are first added up on each rank, for less traffic; with parts the order of the sum is fixed.
-func (t *Trainer) sumsWhileBackward() bool { return t.recipe.accumulate() == 1 || t.ranks.parts > 0 }
-
-// sumAfter sums what several passes have added up to.
-func (t *Trainer) sumAfter() {
-	if t.ranks.Size() > 1 && !t.sumsWhileBackward() {
-		for _, s := range t.optimiser.slots {
-			t.ranks.Sum(s.Grad)
+// ready begins to sum a parameter's gradient over the ranks, as soon as the backward pass has made it.
+func (t *Trainer) ready(q *nn.Param) {
+	s := t.slots[q]
+	if s == nil {
+		return
+	}
+	if t.addsFirst() {
+		if t.accumulate(s); t.passed < t.recipe.accumulate()-1 {
+			return
 		}
 	}
+	t.ranks.Sum(q.Grad)
+}
+
+// addsFirst reports whether the gradients of several passes are added up on each rank and summed over the ranks once,
+// beside the last backward pass, for less traffic. With parts each pass is summed: the order of all sums is fixed.
+func (t *Trainer) addsFirst() bool {
+	return t.ranks.Size() > 1 && t.ranks.parts == 0 && t.recipe.accumulate() > 1
 }
 
 // settleSums waits for the gradients of all ranks.

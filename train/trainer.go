@@ -65,6 +65,8 @@ type Report struct {
 	Elapsed     time.Duration // since Run began
 	Left        time.Duration // at the pace since then; 0 before there is one
 	Rate, Loss  float64       // of the last step
+	// Summing and Waited are Result's, so far.
+	Summing, Waited time.Duration
 
 	// One of these, or none after an ordinary step.
 	Validation *Score
@@ -86,7 +88,8 @@ type Trainer struct {
 	evaluator        *evaluator
 	feed             *feed
 	ranks            ranks
-	trains           map[*nn.Param]bool // has a slot
+	slots            map[*nn.Param]*slot // those of the optimiser
+	passed           int                 // passes of the step, so far
 
 	params    *nn.Params
 	rules     []Rule // the recipe's, and before and after them what Init makes
@@ -308,9 +311,9 @@ func prepare(o Options) (*Trainer, error) {
 	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, t.rules, t.params, t.threads); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	t.trains = map[*nn.Param]bool{}
+	t.slots = map[*nn.Param]*slot{}
 	for _, s := range t.optimiser.slots {
-		t.trains[s.Param] = true
+		t.slots[s.Param] = s
 	}
 	if passes > 1 {
 		for _, s := range t.optimiser.slots {
@@ -392,6 +395,7 @@ func (t *Trainer) report(r Report) {
 	}
 	r.Step, r.Steps, r.Epoch, r.Images, r.Rate, r.Loss = t.state.Step, t.steps, t.epoch(), t.images, t.state.Rate,
 		t.state.loss()
+	r.Summing, r.Waited = t.ranks.Took(), t.ranks.waited
 	if t.elapsed != nil {
 		r.Elapsed = t.elapsed()
 	}
@@ -476,7 +480,8 @@ func (t *Trainer) step() error {
 		if b.err != nil {
 			return b.err
 		}
-		err := t.learn(b, pass)
+		t.passed = pass
+		err := t.learn(b)
 		t.feed.free <- b
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/bench"
+	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/internal/sheet"
@@ -58,7 +59,9 @@ about how long that takes and, if more than a minute, how to see a figure sooner
 
 --mode train times what vggo train does with a batch: it augments pictures (random
 ones), goes forward and backward, moves the weights and packs them anew, as --recipe
-says. As many steps again are taken part by part to tell where the time goes.
+says. As many steps again are taken part by part to tell where the time goes. Under
+mpirun the ranks share each batch, and it tells for how long sums of gradients are under
+way: exposed, while a step waits, and hidden behind the backward pass.
 
 GFLOP/s count 2 for each multiply-accumulate of a direct convolution; the peak is
 this machine's own, measured in the same run on the same threads. Winograd's
@@ -221,7 +224,7 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 }
 
 func (o *benchOptions) run(cmd *cobra.Command) error {
-	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	modes, err := o.modes()
 	if err != nil {
 		return err
@@ -246,13 +249,28 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 			return e.write(w)
 		})
 	}
+	if recipe == nil {
+		return o.time(cmd, config, modes, stdout, stderr)
+	}
+	return asRank(&o.threads, rankTimeout, stdout, stderr, func(group *cluster.Group, out, faults io.Writer) error {
+		config.Group, config.Threads = group, o.threads
+		return hintRanks(o.time(cmd, config, modes, out, faults), *recipe)
+	})
+}
+
+// time times a network, and writes what came of it; of several ranks the first does.
+func (o *benchOptions) time(cmd *cobra.Command, config bench.Config, modes []bench.Mode,
+	stdout, stderr io.Writer) error {
+	ctx := cmd.Context()
 	for _, mode := range modes {
 		if err := nn.CheckMemory(config.Placed, config.Options(mode)); err != nil {
 			return hintSmaller(err)
 		}
 	}
-	if err := canWrite(o.output); err != nil {
-		return err
+	if config.Group.Rank() == 0 {
+		if err := canWrite(o.output); err != nil {
+			return err
+		}
 	}
 	b, err := bench.New(config)
 	if err != nil {
@@ -299,7 +317,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 			break
 		}
 	}
-	if len(out.Results) == 0 && o.format != "json" {
+	if len(out.Results) == 0 && o.format != "json" || config.Group.Rank() > 0 {
 		return stopped
 	}
 	return errors.Join(writeTo(o.output, stdout, func(w io.Writer) error {
@@ -434,5 +452,9 @@ func writeParts(w io.Writer, r *bench.Result) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\nOf a step %.1f %% are neither convolution nor matrix products.\n",
 		t.Text(sheet.Columns(w)), r.Beside())
+	if c := r.Communication; c != nil && err == nil {
+		_, err = fmt.Fprintf(w, "communication exposed: %.2f ms of a step, which waits for the other ranks' gradients\n"+
+			"communication hidden: %.2f ms, beside the backward pass\n", c.Exposed*1e3, c.Hidden*1e3)
+	}
 	return err
 }

@@ -24,12 +24,15 @@ import (
 // evalOptions are the flags of `vggo eval`.
 type evalOptions struct {
 	modelFlags
-	train  bool
-	match  string
-	dense  bool
-	scales []int
-	noFlip bool
-	json   bool
+	shardFlags
+	train   bool
+	match   string
+	dense   bool
+	scales  []int
+	noFlip  bool
+	output  string
+	json    bool
+	untimed bool
 
 	noParts bool
 }
@@ -54,10 +57,13 @@ names, which is said; --match overrules.
 
 --dense is the VGG paper's evaluation: each picture goes whole through the network as a
 fully convolutional one, at several scales of its shorter side and mirrored, and the
-probabilities are averaged.`,
+probabilities are averaged.
+
+` + shardHelp,
 		Example: `  vggo eval val/ --weights vgg16.safetensors
   vggo eval val/ --weights vgg16.safetensors --dense --scales 256,384,512
-  vggo eval t10k-images-idx3-ubyte.gz --weights tinyvgg.pth`,
+  vggo eval t10k-images-idx3-ubyte.gz --weights tinyvgg.pth
+  vggo eval val/ --weights vgg16.safetensors --shard 0/64 -o val.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return hint(fmt.Errorf("%d data sets named, not one", len(args)), "vggo eval DIR --weights vgg16.safetensors")
@@ -68,8 +74,9 @@ probabilities are averaged.`,
 			return o.run(cmd, args[0])
 		},
 	}
-	o.add(cmd)
+	o.modelFlags.add(cmd)
 	f := cmd.Flags()
+	o.shardFlags.add(f)
 	f.BoolVar(&o.train, "train", false, "the part to learn from, of data that holds both")
 	f.BoolVar(&o.noParts, "no-parts", false, "take each folder for a class, whatever it is called")
 	f.StringVar(&o.match, "match", matchAuto, "`how` the data's classes are matched with the network's: auto, number "+
@@ -79,6 +86,8 @@ probabilities are averaged.`,
 		"network's input, the paper's 256, 384 and 512 for 224)")
 	f.BoolVar(&o.noFlip, "no-flip", false, "leave the mirrored pictures out of --dense")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.StringVarP(&o.output, "output", "o", "", outputHelp)
+	f.BoolVar(&o.untimed, "untimed", false, untimedHelp)
 	return cmd
 }
 
@@ -93,8 +102,8 @@ type evaluation struct {
 	Failed     int                  `json:"failed,omitempty"`
 	Top1       float64              `json:"top1"`
 	Top5       float64              `json:"top5"`
-	Seconds    float64              `json:"seconds"`
-	PerSecond  float64              `json:"pictures_per_second"`
+	Seconds    float64              `json:"seconds,omitempty"` // left out by --untimed, as the next
+	PerSecond  float64              `json:"pictures_per_second,omitempty"`
 	Dense      []int                `json:"dense_scales,omitempty"`
 	dataJSON
 	Match       vision.Matching `json:"match"` // of the data's classes with the network's
@@ -128,6 +137,14 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if !slices.Contains([]string{matchAuto, matchNumber, matchOrder}, o.match) {
 		return usageError{fmt.Errorf("--match must be %s, %s or %s, not %q", matchAuto, matchNumber, matchOrder, o.match)}
 	}
+	format, err := answerFormat(o.output, o.json)
+	if err != nil {
+		return err
+	}
+	share, err := o.shardFlags.open(o.output, faults)
+	if err != nil {
+		return err
+	}
 	data, err := o.data(path, nil, faults)
 	var parts *vision.PartsError
 	if err != nil && !errors.As(err, &parts) { // before the weights are read
@@ -158,22 +175,78 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	of, classes := match.Of, m.ClassCount()
-	e := evaluation{Model: m.Network.Name, Weights: m.Origin, weightsJSON: weightsTaken(m),
-		Preprocess: m.Preprocess.Told(), Data: path, Confusion: make([][]int, classes)}
-	e.dataJSON, e.Match, e.LabelsGuess = dataTaken(data), match, m.ClassesGuess
-	for i := range e.Confusion {
-		e.Confusion[i] = make([]int, classes)
+	head := o.head(m, data, path, match)
+	if share != nil {
+		return o.writeShard(ctx, share, m, head, data, out, faults)
 	}
-	top5 := make([]int, classes)
+	if err := canWrite(o.output); err != nil {
+		return err
+	}
+	t := newTally(head, faults)
+	start := time.Now()
+	err = o.each(ctx, m, head.Of, data, 0, data.Len(), faults, func(pictures []seenPicture) error {
+		for _, p := range pictures {
+			if err := t.add(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !o.untimed {
+		t.Seconds = time.Since(start).Seconds()
+	}
+	return t.write(o.output, format, out)
+}
+
+// evalHead is what an evaluation is printed with, beside the pictures.
+type evalHead struct {
+	Evaluation evaluation `json:"evaluation"` // without what pictures are counted in
+	Of         []int      `json:"of"`         // the network's number of each of the data's classes
+	Labels     []string   `json:"labels"`     // of these
+	Classes    int        `json:"classes"`    // of the network
+	Prepared   string     `json:"prepared"`
+	Pictures   int        `json:"pictures"`
+	Shortest   int        `json:"shortest"` // side of the network's input
+}
+
+func (o *evalOptions) head(m *root.Model, data *vision.Dataset, path string, match vision.Matching) *evalHead {
+	e := evaluation{Model: m.Network.Name, Weights: m.Origin, weightsJSON: weightsTaken(m),
+		Preprocess: m.Preprocess.Told(), Data: path, dataJSON: dataTaken(data), Match: match, LabelsGuess: m.ClassesGuess}
 	if o.dense {
 		e.Dense = o.scales
 	}
-	start := time.Now()
-	progress := progressOf(faults)
-	progress.begin(data.Len(), "pictures")
-	for from := 0; from < data.Len(); from += m.Batch() {
-		part := make([]int, min(m.Batch(), data.Len()-from))
+	labels := data.Classes
+	if m.Classes != nil {
+		labels = make([]string, len(match.Of))
+		for i, class := range match.Of {
+			if class >= 0 {
+				labels[i] = m.Classes[class]
+			}
+		}
+	}
+	return &evalHead{e, match.Of, labels, m.ClassCount(), preparedLine(m.Preprocess), data.Len(),
+		min(m.Input.H, m.Input.W)}
+}
+
+// seenPicture is what a network said of a picture.
+type seenPicture struct {
+	Picture  string `json:"picture"`
+	Class    int    `json:"class"`          // the network's number of what it shows
+	Seen     []int  `json:"seen,omitempty"` // the five likeliest classes
+	Enlarged bool   `json:"enlarged,omitempty"`
+	Error    string `json:"error,omitempty"` // why nothing was seen
+}
+
+// each has pictures of a data set seen, some at a time.
+func (o *evalOptions) each(ctx context.Context, m *root.Model, of []int, data *vision.Dataset, from, to int,
+	faults io.Writer, do func([]seenPicture) error) error {
+	progress, first := progressOf(faults), from
+	progress.begin(to-from, "pictures")
+	for ; from < to; from += m.Batch() {
+		part := make([]int, min(m.Batch(), to-from))
 		for i := range part {
 			part[i] = from + i
 		}
@@ -181,46 +254,104 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at picture %d of %d", from+1, data.Len())
 		}
-		progress.advance(from + len(part))
-		e.Enlarged += enlarged
+		pictures := make([]seenPicture, len(part))
 		for i, ranked := range answers {
+			p := &pictures[i]
+			*p = seenPicture{Picture: data.Name(part[i]), Class: of[data.Label(part[i])], Enlarged: enlarged[i]}
 			if errs[i] != nil {
-				e.Failed++
-				printFault(faults, fmt.Errorf("%s: %w", data.Name(part[i]), nameFlag(errs[i])))
+				p.Error = nameFlag(errs[i]).Error()
 				continue
 			}
-			truth := of[data.Label(part[i])]
-			e.Confusion[truth][ranked[0].Index]++
-			if slices.ContainsFunc(ranked[:min(5, len(ranked))], func(c root.Class) bool { return c.Index == truth }) {
-				top5[truth]++
+			for _, c := range ranked[:min(5, len(ranked))] {
+				p.Seen = append(p.Seen, c.Index)
 			}
 		}
-	}
-	e.Seconds = time.Since(start).Seconds()
-	labels := data.Classes
-	if m.Classes != nil {
-		labels = make([]string, len(of))
-		for i, class := range of {
-			if class >= 0 {
-				labels[i] = m.Classes[class]
-			}
+		if err := do(pictures); err != nil {
+			return err
 		}
+		progress.advance(from + len(part) - first)
 	}
-	e.count(top5, of, labels)
-	if e.Enlarged > 0 {
-		fmt.Fprintf(faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d "+
-			"pixels: --scales %d does not\n",
-			e.Enlarged, data.Len(), slices.Max(o.scales), min(m.Input.H, m.Input.W))
+	return nil
+}
+
+// writeShard writes what is seen on one shard of the pictures.
+func (o *evalOptions) writeShard(ctx context.Context, share *sharing, m *root.Model, head *evalHead,
+	data *vision.Dataset, out, faults io.Writer) error {
+	list := make([]string, data.Len())
+	for i := range list {
+		list[i] = fmt.Sprintf("%d %s", data.Label(i), data.Name(i))
 	}
-	if o.json {
-		err = writeJSON(out, e)
-	} else {
-		err = e.write(out, m.Preprocess)
-	}
+	h, err := share.header("eval", &o.modelFlags, m, list, head)
 	if err != nil {
 		return err
 	}
-	return errSomeFailed(e.Failed, data.Len())
+	return share.write(ctx, out, h, func(from, to int, add func(...any) error) error {
+		return o.each(ctx, m, head.Of, data, from, to, faults, func(pictures []seenPicture) error {
+			records := make([]any, len(pictures))
+			for i, p := range pictures {
+				if records[i] = p; p.Error != "" {
+					printFault(faults, fmt.Errorf("%s: %s", p.Picture, p.Error))
+				}
+			}
+			return add(records...)
+		})
+	})
+}
+
+// tally counts what a network said of pictures.
+type tally struct {
+	evaluation
+	head   *evalHead
+	top5   []int // by class
+	faults io.Writer
+}
+
+func newTally(head *evalHead, faults io.Writer) *tally {
+	t := &tally{evaluation: head.Evaluation, head: head, top5: make([]int, head.Classes), faults: faults}
+	t.Confusion = make([][]int, head.Classes)
+	for i := range t.Confusion {
+		t.Confusion[i] = make([]int, head.Classes)
+	}
+	return t
+}
+
+func (t *tally) add(p seenPicture) error {
+	if p.Enlarged {
+		t.Enlarged++
+	}
+	if p.Error != "" {
+		t.Failed++
+		printFault(t.faults, fmt.Errorf("%s: %s", p.Picture, p.Error))
+		return nil
+	}
+	known := func(class int) bool { return class >= 0 && class < len(t.top5) }
+	if !known(p.Class) || len(p.Seen) == 0 || !known(p.Seen[0]) {
+		return fmt.Errorf("%s: class %d taken for %v, of %d classes", p.Picture, p.Class, p.Seen, len(t.top5))
+	}
+	t.Confusion[p.Class][p.Seen[0]]++
+	if slices.Contains(p.Seen, p.Class) {
+		t.top5[p.Class]++
+	}
+	return nil
+}
+
+// write adds up and prints.
+func (t *tally) write(output, format string, out io.Writer) error {
+	t.count(t.top5, t.head.Of, t.head.Labels)
+	if t.Enlarged > 0 {
+		fmt.Fprintf(t.faults, "vggo: %d of %d pictures were enlarged beyond their own size, up to a shorter side of %d "+
+			"pixels: --scales %d does not\n", t.Enlarged, t.head.Pictures, slices.Max(t.Dense), t.head.Shortest)
+	}
+	err := writeTo(output, out, func(w io.Writer) error {
+		if format == "json" {
+			return writeJSON(w, t.evaluation)
+		}
+		return t.evaluation.write(w, t.head.Prepared)
+	})
+	if err != nil {
+		return err
+	}
+	return someUnread(t.Failed, t.head.Pictures, 0)
 }
 
 // usualScales are the paper's Q of 256, 384 and 512 (section 4.2), which trained networks of 224, for a network of
@@ -263,12 +394,12 @@ func (o *evalOptions) data(path string, m *root.Model, faults io.Writer) (*visio
 	return data, hintData(err, "eval")
 }
 
-// answer classifies some pictures. One that fails has an error in its place. enlarged counts those that --dense scales
+// answer classifies some pictures. One that fails has an error in its place. enlarged tells those that --dense scales
 // up.
 func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Dataset,
-	part []int) (answers [][]root.Class, errs []error, enlarged int) {
+	part []int) (answers [][]root.Class, errs []error, enlarged []bool) {
 	pictures := make([]*vision.Picture, len(part))
-	answers, errs = make([][]root.Class, len(part)), make([]error, len(part))
+	answers, errs, enlarged = make([][]root.Class, len(part)), make([]error, len(part)), make([]bool, len(part))
 	inputs := make([]*tensor.Tensor, len(part))
 	var workers sync.WaitGroup
 	turn := make(chan int, len(part))
@@ -289,9 +420,7 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 	if o.dense {
 		for i, p := range pictures {
 			if errs[i] == nil {
-				if min(p.W, p.H) < slices.Max(o.scales) {
-					enlarged++
-				}
+				enlarged[i] = min(p.W, p.H) < slices.Max(o.scales)
 				answers[i], errs[i] = m.ClassifyDense(ctx, p, o.scales, !o.noFlip)
 			}
 		}
@@ -336,6 +465,8 @@ func (e *evaluation) count(top5, of []int, names []string) {
 	}
 	if e.Pictures > 0 {
 		e.Top1, e.Top5 = float64(right)/float64(e.Pictures), float64(right5)/float64(e.Pictures)
+	}
+	if e.Pictures > 0 && e.Seconds > 0 {
 		e.PerSecond = float64(e.Pictures) / e.Seconds
 	}
 }
@@ -343,7 +474,7 @@ func (e *evaluation) count(top5, of []int, names []string) {
 // maxMatrix is the largest confusion matrix that is printed as a table.
 const maxMatrix = 20
 
-func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
+func (e *evaluation) write(out io.Writer, prepared string) error {
 	how := ""
 	if len(e.Dense) > 0 {
 		how = ", dense at " + scalesText(e.Dense)
@@ -353,10 +484,12 @@ func (e *evaluation) write(out io.Writer, prepared root.Preparation) error {
 		decided += "\nlabels: " + e.LabelsGuess
 	}
 	decided = strings.Join(append(e.dataJSON.lines(), decided), "\n")
-	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures in %.1f s, %.1f a second\n%s\n\ntop-1 %.2f %%, top-5 "+
-		"%.2f %%\n",
-		e.Model, e.Weights, how, preparedLine(prepared), e.Data, e.Pictures, e.Seconds, e.PerSecond, ownText(decided),
-		100*e.Top1, 100*e.Top5)
+	times := ""
+	if e.Seconds > 0 {
+		times = fmt.Sprintf(" in %.1f s, %.1f a second", e.Seconds, e.PerSecond)
+	}
+	err := printf(out, "%s, weights: %s%s\n%s\n%s: %d pictures%s\n%s\n\ntop-1 %.2f %%, top-5 %.2f %%\n",
+		e.Model, e.Weights, how, prepared, e.Data, e.Pictures, times, ownText(decided), 100*e.Top1, 100*e.Top5)
 	if err != nil {
 		return err
 	}

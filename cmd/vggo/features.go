@@ -3,14 +3,17 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,6 +29,7 @@ import (
 // featuresOptions are the flags of `vggo features`.
 type featuresOptions struct {
 	modelFlags
+	shardFlags
 	layer   string
 	l2      bool
 	output  string
@@ -45,17 +49,21 @@ on each line. A picture that cannot be read is reported and has no row.
 ` + layersHelp + `
 So fc7 is the fully connected layer itself, and relu7 what most papers use.
 
-An interrupted run goes on where it stopped when the same command is given again.`,
+An interrupted run goes on where it stopped when the same command is given again.
+
+` + shardHelp,
 		Example: `  vggo features --layer relu7 --weights vgg16.safetensors holiday/ -o holiday.npy
   vggo features --layer pool5 --weights vgg16.safetensors photo.jpg -o maps.npy
-  vggo features --layer fc7 --l2 --weights vgg16.safetensors holiday/ -o unit.npy`,
+  vggo features --layer fc7 --l2 --weights vgg16.safetensors holiday/ -o unit.npy
+  vggo features --layer relu7 --weights vgg16.safetensors archive/ --shard 0/64 -o archive.npy`,
 		Args: needPicture("vggo features --layer fc7 --weights vgg16.safetensors DIR -o out.npy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	o.add(cmd)
+	o.modelFlags.add(cmd)
 	f := cmd.Flags()
+	o.shardFlags.add(f)
 	f.StringVar(&o.layer, "layer", "", "`layer` whose output is written")
 	f.BoolVar(&o.l2, "l2", false, "scale each row to length 1")
 	f.StringVarP(&o.output, "output", "o", "", "NumPy `file` to write, ending in .npy")
@@ -67,22 +75,27 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 	if err := o.check(); err != nil {
 		return err
 	}
-	switch {
-	case o.layer == "":
+	if o.layer == "" {
 		return usageError{hint(errors.New("no layer named"), "--layer pool2, which most networks have; vggo arch NAME "+
 			"--describe lists a network's layers")}
-	case o.output == "":
-		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
-	case !strings.EqualFold(filepath.Ext(o.output), ".npy"):
-		return usageError{hint(fmt.Errorf("%q is no NumPy file", o.output), "-o out.npy")}
+	}
+	if err := needNPY(o.output); err != nil {
+		return err
+	}
+	share, err := o.shardFlags.open(o.output, faults)
+	if err != nil {
+		return err
 	}
 	list, err := listPictures(args, faults)
 	if err != nil {
 		return err
 	}
 	files := list.files
+	if share != nil && slices.Contains(files, stdin) {
+		return errStdinShared
+	}
 	o.until = o.layer
-	m, err := o.open(usualBatch)
+	m, err := o.modelFlags.open(usualBatch)
 	if err != nil {
 		return err
 	}
@@ -93,36 +106,86 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return hintLayer(err, o.archSpec(m))
 	}
 	shape := until.Output()
-	rows := &rowFile{path: o.output, shape: []int{shape.C, shape.H, shape.W}}
+	head := &featuresHead{o.layer, []int{shape.C, shape.H, shape.W}, preparedLine(m.Preprocess), list.closed}
 	if shape.H == 1 && shape.W == 1 {
-		rows.shape = rows.shape[:1]
+		head.Shape = head.Shape[:1]
 	}
-	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape}
 	for _, file := range files {
 		if strings.ContainsAny(file, "\n\r") {
 			return fmt.Errorf("%q cannot stand on a line of the file of names: rename it", file)
 		}
 	}
+	if share != nil {
+		return o.writeShard(ctx, share, m, head, files, out, faults)
+	}
 	if info, err := os.Stat(o.output); err == nil && !info.Mode().IsRegular() {
 		return hint(fmt.Errorf("%s is no file that could be replaced", o.output), "name another file with -o")
 	}
-	if err := rows.open(run, o.restart); err != nil {
+	rows := &rowFile{path: o.output, shape: head.Shape}
+	if _, err := o.each(ctx, m, files, rows, "", faults); err != nil {
 		return err
 	}
-	defer rows.end()
-	todo := files[:0:0]
-	for _, file := range files {
-		if !rows.has[file] {
-			todo = append(todo, file)
+	if len(rows.names) > 0 {
+		if err := head.say(out, len(rows.names), o.output); err != nil {
+			return err
 		}
 	}
-	failed := 0
+	return list.end(len(files) - len(rows.names))
+}
+
+// needNPY refuses what is no name for the array.
+func needNPY(output string) error {
+	switch {
+	case output == "":
+		return usageError{hint(errors.New("no file named to write to"), "-o out.npy")}
+	case !strings.EqualFold(filepath.Ext(output), ".npy"):
+		return usageError{hint(fmt.Errorf("%q is no NumPy file", output), "-o out.npy")}
+	}
+	return nil
+}
+
+// featuresHead is what is said of an array.
+type featuresHead struct {
+	Layer    string `json:"layer"`
+	Shape    []int  `json:"shape"` // of a row
+	Prepared string `json:"prepared"`
+	Closed   int    `json:"closed"` // folders that could not be read
+}
+
+func (h *featuresHead) say(out io.Writer, rows int, output string) error {
+	return printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n%s\n", h.Layer, rows, output,
+		printable.Shape(h.Shape), namesPath(output), h.Prepared)
+}
+
+// namesPath is where the names of an array's rows go.
+func namesPath(output string) string {
+	return strings.TrimSuffix(output, filepath.Ext(output)) + ".txt"
+}
+
+// each writes the features of files that have none, and finishes the array; none is written where no file could be
+// read. failed are those, by their names. of tells a shard's run from others.
+func (o *featuresOptions) each(ctx context.Context, m *root.Model, files []string, rows *rowFile, of string,
+	faults io.Writer) (failed map[string]string, err error) {
+	run := featureRun{m.Network.Name, m.Origin, m.Part, m.Preprocess.Parts(), o.layer, o.l2, m.Batch(), rows.shape, of}
+	if err := rows.open(run, o.restart); err != nil {
+		return nil, err
+	}
+	defer rows.end()
+	todo, has := files[:0:0], maps.Clone(rows.has)
+	for _, file := range files {
+		if has[file] == 0 {
+			todo = append(todo, file)
+		} else {
+			has[file]--
+		}
+	}
+	failed = map[string]string{}
 	progress, done := progressOf(faults), 0
 	progress.begin(len(todo), "pictures")
 	for group := range loadPictures(ctx, m, todo, nil, o.limits()) {
 		for _, p := range group {
 			if p.err != nil && ctx.Err() == nil {
-				failed++
+				failed[p.path] = p.err.Error()
 				printFault(faults, p.err)
 			}
 		}
@@ -130,26 +193,61 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 			if ctx.Err() != nil {
 				break
 			}
-			return rows.full(err)
+			return nil, rows.full(err)
 		}
 		done += len(group)
 		progress.advance(done)
 	}
 	if ctx.Err() != nil {
-		return hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.has), len(files)),
+		return nil, hint(fmt.Errorf("interrupted: %d of %d pictures are done", len(rows.names), len(files)),
 			"the same command goes on from there")
 	}
-	if len(rows.has) == 0 {
-		return list.end(failed)
+	if len(rows.names) == 0 {
+		return failed, nil
 	}
-	names, err := rows.finish()
+	return failed, rows.full(rows.finish())
+}
+
+// featureRecord is a picture in a shard of features: a row, or why there is none.
+type featureRecord struct {
+	File  string `json:"file"`
+	Error string `json:"error,omitempty"`
+}
+
+// writeShard writes the features of one shard of the files: their rows as an array, and what they are.
+func (o *featuresOptions) writeShard(ctx context.Context, share *sharing, m *root.Model, head *featuresHead,
+	files []string, out, faults io.Writer) error {
+	h, err := share.header("features", &o.modelFlags, m, files, head)
 	if err != nil {
-		return rows.full(err)
+		return err
 	}
-	printf(out, "%s of %d pictures to %s, %s float32 each; names in %s\n", o.layer, len(rows.names), o.output,
-		printable.Shape(rows.shape), names)
-	printf(out, "%s\n", preparedLine(m.Preprocess))
-	return list.end(failed)
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	of := fmt.Sprintf("sha256 %x", sha256.Sum256(text))
+	return share.write(ctx, out, h, func(left, to int, add func(...any) error) error {
+		from, _ := share.Range(len(files)) // rows have a journal of their own; records come when all of them are there
+		files := files[from:to]
+		rows := &rowFile{path: share.Path(o.output, ".npy"), shape: head.Shape}
+		failed, err := o.each(ctx, m, files, rows, of, faults)
+		if err != nil {
+			return err
+		}
+		records, row := make([]any, len(files)), 0
+		for i, file := range files {
+			records[i] = featureRecord{file, failed[file]}
+			if failed[file] != "" {
+				continue
+			}
+			if row == len(rows.names) || rows.names[row] != file {
+				return hint(fmt.Errorf("%s: its rows are not in the order of the list: %s could not be read once, and then could",
+					rows.path, file), "--restart")
+			}
+			row++
+		}
+		return add(records[left-from:]...)
+	})
 }
 
 // extract appends the features of a group of pictures.
@@ -196,6 +294,7 @@ type featureRun struct {
 	L2         bool                   `json:"l2"`
 	Batch      int                    `json:"batch"` // a plan of another capacity may round differently
 	Shape      []int                  `json:"shape"`
+	Shard      string                 `json:"shard,omitempty"`
 }
 
 // rowFile is a NumPy array that grows by rows. Until it is finished it is called path.partial, beside a journal
@@ -204,7 +303,7 @@ type rowFile struct {
 	path  string
 	shape []int // of a row
 	names []string
-	has   map[string]bool
+	has   map[string]int // how often
 
 	data, journal *os.File
 	begun         bool // by this run, which removes what holds no row
@@ -224,7 +323,7 @@ func (r *rowFile) header(rows int) []byte {
 
 // open begins an array, or goes on with an interrupted one of the same run.
 func (r *rowFile) open(run featureRun, restart bool) (err error) {
-	r.has = make(map[string]bool)
+	r.has = make(map[string]int)
 	first, err := json.Marshal(run)
 	if err != nil {
 		return err
@@ -333,29 +432,35 @@ func (r *rowFile) append(values []float32, names []string) error {
 	return nil
 }
 
-func (r *rowFile) took(name string) { r.names, r.has[name] = append(r.names, name), true }
+func (r *rowFile) took(name string) {
+	r.names = append(r.names, name)
+	r.has[name]++
+}
 
 // finish gives the array its number of rows and its name, and writes the rows' names beside it.
-func (r *rowFile) finish() (namesPath string, err error) {
-	namesPath = strings.TrimSuffix(r.path, filepath.Ext(r.path)) + ".txt"
+func (r *rowFile) finish() error {
 	if _, err := r.data.WriteAt(r.header(len(r.names)), 0); err != nil {
-		return "", err
+		return err
 	}
 	if err := r.data.Sync(); err != nil {
-		return "", err
-	}
-	err = writeTo(namesPath, nil, func(w io.Writer) error {
-		_, err := io.WriteString(w, strings.Join(r.names, "\n")+"\n")
 		return err
-	})
-	if err != nil {
-		return "", err
+	}
+	if err := writeNames(r.path, r.names); err != nil {
+		return err
 	}
 	r.close()
 	if err := os.Rename(r.path+".partial", r.path); err != nil {
-		return "", err
+		return err
 	}
-	return namesPath, os.Remove(r.path + ".partial.names")
+	return os.Remove(r.path + ".partial.names")
+}
+
+// writeNames writes the names of an array's rows.
+func writeNames(output string, names []string) error {
+	return writeTo(namesPath(output), nil, func(w io.Writer) error {
+		_, err := io.WriteString(w, strings.Join(names, "\n")+"\n")
+		return err
+	})
 }
 
 func (r *rowFile) close() {

@@ -27,6 +27,8 @@ func TestFullDisk(t *testing.T) {
 		{"convert", tinyWeights, "o.safetensors"}, {"convert", tinyWeights, "o.npz"}, {"convert", tinyWeights, "o.onnx"},
 		{"explain", boot, "-o", "o.png"},
 		{"features", boot, "--layer", "relu1_1", "-o", "o.npy"},
+		{"features", boot, "--layer", "relu1_1", "--shard", "0/1", "-o", "o.npy"},
+		{"classify", boot, "-o", "o.json"}, {"classify", boot, "--shard", "0/1", "-o", "o.json"},
 		{"bench", "--model", "tinyvgg", "--steps", "1", "--burn-in", "0", "--batch", "1", "--mode", "forward", "-o", "o.txt"},
 		{"calibrate", "-o", "costs.json"}, // which is not there
 		{"pull", "vgg16", "--dir", "models"},

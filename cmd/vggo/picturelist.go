@@ -124,16 +124,19 @@ func (l *pictureList) walk(dir string, skipped vision.Skipped) (links int, err e
 }
 
 // end is how a command ends that went on after some pictures failed, or some folders.
-func (l *pictureList) end(failed int) error {
+func (l *pictureList) end(failed int) error { return someUnread(failed, len(l.files), l.closed) }
+
+// someUnread is an error where some of all pictures could not be read, or some folders.
+func someUnread(failed, all, folders int) error {
 	var parts []string
 	if failed > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d pictures", failed, len(l.files)))
+		parts = append(parts, fmt.Sprintf("%d of %d pictures", failed, all))
 	}
 	switch {
-	case l.closed == 1:
+	case folders == 1:
 		parts = append(parts, "1 folder")
-	case l.closed > 1:
-		parts = append(parts, fmt.Sprintf("%d folders", l.closed))
+	case folders > 1:
+		parts = append(parts, fmt.Sprintf("%d folders", folders))
 	}
 	if len(parts) == 0 {
 		return nil

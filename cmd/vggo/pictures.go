@@ -120,11 +120,3 @@ func decodePicture(path string, in io.Reader, limits vision.Limits) (picture *vi
 	}
 	return picture, name, err
 }
-
-// errSomeFailed is how a command ends that went on after some pictures failed.
-func errSomeFailed(failed, all int) error {
-	if failed == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d pictures could not be read", failed, all)
-}

@@ -62,6 +62,7 @@ func newRootCommand() *cobra.Command {
 		newExplainCommand(),
 		newFeaturesCommand(),
 		newFieldCommand(),
+		newJoinCommand(),
 		newTrainCommand(),
 		newModelsCommand(),
 		newPullCommand(),

@@ -124,7 +124,7 @@ measured is the default recipe's: each channel's mean and deviation in the train
 		"hold_out takes from DATA, or DATA's part for it)")
 	f.BoolVar(&o.test, "test", false, "score the result on the part of DATA to test on, once, when all is done")
 	f.IntVar(&o.threads, "threads", 0, "threads to compute with (default: one for each processor)")
-	f.DurationVar(&o.rankTimeout, "rank-timeout", time.Minute, "under mpirun: how long nothing may be heard of a rank; "+
+	f.DurationVar(&o.rankTimeout, "rank-timeout", rankTimeout, "under mpirun: how long nothing may be heard of a rank; "+
 		"0: as long as it takes")
 	f.BoolVar(&o.elsewhere, "elsewhere", false, "resume where steps are computed otherwise than where the run began")
 	o.planFlags.add(f)
@@ -169,7 +169,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
-	return o.asRank(cmd.OutOrStdout(), cmd.ErrOrStderr(), func(group *cluster.Group, out, faults io.Writer) error {
+	return asRank(&o.threads, o.rankTimeout, cmd.OutOrStdout(), cmd.ErrOrStderr(), func(group *cluster.Group, out, faults io.Writer) error {
 		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere}
 		if launch, several := cluster.Launched(); several {
 			options.Build, options.Cache = buildSum(), decodedBytes/int64(max(launch.Local, 1))

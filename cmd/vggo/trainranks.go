@@ -8,19 +8,24 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/train"
 )
+
+// rankTimeout is how long nothing may be heard of a rank, where nothing else is said.
+const rankTimeout = time.Minute
 
 // decodedBytes of pictures are kept by the ranks of a machine together: train's own bound for one process.
 const decodedBytes = 1 << 30
 
 // asRank calls do as one rank of the job that a launcher has started this process in, or as a process by itself.
 // Rank 0 speaks for all; the others say what is wrong with themselves.
-func (o *trainOptions) asRank(out, faults io.Writer,
+// threads, where they are 0, become the rank's share of its machine's.
+func asRank(threads *int, timeout time.Duration, out, faults io.Writer,
 	do func(group *cluster.Group, out, faults io.Writer) error) error {
-	group, err := cluster.Open(o.rankTimeout)
+	group, err := cluster.Open(timeout)
 	if err != nil {
 		if launch, _ := cluster.Launched(); launch.Rank > 0 {
 			return errSaid
@@ -31,8 +36,8 @@ func (o *trainOptions) asRank(out, faults io.Writer,
 		return do(nil, out, faults)
 	}
 	launch, _ := cluster.Launched()
-	threads, bound := launch.Threads()
-	o.threads = cmp.Or(o.threads, threads)
+	share, bound := launch.Threads()
+	*threads = cmp.Or(*threads, share)
 	if bound && group.Rank() == 0 {
 		fmt.Fprintf(faults, "vggo: %s lets each rank use one core alone\nhint: mpirun --bind-to none lets them use all\n",
 			launch.Launcher)
@@ -40,7 +45,7 @@ func (o *trainOptions) asRank(out, faults io.Writer,
 	if group.Rank() > 0 {
 		out, faults = io.Discard, io.Discard
 	} else {
-		fmt.Fprintf(out, "%d ranks, threads of each: %d\n", group.Size(), o.threads)
+		fmt.Fprintf(out, "%d ranks, threads of each: %d\n", group.Size(), *threads)
 	}
 	err = do(group, out, faults)
 	return spoken(group, errors.Join(err, group.Close(err)))

@@ -229,6 +229,20 @@ func TestRanksDisturbed(t *testing.T) {
 	}
 }
 
+// TestRanksBench: bench on several ranks tells what the sums of their gradients take, once.
+func TestRanksBench(t *testing.T) {
+	for _, launcher := range mpiLaunchers {
+		j := startRanks(t, launcher, 2, []string{"bench", "--mode", "train", "--model", "tinyvgg", "--batch", "8", "--steps", "2",
+			"--burn-in", "1"}, nil)
+		j.ends(t, true)
+		for _, want := range []string{"2 ranks, threads of each: ", "communication exposed: ", "communication hidden: "} {
+			if n := strings.Count(j.out.String(), want); n != 1 {
+				t.Errorf("%s: %q is said %d times:\n%s", launcher, want, n, &j.out)
+			}
+		}
+	}
+}
+
 // TestRanksRefusedByName: a rank with other data is named once, by rank 0, and nothing is left.
 func TestRanksRefusedByName(t *testing.T) {
 	dir, line := ranksData(t, 10)

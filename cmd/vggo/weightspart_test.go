@@ -84,7 +84,7 @@ func TestWeightsPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	journal, err := json.Marshal(featureRun{countedNet, checkpoints + "average.pth", "model",
-		vision.PreprocessParts{Base: "imagenet"}, "pool2", false, 16, []int{2, 2, 2}})
+		vision.PreprocessParts{Base: "imagenet"}, "pool2", false, 16, []int{2, 2, 2}, ""})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,8 +62,13 @@ func WriteContext(ctx context.Context, path string, write func(io.Writer) error)
 	if err := file.Close(); err != nil {
 		return w.failed(err)
 	}
+	return Name(partial, path)
+}
+
+// Name gives a closed file that is whole its name, in place of what was there.
+func Name(partial, path string) error {
 	if err := os.Rename(partial, path); err != nil {
-		return w.failed(whyNotRenamed(bare(err)))
+		return &Error{path, whyNotRenamed(bare(err))}
 	}
 	// The new name is on the disk once its folder is. Not every system lets a folder be opened or synced; there the
 	// file is whole all the same.
