@@ -132,7 +132,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, in io.Reader, 
 	}
 	files := list.files
 	if share != nil && slices.Contains(files, stdin) {
-		return errStdinShared
+		return usageError{errors.New("standard input cannot be shared: --shard takes files and folders")}
 	}
 	m, err := o.openAnswering(len(files))
 	if err != nil {

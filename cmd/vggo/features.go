@@ -91,8 +91,8 @@ func (o *featuresOptions) run(ctx context.Context, args []string, out, faults io
 		return err
 	}
 	files := list.files
-	if share != nil && slices.Contains(files, stdin) {
-		return errStdinShared
+	if slices.Contains(files, stdin) {
+		return usageError{hint(errors.New("rows are named after files, and standard input is none"), "vggo features FILE")}
 	}
 	o.until = o.layer
 	m, err := o.modelFlags.open(usualBatch)

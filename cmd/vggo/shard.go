@@ -45,8 +45,6 @@ interrupted or killed goes on where it stopped when the same command is given ag
 one that is there already is left alone. Pictures that cannot be read are noted in the
 shard: it has failed only if it is not there.`
 
-var errStdinShared = usageError{errors.New("standard input cannot be shared: --shard takes files and folders")}
-
 // sharing is the shard that a process does.
 type sharing struct {
 	shard.Shard
