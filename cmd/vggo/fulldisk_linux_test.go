@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,10 +67,12 @@ func TestFullDisk(t *testing.T) {
 			}
 			path := filepath.Join(dir, last)
 			code, stdout, stderr := vggo(t.Context(), append(args[:len(args)-1:len(args)-1], path)...)
-			told := 0
+			told, named := 0, last
+			if slices.Contains(args, "--shard") {
+				named = "o.shard-0-of-1.jsonl"
+			}
 			for line := range strings.Lines(stderr) {
-				if strings.HasPrefix(line, "vggo: ") && strings.Contains(line, disk.want) && strings.Contains(line, last) &&
-					strings.Count(line, last) == 1 {
+				if strings.HasPrefix(line, "vggo: ") && strings.Contains(line, disk.want) && strings.Count(line, named) == 1 {
 					told++
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vggo/vggo/cluster"
@@ -107,7 +108,7 @@ func hintRanks(err error, r train.Recipe) error {
 }
 
 // buildSum tells programs apart, those too that were built from files that had changed.
-func buildSum() string {
+var buildSum = sync.OnceValue(func() string {
 	b := currentBuild()
 	name := strings.TrimSpace(b.Version + " " + b.Revision)
 	path, err := os.Executable()
@@ -124,4 +125,4 @@ func buildSum() string {
 		return name
 	}
 	return fmt.Sprintf("%s, crc32c %08x", name, h.Sum32())
-}
+})
