@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type serveOptions struct {
 	prepared                [][]string // likewise, of each of the preprocessFlags
 	each                    modelFlags
 
+	name      string // of the one model
 	addr      string
 	grpcAddr  string
 	debugAddr string
@@ -102,6 +104,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
 	f.BoolVar(&o.each.low, "low-memory", false, "take little memory beside the files of weights, and more time")
 	o.each.planFlags.add(f)
+	f.StringVar(&o.name, "model-name", "", "`NAME` of the model in URLs, where it is the only one (default: its network's)")
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on")
 	f.StringVar(&o.grpcAddr, "grpc-addr", "", "`HOST:PORT` to listen on for the Open Inference Protocol over gRPC, "+
 		"without TLS (default: none)")
@@ -319,6 +322,9 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		}
 		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag,
 			names[own])}
+	case o.name != "" && (own > 1 || names[0] != ""):
+		return nil, usageError{hint(fmt.Errorf("--model-name %s is for one model without a name", o.name),
+			"--weights NAME=FILE names one of several")}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"),
 			"--weights NAME=FILE, --model NAME=NETWORK")}
@@ -352,7 +358,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+		sources = append(sources, serve.Source{Name: cmp.Or(name, o.name), Open: func() (*root.Model, error) {
 			m, err := flags.openAnswering(flags.batch)
 			if err == nil {
 				logWeights(log, m, flags.part)
