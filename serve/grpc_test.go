@@ -31,6 +31,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/vggo/vggo"
 )
 
 // both is a server that runs, by both protocols.
@@ -54,7 +56,11 @@ func startBoth(t *testing.T, config Config) *both {
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(ctx, web, calls) }()
 	for !b.usable() {
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-ran:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	b.conn = grpcDial(t, b.calls)
 	b.stop = sync.OnceFunc(func() {
@@ -801,5 +807,42 @@ func TestPythonClient(t *testing.T) {
 				t.Errorf("%s, %s: %v, %.300s", m.name, how, err, got)
 			}
 		}
+	}
+}
+
+// TestGRPCConnections: idle ones make room for others, and who does not take an answer is cut off.
+func TestGRPCConnections(t *testing.T) {
+	wide := func() (*vggo.Model, error) { // 13 MB of answer below
+		return vggo.New("8x8x3:4,M/200000", vggo.Options{Seed: 1})
+	}
+	b := startBoth(t, Config{Calls: 2, Stall: 200 * time.Millisecond, Models: []Source{{"wide", wide}}})
+	for range 2 * (b.Calls + spareConnections) {
+		conn, err := net.Dial("tcp", b.calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	if _, err := b.ask(t.Context(), t, "ServerReady", "{}"); err != nil {
+		t.Errorf("beside idle connections: %v", err)
+	}
+	c := over2(t)
+	body := framed(requestOf(t, inferText(b.loaded.Load().models[0], 8, true, "")))
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+b.calls+"/"+inferenceService+"/ModelInfer",
+		bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/grpc")
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	for b.buffers.inUse() > 0 || b.inFlight.Load() > 0 {
+		time.Sleep(time.Millisecond) // the test's own time limit ends a server that waits for ever
+	}
+	if n, err := io.Copy(io.Discard, answer.Body); err == nil && answer.Trailer.Get("Grpc-Status") == "0" {
+		t.Errorf("all of %d bytes were sent to nobody", n)
 	}
 }

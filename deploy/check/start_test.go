@@ -378,14 +378,17 @@ func (s *served) checkGrace(t *testing.T) {
 	}
 }
 
-// TestLimits: what a container may take is no less than what the server says that it takes, with VGG-16, and little more.
+// TestLimits: what a container may take is no less than what the server says that it takes, with VGG-16, and little
+// more.
 func TestLimits(t *testing.T) {
 	if testing.Short() || runtime.GOOS == "windows" {
 		t.Skip("half a gigabyte of random weights")
 	}
 	program := vggo(t)
 	for _, s := range servers(t) {
-		s.Args = slices.DeleteFunc(slices.Clone(s.Args), func(arg string) bool { return strings.HasPrefix(arg, "--weights=") })
+		s.Args = slices.DeleteFunc(slices.Clone(s.Args), func(arg string) bool {
+			return strings.HasPrefix(arg, "--weights=")
+		})
 		p := s.start(t, program, "", "--random-weights", "--model=vgg16") // whose parameters count as the file's pages would
 		p.ready(t, s.Container)
 		var state struct {
