@@ -14,10 +14,11 @@ import (
 const idleTime = 2 * time.Minute
 
 // What a connection of gRPC may have under way: the bytes of messages that nobody has read yet, and calls, which are
-// streams of HTTP/2. Calls of all connections together are bounded by Config.Connections.
+// streams of HTTP/2, with their headers. Config.Connections bounds the calls of all connections that are not refused.
 const (
 	callBuffer  = 256 << 10
-	callsOfOne  = 128
+	callsOfOne  = 64
+	callHeader  = 8 << 10
 	pingAfter   = 30 * time.Second // that nothing came, to learn whether there is still a client
 	pingAnswers = 15 * time.Second
 )
@@ -33,6 +34,7 @@ func (s *Server) Run(ctx context.Context, listener, calls net.Listener) error {
 		over2 := s.httpServer(s.grpcHandler())
 		over2.Protocols = new(http.Protocols)
 		over2.Protocols.SetUnencryptedHTTP2(true)
+		over2.MaxHeaderBytes = callHeader
 		over2.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: callsOfOne, MaxReceiveBufferPerConnection: callBuffer,
 			MaxReceiveBufferPerStream: callBuffer, MaxReadFrameSize: 16 << 10,
 			SendPingTimeout: pingAfter, PingTimeout: pingAnswers, WriteByteTimeout: s.Stall}

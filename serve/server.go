@@ -39,8 +39,8 @@ type Config struct {
 	// pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
 	Decoders    int
 	Connections int // open at once; one more closes that which was idle longest; 1024
-	// Calls are connections of gRPC open at once, beside the others, likewise; a quarter of Connections. All their calls
-	// together are no more at once than Connections.
+	// Calls are connections of gRPC open at once, beside the others, likewise; an eighth of Connections. Requests of all
+	// kinds are answered at once up to Connections and a few more.
 	Calls int
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open
 	// connections it ends at once. Default: 1 s.
@@ -74,7 +74,7 @@ func (c *Config) complete() {
 	c.DecodeTime = either(c.DecodeTime, 5*time.Second)
 	c.Decoders = either(c.Decoders, runtime.GOMAXPROCS(0))
 	c.Connections = either(c.Connections, 1024)
-	c.Calls = either(c.Calls, max(c.Connections/4, 1))
+	c.Calls = either(c.Calls, max(c.Connections/8, 1))
 	c.LameDuck = either(c.LameDuck, time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -210,9 +210,9 @@ func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 
 // KiB.
 const connectionBytes = 64 << 10
 
-// callBytes is what one of gRPC takes: what may arrive before it is read, and as much as another for its frames, its
-// tables of headers and what is refused.
-const callBytes = callBuffer + connectionBytes
+// callBytes is what one of gRPC takes: what may arrive before it is read, as much as another for its frames and tables
+// of headers, and for each call under way, refused ones too, its header and the stacks of its goroutines.
+const callBytes = callBuffer + connectionBytes + callsOfOne*(callHeader+16<<10)
 
 // MemoryLimit is the most bytes that the process takes beside mapped files, by these limits: the models' packed
 // weights, maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures
