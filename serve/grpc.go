@@ -165,7 +165,7 @@ func (s *Server) newEngine() *grpc.Server {
 	for service, calls := range grpcMethods {
 		desc := &grpc.ServiceDesc{ServiceName: service}
 		for name, answer := range calls {
-			// To a client it is no other than a call that grpc-go calls unary, whose message that would have read before.
+			// grpc-go would read the message of a call that it knows as unary. A client sees no difference.
 			desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name,
 				Handler: attended("/"+service+"/"+name, func(c *call, stream inMessages) error {
 					message, err := c.message()
