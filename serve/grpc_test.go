@@ -689,6 +689,15 @@ func FuzzGRPCRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
+		n, err := two.checkInput(in.input, len(in.raw))
+		if err != nil {
+			return
+		}
+		c := &call{bytes: &admission{gate: newGate(1<<30, "bytes")}}
+		got, err := c.inputTensor(two, in.input, in.raw, n) // contents are looked into here
+		if err != nil {
+			return
+		}
 		want := newMessage(t, "ModelInferRequest")
 		if err := proto.Unmarshal(message, want); err != nil {
 			t.Fatalf("what is read is no message: %v", err)
@@ -708,15 +717,6 @@ func FuzzGRPCRequest(f *testing.F) {
 			if shape.Get(i).Int() != d {
 				t.Fatalf("shape %v, want %v", in.input.shape, shape)
 			}
-		}
-		n, err := two.checkInput(in.input, len(in.raw))
-		if err != nil {
-			return
-		}
-		c := &call{bytes: &admission{gate: newGate(1<<30, "bytes")}}
-		got, err := c.inputTensor(two, in.input, in.raw, n)
-		if err != nil {
-			return
 		}
 		if 4*len(got.Data) > len(message) {
 			t.Fatalf("%d values of %d bytes", len(got.Data), len(message))
