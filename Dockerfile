@@ -19,6 +19,8 @@ FROM scratch
 COPY --from=build /vggo /vggo
 USER 65532:65532
 EXPOSE 8080
+# With --grpc-addr 0.0.0.0:8081.
+EXPOSE 8081
 # docker stop sends it: the server answers what it has taken on.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/vggo", "serve", "--addr", "0.0.0.0:8080"]

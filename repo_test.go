@@ -78,6 +78,7 @@ var rooms = []struct {
 	{"train", []string{"cluster", "internal/durable", "internal/lock", "internal/machine", "internal/plainfile",
 		"internal/printable", "internal/strict", "tensor", "arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock", "internal/strict"}},
+	{"deploy/check", nil},
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification
 	{"bench", []string{"internal/machine", "internal/kernel", "cluster", "tensor", "arch", "nn", "vision", "train"}},
 	{"report/roofline", []string{"report/internal/svg", "nn", "bench"}},

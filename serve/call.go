@@ -30,6 +30,8 @@ type call struct {
 	timings []timing   // for Server-Timing
 
 	query map[string]string // of the URL, checked, defaults in place
+
+	grpc grpcCall
 }
 
 // timing is the time that a part of a request took.
@@ -60,8 +62,8 @@ func (s *Server) handle(serve endpoint) http.HandlerFunc {
 	}
 }
 
-// fail answers with an error.
-func (c *call) fail(err error) {
+// refused is an error as the client sees it, counted and noted for the log.
+func (c *call) refused(err error) *refusal {
 	p := refusalOf(err)
 	p.Fault, p.Hint = printable.Text(p.Fault), printable.Text(p.Hint) // they may quote what a stranger sent
 	p.ID = c.entry.id
@@ -70,7 +72,18 @@ func (c *call) fail(err error) {
 	if p.Cause != nil {
 		c.entry.note(slog.String("cause", p.Cause.Error()))
 	}
-	c.metrics.errors.WithLabelValues(p.Kind.name).Inc()
+	c.metrics.errors.WithLabelValues(c.entry.protocol, p.Kind.name).Inc()
+	return p
+}
+
+// fail answers with an error.
+func (c *call) fail(err error) {
+	if c.entry.protocol == overGRPC {
+		c.grpc.err = err
+		c.dispatch()
+		return
+	}
+	p := c.refused(err)
 	h := c.w.Header()
 	if p.After > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
@@ -84,13 +97,18 @@ func (c *call) fail(err error) {
 
 // pathModel finds the model that a URL names, in its version, which is always 1.
 func (c *call) pathModel() (*model, error) {
-	m, err := c.model(c.r.PathValue("model"))
+	return c.versioned(c.r.PathValue("model"), c.r.PathValue("version"))
+}
+
+// versioned finds a model in a version; "" is the one there is.
+func (c *call) versioned(name, version string) (*model, error) {
+	m, err := c.model(name)
 	if err != nil {
 		return nil, err
 	}
-	if v := c.r.PathValue("version"); v != "" && v != modelVersion {
+	if version != "" && version != modelVersion {
 		return nil, refuse(notFound, "leave the version out, or ask for "+modelVersion,
-			"%s has no version %q", m.name, clip(v))
+			"%s has no version %q", m.name, clip(version))
 	}
 	c.entry.note(slog.String("model", m.name))
 	return m, nil
@@ -198,15 +216,18 @@ func (c *call) answerJSON(status int, v any) error {
 
 // readBody reads a request's body. Memory is taken as it arrives and counted before: a client that announces much and
 // sends little holds little.
-func (c *call) readBody() (body []byte, err error) {
+func (c *call) readBody() ([]byte, error) {
+	if encoding := c.r.Header.Get("Content-Encoding"); encoding != "" && c.r.ContentLength <= c.MaxBody {
+		return nil, refuse(unsupportedType, "send it as it is", "a body in Content-Encoding %q is not read", clip(encoding))
+	}
+	return c.readAll(c.r.Body, c.r.ContentLength)
+}
+
+// readAll reads what is announced of a body; -1: to its end.
+func (c *call) readAll(from io.Reader, announced int64) (body []byte, err error) {
 	defer func(start time.Time) { c.spend("body", time.Since(start)) }(time.Now())
-	announced := c.r.ContentLength
-	switch {
-	case announced > c.MaxBody:
+	if announced > c.MaxBody {
 		return nil, c.tooLarge(announced)
-	case c.r.Header.Get("Content-Encoding") != "":
-		return nil, refuse(unsupportedType, "send it as it is",
-			"a body in Content-Encoding %q is not read", clip(c.r.Header.Get("Content-Encoding")))
 	}
 	const first = 64 << 10
 	for {
@@ -228,7 +249,7 @@ func (c *call) readBody() (body []byte, err error) {
 			c.bytes.give(held)
 		}
 		c.patience()
-		n, err := c.r.Body.Read(body[len(body):cap(body)])
+		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if errors.Is(err, io.EOF) {
 			break
@@ -253,6 +274,9 @@ func (c *call) patience() {
 // discard reads what is left of a body, within the limit, so that a client which is still sending comes to read the
 // answer.
 func (c *call) discard() {
+	if c.r.ProtoMajor > 1 { // a stream of HTTP/2 reads answers while it sends
+		return
+	}
 	buffer := make([]byte, 16<<10)
 	for left := c.MaxBody; left > 0; {
 		c.patience()
@@ -266,14 +290,21 @@ func (c *call) discard() {
 }
 
 func (c *call) tooLarge(size int64) error {
-	c.w.Header().Set("Connection", "close") // rather than reading it all
+	c.hangUp() // rather than reading it all
 	return refuse(tooLarge, "send less at once; the server's --max-body raises "+
 		"the limit", "a body of %d bytes or more is refused: the limit is %d", size, c.MaxBody)
 }
 
+// hangUp closes the connection after the answer. One of HTTP/2 goes on: its other streams have nothing to do with it.
+func (c *call) hangUp() {
+	if c.r.ProtoMajor == 1 {
+		c.w.Header().Set("Connection", "close")
+	}
+}
+
 // broken is a body that did not arrive.
 func (c *call) broken(err error) error {
-	c.w.Header().Set("Connection", "close")
+	c.hangUp()
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return refuse(slowBody, "send it faster", "the body did not arrive in time")

@@ -32,7 +32,7 @@ func startRunning(t *testing.T, config Config, before func(*Server)) (s *Server,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error)
-	go func() { ran <- s.Run(ctx, listener) }()
+	go func() { ran <- s.Run(ctx, listener, nil) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ran; err != nil {

@@ -247,7 +247,7 @@ func (c *call) noBody(d declared) error {
 	if n <= 0 {
 		return nil
 	}
-	c.w.Header().Set("Connection", "close") // rather than reading it
+	c.hangUp() // rather than reading it
 	return refuse(badRequest, d.takes()+", in the URL", "%s takes no body", d.route)
 }
 

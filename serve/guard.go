@@ -21,10 +21,18 @@ const policy = "default-src 'self'; img-src 'self' data: blob:; object-src 'none
 
 // logEntry is a request's line in the log, as its handler fills it.
 type logEntry struct {
-	id    string
-	kind  string // of the error; empty: none
-	attrs []slog.Attr
+	id       string
+	protocol string
+	kind     string // of the error; empty: none
+	status   int    // of the answer over REST, where gRPC's own is another; 0: the answer's
+	attrs    []slog.Attr
 }
+
+// The protocols that requests come by, as metrics tell them apart.
+const (
+	overHTTP = "http"
+	overGRPC = "grpc"
+)
 
 func (e *logEntry) note(attrs ...slog.Attr) { e.attrs = append(e.attrs, attrs...) }
 
@@ -40,15 +48,15 @@ func newRequestID() string { return rand.Text() }
 
 // guard is what every request passes: its name and its line in the log, the headers of every answer, and the refusal of
 // what a web page elsewhere may have sent.
-func (s *Server) guard(next http.Handler) http.Handler {
+func (s *Server) guard(protocol string, next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		s.inFlight.Add(1)
+		inFlight := s.inFlight.Add(1)
 		if !probes(r) {
 			s.asked.Add(1)
 		}
-		e := &logEntry{id: r.Header.Get("X-Request-Id")}
+		e := &logEntry{id: r.Header.Get("X-Request-Id"), protocol: protocol}
 		if !requestID.MatchString(e.id) {
 			e.id = newRequestID()
 		}
@@ -74,12 +82,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}()
 		h := rec.Header()
 		h.Set("X-Request-Id", e.id)
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
+		if protocol == overHTTP {
+			h.Set("Content-Security-Policy", policy)
+			h.Set("X-Content-Type-Options", "nosniff")
+			h.Set("Referrer-Policy", "no-referrer")
+			h.Set("Cross-Origin-Resource-Policy", "same-origin")
+			h.Set("Cross-Origin-Opener-Policy", "same-origin")
+			h.Set("Cache-Control", "no-store")
+		}
 		if s.draining.Load() || spare(r) {
 			h.Set("Connection", "close") // the client's next request goes elsewhere
 		}
@@ -98,7 +108,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			})(rec, r)
 			return
 		}
-		if spare(r) && !probes(r) {
+		// a connection of HTTP/1 has one request in progress, one of HTTP/2 many
+		if (spare(r) || inFlight > int64(s.Connections+spareConnections)) && !probes(r) {
 			s.handle(func(*call) error {
 				return &refusal{Kind: busy,
 					Fault: "all connections that this server takes have requests in progress",
@@ -112,7 +123,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 
 // probes reports whether a request is of whatever watches the server, every few seconds.
 func probes(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/v2/health/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
+	return strings.HasPrefix(r.URL.Path, "/v2/health/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics" ||
+		grpcProbes[r.URL.Path]
 }
 
 // allowed reports whether a Host header names this server. A page elsewhere that has its own name lead here (DNS
@@ -138,11 +150,8 @@ func (s *Server) record(r *http.Request, rec *recorder, e *logEntry, took time.D
 	if route == "" {
 		route = "none"
 	}
-	status := rec.status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	s.metrics.request(route, status, took)
+	status := either(either(e.status, rec.status), http.StatusOK)
+	s.metrics.request(e.protocol, route, status, took)
 	level := slog.LevelInfo
 	switch {
 	case status >= 500 && status != http.StatusServiceUnavailable:
@@ -182,6 +191,9 @@ func (r *recorder) Write(b []byte) (int, error) {
 	r.bytes += int64(n)
 	return n, err
 }
+
+// Flush is for gRPC's engine, which sends what it has before the trailers.
+func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
 
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -30,7 +30,8 @@ type inferInput struct {
 	name, datatype string
 	shape          []int64
 	binarySize     *int64
-	data           jsonText // nil where bytes follow the JSON
+	data           jsonText // nil where the values come as bytes
+	contents       []byte   // the values as an InferTensorContents of gRPC has them; nil: they come otherwise
 }
 
 // requestedOutput is an output that is asked for.
@@ -71,7 +72,7 @@ func (m *model) parseRequest(text jsonText) (in inferRequest, err error) {
 		return nil
 	})
 	if err == nil && asked {
-		err = outputs.elements("outputs", in.addOutput)
+		err = outputs.elements("outputs", in.parseOutput)
 	}
 	switch {
 	case err != nil:
@@ -97,11 +98,7 @@ func parseInput(text jsonText) (*inferInput, error) {
 				if err := value.scalar("a dimension of an input's shape", &d); err != nil {
 					return err
 				}
-				if len(x.shape) == 4 {
-					return errors.New("an input's shape has more than 4 dimensions")
-				}
-				x.shape = append(x.shape, d)
-				return nil
+				return x.addDimension(d)
 			})
 		case "parameters":
 			return value.members("an input's parameters", func(name string, value jsonText) error {
@@ -120,6 +117,14 @@ func parseInput(text jsonText) (*inferInput, error) {
 	})
 }
 
+func (x *inferInput) addDimension(d int64) error {
+	if len(x.shape) == 4 {
+		return errors.New("an input's shape has more than 4 dimensions")
+	}
+	x.shape = append(x.shape, d)
+	return nil
+}
+
 func unknownMember(name, of, known string) error {
 	return fmt.Errorf("%s has a member %q: the protocol knows %s", of, clip(name), known)
 }
@@ -133,18 +138,22 @@ var otherExtensions = []string{"classification", "shared_memory_region", "shared
 // otherParameter is one that is of no use here. The protocol lets clients send any, of a string, a number or a truth
 // value.
 func otherParameter(name string, value jsonText) error {
-	switch kind := value.kind(); {
-	case slices.Contains(otherExtensions, name):
-		return fmt.Errorf("the parameter %s belongs to an extension that this server does not have: GET /v2 lists "+
-			"those it has", name)
-	case kind == "an object" || kind == "an array" || kind == "null":
+	if kind := value.kind(); kind == "an object" || kind == "an array" || kind == "null" {
 		return fmt.Errorf("the parameter %s is %s: want a string, a number or a truth value", clip(name), kind)
+	}
+	return notOfExtension(name)
+}
+
+func notOfExtension(parameter string) error {
+	if slices.Contains(otherExtensions, parameter) {
+		return fmt.Errorf("the parameter %s belongs to an extension that this server does not have: its metadata lists "+
+			"those it has", parameter)
 	}
 	return nil
 }
 
-// addOutput reads an output that is asked for.
-func (in *inferRequest) addOutput(text jsonText) error {
+// parseOutput reads an output that is asked for.
+func (in *inferRequest) parseOutput(text jsonText) error {
 	w := requestedOutput{binary: in.binaryOutput}
 	err := text.members("an output", func(name string, value jsonText) error {
 		switch name {
@@ -161,9 +170,14 @@ func (in *inferRequest) addOutput(text jsonText) error {
 			return unknownMember(name, "an output", "name and parameters")
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return in.addOutput(w)
+}
+
+func (in *inferRequest) addOutput(w requestedOutput) error {
+	switch {
 	case w.name != logitsName && w.name != probabilitiesName:
 		return fmt.Errorf("there is no output %q: the outputs are %s and %s", clip(w.name), logitsName, probabilitiesName)
 	case slices.ContainsFunc(in.outputs, func(other requestedOutput) bool { return other.name == w.name }):
@@ -218,30 +232,36 @@ func (c *call) infer() error {
 	if err != nil {
 		return err
 	}
+	// json.Marshal copies what a Marshaler writes
+	logits, err := c.inferred(m, &in, data, 2*bytesOfFloat)
+	if err != nil {
+		return err
+	}
+	return c.inferAnswer(m, in.id, logits, in.outputs)
+}
+
+// inferred computes what a request asks for that was read, by whatever protocol it came. Its answer takes so many bytes
+// for each value while it is written.
+func (c *call) inferred(m *model, in *inferRequest, data []byte, written int64) (*tensor.Tensor, error) {
 	if in.outputs == nil {
 		in.outputs = []requestedOutput{{logitsName, in.binaryOutput}, {probabilitiesName, in.binaryOutput}}
 	}
 	n, err := m.checkInput(in.input, len(data))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.admit(m, "", n); err != nil {
-		return err
+		return nil, err
 	}
 	values := int64(n) * int64(m.outputs.C*m.outputs.H*m.outputs.W)
-	// json.Marshal copies what a Marshaler writes
-	if err := c.bytes.add(values * (4 + int64(len(in.outputs))*(4+2*bytesOfFloat))); err != nil {
-		return err
+	if err := c.bytes.add(values * (4 + int64(len(in.outputs))*(4+written))); err != nil {
+		return nil, err
 	}
 	images, err := c.inputTensor(m, in.input, data, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	logits, err := c.compute(m, "", images, false)
-	if err != nil {
-		return err
-	}
-	return c.inferAnswer(m, in.id, logits, in.outputs)
+	return c.compute(m, "", images, false)
 }
 
 // splitBody parts a body into its JSON and the bytes of tensors. Without the header all of it is JSON; a header of 0
@@ -299,12 +319,12 @@ func (m *model) checkInput(x *inferInput, binary int) (images int, err error) {
 		x.shape[3] != int64(m.Input.W):
 		return bad("the shape of %s is %s", inputName, printable.Shape(x.shape))
 	// a value takes two bytes at least, a digit and a comma or bracket
-	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+binary)/values:
+	case x.shape[0] < 1 || x.shape[0] > int64(len(x.data)+len(x.contents)+binary)/values:
 		return bad("the shape of %s is %s, which its data cannot fill", inputName, printable.Shape(x.shape))
 	}
 	size := 4 * x.shape[0] * values
 	switch told := x.binarySize; {
-	case told != nil && x.data != nil:
+	case told != nil && (x.data != nil || x.contents != nil):
 		return bad("%s comes both as data and as bytes", inputName)
 	case told != nil && *told != int64(binary):
 		return bad("binary_data_size of %s is %d, and %d bytes follow the JSON", inputName, *told, binary)
@@ -326,6 +346,12 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 		readFloats(images.Data, data)
 		return images, nil
 	}
+	if x.contents != nil {
+		if err := readContents(images.Data, x.contents); err != nil {
+			return nil, m.badInput("%v", err)
+		}
+		return images, nil
+	}
 	if err := parseTensor(images.Data, x.data, m.inputShape(n)); err != nil {
 		return nil, refuse(badTensor, "data is a flat array in row-major order, or nested as "+
 			"its shape", "%s: %v", inputName, err)
@@ -333,16 +359,22 @@ func (c *call) inputTensor(m *model, x *inferInput, data []byte, n int) (*tensor
 	return images, nil
 }
 
+// output makes an output of the logits.
+func (m *model) output(name string, logits *tensor.Tensor) *tensor.Tensor {
+	if name != probabilitiesName {
+		return logits
+	}
+	out := tensor.New(logits.N, logits.C, logits.H, logits.W)
+	nn.Probabilities(out, logits, m.ending)
+	return out
+}
+
 // inferAnswer writes the outputs asked for.
 func (c *call) inferAnswer(m *model, id *string, logits *tensor.Tensor, outputs []requestedOutput) error {
 	response := inferResponse{Model: m.name, Version: modelVersion, ID: id}
 	var parts [][]byte // of the body: JSON, then the tensors' bytes
 	for _, o := range outputs {
-		out := logits
-		if o.name == probabilitiesName {
-			out = tensor.New(logits.N, logits.C, logits.H, logits.W)
-			nn.Probabilities(out, logits, m.ending)
-		}
+		out := m.output(o.name, logits)
 		r := responseOutput{Name: o.name, Datatype: fp32, Shape: m.outputShape(out.N)}
 		if o.binary {
 			parts = append(parts, floatBytes(out.Data))

@@ -111,7 +111,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
-	go func() { ran <- s.Run(ctx, listener) }()
+	go func() { ran <- s.Run(ctx, listener, nil) }()
 	for !s.usable() {
 		runtime.Gosched()
 	}
@@ -208,10 +208,10 @@ func TestLogAndMetrics(t *testing.T) {
 		t.Errorf("what is no id is logged as one: %s", &log)
 	}
 	for _, want := range []string{
-		`vggo_request_seconds_count{code="200",route="POST /v1/classify"} 1`,
-		`vggo_request_seconds_count{code="422",route="POST /v1/classify"} 1`,
-		`vggo_request_seconds_count{code="404",route="/"} 1`, `vggo_errors_total{kind="bad_image"} 1`,
-		`vggo_errors_total{kind="not_found"} 1`,
+		`vggo_request_seconds_count{code="200",protocol="http",route="POST /v1/classify"} 1`,
+		`vggo_request_seconds_count{code="422",protocol="http",route="POST /v1/classify"} 1`,
+		`vggo_request_seconds_count{code="404",protocol="http",route="/"} 1`, `vggo_errors_total{kind="bad_image",protocol="http"} 1`,
+		`vggo_errors_total{kind="not_found",protocol="http"} 1`,
 		`vggo_batch_images_count{model="tiny"} 2`, `vggo_queue_seconds_count{model="tiny"} 1`,
 		`vggo_queue_images{model="colour"} 0`,
 		`vggo_decode_seconds_count 1`, "vggo_ready 1", "vggo_buffer_bytes 0", "vggo_work_used_ratio 0",

@@ -11,11 +11,19 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 var loadFor = flag.Duration("load", 0, "how long TestLoad lasts (default: 30 requests of each client)")
@@ -24,16 +32,24 @@ var loadFor = flag.Duration("load", 0, "how long TestLoad lasts (default: 30 req
 type crowd struct {
 	t        *testing.T
 	address  string
+	calls    string // where gRPC is answered
 	http     *http.Client
+	http2    *http.Client
+	conn     *grpc.ClientConn
 	good     []sent
 	want     []string // answers of good
 	hostile  []func(*rand.Rand)
 	ended    func(round int) bool
+	wanted   [][]byte // answers of goodCalls
 	ok, busy atomic.Int64
+	called   atomic.Int64 // of ok, those over gRPC
+
+	goodCalls []*dynamicpb.Message
 }
 
-// TestLoad: 64 clients at once, one request in ten hostile. No good request fails but by 429, and each gets its own
-// answer; memory stays within what the server says; when all is over, nothing is held and no goroutine is left.
+// TestLoad: 64 clients at once by both protocols, one request in ten hostile. No good request fails but by being told to
+// come again, and each gets its own answer; memory stays within what the server says; when all is over, nothing is held
+// and no goroutine is left.
 func TestLoad(t *testing.T) {
 	before := runtime.NumGoroutine()
 	stall := time.Second
@@ -44,18 +60,16 @@ func TestLoad(t *testing.T) {
 		Models: []Source{tiny("tiny"), colour("colour")}, Queue: 8, MaxBody: 1 << 20, MaxPixels: 1 << 20, Buffers: 16 << 20,
 		Stall: stall, LameDuck: time.Nanosecond,
 	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener, calls := listenHere(t), listenHere(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
-	go func() { ran <- s.Run(ctx, listener) }()
+	go func() { ran <- s.Run(ctx, listener, calls) }()
 	for !s.usable() {
 		time.Sleep(time.Millisecond)
 	}
 
-	c := newCrowd(t, listener.Addr().String())
+	c := newCrowd(t, listener.Addr().String(), calls.Addr().String())
+	c.newCalls(s.loaded.Load().models)
 	c.ended = func(round int) bool { return round == 30 }
 	if *loadFor > 0 {
 		end := time.Now().Add(*loadFor)
@@ -82,24 +96,33 @@ func TestLoad(t *testing.T) {
 	all.Wait()
 	close(stop)
 	<-watched
-	t.Logf("%d answered, %d told to come again, at most %d MB of %d MB", c.ok.Load(), c.busy.Load(), highest>>20,
-		s.MemoryLimit()>>20)
-	if c.ok.Load() == 0 {
-		t.Error("nothing is answered")
+	t.Logf(
+		"%d answered, %d of them over gRPC, %d told to come again, at most %d MB of %d MB",
+		c.ok.Load(),
+		c.called.Load(),
+		c.busy.Load(),
+		highest>>20,
+		s.MemoryLimit()>>20,
+	)
+	if c.ok.Load() == 0 || c.called.Load() == 0 {
+		t.Error("nothing is answered, or nothing over gRPC")
 	}
 	if bound := uint64(s.MemoryLimit()); highest > bound {
 		t.Errorf("the process took %d MB, the server says %d MB", highest>>20, bound>>20)
 	}
 	c.http.CloseIdleConnections()
+	c.http2.CloseIdleConnections()
+	if err := c.conn.Close(); err != nil {
+		t.Error(err)
+	}
 	l := s.loaded.Load()
 	cancel()
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if s.buffers.inUse() != 0 || l.work.inUse() != 0 || s.conns.open() != 0 {
+	if s.buffers.inUse() != 0 || l.work.inUse() != 0 || s.connected() != 0 {
 		t.Errorf("in the end %d bytes, %d multiply-accumulates and %d connections are held", s.buffers.inUse(),
-			l.work.inUse(),
-			s.conns.open())
+			l.work.inUse(), s.connected())
 	}
 	for _, m := range l.models {
 		if m.batches.waiting() != 0 || m.batches.coming != 0 {
@@ -116,8 +139,15 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func newCrowd(t *testing.T, address string) *crowd {
-	c := &crowd{t: t, address: address, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+func newCrowd(t *testing.T, address, calls string) *crowd {
+	c := &crowd{
+		t:       t,
+		address: address,
+		calls:   calls,
+		http2:   over2(t),
+		conn:    grpcDial(t, calls),
+		http:    &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
 	file := boot(t)
 	values := make([]float32, 3*3*16*16)
 	for i := range values {
@@ -193,7 +223,11 @@ func (c *crowd) run(r *rand.Rand) {
 			c.hostile[r.IntN(len(c.hostile))](r)
 			continue
 		}
-		i := r.IntN(len(c.good))
+		i := r.IntN(len(c.good) + len(c.goodCalls))
+		if i >= len(c.good) {
+			c.call(i - len(c.good))
+			continue
+		}
 		status, answer := c.send(c.good[i])
 		switch {
 		case status == 429:
@@ -203,6 +237,79 @@ func (c *crowd) run(r *rand.Rand) {
 		default:
 			c.ok.Add(1)
 		}
+	}
+}
+
+// newCalls are what is asked over gRPC, and what hostile clients send there.
+func (c *crowd) newCalls(models []*model) {
+	for _, m := range models {
+		for _, raw := range []bool{true, false} {
+			in := newMessage(c.t, "ModelInferRequest")
+			if err := protojson.Unmarshal([]byte(inferText(m, 3, raw, "")), in); err != nil {
+				c.t.Fatal(err)
+			}
+			c.goodCalls = append(c.goodCalls, in)
+			answer, err := c.infer(in)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			c.wanted = append(c.wanted, answer)
+		}
+	}
+	good, err := proto.Marshal(c.goodCalls[0])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	refused := func(code codes.Code, body []byte) func(*rand.Rand) {
+		return func(*rand.Rand) {
+			got, message := post(c.t, c.http2, c.calls, "ModelInfer", bytes.NewReader(body))
+			if got != strconv.Itoa(int(code)) && got != strconv.Itoa(int(codes.ResourceExhausted)) {
+				c.t.Errorf("hostile call: %s %s, want %v", got, message, code)
+			}
+		}
+	}
+	c.hostile = append(c.hostile,
+		refused(codes.InvalidArgument, framed(good[:len(good)/2])),
+		refused(codes.InvalidArgument, framed(good)[:len(good)/2]),
+		refused(codes.InvalidArgument, framed(bytes.Repeat([]byte{5<<3 | 2, 0}, 300000))),
+		refused(codes.ResourceExhausted, []byte{0, 255, 255, 255, 255, 1}),
+		refused(codes.ResourceExhausted, framed(make([]byte, 1<<20+1))),
+		// A message that stops coming, and one that is dropped.
+		func(*rand.Rand) {
+			reader, writer := io.Pipe()
+			defer writer.Close()
+			go writer.Write(framed(good)[:1000])
+			if got, message := post(c.t, c.http2, c.calls, "ModelInfer", reader); got != "4" && got != "8" {
+				c.t.Errorf("half a call: %s %s", got, message)
+			}
+		},
+		func(r *rand.Rand) {
+			ctx, cancel := context.WithTimeout(c.t.Context(), time.Duration(r.IntN(3000))*time.Microsecond)
+			defer cancel()
+			_ = c.conn.Invoke(ctx, "/"+inferenceService+"/ModelInfer", c.goodCalls[0], newMessage(c.t, "ModelInferResponse"))
+		})
+}
+
+// infer asks over gRPC.
+func (c *crowd) infer(in *dynamicpb.Message) ([]byte, error) {
+	out := newMessage(c.t, "ModelInferResponse")
+	if err := c.conn.Invoke(c.t.Context(), "/"+inferenceService+"/ModelInfer", in, out); err != nil {
+		return nil, err
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(out)
+}
+
+// call is a good request over gRPC.
+func (c *crowd) call(i int) {
+	answer, err := c.infer(c.goodCalls[i])
+	switch {
+	case status.Code(err) == codes.ResourceExhausted:
+		c.busy.Add(1)
+	case err != nil || !bytes.Equal(answer, c.wanted[i]):
+		c.t.Errorf("call %d: %v, %d bytes, want %d", i, err, len(answer), len(c.wanted[i]))
+	default:
+		c.ok.Add(1)
+		c.called.Add(1)
 	}
 }
 

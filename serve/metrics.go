@@ -29,9 +29,10 @@ func newMetrics(s *Server) *metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vggo_request_seconds", Help: "From the first byte of a request to the last of its answer.", Buckets: seconds},
-			[]string{"route", "code"}),
+			[]string{"protocol", "route", "code"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vggo_errors_total", Help: "Requests that failed, by the kind in the answer."}, []string{"kind"}),
+			Name: "vggo_errors_total", Help: "Requests that failed, by the kind in the answer."},
+			[]string{"protocol", "kind"}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vggo_queue_seconds", Help: "Time that images wait to be computed.", Buckets: seconds}, []string{"model"}),
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -64,7 +65,7 @@ func newMetrics(s *Server) *metrics {
 		gauge("vggo_requests_in_flight", "Requests being answered.", func() float64 { return float64(s.inFlight.Load()) }),
 		gauge("vggo_buffer_bytes", "Bytes of requests and answers in memory.",
 			func() float64 { return float64(s.buffers.inUse()) }),
-		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.conns.open()) }),
+		gauge("vggo_connections", "Open connections.", func() float64 { return float64(s.connected()) }),
 	)
 	return m
 }
@@ -84,8 +85,8 @@ func (q queueCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (m *metrics) request(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+func (m *metrics) request(protocol, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(protocol, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
 func (m *metrics) batch(model string, images int, took time.Duration) {

@@ -5,7 +5,7 @@ import (
 )
 
 // The Open Inference Protocol, version 2, over REST: github.com/kserve/open-inference-protocol,
-// specification/protocol/inference_rest.md. Models are served in one version.
+// specification/protocol/inference_rest.md. (Over gRPC: grpc.go.) Models are served in one version.
 const (
 	modelVersion      = "1"
 	inputName         = "images"        // N x C x H x W, prepared as the network was trained
@@ -39,8 +39,10 @@ type tensorMetadata struct {
 	Shape    []int  `json:"shape"` // -1: any number of images
 }
 
-func (c *call) serverMetadata() error {
-	return c.answerJSON(http.StatusOK, serverMetadata{"vggo", c.Version, []string{binaryTensors}})
+func (c *call) serverMetadata() error { return c.answerJSON(http.StatusOK, c.metadata()) }
+
+func (s *Server) metadata() serverMetadata {
+	return serverMetadata{"vggo", s.Version, []string{binaryTensors}}
 }
 
 func (c *call) live() error {
@@ -72,7 +74,7 @@ func (c *call) modelReady() error {
 		if err != nil {
 			return err
 		}
-		ready = m.Check() == nil && !c.draining.Load()
+		ready = c.takes(m)
 	}
 	return c.answerJSON(probeStatus(ready), struct {
 		Name  string `json:"name"`
@@ -85,13 +87,20 @@ func (c *call) modelMetadata() error {
 	if err != nil {
 		return err
 	}
+	return c.answerJSON(http.StatusOK, m.metadata())
+}
+
+func (m *model) metadata() modelMetadata {
 	out := m.outputShape(-1)
-	return c.answerJSON(http.StatusOK, modelMetadata{
+	return modelMetadata{
 		Name: m.name, Versions: []string{modelVersion}, Platform: "vggo_" + m.Network.Name,
 		Inputs:  []tensorMetadata{{inputName, fp32, m.inputShape(-1)}},
 		Outputs: []tensorMetadata{{logitsName, fp32, out}, {probabilitiesName, fp32, out}},
-	})
+	}
 }
+
+// takes says whether requests to a model are taken.
+func (s *Server) takes(m *model) bool { return m.Check() == nil && !s.draining.Load() }
 
 // inputShape is the shape of the input for n images.
 func (m *model) inputShape(n int) []int { return []int{n, m.Input.C, m.Input.H, m.Input.W} }

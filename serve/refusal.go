@@ -7,35 +7,46 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// kind is of a refusal: its name, for programs and metrics, and the status of the answer.
+// kind is of a refusal: its name, for programs and metrics, and the status of the answer, over HTTP and over gRPC.
 type kind struct {
 	name   string
 	status int
+	code   codes.Code
 }
 
 func (k kind) MarshalText() ([]byte, error) { return []byte(k.name), nil }
 
 var (
-	badRequest      = kind{"bad_request", http.StatusBadRequest}
-	badJSON         = kind{"bad_json", http.StatusBadRequest}
-	badTensor       = kind{"bad_tensor", http.StatusBadRequest}
-	badImage        = kind{"bad_image", http.StatusUnprocessableEntity}
-	notFinite       = kind{"not_finite", http.StatusUnprocessableEntity}
-	unsupportedType = kind{"unsupported_type", http.StatusUnsupportedMediaType}
-	tooLarge        = kind{"too_large", http.StatusRequestEntityTooLarge}
-	slowBody        = kind{"slow_body", http.StatusRequestTimeout}
-	notFound        = kind{"not_found", http.StatusNotFound}
-	forbidden       = kind{"forbidden", http.StatusForbidden}
-	method          = kind{"method", http.StatusMethodNotAllowed}
-	busy            = kind{"busy", http.StatusTooManyRequests}
-	loading         = kind{"loading", http.StatusServiceUnavailable}
-	stopping        = kind{"stopping", http.StatusServiceUnavailable}
-	timeout         = kind{"timeout", http.StatusGatewayTimeout}
-	internal        = kind{"internal", http.StatusInternalServerError}
-	clientGone      = kind{"client_gone", 499} // nginx's status for a client that did not wait; it is only logged
-	bodyEnded       = kind{"client_gone", http.StatusBadRequest}
+	badRequest      = kind{"bad_request", http.StatusBadRequest, codes.InvalidArgument}
+	badJSON         = kind{"bad_json", http.StatusBadRequest, codes.InvalidArgument}
+	badTensor       = kind{"bad_tensor", http.StatusBadRequest, codes.InvalidArgument}
+	badImage        = kind{"bad_image", http.StatusUnprocessableEntity, codes.InvalidArgument}
+	notFinite       = kind{"not_finite", http.StatusUnprocessableEntity, codes.InvalidArgument}
+	unsupportedType = kind{"unsupported_type", http.StatusUnsupportedMediaType, codes.Unimplemented}
+	tooLarge        = kind{"too_large", http.StatusRequestEntityTooLarge, codes.ResourceExhausted}
+	slowBody        = kind{"slow_body", http.StatusRequestTimeout, codes.DeadlineExceeded}
+	notFound        = kind{"not_found", http.StatusNotFound, codes.NotFound}
+	notThere        = kind{"not_found", http.StatusNotFound, codes.Unimplemented} // gRPC's word for an unknown call
+	forbidden       = kind{"forbidden", http.StatusForbidden, codes.PermissionDenied}
+	method          = kind{"method", http.StatusMethodNotAllowed, codes.Unimplemented}
+	busy            = kind{"busy", http.StatusTooManyRequests, codes.ResourceExhausted}
+	loading         = kind{"loading", http.StatusServiceUnavailable, codes.Unavailable}
+	stopping        = kind{"stopping", http.StatusServiceUnavailable, codes.Unavailable}
+	timeout         = kind{"timeout", http.StatusGatewayTimeout, codes.DeadlineExceeded}
+	internal        = kind{"internal", http.StatusInternalServerError, codes.Internal}
+	clientGone      = kind{
+		"client_gone",
+		499,
+		codes.Canceled,
+	} // nginx's status for a client that did not wait; it is only logged
+	bodyEnded = kind{"client_gone", http.StatusBadRequest, codes.InvalidArgument}
 )
 
 // refusal is an error as a client sees it.
@@ -84,7 +95,7 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, errClosed):
 		return &refusal{Kind: stopping, Fault: err.Error(),
 			Hint: "try again: another instance may answer", After: time.Second}
-	case errors.Is(err, errTimeout):
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded): // the server's, the client's
 		return &refusal{Kind: timeout,
 			Fault: "the request ran out of time before its answer was computed", Hint: "try again later, or with fewer images",
 			After: time.Second}
@@ -102,12 +113,30 @@ func (p *refusal) text(protocol bool) []byte {
 		text, _ := json.Marshal(p) // strings
 		return text
 	}
-	fault := p.Fault
-	if p.Hint != "" {
-		fault += "; " + p.Hint
-	}
 	text, _ := json.Marshal(struct {
 		Fault string `json:"error"`
-	}{fault})
+	}{p.whole()})
 	return text
+}
+
+// whole is the fault and the hint.
+func (p *refusal) whole() string {
+	if p.Hint == "" {
+		return p.Fault
+	}
+	return p.Fault + "; " + p.Hint
+}
+
+// grpcStatus is the refusal as gRPC has it, with its kind, its id and when to try again as google.rpc's details.
+func (p *refusal) grpcStatus() error {
+	plain := status.New(p.Kind.code, p.whole())
+	told, err := plain.WithDetails(&errdetails.ErrorInfo{Reason: p.Kind.name, Domain: "vggo",
+		Metadata: map[string]string{"request_id": p.ID}})
+	if err == nil && p.After > 0 {
+		told, err = told.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(p.After)})
+	}
+	if err != nil {
+		return plain.Err()
+	}
+	return told.Err()
 }

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/page"
 )
@@ -37,6 +39,9 @@ type Config struct {
 	// pictures decoded at once, no fewer than 2, one of which is always small; one for each processor that Go may use
 	Decoders    int
 	Connections int // open at once; one more closes that which was idle longest; 1024
+	// Calls are connections of gRPC open at once, beside the others, likewise; an eighth of Connections. Requests of all
+	// kinds are answered at once up to Connections and a few more.
+	Calls int
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open
 	// connections it ends at once. Default: 1 s.
 	LameDuck time.Duration
@@ -69,6 +74,7 @@ func (c *Config) complete() {
 	c.DecodeTime = either(c.DecodeTime, 5*time.Second)
 	c.Decoders = either(c.Decoders, runtime.GOMAXPROCS(0))
 	c.Connections = either(c.Connections, 1024)
+	c.Calls = either(c.Calls, max(c.Connections/8, 1))
 	c.LameDuck = either(c.LameDuck, time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -82,10 +88,11 @@ func either[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Server is an http.Handler. Load makes its models ready, Run gives it a listener, Close ends it.
+// Server is an http.Handler. Load makes its models ready, Run gives it listeners, Close ends it.
 type Server struct {
 	Config
 	handler http.Handler
+	engine  *grpc.Server
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
 	buffers *gate        // bytes
@@ -100,6 +107,8 @@ type Server struct {
 	answered atomic.Int64 // those of them that are over
 	heard    atomic.Int64 // when the last was, in nanoseconds of Unix
 	conns    connections
+	calls    connections // of gRPC
+	forCalls int64       // bytes that those may take
 
 	tidyEvery, quietAfter time.Duration // shorter in tests
 }
@@ -120,7 +129,7 @@ func New(config Config) *Server {
 		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
 	s.metrics = newMetrics(s)
-	s.handler = s.guard(s.routes())
+	s.handler, s.engine = s.guard(overHTTP, s.routes()), s.newEngine()
 	return s
 }
 
@@ -201,6 +210,10 @@ func (s *Server) decodeBytes() int64 { return 16*int64(s.MaxPixels) + 161<<20 + 
 // KiB.
 const connectionBytes = 64 << 10
 
+// callBytes is what one of gRPC takes: what may arrive before it is read, as much as another for its frames and tables
+// of headers, and for each call under way, refused ones too, its header and the stacks of its goroutines.
+const callBytes = callBuffer + connectionBytes + callsOfOne*(callHeader+16<<10)
+
 // MemoryLimit is the most bytes that the process takes beside mapped files, by these limits: the models' packed
 // weights, maps and workspace (of random weights the parameters), the buffers, what is kept of pictures, the pictures
 // being decoded, the connections, and 100 MB for the program. 0 until the models are loaded. The Go runtime needs
@@ -213,7 +226,8 @@ func (s *Server) MemoryLimit() int64 {
 }
 
 func (s *Server) memoryOf(models []*model) int64 {
-	total := s.Buffers + s.Kept + s.decode.bytes(s.decodeBytes()) + int64(s.Connections)*connectionBytes + 100e6
+	total := s.Buffers + s.Kept + s.decode.bytes(s.decodeBytes()) + 100e6 + int64(s.Connections)*connectionBytes +
+		s.forCalls
 	for _, m := range models {
 		total += m.bytes
 	}

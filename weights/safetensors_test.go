@@ -375,3 +375,45 @@ func FuzzSafetensors(f *testing.F) {
 		}
 	})
 }
+
+// TestOpenFolder: a folder stands for the one file of weights in it, and for none where there are several.
+func TestOpenFolder(t *testing.T) {
+	file, err := os.ReadFile("testdata/tinyvgg-fashionmnist.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files []string
+		want  string // the file that is opened; empty: none
+	}{
+		{[]string{"a.safetensors", "labels.txt"}, "a.safetensors"},
+		{[]string{"a.pt", "labels.txt"}, "a.pt"}, // files are known by their bytes
+		{[]string{"a.onnx"}, "a.onnx"},
+		{[]string{"a.onnx", "b.onnx"}, ""},
+		{[]string{"labels.txt"}, ""},
+		{nil, ""},
+	} {
+		dir := t.TempDir()
+		for _, name := range c.files {
+			if err := os.WriteFile(filepath.Join(dir, name), file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := Open(dir)
+		switch {
+		case c.want == "":
+			if err == nil || !strings.Contains(err.Error(), "nor one file of weights alone") {
+				t.Errorf("%v: %v", c.files, err)
+			}
+		case err != nil:
+			t.Errorf("%v: %v", c.files, err)
+		case f.Path != filepath.Join(dir, c.want):
+			t.Errorf("%v: %s is opened", c.files, f.Path)
+		}
+		if err == nil {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

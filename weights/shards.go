@@ -99,6 +99,7 @@ func indexIn(path string) (string, error) {
 	}
 	for _, other := range []struct{ pattern, what string }{
 		{"*.safetensors.index.json", ""}, {"*.bin.index.json", ""}, {"*.safetensors", ""},
+		{"*.onnx", ""}, {"*.pth", ""}, {"*.pt", ""}, {"*.keras", ""}, {"*.h5", ""},
 		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"},
 		{"checkpoint", "a TensorFlow checkpoint"},
 	} {
@@ -113,6 +114,6 @@ func indexIn(path string) (string, error) {
 			return list[0], nil
 		}
 	}
-	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin nor "+
-		"an index of their shards", path)
+	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin, "+
+		"an index of their shards nor one file of weights alone", path)
 }

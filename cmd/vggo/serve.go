@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,9 @@ type serveOptions struct {
 	prepared                [][]string // likewise, of each of the preprocessFlags
 	each                    modelFlags
 
+	name      string // of the one model
 	addr      string
+	grpcAddr  string
 	debugAddr string
 	hosts     []string
 	maxWait   time.Duration
@@ -47,10 +50,11 @@ func newServeCommand() *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer requests over HTTP",
+		Short: "Answer requests over HTTP and gRPC",
 		Long: `Serve networks over HTTP: a page that looks inside them (/), the Open Inference Protocol
 for programs (below /v2), pictures for people (POST /v1/classify). GET /openapi.yaml
 describes it all, /metrics tells Prometheus, /v2/health/ready is for probes.
+--grpc-addr has the protocol over gRPC as well, within the same bounds.
 
 Requests that come together are computed together, up to --batch images; an answer is
 the same to the bit whatever it was computed with. Work beyond --queue is refused with
@@ -100,7 +104,11 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
 	f.BoolVar(&o.each.low, "low-memory", false, "take little memory beside the files of weights, and more time")
 	o.each.planFlags.add(f)
+	f.StringVar(&o.name, "model-name", "", "`NAME` of the model in URLs, where it is the only one (default: its "+
+		"network's)")
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on")
+	f.StringVar(&o.grpcAddr, "grpc-addr", "", "`HOST:PORT` to listen on for the Open Inference Protocol over gRPC, "+
+		"without TLS (default: none)")
 	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP "+
 		"addresses; * is any")
 	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ "+
@@ -166,11 +174,23 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	}
 	config.Log.Info("listening", "address", listener.Addr().String(), "page", pageAddress(listener.Addr()), "version",
 		b.Version, "kernels", b.Kernels)
-	if !loopback(listener.Addr()) {
-		config.Log.Warn("whoever reaches this address can use it: there are no passwords", "address",
-			listener.Addr().String())
+	warnOfOthers(config.Log, listener)
+	var calls net.Listener
+	if o.grpcAddr != "" {
+		if calls, err = listen("grpc-addr", o.grpcAddr); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		config.Log.Info("listening for gRPC", "address", calls.Addr().String())
+		warnOfOthers(config.Log, calls)
 	}
-	return server.Run(ctx, listener)
+	return server.Run(ctx, listener, calls)
+}
+
+// warnOfOthers says where not this machine alone reaches a server.
+func warnOfOthers(log *slog.Logger, l net.Listener) {
+	if !loopback(l.Addr()) {
+		log.Warn("whoever reaches this address can use it: there are no passwords", "address", l.Addr().String())
+	}
 }
 
 // pageAddress is where a browser on this machine finds the page.
@@ -195,8 +215,8 @@ func listen(flag, addr string) (net.Listener, error) {
 	host, port, notSplit := net.SplitHostPort(addr)
 	here := func(port string) string {
 		remedy := fmt.Sprintf("--%s 127.0.0.1:%s for this machine alone", flag, port)
-		if flag == "addr" { // profiles are of this machine alone
-			remedy += ", or --addr :" + port + " for all that reach it"
+		if flag != "debug-addr" { // profiles are of this machine alone
+			remedy += ", or --" + flag + " :" + port + " for all that reach it"
 		}
 		return remedy
 	}
@@ -303,6 +323,9 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		}
 		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag,
 			names[own])}
+	case o.name != "" && (own > 1 || names[0] != ""):
+		return nil, usageError{hint(fmt.Errorf("--model-name %s is for one model without a name", o.name),
+			"--weights NAME=FILE names one of several")}
 	case own > 1 && slices.Contains(names, ""):
 		return nil, usageError{hint(errors.New("some models have names and some have not"),
 			"--weights NAME=FILE, --model NAME=NETWORK")}
@@ -336,7 +359,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			}
 			return nil, err
 		}
-		sources = append(sources, serve.Source{Name: name, Open: func() (*root.Model, error) {
+		sources = append(sources, serve.Source{Name: cmp.Or(name, o.name), Open: func() (*root.Model, error) {
 			m, err := flags.openAnswering(flags.batch)
 			if err == nil {
 				logWeights(log, m, flags.part)

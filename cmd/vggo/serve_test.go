@@ -27,6 +27,11 @@ func TestServeRefuses(t *testing.T) {
 		{"--weights a=x --labels b=y", 2, `--labels is for a model "b" that neither --weights nor --model names`, ""},
 		{"--weights a=x --model b=vgg16", 2, "b: no weights for vgg16", "--weights FILE"},
 		{"--weights a=x --random-weights", 2, "a: --weights and --random-weights exclude each other", ""},
+		{"--weights a=x --model-name b", 2, "--model-name b is for one model without a name", "--weights NAME=FILE names"},
+		{weights + "--grpc-addr 8081", 2, "--grpc-addr 8081: a port alone", "--grpc-addr 127.0.0.1:8081 for this machine " +
+			"alone, or --grpc-addr :8081 for all that reach it"},
+		{weights + "--grpc-addr " + taken.Addr().String(), 1, "--grpc-addr " + taken.Addr().String() + ": something else",
+			"--grpc-addr 127.0.0.1:0 takes any free port"},
 		{weights + "--queue 0", 2, "--queue must be at least 1, not 0", ""},
 		{weights + "--batch 0", 2, "--batch must be at least 1, not 0", ""},
 		{weights + "--timeout 0s", 2, "--timeout and --max-pixels must be more than 0", ""},
