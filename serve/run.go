@@ -36,8 +36,9 @@ func (s *Server) Run(ctx context.Context, listener, calls net.Listener) error {
 		over2.Protocols.SetUnencryptedHTTP2(true)
 		over2.MaxHeaderBytes = callHeader
 		over2.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: callsOfOne, MaxReceiveBufferPerConnection: callBuffer,
-			MaxReceiveBufferPerStream: callBuffer, MaxReadFrameSize: 16 << 10,
-			SendPingTimeout: pingAfter, PingTimeout: pingAnswers, WriteByteTimeout: s.Stall}
+			MaxReceiveBufferPerStream: callBuffer / 4, // so that one call does not hold up the others
+			MaxReadFrameSize:          16 << 10,
+			SendPingTimeout:           pingAfter, PingTimeout: pingAnswers, WriteByteTimeout: s.Stall}
 		s.forCalls = int64(s.Calls) * callBytes
 		servers, listeners = append(servers, over2), append(listeners, s.calls.listen(calls, s.Calls))
 	}
