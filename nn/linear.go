@@ -13,6 +13,7 @@ type linear struct {
 	relu    bool
 	w, b    *Param // b may be nil
 	depth   int    // of a pass over the inputs
+	outputs int    // of a forward task
 	// columns is the inputs as the weight gradient reads them, [input/16][image][16]: rows of them lie a multiple of 4 KiB
 	// apart in VGG's layers, where they would fight over a few sets of the L1 cache.
 	columns []float32
@@ -24,7 +25,6 @@ type linear struct {
 }
 
 const (
-	linearOut  = 64  // outputs of a forward task
 	linearRows = 12  // outputs of a weight-gradient task: whole tiles of 6, few memory pages at a time
 	linearIn   = 512 // inputs of a data-gradient task
 	linearOuts = 128 // outputs of a data-gradient pass
@@ -40,9 +40,10 @@ func newLinear(p *Plan, g Group, in, out *values) *linear {
 		b: p.params.Get(layer.Name + "/b")}
 	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
-	l.depth = in.shape.C
+	// Those tasks are small as well: they take the longest of a step, and the others wait for the slowest core's last one.
+	l.depth, l.outputs = in.shape.C, 16
 	if p.part() > 3 {
-		l.depth = 1024
+		l.depth, l.outputs = 1024, 64
 	}
 	l.forwardJob, l.reluGradJob = l.forwardTask, l.reluGradTask
 	if p.Training {
@@ -65,12 +66,12 @@ func (l *linear) forward(n int) {
 	for i := range n {
 		l.out.clearPadding(l.out.image(i))
 	}
-	l.engine.team.run((l.out.shape.C+linearOut-1)/linearOut, l.forwardJob)
+	l.engine.team.run((l.out.shape.C+l.outputs-1)/l.outputs, l.forwardJob)
 }
 
 func (l *linear) forwardTask(_, task int) {
-	o := task * linearOut
-	outs, in := min(linearOut, l.out.shape.C-o), l.in.shape.C
+	o := task * l.outputs
+	outs, in := min(l.outputs, l.out.shape.C-o), l.in.shape.C
 	for k := 0; k < in; k += l.depth {
 		depth := min(l.depth, in-k)
 		d := kernel.Dot{

@@ -172,6 +172,7 @@ type winogradPass struct {
 	// are small enough to keep fast cores from waiting for slow ones.
 	shared   bool
 	total    int // tiles of the running step
+	whole    int // tasks of it that are whole chunks
 	src, dst []float32
 	patches  patches
 
@@ -242,7 +243,8 @@ func (s *winogradPass) pack(f *filters) {
 func (s *winogradPass) run(n int, src, dst []float32) {
 	s.total, s.src, s.dst = n*s.tiles(), src, dst
 	if !s.shared {
-		s.engine.team.run((s.total+s.chunk-1)/s.chunk, s.chunkJob)
+		s.whole = max(0, (s.total+s.chunk-1)/s.chunk-2)
+		s.engine.team.run(s.whole+(s.total-s.whole*s.chunk+s.third()-1)/s.third(), s.chunkJob)
 		return
 	}
 	s.engine.team.run(s.inBlocks, s.inputJob)
@@ -250,9 +252,16 @@ func (s *winogradPass) run(n int, src, dst []float32) {
 	s.engine.team.run(s.outBlocks, s.outputJob)
 }
 
+// third is the tiles of a step's last tasks, which its last two chunks are divided into: when they are out, nobody waits
+// long for the slowest core.
+func (s *winogradPass) third() int { return (s.chunk + 2) / 3 }
+
 func (s *winogradPass) chunkTask(worker, task int) {
-	from := task * s.chunk
-	to := min(from+s.chunk, s.total)
+	from, size := task*s.chunk, s.chunk
+	if task >= s.whole {
+		from, size = s.whole*s.chunk+(task-s.whole)*s.third(), s.third()
+	}
+	to := min(from+size, s.total)
 	scratch := s.engine.scratch[worker]
 	strip, planes := scratch[:s.stripSize()], scratch[s.stripSize():]
 	// M follows V through the same planes, one behind: a product overwrites what the one before it has read.
