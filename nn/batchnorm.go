@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"slices"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
@@ -133,12 +134,15 @@ type moments struct {
 	mean, squares [kernel.Block]float64
 }
 
-// join adds other pixels (Chan, Golub & LeVeque 1983, equation 2.1). Means are weighed: one that is infinite stays so.
+// join adds other pixels (Chan, Golub & LeVeque 1983, equation 2.1).
 func (m *moments) join(other *moments) {
 	total := m.pixels + other.pixels
 	for l := range m.mean {
 		apart := other.mean[l] - m.mean[l]
-		m.mean[l] = float64(m.mean[l]*(m.pixels/total)) + float64(other.mean[l]*(other.pixels/total))
+		if math.IsInf(m.mean[l], 0) {
+			apart = other.mean[l] // which an infinite mean stays, unless this is its opposite
+		}
+		m.mean[l] += apart * other.pixels / total
 		m.squares[l] += other.squares[l] + apart*apart*m.pixels*other.pixels/total
 	}
 	m.pixels = total
@@ -300,20 +304,31 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 	xhat := b.engine.scratch[worker][:b.stretch()]
 	m := float64(pixels / len(b.inverse))
 	for part := range b.inverse {
-		inverse, minus := b.normalised(part, cb)
-		var scale, constant, byXhat, none [kernel.Block]float32
+		var scale, byX, constant, none, one, minus [kernel.Block]float32
 		s := &b.sums[part*b.blocks()+cb]
+		// x and the mean by themselves, each times an infinite dgamma, would be infinities that meet: the mean goes first.
+		infinite := slices.ContainsFunc(s.dgamma[:], func(v float64) bool { return math.IsInf(v, 0) })
 		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 			c := cb*kernel.Block + l
-			g := float64(b.gamma.Data[c]) * b.inverse[part][c]
-			scale[l], constant[l], byXhat[l] = float32(g), float32(-g*s.dbeta[l]/m), float32(-g*s.dgamma[l]/m)
+			inverse, mean := b.inverse[part][c], b.usedMean[part][c]
+			g := float64(b.gamma.Data[c]) * inverse
+			scale[l] = float32(g)
+			byX[l] = float32(-g * inverse * s.dgamma[l] / m)
+			one[l], minus[l] = 1, float32(-mean)
+			if infinite {
+				constant[l] = float32(-g * s.dbeta[l] / m)
+			} else {
+				constant[l] = float32(-g*s.dbeta[l]/m + g*inverse*mean*s.dgamma[l]/m)
+			}
 		}
 		b.each(part, len(b.inverse), cb, func(at, length int) {
-			dx := b.in.grad[at : at+length]
-			b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &constant, false)
-			// In two steps: with x and the mean by themselves, an infinite dgamma would meet its opposite.
-			b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &inverse, &minus, false)
-			b.engine.set.ScaleShift(xhat, xhat, &byXhat, &none, false)
+			dx, x := b.in.grad[at:at+length], b.in.data[at:at+length]
+			b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
+			if infinite {
+				b.engine.set.ScaleShift(xhat, x, &one, &minus, false)
+				x = xhat
+			}
+			b.engine.set.ScaleShift(xhat, x, &byX, &constant, false)
 			b.engine.set.Axpy(dx, xhat, 1)
 		})
 	}
