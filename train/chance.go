@@ -18,16 +18,19 @@ func (c *Chance) String() string {
 		"learned nothing", c.Loss, c.Guess, c.Classes)
 }
 
-// chance is nil for a run whose loss has ended below that of guessing, or is not known.
-func (t *Trainer) chance() *Chance {
-	if len(t.state.Losses) == 0 {
+// chance is nil for a run whose last losses are below that of guessing, or are not known. It is nil too where the last
+// state, scored on pictures that it did not learn from, is better than guessing: then dropout and augmentation make the
+// batches' loss what it is. held is nil where it was not scored.
+func chance(losses []float64, classes int, held *Score) *Chance {
+	if len(losses) == 0 {
 		return nil
 	}
-	c := &Chance{Classes: t.placed.Output().C}
-	for _, loss := range t.state.Losses {
-		c.Loss += loss / float64(len(t.state.Losses))
+	c := &Chance{Guess: math.Log(float64(classes)), Classes: classes}
+	for _, loss := range losses {
+		c.Loss += loss / float64(len(losses))
 	}
-	if c.Guess = math.Log(float64(c.Classes)); c.Loss <= c.Guess {
+	learned := held != nil && held.Loss < c.Guess && held.Accuracy > 1/float64(classes)
+	if c.Loss <= c.Guess || learned {
 		return nil
 	}
 	return c

@@ -334,6 +334,27 @@ func TestNothingValidated(t *testing.T) {
 	}
 }
 
+// TestChanceHeldOut: where pictures that it did not learn from are better than guessed, the loss of its batches, which
+// is dropout's too, does not make a run one that has learned nothing.
+func TestChanceHeldOut(t *testing.T) {
+	above, below := []float64{1.3, 1.2, 1.1}, []float64{1.2, 1, 0.9} // ln 3 = 1.099
+	for _, c := range []struct {
+		losses []float64
+		held   *train.Score
+		want   bool
+	}{
+		{below, nil, false}, {nil, nil, false}, {above, nil, true},
+		{above, &train.Score{Loss: 0.996, Accuracy: 0.7}, false}, // D from A, 31 steps
+		{above, &train.Score{Loss: 1.12, Accuracy: 0.4}, true},
+		{above, &train.Score{Loss: 1.09, Accuracy: 0.3}, true}, // no better than guessed
+		{below, &train.Score{Loss: 1.2, Accuracy: 0.3}, false},
+	} {
+		if got := train.ChanceOf(c.losses, 3, c.held); (got != nil) != c.want {
+			t.Errorf("%v, held out %+v: %v", c.losses, c.held, got)
+		}
+	}
+}
+
 // TestChance: a run whose loss ends above that of guessing says so, in its result and its metrics; others do not.
 func TestChance(t *testing.T) {
 	for _, c := range []struct {

@@ -536,8 +536,13 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if err := t.finite(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Chance: t.chance(),
-		Validation: t.last, Best: t.state.Best, BestStep: t.state.BestStep, Summing: t.ranks.Took(), Waited: t.ranks.waited}
+	held := t.last
+	if t.state.Validated != t.state.Step {
+		held = nil // it is of a state before
+	}
+	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Validation: t.last,
+		Chance: chance(t.state.Losses, t.placed.Output().C, held), Best: t.state.Best, BestStep: t.state.BestStep,
+		Summing: t.ranks.Took(), Waited: t.ranks.waited}
 	if err := t.scoreResult(ctx, &result); err != nil {
 		if isStop(ctx, err) {
 			return Result{}, t.interrupted(ctx)
