@@ -66,7 +66,7 @@ type imageFormat struct {
 
 var imageFormats = []imageFormat{
 	{"JPEG", "\xff\xd8\xff", jpegSize, decodeJPEG, jpegOrientation},
-	{"PNG", "\x89PNG\r\n\x1a\n", config(png.DecodeConfig), plain(png.Decode), pngOrientation},
+	{"PNG", "\x89PNG\r\n\x1a\n", pngSize, plain(png.Decode), pngOrientation},
 	{"GIF", "GIF8?a", gifSize, decodeGIF, nil},
 	{"WebP", "RIFF????WEBP", config(webp.DecodeConfig), decodeWebP, webpOrientation},
 	{"BMP", "BM", bmpSize, decodeBMP, nil},
@@ -76,6 +76,17 @@ var imageFormats = []imageFormat{
 
 func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Config, error) {
 	return func(file []byte) (image.Config, error) { return decode(bytes.NewReader(file)) }
+}
+
+// pngSize tells sizes too that image/png refuses since an int cannot hold their bytes, of 30000x30000 pixels where it has
+// 32 bits.
+func pngSize(file []byte) (image.Config, error) {
+	size, err := config(png.DecodeConfig)(file)
+	if err == png.UnsupportedError("dimension overflow") { // the header's numbers are positive (PNG, section 11.2.2)
+		size.Width, size.Height = int(binary.BigEndian.Uint32(file[16:])), int(binary.BigEndian.Uint32(file[20:]))
+		return size, nil
+	}
+	return size, err
 }
 
 // plain decodes a format that needs no care of ours.
