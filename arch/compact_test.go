@@ -127,7 +127,8 @@ func TestCompactString(t *testing.T) {
 // does not panic on it.
 func FuzzCompact(f *testing.F) {
 	for _, s := range []string{
-		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::", "R,4p0,Rp2,M",
+		"64,64,M,128,128,M/256,10", "32x32x3:64b,L,M/10", "96k11s4p0,Mk3s2c,G/5", "A", "1x1x1:", "64k", "L,L", "G,G", "::",
+		"R,4p0,Rp2,M",
 		"9x9x9:1/1/1",
 		"1048576k1048576s1048576p1048576d1048576g1048576",
 	} {

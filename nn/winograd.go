@@ -252,8 +252,8 @@ func (s *winogradPass) run(n int, src, dst []float32) {
 	s.engine.team.run(s.outBlocks, s.outputJob)
 }
 
-// third is the tiles of a step's last tasks, which its last two chunks are divided into: when they are out, nobody waits
-// long for the slowest core.
+// third is the tiles of a step's last tasks, which its last two chunks are divided into: when they are out, nobody
+// waits long for the slowest core.
 func (s *winogradPass) third() int { return (s.chunk + 2) / 3 }
 
 func (s *winogradPass) chunkTask(worker, task int) {

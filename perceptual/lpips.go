@@ -22,8 +22,8 @@ const epsilon = 1e-10
 // square rounds by itself, on processors too that could fuse it with a sum.
 func square(v float64) float64 { return float64(v * v) }
 
-// lengths are n = √Σ_c f² of each pixel of a row, and 1/(n + 1e-10). Four sums at a time, since an addition waits for
-// the one before.
+// lengths are n = √Σ_c f² of each pixel of a row, and 1/(n + 1e-10). Four sums at a time, since an addition waits
+// for the one before.
 func lengths(m nn.Map, image, y int) (n, inverse []float64) {
 	n, inverse = make([]float64, m.Shape.W), make([]float64, m.Shape.W)
 	for block := range m.Blocks() {

@@ -210,7 +210,8 @@ func TestLogAndMetrics(t *testing.T) {
 	for _, want := range []string{
 		`vggo_request_seconds_count{code="200",protocol="http",route="POST /v1/classify"} 1`,
 		`vggo_request_seconds_count{code="422",protocol="http",route="POST /v1/classify"} 1`,
-		`vggo_request_seconds_count{code="404",protocol="http",route="/"} 1`, `vggo_errors_total{kind="bad_image",protocol="http"} 1`,
+		`vggo_request_seconds_count{code="404",protocol="http",route="/"} 1`,
+		`vggo_errors_total{kind="bad_image",protocol="http"} 1`,
 		`vggo_errors_total{kind="not_found",protocol="http"} 1`,
 		`vggo_batch_images_count{model="tiny"} 2`, `vggo_queue_seconds_count{model="tiny"} 1`,
 		`vggo_queue_images{model="colour"} 0`,

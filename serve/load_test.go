@@ -47,9 +47,9 @@ type crowd struct {
 	goodCalls []*dynamicpb.Message
 }
 
-// TestLoad: 64 clients at once by both protocols, one request in ten hostile. No good request fails but by being told to
-// come again, and each gets its own answer; memory stays within what the server says; when all is over, nothing is held
-// and no goroutine is left.
+// TestLoad: 64 clients at once by both protocols, one request in ten hostile. No good request fails but by being told
+// to come again, and each gets its own answer; memory stays within what the server says; when all is over, nothing is
+// held and no goroutine is left.
 func TestLoad(t *testing.T) {
 	before := runtime.NumGoroutine()
 	stall := time.Second

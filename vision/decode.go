@@ -78,8 +78,8 @@ func config(decode func(io.Reader) (image.Config, error)) func([]byte) (image.Co
 	return func(file []byte) (image.Config, error) { return decode(bytes.NewReader(file)) }
 }
 
-// pngSize tells sizes too that image/png refuses since an int cannot hold their bytes, of 30000x30000 pixels where it has
-// 32 bits.
+// pngSize tells sizes too that image/png refuses since an int cannot hold their bytes, of 30000x30000 pixels where it
+// has 32 bits.
 func pngSize(file []byte) (image.Config, error) {
 	size, err := config(png.DecodeConfig)(file)
 	if err == png.UnsupportedError("dimension overflow") { // the header's numbers are positive (PNG, section 11.2.2)

@@ -169,7 +169,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
-	return asRank(&o.threads, o.rankTimeout, cmd.OutOrStdout(), cmd.ErrOrStderr(), func(group *cluster.Group, out, faults io.Writer) error {
+	work := func(group *cluster.Group, out, faults io.Writer) error {
 		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere}
 		if launch, several := cluster.Launched(); several {
 			options.Build, options.Cache = buildSum(), decodedBytes/int64(max(launch.Local, 1))
@@ -181,7 +181,8 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 			return o.goOn(ctx, args, options, out, faults)
 		}
 		return o.begin(ctx, cmd, args[0], options, out, faults)
-	})
+	}
+	return asRank(&o.threads, o.rankTimeout, cmd.OutOrStdout(), cmd.ErrOrStderr(), work)
 }
 
 // begin trains from the start.

@@ -232,8 +232,8 @@ func TestRanksDisturbed(t *testing.T) {
 // TestRanksBench: bench on several ranks tells what the sums of their gradients take, once.
 func TestRanksBench(t *testing.T) {
 	for _, launcher := range mpiLaunchers {
-		j := startRanks(t, launcher, 2, []string{"bench", "--mode", "train", "--model", "tinyvgg", "--batch", "8", "--steps", "2",
-			"--burn-in", "1"}, nil)
+		j := startRanks(t, launcher, 2, []string{"bench", "--mode", "train", "--model", "tinyvgg", "--batch", "8",
+			"--steps", "2", "--burn-in", "1"}, nil)
 		j.ends(t, true)
 		for _, want := range []string{"2 ranks, threads of each: ", "communication exposed: ", "communication hidden: "} {
 			if n := strings.Count(j.out.String(), want); n != 1 {

@@ -1,6 +1,6 @@
 // Package strict reads the JSON that people, clients and files give us, by one library and with its words made ours. A
-// name that stands twice in an object is an error, as are bytes that are no UTF-8, more than 10,000 arrays and objects in
-// each other, and anything behind the value; a name in other letters is another name.
+// name that stands twice in an object is an error, as are bytes that are no UTF-8, more than 10,000 arrays and objects
+// in each other, and anything behind the value; a name in other letters is another name.
 package strict
 
 import (
@@ -19,8 +19,8 @@ func UnmarshalKnown(text []byte, v any) error {
 	return Error(json.Unmarshal(text, v, json.RejectUnknownMembers(true)))
 }
 
-// Syntax is an error, in which is a *jsontext.SyntacticError, unless a text is one JSON value. Names that stand twice are
-// left to who walks through it by Decoder.
+// Syntax is an error, in which is a *jsontext.SyntacticError, unless a text is one JSON value. Names that stand twice
+// are left to who walks through it by Decoder.
 func Syntax(text []byte) error {
 	if jsontext.Value(text).IsValid(repeated) {
 		return nil
@@ -35,8 +35,8 @@ func Decoder(text []byte) *jsontext.Decoder {
 
 var repeated = jsontext.AllowDuplicateNames(true)
 
-// Error is an error of the library's without its name. Its verb is "cannot" or "unable to", as chance has it. Errors that
-// it wraps are still found by errors.As.
+// Error is an error of the library's without its name. Its verb is "cannot" or "unable to", as chance has it. Errors
+// that it wraps are still found by errors.As.
 func Error(err error) error {
 	if err == nil {
 		return nil

@@ -2,8 +2,8 @@ package reference
 
 import "github.com/vggo/vggo/arch"
 
-// ReflectPad is y[n,c,i,j] = x[n,c,m(i−top),m(j−left)] with m(k) = k on the map, −k before it and 2(H−1)−k behind it
-// (torch.nn.ReflectionPad2d).
+// ReflectPad is y[n,c,i,j] = x[n,c,m(i−top),m(j−left)] with m(k) = k on the map, −k before it and 2(H−1)−k
+// behind it (torch.nn.ReflectionPad2d).
 func ReflectPad(l arch.Placed, x Tensor) Tensor {
 	y := New(x.N, l.Out)
 	for at := range y.indices() {
