@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -149,18 +148,23 @@ func New(c Config) (*Bench, error) {
 	return b, nil
 }
 
-// FLOPs is the floating-point operations of one step, 2 per multiply-accumulate: forward, and where gradients are
-// wanted as many again for the weights' gradients and for the data's, which the first layer does without.
-func (b *Bench) FLOPs(mode Mode) int64 {
-	forward, first := int64(0), int64(0)
+// flops is the floating-point operations of one step, 2 per multiply-accumulate: forward, and where gradients are
+// wanted as many again for the weights' gradients of the layers that learn, which backTo is the first of, and for the
+// data's of those behind it.
+func (b *Bench) flops(mode Mode, backTo string) (sum int64) {
+	learns, behind := mode != Forward && backTo == "", false
 	for _, l := range b.Report.Layers {
-		forward += l.FLOPs
-		first = cmp.Or(first, l.FLOPs)
+		learns = learns || mode != Forward && l.Name == backTo
+		sum += l.FLOPs
+		if learns {
+			sum += l.FLOPs
+		}
+		if behind {
+			sum += l.FLOPs
+		}
+		behind = behind || learns && l.Weights > 0
 	}
-	if mode != Forward {
-		return (3*forward - first) * int64(b.Batch)
-	}
-	return forward * int64(b.Batch)
+	return sum * int64(b.Batch)
 }
 
 // Progress is told of every step; counted steps number from 0, burn-in steps are negative.
@@ -247,7 +251,7 @@ func (b *Bench) result(mode Mode, t *stepTimes, plan *nn.Plan, passes map[passKe
 	r.Shortest, r.Longest = t.Range()
 	if r.Median > 0 {
 		r.ImagesPerSecond = float64(b.Batch) / r.Median
-		r.GFLOPs = float64(b.FLOPs(mode)) / r.Median / 1e9
+		r.GFLOPs = float64(b.flops(mode, plan.BackTo)) / r.Median / 1e9
 		r.PercentOfPeak = 100 * r.GFLOPs / (b.Machine.Peak * float64(b.Group.Size()))
 	}
 	r.Layers = b.layers(plan, passes)

@@ -5,8 +5,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/train"
 )
+
+// TestFLOPs: each layer with weights counts once, again where it learns, and again where one before it does.
+func TestFLOPs(t *testing.T) {
+	net, err := arch.Compact("net", "8x8x3:4b,M,8/20,10", arch.Shape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{Placed: archtest.Place(t, net), Batch: 3, Steps: 1, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv1, conv2, fc3, fc4 := int64(8*8*4*27), int64(4*4*8*36), int64(20*128), int64(10*20)
+	for _, c := range []struct {
+		mode   Mode
+		backTo string
+		want   int64 // multiply-accumulates of an image
+	}{
+		{Forward, "", conv1 + conv2 + fc3 + fc4},
+		{ForwardBackward, "", 2*conv1 + 3*(conv2+fc3+fc4)},
+		{Training, "conv1_1", 2*conv1 + 3*(conv2+fc3+fc4)},
+		{Training, "bn1_1", conv1 + 3*(conv2+fc3+fc4)},
+		{Training, "fc3", conv1 + conv2 + 2*fc3 + 3*fc4},
+	} {
+		if got := b.flops(c.mode, c.backTo); got != 2*3*c.want {
+			t.Errorf("%s, back to %q: %d FLOP, want %d", c.mode, c.backTo, got, 2*3*c.want)
+		}
+	}
+}
 
 // TestTraining: whole steps are told of as they end, and every part of one has its share.
 func TestTraining(t *testing.T) {

@@ -82,14 +82,13 @@ type decision struct {
 }
 
 // choose picks the algorithms of a convolution's passes over so many images at a time, the network's first of the
-// images themselves if planar says so. Of its gradients there are those that the options ask for; data tells about the
-// input's.
-func (o *Options) choose(layer arch.Placed, images int, planar, data bool,
+// images themselves if planar says so. learns and data tell whether its weights' and its input's gradients are wanted.
+func (o *Options) choose(layer arch.Placed, images int, planar, learns, data bool,
 	forced map[decision]Algo) (choices []Choice) {
 	d, parts := convolution(layer, planar)
 	images = min(images, o.part()) // on which the sums' bits may depend, and not on how many parts this Plan has
 	choices = append(choices, o.choice(layer, ForwardPass, &d, parts, images, planar, forced))
-	if o.Training {
+	if learns {
 		choices = append(choices, o.choice(layer, WeightsPass, &d, parts, o.part(), planar, forced))
 	}
 	if data {

@@ -125,7 +125,7 @@ func newConv(p *Plan, g Group, in, out *values) *conv {
 	if _, pooled := fused[arch.MaxPool](g); pooled {
 		c.forwardBy.(*winogradPass).fusePool()
 	}
-	if p.backs() {
+	if p.backs() && g.learns {
 		c.prepareBackward(p, g)
 	}
 	return c

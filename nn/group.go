@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/vggo/vggo/arch"
@@ -14,6 +15,7 @@ type Group struct {
 
 	images int  // that the step takes at a time
 	alias  bool // nothing is computed: the output is the input
+	learns bool // it has a backward pass, if the Plan has
 	// inPlace: dropout overwrites its input, since the group before can do its backward pass with that: a fused ReLU
 	// asks only where its output is positive, and where dropout cleared it the gradient is zero already.
 	inPlace bool
@@ -60,12 +62,13 @@ func halves(layer arch.Placed) bool {
 
 // groups are a network's, placed up to its logits. forced are the algorithms that a budget leaves.
 func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups []Group) {
-	images, begins := 0, true // of the step before; whether the next step reads the images
-	var before *Group         // that computes
-	kept := false             // its output is tapped, or what is the same
+	images, learns := 0, o.BackTo == "" // of the step before; from here on
+	var before *Group                   // that computes
+	kept := false                       // its output is tapped, or what is the same
 	for i := 0; i < len(placed); {
 		images = max(images, o.imagesAtATime(placed[i]))
-		g := Group{Layers: placed[i : i+1], images: images}
+		learns = learns || placed[i].Name == o.BackTo
+		g := Group{Layers: placed[i : i+1], images: images, learns: learns}
 		fuse := func(can func(arch.Placed) bool) {
 			if n := i + len(g.Layers); !o.NoFuse && n < len(placed) && can(placed[n]) && !o.tapped(placed[n-1]) {
 				g.Layers = placed[i : n+1]
@@ -77,7 +80,8 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 				fuse(is[arch.BatchNorm])
 			}
 			fuse(is[arch.ReLU])
-			g.Choices = o.choose(placed[i], images, i == 0, o.backs() && (!begins || o.InputGrad), forced)
+			data := o.backs() && (before != nil && before.learns || o.InputGrad)
+			g.Choices = o.choose(placed[i], images, i == 0, o.Training && learns, data, forced)
 			if !o.keeps() && g.Algo(ForwardPass).Tile() > 0 { // whose tiles hold whole windows
 				fuse(halves)
 			}
@@ -93,7 +97,7 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 		i += len(g.Layers)
 		groups = append(groups, g)
 		if !g.alias {
-			begins, before, kept = false, &g, false
+			before, kept = &g, false
 		}
 		kept = kept || o.tapped(g.last())
 	}
@@ -115,6 +119,23 @@ func (o *Options) imagesAtATime(layer arch.Placed) int {
 		images *= 2
 	}
 	return min(images, o.Batch)
+}
+
+// checkBackTo finds the first layer that learns.
+func (o *Options) checkBackTo(placed *arch.Placement) error {
+	if o.BackTo == "" {
+		return nil
+	}
+	if !o.Training || o.InputGrad {
+		return fmt.Errorf("nn: a plan goes back to %q only to train, without the images' gradient", o.BackTo)
+	}
+	_, logits := placed.Ending()
+	for _, layer := range placed.Layers[:logits] {
+		if layer.Name == o.BackTo && len(layer.Params) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("nn: %s has no layer %q with parameters to go back to", placed.Network.Name, o.BackTo)
 }
 
 // keep is the probability that dropout keeps a value with.

@@ -111,9 +111,9 @@ func (p *Plan) measure() {
 	}
 	if p.backs() {
 		p.memory.Activations += 4 * int64(p.Batch*p.placed.Input.C*p.placed.Input.H*p.placed.Input.W)
-		grads := p.chain[1:]
-		if p.InputGrad {
-			grads = p.chain
+		grads := p.chain
+		for len(grads) > 0 && grads[0].fixed {
+			grads = grads[1:]
 		}
 		p.memory.Gradients = p.account(widest([][]*values{grads}, plainFloats),
 			p.twoEnded([][]*values{grads}, func(v *values) *[]float32 { return &v.grad }))

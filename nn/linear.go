@@ -46,7 +46,7 @@ func newLinear(p *Plan, g Group, in, out *values) *linear {
 		l.depth, l.outputs = 1024, 64
 	}
 	l.forwardJob, l.reluGradJob = l.forwardTask, l.reluGradTask
-	if p.Training {
+	if p.Training && g.learns {
 		l.trained, l.gradJob = p.partTree.prepare(p, l.w, l.b), l.weightGrad
 		l.columnJob, l.weightJob = l.columnTask, l.weightTask
 		p.room(&l.columns, p.Batch*in.size)

@@ -21,6 +21,7 @@ type Options struct {
 	Batch     int         // the most images of one step
 	Training  bool        // batch norm and dropout train, and Backward works
 	InputGrad bool        // Backward computes the gradient of the images: beside the others, or of a network in use, alone
+	BackTo    string      // training: the first layer that learns; Backward ends with it. Empty: all learn
 	KeepProb  float64     // overrides every dropout's; 0: as the network says
 	Seed      uint64      // of dropout
 	Threads   int         // 0: one for each processor that Go may use
@@ -56,6 +57,7 @@ type Plan struct {
 	ending arch.Ending
 	chain  []*values
 	writes []*values // by step: what it makes
+	fixed  int       // so many of the first steps do not learn, and have no backward pass
 	ctx    context.Context
 	// imported: the first layer is no convolution, so the images are blocked first
 	imported bool
@@ -147,6 +149,9 @@ func (o *Options) complete(placed *arch.Placement) error {
 	if err := o.checkTaps(placed); err != nil {
 		return err
 	}
+	if err := o.checkBackTo(placed); err != nil {
+		return err
+	}
 	if !o.countable(placed.Layers) {
 		return fmt.Errorf("nn: %s: a batch of %d is beyond any memory", placed.Network.Name, o.Batch)
 	}
@@ -230,6 +235,7 @@ func (p *Plan) build(forced map[decision]Algo) {
 	p.ending, logits = p.placed.Ending()
 	placed := p.placed.Layers[:logits] // a Plan ends there
 	in := newValues(p.placed.Input)
+	in.fixed = !p.InputGrad
 	p.chain = []*values{in}
 	p.imported = len(placed) == 0 || !is[arch.Conv](placed[0])
 	for _, g := range p.Options.groups(placed, forced) {
@@ -243,7 +249,11 @@ func (p *Plan) build(forced map[decision]Algo) {
 			p.overwritten(in, name)
 		} else {
 			out = newValues(g.last().Out)
+			out.fixed = !g.learns
 			p.chain = append(p.chain, out)
+		}
+		if !g.learns {
+			p.fixed = len(p.steps) + 1
 		}
 		in.images = g.images
 		p.steps = append(p.steps, p.step(g, in, out))
@@ -318,7 +328,7 @@ func (p *Plan) foldNorm(layer arch.Placed) *folded {
 }
 
 // wantsGrad reports whether the gradient of v is needed.
-func (p *Plan) wantsGrad(v *values) bool { return p.backs() && (v != p.chain[0] || p.InputGrad) }
+func (p *Plan) wantsGrad(v *values) bool { return p.backs() && !v.fixed }
 
 // Groups are the steps' layers, and how each convolution is computed and why.
 func (p *Plan) Groups() []Group { return p.groups }

@@ -455,3 +455,64 @@ func TestTrainingLeavesLoadedParametersAlone(t *testing.T) {
 		t.Error("the running mean did not move")
 	}
 }
+
+// TestBackTo: a plan that goes back to a layer gives that layer's gradients and those behind it the bits that a plan
+// for all gives them, leaves those before it alone, and takes less memory, which Predict tells.
+func TestBackTo(t *testing.T) {
+	net := everything()
+	x := noise(1, 3, net.Input)
+	for _, c := range setsAndAlgos() {
+		params := newParams(t, net, nn.He)
+		options := nn.Options{Batch: 3, Training: true, Threads: 2, Set: c.set, Algo: c.algo, Seed: 1}
+		whole := compile(t, net, params, options)
+		logits := slices.Clone(train(t, whole, params, x)[:len(whole.Logits().Data)])
+		want := map[string][]float32{}
+		for _, p := range params.List {
+			want[p.Name] = slices.Clone(p.Grad)
+		}
+		least := whole.Memory().Total()
+		for _, layer := range []string{"conv1_1", "bn1_1", "conv1_2", "conv2_1", "fc3", "fc4"} {
+			options.BackTo = layer
+			params := newParams(t, net, nn.He)
+			plan := compile(t, net, params, options)
+			for _, p := range params.List {
+				for i := range p.Grad {
+					p.Grad[i] = 42
+				}
+			}
+			if got := train(t, plan, params, x)[:len(logits)]; !sameBits(got, logits) {
+				t.Errorf("%v, to %s: other logits", c, layer)
+			}
+			learns := false
+			for _, p := range params.List {
+				learns = learns || p.Layer() == layer
+				if !p.Trainable {
+					continue
+				}
+				if learns && !sameBits(p.Grad, want[p.Name]) {
+					t.Errorf("%v, to %s: the gradient of %s has other bits", c, layer, p.Name)
+				}
+				if !learns && slices.ContainsFunc(p.Grad, func(v float32) bool { return v != 42 }) {
+					t.Errorf("%v, to %s: there is a gradient of %s", c, layer, p.Name)
+				}
+			}
+			memory, _, err := nn.Predict(archtest.Place(t, net), options)
+			if err != nil || memory != plan.Memory() {
+				t.Errorf("%v, to %s: predicted %+v, %v, the plan takes %+v", c, layer, memory, err, plan.Memory())
+			}
+			if total := memory.Total(); total > least || layer == "fc4" && total == whole.Memory().Total() {
+				t.Errorf("%v, to %s: %d bytes, %d for a layer before", c, layer, total, least)
+			} else {
+				least = total
+			}
+		}
+	}
+	for _, wrong := range []nn.Options{
+		{Batch: 1, BackTo: "fc3"}, {Batch: 1, Training: true, InputGrad: true, BackTo: "fc3"},
+		{Batch: 1, Training: true, BackTo: "relu3"}, {Batch: 1, Training: true, BackTo: "fc9"},
+	} {
+		if _, _, err := nn.Predict(archtest.Place(t, net), wrong); err == nil {
+			t.Errorf("%+v is not refused", wrong)
+		}
+	}
+}

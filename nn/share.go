@@ -138,6 +138,9 @@ func treeSum(rows [][]float64) []float64 {
 func (p *Plan) trained() [][]*Param {
 	list := make([][]*Param, len(p.groups))
 	for i, g := range p.groups {
+		if !g.learns {
+			continue
+		}
 		for _, layer := range g.Layers {
 			for _, want := range layer.Params {
 				if want.Trainable && p.Training {

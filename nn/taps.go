@@ -163,7 +163,7 @@ func (p *Plan) back(steps int, add func(layer string, output, gradient Map) erro
 				return err
 			}
 		}
-		if i == 0 {
+		if i == p.fixed {
 			break
 		}
 		p.current = i - 1

@@ -15,6 +15,7 @@ type values struct {
 	copy   bool // the same values as the ones before in another order: flattened
 	data   []float32
 	grad   []float32
+	fixed  bool // nobody needs the gradient: nothing before it learns
 	tapped bool
 	kept   []float32 // of all images, where it is tapped and others take turns; data is then a part of it
 }

@@ -39,6 +39,18 @@ func (t *Trainer) makeRules() error {
 	return nil
 }
 
+// backTo is the first layer that learns: the ones before it are frozen, and need no gradients. Empty if none does.
+func (t *Trainer) backTo() string {
+	for _, layer := range t.placed.Layers {
+		for _, p := range layer.Params {
+			if p.Trainable && !settingsOf(p, 0, t.rules).freeze {
+				return layer.Name
+			}
+		}
+	}
+	return ""
+}
+
 // begin gives every parameter its first value.
 func (t *Trainer) begin() error {
 	initialiser, err := t.recipe.Init.initialiser()

@@ -292,9 +292,12 @@ func prepare(o Options) (*Trainer, error) {
 		first: t.ranks.Rank() * t.ranks.images, batch: t.ranks.images, whole: t.recipe.Batch / passes,
 		perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
 	}
+	if err := t.makeRules(); err != nil {
+		return nil, err
+	}
 	options := nn.Options{
-		Batch: t.feed.batch, Training: true, KeepProb: t.recipe.Keep, Seed: t.recipe.Seed, Threads: t.threads, Costs: o.Costs,
-		Budget: o.Budget, Share: t.share(),
+		Batch: t.feed.batch, Training: true, BackTo: t.backTo(), KeepProb: t.recipe.Keep, Seed: t.recipe.Seed,
+		Threads: t.threads, Costs: o.Costs, Budget: o.Budget, Share: t.share(),
 	}
 	if o.Observe != nil {
 		options.Observe = func(group int, pass nn.Pass, took time.Duration) {
@@ -304,9 +307,6 @@ func prepare(o Options) (*Trainer, error) {
 	t.plan, err = nn.Compile(t.placed, t.params, options)
 	if err != nil {
 		return nil, err
-	}
-	if err := t.makeRules(); err != nil {
-		return nil, errors.Join(err, t.Close())
 	}
 	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, t.rules, t.params, t.threads); err != nil {
 		return nil, errors.Join(err, t.Close())
