@@ -95,17 +95,18 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 // too. An int has 32 bits on some processors: what is beyond any memory must not wrap around and seem small.
 func (o *Options) countable(placed []arch.Placed) bool {
 	const most = min(math.MaxInt/4, 1<<48)
-	gradients, kept := o.Training || o.InputGrad, 0.0
+	learns, kept := o.BackTo == "", 0.0
 	floats := func(s arch.Shape) float64 {
 		return float64(o.Batch) * float64(kernel.Blocks(s.C)*kernel.Block) * float64(s.H) * float64(s.W)
 	}
 	for _, layer := range placed {
+		learns = learns || layer.Name == o.BackTo
 		weights := 0.0
 		for _, param := range layer.Params {
-			weights += float64(copies(layer.Op, gradients) * float64(param.Count()))
+			weights += float64(copies(layer.Op, o.backs() && learns) * float64(param.Count()))
 		}
 		out := float64(floats(layer.Out))
-		if gradients || o.Keep || o.tapped(layer) {
+		if o.keeps() || o.tapped(layer) {
 			kept += out
 		}
 		if max(float64(floats(layer.In))+out, weights, kept) > most {

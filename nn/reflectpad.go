@@ -7,19 +7,15 @@ import (
 
 // reflectPad widens maps by their mirror image (arch.ReflectPad). Rows are mirrored whole, then each row's ends.
 type reflectPad struct {
-	engine     *engine
+	local
 	op         arch.ReflectPad
-	in, out    *values
 	rows, cols []int // the place of the input that each row and column of the output stands for
-
-	forwardJob, backwardJob func(worker, task int)
 }
 
-func newReflectPad(p *Plan, op arch.ReflectPad, in, out *values) *reflectPad {
-	r := &reflectPad{engine: &p.engine, op: op, in: in, out: out, rows: reflected(op.Top, in.shape.H, op.Bottom),
+func newReflectPad(p *Plan, op arch.ReflectPad, in, out *values) step {
+	r := &reflectPad{op: op, rows: reflected(op.Top, in.shape.H, op.Bottom),
 		cols: reflected(op.Left, in.shape.W, op.Right)}
-	r.forwardJob, r.backwardJob = r.forwardTask, r.backwardTask
-	return r
+	return newLocal(p, r, in, out, in.eachBlock)
 }
 
 // reflected lists the places before..1, 0..n-1, n-2..n-1-after.
@@ -37,12 +33,6 @@ func reflected(before, n, after int) []int {
 	return places
 }
 
-func (r *reflectPad) refresh() {}
-
-func (r *reflectPad) forward(n int) {
-	r.engine.team.run(n*kernel.Blocks(r.in.shape.C), r.forwardJob)
-}
-
 func (r *reflectPad) forwardTask(_, task int) {
 	blocks, width := kernel.Blocks(r.in.shape.C), r.in.shape.W*kernel.Block
 	x, y := r.in.block(r.in.data, task/blocks, task%blocks), r.out.block(r.out.data, task/blocks, task%blocks)
@@ -58,12 +48,6 @@ func (r *reflectPad) forwardTask(_, task int) {
 			copy(y, row[at*kernel.Block:][:kernel.Block])
 			y = y[kernel.Block:]
 		}
-	}
-}
-
-func (r *reflectPad) backward(n int) {
-	if r.in.grad != nil {
-		r.engine.team.run(n*kernel.Blocks(r.in.shape.C), r.backwardJob)
 	}
 }
 

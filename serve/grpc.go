@@ -368,31 +368,31 @@ var inferenceDescriptor []byte
 // registered there: it would collide with another copy of the protocol in the same program.
 type descriptors struct{}
 
-// inferenceFile is inference.proto.
-var inferenceFile = sync.OnceValues(func() (protoreflect.FileDescriptor, error) {
+// inferenceFiles holds inference.proto alone.
+var inferenceFiles = sync.OnceValues(func() (*protoregistry.Files, error) {
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(inferenceDescriptor, &set); err != nil {
 		return nil, err
 	}
-	return protodesc.NewFile(set.File[0], protoregistry.GlobalFiles)
+	return protodesc.NewFiles(&set)
 })
 
 // FindFileByPath is for reflection.
 func (descriptors) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
-	if file, err := inferenceFile(); err != nil || file.Path() == path {
-		return file, err
+	own, err := inferenceFiles()
+	if err != nil {
+		return nil, err
+	}
+	if file, err := own.FindFileByPath(path); err == nil {
+		return file, nil
 	}
 	return protoregistry.GlobalFiles.FindFileByPath(path)
 }
 
 // FindDescriptorByName is for reflection.
 func (descriptors) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
-	file, err := inferenceFile()
+	own, err := inferenceFiles()
 	if err != nil {
-		return nil, err
-	}
-	own := new(protoregistry.Files)
-	if err := own.RegisterFile(file); err != nil {
 		return nil, err
 	}
 	if found, err := own.FindDescriptorByName(name); err == nil {

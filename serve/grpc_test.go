@@ -85,7 +85,7 @@ func grpcDial(t *testing.T, address string) *grpc.ClientConn {
 // newMessage is one of inference.proto's, by protobuf's own library.
 func newMessage(t testing.TB, name string) *dynamicpb.Message {
 	t.Helper()
-	file, err := inferenceFile()
+	file, err := descriptors{}.FindFileByPath("inference.proto")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ InferTensorContents bool_contents=1:bool int_contents=2:int32 int64_contents=3:i
 // TestInferenceProto: inference.proto has the published names, numbers and kinds, and inference.binpb is what protoc
 // makes of it, where there is one.
 func TestInferenceProto(t *testing.T) {
-	file, err := inferenceFile()
+	file, err := descriptors{}.FindFileByPath("inference.proto")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,12 +41,9 @@ var (
 	stopping        = kind{"stopping", http.StatusServiceUnavailable, codes.Unavailable}
 	timeout         = kind{"timeout", http.StatusGatewayTimeout, codes.DeadlineExceeded}
 	internal        = kind{"internal", http.StatusInternalServerError, codes.Internal}
-	clientGone      = kind{
-		"client_gone",
-		499,
-		codes.Canceled,
-	} // nginx's status for a client that did not wait; it is only logged
-	bodyEnded = kind{"client_gone", http.StatusBadRequest, codes.InvalidArgument}
+	bodyEnded       = kind{"client_gone", http.StatusBadRequest, codes.InvalidArgument}
+	// 499 is nginx's status for a client that did not wait; it is only logged.
+	clientGone = kind{"client_gone", 499, codes.Canceled}
 )
 
 // refusal is an error as a client sees it.

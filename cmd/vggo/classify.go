@@ -181,6 +181,9 @@ func answerFormat(output string, json bool) (string, error) {
 	return formatOf(output, "text", answerEndings)
 }
 
+// timed reports whether answers tell what they took: those of shards do not, since join prints what one run would.
+func (o *classifyOptions) timed() bool { return !o.untimed && o.shardFlags.text == "" }
+
 // head says who answers.
 func (o *classifyOptions) head(m *root.Model) (*classifyHead, error) {
 	set, err := kernel.Active()
@@ -195,7 +198,7 @@ func (o *classifyOptions) head(m *root.Model) (*classifyHead, error) {
 		Model: m.Network.Name, Input: m.Input.String(), Weights: m.Origin, weightsJSON: weightsTaken(m),
 		Preprocess: m.Preprocess.Told(), Kernel: set.Name, Batch: m.Batch(), Ending: ending, LabelsGuess: m.ClassesGuess,
 	}
-	if !o.untimed && o.shardFlags.text == "" {
+	if o.timed() {
 		if c.Threads = o.threads; c.Threads == 0 {
 			c.Threads = runtime.GOMAXPROCS(0)
 		}
@@ -289,7 +292,7 @@ func (c *classifyPrinter) end() error {
 func (o *classifyOptions) classify(ctx context.Context, m *root.Model, group []loadedPicture) ([]classifiedPicture,
 	error) {
 	answers := make([]classifiedPicture, len(group))
-	timed := !o.untimed && o.shardFlags.text == ""
+	timed := o.timed()
 	for i, p := range group {
 		answers[i] = classifiedPicture{File: p.path, Width: p.size.X, Height: p.size.Y}
 		if timed {

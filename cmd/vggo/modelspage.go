@@ -31,9 +31,10 @@ What ` + "`vggo pull`" + ` downloads. ` + "`vggo models --markdown`" +
 was read; what is blank nobody says. The machine that vggo is tested on reaches none of these addresses: downloads are tested against a
 server of the tests' own.
 
-A whole SHA-256 tells a file from every other. The first eight digits of one, which torchvision's and Johnson's file names carry, and
-the MD5 of Keras' and MatConvNet's files catch damage, not an attacker: eight digits are 32 bits, which another file can be made to have in minutes, and whoever
-prepares a file can prepare two of one MD5. There TLS and the publisher are what is trusted.
+A whole SHA-256 tells a file from every other. The first eight digits of one, which torchvision's and Johnson's file
+names carry, and the MD5 of Keras' and MatConvNet's files catch damage, not an attacker: eight digits are 32 bits, which
+another file can be made to have in minutes, and whoever prepares a file can prepare two of one MD5. There TLS and the
+publisher are what is trusted.
 
 | name | network | size | top-1 | top-5 | pre-processing | licence, to be credited |
 |---|---|---:|---:|---:|---|---|
@@ -51,7 +52,8 @@ prepares a file can prepare two of one MD5. There TLS and the publisher are what
 ` + "`vggo pull`" + ` 能下载的文件。本页由 ` + "`vggo models --markdown`" + ` 写出（中文版加上 =zh-CN）。每个数字都出自发布者，并注明在何处读到；
 空白处是没有人公布。测试 vggo 的机器连不上这些地址：下载是对着测试自带的服务器测试的。
 
-完整的 SHA-256 能把一个文件与任何别的文件区分开。torchvision 和 Johnson 的文件名里只有它的前八位，Keras 和 MatConvNet 的文件只有 MD5：
+完整的 SHA-256 能把一个文件与任何别的文件区分开。
+torchvision 和 Johnson 的文件名里只有它的前八位，Keras 和 MatConvNet 的文件只有 MD5：
 它们能查出损坏，防不住攻击者。八位十六进制数是 32 比特，几分钟就能造出另一个相符的文件；而谁能准备一个文件，就能准备两个 MD5 相同的文件。
 这时可信的是 TLS 和发布者。
 
