@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"runtime"
 	"slices"
 
 	"github.com/vggo/vggo/arch"
@@ -47,6 +48,7 @@ func (t *Trainer) level(given func(layer string) bool) error {
 			if maps, err = t.pass(s.placed, maps); err != nil {
 				return err
 			}
+			runtime.GC() // the plan is garbage, and Go would let as much pile up as the whole run takes
 		}
 		change := !s.norm && !normed(t.placed.Layers[s.Index+1:]) && !given(s.Name)
 		if !s.norm && !change {
