@@ -23,9 +23,9 @@ type Group struct {
 
 	mu     sync.Mutex
 	change sync.Cond
-	queue  [][][]float32 // to be added up, in order; small ones together
-	few    [][]float32   // of little size, which go together
-	fewest int           // values in few
+	queue  []func() error // for the worker, in order: a sum, of small slices together, or a collection
+	few    [][]float32    // of little size, which go together
+	fewest int            // values in few
 	busy   bool
 	closed bool
 	err    error
@@ -102,7 +102,7 @@ func (g *Group) Sum(values []float32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(values) >= fewFloats {
-		g.queue = append(g.queue, [][]float32{values})
+		g.queue = append(g.queue, func() error { return g.sum([][]float32{values}) })
 	} else if g.few, g.fewest = append(g.few, values), g.fewest+len(values); g.fewest >= fewFloats {
 		g.flush()
 	}
@@ -112,7 +112,8 @@ func (g *Group) Sum(values []float32) {
 // flush queues what is small. What goes together follows from the calls alone, and is the same on every rank.
 func (g *Group) flush() {
 	if len(g.few) > 0 {
-		g.queue = append(g.queue, g.few)
+		together := g.few
+		g.queue = append(g.queue, func() error { return g.sum(together) })
 		g.few, g.fewest = nil, 0
 	}
 }
@@ -132,6 +133,31 @@ func (g *Group) Wait() error {
 	return g.err
 }
 
+// Collect fills all with every rank's values, as many of each, in the order of ranks. It waits for the sums before it,
+// and may stand between them.
+func (g *Group) Collect(mine, all []float32) error {
+	if g == nil {
+		copy(all, mine)
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flush()
+	done := false
+	g.queue = append(g.queue, func() error {
+		err := g.carrier.collect(mine, all)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		done = true
+		return err
+	})
+	g.change.Broadcast()
+	for g.err == nil && !done {
+		g.change.Wait()
+	}
+	return g.err
+}
+
 // Took is for how long sums have been under way so far, waiting for other ranks included.
 func (g *Group) Took() time.Duration {
 	if g == nil {
@@ -142,7 +168,7 @@ func (g *Group) Took() time.Duration {
 	return g.took
 }
 
-// work makes sums, one after the other.
+// work makes sums and collections, one after the other.
 func (g *Group) work() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -153,12 +179,12 @@ func (g *Group) work() {
 		if g.err != nil || len(g.queue) == 0 {
 			return
 		}
-		together := g.queue[0]
+		do := g.queue[0]
 		g.queue = g.queue[1:]
 		g.busy = true
 		g.mu.Unlock()
 		begun := time.Now()
-		err := g.sum(together)
+		err := do()
 		took := time.Since(begun)
 		g.mu.Lock()
 		g.took += took

@@ -90,6 +90,17 @@ func useGroup(g *cluster.Group) error {
 				return fmt.Errorf("any of rank %d: %v, %v", asked, any, err)
 			}
 		}
+		one := float32(g.Rank()) // between the sums
+		collected := make([]float32, 3*n)
+		if err := g.Collect([]float32{one, -one, 7}, collected); err != nil {
+			return err
+		}
+		for i, v := range collected {
+			if rank := float32(i / 3); v != []float32{rank, -rank, 7}[i%3] {
+				return fmt.Errorf("collected %v of %d ranks", collected, n)
+			}
+		}
+		g.Sum(sums[0][:0])
 		if err := g.Wait(); err != nil {
 			return err
 		}

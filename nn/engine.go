@@ -18,7 +18,9 @@ type engine struct {
 	input *tensor.Tensor // of the running pass
 	from  int            // first image of the running stage
 	count uint64         // of forward passes
-	ended error          // why a pass was given up: its context's, or Share.Gather's
+	ended error          // why a pass was given up: its context's, or one of Share's functions'
+
+	summed bool // the running step's gradients are the whole batch's
 
 	partTree partTree
 	norms    []*batchNorm // whose running statistics have yet to move

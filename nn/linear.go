@@ -9,6 +9,7 @@ import (
 // Its weights are used where they lie, in O,I order: VGG-16's fc6 alone is 411 MB, which nobody wants twice.
 type linear struct {
 	engine  *engine
+	share   *Share
 	in, out *values
 	relu    bool
 	w, b    *Param // b may be nil
@@ -19,7 +20,11 @@ type linear struct {
 	columns []float32
 	trained []*Param
 	gradJob func(from, n int)
+	// factors are the inputs and the outputs' gradients of all Plans' images, where the layer learns from those.
+	factors struct{ in, grad []float32 }
 
+	// x and dy are what the weight gradient's tasks are made from, of n images.
+	x, dy                                                  []float32
 	n                                                      int
 	forwardJob, columnJob, weightJob, dataJob, reluGradJob func(worker, task int)
 }
@@ -36,7 +41,7 @@ const (
 
 func newLinear(p *Plan, g Group, in, out *values) *linear {
 	layer := g.first()
-	l := &linear{engine: &p.engine, in: in, out: out, w: p.params.Get(layer.Name + "/w"),
+	l := &linear{engine: &p.engine, share: &p.Share, in: in, out: out, w: p.params.Get(layer.Name + "/w"),
 		b: p.params.Get(layer.Name + "/b")}
 	_, l.relu = fused[arch.ReLU](g)
 	// A few images: read each weight row to its end, as memory likes it. Many: keep 1024 inputs of all in the L2 cache.
@@ -49,7 +54,13 @@ func newLinear(p *Plan, g Group, in, out *values) *linear {
 	if p.Training && g.learns {
 		l.trained, l.gradJob = p.partTree.prepare(p, l.w, l.b), l.weightGrad
 		l.columnJob, l.weightJob = l.columnTask, l.weightTask
-		p.room(&l.columns, p.Batch*in.size)
+		images := p.Batch
+		if p.Share.factored(l.w.Count(), in.size+out.size, p.Batch) {
+			images *= p.Share.Plans
+			p.room(&l.factors.in, images*in.size)
+			p.room(&l.factors.grad, images*out.size)
+		}
+		p.room(&l.columns, images*in.size)
 		p.needScratch(linearRows * kernel.Block) // the last, partial block of inputs
 	}
 	if p.wantsGrad(in) {
@@ -94,7 +105,12 @@ func (l *linear) backward(n int) {
 		l.engine.team.run(n, l.reluGradJob)
 	}
 	if l.weightJob != nil {
-		l.engine.partTree.run(n, l.trained, l.gradJob)
+		if l.factors.in == nil {
+			l.engine.partTree.run(n, l.trained, l.gradJob)
+		} else if err := l.collect(n); err != nil {
+			l.engine.ended = err
+			return
+		}
 		l.n = n
 		l.engine.lap(WeightsPass)
 	}
@@ -104,15 +120,35 @@ func (l *linear) backward(n int) {
 	}
 }
 
-// weightGrad computes the gradients of bias and weights of some images.
+// collect computes the gradients of the whole batch, of which every Plan has n images.
+func (l *linear) collect(n int) error {
+	share := l.share
+	all := n * share.Plans
+	in, grad := l.factors.in[:all*l.in.size], l.factors.grad[:all*l.out.size]
+	if err := share.Collect(l.in.data[:n*l.in.size], in); err != nil {
+		return err
+	}
+	if err := share.Collect(l.out.grad[:n*l.out.size], grad); err != nil {
+		return err
+	}
+	l.multiply(in, grad, all)
+	l.engine.summed = true
+	return nil
+}
+
+// weightGrad computes the gradients of bias and weights of some of this Plan's images.
 func (l *linear) weightGrad(from, n int) {
-	defer l.engine.shift(from, l.in, l.out)()
-	l.n = n
+	l.multiply(l.in.data[from*l.in.size:], l.out.grad[from*l.out.size:], n)
+}
+
+// multiply computes the gradients of bias and weights from n images' inputs and outputs' gradients.
+func (l *linear) multiply(x, dy []float32, n int) {
+	l.x, l.dy, l.n = x, dy, n
 	if l.b != nil {
 		for o := range l.out.shape.C {
 			sum := 0.0
 			for i := range n {
-				sum += float64(l.out.grad[i*l.out.size+o])
+				sum += float64(dy[i*l.out.size+o])
 			}
 			l.b.Grad[o] = float32(sum)
 		}
@@ -124,7 +160,7 @@ func (l *linear) weightGrad(from, n int) {
 func (l *linear) reluGradTask(_, n int) { l.engine.set.ReLUGrad(l.out.imageGrad(n), l.out.image(n)) }
 
 func (l *linear) columnTask(_, n int) {
-	row := l.in.image(n)
+	row := l.x[n*l.in.size:][:l.in.size]
 	for at := 0; at < len(row); at += kernel.Block {
 		copy(l.columns[at*l.n+n*kernel.Block:][:kernel.Block], row[at:])
 	}
@@ -136,7 +172,7 @@ func (l *linear) weightTask(worker, task int) {
 	m := kernel.Matmul{
 		Bands: 1, M: min(linearRows, out-o), Blocks: in / kernel.Block,
 		K: l.n, Runs: oneRun,
-		A: l.out.grad[o:], ARow: 1, ACol: l.out.size,
+		A: l.dy[o:], ARow: 1, ACol: l.out.size,
 		B: l.columns, BRow: kernel.Block, BBlock: l.n * kernel.Block,
 		C: l.w.Grad[o*in:], CRow: in, CBlock: kernel.Block,
 	}

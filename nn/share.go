@@ -27,8 +27,15 @@ type Share struct {
 	// Gather tells the values of every Plan, which are as many, in the order of First. nil: there is no other Plan. All
 	// Plans ask in the same order; an error ends the pass.
 	Gather func(mine []float64) ([][]float64, error)
-	// Ready, if not nil, is told by Backward of each parameter whose gradient is complete, the last layer's first.
-	Ready func(*Param)
+	// Plans is how many share the batch; 0 counts as 1. Collect, if not nil, gives every Plan's values to all, in the
+	// order of First; there are no parts then. A fully connected layer of many more weights than the batch has inputs and
+	// outputs of it collects these and the outputs' gradients, its factors, and multiplies those of all images itself: its
+	// gradients are the whole batch's, to the bit those of a Plan that has it alone.
+	Plans   int
+	Collect func(mine, all []float32) error
+	// Ready, if not nil, is told by Backward of each parameter whose gradient is complete, the last layer's first, and
+	// whether that is the gradient of the whole batch already.
+	Ready func(q *Param, whole bool)
 }
 
 // parts is how many there are.
@@ -41,7 +48,20 @@ func (s *Share) check(batch int) error {
 	if n := s.parts(); bits.OnesCount(uint(n)) != 1 || batch%n != 0 || s.Parts < 0 {
 		return fmt.Errorf("nn: %d images in %d parts: want a power of two that divides them", batch, s.Parts)
 	}
+	if s.Collect != nil && (s.Parts > 1 || s.Plans < 1) {
+		return fmt.Errorf("nn: %d plans collect factors for %d parts: there are none then", s.Plans, s.Parts)
+	}
 	return nil
+}
+
+// fewer is how many times fewer the factors must be than the weights. Sums of weights pass twice through every Plan;
+// factors of 32 images cost it VGG-16's 124 million multiply-accumulates for each image of the others.
+const fewer = 8
+
+// factored reports whether a fully connected layer learns from its factors, of so many values for an image of the whole
+// batch.
+func (s *Share) factored(weights, values, batch int) bool {
+	return s.Collect != nil && s.Plans > 1 && fewer*values*batch*s.Plans <= weights
 }
 
 // part is the images of one part of a full batch, by which it is decided how to compute.

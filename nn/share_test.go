@@ -80,7 +80,7 @@ func pass(t *testing.T, net *arch.Network, plans, parts int, byPart bool, algo n
 		all[rank] = newParams(t, net, nn.He)
 		o := nn.Options{Batch: images, Training: true, Threads: 1 + rank%3, Algo: algo, Share: nn.Share{
 			First: rank * images, Parts: parts / plans, NormParts: byPart,
-			Ready: func(q *nn.Param) { ready[rank] = append(ready[rank], q.Name) }}}
+			Ready: func(q *nn.Param, _ bool) { ready[rank] = append(ready[rank], q.Name) }}}
 		if plans > 1 {
 			o.Share.Gather = func(mine []float64) ([][]float64, error) { return m.gather(rank, mine) }
 		}
@@ -190,6 +190,88 @@ func TestShareWithoutParts(t *testing.T) {
 	// By parts, batch norm is another function.
 	if byPart := pass(t, net, 2, 2, true, nn.Direct, x, grad); apart(byPart.logits, want.logits) < 1e-3 {
 		t.Error("batch norm of parts gives what that of the batch does")
+	}
+}
+
+// TestShareFactors: a fully connected layer of many weights learns from all Plans' inputs and outputs' gradients, and
+// has the gradients of one Plan with the whole batch to the bit; a narrow one's are added up.
+func TestShareFactors(t *testing.T) {
+	net := &arch.Network{Name: "wide", Input: arch.Shape{C: 3, H: 6, W: 6}, Layers: []arch.Layer{
+		{Name: "conv1", Op: arch.Conv{Out: 8, Window: arch.Window{Kernel: arch.Square(3), Stride: arch.Square(1)}}},
+		{Name: "relu1", Op: arch.ReLU{}},
+		{Name: "flatten", Op: arch.Flatten{}}, {Name: "fc1", Op: arch.Linear{Out: 1000}}, {Name: "relu2", Op: arch.ReLU{}},
+		{Name: "fc2", Op: arch.Linear{Out: 501, NoBias: true}}, {Name: "fc3", Op: arch.Linear{Out: 5}},
+	}}
+	const images = 8
+	x, dlogits := batchOf(images, net, 5)
+	step := func(plans int) (grads []map[string][]float32, whole map[string]bool) {
+		grads, whole = make([]map[string][]float32, plans), map[string]bool{}
+		m, errs := newMeeting(plans), make([]error, plans)
+		var done sync.WaitGroup
+		for rank := range plans {
+			params := newParams(t, net, nn.He)
+			own := images / plans
+			plan := compile(t, net, params, nn.Options{Batch: own, Training: true, Threads: 1 + rank%2, Share: nn.Share{
+				First: rank * own, Plans: plans,
+				Collect: func(mine, all []float32) error {
+					values := make([]float64, len(mine))
+					for i, v := range mine {
+						values[i] = float64(v)
+					}
+					rows, err := m.gather(rank, values)
+					for i, v := range slices.Concat(rows...) {
+						all[i] = float32(v)
+					}
+					return err
+				},
+				Ready: func(q *nn.Param, all bool) {
+					if rank == 0 {
+						whole[q.Name] = all
+					}
+				},
+			}})
+			done.Go(func() {
+				for range 2 {
+					if errs[rank] = plan.Forward(x.Images(rank*own, (rank+1)*own)); errs[rank] != nil {
+						return
+					}
+					grad := tensor.New(own, 5, 1, 1)
+					copy(grad.Data, dlogits[rank*len(grad.Data):])
+					if errs[rank] = plan.Backward(grad); errs[rank] != nil {
+						return
+					}
+				}
+				grads[rank] = map[string][]float32{}
+				for _, q := range params.List {
+					grads[rank][q.Name] = q.Grad
+				}
+			})
+		}
+		done.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		return grads, whole
+	}
+	one, _ := step(1)
+	for _, plans := range []int{2, 4} {
+		grads, whole := step(plans)
+		for name, want := range map[string]bool{"fc1/w": true, "fc1/b": true, "fc2/w": true, "fc3/w": false,
+			"conv1/w": false} {
+			if whole[name] != want {
+				t.Errorf("%d plans: %s is of the whole batch: %v", plans, name, !want)
+			}
+			for rank := range plans {
+				if want && !slices.Equal(grads[rank][name], one[0][name]) {
+					t.Errorf("%d plans: the %d-th has another gradient of %s than one plan has", plans, rank, name)
+				}
+			}
+		}
+	}
+	placed := archtest.Place(t, net)
+	if _, _, err := nn.Predict(placed, nn.Options{Batch: 4, Training: true, Share: nn.Share{Parts: 2, Plans: 2,
+		Collect: func(mine, all []float32) error { return nil }}}); err == nil {
+		t.Error("factors of parts are taken")
 	}
 }
 

@@ -167,6 +167,7 @@ func (p *Plan) back(steps int, add func(layer string, output, gradient Map) erro
 			break
 		}
 		p.current = i - 1
+		p.summed = false
 		p.steps[i-1].backward(p.input.N)
 		if p.ended != nil {
 			return p.ended
@@ -174,7 +175,7 @@ func (p *Plan) back(steps int, add func(layer string, output, gradient Map) erro
 		p.lap(BackwardPass)
 		if p.Share.Ready != nil {
 			for _, q := range p.gradients[i-1] {
-				p.Share.Ready(q)
+				p.Share.Ready(q, p.summed)
 			}
 		}
 	}

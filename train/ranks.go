@@ -76,12 +76,23 @@ func (t *Trainer) share() nn.Share {
 	if t.ranks.Size() > 1 {
 		s.Gather = t.ranks.Gather
 		s.Ready = t.ready
+		if t.ranks.parts == 0 { // by parts the order of sums is another
+			s.Plans, s.Collect = t.ranks.Size(), t.collect
+		}
 	}
 	return s
 }
 
-// ready begins to sum a parameter's gradient over the ranks, as soon as the backward pass has made it.
-func (t *Trainer) ready(q *nn.Param) {
+// collect gives every rank the values of all, which the backward pass waits for.
+func (t *Trainer) collect(mine, all []float32) error {
+	begun := time.Now()
+	defer func() { t.ranks.waited += time.Since(begun) }()
+	return t.ranks.Collect(mine, all)
+}
+
+// ready begins to sum a parameter's gradient over the ranks, as soon as the backward pass has made it, unless that was
+// made from what all ranks had.
+func (t *Trainer) ready(q *nn.Param, whole bool) {
 	s := t.slots[q]
 	if s == nil {
 		return
@@ -91,7 +102,9 @@ func (t *Trainer) ready(q *nn.Param) {
 			return
 		}
 	}
-	t.ranks.Sum(q.Grad)
+	if !whole {
+		t.ranks.Sum(q.Grad)
+	}
 }
 
 // addsFirst reports whether the gradients of several passes are added up on each rank and summed over the ranks once,

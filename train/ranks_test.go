@@ -184,15 +184,20 @@ func TestRanksWithoutParts(t *testing.T) {
 		name   string
 		costs  nn.CostTable
 		passes int
+		head   int // units of fc3; many learn from factors
 		bound  float64
 	}{
-		{"by the definition", definition(t), 1, 1e-5}, {"in two passes", definition(t), 2, 1e-5}, {"auto", nil, 1, 1e-4},
+		{"by the definition", definition(t), 1, 30, 1e-5}, {"in two passes", definition(t), 2, 30, 1e-5},
+		{"auto", nil, 1, 30, 1e-4}, {"wide", definition(t), 1, 2048, 1e-5},
+		{"wide, in two passes", definition(t), 2, 2048, 1e-5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			recipe := inParts()
 			recipe.Parts, recipe.Accumulate = 0, c.passes
 			recipe.Epochs, recipe.HoldOut = 1, 0
-			o := train.Options{Recipe: recipe, Network: withDropout(), Train: stripes{n: 160, side: 8, channels: 1},
+			net := withDropout()
+			net.Layers[8].Op = arch.Linear{Out: c.head}
+			o := train.Options{Recipe: recipe, Network: net, Train: stripes{n: 160, side: 8, channels: 1},
 				Validation: stripes{n: 30, side: 8, channels: 1}, Costs: c.costs, Folder: filepath.Join(t.TempDir(), "one")}
 			errs, one := onRanks(t, 1, o, nil, nil)
 			for _, n := range []int{2, 4} {
