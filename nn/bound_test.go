@@ -66,7 +66,8 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 		deep := (l.Out.H/l.In.H + 2) * (l.Out.W/l.In.W + 2)
 		return wide + 1, deep + 1, 0
 	case arch.LRN:
-		return op.Size + 1, op.Size + 1, 0
+		// squares and their sum, two of d, two roots, product and quotient; the gradient's sum has d twice and is one of Size
+		return op.Size + 6, 3*op.Size + 12, 0
 	case arch.Dropout: // x·(1/keep), both rounded
 		return 2, 2, 0
 	case arch.Softmax:

@@ -306,8 +306,7 @@ func (p *Plan) step(g Group, in, out *values) step {
 	case arch.L2Pool:
 		return newLocal(p, &l2Pool{}, in, out, in.eachBlock)
 	case arch.LRN:
-		rows := func() [][]float64 { return p.rows(in.shape.C) }
-		return newLocal(p, &lrn{op: op, x: rows(), d: rows(), t: rows()}, in, out, in.eachRow)
+		return newLRN(p, op, in, out)
 	case arch.Flatten:
 		out.copy = true
 		return newLocal(p, &flatten{}, in, out, in.eachImage)
