@@ -103,7 +103,7 @@ func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images 
 	forced map[decision]Algo) Choice {
 	c, costs := Choice{Layer: layer.Name, Pass: pass}, o.Costs.Of(o.Set)
 	for _, algo := range Algos() {
-		if algo != Direct && !tileable(layer, pass, d, planar) {
+		if algo != Direct && !tileable(layer, pass, d, parts, planar) {
 			continue
 		}
 		runs := float64(o.Batch) / float64(images)
@@ -133,16 +133,16 @@ func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 	if algo == Direct {
 		return 4 * int64(parts*d.packedSize())
 	}
-	w := tiled(set, d, algo.Tile())
-	return 4 * int64(w.packedSize())
+	w := tiled(set, d, algo.Tile(), parts)
+	return 4 * int64(parts*w.packedSize())
 }
 
 // seconds predicts how long one thread takes for a pass of the convolution d over so many images. Weights come from
 // memory while products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice,
 // after the products: written by them, read by the last transform.
 func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
-	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block)
-	var weights, times, transforms, price float64 // packed weights, each multiplied so many times
+	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block) // of each part
+	var weights, times, transforms, price float64                             // packed weights, each multiplied so many times
 	if algo == Direct {
 		weights, times = float64(parts*d.kh*d.kw)*in*out, float64(images*d.outH*d.outW)
 		price = c.Direct
@@ -150,15 +150,15 @@ func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts,
 			price = c.DirectGrad
 		}
 	} else {
-		t, w := c.Tiles[algo.Tile()], tiled(set, d, algo.Tile())
-		weights, times = float64(w.Planes())*in*out, float64(images*w.tiles())
+		t, w := c.Tiles[algo.Tile()], tiled(set, d, algo.Tile(), parts)
+		weights, times = float64(parts*w.Planes())*in*out, float64(images*w.tiles())
 		price = c.Product
 		last := t.Output
 		if pass == WeightsPass {
 			price, last = c.ProductGrad, t.Grad
 		}
 		// Transforms are priced by the tile of one block of channels.
-		transforms = 1e3 * times * (float64(t.Input*in) + float64(last*out)) / kernel.Block
+		transforms = 1e3 * float64(parts) * times * (float64(t.Input*in) + float64(last*out)) / kernel.Block
 	}
 	products, stream := float64(price*weights*times), float64(4*c.Stream*weights)
 	if pass == WeightsPass {

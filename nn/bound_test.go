@@ -33,17 +33,17 @@ func chain(l arch.Placed, n int, training bool, algo nn.Algo) (output, input, pa
 	g := l.Geometry
 	switch op := l.Op.(type) {
 	case arch.Conv:
+		area, groups := g.Kernel.H*g.Kernel.W, max(op.Groups, 1)
 		if m := algo.Tile(); m > 0 && g.Kernel == arch.Square(3) && g.Stride == arch.Square(1) &&
-			g.Dilation == arch.Square(1) && op.Groups <= 1 {
+			g.Dilation == arch.Square(1) && (groups == 1 || l.In.C/groups%16 == 0 && l.Out.C/groups%16 == 0) {
 			a := winograd.F(m)
 			output, gradient := winogradGrowth(a)
 			// Each plane's chain begins with transformed values and ends in the last transform, two passes of sums each, and
 			// the coefficients of the weights' transform, such as 1/6, are rounded themselves.
 			transforms := 2 * (a.Side + winograd.Taps + 1 + a.Side)
 			tiles := n * ((l.Out.H + m - 1) / m) * ((l.Out.W + m - 1) / m)
-			return output * (l.In.C + transforms), output * (l.Out.C + transforms), gradient * (tiles + transforms)
+			return output * (l.In.C/groups + transforms), output * (l.Out.C/groups + transforms), gradient * (tiles + transforms)
 		}
-		area, groups := g.Kernel.H*g.Kernel.W, max(op.Groups, 1)
 		return area*l.In.C/groups + 1, area * l.Out.C / groups, n * l.Out.H * l.Out.W
 	case arch.Linear:
 		return l.In.C + 1, l.Out.C, n

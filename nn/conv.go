@@ -102,12 +102,13 @@ func transposed(layer arch.Placed, parts int) direct {
 }
 
 // tileable reports whether the convolution d, a pass of a layer, can go by Winograd's algorithm. The images that a
-// network's first layer reads are not in blocks; only their gradient is.
-func tileable(layer arch.Placed, pass Pass, d *direct, planar bool) bool {
+// network's first layer reads are not in blocks; only their gradient is. Groups that do not run apart, in parts, would
+// multiply the zeros between them.
+func tileable(layer arch.Placed, pass Pass, d *direct, parts int, planar bool) bool {
 	square := func(h, w, n int) bool { return h == n && w == n }
 	return square(d.kh, d.kw, 3) && square(d.strideH, d.strideW, 1) && square(d.upH, d.upW, 1) &&
 		square(d.dilH, d.dilW, 1) &&
-		groupsOf(layer) == 1 && (pass == DataPass || !planar && d.width == kernel.Block)
+		groupsOf(layer) == parts && (pass == DataPass || !planar && d.width == kernel.Block)
 }
 
 func newConv(p *Plan, g Group, in, out *values) *conv {
@@ -144,10 +145,10 @@ func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias [
 		return s
 	}
 	if bias == nil {
-		bias = make([]float32, d.outBlocks*kernel.Block)
+		bias = make([]float32, c.parts*d.outBlocks*kernel.Block)
 	}
-	s := newWinogradPass(p, d, algo.Tile(), images, bias)
-	s.packed = p.pack(key, s.packedSize(), 9*d.inBlocks*kernel.Block*kernel.Block)
+	s := newWinogradPass(p, d, algo.Tile(), c.parts, images, bias)
+	s.packed = p.pack(key, c.parts*s.packedSize(), 9*d.inBlocks*kernel.Block*kernel.Block)
 	s.relu = c.relu && pass == ForwardPass
 	return s
 }

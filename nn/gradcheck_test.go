@@ -59,6 +59,9 @@ var layerTests = []struct {
 		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 21, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 3}}},
 	{"conv, groups of whole blocks", arch.Shape{C: 32, H: 5, W: 6},
 		[]arch.Op{arch.ReLU{}, arch.Conv{Out: 96, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
+	{"conv, groups of whole blocks, pooled", arch.Shape{C: 64, H: 13, W: 11}, []arch.Op{arch.ReLU{},
+		arch.Conv{Out: 64, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 4}, arch.ReLU{},
+		arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))}}},
 	{"conv, groups of images", arch.Shape{C: 32, H: 5, W: 6},
 		[]arch.Op{arch.Conv{Out: 32, Window: window(3, 3, 1, 1, arch.Pad(1)), Groups: 2}}},
 	{"conv, depthwise", arch.Shape{C: 19, H: 5, W: 6},
@@ -196,6 +199,8 @@ func FuzzConvShapes(f *testing.F) {
 		uint8(1), uint8(1), uint8(1), uint8(1), uint8(1), true)
 	f.Add(uint8(2), uint8(3), uint8(7), uint8(20), uint8(1), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1),
 		uint8(0), uint8(2), uint8(3), uint8(0), uint8(1), true)
+	f.Add(uint8(2), uint8(32), uint8(7), uint8(6), uint8(64), uint8(3), uint8(3), uint8(1), uint8(1), uint8(1), uint8(1),
+		uint8(1), uint8(1), uint8(1), uint8(1), uint8(2), true)
 	f.Fuzz(func(t *testing.T, n, c, h, w, out, kh, kw, sh, sw, dh, dw, top, left, bottom, right, groups uint8,
 		blocked bool) {
 		upTo := func(v uint8, most int) int { return 1 + int(v+uint8(most-1))%most }
@@ -216,7 +221,7 @@ func FuzzConvShapes(f *testing.F) {
 		}
 		algos := []nn.Algo{nn.Direct}
 		if conv.Kernel == arch.Square(3) && conv.Stride == arch.Square(1) && conv.Dilation == arch.Square(1) &&
-			conv.Groups == 1 {
+			(conv.Groups == 1 || input.C/conv.Groups%16 == 0 && conv.Out/conv.Groups%16 == 0) {
 			algos = nn.Algos()
 		}
 		for _, set := range sets() {

@@ -13,8 +13,9 @@ import "github.com/vggo/vggo/internal/kernel"
 type tiling struct {
 	inH, inW, outH, outW int
 	top, left            int
-	inBlocks, outBlocks  int
+	inBlocks, outBlocks  int // of one part
 	tilesH, tilesW       int
+	parts, part          int // of a grouped convolution, one after the other; the running one
 
 	*kernel.Winograd
 	set   *kernel.Set
@@ -22,13 +23,13 @@ type tiling struct {
 	runs  []int // of a tile's channels in V
 }
 
-// tiled is d's convolution, which must be 3x3 of stride 1 over blocked maps, in tiles of so many outputs along each
-// axis.
-func tiled(set *kernel.Set, d *direct, tile int) tiling {
+// tiled is d's convolution, which must be 3x3 of stride 1 over blocked maps, in so many parts, in tiles of so many
+// outputs along each axis.
+func tiled(set *kernel.Set, d *direct, tile, parts int) tiling {
 	return tiling{
 		inH: d.inH, inW: d.inW, outH: d.outH, outW: d.outW, top: d.top, left: d.left, inBlocks: d.inBlocks,
-		outBlocks: d.outBlocks,
-		tilesH:    (d.outH + tile - 1) / tile, tilesW: (d.outW + tile - 1) / tile, Winograd: set.Winograd(tile), set: set,
+		outBlocks: d.outBlocks, parts: parts,
+		tilesH: (d.outH + tile - 1) / tile, tilesW: (d.outW + tile - 1) / tile, Winograd: set.Winograd(tile), set: set,
 	}
 }
 
@@ -43,7 +44,7 @@ func (w *tiling) inChunks(chunk int) {
 // tiles of one image.
 func (w *tiling) tiles() int { return w.tilesH * w.tilesW }
 
-// packedSize is the floats of U, [plane][output block][input channel][16].
+// packedSize is the floats of a part's U, [plane][output block][input channel][16].
 func (w *tiling) packedSize() int {
 	return w.Planes() * w.outBlocks * w.inBlocks * kernel.Block * kernel.Block
 }
@@ -99,7 +100,7 @@ func (w *tiling) gradPatches() patches {
 func (w *tiling) gather(p *patches, planes, strip, src []float32, block, from, to int) {
 	mapSize := p.h * p.w * kernel.Block
 	w.spans(from, to, func(n, ty, tx, at, count int) {
-		image := src[(n*p.blocks+block)*mapSize:][:mapSize]
+		image := src[((n*w.parts+w.part)*p.blocks+block)*mapSize:][:mapSize]
 		y, x := ty*w.Tile-p.top, tx*w.Tile-p.left
 		whole := y >= 0 && y+p.side <= p.h
 		for count > 0 {
@@ -203,8 +204,8 @@ func (w *tiling) chunks(images int) (chunk int, shared bool) {
 }
 
 // newWinogradPass makes d's convolution by tiles of so many outputs for a step of up to images images.
-func newWinogradPass(p *Plan, d *direct, tile, images int, bias []float32) *winogradPass {
-	s := &winogradPass{tiling: tiled(p.Set, d, tile), engine: &p.engine, bias: bias}
+func newWinogradPass(p *Plan, d *direct, tile, parts, images int, bias []float32) *winogradPass {
+	s := &winogradPass{tiling: tiled(p.Set, d, tile, parts), engine: &p.engine, bias: bias}
 	chunk, shared := s.chunks(images)
 	s.inChunks(chunk)
 	s.shared, s.patches = shared, s.inputPatches()
@@ -232,25 +233,31 @@ func (s *winogradPass) weights() *packed { return s.packed }
 
 func (s *winogradPass) pack(f *filters) {
 	channels := s.inBlocks * kernel.Block
-	s.engine.team.run(s.outBlocks, func(worker, block int) {
+	s.engine.team.run(s.parts*s.outBlocks, func(worker, task int) {
+		part, block := task/s.outBlocks, task%s.outBlocks
 		taps := s.engine.scratch[worker][:9*channels*kernel.Block]
-		f.gather(taps, channels, 0, block)
-		s.Winograd.Weight(s.packed.data[block*channels*kernel.Block:], s.outBlocks*channels*kernel.Block, taps, channels)
+		f.gather(taps, channels, part, block)
+		s.Winograd.Weight(s.packed.data[part*s.packedSize()+block*channels*kernel.Block:], s.outBlocks*channels*kernel.Block, taps, channels)
 	})
 }
 
 // run convolves n images from src to dst.
 func (s *winogradPass) run(n int, src, dst []float32) {
 	s.total, s.src, s.dst = n*s.tiles(), src, dst
-	if !s.shared {
-		s.whole = max(0, (s.total+s.chunk-1)/s.chunk-2)
-		s.engine.team.run(s.whole+(s.total-s.whole*s.chunk+s.third()-1)/s.third(), s.chunkJob)
-		return
+	s.whole = max(0, (s.total+s.chunk-1)/s.chunk-2)
+	for s.part = range s.parts {
+		if !s.shared {
+			s.engine.team.run(s.whole+(s.total-s.whole*s.chunk+s.third()-1)/s.third(), s.chunkJob)
+			continue
+		}
+		s.engine.team.run(s.inBlocks, s.inputJob)
+		s.engine.team.run(s.Planes(), s.multiplyJob)
+		s.engine.team.run(s.outBlocks, s.outputJob)
 	}
-	s.engine.team.run(s.inBlocks, s.inputJob)
-	s.engine.team.run(s.Planes(), s.multiplyJob)
-	s.engine.team.run(s.outBlocks, s.outputJob)
 }
+
+// u is the running part's.
+func (s *winogradPass) u() []float32 { return s.packed.data[s.part*s.packedSize():][:s.packedSize()] }
 
 // third is the tiles of a step's last tasks, which its last two chunks are divided into: when they are out, nobody
 // waits long for the slowest core.
@@ -270,7 +277,7 @@ func (s *winogradPass) chunkTask(worker, task int) {
 		s.gather(&s.patches, v, strip, s.src, block, from, to)
 	}
 	for plane := range s.Planes() {
-		s.multiply(m, v, s.packed.data, plane, to-from)
+		s.multiply(m, v, s.u(), plane, to-from)
 	}
 	for block := range s.outBlocks {
 		s.transformOutput(m, strip, block, from, to)
@@ -287,7 +294,7 @@ func (s *winogradPass) inputTask(worker, block int) {
 }
 
 func (s *winogradPass) multiplyTask(_, plane int) {
-	s.multiply(s.m(), s.v(), s.packed.data, plane, s.total)
+	s.multiply(s.m(), s.v(), s.u(), plane, s.total)
 }
 
 func (s *winogradPass) outputTask(worker, block int) {
@@ -297,14 +304,14 @@ func (s *winogradPass) outputTask(worker, block int) {
 // transformOutput stores one output block of tiles [from, to). Tiles that hang over the map's edge, or are pooled, go
 // by way of strip.
 func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) {
-	bias := (*[kernel.Block]float32)(s.bias[block*kernel.Block:])
+	bias := (*[kernel.Block]float32)(s.bias[(s.part*s.outBlocks+block)*kernel.Block:])
 	h, w := s.outH, s.outW
 	if s.pools != nil {
 		h, w = h/2, w/2
 	}
 	s.spans(from, to, func(n, ty, tx, at, count int) {
 		src := m[(block*s.chunk+at)*kernel.Block:]
-		image := s.dst[(n*s.outBlocks+block)*h*w*kernel.Block:][:h*w*kernel.Block]
+		image := s.dst[((n*s.parts+s.part)*s.outBlocks+block)*h*w*kernel.Block:][:h*w*kernel.Block]
 		y, x := ty*s.Tile, tx*s.Tile
 		rows, cols := min(s.Tile, s.outH-y), min(count*s.Tile, s.outW-x)
 		if s.pools != nil {

@@ -31,7 +31,7 @@ const (
 )
 
 func newWinogradGrad(p *Plan, c *conv, tile int) *winogradGrad {
-	g := &winogradGrad{tiling: tiled(p.Set, &c.shape, tile), c: c, groups: 1}
+	g := &winogradGrad{tiling: tiled(p.Set, &c.shape, tile, c.parts), c: c, groups: 1}
 	total := p.part() * g.tiles()
 	chunk := gradChunk
 	if g.packedSize() <= gradGroupFloats && total >= gradGroups*gradGroupChunk {
@@ -59,16 +59,18 @@ func (g *winogradGrad) d(group int) []float32 {
 func (g *winogradGrad) run(n int) {
 	team := g.c.engine.team
 	g.end = n * g.tiles()
-	if g.groups > 1 {
-		team.run(g.groups, g.groupJob)
-	} else {
-		for g.from = 0; g.from < g.end; g.from = g.to {
-			g.to = min(g.from+g.chunk, g.end)
-			team.run(g.inBlocks+g.outBlocks, g.transformJob)
-			team.run(g.Planes(), g.multiplyJob)
+	for g.part = range g.parts {
+		if g.groups > 1 {
+			team.run(g.groups, g.groupJob)
+		} else {
+			for g.from = 0; g.from < g.end; g.from = g.to {
+				g.to = min(g.from+g.chunk, g.end)
+				team.run(g.inBlocks+g.outBlocks, g.transformJob)
+				team.run(g.Planes(), g.multiplyJob)
+			}
 		}
+		team.run(g.outBlocks, g.storeJob)
 	}
-	team.run(g.outBlocks, g.storeJob)
 }
 
 // groupTask sums over the tiles of one group.
@@ -142,9 +144,9 @@ func (g *winogradGrad) storeTask(worker, block int) {
 	}
 	taps := g.c.engine.scratch[worker][:9*channels*kernel.Block]
 	g.Winograd.WeightGrad(taps, sums, plane, channels)
-	in, out := g.c.in.shape.C, g.c.out.shape.C
+	in, out := g.c.in.shape.C/g.parts, g.c.out.shape.C/g.parts
 	for lane := range min(kernel.Block, out-block*kernel.Block) {
-		filter := g.c.w.Grad[(block*kernel.Block+lane)*in*9:][:in*9]
+		filter := g.c.w.Grad[(g.part*out+block*kernel.Block+lane)*in*9:][:in*9]
 		for i := range filter {
 			filter[i] = taps[i*kernel.Block+lane]
 		}
