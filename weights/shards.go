@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,10 +18,7 @@ import (
 // index which tensor is where: {"metadata": …, "weight_map": {"conv1_1.weight": "model-00001-of-00002.safetensors",
 // …}}.
 
-func isIndex(data []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) &&
-		bytes.Contains(data, []byte(`"weight_map"`))
-}
+func isIndex(data []byte) bool { return format.IsJSON(data, "weight_map") }
 
 // shardName is how a shard is called, with the name of its model before.
 var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}(\.[a-z]+)$`)
@@ -99,7 +95,7 @@ func indexIn(path string) (string, error) {
 	}
 	for _, other := range []struct{ pattern, what string }{
 		{"*.safetensors.index.json", ""}, {"*.bin.index.json", ""}, {"*.safetensors", ""},
-		{"*.onnx", ""}, {"*.pth", ""}, {"*.pt", ""}, {"*.keras", ""}, {"*.h5", ""},
+		{"*.onnx", ""}, {"*.pth", ""}, {"*.pt", ""}, {"*.keras", ""}, {"*.h5", ""}, {"model.json", ""},
 		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"},
 		{"checkpoint", "a TensorFlow checkpoint"},
 	} {

@@ -83,6 +83,7 @@ func readers() []format.Reader {
 		{Name: "safetensors", Knows: isSafetensors, Read: readSafetensors},
 		onnx.Reader,
 		keras.Reader,
+		keras.TensorFlowJS,
 		torch.Reader,
 		numpy.Reader,
 		matlab.Reader,

@@ -16,6 +16,7 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -110,6 +111,12 @@ func (e *Error) Error() string { return fmt.Sprintf("byte %d: %s", e.Offset, e.R
 // Fail makes an Error.
 func Fail(offset int64, format string, args ...any) error {
 	return &Error{offset, fmt.Sprintf(format, args...)}
+}
+
+// IsJSON knows an object by the name of a member that it has somewhere.
+func IsJSON(data []byte, member string) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) &&
+		bytes.Contains(data, []byte(`"`+member+`"`))
 }
 
 // Clip makes a text of a file's fit for a message.

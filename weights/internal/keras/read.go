@@ -1,5 +1,5 @@
-// Package keras reads Keras' files of three generations, the descriptions of networks in them and beside them, and HDF5
-// of other origins.
+// Package keras reads Keras' files of three generations, TensorFlow.js', the descriptions of networks in them and beside
+// them, and HDF5 of other origins.
 package keras
 
 import (
@@ -131,28 +131,33 @@ func (k *file) read(data []byte, c *format.Contents) error {
 	if err := k.walk(root, "", 0); err != nil {
 		return err
 	}
-	c.Tensors = k.list.Tensors
 	if err := k.listLayers(root); err != nil {
 		return err
 	}
+	k.contents(c)
+	return nil
+}
+
+// contents is what has been found.
+func (k *file) contents(c *format.Contents) {
+	c.Tensors = k.list.Tensors
 	if len(k.layers) == 0 {
-		return nil
+		return
 	}
 	c.Naming = k.naming
 	if k.config == "" {
 		c.Unknown = k.headless()
-		return nil
+		return
 	}
 	if k.model, c.Unrunnable = decode([]byte(k.config)); c.Unrunnable != nil {
-		return nil
+		return
 	}
 	k.model.Network.Name = "keras"
 	if k.model.Open {
 		c.Sized, c.Channels = k.sized, k.model.Network.Input.C
-		return nil
+		return
 	}
 	c.Network = k.describe()
-	return nil
 }
 
 // sized describes a network whose pictures' size the file leaves open.
@@ -336,18 +341,21 @@ func (k *file) listLayers(root *hdf5.Object) error {
 		if err != nil {
 			return err
 		}
+		for i := range arrays {
+			arrays[i] = name + "/" + arrays[i]
+		}
 		k.takeGroup(name, arrays)
 	}
 	return nil
 }
 
 // takeGroup adds the layers of a group: one, or a model's in the model, each of whose arrays stands under its layer's
-// name.
+// name. TensorFlow.js has no groups.
 func (k *file) takeGroup(group string, arrays []string) {
 	var layers []layer
 	index := map[string]int{}
 	for _, array := range arrays {
-		k.hold(group + "/" + array)
+		k.hold(array)
 		role := roleOf(array)
 		if role == "" {
 			continue
@@ -359,9 +367,9 @@ func (k *file) takeGroup(group string, arrays []string) {
 			index[within] = i
 			layers = append(layers, layer{name: path.Base(within), group: group, array: map[string]string{}})
 		}
-		layers[i].array[role] = group + "/" + array
+		layers[i].array[role] = array
 	}
-	if len(layers) == 1 { // arrays keep the name that their layer had first
+	if len(layers) == 1 && group != "" { // arrays keep the name that their layer had first
 		layers[0].name = group
 	}
 	for _, l := range layers {
