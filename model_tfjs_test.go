@@ -86,8 +86,8 @@ func TestTensorFlowJS(t *testing.T) {
 	}
 }
 
-// TestTensorFlowJSVGG19: the blocks that the real VGG-19 has whole are the safetensors' to the bit. Of all of its groups
-// the first that is cut is named.
+// TestTensorFlowJSVGG19: the blocks that the real VGG-19 has whole are the safetensors' to the bit. Of its groups the
+// first that is not there is named.
 func TestTensorFlowJSVGG19(t *testing.T) {
 	real := tfjsFolder(t)
 	_, err := Open(filepath.Join(real, "vgg19-tfjs"), Options{})

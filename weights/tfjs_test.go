@@ -9,7 +9,8 @@ import (
 
 // TestTensorFlowJSPaths: shards lie in the folder of model.json or below it, and nowhere else.
 func TestTensorFlowJSPaths(t *testing.T) {
-	const text = `{"weightsManifest": [{"paths": ["SHARD"], "weights": [{"name": "a", "shape": [1], "dtype": "float32"}]}]}`
+	const text = `{"weightsManifest": [{"paths": ["SHARD"],
+		"weights": [{"name": "a", "shape": [1], "dtype": "float32"}]}]}`
 	outside := filepath.Join(t.TempDir(), "values")
 	write(t, outside, make([]byte, 4))
 	for _, c := range []struct{ shard, want string }{

@@ -33,7 +33,14 @@ var attributes = map[string]string{
 	"Softmax":            "axis",
 	"LogSoftmax":         "axis",
 	"Pad":                "mode pads value",
+	"QuantizeLinear":     "axis block_size output_dtype precision saturate",
+	"DequantizeLinear":   "axis block_size output_dtype",
+	"QGemm":              "alpha transA transB",
+	"QLinearConv":        "auto_pad dilations group kernel_shape pads strides",
 }
+
+// microsoft are the operators of ONNX Runtime's own that are read. Its tools quantise to these too.
+var microsoft = []string{"QGemm", "QuantizeLinear", "DequantizeLinear"}
 
 // checkAttributes refuses a node that says more than is read of it.
 func checkAttributes(n *wire.Node) error {

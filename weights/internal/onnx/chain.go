@@ -64,6 +64,8 @@ type chain struct {
 	pad    *wire.Node // that the next node has to take in
 	log    *wire.Node // after which the values are logarithms of probabilities: the end
 	pads   [4]int     // its top, left, bottom, right
+	grid   *grid      // of the values at head, where they are integers
+	rounds bool       // some values are integers
 
 	input  axes    // the graph's input, row by row
 	first  []axes  // its sides

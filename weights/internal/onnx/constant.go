@@ -191,21 +191,31 @@ var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
 			return &constant{ints: lists[0], scalar: in[0].isScalar()}, nil
 		})
 	},
-	"Mul": func(n *wire.Node, in []*constant) (*constant, error) {
+	"Add": arithmetic(func(a, b int64) int64 { return a + b }),
+	"Sub": arithmetic(func(a, b int64) int64 { return a - b }),
+	"Mul": arithmetic(func(a, b int64) int64 { return a * b }),
+	"Div": arithmetic(func(a, b int64) int64 { return a / b }),
+}
+
+// arithmetic computes with two integers. Of an open side only products are known: they are open too.
+func arithmetic(do func(a, b int64) int64) func(n *wire.Node, in []*constant) (*constant, error) {
+	return func(n *wire.Node, in []*constant) (*constant, error) {
 		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
 			if len(lists[0]) != 1 || len(lists[1]) != 1 {
-				return nil, fmt.Errorf("only a number by a number")
+				return nil, fmt.Errorf("only a number and a number")
 			}
 			a, b := lists[0][0], lists[1][0]
-			product := a * b
-			if a == openSide || b == openSide {
-				product = openSide
-			} else if max(a, -a, b, -b) > math.MaxInt32 {
-				return nil, fmt.Errorf("%d by %d", a, b)
+			value := int64(openSide)
+			switch open := a == openSide || b == openSide; {
+			case open && n.Op == "Mul":
+			case open || max(a, -a, b, -b) > math.MaxInt32 || b == 0 && n.Op == "Div":
+				return nil, fmt.Errorf("%s of numbers that are open, too large or 0", n.Op)
+			default:
+				value = do(a, b)
 			}
-			return &constant{ints: []int64{product}, scalar: in[0].isScalar() && in[1].isScalar()}, nil
+			return &constant{ints: []int64{value}, scalar: in[0].isScalar() && in[1].isScalar()}, nil
 		})
-	},
+	}
 }
 
 // backwards is a Slice of rows from the last to the first: starts, ends, axes and steps are -1, far before the first, 0

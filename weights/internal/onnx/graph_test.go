@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -26,6 +27,16 @@ func graph(nodes ...string) *wire.Model {
 		"four": {4}, "column": {1, 3, 1, 1}} {
 		raw := make([]byte, 4*format.Product(dims))
 		m.Graph.Initializers = append(m.Graph.Initializers, *wire.NewTensor(name, wire.FLOAT, dims, raw))
+	}
+	for _, t := range []*wire.Tensor{
+		wire.NewTensor("scale", wire.FLOAT, nil, []byte{0, 0, 0, 0x3f}), // 0.5
+		wire.NewTensor("quarter", wire.FLOAT, nil, []byte{0, 0, 0x80, 0x3e}),
+		wire.NewTensor("scale3", wire.FLOAT, []int{3}, bytes.Repeat([]byte{0, 0, 0, 0x3f}, 3)),
+		wire.NewTensor("zp", wire.UINT8, nil, []byte{0}), wire.NewTensor("mid", wire.UINT8, nil, []byte{3}),
+		wire.NewTensor("top", wire.UINT8, nil, []byte{255}), wire.NewTensor("zp3", wire.INT8, []int{3}, make([]byte, 3)),
+		wire.NewTensor("q8", wire.INT8, []int{3, 2, 3, 3}, make([]byte, 54)),
+	} {
+		m.Graph.Initializers = append(m.Graph.Initializers, *t)
 	}
 	for name, ints := range map[string][]int64{"flat": {1, -1}, "other": {5, -1}, "nine": {9}, "two": {-1, -1}} {
 		var raw []byte
@@ -118,6 +129,43 @@ func TestGraphs(t *testing.T) {
 		{"away from a constant", "conv 3x3 no bias, batchnorm", graph("Conv c x,w y", "Sub m one,y z")},
 		{"shift and scale", "batchnorm, conv 3x3 no bias", graph("Sub s x,one y", "Div d y,one z", "Conv c z,w a")},
 		{"cut off below", "relu", graph("Clip c x,one y")},
+		{"quantised", "conv 3x3 no bias, relu, maxpool 2x2", graph("QuantizeLinear q x,scale,zp y",
+			"DequantizeLinear d y,scale,zp z", "DequantizeLinear e q8,scale3,zp3 k axis=0", "Conv c z,k a",
+			"QuantizeLinear r a,scale,zp b", "MaxPool m b o kernel_shape=[2,2]", "DequantizeLinear f o,scale,zp p")},
+		{"quantised behind a ReLU", "relu, maxpool 2x2", graph("Relu r x y", "MaxPool m y z kernel_shape=[2,2]",
+			"QuantizeLinear q z,scale,zp a", "DequantizeLinear d a,scale,zp b")},
+		{"quantised around zero", "maxpool 2x2", graph("MaxPool m x z kernel_shape=[2,2]", "QuantizeLinear q z,scale,mid a",
+			"DequantizeLinear d a,scale,mid b")},
+		{"quantised padding", "conv 3x3 pad 1,1,0,0 no bias", graph("Pad p x,pads a", "QuantizeLinear q a,scale,mid y",
+			"DequantizeLinear d y,scale,mid z", "Conv c z,w b")},
+		{"read by another scale", "DequantizeLinear d: it reads by a scale of 0.25 and a zero of 0 what was written by 0.5",
+			graph("QuantizeLinear q x,scale,zp y", "DequantizeLinear d y,quarter,zp z")},
+		{"read by another zero", "a zero of 3 what was written by 0.5 and 0",
+			graph("QuantizeLinear q x,scale,zp y", "DequantizeLinear d y,scale,mid z")},
+		{"left quantised", "a DequantizeLinear is missing", graph("QuantizeLinear q x,scale,zp y")},
+		{"computed with", "Relu r: it computes with quantised integers",
+			graph("QuantizeLinear q x,scale,zp y", "Relu r y z")},
+		{"never quantised", "DequantizeLinear d: its input is not quantised", graph("DequantizeLinear d x,scale,zp y")},
+		{"scales of channels", "3 scales and 3 zeros", graph("QuantizeLinear q x,scale3,zp3 y")},
+		{"a scale of 0", "a scale of 0", graph("QuantizeLinear q x,one,zp y")},
+		{"scales of blocks", "block_size 2", graph("DequantizeLinear e q8,scale3,zp3 k axis=0 block_size=2", "Conv c x,k a")},
+		{"scales of another axis", "3 scales and 3 zeros of a tensor of shape 3x2x3x3",
+			graph("DequantizeLinear e q8,scale3,zp3 k axis=1", "Conv c x,k a")},
+		{"nothing above 0", "its integers stand for nothing above 0", graph("QuantizeLinear q x,scale,top y",
+			"DequantizeLinear d y,scale,top z")},
+		{"in 4 bits", "integers of ONNX's type 22", graph("QuantizeLinear q x,scale y output_dtype=22")},
+		{"integers of a convolution", "conv 3x3 no bias, relu", graph("QuantizeLinear q x,scale,zp y",
+			"QLinearConv c y,scale,zp,q8,scale3,zp3,scale,zp z", "DequantizeLinear d z,scale,zp a")},
+		{"a convolution of numbers", "QLinearConv c: its input is not quantised",
+			graph("QLinearConv c x,scale,zp,q8,scale3,zp3,scale,zp z")},
+		{"a convolution by nothing", "QLinearConv c: its scale is no tensor of the file",
+			graph("QuantizeLinear q x,scale,zp y", "QLinearConv c y z")},
+		{"computed sizes", "flatten, linear no bias", graph("Shape s x s", "Gather g s,zero n axis=0", "Add i n,minus o",
+			"Sub j o,minus p", "Div k p,minus q", "Mul m q,minus r", "Concat c r,minus t axis=0", "Reshape e x,t y",
+			"Gemm f y,v z transB=1")},
+		{"divided by 0", "Div d: Div of numbers that are open, too large or 0", graph("Shape s x s",
+			"Gather g s,zero n axis=0", "Div d n,zeros o", "Reshape r x,o y")},
+		{"padding of named axes", "conv 3x3 pad 1,1,0,0 no bias", graph("Pad p x,short,,sides y", "Conv c y,w z")},
 		{"types", "relu", graph("Cast c x y to=10", "Relu r y z")},
 
 		{"picked from single pixels", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Gather g y,zero z axis=3",
@@ -134,7 +182,7 @@ func TestGraphs(t *testing.T) {
 		{"behind logarithms", "Relu r: it follows LogSoftmax s, whose logarithms are read at a network's end alone",
 			graph("LogSoftmax s x y axis=1", "Relu r y z")},
 		{"types of integers", "Cast c: it makes ONNX's type 6 of its input", graph("Cast c x y to=6")},
-		{"an attribute that nobody reads", "Conv c: its attribute activation is not understood",
+		{"an attribute that nobody reads", "no layer computes: Conv, since its attribute activation is not understood (c)",
 			graph("Conv c x,w y activation=Relu")},
 		{"two unsupported", "nodes that no layer computes: Elu (s); HardSwish (c)", graph("Elu s x y", "HardSwish c y z")},
 		{"limits, and an unsupported one", "no layer computes: Clip, since it cuts off at 0: only what is below 0 is cut " +
@@ -173,7 +221,7 @@ func TestGraphs(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			ints := map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 0, 0}, "places": {0, 3, -1}, "minus": {-1}, "zero": nil,
-				"pairs": {-1, 2}, "far": {math.MinInt64 + 1}, "zeros": {0}}
+				"pairs": {-1, 2}, "far": {math.MinInt64 + 1}, "zeros": {0}, "short": {1, 1, 0, 0}, "sides": {2, -1}}
 			for name, list := range ints {
 				dims, raw := []int{len(list)}, []byte{}
 				if list == nil {

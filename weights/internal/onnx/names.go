@@ -11,6 +11,9 @@ import (
 // network is the chain as a network whose layers have the names of the graph's nodes or tensors.
 func (c *chain) network() *arch.Network {
 	net := &arch.Network{Name: "onnx", Title: "read from an ONNX graph", Input: c.shape}
+	if c.rounds {
+		net.Title += " of integers, to which values between layers are not rounded"
+	}
 	taken := map[string]int{}
 	for _, layer := range c.layers {
 		base := layerName(layer)

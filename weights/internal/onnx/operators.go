@@ -65,6 +65,19 @@ func init() { // a literal would refer to itself by way of the functions
 			return nil
 		},
 		"Pad": (*chain).padNode,
+		"QuantizeLinear": func(c *chain, n *wire.Node, in []*constant) error {
+			return c.quantise(n, input(in, 1), input(in, 2))
+		},
+		"DequantizeLinear": func(c *chain, _ *wire.Node, in []*constant) error {
+			return c.dequantise(input(in, 1), input(in, 2))
+		},
+		"QLinearConv": func(c *chain, n *wire.Node, in []*constant) error {
+			return c.onIntegers(n, in, 0, (*chain).conv)
+		},
+		"QLinearMatMul": func(c *chain, n *wire.Node, in []*constant) error {
+			return c.onIntegers(n, in, 1, (*chain).matMul)
+		},
+		"QGemm": (*chain).integerGemm,
 	}
 }
 
@@ -461,8 +474,21 @@ func (c *chain) padNode(n *wire.Node, in []*constant) error {
 			return err
 		}
 	}
-	if input(in, 3) != nil {
-		a.fail("axes of its own")
+	if k := input(in, 3); k != nil { // from opset 18: those of the axes that are named alone
+		list, err := k.list()
+		if err != nil {
+			return err
+		}
+		if len(pads) != 2*len(list) {
+			return fmt.Errorf("%d pads of %d axes", len(pads), len(list))
+		}
+		rank := len(c.dims)
+		all := make([]int64, 2*rank)
+		for i, v := range list {
+			at := a.side(v, rank, false)
+			all[at], all[rank+at] = pads[i], pads[len(list)+i]
+		}
+		pads = all
 	}
 	if value != 0 && mode == "constant" {
 		a.fail("padding of %v: only zeros are understood", value)

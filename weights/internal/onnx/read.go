@@ -190,7 +190,7 @@ func (s *sources) source(p *param, name string) (format.Source, error) {
 		return format.Source{Fill: p.fill}, nil
 	}
 	t, ok := s.file.Get(p.tensor.Name)
-	if !ok {
+	if !ok || p.tensor.Make != nil {
 		t, ok = s.derived.Get(p.tensor.Name)
 	}
 	if !ok { // of a Constant node
@@ -291,6 +291,9 @@ func follow(model *wire.Model, given map[string]*wire.Tensor, size arch.Shape) (
 			return refuse("%s: %w", label(n), err)
 		}
 	}
+	if c.grid != nil {
+		return refuse("its output is quantised: a DequantizeLinear is missing")
+	}
 	if c.pad != nil {
 		return refuse("%s: no convolution or average pooling takes it in", label(c.pad))
 	}
@@ -318,22 +321,30 @@ func checkNodes(g *wire.Graph) error {
 	}
 	for _, n := range needed(g) {
 		op := operator(n)
-		clipped := error(nil)
+		var why error
 		switch {
 		case n.Op == "Constant" && len(n.Outputs) > 0:
 			constants[n.Outputs[0]], _ = constantOf(n) // whose fault shows on the way
+		case operators[n.Op] == nil:
 		case n.Op == "Clip":
 			var in []*constant
 			for _, name := range n.Inputs {
 				in = append(in, constants[name])
 			}
-			if clipped = new(chain).clip(n, in); clipped != nil {
-				op += fmt.Sprintf(", since %v", clipped)
+			why = new(chain).clip(n, in)
+			fallthrough
+		default:
+			if why == nil {
+				why = checkAttributes(n)
 			}
 		}
-		foreign := n.Domain != "" && n.Domain != "ai.onnx"
+		if why != nil {
+			op += fmt.Sprintf(", since %v", why)
+		}
+		foreign := n.Domain != "" && n.Domain != "ai.onnx" &&
+			!(n.Domain == "com.microsoft" && slices.Contains(microsoft, n.Op))
 		_, folds := folded[n.Op]
-		if foreign || clipped != nil || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
+		if foreign || why != nil || operators[n.Op] == nil && !folds && n.Op != "Constant" && n.Op != "Shape" {
 			name := n.Name
 			if name == "" && len(n.Outputs) > 0 {
 				name = n.Outputs[0]
@@ -533,7 +544,9 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 		return fmt.Errorf("it combines two values of the graph: networks here are plain chains")
 	case operators[n.Op] == nil:
 		return fmt.Errorf("no layer computes it of pictures or maps")
-	case c.pad != nil && n.Op != "Conv" && n.Op != "AveragePool":
+	case c.grid != nil && !slices.Contains(ofIntegers, n.Op):
+		return fmt.Errorf("it computes with quantised integers: only a DequantizeLinear makes values of them")
+	case c.pad != nil && !takePads[n.Op]:
 		return fmt.Errorf("it follows %s, which only a convolution or average pooling can take in", label(c.pad))
 	case c.log != nil && !regroups[n.Op]:
 		return fmt.Errorf("it follows %s, whose logarithms are read at a network's end alone", label(c.log))
@@ -541,9 +554,6 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 		return fmt.Errorf("its first input is a constant")
 	case len(in) != 2 && pairs[n.Op]:
 		return fmt.Errorf("it has %d inputs, not 2", len(in))
-	}
-	if err := checkAttributes(n); err != nil {
-		return err
 	}
 	if err := operators[n.Op](c, n, in); err != nil {
 		return err
@@ -558,6 +568,10 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 
 // pairs are operators of two inputs, of which one is the chain's head.
 var pairs = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "MatMul": true}
+
+// takePads are operators that take in the padding before them, or pass it on.
+var takePads = map[string]bool{"Conv": true, "AveragePool": true, "QLinearConv": true, "QuantizeLinear": true,
+	"DequantizeLinear": true}
 
 // regroups are operators that change no value.
 var regroups = map[string]bool{"Identity": true, "Flatten": true, "Reshape": true, "Squeeze": true, "Unsqueeze": true,

@@ -17,6 +17,8 @@ type Tensor struct {
 	Type Type
 	// External is where the values are if they are in a file of their own: location, offset, length. nil: they are here.
 	External []Note
+	// Make makes the values in place of those of a file; nil for what is in one.
+	Make func() ([]byte, error)
 
 	Raw    []byte // raw_data: little-endian values, row-major
 	hasRaw bool
@@ -238,7 +240,7 @@ func (t *Tensor) bytes() (int, bool) {
 
 // View is the values' bytes where the file holds them in one piece.
 func (t *Tensor) View() ([]byte, bool) {
-	if t.External != nil || t.Type.Size() == 0 {
+	if t.External != nil || t.Make != nil || t.Type.Size() == 0 {
 		return nil, false
 	}
 	if t.hasRaw {
@@ -266,6 +268,9 @@ func (t *Tensor) View() ([]byte, bool) {
 func (t *Tensor) Bytes() ([]byte, error) {
 	if view, ok := t.View(); ok {
 		return view, nil
+	}
+	if t.Make != nil {
+		return t.Make()
 	}
 	size := t.Type.Size()
 	if size == 0 || t.External != nil {
