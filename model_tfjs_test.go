@@ -1,7 +1,9 @@
 package vggo
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -83,6 +85,55 @@ func TestTensorFlowJS(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestConvolutionalHeads: a file without a network whose fully connected layers are convolutions, as those of VGG-Face
+// for Keras are, opens as a network that has them connected.
+func TestConvolutionalHeads(t *testing.T) {
+	file, err := weights.Open(filepath.Join(layoutsFolder(t), "vgg16-tensorflow-vgg-bgr.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	heads := map[string][]int{"fc6.0": {7, 7, 32, 48}, "fc7.0": {1, 1, 48, 48}, "fc8.0": {1, 1, 48, 10}}
+	var specs []map[string]any
+	var shard []byte
+	names := file.Names()
+	slices.Sort(names)
+	for i, name := range names { // conv1_1.0, its kernel, and conv1_1.1, its bias
+		v, err := file.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shape := heads[name]; shape != nil {
+			v.Shape = shape
+		}
+		role := map[string]string{"0": "kernel", "1": "bias"}[name[len(name)-1:]]
+		specs = append(specs, map[string]any{"name": fmt.Sprintf("conv2d_%d/%s", i/2+1, role), "shape": v.Shape,
+			"dtype": "float32"})
+		if shard, err = binary.Append(shard, binary.LittleEndian, v.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := t.TempDir()
+	text, err := json.Marshal(map[string]any{"weightsManifest": []any{map[string]any{"paths": []string{"a"},
+		"weights": specs}}})
+	if err = errors.Join(err, os.WriteFile(filepath.Join(folder, "model.json"), text, 0o600),
+		os.WriteFile(filepath.Join(folder, "a"), shard, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(folder, Options{Network: oneVGG})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	got, err := m.Forward(t.Context(), owl(t, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := distance(got.Data, expected(t, "logits")); !(d <= 1e-5) {
+		t.Errorf("logits differ by %v of the largest", d)
 	}
 }
 

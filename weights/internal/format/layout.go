@@ -18,6 +18,7 @@ import (
 type Layout struct {
 	Axes  []int      // ours[i] is the file's axis Axes[i]; nil: the same order
 	Flat  arch.Shape // not zero: the layer reads a map of this shape that the file's library flattens in H,W,C order
+	Head  bool       // a linear layer is a convolution over the map Flat in the file, or else over a pixel
 	Flip  bool       // a convolution's kernels are turned by half a circle: Theano's true convolution
 	Scale float32    // of every value; 0 counts as 1
 }
@@ -31,8 +32,12 @@ var (
 // Ours is the parameter's shape with as many axes as the file's has: a linear layer written as a convolution over the
 // whole map, or read as one, holds the same values in the same order.
 func (l Layout) Ours(p arch.Param) []int {
-	if len(l.Axes) == 2 && len(p.Shape) == 4 {
+	switch {
+	case len(l.Axes) == 2 && len(p.Shape) == 4:
 		return []int{p.Shape[0], Product(p.Shape[1:])}
+	case l.Head && len(p.Shape) == 2:
+		read := cmp.Or(l.Flat, arch.Shape{C: p.Shape[1], H: 1, W: 1})
+		return []int{p.Shape[0], read.C, read.H, read.W}
 	}
 	return p.Shape
 }
@@ -99,7 +104,7 @@ func (l Layout) inputs(ours, strides []int, n int) []int {
 		}
 	}
 	walk(1, 0)
-	if l.Flat == (arch.Shape{}) {
+	if l.Head || l.Flat == (arch.Shape{}) {
 		return at
 	}
 	reordered := make([]int, 0, n) // ours C,H,W takes the file's H,W,C

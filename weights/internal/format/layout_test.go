@@ -42,6 +42,12 @@ func TestLayouts(t *testing.T) {
 			func(i [4]int) [4]int {
 				return [4]int{(i[2]*3+i[3])*5 + i[1], i[0]}
 			}, 1},
+		{"a convolution in H,W,I,O", linear, Layout{Axes: HWIO.Axes, Flat: flat, Head: true}, []int{2, 3, 5, 131},
+			func(i [4]int) [4]int { return [4]int{i[1] / 3 % 2, i[1] % 3, i[1] / 6, i[0]} }, 1},
+		{"a convolution, turned", linear, Layout{Flat: flat, Head: true, Flip: true}, []int{131, 5, 2, 3},
+			func(i [4]int) [4]int { return [4]int{i[0], i[1] / 6, 1 - i[1]/3%2, 2 - i[1]%3} }, 1},
+		{"a convolution of a pixel", linear, Layout{Axes: HWIO.Axes, Head: true}, []int{1, 1, 30, 131},
+			func(i [4]int) [4]int { return [4]int{0, 0, i[1], i[0]} }, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.layout.Shape(c.param); !slices.Equal(got, c.shape) {

@@ -33,7 +33,9 @@ func (k *file) naming(placed []arch.Placed) format.Naming {
 			role := p.Role()
 			s := format.Source{Name: array[role]}
 			fixed := place.Fixed[role]
-			switch _, conv := layer.Op.(arch.Conv); {
+			stored, _ := k.list.Get(array[role])
+			_, conv := layer.Op.(arch.Conv)
+			switch {
 			case len(fixed) == 1:
 				s = format.Source{Fill: fixed[0]}
 			case len(fixed) > 1:
@@ -44,8 +46,8 @@ func (k *file) naming(placed []arch.Placed) format.Naming {
 				if role == "gamma" {
 					s.Fill = 1
 				}
-			case role == "w" && conv:
-				s.Layout = format.HWIO
+			case role == "w" && (conv || len(stored.Shape) == 4):
+				s.Layout = format.Layout{Axes: format.HWIO.Axes, Head: !conv, Flat: flat}
 				if place.OIHW {
 					s.Layout.Axes = nil
 				}
@@ -174,6 +176,7 @@ func (k *file) guess(layers []arch.Placed) (places []place, arrays []map[string]
 		}
 	}
 	first, oihw := true, false
+	conv := arch.Conv{}.Kind()
 	for _, layer := range layers {
 		kind := layer.Op.Kind()
 		from := kind
@@ -181,7 +184,11 @@ func (k *file) guess(layers []arch.Placed) (places []place, arrays []map[string]
 			from = ""
 		}
 		var array map[string]string
-		if list, i := lists[from], next[from]; i < len(list) && list[i].kind == kind {
+		_, linear := layer.Op.(arch.Linear) // which is a convolution in fully convolutional files, as VGG-Face's are
+		if linear && !k.ordered && next[from] == len(lists[from]) {
+			from = conv
+		}
+		if list, i := lists[from], next[from]; i < len(list) && (list[i].kind == kind || linear && list[i].kind == conv) {
 			array = list[i].array
 			next[from]++
 		}
@@ -191,7 +198,7 @@ func (k *file) guess(layers []arch.Placed) (places []place, arrays []map[string]
 			if array == nil || role != "b" && role != "gamma" && role != "beta" {
 				place.Roles = append(place.Roles, role)
 			}
-			if t, ok := k.list.Get(array[role]); ok && role == "w" && kind == "conv" && first {
+			if t, ok := k.list.Get(array[role]); ok && role == "w" && kind == conv && first {
 				oihw = !slices.Equal(t.Shape, format.HWIO.Shape(p)) && slices.Equal(t.Shape, p.Shape)
 				first = false
 			}
