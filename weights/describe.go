@@ -24,8 +24,8 @@ func descriptions(data []byte) (placed *arch.Placement, known bool, err error) {
 	return nil, false, nil
 }
 
-// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json), Darknet's (.cfg) and
-// Caffe's (.prototxt).
+// OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json, and TensorFlow.js'
+// model.json), Darknet's (.cfg) and Caffe's (.prototxt).
 func OpenNetwork(spec string) (*arch.Placement, error) { return arch.Open(spec, descriptions) }
 
 // ReadNetwork is arch.ReadFile that reads other libraries' descriptions too.

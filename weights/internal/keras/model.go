@@ -134,8 +134,19 @@ func (m *model) Place(in arch.Shape) (err error) {
 	return err
 }
 
-// Description reads what Keras' Model.to_json writes. A network whose pictures' size is open is for ImageNet's.
+// Description reads what Keras' Model.to_json writes, alone or in TensorFlow.js' model.json. A network whose pictures'
+// size is open is for ImageNet's.
 var Description = format.Description{Knows: isModel, Read: func(data []byte) (*arch.Placement, error) {
+	if isTFJS(data) {
+		_, t, err := readManifest(data)
+		switch {
+		case err != nil:
+			return nil, err
+		case t.Nodes != nil:
+			return nil, errGraph
+		}
+		data = t.Model
+	}
 	m, err := decode(data)
 	if err != nil {
 		return nil, err
@@ -152,12 +163,12 @@ var Description = format.Description{Knows: isModel, Read: func(data []byte) (*a
 	return m.Placed, err
 }}
 
-// isModel reports whether a description is Keras'.
+// isModel reports whether a description is Keras', or in a model.json.
 func isModel(data []byte) bool {
 	var model struct {
 		Class *string `json:"class_name"`
 	}
-	return strict.Unmarshal(data, &model) == nil && model.Class != nil
+	return isTFJS(data) || strict.Unmarshal(data, &model) == nil && model.Class != nil
 }
 
 // builder collects layers.

@@ -20,9 +20,11 @@ import (
 // TensorFlowJS reads model.json and the shards beside it.
 var TensorFlowJS = format.Reader{
 	Name:  "TensorFlow.js",
-	Knows: func(in *format.Input) bool { return format.IsJSON(in.Data, "weightsManifest") },
+	Knows: func(in *format.Input) bool { return isTFJS(in.Data) },
 	Read:  readTFJS,
 }
+
+func isTFJS(data []byte) bool { return format.IsJSON(data, "weightsManifest") }
 
 // maxManifest bounds model.json, which has a line for each operation of a graph.
 const maxManifest = 16 << 20
@@ -32,12 +34,30 @@ type manifest struct {
 	Groups   []group        `json:"weightsManifest"`
 }
 
-// topology is Keras' description, alone or with what wrote it around it, or a graph.
+// topology is Keras' description, which stands in model_config or is all of it, or a graph.
 type topology struct {
 	Model   jsontext.Value `json:"model_config"`
 	Version string         `json:"keras_version"`
 	Backend string         `json:"backend"`
 	Nodes   jsontext.Value `json:"node"`
+}
+
+// errGraph is said of a graph-model.
+var errGraph = errors.New("a graph-model of TensorFlow.js, whose graph is not read: a layers-model is, which " +
+	"tensorflowjs_converter makes of Keras' file with --output_format=tfjs_layers_model (not tried)")
+
+// readManifest reads a model.json and its topology, whose Model is then Keras' description.
+func readManifest(data []byte) (m manifest, t topology, err error) {
+	if err := strict.Unmarshal(data, &m); err != nil {
+		return m, t, err
+	}
+	if len(m.Topology) > 0 {
+		err = strict.Unmarshal(m.Topology, &t)
+	}
+	if t.Model == nil && t.Nodes == nil {
+		t.Model = m.Topology
+	}
+	return m, t, err
 }
 
 type group struct {
@@ -65,8 +85,8 @@ func readTFJS(in *format.Input) (*format.Contents, error) {
 	if len(in.Data) > maxManifest {
 		return nil, format.Fail(0, "a model.json of %d bytes: the most is %d", len(in.Data), maxManifest)
 	}
-	var m manifest
-	if err := strict.Unmarshal(in.Data, &m); err != nil {
+	m, t, err := readManifest(in.Data)
+	if err != nil {
 		return nil, format.Fail(0, "%v", err)
 	}
 	k := &file{held: map[string]bool{}, metadata: map[string]string{}, ordered: true}
@@ -83,26 +103,15 @@ func readTFJS(in *format.Input) (*format.Contents, error) {
 		}
 	}
 	k.takeGroup("", k.names())
-	var t topology
-	if len(m.Topology) > 0 {
-		if err := strict.Unmarshal(m.Topology, &t); err != nil {
-			return nil, format.Fail(0, "%v", err)
-		}
-	}
-	k.config = string(t.Model)
-	if t.Model == nil && isModel(m.Topology) {
-		k.config = string(m.Topology)
-	}
 	for name, text := range map[string]string{"keras_version": t.Version, "backend": t.Backend} {
 		if text != "" {
 			k.metadata[name] = text
 		}
 	}
+	k.config = string(t.Model)
 	c := &format.Contents{Metadata: k.metadata}
-	k.contents(c)
-	if t.Nodes != nil {
-		c.Unrunnable = errors.New("a graph-model of TensorFlow.js, whose graph is not read: a layers-model is, which " +
-			"tensorflowjs_converter makes of Keras' file with --output_format=tfjs_layers_model (not tried)")
+	if k.contents(c); t.Nodes != nil {
+		c.Unrunnable = errGraph
 	}
 	return c, nil
 }

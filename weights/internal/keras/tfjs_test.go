@@ -2,6 +2,7 @@ package keras
 
 import (
 	"encoding/binary"
+	"errors"
 	"io/fs"
 	"math"
 	"slices"
@@ -78,6 +79,9 @@ func TestTensorFlowJS(t *testing.T) {
 	if len(c.Tensors) != 5 || c.Metadata["backend"] != "tensorflow" {
 		t.Errorf("%d tensors, notes %v", len(c.Tensors), c.Metadata)
 	}
+	if placed, err := Description.Read([]byte(smallTFJS)); err != nil || placed.Output().C != 1 {
+		t.Error(placed, err)
+	}
 	// as TensorFlow.js itself saves one: the description alone
 	bare := strings.Replace(strings.Replace(smallTFJS, `"model_config":`, `"x": 0,`, 1), `{"class_name": "Sequential",`,
 		`"class_name": "Sequential",`, 1)
@@ -115,6 +119,9 @@ func TestTensorFlowJSRefuses(t *testing.T) {
 	c, err := TensorFlowJS.Read(in)
 	if err != nil || c.Unrunnable == nil || !strings.Contains(c.Unrunnable.Error(), "graph-model") || len(c.Tensors) != 5 {
 		t.Error(c, err)
+	}
+	if _, err := Description.Read(in.Data); !errors.Is(err, errGraph) {
+		t.Error(err)
 	}
 	in, _ = tfjsInput(smallTFJS)
 	in.Data = append(in.Data, make([]byte, maxManifest)...)
