@@ -87,14 +87,17 @@ var rooms = []struct {
 	{"", []string{"internal/fault", "internal/printable", "internal/strict", "tensor", "arch", "nn", "weights", "vision"}},
 	{"explain", []string{"tensor", "arch", "vision", ""}},
 	{"perceptual", []string{"internal/kernel", "tensor", "arch", "nn", "weights", "vision", "", "explain"}},
+	{"similar", []string{"internal/durable", "internal/kernel", "internal/plainfile", "internal/printable",
+		"internal/strict", "tensor", "weights", "vision", ""}},
 	{"embedded", []string{"weights", ""}},
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "internal/strict", "tensor", "arch", "report", "nn", "weights", "vision", "",
-		"explain", "page", "perceptual"}},
+		"explain", "page", "perceptual", "similar"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/printable", "internal/shard", "internal/sheet",
 		"internal/kernel", "internal/near", "internal/plainfile", "internal/strict", "cluster",
 		"tensor", "arch", "nn", "weights", "vision", "train", "hub",
-		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "perceptual", "serve"}},
+		"bench", "report", "report/roofline", "report/training", "", "explain", "embedded", "perceptual",
+		"similar", "serve"}},
 	{"benchmarks", []string{"internal/printable", "arch", "bench"}},
 	{"benchmarks/internal/standin", []string{"arch", "nn", "weights"}},
 	{"benchmarks/coldstart", []string{"internal/printable", "arch", "benchmarks/internal/standin"}},
@@ -344,7 +347,7 @@ func TestNothingFuses(t *testing.T) {
 	}
 	build := exec.Command("go", "build")
 	packages := []string{module + "/internal/winograd", module + "/internal/kernel", module + "/tensor", module + "/nn",
-		module + "/perceptual"}
+		module + "/perceptual", module + "/similar"}
 	for _, pkg := range packages {
 		build.Args = append(build.Args, "-gcflags="+pkg+"=-S")
 	}

@@ -150,6 +150,9 @@ func WriteNPZ(ctx context.Context, path string, tensors []Tensor, notes map[stri
 // may be given another.
 func NPYHeader(shape ...int) []byte { return numpy.Header(shape...) }
 
+// NPYBytesHeader is NPYHeader for bytes.
+func NPYBytesHeader(shape ...int) []byte { return numpy.BytesHeader(shape...) }
+
 // WriteONNX writes a network, for the input that it is placed on, as an ONNX model (opset 13, IR 7) for batches of any
 // size: input "images", of shape N,C,H,W, output "logits", or "probabilities" where the network ends with a softmax or
 // a sigmoid. find returns a parameter's values, as nn's Params or a Matched have them; they are asked for one by one.

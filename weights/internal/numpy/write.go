@@ -49,7 +49,7 @@ func (w *Writer) Close(notes map[string]string) error {
 		if err != nil {
 			return err
 		}
-		content := append(bytesHeader(len(text)), text...)
+		content := append(BytesHeader(len(text)), text...)
 		err = w.stored(notesName, len(content), func(to io.Writer) error {
 			_, err := to.Write(content)
 			return err
@@ -61,9 +61,9 @@ func (w *Writer) Close(notes map[string]string) error {
 	return w.zip.Close()
 }
 
-// bytesHeader is the head of an array of n bytes.
-func bytesHeader(n int) []byte {
-	return bytes.Replace(Header(n), []byte("'<f4'"), []byte("'|u1'"), 1)
+// BytesHeader is Header for bytes.
+func BytesHeader(shape ...int) []byte {
+	return bytes.Replace(Header(shape...), []byte("'<f4'"), []byte("'|u1'"), 1)
 }
 
 // stored adds a member as it is, its content at a multiple of 64 bytes. write is called twice: a zip has the checksum
