@@ -23,7 +23,7 @@ type classification struct {
 
 func (c *call) classify() error {
 	top, _ := c.number("top")
-	m, out, w, h, err := c.ask("", 0)
+	m, out, w, h, err := c.ask(until(""), 0)
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,20 @@ func (c *call) classify() error {
 	return c.answerJSON(http.StatusOK, classification{m.name, w, h, m.ending, classes[:min(top, len(classes))]})
 }
 
-// ask brings the request's picture through a network, up to a layer. Its answer takes so many bytes for each value of
-// the layer, beside the value.
-func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h int, err error) {
+// until is a layer of any model.
+func until(layer string) func(*model) (string, error) {
+	return func(m *model) (string, error) {
+		if _, err := m.Network.Until(layer); layer != "" && err != nil {
+			return "", refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
+		}
+		return layer, nil
+	}
+}
+
+// ask brings the request's picture through a network, up to a layer, which may depend on the network. Its answer takes
+// so many bytes for each value of the layer, beside the value.
+func (c *call) ask(until func(*model) (string, error), each int64) (m *model, out *tensor.Tensor, w, h int,
+	err error) {
 	if _, err := c.model(""); err != nil { // before a body is read
 		return nil, nil, 0, 0, err
 	}
@@ -48,8 +59,9 @@ func (c *call) ask(layer string, each int64) (m *model, out *tensor.Tensor, w, h
 		return nil, nil, 0, 0, err
 	}
 	c.entry.note(slog.String("model", m.name))
-	if _, err := m.Network.Until(layer); layer != "" && err != nil {
-		return nil, nil, 0, 0, refuse(badRequest, "GET /v1/arch/"+m.name+" lists its layers", "%v", err)
+	layer, err := until(m)
+	if err != nil {
+		return nil, nil, 0, 0, err
 	}
 	if err := c.admit(m, layer, 1); err != nil {
 		return nil, nil, 0, 0, err
@@ -85,7 +97,7 @@ func (c *call) features() error {
 	if numpy {
 		each = 4
 	}
-	m, out, _, _, err := c.ask(layer, each)
+	m, out, _, _, err := c.ask(until(layer), each)
 	if err != nil {
 		return err
 	}

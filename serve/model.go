@@ -27,6 +27,7 @@ type model struct {
 	batches *batcher
 
 	meters sync.Map // by metric: how pictures are compared, or why they are not
+	index  *index   // of pictures to find; nil where there is none
 }
 
 // layer is what an image costs up to a layer, and with it.
@@ -87,6 +88,12 @@ func (s *Server) open(source Source) (*model, error) {
 		return m, err
 	}
 	m.bytes += inside
+	if path := s.Indexes[source.Name]; path != "" {
+		if m.index, err = openIndex(path, m.Model); err != nil {
+			return m, err
+		}
+		m.bytes += m.index.bytes()
+	}
 	_, err = m.batches.do(context.Background(), "", tensor.New(1, m.Input.C, m.Input.H, m.Input.W), false)
 	return m, err
 }

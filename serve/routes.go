@@ -48,6 +48,7 @@ func (s *Server) routes() http.Handler {
 	route("POST /v1/classify", (*call).classify)
 	route("POST /v1/features", (*call).features)
 	route("POST /v1/compare", (*call).compare)
+	route("POST /v1/similar", (*call).similar)
 	route("GET /v1/arch/{model}", (*call).arch)
 	route("POST /v1/arch", (*call).archOf)
 	route("GET /v1/arch/{model}/field", (*call).field)

@@ -24,6 +24,8 @@ import (
 // Config says what a Server serves, and within which limits. A zero limit counts as its default.
 type Config struct {
 	Models []Source
+	// Indexes are files of similar.Index, in which POST /v1/similar looks for pictures, by the Names of their Models.
+	Indexes map[string]string
 
 	Timeout time.Duration // of a request, from its first byte to the last of its answer's; 30 s
 	Stall   time.Duration // that a header may take, and a body or an answer make no progress; 5 s
@@ -163,12 +165,17 @@ func (s *Server) Load(ctx context.Context) (err error) {
 		if slices.ContainsFunc(l.models[:len(l.models)-1], func(other *model) bool { return other.name == m.name }) {
 			return fmt.Errorf("two models are called %s: give them names", m.name)
 		}
-		costliest = max(costliest, m.cost)
+		costliest = max(costliest, m.cost, m.index.cost())
 		s.Log.Info("model ready", "model", m.name, "network", m.Network.Name, "weights", m.Origin, "batch", m.Batch(),
 			"seconds", time.Since(start).Seconds())
 	}
 	if len(l.models) == 0 {
 		return errors.New("no model to serve")
+	}
+	for name, path := range s.Indexes {
+		if !slices.ContainsFunc(s.Models, func(m Source) bool { return m.Name == name }) {
+			return fmt.Errorf("the index %s is for a model %q, which is not served", path, name)
+		}
 	}
 	l.work = newGate(int64(s.Queue)*costliest, "multiply-accumulates")
 	l.memory = s.memoryOf(l.models)

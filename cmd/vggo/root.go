@@ -67,6 +67,7 @@ func newRootCommand() *cobra.Command {
 		newModelsCommand(),
 		newPullCommand(),
 		newServeCommand(),
+		newSimilarCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),
@@ -200,8 +201,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(faults)
 	answerUnknown(root)
 	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
-	for _, cmd := range append(root.Commands(), root) {
+	for _, cmd := range withBelow(root) {
 		runE := cmd.RunE
+		if runE == nil {
+			continue
+		}
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			understood = true
 			sayNewName(cmd, stderr)
@@ -247,6 +251,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitBeyond
 	}
 	return exitFailure
+}
+
+// withBelow are a command and all below it.
+func withBelow(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, below := range cmd.Commands() {
+		all = append(all, withBelow(below)...)
+	}
+	return all
 }
 
 // printFault prints an error, each of those that were joined on a line of its own.

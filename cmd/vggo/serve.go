@@ -32,6 +32,7 @@ type serveOptions struct {
 	models, weights, labels []string   // [NAME=]VALUE
 	parts                   []string   // of weights, likewise
 	inputs, sigmoid         []string   // likewise
+	indexes                 []string   // of pictures, likewise
 	prepared                [][]string // likewise, of each of the preprocessFlags
 	each                    modelFlags
 
@@ -98,6 +99,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	addAlias(cmd)
 	f.StringArrayVar(&o.parts, "weights-part", nil, "`[NAME=]PART` of a file with several networks' weights, by its key, "+
 		"such as model_ema (default: the plain ones)")
+	f.StringArrayVar(&o.indexes, "index", nil, "`[NAME=]FILE` of vggo similar index, made with this model: POST "+
+		"/v1/similar finds pictures in it, and tells their paths")
 	f.BoolVar(&o.each.random, "random-weights", false, "weights drawn at random for each --model instead of files: a "+
 		"trial run, whose answers mean nothing")
 	f.IntVar(&o.each.threads, "threads", 0, "threads to compute with (default: one for each processor)")
@@ -126,7 +129,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	log := serveLog(stderr)
-	sources, err := o.sources(log)
+	sources, indexes, err := o.sources(log)
 	if err != nil {
 		return err
 	}
@@ -134,7 +137,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		o.maxWait = -1 // 0 is the default
 	}
 	config := serve.Config{
-		Models: sources, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
+		Models: sources, Indexes: indexes, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
 		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
@@ -183,7 +186,7 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		config.Log.Info("listening for gRPC", "address", calls.Addr().String())
 		warnOfOthers(config.Log, calls)
 	}
-	return server.Run(ctx, listener, calls)
+	return hintOther(server.Run(ctx, listener, calls), "")
 }
 
 // warnOfOthers says where not this machine alone reaches a server.
@@ -288,8 +291,8 @@ func perModel(flag string, values []string, order *[]string) (map[string]string,
 	return found, nil
 }
 
-// sources are the models that the flags name.
-func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
+// sources are the models that the flags name, and the files of their indexes.
+func (o *serveOptions) sources(log *slog.Logger) (sources []serve.Source, indexes map[string]string, err error) {
 	var names []string // in the order of the command line; weights come first
 	values := map[string]map[string]string{}
 	own := 0 // names of models; all else must be of them
@@ -298,14 +301,14 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		values []string
 	}
 	all := []flag{{"weights", o.weights}, {"model", o.models}, {"labels", o.labels}, {"weights-part", o.parts},
-		{"input", o.inputs}, {"sigmoid", o.sigmoid}}
+		{"input", o.inputs}, {"sigmoid", o.sigmoid}, {"index", o.indexes}}
 	for i, each := range o.each.preprocessFlags.list() {
 		all = append(all, flag{each.name, o.prepared[i]})
 	}
 	for _, f := range all {
 		var err error
 		if values[f.name], err = perModel(f.name, f.values, &names); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if f.name == "model" {
 			own = len(names)
@@ -321,22 +324,22 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 				flag = name
 			}
 		}
-		return nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag,
+		return nil, nil, usageError{fmt.Errorf("--%s is for a model %q that neither --weights nor --model names", flag,
 			names[own])}
 	case o.name != "" && (own > 1 || names[0] != ""):
-		return nil, usageError{hint(fmt.Errorf("--model-name %s is for one model without a name", o.name),
+		return nil, nil, usageError{hint(fmt.Errorf("--model-name %s is for one model without a name", o.name),
 			"--weights NAME=FILE names one of several")}
 	case own > 1 && slices.Contains(names, ""):
-		return nil, usageError{hint(errors.New("some models have names and some have not"),
+		return nil, nil, usageError{hint(errors.New("some models have names and some have not"),
 			"--weights NAME=FILE, --model NAME=NETWORK")}
 	case o.queue < 1:
-		return nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
+		return nil, nil, usageError{fmt.Errorf("--queue must be at least 1, not %d", o.queue)}
 	case o.each.batch < 1:
-		return nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.each.batch)}
+		return nil, nil, usageError{fmt.Errorf("--batch must be at least 1, not %d", o.each.batch)}
 	case o.timeout <= 0 || o.maxWait < 0 || o.each.maxPixels < 1:
-		return nil, usageError{errors.New("--timeout and --max-pixels must be more than 0, --max-wait no less")}
+		return nil, nil, usageError{errors.New("--timeout and --max-pixels must be more than 0, --max-wait no less")}
 	}
-	var sources []serve.Source
+	indexes = map[string]string{}
 	for _, name := range names {
 		flags := o.each
 		flags.seed = 1
@@ -346,7 +349,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 		if text, ok := values["sigmoid"][name]; ok {
 			var err error
 			if flags.sigmoid, err = strconv.ParseBool(text); err != nil {
-				return nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text),
+				return nil, nil, usageError{hint(fmt.Errorf("--sigmoid=%s is no truth value", text),
 					"--sigmoid, or for one of several models --sigmoid=NAME=true")}
 			}
 		}
@@ -357,8 +360,9 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			if name != "" {
 				err = fmt.Errorf("%s: %w", name, err)
 			}
-			return nil, err
+			return nil, nil, err
 		}
+		indexes[cmp.Or(name, o.name)] = values["index"][name]
 		sources = append(sources, serve.Source{Name: cmp.Or(name, o.name), Open: func() (*root.Model, error) {
 			m, err := flags.openAnswering(flags.batch)
 			if err == nil {
@@ -370,7 +374,7 @@ func (o *serveOptions) sources(log *slog.Logger) ([]serve.Source, error) {
 			return m, err
 		}})
 	}
-	return sources, nil
+	return sources, indexes, nil
 }
 
 // logWeights is tellModel for the server's log.
