@@ -16,6 +16,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/chain"
 	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/proto"
 )
 
 // Reader reads them.
@@ -58,13 +59,13 @@ func read(in *format.Input) (*format.Contents, error) {
 		return nil, format.Fail(0, "a network's description without weights: --model takes it")
 	}
 	n := &network{contents: &format.Contents{}, blobs: map[string][]format.Tensor{}}
-	net, err := new(decoder).message(in.Data, 0, netProto, 0)
+	net, err := proto.Decode(in.Data, 0, netProto)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range layersOf(net) {
 		if err := n.weights(l); err != nil {
-			return nil, fmt.Errorf("layer %q: %w", format.Clip(l.text("name")), err)
+			return nil, fmt.Errorf("layer %q: %w", format.Clip(l.Text("name")), err)
 		}
 	}
 	n.contents.Tensors = n.tensors.Tensors
@@ -81,7 +82,7 @@ func read(in *format.Input) (*format.Contents, error) {
 
 // prototxt is the network of a text beside the model, which says more: the size of the pictures, for one. It is one of
 // the model's name or deploy.prototxt, and its layers with weights are the model's.
-func (n *network) prototxt(in *format.Input) (message, error) {
+func (n *network) prototxt(in *format.Input) (proto.Message, error) {
 	stem := strings.TrimSuffix(in.Name, ".caffemodel")
 	for _, name := range []string{stem + ".prototxt", stem + "_deploy.prototxt", "deploy.prototxt"} {
 		data, err := in.Beside(name)
@@ -96,9 +97,9 @@ func (n *network) prototxt(in *format.Input) (message, error) {
 			return nil, fmt.Errorf("%s beside it: %w", name, err)
 		}
 		layers := layersOf(m)
-		others := func(l message) bool {
+		others := func(l proto.Message) bool {
 			kind := typeOf(l)
-			return (kind == "Convolution" || kind == "InnerProduct") && n.blobs[l.text("name")] == nil
+			return (kind == "Convolution" || kind == "InnerProduct") && n.blobs[l.Text("name")] == nil
 		}
 		if len(layers) > 0 && !slices.ContainsFunc(layers, others) {
 			return m, nil
@@ -108,14 +109,14 @@ func (n *network) prototxt(in *format.Input) (message, error) {
 }
 
 // layersOf lists a network's layers that are there when it is run and not trained.
-func layersOf(net message) (list []message) {
+func layersOf(net proto.Message) (list []proto.Message) {
 	for _, v := range append(net["layers"], net["layer"]...) {
-		l := v.message
+		l := v.Message
 		phase := func(rules string) bool {
-			return slices.ContainsFunc(l[rules], func(r value) bool { return r.message.text("phase") == "TEST" })
+			return slices.ContainsFunc(l[rules], func(r proto.Value) bool { return r.Message.Text("phase") == "TEST" })
 		}
-		if l.has("include") && !phase("include") && l.message("include").has("phase") || phase("exclude") {
-			if !l.has("blobs") && !isData(typeOf(l)) {
+		if l.Has("include") && !phase("include") && l.Message("include").Has("phase") || phase("exclude") {
+			if !l.Has("blobs") && !isData(typeOf(l)) {
 				continue
 			}
 		}
@@ -125,8 +126,8 @@ func layersOf(net message) (list []message) {
 }
 
 // typeOf is a layer's, by its name of today.
-func typeOf(l message) string {
-	kind := l.text("type")
+func typeOf(l proto.Message) string {
+	kind := l.Text("type")
 	if now := newTypes[kind]; now != "" {
 		return now
 	}
@@ -136,10 +137,10 @@ func typeOf(l message) string {
 func isData(kind string) bool { return strings.HasSuffix(kind, "Data") || kind == "Input" }
 
 // weights lists a layer's blobs.
-func (n *network) weights(l message) error {
-	kind, name := typeOf(l), l.text("name")
+func (n *network) weights(l proto.Message) error {
+	kind, name := typeOf(l), l.Text("name")
 	for i, b := range l["blobs"] {
-		t, err := tensor(b.message)
+		t, err := tensor(b.Message)
 		if err != nil {
 			return err
 		}
@@ -167,36 +168,36 @@ func (n *network) weights(l message) error {
 }
 
 // tensor is a BlobProto.
-func tensor(b message) (t format.Tensor, err error) {
+func tensor(b proto.Message) (t format.Tensor, err error) {
 	t.DType = format.F32
 	chunks := b["data"]
-	if b.has("double_data") {
+	if b.Has("double_data") {
 		t.DType, chunks = format.F64, b["double_data"]
 	}
-	if b.has("shape") {
-		for _, d := range b.message("shape").numbers("dim") {
+	if b.Has("shape") {
+		for _, d := range b.Message("shape").Numbers("dim") {
 			t.Shape = append(t.Shape, int(d))
 		}
 	} else {
 		for _, axis := range []string{"num", "channels", "height", "width"} {
-			t.Shape = append(t.Shape, int(b.number(axis, 0)))
+			t.Shape = append(t.Shape, int(b.Number(axis, 0)))
 		}
 	}
 	total := 0
 	for _, c := range chunks {
-		total += len(c.floats)
+		total += len(c.Bytes)
 	}
 	if size, ok := format.Size(t.Shape, t.DType.Size(), total); !ok || size != total {
 		return t, fmt.Errorf("a blob of %v values in %d bytes", t.Shape, total)
 	}
 	if len(chunks) == 1 {
-		t.Raw = chunks[0].floats
+		t.Raw = chunks[0].Bytes
 		return t, nil
 	}
 	t.Fetch = func() ([]byte, error) {
 		whole := make([]byte, 0, total)
 		for _, c := range chunks {
-			whole = append(whole, c.floats...)
+			whole = append(whole, c.Bytes...)
 		}
 		return whole, nil
 	}
@@ -204,13 +205,13 @@ func tensor(b message) (t format.Tensor, err error) {
 }
 
 // inputOf is what a network says of its pictures' size, and the name of their blob.
-func inputOf(net message) (name string, shape arch.Shape) {
-	sides := net.numbers("input_dim")
-	if net.has("input_shape") {
-		sides = net.message("input_shape").numbers("dim")
+func inputOf(net proto.Message) (name string, shape arch.Shape) {
+	sides := net.Numbers("input_dim")
+	if net.Has("input_shape") {
+		sides = net.Message("input_shape").Numbers("dim")
 	}
-	if net.has("input") {
-		name = net["input"][0].text
+	if net.Has("input") {
+		name = net["input"][0].Text
 	}
 	return name, shapeOf(sides)
 }

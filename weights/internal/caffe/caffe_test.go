@@ -67,14 +67,14 @@ func TestText(t *testing.T) {
 		t.Error("an empty list is none of text format's values:", m)
 	}
 	m, err = parse([]byte("a: 1 a: -2.5e1, b < c: true > d: [X, Y]; e: 'it' # layer {\n"))
-	if err != nil || m.number("a", 0) != -25 || len(m["a"]) != 2 || m.message("b").number("c", 0) != 1 ||
-		strings.Join(m.texts("d"), " ") != "X Y" || m.text("e") != "it" {
+	if err != nil || m.Number("a", 0) != -25 || len(m["a"]) != 2 || m.Message("b").Number("c", 0) != 1 ||
+		strings.Join(m.Texts("d"), " ") != "X Y" || m.Text("e") != "it" {
 		t.Error(m, err)
 	}
 }
 
-// proto is a field of bytes.
-func proto(number protowire.Number, parts ...[]byte) []byte {
+// field is one of bytes.
+func field(number protowire.Number, parts ...[]byte) []byte {
 	var all []byte
 	for _, p := range parts {
 		all = append(all, p...)
@@ -88,15 +88,15 @@ func varint(number protowire.Number, v uint64) []byte {
 
 func TestLies(t *testing.T) {
 	model := func(blob ...[]byte) []byte {
-		return proto(100, proto(1, []byte("x")), proto(2, []byte("InnerProduct")), proto(7, blob...))
+		return field(100, field(1, []byte("x")), field(2, []byte("InnerProduct")), field(7, blob...))
 	}
-	values := proto(5, make([]byte, 16))
+	values := field(5, make([]byte, 16))
 	shape := func(dims ...uint64) []byte {
 		var list []byte
 		for _, d := range dims {
 			list = append(list, varint(1, d)...)
 		}
-		return proto(7, list)
+		return field(7, list)
 	}
 	for name, data := range map[string][]byte{
 		"a shape that overflows": model(shape(1<<40, 1<<40), values),
@@ -105,7 +105,7 @@ func TestLies(t *testing.T) {
 		"a negative side":        model(shape(1<<64-4, 1<<64-1), values),
 		"values that are unpacked": model(shape(1), protowire.AppendFixed32(protowire.AppendTag(nil, 5,
 			protowire.Fixed32Type), 0)),
-		"a text for a message": proto(100, proto(1, []byte("x")), proto(2, []byte("ReLU")), varint(7, 1)),
+		"a text for a message": field(100, field(1, []byte("x")), field(2, []byte("ReLU")), varint(7, 1)),
 		"names twice":          append(model(shape(4), values), model(shape(4), values)...),
 	} {
 		in := formattest.Bytes("x.caffemodel", data)

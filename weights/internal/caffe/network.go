@@ -8,6 +8,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/chain"
 	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/proto"
 )
 
 // network is a model as it becomes one.
@@ -30,14 +31,14 @@ type pendingNorm struct {
 }
 
 // describe makes a network of the layers, and says why where it is none that vggo runs.
-func (n *network) describe(net message) {
+func (n *network) describe(net proto.Message) {
 	n.same = map[string]string{}
 	n.chain.Naming = format.Naming{Family: "Caffe", Preprocess: "caffe", Bookkeeping: func(string) bool { return false }}
 	n.current, n.input = inputOf(net)
 	layers := layersOf(net)
 	for _, l := range layers {
 		if err := n.layer(l); err != nil {
-			n.contents.Unrunnable = fmt.Errorf("layer %q: %w", format.Clip(l.text("name")), err)
+			n.contents.Unrunnable = fmt.Errorf("layer %q: %w", format.Clip(l.Text("name")), err)
 			return
 		}
 	}
@@ -57,9 +58,9 @@ func (n *network) resolve(name string) string {
 }
 
 // layer appends one.
-func (n *network) layer(l message) error {
-	kind, name := typeOf(l), l.text("name")
-	bottoms, tops := l.texts("bottom"), l.texts("top")
+func (n *network) layer(l proto.Message) error {
+	kind, name := typeOf(l), l.Text("name")
+	bottoms, tops := l.Texts("bottom"), l.Texts("top")
 	if isData(kind) {
 		return n.data(l, kind, tops)
 	}
@@ -99,39 +100,39 @@ func (n *network) layer(l message) error {
 }
 
 // data takes over what a layer that reads pictures says of them.
-func (n *network) data(l message, kind string, tops []string) error {
+func (n *network) data(l proto.Message, kind string, tops []string) error {
 	if n.chain.Len() > 0 || len(tops) == 0 {
 		return nil
 	}
 	n.current = tops[0]
-	t := l.message("transform_param")
+	t := l.Message("transform_param")
 	for _, old := range []string{"data_param", "image_data_param"} {
-		if o := l.message(old); t == nil && (o.has("crop_size") || o.has("scale")) {
+		if o := l.Message(old); t == nil && (o.Has("crop_size") || o.Has("scale")) {
 			t = o
 		}
 	}
-	switch m := l.message("memory_data_param"); {
+	switch m := l.Message("memory_data_param"); {
 	case kind == "Input":
-		n.input = shapeOf(l.message("input_param").message("shape").numbers("dim"))
+		n.input = shapeOf(l.Message("input_param").Message("shape").Numbers("dim"))
 	case m != nil:
-		n.input = arch.Shape{C: int(m.number("channels", 0)), H: int(m.number("height", 0)), W: int(m.number("width", 0))}
+		n.input = arch.Shape{C: int(m.Number("channels", 0)), H: int(m.Number("height", 0)), W: int(m.Number("width", 0))}
 	}
-	if crop := int(t.number("crop_size", 0)); crop > 0 {
+	if crop := int(t.Number("crop_size", 0)); crop > 0 {
 		n.input.H, n.input.W = crop, crop
 	}
-	if t.has("mean_file") || !t.has("mean_value") && !t.has("scale") {
+	if t.Has("mean_file") || !t.Has("mean_value") && !t.Has("scale") {
 		return nil
 	}
-	p := &format.Pictures{Bytes: true, Mean: []float32{0}, Std: []float32{float32(1 / t.number("scale", 1))},
-		Told: "transform_param of layer " + format.Clip(l.text("name"))}
-	if means := t.numbers("mean_value"); len(means) > 0 {
+	p := &format.Pictures{Bytes: true, Mean: []float32{0}, Std: []float32{float32(1 / t.Number("scale", 1))},
+		Told: "transform_param of layer " + format.Clip(l.Text("name"))}
+	if means := t.Numbers("mean_value"); len(means) > 0 {
 		p.Mean = nil
 		for _, m := range means {
 			p.Mean = append(p.Mean, float32(m))
 		}
 	}
 	if p.Std[0] <= 0 || math.IsInf(float64(p.Std[0]), 0) {
-		return fmt.Errorf("a scale of %g", t.number("scale", 1))
+		return fmt.Errorf("a scale of %g", t.Number("scale", 1))
 	}
 	n.contents.Pictures = p
 	return nil
@@ -142,7 +143,7 @@ var endings = map[string]arch.Op{"Sigmoid": arch.Sigmoid{}, "SigmoidCrossEntropy
 	"Softmax": arch.Softmax{}, "SoftmaxWithLoss": arch.Softmax{}}
 
 // operation is what a layer computes; nil where the next one says the rest, or there is nothing to compute.
-func (n *network) operation(l message, kind, name string) (arch.Op, map[string]format.Source, error) {
+func (n *network) operation(l proto.Message, kind, name string) (arch.Op, map[string]format.Source, error) {
 	blobs := n.blobs[name]
 	params := map[string]format.Source{}
 	weights := func(bias bool) {
@@ -153,10 +154,10 @@ func (n *network) operation(l message, kind, name string) (arch.Op, map[string]f
 	}
 	switch kind {
 	case "Convolution":
-		p := l.message("convolution_param")
-		op := arch.Conv{Out: int(p.number("num_output", 0)), Groups: int(p.number("group", 1)),
-			NoBias: p.number("bias_term", 1) == 0, Window: window(p)}
-		if p.number("axis", 1) != 1 {
+		p := l.Message("convolution_param")
+		op := arch.Conv{Out: int(p.Number("num_output", 0)), Groups: int(p.Number("group", 1)),
+			NoBias: p.Number("bias_term", 1) == 0, Window: window(p)}
+		if p.Number("axis", 1) != 1 {
 			return nil, nil, fmt.Errorf("a convolution along other axes than the last two")
 		}
 		if n.input.C == 0 && len(blobs) > 0 && len(blobs[0].Shape) == 4 && n.chain.Len() == 0 {
@@ -165,56 +166,56 @@ func (n *network) operation(l message, kind, name string) (arch.Op, map[string]f
 		weights(!op.NoBias)
 		return op, params, nil
 	case "InnerProduct":
-		p := l.message("inner_product_param")
-		op := arch.Linear{Out: int(p.number("num_output", 0)), NoBias: p.number("bias_term", 1) == 0}
-		if p.number("axis", 1) != 1 {
+		p := l.Message("inner_product_param")
+		op := arch.Linear{Out: int(p.Number("num_output", 0)), NoBias: p.Number("bias_term", 1) == 0}
+		if p.Number("axis", 1) != 1 {
 			return nil, nil, fmt.Errorf("a fully connected layer along other axes than all")
 		}
 		weights(!op.NoBias)
 		if len(blobs) > 0 && len(blobs[0].Shape) == 2 && op.Out > 0 {
 			n.chain.Reads(format.Product(blobs[0].Shape) / op.Out)
 		}
-		if p.number("transpose", 0) != 0 {
+		if p.Number("transpose", 0) != 0 {
 			params["w"] = format.Source{Name: name + ".weight", Layout: format.InOut}
 		}
 		return op, params, nil
 	case "Pooling":
-		return pool(l.message("pooling_param"))
+		return pool(l.Message("pooling_param"))
 	case "ReLU":
-		if slope := l.message("relu_param").number("negative_slope", 0); slope != 0 {
+		if slope := l.Message("relu_param").Number("negative_slope", 0); slope != 0 {
 			return nil, nil, fmt.Errorf("a ReLU with a negative slope of %g", slope)
 		}
 		return arch.ReLU{}, nil, nil
 	case "Sigmoid", "SigmoidCrossEntropyLoss", "Softmax", "SoftmaxWithLoss":
-		if l.message("softmax_param").number("axis", 1) != 1 {
+		if l.Message("softmax_param").Number("axis", 1) != 1 {
 			return nil, nil, fmt.Errorf("a softmax along another axis than the channels")
 		}
 		return endings[kind], nil, nil
 	case "Dropout":
-		return arch.Dropout{Keep: 1 - l.message("dropout_param").number("dropout_ratio", 0.5)}, nil, nil
+		return arch.Dropout{Keep: 1 - l.Message("dropout_param").Number("dropout_ratio", 0.5)}, nil, nil
 	case "Flatten":
-		p := l.message("flatten_param")
-		if p.number("axis", 1) != 1 || p.number("end_axis", -1) != -1 {
+		p := l.Message("flatten_param")
+		if p.Number("axis", 1) != 1 || p.Number("end_axis", -1) != -1 {
 			return nil, nil, fmt.Errorf("a map flattened in part")
 		}
 		return arch.Flatten{}, nil, nil
 	case "LRN":
-		p := l.message("lrn_param")
-		if p.text("norm_region") == "WITHIN_CHANNEL" {
+		p := l.Message("lrn_param")
+		if p.Text("norm_region") == "WITHIN_CHANNEL" {
 			return nil, nil, fmt.Errorf("a response normalised within a channel")
 		}
-		return arch.LRN{Size: int(p.number("local_size", 5)), Alpha: p.number("alpha", 1), Beta: p.number("beta", 0.75),
-			K: p.number("k", 1)}, nil, nil
+		return arch.LRN{Size: int(p.Number("local_size", 5)), Alpha: p.Number("alpha", 1), Beta: p.Number("beta", 0.75),
+			K: p.Number("k", 1)}, nil, nil
 	case "BatchNorm":
 		return nil, nil, n.openNorm(l, name, blobs)
 	case "Scale":
-		return nil, nil, n.scaleNorm(l.message("scale_param"), name)
+		return nil, nil, n.scaleNorm(l.Message("scale_param"), name)
 	}
 	return nil, nil, fmt.Errorf("of type %q, it is none that vggo computes", format.Clip(kind))
 }
 
 // openNorm is a batch norm (batch_norm_layer.cpp): sums of means and variances, and by what they are to be divided.
-func (n *network) openNorm(l message, name string, blobs []format.Tensor) error {
+func (n *network) openNorm(l proto.Message, name string, blobs []format.Tensor) error {
 	share := format.Layout{}
 	if len(blobs) == 3 {
 		count, ok := one(blobs[2])
@@ -223,7 +224,7 @@ func (n *network) openNorm(l message, name string, blobs []format.Tensor) error 
 		}
 		share.Scale = 1 / count
 	}
-	n.norm = &pendingNorm{name, arch.BatchNorm{Eps: l.message("batch_norm_param").number("eps", 1e-5)},
+	n.norm = &pendingNorm{name, arch.BatchNorm{Eps: l.Message("batch_norm_param").Number("eps", 1e-5)},
 		map[string]format.Source{"mean": {Name: name + ".0", Layout: share}, "var": {Name: name + ".1", Layout: share},
 			"gamma": {Fill: 1}, "beta": {}}}
 	n.chain.Naming.Bookkeeping = func(of string) bool { return n.counts[of] }
@@ -235,12 +236,12 @@ func (n *network) openNorm(l message, name string, blobs []format.Tensor) error 
 }
 
 // scaleNorm is the gain and the shift of the batch norm before.
-func (n *network) scaleNorm(p message, name string) error {
-	if n.norm == nil || p.number("axis", 1) != 1 || p.number("num_axes", 1) != 1 {
+func (n *network) scaleNorm(p proto.Message, name string) error {
+	if n.norm == nil || p.Number("axis", 1) != 1 || p.Number("num_axes", 1) != 1 {
 		return fmt.Errorf("a scale that is not a batch norm's")
 	}
 	n.norm.params["gamma"] = format.Source{Name: name + ".weight"}
-	if p.number("bias_term", 0) != 0 {
+	if p.Number("bias_term", 0) != 0 {
 		n.norm.params["beta"] = format.Source{Name: name + ".bias"}
 	}
 	n.closeNorm()
@@ -255,16 +256,16 @@ func (n *network) closeNorm() {
 }
 
 // pool is PoolingParameter. Sizes are rounded up (pooling_layer.cpp), and an average counts padding.
-func pool(p message) (arch.Op, map[string]format.Source, error) {
-	method := p.text("pool")
-	if p.number("global_pooling", 0) != 0 {
+func pool(p proto.Message) (arch.Op, map[string]format.Source, error) {
+	method := p.Text("pool")
+	if p.Number("global_pooling", 0) != 0 {
 		if method != "AVE" {
 			return nil, nil, fmt.Errorf("the maximum of whole maps")
 		}
 		return arch.GlobalAvgPool{}, nil, nil
 	}
 	w := window(p)
-	w.Ceil = p.text("round_mode") != "FLOOR"
+	w.Ceil = p.Text("round_mode") != "FLOOR"
 	if w.Stride.H > w.Kernel.H || w.Stride.W > w.Kernel.W {
 		return nil, nil, fmt.Errorf("windows of %v, %v apart: one may lie beyond the map", w.Kernel, w.Stride)
 	}
@@ -278,24 +279,24 @@ func pool(p message) (arch.Op, map[string]format.Source, error) {
 }
 
 // window is what convolutions and pooling share: a number for both sides, one for each, or two fields.
-func window(p message) arch.Window {
+func window(p proto.Message) arch.Window {
 	pad := size(p, "pad", 0)
 	return arch.Window{Kernel: size(p, "kernel", 0), Stride: size(p, "stride", 1), Dilation: size(p, "dilation", 1),
 		Pad: arch.Padding{Top: pad.H, Bottom: pad.H, Left: pad.W, Right: pad.W}}
 }
 
-func size(p message, name string, otherwise float64) arch.Size {
+func size(p proto.Message, name string, otherwise float64) arch.Size {
 	both := name
 	if name == "kernel" {
 		both = "kernel_size"
 	}
 	s := arch.Square(int(otherwise))
-	switch list := p.numbers(both); len(list) {
+	switch list := p.Numbers(both); len(list) {
 	case 0:
 	case 2:
 		s = arch.Size{H: int(list[0]), W: int(list[1])}
 	default:
 		s = arch.Square(int(list[0]))
 	}
-	return arch.Size{H: int(p.number(name+"_h", float64(s.H))), W: int(p.number(name+"_w", float64(s.W)))}
+	return arch.Size{H: int(p.Number(name+"_h", float64(s.H))), W: int(p.Number(name+"_w", float64(s.W)))}
 }

@@ -1,13 +1,27 @@
 package caffe
 
+import "github.com/vggo/vggo/weights/internal/proto"
+
 // The fields of BVLC's caffe.proto (src/caffe/proto/caffe.proto) that networks are made of, by their numbers.
+
+type (
+	schema = proto.Schema
+	words  = proto.Words
+)
+
+const (
+	number = proto.Number
+	text   = proto.Text
+	float  = proto.Float
+	floats = proto.Bytes // packed, which stay in the file
+)
 
 var (
 	phases = words{"TRAIN", "TEST"}
 
 	shapeProto = schema{1: {"dim", number}}
 	blobProto  = schema{1: {"num", number}, 2: {"channels", number}, 3: {"height", number}, 4: {"width", number},
-		5: {"data", floats}, 7: {"shape", shapeProto}, 8: {"double_data", doubles}}
+		5: {"data", floats}, 7: {"shape", shapeProto}, 8: {"double_data", floats}}
 	stateRule = schema{1: {"phase", phases}}
 	transform = schema{1: {"scale", float}, 3: {"crop_size", number}, 4: {"mean_file", text}, 5: {"mean_value", float}}
 

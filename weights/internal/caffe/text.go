@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/proto"
 )
 
 // maxPrototxt bounds a text; that of GoogLeNet has 36 KB.
@@ -21,7 +22,7 @@ func isPrototxt(data []byte) bool {
 }
 
 // parse reads the text form of a message (protobuf.dev/reference/protobuf/textformat-spec), whatever its fields.
-func parse(data []byte) (message, error) {
+func parse(data []byte) (proto.Message, error) {
 	if len(data) > maxPrototxt {
 		return nil, format.Fail(0, "a text of %d bytes: the most is %d", len(data), maxPrototxt)
 	}
@@ -71,11 +72,11 @@ func isWordByte(c byte) bool {
 }
 
 // message reads fields up to the sign that ends it; empty: the text's end.
-func (p *parser) message(end string, depth int) (message, error) {
-	if depth > maxNesting {
-		return nil, fmt.Errorf("messages lie more than %d deep in each other", maxNesting)
+func (p *parser) message(end string, depth int) (proto.Message, error) {
+	if depth > proto.MaxNesting {
+		return nil, fmt.Errorf("messages lie more than %d deep in each other", proto.MaxNesting)
 	}
-	m := message{}
+	m := proto.Message{}
 	for {
 		name := p.token()
 		switch {
@@ -116,12 +117,12 @@ func (p *parser) message(end string, depth int) (message, error) {
 }
 
 // value reads one that begins with a token.
-func (p *parser) value(first string, depth int) (value, error) {
+func (p *parser) value(first string, depth int) (proto.Value, error) {
 	switch {
 	case first == "{" || first == "<":
 		end := map[string]string{"{": "}", "<": ">"}[first]
 		m, err := p.message(end, depth+1)
-		return value{message: m}, err
+		return proto.Value{Message: m}, err
 	case first == `"` || first == "'":
 		from := p.at
 		for p.at < len(p.data) && p.data[p.at] != first[0] && p.data[p.at] != '\n' {
@@ -131,19 +132,19 @@ func (p *parser) value(first string, depth int) (value, error) {
 			p.at++
 		}
 		if p.at >= len(p.data) || p.data[p.at] != first[0] {
-			return value{}, fmt.Errorf("a text that does not end")
+			return proto.Value{}, fmt.Errorf("a text that does not end")
 		}
 		s := p.data[from:p.at]
 		p.at++
-		return value{text: s}, nil
+		return proto.Value{Text: s}, nil
 	case first == "" || !isWordByte(first[0]):
-		return value{}, fmt.Errorf("a value is expected, not %q", first)
+		return proto.Value{}, fmt.Errorf("a value is expected, not %q", first)
 	}
-	v := value{text: first}
+	v := proto.Value{Text: first}
 	if first == "true" {
-		v.number = 1
+		v.Number = 1
 	} else if n, err := strconv.ParseFloat(strings.TrimSuffix(first, "f"), 64); err == nil {
-		v.number = n
+		v.Number = n
 	}
 	return v, nil
 }
