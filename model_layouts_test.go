@@ -36,6 +36,10 @@ var layouts = []struct {
 	{file: "vgg16_weights-keras0-th-bgr.h5", bgr: true},
 	{file: "oxford-bgr.onnx", bgr: true},
 	{file: "oxford-bgr.onnx", bgr: true, told: true},
+	{file: "tf-slim-v1-rgb.ckpt"},
+	{file: "tf-slim-v1-rgb.ckpt", told: true},
+	{file: "frozen-bgr.pb", bgr: true},
+	{file: "frozen-bgr.pb", bgr: true, told: true},
 }
 
 // layoutsFolder is where the files are.

@@ -162,9 +162,12 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 			return p, nil
 		}
 	}
-	if weights.PreparesPictures(first.w, first.b, first.shape) {
+	if scale, ok := weights.PreparesPictures(first.w, first.b, first.shape); ok {
 		p, err := named("unit", "the first layer, a convolution of 1x1, turns the channels and subtracts the mean itself")
 		p.Guess = false
+		if err == nil && scale == 1 {
+			p.Preprocess, err = vision.PreprocessParts{Base: "unit", Scale: 1}.Apply(p.Preprocess)
+		}
 		return p, err
 	}
 	if a, near := first.ancestor(); near {

@@ -65,6 +65,8 @@ var rooms = []struct {
 	{"weights/internal/darknet", []string{"internal/fault", "arch", "weights/internal/format", "weights/internal/chain"}},
 	{"weights/internal/mxnet", []string{"weights/internal/format"}},
 	{"weights/internal/onnx", []string{"internal/printable", "arch", "weights/internal/format"}},
+	{"weights/internal/tensorflow", []string{"arch", "weights/internal/format", "weights/internal/proto",
+		"weights/internal/onnx"}},
 	{"weights/internal/torch", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
 		"weights/internal/checkpoint", "weights/internal/chain"}},
 	// kernel: what Windows maps, as bytes
@@ -72,7 +74,8 @@ var rooms = []struct {
 		"internal/strict", "internal/fault", "tensor", "arch",
 		"weights/internal/format", "weights/internal/checkpoint", "weights/internal/keras", "weights/internal/numpy",
 		"weights/internal/onnx", "weights/internal/torch", "weights/internal/matlab", "weights/internal/caffe",
-		"weights/internal/torch7", "weights/internal/darknet", "weights/internal/mxnet"}},
+		"weights/internal/torch7", "weights/internal/darknet", "weights/internal/mxnet",
+		"weights/internal/tensorflow"}},
 	{"nn/internal/golden", []string{"arch", "nn/reference", "weights"}},
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "internal/printable", "internal/strict",
 		"tensor"}},

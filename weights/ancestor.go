@@ -119,29 +119,33 @@ func (f firstFilter) distance(w, b []float32, turned bool) float64 {
 	return math.Sqrt(apart / length)
 }
 
-// PreparesPictures reports whether a first convolution, O,I,H,W, with its biases, makes of samples of 0 to 1, red
-// first, what the paper's authors trained with: samples of 0 to 255, blue first, less their mean. vgg_normalised.pth
-// begins so.
-func PreparesPictures(w, b []float32, shape []int) bool {
+// PreparesPictures reports whether a first convolution, O,I,H,W, with its biases, makes of pictures with red first what
+// the paper's authors trained with: samples of 0 to 255, blue first, less their mean. scale is what it multiplies
+// samples by: 255, as vgg_normalised.pth, which begins so, or 1, as graphs do that turn the channels first.
+func PreparesPictures(w, b []float32, shape []int) (scale float32, ok bool) {
 	if !slices.Equal(shape, []int{3, 3, 1, 1}) || len(w) != 9 || len(b) != 3 {
-		return false
+		return 0, false
 	}
-	near := func(got float32, want float64) bool { return math.Abs(float64(got)-want) < 1 }
+	scale = 255
+	if w[2] < 2 {
+		scale = 1
+	}
+	near := func(got float32, want float64) bool { return math.Abs(float64(got)-want) < float64(scale)/255 }
 	for o, mean := range meanOfImageNet {
 		for i, v := range w[3*o : 3*o+3] {
 			want := 0.0
 			if i == 2-o {
-				want = 255
+				want = float64(scale)
 			}
 			if !near(v, want) {
-				return false
+				return 0, false
 			}
 		}
-		if !near(b[o], -mean) {
-			return false
+		if math.Abs(float64(b[o])+mean) >= 1 {
+			return 0, false
 		}
 	}
-	return true
+	return scale, true
 }
 
 // meanOfImageNet is the authors' mean of samples of 0 to 255, blue first.

@@ -41,7 +41,7 @@ func TestForeignFormats(t *testing.T) {
 	for _, c := range []struct{ file, format string }{
 		{"matconvnet.mat", "MatConvNet"}, {"matconvnet-old.mat", "MatConvNet"}, {"matconvnet-7.3.mat", "MatConvNet"},
 		{"caffe-v1.caffemodel", "Caffe"}, {"caffe-v2.caffemodel", "Caffe"}, {"torch7.t7", "Torch7"},
-		{"darknet.weights", "Darknet"},
+		{"darknet.weights", "Darknet"}, {"tf-frozen.pb", "TensorFlow"}, {"tf-saved", "TensorFlow"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			f := open(t, filepath.Join("testdata/formats", c.file))
@@ -98,7 +98,7 @@ func TestRealFilesOpen(t *testing.T) {
 		"LICENSE":          "no format that vggo reads",
 	}
 	opened := 0
-	for _, folder := range []string{"caffe-cifar10", "mat", "mxnet-caffe", "npy", "t7"} {
+	for _, folder := range []string{"caffe-cifar10", "mat", "mxnet-caffe", "npy", "t7", "tf-v1"} {
 		files, err := os.ReadDir(filepath.Join(realFolder(t), folder))
 		if err != nil {
 			t.Fatal(err)
@@ -126,8 +126,8 @@ func TestRealFilesOpen(t *testing.T) {
 			}
 		}
 	}
-	if opened != 23 {
-		t.Errorf("%d files opened, want 23", opened)
+	if opened != 25 {
+		t.Errorf("%d files opened, want 25", opened)
 	}
 }
 

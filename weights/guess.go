@@ -48,6 +48,9 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (form
 		for _, groups := range [][]group{grouped(order), inTurn(order, layers)} {
 			for _, l := range []struct{ conv, linear format.Layout }{{format.Layout{}, format.Layout{}},
 				{format.HWIO, format.InOut}, {format.Layout{}, format.InOut}} {
+				if f.contents.HWIO && l.conv.Axes == nil {
+					continue
+				}
 				way := f.take(groups, layers, placed, l.conv, l.linear, wanted != nil)
 				if way != nil &&
 					!slices.ContainsFunc(ways, func(w map[string]format.Source) bool { return reflect.DeepEqual(w, way) }) {
@@ -156,7 +159,7 @@ func (f *File) take(groups []group, layers, placed []arch.Placed, conv, linear f
 				}
 			}
 			t, ok := f.Info(src.Name)
-			if !ok || !sameValues(t.Shape, src.Layout.Shape(p)) || !t.DType.HoldsWeights() {
+			if !ok || !sameValues(t.Shape, src.Layout.Shape(p), src.Layout) || !t.DType.HoldsWeights() {
 				return nil
 			}
 			way[p.Name] = src

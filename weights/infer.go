@@ -129,7 +129,7 @@ func (f *File) namedConvs(v view, names []string, parts *regexp.Regexp) (convs [
 			continue
 		}
 		shape := t.Shape
-		if shape[0] == shape[1] && shape[2] == ins && (shape[1] != ins || shape[2] != shape[3]) { // TensorFlow's order
+		if shape[0] == shape[1] && shape[2] == ins && (f.contents.HWIO || shape[1] != ins || shape[2] != shape[3]) { // TensorFlow's order
 			shape = []int{shape[3], shape[2], shape[0], shape[1]}
 		}
 		if shape[1] != ins || shape[2] != shape[3] || shape[2] != 3 && shape[2] != 1 {
@@ -247,6 +247,8 @@ func (f *File) withLinears(v view, names []string, prefix, body string, channels
 		switch {
 		case len(t.Shape) == 2:
 			linears = append(linears, pair{t.Shape[0], t.Shape[1]})
+		case strings.HasPrefix(name, "fc") && f.contents.HWIO: // as TF-slim's
+			linears = append(linears, pair{format.Product(t.Shape[:len(t.Shape)-1]), t.Shape[len(t.Shape)-1]})
 		case strings.HasPrefix(name, "fc"): // as convolutions over the whole map, O,I,H,W
 			linears = append(linears, pair{t.Shape[0], format.Product(t.Shape[1:])})
 		}

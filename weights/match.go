@@ -345,7 +345,7 @@ func compare(f *File, placed []arch.Placed, n format.Naming, v view, layers Laye
 			t, ok := f.Info(src.Name)
 			want := src.Layout.Shape(p)
 			switch {
-			case ok && sameValues(t.Shape, want):
+			case ok && sameValues(t.Shape, want, src.Layout):
 				sources[p.Name] = src
 				if wanted {
 					found++
@@ -392,13 +392,20 @@ func (f *File) ofTraining(name, prefix string) bool {
 }
 
 // sameValues reports whether two shapes hold the same weights in the same order: equal ones, and a linear layer's O,I
-// against the O,I,H,W of a convolution over the whole map, which is how fully convolutional networks keep fc6.
-func sameValues(a, b []int) bool {
+// against the O,I,H,W of a convolution over the whole map, which is how fully convolutional networks keep fc6. Where
+// the layout has a linear layer's I,O, it is the H,W,I,O of one.
+func sameValues(a, b []int, l format.Layout) bool {
 	if slices.Equal(a, b) {
 		return true
 	}
 	ranks := len(a) == 2 && len(b) == 4 || len(a) == 4 && len(b) == 2
-	return ranks && a[0] == b[0] && format.Product(a) == format.Product(b)
+	outs := func(shape []int) int {
+		if slices.Equal(l.Axes, format.InOut.Axes) {
+			return shape[len(shape)-1]
+		}
+		return shape[0]
+	}
+	return ranks && outs(a) == outs(b) && format.Product(a) == format.Product(b)
 }
 
 // Has reports whether the file has a parameter, which it may lack where MatchLayers did not want it.

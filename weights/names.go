@@ -16,8 +16,8 @@ func namings(placed []arch.Placed) []format.Naming {
 		{Family: "PyTorch", Source: plain(moduleNames(placed)), Bookkeeping: torchCounter, Words: true},
 		{Family: "TinyVGG", Source: plain(tinyNames(placed, "block_")), Preprocess: "unit", Bookkeeping: torchCounter},
 		{Family: "TinyVGG", Source: plain(tinyNames(placed, "conv_block_")), Preprocess: "unit", Bookkeeping: torchCounter},
-		{Family: "the article", Source: articleSources(placed, ""), Bookkeeping: nothing, Words: true},
-		{Family: "the article", Source: articleSources(placed, ":0"), Bookkeeping: nothing, Words: true},
+		{Family: article, Source: articleSources(placed, ""), Bookkeeping: nothing, Words: true},
+		{Family: article, Source: articleSources(placed, ":0"), Bookkeeping: nothing, Words: true},
 	}
 	if names := timmNames(placed); names != nil {
 		list = append(list, format.Naming{Family: "timm", Source: plain(names), Preprocess: "imagenet",
@@ -25,6 +25,9 @@ func namings(placed []arch.Placed) []format.Naming {
 	}
 	return list
 }
+
+// article is the family of the article's own program.
+const article = "the article"
 
 // families are the names of namings for messages.
 const families = "vggo, PyTorch, torchvision, timm, TinyVGG, TensorFlow or the article"

@@ -162,6 +162,9 @@ func (f *File) hasBody(placed []arch.Placed) bool {
 // namings are the known families' of a network, and the file's own.
 func (f *File) namings(placed []arch.Placed) []format.Naming {
 	list := namings(placed)
+	if f.contents.HWIO {
+		list = slices.DeleteFunc(list, func(n format.Naming) bool { return n.Family != article })
+	}
 	if f.contents.Naming != nil {
 		list = append(list, f.contents.Naming(placed))
 	}

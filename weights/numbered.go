@@ -65,6 +65,9 @@ func (f *File) headed(v view, placed []arch.Placed, part bool) []format.Naming {
 				slices.Reverse(likes)
 			}
 			for _, like := range likes {
+				if f.contents.HWIO && like.Preprocess == "" {
+					continue
+				}
 				n := format.Naming{Family: like.Family, OwnHead: true, Preprocess: like.Preprocess,
 					Source:      map[string]format.Source{},
 					Bookkeeping: nothing, Words: true}

@@ -295,6 +295,7 @@ func (f *File) views() []view {
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, ".") }) {
 		add(func(name string) string { return strings.NewReplacer("_", ".", "/", ".").Replace(name) })
 	}
+	add(func(name string) string { return slimGroup.ReplaceAllString(strings.TrimPrefix(name, f.scope()), "$1") })
 	for _, read := range []func(string) string{unwrapped, member} {
 		common := f.commonWords(read)
 		for n := range min(len(common), maxCommon) {
@@ -303,6 +304,21 @@ func (f *File) views() []view {
 		}
 	}
 	return list
+}
+
+// slimGroup is the scope that TF-slim (slim/nets/vgg.py) puts around the layers of a block: conv1/conv1_1/weights.
+var slimGroup = regexp.MustCompile(`^conv\d+/(conv\d+_\d+/)`)
+
+// scope is what the names of all of a TensorFlow program's weights begin with: vgg_16/.
+func (f *File) scope() string {
+	if !f.contents.HWIO {
+		return ""
+	}
+	words := f.commonWords(func(name string) string { return strings.ReplaceAll(name, "/", ".") })
+	if len(words) == 0 {
+		return ""
+	}
+	return strings.Join(words, "/") + "/"
 }
 
 // maxCommon bounds the words that are taken off one after another.

@@ -84,7 +84,7 @@ func (f *File) readIndex(data []byte) error {
 // indexIn is the file to open for a path: in a folder the index, or the one file that such folders have.
 func indexIn(path string) (string, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return path, nil // opening it says what is wrong
+		return checkpointAt(path) // opening it says what else is wrong
 	}
 	for _, name := range []string{"model.safetensors", "pytorch_model.bin"} {
 		for _, name := range []string{name + ".index.json", name} {
@@ -93,20 +93,12 @@ func indexIn(path string) (string, error) {
 			}
 		}
 	}
-	for _, other := range []struct{ pattern, what string }{
-		{"*.safetensors.index.json", ""}, {"*.bin.index.json", ""}, {"*.safetensors", ""},
-		{"*.onnx", ""}, {"*.pth", ""}, {"*.pt", ""}, {"*.keras", ""}, {"*.h5", ""}, {"model.json", ""},
-		{"saved_model.pb", "a SavedModel of TensorFlow's"}, {"*.ckpt.index", "a TensorFlow checkpoint"},
-		{"checkpoint", "a TensorFlow checkpoint"},
-	} {
-		list, err := filepath.Glob(filepath.Join(path, other.pattern))
-		if err != nil || len(list) == 0 {
-			continue
-		}
-		if other.what != "" {
-			return "", &FormatError{path, 0, other.what + unread}
-		}
-		if len(list) == 1 {
+	if of, err := checkpointAt(filepath.Join(path, checkpointList)); err != nil || isFile(of) {
+		return of, err
+	}
+	for _, pattern := range []string{"*.safetensors.index.json", "*.bin.index.json", "*.safetensors", "*.onnx", "*.pth",
+		"*.pt", "*.keras", "*.h5", "model.json", "saved_model.pb", "*.index", "*.ckpt"} {
+		if list, err := filepath.Glob(filepath.Join(path, pattern)); err == nil && len(list) == 1 {
 			return list[0], nil
 		}
 	}

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,8 +38,7 @@ var strangers = []struct {
 	{begins("Rar!"), "a RAR archive: unpack it first"},
 	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files: load it there and save " +
 		"it again" + untried},
-	{begins("model_checkpoint_path:"), "the list of a TensorFlow checkpoint, which" + unread},
-	{isTable, "a TensorFlow checkpoint" + unread},
+	{begins("model_checkpoint_path:"), "a list of TensorFlow's checkpoints: name the folder that it lies in"},
 	{at(4, "TFL3"), "a TensorFlow Lite model" + unread},
 	{at(4, "ORTM"), "ONNX Runtime's own form of a model, made for one machine: take the .onnx that it was made of"},
 	{begins("GGUF", "lmgg", "tjgg", "fmgg"), "a file of llama.cpp's (GGUF), which holds language models"},
@@ -50,7 +48,6 @@ var strangers = []struct {
 		foreign},
 	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))" +
 		untried},
-	{isGraph, "a TensorFlow graph" + unread},
 	{named(".mlmodel"), "a Core ML model" + foreign},
 	{named(".engine", ".plan", ".trt"), "a TensorRT engine" + compiled},
 	{named(".mnn"), "an MNN model" + foreign},
@@ -61,9 +58,10 @@ var strangers = []struct {
 	{named(".caffemodel"),
 		"no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older" + untried},
 	{named(".weights"), "no weights of Darknet's, which begin with version 0.1 to 0.5"},
-	{named(".pb"), "a TensorFlow graph" + unread},
-	{named("checkpoint", ".index", ".ckpt"), "a TensorFlow checkpoint" + unread},
-	{func(_ []byte, name string) bool { return strings.Contains(name, ".data-0") }, "a TensorFlow checkpoint" + unread},
+	{named(".pb"), "no graph of TensorFlow's, which begins with a node that has a name and an operation"},
+	{named("checkpoint", ".index", ".ckpt"), "no checkpoint of TensorFlow's, or one that is cut off: it ends otherwise"},
+	{func(_ []byte, name string) bool { return checkpointShard.MatchString(name) },
+		"the values of a TensorFlow checkpoint: its .index, which tells what they are, must lie beside them"},
 }
 
 // isCoreML knows a file that by its first bytes may as well be ONNX's.
@@ -106,18 +104,4 @@ func named(endings ...string) func([]byte, string) bool {
 	return func(_ []byte, name string) bool {
 		return slices.ContainsFunc(endings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 	}
-}
-
-// isTable knows LevelDB's tables (table/format.h), as which TensorFlow writes its checkpoints' indices, and before 2016
-// checkpoints whole.
-func isTable(data []byte, _ string) bool {
-	return len(data) >= 48 && binary.LittleEndian.Uint64(data[len(data)-8:]) == 0xdb4775248b80fb57
-}
-
-// isGraph knows a GraphDef (tensorflow/core/framework/graph.proto): nodes, message 1, with a name and an operation.
-func isGraph(data []byte, _ string) bool {
-	for field, value := range format.Fields(data) {
-		return field == 1 && format.HasTexts(value, 1, 2)
-	}
-	return false
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/vggo/vggo/weights/internal/mxnet"
 	"github.com/vggo/vggo/weights/internal/numpy"
 	"github.com/vggo/vggo/weights/internal/onnx"
+	"github.com/vggo/vggo/weights/internal/tensorflow"
 	"github.com/vggo/vggo/weights/internal/torch"
 	"github.com/vggo/vggo/weights/internal/torch7"
 )
@@ -86,6 +87,7 @@ func readers() []format.Reader {
 		keras.TensorFlowJS,
 		torch.Reader,
 		numpy.Reader,
+		tensorflow.Reader,
 		matlab.Reader,
 		caffe.Reader,
 		torch7.Reader,

@@ -66,6 +66,9 @@ type Contents struct {
 	Channels   int                                      // of the pictures of Sized; 0 where these are open too
 	Unknown    string                                   // what is known of a network that is not described; mostly empty
 
+	// HWIO: weights lie as TensorFlow has them, rows, columns, in, out, whatever their names say.
+	HWIO bool
+
 	// Naming gives the parameters of any network's layers those of the file by an order of layers that the file keeps;
 	// nil where it keeps none, or names alone.
 	Naming func(placed []arch.Placed) Naming

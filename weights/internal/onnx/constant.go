@@ -15,6 +15,8 @@ import (
 // the way to a Reshape.
 type constant struct {
 	tensor *wire.Tensor // nil for what has been computed
+	// of a tensor that lies in the file in another order: its axis i is the file's axes[i]
+	axes   []int
 	ints   []int64
 	scalar bool // of ints: no list
 	// of ints: they are rows of so many; 0 for a list. Such is what PyTorch turns its order of padding into ONNX's by.
@@ -30,6 +32,8 @@ const maxInts = 256
 // list returns a constant's integers.
 func (k *constant) list() ([]int64, error) {
 	switch {
+	case k.axes != nil:
+		return nil, fmt.Errorf("a list of integers expected")
 	case k.tensor != nil:
 		return k.tensor.Int64s(maxInts)
 	case k.columns > 0:

@@ -241,7 +241,7 @@ func TestGraphs(t *testing.T) {
 				}
 				return
 			}
-			net := chain.network()
+			net := chain.network("ONNX")
 			if _, err := net.Place(net.Input); err != nil {
 				t.Fatal(err)
 			}

@@ -9,10 +9,10 @@ import (
 )
 
 // network is the chain as a network whose layers have the names of the graph's nodes or tensors.
-func (c *chain) network() *arch.Network {
-	net := &arch.Network{Name: "onnx", Title: "read from an ONNX graph", Input: c.shape}
+func (c *chain) network(family string) *arch.Network {
+	net := &arch.Network{Name: strings.ToLower(family), Title: "read from a graph of " + family + "'s", Input: c.shape}
 	if c.rounds {
-		net.Title += " of integers, to which values between layers are not rounded"
+		net.Title += ", of integers, to which values between layers are not rounded"
 	}
 	taken := map[string]int{}
 	for _, layer := range c.layers {
@@ -38,7 +38,7 @@ func layerName(layer *layer) string {
 	for _, role := range []string{"w", "gamma"} {
 		if p := layer.params[role]; p != nil && p.tensor != nil {
 			for _, suffix := range []string{".weight", ".gamma", "_weight", "_gamma", "/kernel", "/kernel:0", "/gamma",
-				"/gamma:0"} {
+				"/gamma:0", "/weights", "/w", "/W"} {
 				if of, ok := strings.CutSuffix(p.tensor.Name, suffix); ok && of != "" {
 					name = of
 				}

@@ -219,7 +219,17 @@ func weightOf(k *constant, rank int) (*param, []int, error) {
 	if !dtypes[k.tensor.Type].HoldsWeights() {
 		return nil, nil, fmt.Errorf("weights of ONNX's type %d: FLOAT, FLOAT16, BFLOAT16 and DOUBLE are read", k.tensor.Type)
 	}
-	return &param{tensor: k.tensor}, k.tensor.Dims, nil
+	if k.axes == nil {
+		return &param{tensor: k.tensor}, k.tensor.Dims, nil
+	}
+	if rank != 4 {
+		return nil, nil, fmt.Errorf("weights that are transposed")
+	}
+	dims := make([]int, rank)
+	for i, axis := range k.axes {
+		dims[i] = k.tensor.Dims[axis]
+	}
+	return &param{tensor: k.tensor, layout: format.Layout{Axes: k.axes}}, dims, nil
 }
 
 // input is an input's constant, nil if it is left out.

@@ -87,6 +87,13 @@ func read(in *format.Input) (*format.Contents, error) {
 		}
 	}
 	c.Tensors = file.Tensors
+	return c, Describe(c, model, &file, "ONNX")
+}
+
+// Describe puts the network of a graph into what a reader found, under a library's name. The graph's constants are
+// those of file by their names, or are made of their own bytes. An error is one of the whole file; a network that
+// cannot be run may be one.
+func Describe(c *format.Contents, model *wire.Model, file *format.List, family string) (err error) {
 	take := func(input arch.Shape) (*format.Network, error) {
 		chain, err := follow(model, nil, input)
 		if err != nil {
@@ -96,12 +103,12 @@ func read(in *format.Input) (*format.Contents, error) {
 			return nil, &format.UnrunnableError{
 				Err: errors.New("the graph's input is no batch of pictures, N,C,H,W or N,H,W,C")}
 		}
-		return (&sources{file: &file}).describe(chain)
+		return (&sources{file: file, family: family}).describe(chain)
 	}
 	channels, open := opensSize(&model.Graph)
 	if !open {
 		c.Network, err = take(arch.Shape{})
-		return c, err
+		return err
 	}
 	c.Channels = channels
 	c.Sized = func(input arch.Shape) (*format.Network, error) {
@@ -110,7 +117,7 @@ func read(in *format.Input) (*format.Contents, error) {
 		}
 		return take(input)
 	}
-	return c, nil
+	return nil
 }
 
 // add takes in a tensor as it is in the file.
@@ -132,11 +139,12 @@ func add(list *format.List, t *wire.Tensor) error {
 type sources struct {
 	file    *format.List
 	derived format.List
+	family  string
 }
 
 // describe says of a chain what network it is and where its parameters are.
 func (s *sources) describe(chain *chain) (*format.Network, error) {
-	net := chain.network()
+	net := chain.network(s.family)
 	source := map[string]format.Source{}
 	for i, layer := range chain.layers {
 		fold, err := s.folding(layer, net.Layers[i].Name)
@@ -155,7 +163,7 @@ func (s *sources) describe(chain *chain) (*format.Network, error) {
 	}
 	return &format.Network{
 		Network:  net,
-		Naming:   format.Naming{Family: "ONNX", Source: source, Bookkeeping: func(string) bool { return true }},
+		Naming:   format.Naming{Family: s.family, Source: source, Bookkeeping: func(string) bool { return true }},
 		Derived:  s.derived.Tensors,
 		Prepares: chain.layers[0].stretch != noStretch && !chain.layers[0].folds(),
 	}, nil
@@ -584,6 +592,17 @@ func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
 	}
 	if n.Op == "Identity" && len(in) == 1 && in[0] != nil { // PyTorch writes equal weights once
 		return in[0], nil
+	}
+	if n.Op == "Transpose" && len(in) == 1 && in[0] != nil && in[0].tensor != nil && in[0].axes == nil {
+		a := arguments{node: n}
+		perm := a.ints("perm")
+		if a.err == nil && isPermutation(perm, len(in[0].tensor.Dims)) {
+			axes := make([]int, len(perm))
+			for i, axis := range perm {
+				axes[i] = int(axis)
+			}
+			return &constant{tensor: in[0].tensor, axes: axes}, nil
+		}
 	}
 	do := folded[n.Op]
 	if do == nil {

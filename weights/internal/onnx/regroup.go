@@ -242,14 +242,7 @@ func (c *chain) transpose(n *wire.Node, _ []*constant) error {
 			perm = append(perm, int64(rank-1-i))
 		}
 	}
-	sorted := slices.Sorted(slices.Values(perm))
-	for i, v := range sorted {
-		if int64(i) != v {
-			sorted = nil
-			break
-		}
-	}
-	if len(sorted) != rank {
+	if !isPermutation(perm, rank) {
 		return fmt.Errorf("perm %s is no permutation of %d axes", printable.And(perm), rank)
 	}
 	dims := make([]axes, rank)
@@ -258,6 +251,16 @@ func (c *chain) transpose(n *wire.Node, _ []*constant) error {
 	}
 	c.dims = dims
 	return nil
+}
+
+// isPermutation reports whether perm has each of so many axes once.
+func isPermutation(perm []int64, rank int) bool {
+	for i, v := range slices.Sorted(slices.Values(perm)) {
+		if int64(i) != v {
+			return false
+		}
+	}
+	return len(perm) == rank
 }
 
 // reduce is the mean, or the largest, of each map where it is over rows and columns.

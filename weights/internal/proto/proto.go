@@ -150,7 +150,7 @@ func (d *decoder) field(m Message, f Field, typ protowire.Type, body []byte, at 
 			case Text:
 				return d.add(m, f, Value{Text: string(b)}, at)
 			case Bytes:
-				return d.add(m, f, Value{Bytes: b}, at)
+				return d.add(m, f, Value{Bytes: b[:len(b):len(b)]}, at)
 			case Float:
 				if len(b)%4 != 0 {
 					return format.Fail(at, "%s: %d bytes of floats", f.name(), len(b))
