@@ -18,6 +18,7 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/numpy"
 	"github.com/vggo/vggo/weights/internal/onnx"
+	"github.com/vggo/vggo/weights/internal/tensorflow"
 )
 
 // Write writes tensors to a safetensors file as F32, in the order given, with notes that may be nil. The file appears
@@ -206,6 +207,30 @@ func WriteDarknet(ctx context.Context, path string, placed *arch.Placement, find
 		return err
 	}
 	return writeFrom(ctx, path, sources, func(to io.Writer) error { return network.Write(to, find) })
+}
+
+// WriteTensorFlow writes a network's parameters as a checkpoint of TensorFlow's second edition, which tf.train.Saver
+// restores: path.data-00000-of-00001, then path.index, under the names of the article's program (conv1_1/w) or, for
+// VGGs of 11, 16 and 19 layers, of TF-slim's (vgg_16/conv1/conv1_1/weights). find returns a parameter's values, as for
+// WriteONNX. notes, which may be nil and whose names begin with "vggo.", stand beside them as tensors of text. A path of
+// another ending than .ckpt is an error, and a parameter that TF-slim has no name for. The files and ctx are as for
+// WriteContext, sources the open files that find reads.
+func WriteTensorFlow(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
+	notes map[string]string, slim bool, sources ...*File) error {
+	if !strings.HasSuffix(path, tensorflow.Ending) {
+		return fmt.Errorf("%s: its ending must be %s", path, tensorflow.Ending)
+	}
+	checkpoint, err := tensorflow.NewExport(placed, notes, slim)
+	if err != nil {
+		return err
+	}
+	err = writeFrom(ctx, path+tensorflow.ValuesEnding, sources, func(to io.Writer) error {
+		return checkpoint.WriteValues(to, find)
+	})
+	if err != nil {
+		return err
+	}
+	return writeFrom(ctx, path+tensorflow.IndexEnding, nil, checkpoint.WriteIndex)
 }
 
 // check is an error for a tensor whose name no file may have, or whose shape is not that of its values.

@@ -23,6 +23,7 @@ type convertOptions struct {
 	model  string
 	labels string
 	part   string
+	names  string
 	readFlags
 	preprocessFlags
 
@@ -35,14 +36,17 @@ func newConvertCommand() *cobra.Command {
 		Use:   "convert IN OUT",
 		Short: "Write a file of weights in another format",
 		Long: `Read weights in any format that vggo knows and write them in the one that OUT's
-ending names: .safetensors, .npz, .onnx, or Darknet's .weights with a .cfg beside it.
-Parameters come out under vggo's names (conv1_1/w) in PyTorch's order of axes, F32; ONNX
-and Darknet hold the network as well. All but Darknet's carry the network, how pictures
-become its input and its classes as notes, so that vggo needs no --model for them. The
-first layer keeps the order of channels that it has.`,
+ending names: .safetensors, .npz, .onnx, Darknet's .weights with a .cfg beside it, or
+.ckpt, a checkpoint of TensorFlow's. Parameters come out under vggo's names (conv1_1/w) in
+PyTorch's order of axes, F32; a checkpoint has them in TensorFlow's order, under the names
+of the article's program, which are the same, or of TF-slim's. ONNX and Darknet hold the
+network as well. All but Darknet's carry the network, how pictures become its input and
+its classes as notes, so that vggo needs no --model for them. The first layer keeps the
+order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
   vggo convert vgg16.safetensors vgg16.weights
+  vggo convert vgg16.safetensors vgg16.ckpt --names slim
   vggo convert tinyvgg.pth tinyvgg.npz --model tinyvgg --labels names.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -61,6 +65,8 @@ first layer keeps the order of channels that it has.`,
 	f.StringVarP(&o.labels, "labels", "l", "", "note the class names in `FILE`, for weights that have none: in any form "+
 		"that vggo classify takes")
 	f.BoolVar(&o.relabel, "relabel", false, "note the names of --labels although the weights have others")
+	f.StringVar(&o.names, "names", "article", "`names` of a checkpoint's variables: article (conv1_1/w) or slim "+
+		"(vgg_16/conv1/conv1_1/weights)")
 	o.readFlags.add(f)
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
@@ -70,9 +76,15 @@ first layer keeps the order of channels that it has.`,
 }
 
 func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notices io.Writer) (err error) {
-	write, ok := weightWriters[strings.ToLower(filepath.Ext(out))]
-	if !ok {
-		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz, .onnx or .weights", out)}
+	ending := strings.ToLower(filepath.Ext(out))
+	write, ok := weightWriters[ending]
+	switch {
+	case !ok:
+		return usageError{fmt.Errorf("%s: its ending must be .safetensors, .npz, .onnx, .weights or .ckpt", out)}
+	case o.names != "article" && o.names != "slim":
+		return usageError{fmt.Errorf("--names %s: article and slim are known", o.names)}
+	case o.names == "slim" && ending != ".ckpt":
+		return usageError{fmt.Errorf("--names is for a checkpoint, whose ending is .ckpt")}
 	}
 	file, err := openWeights(in, o.part)
 	if err != nil {
@@ -109,7 +121,7 @@ func (o *convertOptions) run(ctx context.Context, in, out string, stdout, notice
 		}
 		return matched.Param(p)
 	}
-	if err := write(&conversion{ctx, out, placed, file, find, notes}); err != nil {
+	if err := write(&conversion{ctx, out, placed, file, find, notes, o.names == "slim"}); err != nil {
 		return err
 	}
 	names := "under " + matched.Family + "'s names"
@@ -190,6 +202,7 @@ type conversion struct {
 	from   *weights.File
 	find   func(arch.Param) ([]float32, error)
 	notes  map[string]string
+	slim   bool // names, of a checkpoint
 }
 
 // weightWriters are the formats that vggo writes, by a file's ending.
@@ -210,6 +223,9 @@ var weightWriters = map[string]func(c *conversion) error{
 	},
 	".weights": func(c *conversion) error {
 		return weights.WriteDarknet(c.ctx, c.path, c.placed, c.find, c.from)
+	},
+	".ckpt": func(c *conversion) error {
+		return weights.WriteTensorFlow(c.ctx, c.path, c.placed, c.find, c.notes, c.slim, c.from)
 	},
 	".onnx": func(c *conversion) error {
 		return weights.WriteONNX(c.ctx, c.path, c.placed, c.find, c.notes, c.from)

@@ -21,8 +21,8 @@ import (
 // checkpoint is the variables of a program, by their names.
 type checkpoint struct {
 	tensors []format.Tensor
-	keys    map[string]string // of the index, by the names of tensors that it has under others
 	set     map[string]bool   // of the optimiser, by the tensors' names
+	notes   map[string]string // vggo's own
 }
 
 // readCheckpoint reads a table: a checkpoint's first edition whole, or the index of the second.
@@ -216,7 +216,7 @@ func readV2(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 		return nil, err
 	}
 	shards := map[int][]byte{}
-	c := &checkpoint{keys: map[string]string{}, set: map[string]bool{}}
+	c := &checkpoint{set: map[string]bool{}, notes: map[string]string{}}
 	var graph []byte
 	for _, h := range t.blocks {
 		block, err := t.block(h, true)
@@ -236,7 +236,8 @@ func readV2(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 				return err
 			}
 			dtype := dtypes[entry.Number("dtype", 0)]
-			if dtype == "" && name != objectGraph {
+			texts := name == objectGraph || strings.HasPrefix(name, ownNotes) && entry.Number("dtype", 0) == dtString
+			if dtype == "" && !texts {
 				return nil
 			}
 			if entry.Has("slice") {
@@ -258,8 +259,13 @@ func readV2(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 			}
 			raw := shards[i][int(at):][:int(size):int(size)]
 			sum := uint32(entry.Number("crc32c", 0))
-			if name == objectGraph {
-				graph, err = textOf(raw, sum)
+			if texts {
+				content, err := textOf(name, raw, sum)
+				if name == objectGraph {
+					graph = content
+				} else if c.notes[name] = string(content); len(c.notes) > format.MaxTensors {
+					err = format.Fail(0, "more than %d notes", format.MaxTensors)
+				}
 				return err
 			}
 			tensor := format.Tensor{Name: name, Shape: shapeOf(entry.Message("shape")), DType: dtype}
@@ -285,15 +291,20 @@ func readV2(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 // objectGraph is the key of what Keras and tf.train.Checkpoint say of their variables.
 const objectGraph = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
+const (
+	ownNotes = "vggo." // begins the names of vggo's own
+	dtString = 7       // DT_STRING
+)
+
 // textOf is the one text of a tensor of texts: its length, a checksum of that, the text.
-func textOf(raw []byte, sum uint32) ([]byte, error) {
+func textOf(name string, raw []byte, sum uint32) ([]byte, error) {
 	size, n := binary.Uvarint(raw)
 	if n <= 0 || len(raw)-n < 4 || size != uint64(len(raw)-n-4) || size > 1<<32-1 {
-		return nil, format.Fail(0, "%s is broken", objectGraph)
+		return nil, format.Fail(0, "%s is broken", format.Clip(name))
 	}
 	crc := crc32.Checksum(binary.LittleEndian.AppendUint32(nil, uint32(size)), castagnoli)
 	if crc = crc32.Update(crc, castagnoli, raw[n:]); masked(crc) != sum {
-		return nil, format.Fail(0, "damaged: the checksum of %s differs", objectGraph)
+		return nil, format.Fail(0, "damaged: the checksum of %s differs", format.Clip(name))
 	}
 	return raw[n+4:], nil
 }
@@ -335,7 +346,6 @@ func (c *checkpoint) rename(graph []byte) error {
 		case slices.Contains(words, ".OPTIMIZER_SLOT") || strings.Contains(words[0], "optimizer"):
 			c.set[t.Name] = true
 		}
-		c.keys[t.Name] = key
 		kept = append(kept, t)
 	}
 	c.tensors = kept
@@ -351,7 +361,7 @@ const averaged = "ExponentialMovingAverage"
 
 // contents parts the network's weights from averaged ones, from what an optimiser keeps and from counts.
 func (c *checkpoint) contents() (*format.Contents, error) {
-	out := &format.Contents{Format: "TensorFlow", HWIO: true}
+	out := &format.Contents{Metadata: c.notes, HWIO: true}
 	var plain, single []format.Tensor
 	means := map[string]format.Tensor{}
 	slots := map[string]int{}
