@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
 )
 
 // Group is the layers that one step of a Plan computes, and how. Which they are, how many images they take at a time
@@ -53,6 +54,12 @@ func is[T arch.Op](layer arch.Placed) bool {
 	return ok
 }
 
+// readsPlanar reports whether the first layer takes the images as the caller has them: a convolution of a few channels.
+// What is a layer's output, of many, is worth blocking, which Winograd's algorithm asks for.
+func readsPlanar(placed []arch.Placed) bool {
+	return len(placed) > 0 && is[arch.Conv](placed[0]) && placed[0].In.C < kernel.Block
+}
+
 // halves reports whether a layer takes the maxima of 2x2 windows side by side, odd last rows and columns left out.
 func halves(layer arch.Placed) bool {
 	two, g := arch.Square(2), layer.Geometry
@@ -81,7 +88,7 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 			}
 			fuse(is[arch.ReLU])
 			data := o.backs() && (before != nil && before.learns || o.InputGrad)
-			g.Choices = o.choose(placed[i], images, i == 0, o.Training && learns, data, forced)
+			g.Choices = o.choose(placed[i], images, i == 0 && readsPlanar(placed), o.Training && learns, data, forced)
 			if !o.keeps() && g.Algo(ForwardPass).Tile() > 0 { // whose tiles hold whole windows
 				fuse(halves)
 			}

@@ -7,7 +7,7 @@ import (
 
 // Memory is the bytes a Plan works with.
 type Memory struct {
-	Weights     int64 // the parameters, which the Plan does not own
+	Weights     int64 // the parameters of its layers, which the Plan does not own
 	Activations int64 // feature maps; those of a Plan for gradients include the images, which the caller holds
 	Gradients   int64 // of parameters and feature maps
 	Packing     int64 // weights rearranged for the kernels, which Plans of the same Params may share
@@ -117,14 +117,16 @@ func (p *Plan) measure() {
 		}
 		p.memory.Gradients = p.account(widest([][]*values{grads}, plainFloats),
 			p.twoEnded([][]*values{grads}, func(v *values) *[]float32 { return &v.grad }))
-		for _, q := range p.params.List {
-			if p.Training && q.Trainable {
+		for _, list := range p.gradients {
+			for _, q := range list {
 				p.memory.Gradients += 4 * int64(q.Count())
 			}
 		}
 	}
-	for _, q := range p.params.List {
-		p.memory.Weights += 4 * int64(q.Count())
+	for _, layer := range p.placed.Layers {
+		for _, q := range layer.Params {
+			p.memory.Weights += 4 * int64(q.Count())
+		}
 	}
 	last := p.chain[len(p.chain)-1].shape
 	outputs := 2 * p.Batch * last.C * last.H * last.W // logits and probabilities
@@ -137,9 +139,11 @@ func (p *Plan) allocate() {
 		allocate()
 	}
 	p.later = nil
-	for _, q := range p.params.List {
-		if p.Training && q.Trainable && q.Grad == nil {
-			q.Grad = kernel.Alloc(len(q.Data))
+	for _, list := range p.gradients {
+		for _, q := range list {
+			if q.Grad == nil {
+				q.Grad = kernel.Alloc(len(q.Data))
+			}
 		}
 	}
 	for range p.Threads {

@@ -59,7 +59,7 @@ type Plan struct {
 	writes []*values // by step: what it makes
 	fixed  int       // so many of the first steps do not learn, and have no backward pass
 	ctx    context.Context
-	// imported: the first layer is no convolution, so the images are blocked first
+	// imported: the images are blocked first, since the first layer is no convolution that reads them as they are
 	imported bool
 	outputs  map[string]output // by layer
 
@@ -237,7 +237,7 @@ func (p *Plan) build(forced map[decision]Algo) {
 	in := newValues(p.placed.Input)
 	in.fixed = !p.InputGrad
 	p.chain = []*values{in}
-	p.imported = len(placed) == 0 || !is[arch.Conv](placed[0])
+	p.imported = !readsPlanar(placed)
 	for _, g := range p.Options.groups(placed, forced) {
 		name := g.last().Name
 		if g.alias {
