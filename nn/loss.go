@@ -17,6 +17,17 @@ func CrossEntropy(logits *tensor.Tensor, labels []int, grad *tensor.Tensor) (flo
 // among all classes, the label too (Szegedy et al. 2016, section 7; PyTorch's label_smoothing).
 func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64, grad *tensor.Tensor) (float64,
 	error) {
+	return WeightedCrossEntropy(logits, labels, smoothing, nil, grad)
+}
+
+// WeightedCrossEntropy is SmoothedCrossEntropy that counts each image by the weight of its label, one for each class;
+// nil: all count as 1. The mean is over the images, not over their weights: what a batch happens to hold does not
+// change what one image counts.
+func WeightedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64, weights []float64,
+	grad *tensor.Tensor) (float64, error) {
+	if weights != nil && len(weights) != logits.C {
+		return 0, fmt.Errorf("nn: %d weights of %d classes", len(weights), logits.C)
+	}
 	if !(smoothing >= 0 && smoothing <= 1) { // NaN too
 		return 0, fmt.Errorf("nn: label smoothing must lie in [0, 1], not %v", smoothing)
 	}
@@ -44,14 +55,18 @@ func SmoothedCrossEntropy(logits *tensor.Tensor, labels []int, smoothing float64
 		if smoothing > 0 { // without it, a logit of -Inf elsewhere is no business of the loss
 			x = float64((1-smoothing)*x) + float64(smoothing*mean)
 		}
-		loss += top + math.Log(sum) - x
+		weight := 1.0
+		if weights != nil {
+			weight = weights[label]
+		}
+		loss += float64(weight * (top + math.Log(sum) - x))
 		if grad == nil {
 			continue
 		}
 		softmaxRow(row)
 		row[label] -= 1 - smoothing
 		for c, g := range row {
-			grad.Data[n*logits.C+c] = float32((g - smoothing/float64(len(row))) / float64(logits.N))
+			grad.Data[n*logits.C+c] = float32(weight * (g - smoothing/float64(len(row))) / float64(logits.N))
 		}
 	}
 	return loss / float64(logits.N), nil

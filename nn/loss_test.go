@@ -42,6 +42,39 @@ func TestCrossEntropy(t *testing.T) {
 	}
 }
 
+// TestWeightedCrossEntropy: loss and gradient are the sum of each image's by itself, times its class's weight.
+func TestWeightedCrossEntropy(t *testing.T) {
+	labels, weights := []int{3, 0, 4, 3}, []float64{2, 1, 1, 0.25, 0}
+	logits := tensor.New(len(labels), 5, 1, 1)
+	r := rand.New(rand.NewPCG(1, 3))
+	for i := range logits.Data {
+		logits.Data[i] = float32(4 * r.NormFloat64())
+	}
+	grad := tensor.New(logits.N, logits.C, 1, 1)
+	loss, err := nn.WeightedCrossEntropy(logits, labels, 0.1, weights, grad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, gradient := 0.0, []float64{}
+	for n, label := range labels {
+		one, g := reference.SmoothedCrossEntropy(golden.Widen(logits.Images(n, n+1).Data), []int{label}, 0.1)
+		share := weights[label] / float64(len(labels))
+		want += share * one
+		for _, v := range g {
+			gradient = append(gradient, share*v)
+		}
+	}
+	if math.Abs(loss-want) > 1e-14*want {
+		t.Errorf("loss %v, want %v", loss, want)
+	}
+	if e := golden.RelativeError(golden.Widen(grad.Data), gradient); !(e <= unitRoundoff) {
+		t.Errorf("the gradient's relative error is %.2g", e)
+	}
+	if _, err := nn.WeightedCrossEntropy(logits, labels, 0, weights[:4], nil); err == nil {
+		t.Error("four weights of five classes pass")
+	}
+}
+
 // TestSkipForwards: a Plan that skips the passes of another draws the masks that follow.
 func TestSkipForwards(t *testing.T) {
 	net := everything()
