@@ -120,3 +120,39 @@ func CompactWithClasses(s string, classes int) (changed string, ok bool) {
 	at := max(slash, strings.LastIndexByte(s, ','))
 	return s[:at+1] + strconv.Itoa(classes), true
 }
+
+// WithPooledHead is the network with another head for so many classes: the average of each of the last maps, and one
+// fully connected layer, whose name is returned, with a softmax. What was between the last map and the first fully
+// connected layer goes too. The name is the compact string where there is one: ...,512,M,G/10; else -gap is added.
+func (p *Placement) WithPooledHead(classes int) (net *Network, layer string, err error) {
+	n := p.Network
+	first := slices.IndexFunc(n.Layers, func(l Layer) bool { return l.Op.Kind() == Linear{}.Kind() })
+	if first < 0 {
+		return nil, "", fmt.Errorf("%s has no fully connected layer to replace", n.Name)
+	}
+	maps := first
+	for maps > 0 {
+		switch n.Layers[maps-1].Op.(type) {
+		case Flatten, Dropout, GlobalAvgPool, AdaptiveAvgPool:
+			maps--
+			continue
+		}
+		break
+	}
+	if !slices.ContainsFunc(n.Layers[:maps], func(l Layer) bool { return l.Op.Kind() == Conv{}.Kind() }) {
+		return nil, "", fmt.Errorf("%s has no convolution before %s, whose maps could be averaged", n.Name,
+			n.Layers[first].Name)
+	}
+	clone := *n
+	clone.Title = strings.TrimPrefix(n.Title+", gap head", ", ")
+	layer = n.Layers[first].Name
+	clone.Layers = append(slices.Clone(n.Layers[:maps]), Layer{"globalpool", GlobalAvgPool{}}, Layer{"flatten", Flatten{}},
+		Layer{layer, Linear{Out: classes}}, Layer{"softmax", Softmax{}})
+	if clone.Name, err = clone.CompactString(); err != nil {
+		clone.Name = n.Name + "-gap"
+	}
+	if _, err := clone.Place(p.Input); err != nil {
+		return nil, "", err
+	}
+	return &clone, layer, nil
+}

@@ -138,3 +138,41 @@ func TestWithHeadErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestPooledHead: the new head stands behind the last map, and the name is one that Open understands, where there is
+// one.
+func TestPooledHead(t *testing.T) {
+	for network, want := range map[string]string{
+		"vgg11":               "64,M,128,M,256,256,M,512,512,M,512,512,M,G/5 fc6",
+		"vgg11-bn":            "64b,M,128b,M,256b,256b,M,512b,512b,M,512b,512b,M,G/5 fc6",
+		"64,M,32,G/16,10":     "64,M,32,G/5 fc3",
+		"tinyvgg":             "28x28x1:10,10,M,10,10,M,G/5 fc3",
+		"alexnet-torchvision": "alexnet-torchvision-gap",
+		"8,16":                "has no fully connected layer to replace",
+	} {
+		placed, err := Open(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net, layer, err := placed.WithPooledHead(5)
+		if err != nil {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", network, err, want)
+			}
+			continue
+		}
+		if got := net.Name + " " + layer; !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", network, got, want)
+		}
+		headed, err := net.Place(placed.Input)
+		if err != nil || headed.Output() != (Shape{5, 1, 1}) || headed.Layers[len(headed.Layers)-4].Op != (GlobalAvgPool{}) {
+			t.Errorf("%s: the head is %v (%v)", network, headed.Output(), err)
+		}
+		if strings.HasSuffix(net.Name, "-gap") {
+			continue
+		}
+		if again, err := Open(net.Name); err != nil || len(again.Layers) != len(net.Layers) {
+			t.Errorf("%s is not understood: %v", net.Name, err)
+		}
+	}
+}
