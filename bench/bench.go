@@ -254,6 +254,6 @@ func (b *Bench) result(mode Mode, t *stepTimes, plan *nn.Plan, passes map[passKe
 		r.GFLOPs = float64(b.flops(mode, plan.BackTo)) / r.Median / 1e9
 		r.PercentOfPeak = 100 * r.GFLOPs / (b.Machine.Peak * float64(b.Group.Size()))
 	}
-	r.Layers = b.layers(plan, passes)
+	r.Layers = b.layers(plan.Batch, plan.Groups(), passes)
 	return r
 }

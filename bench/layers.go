@@ -42,12 +42,12 @@ type passKey struct {
 }
 
 // layers are the times of all passes that took any.
-func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []LayerTime) {
+func (b *Bench) layers(batch int, groups []nn.Group, passes map[passKey][]float64) (times []LayerTime) {
 	reports := b.reports()
-	for i, g := range plan.Groups() {
+	for i, g := range groups {
 		fused := g.Names()
 		first, last := reports[fused[0]], reports[fused[len(fused)-1]]
-		work := first.FLOPs * int64(plan.Batch)
+		work := first.FLOPs * int64(batch)
 		for _, pass := range []nn.Pass{nn.ForwardPass, nn.BackwardPass, nn.WeightsPass, nn.DataPass} {
 			seconds := median(passes[passKey{i, pass}])
 			switch {
@@ -76,7 +76,7 @@ func (b *Bench) layers(plan *nn.Plan, passes map[passKey][]float64) (times []Lay
 			case nn.BackwardPass:
 				weights = 0
 			}
-			t.Bytes = weights + mapBytes(plan.Batch, first.In) + mapBytes(plan.Batch, last.Out)
+			t.Bytes = weights + mapBytes(batch, first.In) + mapBytes(batch, last.Out)
 			t.PercentOfPeak = 100 * t.GFLOPs / b.Machine.Peak
 			t.PercentOfBandwidth = 100 * float64(t.Bytes) / seconds / 1e9 / b.Machine.Bandwidth
 			times = append(times, t)

@@ -83,6 +83,9 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	}
 	_, err = plain.Run(ctx)
 	r := b.result(Training, &timing, plain.Plan(), nil)
+	if frozen := plain.Frozen(); frozen != nil {
+		r.PredictedBytes += frozen.Memory().Total()
+	}
 	plain.Close()
 	if b.Group.Size() > 1 {
 		r.Communication = &Communication{b.Group.Size(), median(exposed), median(hidden)}
@@ -131,7 +134,11 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 		return cmp.Or(cmp.Compare(y.Seconds, x.Seconds), cmp.Compare(x.Kind, y.Kind))
 	})
 	if b.Layers {
-		r.Layers = b.layers(parts.Plan(), passes)
+		groups := parts.Plan().Groups()
+		if frozen := parts.Frozen(); frozen != nil {
+			groups = slices.Concat(frozen.Groups(), groups)
+		}
+		r.Layers = b.layers(parts.Plan().Batch, groups, passes)
 	}
 	return r, nil
 }

@@ -144,13 +144,7 @@ func randomFor(seed uint64, epoch, sample int) *rand.Rand {
 // put writes a sample, prepared, as the network sees it in an epoch.
 func (a *augmenter) put(dst []float32, p *vision.Picture, epoch, sample int) {
 	r := randomFor(a.seed, epoch, sample)
-	var flip bool
-	switch a.Flip {
-	case "random":
-		flip = r.Uint64()>>63 == 1
-	case "alternating":
-		flip = randomFor(a.seed, -1, sample).Uint64()>>63 == 1 != (epoch%2 == 1)
-	}
+	flip := a.flips(r, epoch, sample)
 	switch a.Crop {
 	case "pad":
 		x, y := r.IntN(2*a.Pad+1)-a.Pad, r.IntN(2*a.Pad+1)-a.Pad
@@ -168,6 +162,30 @@ func (a *augmenter) put(dst []float32, p *vision.Picture, epoch, sample int) {
 	if a.Cutout > 0 {
 		a.cut(dst, r)
 	}
+}
+
+// flips reports whether a sample is mirrored in an epoch, by the first number of its source.
+func (a *augmenter) flips(r *rand.Rand, epoch, sample int) bool {
+	switch a.Flip {
+	case "random":
+		return r.Uint64()>>63 == 1
+	case "alternating":
+		return randomFor(a.seed, -1, sample).Uint64()>>63 == 1 != (epoch%2 == 1)
+	}
+	return false
+}
+
+// unrepeatable says why a picture looks otherwise in every epoch; empty where it is as it is or mirrored.
+func (a *Augment) unrepeatable() string {
+	switch {
+	case a.Crop != "":
+		return "crop: " + a.Crop + " cuts each picture otherwise"
+	case a.Colour > 0:
+		return "colour shifts each picture otherwise"
+	case a.Cutout > 0:
+		return "cutout clears another square of each picture"
+	}
+	return ""
 }
 
 // jitter scales the shorter side to a random length and cuts out the input's size at random.

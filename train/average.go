@@ -65,7 +65,7 @@ func (v *averager) after(step, steps int) {
 		return
 	}
 	if v.Kind == "lookahead" && step == steps {
-		each(v.threads, len(v.pieces), func(i int) { copy(v.pieces[i].data, v.pieces[i].mean) })
+		v.end()
 		return
 	}
 	if step%v.Every != 0 {
@@ -85,6 +85,13 @@ func (v *averager) after(step, steps int) {
 			copy(p.data, p.mean)
 		}
 	})
+}
+
+// end leaves lookahead's slow weights, after the last step.
+func (v *averager) end() {
+	if v != nil && v.Kind == "lookahead" {
+		each(v.threads, len(v.pieces), func(i int) { copy(v.pieces[i].data, v.pieces[i].mean) })
+	}
 }
 
 // swap exchanges the parameters and their mean.

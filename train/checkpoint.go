@@ -32,7 +32,8 @@ const (
 const (
 	recipeNote = "vggo.train.recipe"
 	// stateVersion is 2 since momentum keeps of each gradient what Polyak's bound left of it; before, it kept the whole.
-	stateVersion = 2
+	// It is 3 since frozen layers before the first that learns are computed as in use.
+	stateVersion = 3
 )
 
 // state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow
@@ -45,8 +46,10 @@ type state struct {
 	Best      float64 `json:"best"` // accuracy of BestFile; -1 before there is one
 	BestLoss  float64 `json:"best_loss,omitempty"`
 	BestStep  int     `json:"best_step"`
-	Since     tally   `json:"since"` // the last line of metrics
-	Rate      float64 `json:"rate"`  // of the last step
+	Worse     int     `json:"worse,omitempty"`   // validations since then
+	Stopped   bool    `json:"stopped,omitempty"` // by the recipe's patience
+	Since     tally   `json:"since"`             // the last line of metrics
+	Rate      float64 `json:"rate"`              // of the last step
 	// Losses are those of the last steps, maxLosses at most, the last one last.
 	Losses  []float64 `json:"losses,omitempty"`
 	Seconds float64   `json:"seconds"`
@@ -79,17 +82,12 @@ type machine struct {
 	Choices map[string]string `json:"choices"`         // by layer and pass
 }
 
-func machineOf(p *nn.Plan) machine {
-	m := machine{Kernel: p.Set.Name, Choices: map[string]string{}}
-	for _, c := range nn.Choices(p.Groups()) {
+// machine is this run's.
+func (t *Trainer) machine() machine {
+	m := machine{Kernel: t.plan.Set.Name, Choices: map[string]string{}}
+	for _, c := range nn.Choices(t.groups()) {
 		m.Choices[c.Layer+"/"+string(c.Pass)] = c.Algo.String()
 	}
-	return m
-}
-
-// machine is machineOf this run.
-func (t *Trainer) machine() machine {
-	m := machineOf(t.plan)
 	if n := t.ranks.Size(); n > 1 && t.ranks.parts == 0 {
 		m.Ranks = n
 	}
@@ -355,6 +353,9 @@ func readSaved(path string) (s *Saved, err error) {
 
 // restore takes over a checkpoint.
 func (t *Trainer) restore(s *Saved) (err error) {
+	if s.state.Version < 3 && t.frozen != nil {
+		return &VersionError{s.Path, errors.New("it computed frozen layers by another rule")}
+	}
 	now := t.sets()
 	if err := t.sameData(s, now); err != nil {
 		return err
@@ -383,7 +384,6 @@ func (t *Trainer) restore(s *Saved) (err error) {
 	}
 	t.state, t.saved = s.state, s.Path
 	t.state.Machine, t.state.sets = t.machine(), now
-	t.optimiser.steps = t.state.Step
-	t.plan.SkipForwards(uint64(t.state.Step) * uint64(t.recipe.accumulate()))
+	t.optimiser.resume(t.state.Step, t.perEpoch)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -72,5 +73,38 @@ func TestSmallDisk(t *testing.T) {
 	}
 	if !bytes.Equal(read(t, filepath.Join(o.Folder, train.ModelFile)), want) {
 		t.Error("after a full disk the run ends with other bits")
+	}
+}
+
+// TestFeaturesOnSmallDisk: where what is kept of frozen layers finds no room, the run goes on without, to the same
+// bits, and says so.
+func TestFeaturesOnSmallDisk(t *testing.T) {
+	var counted int
+	var said []string
+	o := keeping(t, &counted, &said)
+	want, _ := run(t, o)
+	disk := filepath.Join(t.TempDir(), "run", train.FeaturesFolder)
+	if err := os.MkdirAll(disk, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=20k"); err != nil {
+		t.Skipf("mounting a file system needs root: %v (TestKeptFaults does without)", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	said, o.Folder = nil, filepath.Dir(disk)
+	got, _ := run(t, o)
+	if !bytes.Equal(got, want) {
+		t.Error("other bits on a full disk")
+	}
+	if len(said) != 2 || !strings.Contains(said[1], "features cannot be kept: ") ||
+		!strings.Contains(said[1], "no space left on device") {
+		t.Errorf("said is %q", said)
+	}
+	if left, _ := os.ReadDir(disk); len(left) != 0 {
+		t.Errorf("left are %v", left)
 	}
 }

@@ -10,6 +10,9 @@ import (
 // ErrNoValidation is a recipe whose schedule follows the validation, and no data for one.
 var ErrNoValidation = errors.New("schedule: plateau needs validation: give a set for it, or hold_out")
 
+// ErrNoPatience is a recipe that ends a run early by its validations, and no data for one.
+var ErrNoPatience = errors.New("patience needs validation: give a set for it, or hold_out")
+
 // InterruptedError is a run that was told to stop, and has saved its state.
 type InterruptedError struct {
 	Step, Steps int

@@ -239,8 +239,10 @@ func (t *Trainer) validate(ctx context.Context) error {
 		}
 		if score.Accuracy > t.state.Best || score.Accuracy == t.state.Best && score.Loss < t.state.BestLoss {
 			t.state.Best, t.state.BestLoss, t.state.BestStep = score.Accuracy, score.Loss, t.state.Step
+			t.state.Worse = 0
 			return score, t.saveWeights(BestFile)
 		}
+		t.state.Worse++
 		return score, nil
 	})
 	if err != nil {

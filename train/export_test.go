@@ -181,3 +181,27 @@ func (t *Trainer) lossOnSame(pictures int) (loss float64, err error) {
 
 // ChanceOf is what a run says whose last steps and last state had these losses and scores.
 var ChanceOf = chance
+
+// Split is the layers between which a network is divided before one that learns, "conv1 | sigmoid1"; empty for none.
+func Split(net *arch.Network, learns string) (string, error) {
+	placed, err := net.Place(net.Input)
+	if err != nil {
+		return "", err
+	}
+	front, rest, err := split(placed, learns)
+	if err != nil || front == nil {
+		return "", err
+	}
+	return (&frozen{placed: front}).last() + " | " + rest.Layers[0].Name, nil
+}
+
+// Weigh is what class weights come to.
+func Weigh(w ClassWeights, d Dataset, names []string, classes int) ([]float64, error) {
+	return w.weigh(d, names, classes)
+}
+
+// WithChunk lets a run keep features in files of so many bytes.
+func WithChunk(o Options, bytes int) Options {
+	o.chunk = bytes
+	return o
+}

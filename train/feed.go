@@ -7,15 +7,20 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/tensor"
 )
 
 // batch is samples ready for the network.
 type batch struct {
-	images *tensor.Tensor
-	labels []int
-	faults []fault // samples found broken on the way, replaced by the ones after them
-	err    error   // why there is no batch
+	images   *tensor.Tensor // prepared; where there are frozen layers, of the missing alone
+	features *tensor.Tensor // what the frozen layers make of the pictures; nil where there are none
+	missing  []int          // places in features that are yet to be computed, in order
+	samples  []int          // of each place
+	epoch    int
+	labels   []int
+	faults   []fault // samples found broken on the way, replaced by the ones after them
+	err      error   // why there is no batch
 }
 
 type fault struct {
@@ -40,6 +45,9 @@ type feed struct {
 
 	epoch int   // of the samples that follow; -1 before the first
 	order []int // of this epoch
+
+	features arch.Shape // of what the frozen layers make of a picture; zero where there are none
+	kept     *features  // what they made of pictures before; nil where nothing is kept
 
 	serial bool // batches are made when they are asked for
 	count  int  // of batches that were, where serial
@@ -86,8 +94,12 @@ func (f *feed) start(from int) {
 }
 
 func (f *feed) room() *batch {
-	return &batch{images: tensor.New(f.batch, f.augmenter.channels, f.augmenter.h, f.augmenter.w),
-		labels: make([]int, f.batch)}
+	b := &batch{images: tensor.New(f.batch, f.augmenter.channels, f.augmenter.h, f.augmenter.w),
+		samples: make([]int, f.batch), labels: make([]int, f.batch)}
+	if s := f.features; s.C > 0 {
+		b.features = tensor.New(f.batch, s.C, s.H, s.W)
+	}
+	return b
 }
 
 // next is the batch that follows. It goes back into free.
@@ -115,7 +127,8 @@ func (f *feed) fill(b *batch, n int) {
 	}
 	at := n%f.perEpoch*f.whole + f.first
 	samples, epoch := f.order[at:at+f.batch], f.epoch
-	b.faults, b.err = b.faults[:0], nil
+	b.faults, b.err, b.epoch = b.faults[:0], nil, epoch
+	found := make([]bool, f.batch) // features of it
 	var mu sync.Mutex
 	size := len(b.images.Data) / len(samples)
 	each(f.threads, len(samples), func(n int) {
@@ -125,10 +138,16 @@ func (f *feed) fill(b *batch, n int) {
 			if f.broken.has(sample) {
 				continue
 			}
+			b.samples[n], b.labels[n] = sample, f.source.Label(sample)
+			if f.kept != nil && f.kept.known(epoch, sample, b.row(n)) {
+				found[n] = true
+				return
+			}
 			p, err := f.source.Picture(sample)
 			if err == nil {
-				f.augmenter.put(b.images.Data[n*size:][:size], p, epoch, sample)
-				b.labels[n] = f.source.Label(sample)
+				if found[n] = f.kept != nil && f.kept.find(epoch, sample, p, b.row(n)); !found[n] {
+					f.augmenter.put(b.images.Data[n*size:][:size], p, epoch, sample)
+				}
 				// The network's own goroutines must not wait behind a batch of these.
 				runtime.Gosched()
 				return
@@ -148,5 +167,25 @@ func (f *feed) fill(b *batch, n int) {
 		b.err = cmp.Or(b.err, error(&EmptyError{f.broken.first()}))
 		mu.Unlock()
 	})
+	if b.features != nil {
+		b.gather(found)
+	}
 	slices.SortFunc(b.faults, func(a, b fault) int { return cmp.Compare(a.sample, b.sample) })
+}
+
+// row is where the features of a place in the batch go.
+func (b *batch) row(n int) []float32 { return b.features.Images(n, n+1).Data }
+
+// gather leaves the images whose features are not found yet, one behind the other.
+func (b *batch) gather(found []bool) {
+	b.missing = b.missing[:0]
+	for n, have := range found {
+		if have {
+			continue
+		}
+		if at := len(b.missing); at < n {
+			copy(b.images.Images(at, at+1).Data, b.images.Images(n, n+1).Data)
+		}
+		b.missing = append(b.missing, n)
+	}
 }

@@ -116,7 +116,7 @@ func TestOlderCheckpoint(t *testing.T) {
 		if state := notes["vggo.train.state"]; state != "" {
 			at := strings.Index(state, `,"pictures"`)
 			state = state[:at] + state[strings.Index(state, `,"machine"`):]
-			notes["vggo.train.state"] = strings.Replace(state, `{"version":2,`, `{"version":1,`, 1)
+			notes["vggo.train.state"] = strings.Replace(state, `{"version":3,`, `{"version":1,`, 1)
 		}
 		return weights.Write(path, tensors, notes)
 	}))
@@ -156,10 +156,11 @@ func TestOtherVersion(t *testing.T) {
 		want      string // "": it is read
 	}{
 		{"a key of then", tiny(), "vggo.train.recipe", "epochs:", "wide: {inputs: 512}\nepochs:", `unknown key "wide"`},
-		{"a later version", tiny(), "vggo.train.state", `{"version":2,`, `{"version":3,`, "its version is 3, this"},
-		{"another bound", tiny(), "vggo.train.state", `{"version":2,`, `{"version":1,`, "polyak bounded its steps"},
-		{"no bound", free, "vggo.train.state", `{"version":2,`, `{"version":1,`, ""},
-		{"this one", tiny(), "vggo.train.state", `{"version":2,`, `{"version":2,`, ""},
+		{"a later version", tiny(), "vggo.train.state", `{"version":3,`, `{"version":4,`, "its version is 4, this"},
+		{"another bound", tiny(), "vggo.train.state", `{"version":3,`, `{"version":1,`, "polyak bounded its steps"},
+		{"no bound", free, "vggo.train.state", `{"version":3,`, `{"version":1,`, ""},
+		{"nothing frozen", tiny(), "vggo.train.state", `{"version":3,`, `{"version":2,`, ""},
+		{"this one", tiny(), "vggo.train.state", `{"version":3,`, `{"version":3,`, ""},
 	} {
 		for _, sealed := range []bool{true, false} {
 			o := train.Options{Recipe: c.recipe, Train: tinySet, Folder: t.TempDir()}

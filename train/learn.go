@@ -10,7 +10,14 @@ import (
 // learn computes the gradients of one pass, and their mean after the last.
 func (t *Trainer) learn(b *batch) error {
 	passes := t.recipe.accumulate()
-	if err := t.plan.Forward(b.images); err != nil {
+	images := b.images
+	if t.frozen != nil {
+		if err := t.thaw(b); err != nil {
+			return err
+		}
+		images = b.features
+	}
+	if err := t.plan.Forward(images); err != nil {
 		return err
 	}
 	logits := t.plan.Logits()
@@ -54,7 +61,9 @@ func (t *Trainer) learn(b *batch) error {
 	}
 	if passes > 1 && !t.addsFirst() {
 		for _, s := range t.optimiser.slots {
-			t.accumulate(s)
+			if s.Grad != nil { // it is in the part that learns
+				t.accumulate(s)
+			}
 		}
 	}
 	return nil
@@ -68,8 +77,8 @@ func (t *Trainer) lossOf(logits *tensor.Tensor, labels []int) (float64, error) {
 	for part := range losses {
 		from, to := part*images, (part+1)*images
 		var err error
-		losses[part], err = nn.SmoothedCrossEntropy(logits.Images(from, to), labels[from:to], t.recipe.Smoothing,
-			t.grad.Images(from, to))
+		losses[part], err = nn.WeightedCrossEntropy(logits.Images(from, to), labels[from:to], t.recipe.Smoothing,
+			t.classWeights, t.grad.Images(from, to))
 		if err != nil {
 			return 0, err
 		}

@@ -107,7 +107,7 @@ func (t *Trainer) levelPictures(stretches []stretch) (int, error) {
 	if t.options.Budget <= 0 {
 		return levelled, nil
 	}
-	taken := t.plan.Memory().Total()
+	taken := t.memory()
 	for n := levelled; ; n /= 2 {
 		need, err := t.levelMemory(stretches, n)
 		if err != nil || taken+need <= t.options.Budget {

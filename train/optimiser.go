@@ -55,7 +55,8 @@ type Optimiser struct {
 	threads int
 	slots   []*slot
 	pieces  []piece
-	steps   int // taken so far
+	steps   int     // taken so far
+	epochs  float64 // gone through, by which some parameters do not learn yet
 	norms   []float64
 }
 
@@ -64,6 +65,7 @@ type slot struct {
 	*nn.Param
 	paramSettings
 	index         int       // among the optimiser's
+	waited        int       // steps in which it did not learn yet
 	first, second []float32 // velocity, or adamw's two moments; nil where there is none
 }
 
@@ -94,7 +96,7 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	opt := &Optimiser{Optimise: o, threads: max(threads, 1)}
 	for _, p := range params.List {
 		m := settingsOf(p.Param, o.Decay, rules)
-		if !p.Trainable || m.freeze {
+		if !p.Trainable || m.never() {
 			continue
 		}
 		s := &slot{Param: p, paramSettings: m, index: len(opt.slots)}
@@ -113,6 +115,17 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	return opt, nil
 }
 
+// resume goes on after so many steps, of which so many are an epoch.
+func (o *Optimiser) resume(steps, perEpoch int) {
+	o.steps = steps
+	o.epochs = float64(steps) / float64(perEpoch)
+	for _, s := range o.slots {
+		for s.waited < steps && s.frozen(float64(s.waited)/float64(perEpoch)) {
+			s.waited++
+		}
+	}
+}
+
 // Clip scales all gradients together so that their norm is at most the given one, as PyTorch's clip_grad_norm_ does,
 // and returns what it was.
 func (o *Optimiser) Clip(most float64) float64 {
@@ -120,6 +133,9 @@ func (o *Optimiser) Clip(most float64) float64 {
 	if scale := float32(most / (norm + 1e-6)); scale < 1 {
 		each(o.threads, len(o.pieces), func(i int) {
 			p := o.pieces[i]
+			if p.frozen(o.epochs) {
+				return
+			}
 			for j := range p.Grad[p.from:p.to] {
 				p.Grad[p.from+j] *= scale
 			}
@@ -142,6 +158,9 @@ func (o *Optimiser) Polyak(loss float64) float64 {
 func (o *Optimiser) squares(share func(piece) float64) float64 {
 	each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
+		if o.norms[i] = 0; p.frozen(o.epochs) {
+			return
+		}
 		sum := 0.0
 		for _, g := range p.Grad[p.from:p.to] {
 			sum += float64(g) * float64(g)
@@ -160,9 +179,15 @@ func (o *Optimiser) squares(share func(piece) float64) float64 {
 // higher rate multiply them. The Plan must be refreshed afterwards.
 func (o *Optimiser) Step(rate, share, epochs float64) {
 	o.steps++
+	o.epochs = epochs
+	for _, s := range o.slots {
+		if s.frozen(epochs) {
+			s.waited++
+		}
+	}
 	each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
-		if p.until > 0 && epochs >= p.until {
+		if p.frozen(epochs) || p.until > 0 && epochs >= p.until {
 			return
 		}
 		if o.Kind == "adamw" {
@@ -211,8 +236,9 @@ func (o *Optimiser) adamw(p piece, rate float64) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	beta1, beta2 := float32(o.Momentum), float32(o.Beta2)
 	rest1, rest2 := float32(1-o.Momentum), float32(1-o.Beta2)
-	step := float32(rate / (1 - math.Pow(o.Momentum, float64(o.steps))))
-	scale := float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.steps))))
+	taken := float64(o.steps - p.waited)
+	step := float32(rate / (1 - math.Pow(o.Momentum, taken)))
+	scale := float32(1 / math.Sqrt(1-math.Pow(o.Beta2, taken)))
 	keep, epsilon := float32(1-float64(rate*p.decay)), float32(o.Epsilon)
 	for i, x := range w {
 		d := g[i]

@@ -8,7 +8,7 @@ import (
 // Part is a part of a step.
 type Part struct {
 	Layers []string // computed together: "conv1_2", "relu1_2"; nil for what is no layer's
-	Step   int      // their place among the Plan's Layers
+	Step   int      // their place among the groups of Frozen, if there is one, and Plan
 	Pass   nn.Pass
 	Name   string // of what is no layer's pass: one of those below
 }

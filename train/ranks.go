@@ -251,7 +251,7 @@ func (t *Trainer) agree() error {
 	if err != nil {
 		return err
 	}
-	m := machineOf(t.plan)
+	m := t.machine()
 	choices, err := json.Marshal(m.Choices)
 	if err != nil {
 		return err

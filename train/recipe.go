@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"maps"
 	"math"
 	"strings"
 	"unicode"
@@ -45,10 +46,15 @@ type Recipe struct {
 
 	Init      Init     `yaml:"init"`
 	Optimiser Optimise `yaml:"optimiser"`
-	Rules     []Rule   `yaml:"rules,omitempty"`
-	Schedule  Schedule `yaml:"schedule"`
-	Smoothing float64  `yaml:"label_smoothing,omitempty"`
-	Clip      float64  `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
+	// Rates are shares of the rate by layer: by its name, by what several are called with their numbers left out (conv3,
+	// fc), or by block, up to its pooling (block1). A layer's own name goes before; 0 freezes.
+	Rates     map[string]float64 `yaml:"rates,flow,omitempty"`
+	Rules     []Rule             `yaml:"rules,omitempty"`
+	Schedule  Schedule           `yaml:"schedule"`
+	Smoothing float64            `yaml:"label_smoothing,omitempty"`
+	// ClassWeights count pictures of some classes more than of others: balanced, or numbers by class.
+	ClassWeights ClassWeights `yaml:"class_weights,flow,omitempty"`
+	Clip         float64      `yaml:"clip,omitempty"` // most that the gradients' norm may be; 0: anything
 	// Polyak bounds the rate of each step: by this times the loss over the gradients' squared length, Polyak's step for
 	// a loss that could fall to 0 (Loizou et al. 2021, SPS_max). 0: not at all.
 	Polyak  float64 `yaml:"polyak,omitempty"`
@@ -57,6 +63,8 @@ type Recipe struct {
 
 	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
 	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
+	// Patience ends the run after so many validations in a row that were no better than the best; 0: it does not end early
+	Patience int `yaml:"patience,omitempty"`
 	// how an answer is found: of the picture, of it and its mirror image (flip), or of these shifted too (flip+shift)
 	Views string `yaml:"views,omitempty"`
 
@@ -226,6 +234,7 @@ func (r *Recipe) Set(assignment string) error {
 		return fmt.Errorf("%q: %w", assignment, recipeError(err))
 	}
 	changed := *r
+	changed.Rates, changed.ClassWeights.Of = maps.Clone(r.Rates), maps.Clone(r.ClassWeights.Of)
 	if err := changed.decode(bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("%q: %s", assignment, strings.TrimPrefix(err.Error(), "line 1: "))
 	}
@@ -346,6 +355,8 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: validate and checkpoint.every are epochs, above 0")
 	case r.keep() < 1:
 		return fmt.Errorf("recipe: checkpoint.keep must be at least 1, not %d", r.Checkpoint.Keep)
+	case r.Patience < 0:
+		return fmt.Errorf("recipe: patience must be at least 0, not %d", r.Patience)
 	case r.Broken < -1:
 		return fmt.Errorf("recipe: broken must be at least -1, not %d", r.Broken)
 	}
@@ -353,7 +364,7 @@ func (r Recipe) check(input arch.Shape) error {
 		for _, part := range []struct {
 			key   string
 			value *float64
-		}{{"rate", rule.Rate}, {"decay", rule.Decay}, {"scale", rule.Scale}, {"until", rule.Until}} {
+		}{{"rate", rule.Rate}, {"decay", rule.Decay}, {"scale", rule.Scale}, {"from", rule.From}, {"until", rule.Until}} {
 			if v := part.value; v != nil && !(*v >= 0 && *v < math.Inf(1)) {
 				return fmt.Errorf("recipe: rules: %s of rule %d must be at least 0, not %v", part.key, i+1, *v)
 			}

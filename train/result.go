@@ -9,6 +9,7 @@ import (
 // Result is a finished run.
 type Result struct {
 	Steps      int
+	Stopped    bool    // by the recipe's patience, before all steps were taken
 	Seconds    float64 // interruptions left out
 	Pictures   int     // to learn from
 	Loss       float64 // of the last step; 0 where a checkpoint of an older vggo does not tell it

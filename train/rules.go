@@ -15,9 +15,10 @@ type Rule struct {
 	// Params is a pattern of path.Match: with a slash for a parameter's name (*/b, bn*/gamma), without one for its layer's
 	// (conv[1-4]_*).
 	Params string   `yaml:"params"`
-	Rate   *float64 `yaml:"rate,omitempty"`   // times the schedule's
+	Rate   *float64 `yaml:"rate,omitempty"`   // times the schedule's; 0 freezes
 	Decay  *float64 `yaml:"decay,omitempty"`  // instead of the optimiser's
 	Scale  *float64 `yaml:"scale,omitempty"`  // times the initial values, unless these come from a file
+	From   *float64 `yaml:"from,omitempty"`   // epochs; before, the parameters stay as they are
 	Until  *float64 `yaml:"until,omitempty"`  // epochs; afterwards the parameters stay as they are
 	Freeze *bool    `yaml:"freeze,omitempty"` // they stay as they are from the start
 }
@@ -48,9 +49,15 @@ func checkPattern(pattern string, params *nn.Params) error {
 // paramSettings is how one parameter trains.
 type paramSettings struct {
 	rate, decay, scale float64
-	until              float64 // epochs; 0: to the end
+	from, until        float64 // epochs; until 0: to the end
 	freeze             bool
 }
+
+// never reports whether the parameter never learns.
+func (s *paramSettings) never() bool { return s.freeze || s.rate == 0 }
+
+// frozen reports whether the parameter does not learn yet after so many epochs, or never does.
+func (s *paramSettings) frozen(epochs float64) bool { return s.never() || epochs < s.from }
 
 // settingsOf is what the rules make of a parameter.
 func settingsOf(p arch.Param, decay float64, rules []Rule) paramSettings {
@@ -60,6 +67,7 @@ func settingsOf(p arch.Param, decay float64, rules []Rule) paramSettings {
 			set(&m.rate, r.Rate)
 			set(&m.decay, r.Decay)
 			set(&m.scale, r.Scale)
+			set(&m.from, r.From)
 			set(&m.until, r.Until)
 			set(&m.freeze, r.Freeze)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -15,8 +16,8 @@ import (
 // literal has path.Match take a layer's name as it is.
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
-// makeRules puts the recipe's rules between the one of firstRate, which they override, and the one that whitening
-// needs.
+// makeRules puts the recipe's rates and rules between the one of firstRate, which they override, and the one that
+// whitening needs.
 func (t *Trainer) makeRules() error {
 	var before []Rule
 	if t.recipe.Init.Level {
@@ -27,7 +28,11 @@ func (t *Trainer) makeRules() error {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
-	t.rules = append(before, t.recipe.Rules...)
+	rates, err := t.recipe.rateRules(t.placed)
+	if err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	t.rules = slices.Concat(before, rates, t.recipe.Rules)
 	if t.recipe.Init.Whiten {
 		first, err := t.firstConv()
 		if err != nil {
@@ -37,18 +42,6 @@ func (t *Trainer) makeRules() error {
 		t.rules = append(t.rules, Rule{Params: literal.Replace(first.Name) + "/w", Freeze: &freeze})
 	}
 	return nil
-}
-
-// backTo is the first layer that learns: the ones before it are frozen, and need no gradients. Empty if none does.
-func (t *Trainer) backTo() string {
-	for _, layer := range t.placed.Layers {
-		for _, p := range layer.Params {
-			if p.Trainable && !settingsOf(p, 0, t.rules).freeze {
-				return layer.Name
-			}
-		}
-	}
-	return ""
 }
 
 // begin gives every parameter its first value.

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/cluster"
 	"github.com/vggo/vggo/internal/durable"
-	clock "github.com/vggo/vggo/internal/machine"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -45,6 +43,9 @@ type Options struct {
 	Costs   nn.CostTable
 	Budget  int64 // most bytes that the network may take while it trains, as of nn.Options; 0: any
 	Cache   int64 // bytes of decoded pictures that are kept; 0: 1 GiB
+	// Features is the bytes of what frozen layers make of pictures that are kept in Folder over epochs; 0: 4 GB, where
+	// reading them back is quicker than computing them; below 0: none.
+	Features int64
 	// Elsewhere lets Resume go on where steps round otherwise than where the run began.
 	Elsewhere bool
 	Report    func(Report) // news, told by the goroutine that runs; may be nil
@@ -53,6 +54,7 @@ type Options struct {
 	Observe func(part Part, took time.Duration)
 
 	write func(path string, tensors []weights.Tensor, notes map[string]string) error // a test's; nil: weights.Write
+	chunk int                                                                        // a test's; 0: featuresChunk
 }
 
 const defaultCache = 1 << 30
@@ -72,6 +74,7 @@ type Report struct {
 	Validation *Score
 	Saved      string // a checkpoint's path
 	Fault      error  // a picture that cannot be read and is left out
+	Notice     string // how the run computes, or why otherwise than it was to
 }
 
 // Trainer is one run.
@@ -91,13 +94,17 @@ type Trainer struct {
 	slots            map[*nn.Param]*slot // those of the optimiser
 	passed           int                 // passes of the step, so far
 
-	params    *nn.Params
-	rules     []Rule // the recipe's, and before and after them what Init makes
-	plan      *nn.Plan
-	optimiser *Optimiser
-	average   *averager
-	grad      *tensor.Tensor
-	sums      [][]float32 // gradients of several passes, as optimiser.slots
+	params *nn.Params
+	rules  []Rule   // the recipe's, and before and after them what Init makes
+	plan   *nn.Plan // of the layers that learn, and those behind them
+	frozen *frozen  // of those before; nil where there are none with parameters
+	learns string   // the first layer that does
+	// classWeights are what the recipe's make of the classes; nil: all count alike
+	classWeights []float64
+	optimiser    *Optimiser
+	average      *averager
+	grad         *tensor.Tensor
+	sums         [][]float32 // gradients of several passes, as optimiser.slots
 
 	perEpoch, steps int
 	state           state
@@ -124,7 +131,7 @@ func New(o Options) (_ *Trainer, err error) {
 		}
 	}
 	names := append(slices.Sorted(maps.Keys(o.Beside)), RecipeFile, MetricsFile, checkpointName(0))
-	t, err := prepare(o)
+	t, err := prepare(o, 0)
 	if err != nil {
 		return nil, errors.Join(err, folder.undo(names...))
 	}
@@ -141,7 +148,7 @@ func (t *Trainer) start() error {
 		return err
 	}
 	t.average = newAverager(t.recipe.Average, t.params, t.threads)
-	if err := t.plan.Refresh(); err != nil {
+	if err := t.refresh(); err != nil {
 		return err
 	}
 	t.state = state{Version: stateVersion, Best: -1, sets: t.sets(), Machine: t.machine()}
@@ -179,7 +186,7 @@ func Resume(o Options, s *Saved) (_ *Trainer, err error) {
 	} else if folder, err = take(o.Folder); err != nil {
 		return nil, err
 	}
-	t, err := prepare(o)
+	t, err := prepare(o, s.Step)
 	if err != nil {
 		folder.release()
 		return nil, err
@@ -205,7 +212,7 @@ func (t *Trainer) resume(s *Saved) (err error) {
 			return err
 		}
 	}
-	if err := t.plan.Refresh(); err != nil {
+	if err := t.refresh(); err != nil {
 		return err
 	}
 	if t.journal, err = openJournal(t.options.Folder, t.state.Step); err != nil {
@@ -218,8 +225,8 @@ func (t *Trainer) resume(s *Saved) (err error) {
 	return nil
 }
 
-// prepare does what beginning and resuming have in common: everything but the parameters' values.
-func prepare(o Options) (*Trainer, error) {
+// prepare does what beginning and resuming after a step have in common: everything but the parameters' values.
+func prepare(o Options, step int) (*Trainer, error) {
 	t := &Trainer{options: o, recipe: o.Recipe, net: o.Network, threads: o.Threads, train: o.Train}
 	if t.threads <= 0 {
 		t.threads = runtime.GOMAXPROCS(0)
@@ -262,6 +269,12 @@ func prepare(o Options) (*Trainer, error) {
 	if err := t.checkData(validation, o.Test); err != nil {
 		return nil, err
 	}
+	if t.recipe.Patience > 0 && validation == nil {
+		return nil, ErrNoPatience
+	}
+	if t.classWeights, err = t.recipe.ClassWeights.weigh(t.train, o.Classes, t.placed.Output().C); err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
 	if err := t.recipe.measure(t.train, t.net.Input, t.threads); err != nil {
 		return nil, err
 	}
@@ -295,18 +308,8 @@ func prepare(o Options) (*Trainer, error) {
 	if err := t.makeRules(); err != nil {
 		return nil, err
 	}
-	options := nn.Options{
-		Batch: t.feed.batch, Training: true, BackTo: t.backTo(), KeepProb: t.recipe.Keep, Seed: t.recipe.Seed,
-		Threads: t.threads, Costs: o.Costs, Budget: o.Budget, Share: t.share(),
-	}
-	if o.Observe != nil {
-		options.Observe = func(group int, pass nn.Pass, took time.Duration) {
-			o.Observe(Part{Layers: t.plan.Groups()[group].Names(), Step: group, Pass: pass}, took)
-		}
-	}
-	t.plan, err = nn.Compile(t.placed, t.params, options)
-	if err != nil {
-		return nil, err
+	if err := t.layOut(step); err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
 	if t.optimiser, err = NewOptimiser(t.recipe.Optimiser, t.rules, t.params, t.threads); err != nil {
 		return nil, errors.Join(err, t.Close())
@@ -354,7 +357,8 @@ func (t *Trainer) checkData(others ...Dataset) error {
 func (t *Trainer) Close() error {
 	defer t.folder.release()
 	t.feed.close()
-	t.plan.Close()
+	t.feed.kept.close()
+	t.closePlans()
 	if t.evaluator.plan != nil {
 		t.evaluator.plan.Close()
 	}
@@ -405,169 +409,8 @@ func (t *Trainer) report(r Report) {
 	t.options.Report(r)
 }
 
-// due reports whether something that happens every so many epochs happens after a step.
-func (t *Trainer) due(every float64) bool {
-	period := every * float64(t.perEpoch)
-	return t.state.Step == t.steps || t.state.Step > 0 &&
-		math.Floor(float64(t.state.Step)/period) > math.Floor(float64(t.state.Step-1)/period)
-}
-
-// Run trains to the end. When ctx is done it saves the state and returns an *InterruptedError; a run whose loss or
-// parameters are no longer finite is a *DivergedError. Run may be called once.
-func (t *Trainer) Run(ctx context.Context) (Result, error) {
-	began := clock.Now()
-	t.elapsed = func() time.Duration { return clock.Now() - began }
-	defer t.folder.release()
-	interrupted := func() (Result, error) {
-		if err := t.compare(); err != nil {
-			return Result{}, err
-		}
-		if err := t.save(); err != nil {
-			return Result{}, err
-		}
-		return Result{}, t.interrupted(ctx)
-	}
-	if t.state.Step < t.steps {
-		t.feed.start(t.state.Step * t.recipe.accumulate())
-	}
-	for {
-		// A validation that an interruption cut short is made up for before the next step.
-		if t.state.Step > t.state.Validated && t.due(t.recipe.validateEvery()) {
-			if err := t.validate(ctx); err != nil {
-				if isStop(ctx, err) {
-					return interrupted()
-				}
-				return Result{}, err
-			}
-		}
-		due := t.state.Step > 0 && t.due(t.recipe.checkpointEvery())
-		if due || t.state.Step%compareEvery == 0 {
-			if err := t.compare(); err != nil {
-				return Result{}, err
-			}
-		}
-		if due {
-			if err := t.save(); err != nil {
-				return Result{}, err
-			}
-		}
-		if t.state.Step == t.steps {
-			break
-		}
-		if stop, err := t.ranks.Any(ctx.Err() != nil); err != nil {
-			return Result{}, err
-		} else if stop {
-			return interrupted()
-		}
-		if err := t.step(); err != nil {
-			return Result{}, err
-		}
-	}
-	t.feed.close()
-	return t.finish(ctx)
-}
-
-// step learns from one batch.
-func (t *Trainer) step() error {
-	passes := t.recipe.accumulate()
-	t.loss = 0
-	for pass := range passes {
-		var b *batch
-		t.part(DataPart, func() { b = t.feed.next() })
-		for _, f := range b.faults {
-			t.report(Report{Fault: f.err})
-		}
-		if b.err != nil {
-			return b.err
-		}
-		t.passed = pass
-		err := t.learn(b)
-		t.feed.free <- b
-		if err != nil {
-			return err
-		}
-	}
-	rate := t.recipe.Optimiser.Rate * t.recipe.Schedule.share(t.state.Step, t.steps, t.perEpoch, t.state.Plateau)
-	share := 1.0
-	t.part(OptimiserPart, func() {
-		if t.recipe.Clip > 0 {
-			t.optimiser.Clip(t.recipe.Clip)
-		}
-		if t.recipe.Polyak > 0 && rate > 0 {
-			share = min(1, t.recipe.Polyak*t.optimiser.Polyak(t.loss)/rate)
-		}
-		t.optimiser.Step(rate, share, t.epoch())
-		t.state.Rate = rate * share
-	})
-	t.state.Step++
-	t.state.Losses = append(t.state.Losses[max(0, len(t.state.Losses)+1-maxLosses):], t.loss)
-	t.part(AveragePart, func() { t.average.after(t.state.Step, t.steps) })
-	var err error
-	t.part(PackingPart, func() { err = t.plan.Refresh() })
-	if err != nil {
-		return err
-	}
-	t.images += t.recipe.Batch
-	t.report(Report{})
-	if line := max(1, t.perEpoch/20); t.state.Step%line == 0 && !t.due(t.recipe.validateEvery()) {
-		return t.note(Metrics{})
-	}
-	return nil
-}
-
-// note writes a line of metrics.
-func (t *Trainer) note(m Metrics) error {
-	m.Step, m.Epoch, m.Rate, m.Seconds = t.state.Step, t.epoch(), t.state.Rate, t.seconds()
-	if n := float64(t.state.Since.Samples); n > 0 {
-		m.Training = &Stretch{t.state.Since.Loss / n, float64(t.state.Since.Right) / n}
-	}
-	t.state.Since = tally{}
-	if err := t.journal.write(m); err != nil {
-		return t.saveError(MetricsFile, err)
-	}
-	return nil
-}
-
-// finish makes the result of the last state, which has been saved: an interrupted finish can be repeated.
-func (t *Trainer) finish(ctx context.Context) (Result, error) {
-	if t.average.beside() { // the weights end as their mean
-		t.average.swap()
-	}
-	if err := t.finite(); err != nil {
-		return Result{}, err
-	}
-	held := t.last
-	if t.state.Validated != t.state.Step {
-		held = nil // it is of a state before
-	}
-	result := Result{Steps: t.steps, Pictures: t.train.Len(), Loss: t.state.loss(), Validation: t.last,
-		Chance: chance(t.state.Losses, t.placed.Output().C, held), Best: t.state.Best, BestStep: t.state.BestStep,
-		Summing: t.ranks.Took(), Waited: t.ranks.waited}
-	if err := t.scoreResult(ctx, &result); err != nil {
-		if isStop(ctx, err) {
-			return Result{}, t.interrupted(ctx)
-		}
-		return Result{}, err
-	}
-	if result.Test != nil || result.Chance != nil {
-		if err := t.note(Metrics{Test: result.Test, Chance: result.Chance}); err != nil {
-			return Result{}, err
-		}
-	}
-	if err := t.saveWeights(ModelFile); err != nil {
-		return Result{}, err
-	}
-	if t.validation == nil { // the last weights are the best that are known of
-		if err := t.saveWeights(BestFile); err != nil {
-			return Result{}, err
-		}
-	}
-	result.Seconds = t.seconds()
-	return result, nil
-}
-
 // Finished reports whether no step is left to take.
-func (t *Trainer) Finished() bool { return t.state.Step == t.steps }
+func (t *Trainer) Finished() bool { return t.state.Step == t.steps || t.state.Stopped }
 
 // Params are the network's parameters: the result once Run has returned without an error.
 func (t *Trainer) Params() *nn.Params { return t.params }
@@ -584,5 +427,13 @@ func (t *Trainer) Placement() *arch.Placement { return t.placed }
 // Preprocess is how pictures become the network's input.
 func (t *Trainer) Preprocess() vision.Preprocess { return t.augmenter.preprocess }
 
-// Plan is what computes the steps.
+// Plan is what computes the steps, from the first layer that learns on.
 func (t *Trainer) Plan() *nn.Plan { return t.plan }
+
+// Frozen is what computes the layers before; nil where none with parameters is before it.
+func (t *Trainer) Frozen() *nn.Plan {
+	if t.frozen == nil {
+		return nil
+	}
+	return t.frozen.plan
+}

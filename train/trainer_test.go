@@ -153,49 +153,9 @@ func TestSameBits(t *testing.T) {
 				t.Error("three threads end with other bits than one")
 			}
 
-			// Stop before steps that are drawn at random, a few times just where a validation is due.
 			cut := straight
 			cut.Folder, cut.Threads = t.TempDir(), 2
-			r := rand.New(rand.NewPCG(3, 4))
-			begun := false
-			for stops := 0; ; stops++ {
-				ctx, stop := context.WithCancel(t.Context())
-				until := 1 + r.IntN(5)
-				cut.Report = func(report train.Report) {
-					if until--; until == 0 {
-						stop()
-					}
-				}
-				var trainer *train.Trainer
-				var err error
-				if !begun {
-					trainer, err = train.New(cut)
-				} else {
-					var saved *train.Saved
-					if saved, err = train.ReadSaved(cut.Folder); err != nil {
-						t.Fatal(err)
-					}
-					trainer, err = train.Resume(cut, saved)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				begun = true
-				_, err = trainer.Run(ctx)
-				stop()
-				if err := trainer.Close(); err != nil {
-					t.Fatal(err)
-				}
-				var interrupted *train.InterruptedError
-				if errors.As(err, &interrupted) {
-					continue
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("stopped %d times", stops)
-				break
-			}
+			interrupt(t, cut)
 			if got := read(t, filepath.Join(cut.Folder, train.ModelFile)); !bytes.Equal(got, want) {
 				t.Error("an interrupted run ends with other bits")
 			}
@@ -207,6 +167,52 @@ func TestSameBits(t *testing.T) {
 				t.Errorf("kept are %v, want %d checkpoints", left, recipe.Checkpoint.Keep)
 			}
 		})
+	}
+}
+
+// interrupt trains to the end, stopped before steps that are drawn at random, a few times just where a validation is
+// due.
+func interrupt(t *testing.T, cut train.Options) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(3, 4))
+	begun := false
+	for stops := 0; ; stops++ {
+		ctx, stop := context.WithCancel(t.Context())
+		until := 1 + r.IntN(5)
+		cut.Report = func(report train.Report) {
+			if until--; until == 0 {
+				stop()
+			}
+		}
+		var trainer *train.Trainer
+		var err error
+		if !begun {
+			trainer, err = train.New(cut)
+		} else {
+			var saved *train.Saved
+			if saved, err = train.ReadSaved(cut.Folder); err != nil {
+				t.Fatal(err)
+			}
+			trainer, err = train.Resume(cut, saved)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = true
+		_, err = trainer.Run(ctx)
+		stop()
+		if err := trainer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var interrupted *train.InterruptedError
+		if errors.As(err, &interrupted) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("stopped %d times", stops)
+		break
 	}
 }
 

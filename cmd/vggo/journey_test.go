@@ -50,24 +50,75 @@ func TestJourney(t *testing.T) {
 			run := filepath.Join(t.TempDir(), "run")
 			succeeds(t, append([]string{"train", data, "--test", "--threads", "1", "-o", run}, c.args...)...)
 			want := trainersScore(t, run)
-			model := filepath.Join(run, "model.safetensors")
-			asked := askAll(t, model, data)
-			for _, way := range slices.Sorted(maps.Keys(asked)) {
-				if asked[way] != want {
-					t.Errorf("%s is right on %d of %d pictures, the trainer on %d", way, asked[way], journeyTests, want)
-				}
-			}
-			for _, ending := range []string{".onnx", ".npz"} {
-				converted := filepath.Join(run, "converted"+ending)
-				succeeds(t, "convert", model, converted)
-				for way, right := range askAll(t, converted, data) {
-					if right != want {
-						t.Errorf("%s after convert to %s is right on %d of %d pictures, the trainer on %d", way, ending, right,
-							journeyTests, want)
-					}
-				}
-			}
+			askJourney(t, run, data, want)
 		})
+	}
+}
+
+// askJourney demands a score from every way to ask a run's result, and what it converts to.
+func askJourney(t *testing.T, run, data string, want int) {
+	t.Helper()
+	model := filepath.Join(run, "model.safetensors")
+	asked := askAll(t, model, data)
+	for _, way := range slices.Sorted(maps.Keys(asked)) {
+		if asked[way] != want {
+			t.Errorf("%s is right on %d of %d pictures, the trainer on %d", way, asked[way], journeyTests, want)
+		}
+	}
+	for _, ending := range []string{".onnx", ".npz"} {
+		converted := filepath.Join(run, "converted"+ending)
+		succeeds(t, "convert", model, converted)
+		for way, right := range askAll(t, converted, data) {
+			if right != want {
+				t.Errorf("%s after convert to %s is right on %d of %d pictures, the trainer on %d", way, ending, right,
+					journeyTests, want)
+			}
+		}
+	}
+}
+
+// TestJourneyFinetune does so with a network whose convolutions are another's, under a new head.
+func TestJourneyFinetune(t *testing.T) {
+	data, dir := journeyPictures(t), t.TempDir()
+	base, run := filepath.Join(dir, "base"), filepath.Join(dir, "run")
+	succeeds(t, "train", data, "--model", "24x24x3:8,M,8b,M/12,3", "--epochs", "1", "--batch", "8", "-o", base)
+	from := filepath.Join(base, "best.safetensors")
+	code, out, said := vggo(t.Context(), "train", data, "--from", from, "--freeze", "conv*,bn*", "--new-head", "gap",
+		"--epochs", "3", "--batch", "8", "--test", "--cache", "1MB", "--set", "class_weights={flat: 2}", "-o", run)
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, said)
+	}
+	for _, want := range []string{"24x24x3:8,M,8b,M,G/3, recipe plain"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not said in %s", want, out)
+		}
+	}
+	for _, want := range []string{"gets a new head: the average of each of the 8 last maps, and fc3 for 3 classes",
+		"what the frozen layers up to flatten make of each picture, mirrored and not, is kept over epochs: 32 B each, at most " +
+			"1.00 MB"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not said in %s", want, said)
+		}
+	}
+	model := filepath.Join(run, "model.safetensors")
+	for _, name := range []string{"conv1_1/w", "bn2_1/mean", "conv2_1/w"} {
+		if !slices.Equal(tensorOf(t, model, name), tensorOf(t, from, name)) {
+			t.Errorf("%s was frozen, and has changed", name)
+		}
+	}
+	askJourney(t, run, data, trainersScore(t, run))
+	off := filepath.Join(dir, "off")
+	succeeds(t, "train", data, "--from", from, "--freeze", "conv*,bn*", "--new-head", "gap", "--epochs", "3", "--batch",
+		"8", "--test", "--cache", "off", "--threads", "1", "--set", "class_weights={flat: 2}", "-o", off)
+	if !slices.Equal(tensorOf(t, model, "fc3/w"), tensorOf(t, filepath.Join(off, "model.safetensors"), "fc3/w")) {
+		t.Error("without keeping features it ends with other weights")
+	}
+	for _, bad := range []struct{ flag, want string }{{"--new-head=fc", `"fc" is not gap`}, {"--cache=much",
+		"want auto, off or a size"}} {
+		if code, _, said := vggo(t.Context(), "train", data, "--from", from, bad.flag, "-o", filepath.Join(dir, "bad")); code !=
+			exitUsage || !strings.Contains(said, bad.want) {
+			t.Errorf("%s: exit %d, %s", bad.flag, code, said)
+		}
 	}
 }
 

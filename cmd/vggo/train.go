@@ -42,6 +42,9 @@ type trainOptions struct {
 	take    []string
 	freeze  []string
 	classes int
+	newHead string
+	body    []string // the layers with weights before a new head
+	cache   string
 	notices []string // of the weights that the run begins with
 
 	noParts    bool
@@ -82,13 +85,16 @@ Under mpirun (Open MPI or MPICH, a vggo built with -tags mpi) several processes 
 network; with --set parts=8, 1, 2, 4 and 8 of them end with the same bits.
 
 --from begins with a file's weights. The last layer is made anew where its number of
-classes is another, or the file names others; --freeze keeps layers as they are, --take
-names the only ones that are taken from the file. Its pictures' preprocess goes on too,
+classes is another, or the file names others; --new-head gap replaces all that is behind
+the last map. --freeze keeps layers as they are, and what those before the first that
+learns make of pictures is kept over epochs (--cache); --take names the only layers that
+are taken from the file. Its pictures' preprocess goes on too,
 unless --preprocess or its parts say another. Beside the names below, --preprocess
 measured is the default recipe's: each channel's mean and deviation in the training set.`,
 		Example: `  vggo train cifar10/ --recipe cifar10 --test -o cifar10-run
   vggo train fashion-mnist/ --recipe fashion-mnist --set epochs=5
   vggo train flowers/ --from vgg16.safetensors --freeze 'conv[1-4]_*' --rate 0.001 --set hold_out=200
+  vggo train flowers/ --from vgg16 --freeze 'conv*' --new-head gap --set class_weights=balanced
   vggo train imagenet/ --recipe paper --model vgg11 --validation imagenet/val
   vggo train --resume cifar10-run
   mpirun -n 2 --bind-to none vggo train cifar10/ --recipe cifar10 --set parts=8`,
@@ -118,6 +124,10 @@ measured is the default recipe's: each channel's mean and deviation in the train
 	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
+	f.StringVar(&o.newHead, "new-head", "", "the `head` that replaces the network's: gap, the average of each of the last "+
+		"maps and one fully connected layer")
+	f.StringVar(&o.cache, "cache", "auto", "what frozen layers make of pictures is kept over epochs in the run's folder: "+
+		"auto, off or at most so many `bytes`, such as 8GB (auto: 4GB)")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
 	f.BoolVar(&o.noParts, "no-parts", false, "take each folder of DATA for a class, whatever it is called")
 	f.StringVar(&o.validation, "validation", "", "data `set` to validate on, or none (default: what the recipe's "+
@@ -146,7 +156,7 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	if o.resume != "" {
 		for _, name := range []string{"recipe", "model", "set", "epochs", "batch", "rate", "seed", "output", "from",
-			"weights-part", "take", "freeze", "classes", "no-parts"} {
+			"weights-part", "take", "freeze", "new-head", "classes", "no-parts"} {
 			if cmd.Flags().Changed(name) {
 				return usageError{fmt.Errorf("--resume and --%s exclude each other: a run goes on as it began", name)}
 			}
@@ -164,13 +174,20 @@ func (o *trainOptions) run(cmd *cobra.Command, args []string) error {
 	if o.from == "" && o.take != nil {
 		return usageError{errors.New("--take says what to take --from a file, which is missing")}
 	}
+	if o.newHead != "" && o.newHead != "gap" {
+		return usageError{fmt.Errorf("--new-head: %q is not gap", o.newHead)}
+	}
+	features, err := o.features()
+	if err != nil {
+		return err
+	}
 	if o.rankTimeout < 0 {
 		return usageError{fmt.Errorf("--rank-timeout must not be negative, not %v", o.rankTimeout)}
 	}
 	ctx, stop := untilTerminated(cmd.Context())
 	defer stop()
 	work := func(group *cluster.Group, out, faults io.Writer) error {
-		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere}
+		options := train.Options{Group: group, Threads: o.threads, Elsewhere: o.elsewhere, Features: features}
 		if launch, several := cluster.Launched(); several {
 			options.Build, options.Cache = buildSum(), decodedBytes/int64(max(launch.Local, 1))
 		}
@@ -395,7 +412,7 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 		return close, prepared, err
 	}
 	anew := false
-	if file != nil && o.take == nil && o.classes == 0 {
+	if file != nil && o.take == nil && o.classes == 0 && o.newHead == "" {
 		if anew, err = note.startClasses(file, options); err != nil {
 			return close, prepared, err
 		}
@@ -411,7 +428,12 @@ func (o *trainOptions) network(options *train.Options, note *runNote, notices io
 		return close, prepared, err
 	}
 	head := ""
-	if placed.Output().C != classes || anew {
+	if o.newHead != "" {
+		if net, head, err = o.pooledHead(placed, classes); err != nil {
+			return close, prepared, err
+		}
+		options.Recipe.Model = net.Name
+	} else if placed.Output().C != classes || anew {
 		if net, head, err = arch.WithClasses(net, classes); err != nil {
 			return close, prepared, err
 		}

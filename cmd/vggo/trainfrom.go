@@ -165,7 +165,7 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 		case unknown == nil:
 			placed = other
 			matched, err = weights.Match(file, placed.Layers)
-		case o.take != nil: // what is taken is enough
+		case o.take != nil || o.body != nil: // what is taken is enough
 			matched, err = weights.MatchLayers(file, placed.Layers, weights.Layers{Wanted: o.takes, Beside: true})
 		default:
 			err = hintTake(err, file, placed.Layers)
@@ -229,6 +229,39 @@ func (o *trainOptions) values(file *weights.File, net *arch.Network, head string
 	}, own, folded, nil
 }
 
+// pooledHead is the network with a new head. Of a file no more is taken than the layers before it, so that it need
+// have no others.
+func (o *trainOptions) pooledHead(placed *arch.Placement, classes int) (net *arch.Network, head string, err error) {
+	if net, head, err = placed.WithPooledHead(classes); err != nil {
+		return nil, "", usageError{fmt.Errorf("--new-head: %w", err)}
+	}
+	pooled, err := net.Place(placed.Input)
+	if err != nil {
+		return nil, "", err
+	}
+	o.body = weighted(pooled.Layers)
+	o.body = o.body[:len(o.body)-1]
+	last, _ := pooled.Layer(head)
+	o.changed = fmt.Sprintf("%s gets a new head: the average of each of the %d last maps, and %s for %d classes, since %s",
+		placed.Network.Name, last.In.C, head, classes, o.classesReason(classes))
+	return net, head, nil
+}
+
+// features is the bytes that --cache allows, as train.Options has them.
+func (o *trainOptions) features() (int64, error) {
+	switch o.cache {
+	case "auto":
+		return 0, nil
+	case "off":
+		return -1, nil
+	}
+	n, err := parseBytes(o.cache)
+	if err != nil {
+		return 0, usageError{fmt.Errorf("--cache: want auto, off or a size: %w", err)}
+	}
+	return n, nil
+}
+
 // weighted are the names of the layers that have weights.
 func weighted(placed []arch.Placed) (names []string) {
 	for _, l := range placed {
@@ -241,6 +274,9 @@ func weighted(placed []arch.Placed) (names []string) {
 
 // takes reports whether a layer is to be taken from the file.
 func (o *trainOptions) takes(layer string) bool {
+	if o.body != nil && !slices.Contains(o.body, layer) {
+		return false
+	}
 	return o.take == nil || slices.ContainsFunc(o.take, func(pattern string) bool {
 		matches, _ := path.Match(pattern, layer)
 		return matches

@@ -79,7 +79,9 @@ func hintBegin(err error) error {
 		return hintUnread(err, "")
 	case errors.As(err, new(*nn.MemoryError)):
 		return hint(err, "a larger --memory; a smaller --batch and --set init.level=false need less")
-	case errors.Is(err, train.ErrNoValidation):
+	case errors.Is(err, train.ErrNothingLearns):
+		return hint(err, "--freeze, rates and rules must leave a layer to learn")
+	case errors.Is(err, train.ErrNoValidation), errors.Is(err, train.ErrNoPatience):
 		return hint(err, "--validation names a set; --set hold_out=N takes N of the pictures for it")
 	}
 	return err

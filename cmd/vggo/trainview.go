@@ -40,6 +40,9 @@ func (v *trainView) report(r train.Report) {
 	case r.Fault != nil:
 		v.hide()
 		printFault(v.faults, fmt.Errorf("left out: %w", nameFlag(r.Fault)))
+	case r.Notice != "":
+		v.hide()
+		printf(v.faults, "vggo: %s\n", r.Notice)
 	case r.Saved != "":
 	case r.Validation != nil:
 		v.hide()
@@ -99,6 +102,10 @@ func (v *trainView) finish(result train.Result, folder string) error {
 	if result.Summing > 0 {
 		fmt.Fprintf(v.out, "gradients were on their way between ranks for %.1f s, for %.1f s of which the steps waited\n",
 			result.Summing.Seconds(), result.Waited.Seconds())
+	}
+	if result.Stopped {
+		fmt.Fprintf(v.out, "stopped after step %d by the recipe's patience: no validation after step %d was better\n",
+			result.Steps, result.BestStep)
 	}
 	if result.BestStep == 0 {
 		fmt.Fprintf(v.out, "nothing was validated, so %s/%s is the last state too: --validation or --set hold_out=N chooses "+
