@@ -57,7 +57,7 @@ func TestConvertCutFile(t *testing.T) {
 					err = errors.Join(err, os.Truncate(in, int64(len(whole)-40)))
 				}
 				return data, err
-			}, nil})
+			}, nil, false})
 			if err == nil || !strings.Contains(err.Error(), in+": the file was shortened while it was open") {
 				t.Errorf("error %v", err)
 			}
