@@ -16,7 +16,7 @@ import (
 // Quantised integers q stand for (q - zero) * scale (docs/Operators.md, DequantizeLinear). Parameters come out as that,
 // in float32 and to the bit. Values between layers are neither rounded to integers nor cut off where these end, but for
 // a range that begins at 0, which stands for a ReLU. Of a VGG-16 (TestQuantised) ONNX Runtime's own two ways to compute
-// such a graph differ by five times more from each other than this does from the nearer.
+// such a graph are three times farther from each other than this is from the nearer, and rounding brings it no nearer.
 
 // ranges are the integers of the types that are read.
 var ranges = map[wire.Type][2]int64{wire.UINT8: {0, math.MaxUint8}, wire.INT8: {math.MinInt8, math.MaxInt8},
