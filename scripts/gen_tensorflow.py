@@ -312,5 +312,38 @@ def graphs():
     v2("tf-saved/variables/variables", {keys[n]: variables[n] for n in names}, graph=message(*nodes))
 
 
+def prepared():
+    """Graphs that prepare their pictures, as programs do it, then average the map and multiply by a matrix."""
+    rgb = [123.68, 116.779, 103.939]
+    floats = lambda *v: np.array(v, f4)
+    whole = lambda *v: np.array(v, np.int32)
+    mean = lambda name, v: node(name, "Const", dtype=kind(1), value=message((8, message((1, 1), (2, b""), (5, struct.pack("<f", v))))))
+    axis = const("axis", np.array(3, np.int32))
+    ways = {
+        # machrisaa/tensorflow-vgg, vgg16.py
+        "split": [mean("scale", 255.0), node("scaled", "Mul", ["images", "scale"]), axis,
+                  node("split", "Split", ["axis", "scaled"], num_split=message((3, 3)))] +
+                 [mean("mean%d" % i, rgb[i]) for i in range(3)] +
+                 [node("sub%d" % i, "Sub", ["split:%d" % i if i else "split", "mean%d" % i]) for i in range(3)] +
+                 [node("prepared", "ConcatV2", ["sub2", "sub1", "sub0", "axis"], N=message((3, 3)))],
+        "reverse": [const("axes", whole(-1)), node("turned", "ReverseV2", ["images", "axes"]),
+                    const("mean", floats(*rgb[::-1])), node("prepared", "Sub", ["turned", "mean"])],
+        # keras.applications' preprocess_input in a model
+        "slice": [const("begin", whole(0, 0)), const("end", whole(0, 0)), const("steps", whole(1, -1)),
+                  node("turned", "StridedSlice", ["images", "begin", "end", "steps"], begin_mask=message((3, 2)),
+                       end_mask=message((3, 2)), ellipsis_mask=message((3, 1))),
+                  const("mean", -floats(*rgb[::-1])), node("prepared", "BiasAdd", ["turned", "mean"])],
+        "mean": [const("mean", floats(*rgb)), node("prepared", "Sub", ["images", "mean"])],
+        "blue": [const("mean", floats(*rgb[::-1])), node("prepared", "Sub", ["images", "mean"])],
+    }
+    w = np.array([[1, 2], [4, 8], [16, 32]], f4)
+    for name, way in ways.items():
+        nodes = [node("images", "Placeholder", dtype=kind(1), shape=message((7, shape((-1, 4, 4, 3)))))] + way + [
+            const("pixels", whole(1, 2)), node("average", "Mean", ["prepared", "pixels"], keep_dims=yes(False)),
+            const("fc/w", w), node("fc", "MatMul", ["average", "fc/w"])]
+        write("tf-prepared-%s.pb" % name, message(*[(1, n) for n in nodes]))
+
+
 checkpoints()
 graphs()
+prepared()

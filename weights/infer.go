@@ -129,7 +129,8 @@ func (f *File) namedConvs(v view, names []string, parts *regexp.Regexp) (convs [
 			continue
 		}
 		shape := t.Shape
-		if shape[0] == shape[1] && shape[2] == ins && (f.contents.HWIO || shape[1] != ins || shape[2] != shape[3]) { // TensorFlow's order
+		last := f.contents.HWIO || shape[1] != ins || shape[2] != shape[3]
+		if last && shape[0] == shape[1] && shape[2] == ins { // TensorFlow's order
 			shape = []int{shape[3], shape[2], shape[0], shape[1]}
 		}
 		if shape[1] != ins || shape[2] != shape[3] || shape[2] != 3 && shape[2] != 1 {

@@ -166,7 +166,8 @@ func TestTensorFlowShards(t *testing.T) {
 // TestTensorFlowDamage: values that are not those that were written are noticed when they are read.
 func TestTensorFlowDamage(t *testing.T) {
 	folder := t.TempDir()
-	copyFiles(t, folder, map[string]string{"m.index": "tf-keras.index", "m.data-00000-of-00001": "tf-keras.data-00000-of-00001"})
+	const values = ".data-00000-of-00001"
+	copyFiles(t, folder, map[string]string{"m.index": "tf-keras.index", "m" + values: "tf-keras" + values})
 	path := filepath.Join(folder, "m.data-00000-of-00001")
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -212,8 +212,8 @@ func WriteDarknet(ctx context.Context, path string, placed *arch.Placement, find
 // WriteTensorFlow writes a network's parameters as a checkpoint of TensorFlow's second edition, which tf.train.Saver
 // restores: path.data-00000-of-00001, then path.index, under the names of the article's program (conv1_1/w) or, for
 // VGGs of 11, 16 and 19 layers, of TF-slim's (vgg_16/conv1/conv1_1/weights). find returns a parameter's values, as for
-// WriteONNX. notes, which may be nil and whose names begin with "vggo.", stand beside them as tensors of text. A path of
-// another ending than .ckpt is an error, and a parameter that TF-slim has no name for. The files and ctx are as for
+// WriteONNX. notes, which may be nil and whose names begin with "vggo.", stand beside them as tensors of text. A path
+// of another ending than .ckpt is an error, and a parameter that TF-slim has no name for. The files and ctx are as for
 // WriteContext, sources the open files that find reads.
 func WriteTensorFlow(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
 	notes map[string]string, slim bool, sources ...*File) error {

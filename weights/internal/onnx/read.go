@@ -161,8 +161,13 @@ func (s *sources) describe(chain *chain) (*format.Network, error) {
 			source[name] = src
 		}
 	}
+	placed, err := net.Place(net.Input)
+	if err != nil { // which no node alone has shown
+		return nil, &format.UnrunnableError{Err: err}
+	}
 	return &format.Network{
 		Network:  net,
+		Placed:   placed,
 		Naming:   format.Naming{Family: s.family, Source: source, Bookkeeping: func(string) bool { return true }},
 		Derived:  s.derived.Tensors,
 		Prepares: chain.layers[0].stretch != noStretch && !chain.layers[0].folds(),

@@ -201,7 +201,8 @@ func (t *translation) call(in *scope, n *node, name string) (*scope, error) {
 		return nil, fmt.Errorf("%s: it calls %q with %d values of %d, %d functions deep", n.label(), format.Clip(name),
 			len(n.inputs), len(f.args), in.depth)
 	}
-	s := &scope{nodes: f.nodes, of: f, args: map[string]value{}, caller: in, calls: map[*node]*scope{}, depth: in.depth + 1}
+	s := &scope{nodes: f.nodes, of: f, args: map[string]value{}, caller: in, calls: map[*node]*scope{},
+		depth: in.depth + 1}
 	for i, arg := range f.args {
 		s.args[arg] = value{in, n.inputs[i]}
 	}

@@ -170,7 +170,8 @@ func (t *translation) window(p place, size string) ([]wire.Attribute, error) {
 	n := p.node
 	first := n.attr("data_format").Text("s") == "NCHW"
 	var list []wire.Attribute
-	for _, a := range []struct{ of, to string }{{"strides", "strides"}, {"dilations", "dilations"}, {size, "kernel_shape"}} {
+	for _, a := range []struct{ of, to string }{{"strides", "strides"}, {"dilations", "dilations"},
+		{size, "kernel_shape"}} {
 		v := whole(n.numbers(a.of))
 		if len(v) == 0 {
 			continue

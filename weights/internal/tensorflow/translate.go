@@ -11,8 +11,9 @@ import (
 	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
-// Package onnx knows how a graph becomes a network: which axes are rows, what folds into what, what branches. So a graph
-// of TensorFlow's is said in ONNX's words, each node between two transpositions where the words want channels first.
+// Package onnx knows how a graph becomes a network: which axes are rows, what folds into what, what branches. So a
+// graph of TensorFlow's is said in ONNX's words, each node between two transpositions where the words want channels
+// first.
 
 // translation is a graph on its way to ONNX's.
 type translation struct {
@@ -40,8 +41,8 @@ var types = map[format.DType]wire.Type{format.F32: wire.FLOAT, format.F64: wire.
 
 // translate says in ONNX's words how outputs come from the pictures. outputs that are the same are one.
 func translate(l *library, file *format.List, outputs []string) (*wire.Model, error) {
-	t := &translation{library: l, file: file, made: map[spot]string{}, first: map[string]string{}, taken: map[string]bool{},
-		held: map[string]bool{}}
+	t := &translation{library: l, file: file, made: map[spot]string{}, first: map[string]string{},
+		taken: map[string]bool{}, held: map[string]bool{}}
 	for _, v := range file.Tensors {
 		t.taken[v.Name] = true
 	}
@@ -58,6 +59,9 @@ func translate(l *library, file *format.List, outputs []string) (*wire.Model, er
 		if !slices.Contains(ends, name) {
 			ends = append(ends, name)
 		}
+	}
+	if len(ends) == 0 {
+		return nil, fmt.Errorf("nothing depends on pictures: the graph has no Placeholder that tells their shape")
 	}
 	if len(ends) != 1 {
 		return nil, fmt.Errorf("the graph has %d outputs (%s): networks here have one", len(ends),
