@@ -269,6 +269,23 @@ func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*con
 	return do(lists)
 }
 
+// transposed is a tensor of the file with its axes in another order; nil for any other node.
+func transposed(n *wire.Node, in []*constant) *constant {
+	if n.Op != "Transpose" || len(in) != 1 || in[0] == nil || in[0].tensor == nil || in[0].axes != nil {
+		return nil
+	}
+	a := arguments{node: n}
+	perm := a.ints("perm")
+	if a.err != nil || !isPermutation(perm, len(in[0].tensor.Dims)) {
+		return nil
+	}
+	axes := make([]int, len(perm))
+	for i, axis := range perm {
+		axes[i] = int(axis)
+	}
+	return &constant{tensor: in[0].tensor, axes: axes}
+}
+
 // constantOf reads a Constant node.
 func constantOf(n *wire.Node) (*constant, error) {
 	for _, a := range n.Attributes {

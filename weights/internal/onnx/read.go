@@ -598,16 +598,8 @@ func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
 	if n.Op == "Identity" && len(in) == 1 && in[0] != nil { // PyTorch writes equal weights once
 		return in[0], nil
 	}
-	if n.Op == "Transpose" && len(in) == 1 && in[0] != nil && in[0].tensor != nil && in[0].axes == nil {
-		a := arguments{node: n}
-		perm := a.ints("perm")
-		if a.err == nil && isPermutation(perm, len(in[0].tensor.Dims)) {
-			axes := make([]int, len(perm))
-			for i, axis := range perm {
-				axes[i] = int(axis)
-			}
-			return &constant{tensor: in[0].tensor, axes: axes}, nil
-		}
+	if k := transposed(n, in); k != nil {
+		return k, nil
 	}
 	do := folded[n.Op]
 	if do == nil {

@@ -167,7 +167,8 @@ func TestGraphs(t *testing.T) {
 		"what no layer computes": {graphOf(nil, x, made("a", "Elu", "x"), made("b", "Relu6", "a"), made("c", "Elu", "b")),
 			"tensorflow.Elu (a, c); tensorflow.Relu6 (b)"},
 		"padding of another kind": {graphOf(nil, x, w, conv("x", said("padding", "FULL"))), `Conv2D c: padding "FULL"`},
-		"another order":           {graphOf(nil, x, w, conv("x", same, said("data_format", "NHCW"))), "NHWC and NCHW are known"},
+		"another order": {
+			graphOf(nil, x, w, conv("x", same, said("data_format", "NHCW"))), "NHWC and NCHW are known"},
 		"strides over channels": {graphOf(nil, x, w, made("c", "Conv2D", "x c/w", list("strides", 1, 1, 1, 2), same)),
 			"over pictures or channels"},
 		"not frozen": {
