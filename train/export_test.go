@@ -205,3 +205,6 @@ func WithChunk(o Options, bytes int) Options {
 	o.chunk = bytes
 	return o
 }
+
+// FeaturesFolder is what a run's kept features lie in.
+const FeaturesFolder = featuresFolder

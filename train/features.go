@@ -18,9 +18,9 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// FeaturesFolder is the folder, in a run's, of what the frozen layers make of its pictures. It goes when the run is
+// featuresFolder is the folder, in a run's, of what the frozen layers make of its pictures. It goes when the run is
 // finished.
-const FeaturesFolder = "features"
+const featuresFolder = "features"
 
 // features keeps what the frozen layers make of pictures, on the disk: records of one length in files that are
 // written whole. A record is known by its picture, not by its number: pictures that have changed are computed again.
@@ -85,7 +85,8 @@ func idOf(p *vision.Picture) (id pictureID) {
 
 // openFeatures finds what a run has kept in its folder before. Files that are damaged, or of something else, are left
 // out, which is news.
-func openFeatures(folder string, key featuresKey, floats int, limit int64, flip func(epoch, sample int) bool) *features {
+func openFeatures(folder string, key featuresKey, floats int, limit int64,
+	flip func(epoch, sample int) bool) *features {
 	f := &features{folder: folder, key: key, floats: floats, limit: limit, flip: flip,
 		places: map[featureID]place{}, ids: map[int]pictureID{}, said: map[string]bool{}}
 	for _, path := range f.paths("*") {

@@ -194,7 +194,9 @@ func TestKeptPictures(t *testing.T) {
 // TestNotKept: what cannot be found again is not kept, nor what is as quickly computed, and one line says why.
 func TestNotKept(t *testing.T) {
 	for want, change := range map[string]func(*train.Options){
-		"crop: pad cuts each picture otherwise":    func(o *train.Options) { o.Recipe.Augment = train.Augment{Crop: "pad", Pad: 1} },
+		"crop: pad cuts each picture otherwise": func(o *train.Options) {
+			o.Recipe.Augment = train.Augment{Crop: "pad", Pad: 1}
+		},
 		"cutout clears another square":             func(o *train.Options) { o.Recipe.Augment.Cutout = 2 },
 		"reading it back would take about as long": func(o *train.Options) { o.Features = 0 },
 	} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights"
 )
@@ -21,6 +22,10 @@ const (
 
 // keep opens what the frozen layers have made of the run's pictures, or says why nothing is kept.
 func (t *Trainer) keep() error {
+	if behind := t.frozenBehindNorm(); behind != "" {
+		t.report(Report{Notice: fmt.Sprintf("%s, a batch norm, is the first layer that learns: %s and what else is frozen "+
+			"behind it is computed in every step; freezing it too saves that", t.learns, behind)})
+	}
 	if t.frozen == nil || t.options.Folder == "" || t.options.Features < 0 || t.recipe.Epochs <= 1 {
 		return nil
 	}
@@ -50,7 +55,7 @@ func (t *Trainer) keep() error {
 	if err != nil {
 		return err
 	}
-	t.feed.kept = openFeatures(filepath.Join(t.options.Folder, FeaturesFolder), key, floats, limit,
+	t.feed.kept = openFeatures(filepath.Join(t.options.Folder, featuresFolder), key, floats, limit,
 		func(epoch, sample int) bool {
 			return t.augmenter.flips(randomFor(t.augmenter.seed, epoch, sample), epoch, sample)
 		})
@@ -59,10 +64,27 @@ func (t *Trainer) keep() error {
 	if t.recipe.Augment.Flip != "" {
 		variants = ", mirrored and not,"
 	}
-	t.report(Report{Notice: fmt.Sprintf("what the frozen layers up to %s make of each picture%s is kept over epochs: %s each, "+
-		"at most %s", t.frozen.last(), variants, printable.Bytes(4*int64(floats)), printable.Bytes(limit))})
+	t.report(Report{Notice: fmt.Sprintf("what the frozen layers up to %s make of each picture%s is kept over epochs: %s "+
+		"each, at most %s", t.frozen.last(), variants, printable.Bytes(4*int64(floats)), printable.Bytes(limit))})
 	t.tell()
 	return nil
+}
+
+// frozenBehindNorm is a frozen layer behind the first that learns, where that is a batch norm: whoever freezes the
+// convolutions may not have thought of it. Empty for none.
+func (t *Trainer) frozenBehindNorm() string {
+	first, _ := t.placed.Layer(t.learns)
+	if _, norm := first.Op.(arch.BatchNorm); !norm {
+		return ""
+	}
+	for _, layer := range t.placed.Layers[first.Index+1:] {
+		for _, p := range layer.Params {
+			if s := settingsOf(p, 0, t.rules); p.Trainable && isWeighted(layer.Op) && s.never() {
+				return layer.Name
+			}
+		}
+	}
+	return ""
 }
 
 // last is the name of the last frozen layer.

@@ -59,7 +59,8 @@ func (r Recipe) rateName(layer string, block int) (string, error) {
 			continue
 		}
 		if found != "" {
-			return "", fmt.Errorf("rates: %s is named by both %s and %s: name it itself, or one of them less", layer, found, name)
+			return "", fmt.Errorf("rates: %s is named by both %s and %s: name it itself, or one of them less", layer, found,
+				name)
 		}
 		found = name
 	}

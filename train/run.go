@@ -79,7 +79,7 @@ func (t *Trainer) Run(ctx context.Context) (Result, error) {
 	result, err := t.finish(ctx)
 	if err == nil && t.frozen != nil && t.options.Folder != "" {
 		t.feed.kept.close()
-		err = removeFeatures(filepath.Join(t.options.Folder, FeaturesFolder))
+		err = removeFeatures(filepath.Join(t.options.Folder, featuresFolder))
 	}
 	return result, err
 }
@@ -162,7 +162,8 @@ func (t *Trainer) finish(ctx context.Context) (Result, error) {
 	if t.state.Validated != t.state.Step {
 		held = nil // it is of a state before
 	}
-	result := Result{Steps: t.state.Step, Stopped: t.state.Stopped, Pictures: t.train.Len(), Loss: t.state.loss(), Validation: t.last,
+	result := Result{Steps: t.state.Step, Stopped: t.state.Stopped, Pictures: t.train.Len(),
+		Loss: t.state.loss(), Validation: t.last,
 		Chance: chance(t.state.Losses, t.placed.Output().C, held), Best: t.state.Best, BestStep: t.state.BestStep,
 		Summing: t.ranks.Took(), Waited: t.ranks.waited}
 	if err := t.scoreResult(ctx, &result); err != nil {
@@ -199,7 +200,7 @@ func (t *Trainer) learnFrom() error {
 
 // unfreeze lays the plans out anew where another layer is the first to learn from the step that follows on.
 func (t *Trainer) unfreeze() error {
-	if t.firstToLearn(t.epoch()) == t.learns {
+	if firstToLearn(t.placed, t.rules, t.epoch()) == t.learns {
 		return nil
 	}
 	t.feed.close()
@@ -208,7 +209,7 @@ func (t *Trainer) unfreeze() error {
 	}
 	t.state.Machine = t.machine()
 	if t.options.Folder != "" {
-		if err := removeFeatures(filepath.Join(t.options.Folder, FeaturesFolder)); err != nil {
+		if err := removeFeatures(filepath.Join(t.options.Folder, featuresFolder)); err != nil {
 			return err
 		}
 	}

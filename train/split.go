@@ -2,6 +2,8 @@ package train
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -28,11 +30,26 @@ func (f *frozen) close() {
 // ErrNothingLearns is a run all of whose layers are frozen.
 var ErrNothingLearns = errors.New("every layer is frozen: nothing learns")
 
+// Learning is the part of a network that ever learns by the recipe, from the first such layer on: what a run needs
+// memory to train. The whole network where all of it does, or none.
+func (r Recipe) Learning(placed *arch.Placement) (*arch.Placement, error) {
+	rates, err := r.rateRules(placed)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	learns := firstToLearn(placed, slices.Concat(rates, r.Rules), math.Inf(1))
+	if learns == "" {
+		return placed, nil
+	}
+	_, rest, err := split(placed, learns)
+	return rest, err
+}
+
 // firstToLearn is the first layer with a parameter that learns after so many epochs; empty if none does.
-func (t *Trainer) firstToLearn(epochs float64) string {
-	for _, layer := range t.placed.Layers {
+func firstToLearn(placed *arch.Placement, rules []Rule, epochs float64) string {
+	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
-			if s := settingsOf(p, 0, t.rules); p.Trainable && !s.frozen(epochs) {
+			if s := settingsOf(p, 0, rules); p.Trainable && !s.frozen(epochs) {
 				return layer.Name
 			}
 		}
@@ -75,7 +92,7 @@ func split(placed *arch.Placement, learns string) (front, rest *arch.Placement, 
 
 // layOut makes the plans for the layers that learn after so many steps, and for those before them.
 func (t *Trainer) layOut(step int) error {
-	learns := t.firstToLearn(float64(step) / float64(t.perEpoch))
+	learns := firstToLearn(t.placed, t.rules, float64(step)/float64(t.perEpoch))
 	if learns == "" {
 		return ErrNothingLearns
 	}

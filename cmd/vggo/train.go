@@ -471,6 +471,9 @@ func fitsMemory(options train.Options) error {
 	if err != nil {
 		return err
 	}
+	if placed, err = options.Recipe.Learning(placed); err != nil {
+		return err
+	}
 	err = nn.CheckMemory(placed, nn.Options{
 		Batch: options.Recipe.Batch / passes / ranks, Training: true, KeepProb: options.Recipe.Keep,
 		Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
