@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -220,6 +221,74 @@ func TestSplit(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s learns: divided at %q, %v, want %q", learns, got, err, want)
 		}
+	}
+}
+
+// TestFrozenOfBefore: a run that computed its frozen layers as if they learned does not go on as one that does not.
+func TestFrozenOfBefore(t *testing.T) {
+	recipe := tiny()
+	for _, frozen := range []bool{true, false} {
+		if recipe.Rates = nil; frozen {
+			recipe.Rates = map[string]float64{"block1": 0}
+		}
+		o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
+		trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+			notes map[string]string) error {
+			notes["vggo.train.state"] = strings.Replace(notes["vggo.train.state"], `{"version":3,`, `{"version":2,`, 1)
+			delete(notes, "vggo.train.sum")
+			return weights.Write(path, tensors, notes)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		trainer.Close()
+		saved, err := train.ReadSaved(o.Folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trainer, err = train.Resume(o, saved)
+		if err == nil {
+			trainer.Close()
+		}
+		if other := errors.As(err, new(*train.VersionError)); other != frozen {
+			t.Errorf("frozen %v: %v", frozen, err)
+		}
+	}
+}
+
+// TestLearning: memory is asked for what ever learns, later too.
+func TestLearning(t *testing.T) {
+	late := 2.0
+	for _, c := range []struct {
+		recipe train.Recipe
+		want   string
+	}{
+		{train.Recipe{}, "conv1_1"},
+		{train.Recipe{Rates: map[string]float64{"block1": 0}}, "conv2_1"},
+		{train.Recipe{Rates: map[string]float64{"block1": 0},
+			Rules: []train.Rule{{Params: "bn1_1", Rate: &late, From: &late}}}, "bn1_1"},
+	} {
+		c.recipe.Model = tiny().Model
+		net, err := c.recipe.Network()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, err := c.recipe.Learning(archtest.Place(t, net))
+		if err != nil || rest.Layers[0].Name != c.want {
+			t.Errorf("%+v: what learns begins with %s (%v), want %s", c.recipe.Rates, rest.Layers[0].Name, err, c.want)
+		}
+	}
+}
+
+// TestNormLearns: whoever freezes convolutions and not the batch norm between them is told.
+func TestNormLearns(t *testing.T) {
+	var counted int
+	var said []string
+	o := keeping(t, &counted, &said)
+	o.Recipe.Rates, o.Recipe.Epochs, o.Features = map[string]float64{"conv": 0}, 1, -1
+	run(t, o)
+	if len(said) != 1 || !strings.HasPrefix(said[0], "bn1_1, a batch norm, is the first layer that learns: conv2_1 and") {
+		t.Errorf("said is %q", said)
 	}
 }
 

@@ -305,6 +305,9 @@ func (o *trainOptions) goOn(ctx context.Context, args []string, options train.Op
 	view := newTrainView(out, faults)
 	options.Report = view.report
 	trainer, err := train.Resume(options, saved)
+	if errors.As(err, new(*train.VersionError)) {
+		return hintVersion(err, o.resume)
+	}
 	if err != nil {
 		return hintRanks(hintResume(err), saved.Recipe)
 	}
