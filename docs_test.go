@@ -252,7 +252,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	if want := []string{"arch", "bench", "calibrate", "classify", "convert", "explain", "features", "field", "join",
-		"models", "serve", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
+		"models", "serve", "similar", "train", "version"}; !slices.Equal(slices.Sorted(maps.Keys(ran)), want) {
 		t.Errorf("the documents show %v, not each of %v", slices.Sorted(maps.Keys(ran)), want)
 	}
 	drawn, err := os.ReadFile(filepath.Join(root, "vgg16.svg"))
