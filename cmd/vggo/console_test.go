@@ -88,6 +88,9 @@ func TestNamesOfStrangers(t *testing.T) {
 		{"arch", "names.yaml", "--format", "csv"}, {"field", "names.yaml"},
 		{"train", evil, "-o", "r"}, {"pull", evil}, {evil}, {"arch", "vgg16", "--" + evil}, {"arch", "vgg16", "--format",
 			evil}, {"bench", "--model", evil},
+		{"similar", "index", "broken", evil + ".png", "-o", "x" + evil[:5]}, {"similar", "index", evil, "-o", evil + ".png"},
+		{"similar", "find", evil, evil}, {"similar", "duplicates", evil}, {"similar", evil}, {"similar", evil, "--export",
+			evil},
 		{"calibrate", "-o", "missing/" + evil}, {"serve", "--addr", evil}, {"serve", "--weights", evil + "=" + evil},
 	} {
 		_, stdout, stderr := vggo(t.Context(), args...)
@@ -195,6 +198,9 @@ func TestFullOutput(t *testing.T) {
 		{"features", boot, "--layer", "relu1_1", "-o", filepath.Join(dir, "f.npy")}, {"convert", tinyWeights,
 			filepath.Join(dir, "c.npz")},
 		{"explain", boot, "-o", filepath.Join(dir, "e.png")},
+		{"similar", "index", boot, "-o", filepath.Join(dir, "x")}, {"similar", "find", filepath.Join(dir, "x"), boot},
+		{"similar", "duplicates", filepath.Join(dir, "x")}, {"similar", filepath.Join(dir, "x"), "--export", "csv"},
+		{"similar"}, {"similar", "find", "--help"},
 		{"bench", "--model", "tinyvgg", "--explain-plan"}, {"bench", "--model", "tinyvgg", "--steps", "1", "--burn-in", "0",
 			"--batch", "1", "--json"},
 	} {

@@ -31,6 +31,7 @@ func TestFullDisk(t *testing.T) {
 		{"features", boot, "--layer", "relu1_1", "--shard", "0/1", "-o", "o.npy"},
 		{"classify", boot, "-o", "o.json"}, {"classify", boot, "--shard", "0/1", "-o", "o.json"},
 		{"bench", "--model", "tinyvgg", "--steps", "1", "--burn-in", "0", "--batch", "1", "--mode", "forward", "-o", "o.txt"},
+		{"similar", "index", boot, "--restart", "-o", "o.index"},
 		{"calibrate", "-o", "costs.json"}, // which is not there
 		{"pull", "vgg16", "--dir", "models"},
 	}

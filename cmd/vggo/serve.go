@@ -137,7 +137,8 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 		o.maxWait = -1 // 0 is the default
 	}
 	config := serve.Config{
-		Models: sources, Indexes: indexes, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue, MaxPixels: o.each.maxPixels, Hosts: o.hosts,
+		Models: sources, Indexes: indexes, Timeout: o.timeout, MaxWait: o.maxWait, Queue: o.queue,
+		MaxPixels: o.each.maxPixels, Hosts: o.hosts,
 		Log: log,
 	}
 	if config.MaxBody, err = parseBytes(o.maxBody); err != nil {
