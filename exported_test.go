@@ -23,10 +23,8 @@ var forCallers = map[string]string{
 	"train.DriftError":           "who tells one failed rank from another",
 	"train.OtherRankError":       "the same",
 	"train.DecodeRecipe":         "whose recipe is not in a file",
-	"train.NewOptimiser":         "whose training loop is his own: Plan.Forward, Plan.Backward, Optimiser.Step",
-	"train.Optimiser.Polyak":     "the same",
-	"vision.Caffe":               "who prepares pictures as Keras' and the paper's own weights want them",
-	"vision.CaffeRGB":            "the same, for weights that were turned to red first",
+	"train.Optimiser.Polyak":     "whose training loop is his own: Plan.Forward, Plan.Backward, Optimiser.Step",
+	"vision.CaffeRGB":            "who prepares pictures for the paper's weights that were turned to red first",
 }
 
 // answering are methods that interfaces ask for.

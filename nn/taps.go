@@ -28,6 +28,9 @@ func (m Map) Row(image, block, y int) []float32 {
 	return m.data[image*m.size+(block*m.Shape.H+y)*length:][:length:length]
 }
 
+// Image is all of an image: its blocks one after the other, each H x W x Lanes values.
+func (m Map) Image(image int) []float32 { return m.data[image*m.size:][:m.size:m.size] }
+
 // Blocks is how many blocks of channels there are.
 func (m Map) Blocks() int { return kernel.Blocks(m.Shape.C) }
 

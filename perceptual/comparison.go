@@ -1,9 +1,7 @@
 package perceptual
 
 import (
-	"sync"
-	"sync/atomic"
-
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
@@ -35,27 +33,8 @@ func (c *comparison) back(layer string, output, gradient nn.Map) error {
 	return nil
 }
 
-// each calls do for all i below n, side by side. What do(i) writes no other call may touch, and no sum is made between
-// them: the bits do not depend on how many threads there are.
-func (c *comparison) each(n int, do func(i int)) {
-	threads := min(c.plan.Threads, n)
-	if threads <= 1 {
-		for i := range n {
-			do(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for range threads {
-		running.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	running.Wait()
-}
+// each calls do for all i below n, side by side.
+func (c *comparison) each(n int, do func(i int)) { parallel.Each(c.plan.Threads, n, do) }
 
 // lanes are the channels of a block.
 func lanes(m nn.Map, block int) int { return min(nn.Lanes, m.Shape.C-block*nn.Lanes) }

@@ -413,7 +413,7 @@ func (m *Meter) measure(ctx context.Context, a, b *vision.Picture, gradient bool
 		if err != nil {
 			return err
 		}
-		g.A, g.B = samples(recipe, dx, 0), samples(recipe, dx, 1)
+		g.A, g.B = recipe.SampleGradient(dx, 0), recipe.SampleGradient(dx, 1)
 		if m.Metric == DISTS {
 			c.backToPictures()
 		}
@@ -426,19 +426,4 @@ func (m *Meter) measure(ctx context.Context, a, b *vision.Picture, gradient bool
 		g.Value += l.Value
 	}
 	return g, nil
-}
-
-// samples turns the gradient of a prepared image into that of its samples, in the order red, green, blue: an input is
-// (v/Scale - Mean)/Std of a sample v, and white is 255.
-func samples(r vision.Preprocess, dx *tensor.Tensor, image int) *tensor.Tensor {
-	to, from := tensor.New(1, 3, dx.H, dx.W), dx.Images(image, image+1)
-	pixels := dx.H * dx.W
-	for c := range 3 {
-		scale := 255 / (float64(r.Scale) * float64(r.Std[c]))
-		plane := to.Data[r.Sample(c)*pixels:][:pixels]
-		for i, d := range from.Data[c*pixels:][:pixels] {
-			plane[i] = float32(float64(d) * scale)
-		}
-	}
-	return to
 }

@@ -205,6 +205,26 @@ func (r Preprocess) Values(c int) (values [256]float32) {
 	return values
 }
 
+// Line is how channel c of the input depends on the sample that it takes, as a share v of white: slope·v + offset.
+func (r Preprocess) Line(c int) (slope, offset float64) {
+	return 255 / (float64(r.Scale) * float64(r.Std[c])), -float64(r.Mean[c]) / float64(r.Std[c])
+}
+
+// SampleGradient turns the gradient by image n of a batch of N x 3 x H x W into that by the picture's samples, 1 x 3 x
+// H x W, red first, white being 1.
+func (r Preprocess) SampleGradient(batch *tensor.Tensor, n int) *tensor.Tensor {
+	to, from := tensor.New(1, 3, batch.H, batch.W), batch.Images(n, n+1)
+	pixels := batch.H * batch.W
+	for c := range 3 {
+		slope, _ := r.Line(c)
+		plane := to.Data[r.Sample(c)*pixels:][:pixels]
+		for i, d := range from.Data[c*pixels:][:pixels] {
+			plane[i] = float32(float64(d) * slope)
+		}
+	}
+	return to
+}
+
 // Put writes a picture to image n of a batch, whose shape must be N x Channels x Crop.Y x Crop.X.
 func (r Preprocess) Put(batch *tensor.Tensor, n int, p *Picture) error {
 	switch {
