@@ -278,13 +278,16 @@ func (o *compareOptions) compare(ctx context.Context, m *root.Model, meters []*p
 	return told, nil
 }
 
+// opaqueHint is the remedy for a picture with transparency.
+const opaqueHint = "save it on the background that it is seen on: magick in.png -background white -flatten out.png"
+
 // hintPair adds the remedy to what two pictures are refused for.
 func (o *compareOptions) hintPair(err error) error {
 	switch {
 	case errors.As(err, new(*perceptual.SizesError)):
 		return hint(err, "--resize scales the larger to the size of the smaller")
 	case errors.As(err, new(*perceptual.TransparentError)):
-		return hint(err, "save it on the background that it is seen on: magick in.png -background white -flatten out.png")
+		return hint(err, opaqueHint)
 	case errors.As(err, new(*perceptual.SmallError)):
 		return hint(err, "enlarge both by the same factor: what is measured then is how they look enlarged")
 	}

@@ -68,6 +68,7 @@ func newRootCommand() *cobra.Command {
 		newPullCommand(),
 		newServeCommand(),
 		newSimilarCommand(),
+		newStyleCommand(),
 		newBenchCommand(),
 		newCalibrateCommand(),
 		newVersionCommand(),
