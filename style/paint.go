@@ -45,7 +45,7 @@ type Job struct {
 	// Ratio is the paper's α/β: how much a content's loss counts beside a style's. 0: the paper's 1e-3 for weights of
 	// its authors, and for others what comes to the same balance.
 	Ratio      float64
-	TV         float64 // weight of Σ (differences between neighbouring samples)², white being 1
+	TV         float64 // weight of Σ (differences between neighbouring samples)², white being 255
 	Init       Init
 	Seed       uint64 // of noise
 	Optimiser  Optimiser
@@ -441,12 +441,13 @@ func (s *studio) adam(ctx context.Context) error {
 // variation is Σ of squared differences between neighbouring samples (Mahendran & Vedaldi 2015, section 3.2, β = 2),
 // whose gradient it adds.
 func (s *studio) variation(x []float64, gradient []float32) float64 {
+	const white = 255
 	sum, w, h := 0.0, s.job.Size.X, s.job.Size.Y
 	between := func(a, b int) {
-		d := x[a] - x[b]
+		d := white * (x[a] - x[b])
 		sum += float64(d * d)
-		gradient[a] += float32(2 * s.job.TV * d)
-		gradient[b] -= float32(2 * s.job.TV * d)
+		gradient[a] += float32(2 * white * s.job.TV * d)
+		gradient[b] -= float32(2 * white * s.job.TV * d)
 	}
 	for at := range x {
 		if at%w < w-1 {

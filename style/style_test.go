@@ -203,7 +203,8 @@ func TestCurve(t *testing.T) {
 func TestGradient(t *testing.T) {
 	m := random(t, "32x32x3:5,19,M,21,M,3/10", 0)
 	job := Job{Content: pattern(1, 13, 22), Styles: []*vision.Picture{pattern(2, 17, 15), pattern(3, 22, 13)},
-		Shares: []float64{3, 1}, Size: image.Pt(13, 22), Ratio: 0.01, TV: 2, Init: FromNoise, Optimiser: LBFGS, Iterations: 1}
+		Shares: []float64{3, 1}, Size: image.Pt(13, 22), Ratio: 0.01, TV: 1e-4, Init: FromNoise, Optimiser: LBFGS,
+		Iterations: 1}
 	for _, options := range []Options{{}, {MaxPooling: true}, {Content: "conv2_1", Style: []string{"relu1_2", "pool1"}}} {
 		options.Algo = nn.Direct
 		s, err := painter(t, m, options).prepare(t.Context(), &job)
@@ -248,7 +249,7 @@ func TestSameBits(t *testing.T) {
 		for _, threads := range []int{1, 2} {
 			m := random(t, "32x32x3:16,20,M,33/10", threads)
 			job := Job{Content: pattern(1, 40, 33), Styles: []*vision.Picture{pattern(2, 30, 30)}, Size: image.Pt(140, 133),
-				Ratio: 1e-3, TV: 1e-3, Init: FromNoise, Seed: 5, Optimiser: optimiser, Iterations: 5, Colours: true}
+				Ratio: 1e-3, TV: 1e-6, Init: FromNoise, Seed: 5, Optimiser: optimiser, Iterations: 5, Colours: true}
 			last := math.Inf(1)
 			p, err := painter(t, m, Options{}).Paint(t.Context(), job, func(p Progress) error {
 				if optimiser == LBFGS && p.Total > last {

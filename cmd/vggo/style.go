@@ -81,7 +81,7 @@ Ctrl-C ends it and keeps what is painted so far.`,
 	f.Uint64Var(&o.seed, "seed", 1, "of noise, and of random weights")
 	f.Float64Var(&o.ratio, "ratio", 0, "the paper's α/β: how much the content's loss counts beside the style's "+
 		"(default: its 1e-3 for its authors' weights, for others the same balance)")
-	f.Float64Var(&o.tv, "tv", 0, "`weight` of total variation, which makes smooth")
+	f.Float64Var(&o.tv, "tv", 0, "`weight` of total variation, which makes smooth: about 1 for the authors' weights")
 	f.Float64SliceVar(&o.shares, "style-weights", nil, "of several styles, as `3,1` (default: equal ones)")
 	f.StringVar(&o.contentLayer, "content-layer", "", "`layer` of the content (default: relu4_2)")
 	f.StringSliceVar(&o.styleLayers, "style-layers", nil, "`layers` of the style (default: relu1_1 to relu5_1)")
