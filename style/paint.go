@@ -83,7 +83,7 @@ func (j *Job) check() error {
 	case slices.ContainsFunc(j.Shares, func(s float64) bool { return !(s > 0 && s < math.Inf(1)) }):
 		return fmt.Errorf("a style's weight must be above 0: %v", j.Shares)
 	case !(j.Ratio >= 0 && j.Ratio < math.Inf(1)):
-		return fmt.Errorf("the ratio of content to style must be above 0, not %v", j.Ratio)
+		return fmt.Errorf("the ratio of content to style must be at least 0, not %v", j.Ratio)
 	case !(j.TV >= 0 && j.TV < math.Inf(1)):
 		return fmt.Errorf("the weight of total variation must be at least 0, not %v", j.TV)
 	case j.Iterations < 1:
@@ -207,8 +207,8 @@ func (p *Painter) prepare(ctx context.Context, j *Job) (*studio, error) {
 		styles = append(styles, samplesOf(style.RGB()))
 	}
 	if j.Colours {
-		s.content = &content
-		grey := content.grey()
+		coloured, grey := content, content.grey()
+		s.content = &coloured
 		for i := range styles {
 			styles[i] = styles[i].grey().like(grey)
 		}

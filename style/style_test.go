@@ -311,6 +311,34 @@ func TestColours(t *testing.T) {
 			}
 		}
 	}
+	// A whole painting has them, too, where no sample is cut off.
+	picture := pattern(1, 20, 20)
+	for i, v := range picture.Pix {
+		picture.Pix[i] = 96 + v/4
+	}
+	job := Job{Content: picture, Styles: []*vision.Picture{pattern(2, 20, 20)}, Size: image.Pt(20, 20),
+		Init: FromContent, Optimiser: LBFGS, Iterations: 20, Colours: true}
+	p, err := painter(t, random(t, "32x32x3:16,M,16/10", 1), Options{}).Paint(t.Context(), job, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared, changed := 0, 0
+	for i := 0; i < len(p.Pix); i += 3 {
+		r, g, b := int(p.Pix[i]), int(p.Pix[i+1]), int(p.Pix[i+2])
+		if min(r, g, b) == 0 || max(r, g, b) == 255 {
+			continue
+		}
+		compared++
+		if r != int(picture.Pix[i]) {
+			changed++
+		}
+		if d := r - g - int(picture.Pix[i]) + int(picture.Pix[i+1]); d < -1 || d > 1 {
+			t.Fatalf("pixel %d is %d, %d, %d, of %v", i/3, r, g, b, picture.Pix[i:i+3])
+		}
+	}
+	if compared < 100 || changed == 0 {
+		t.Fatalf("%d pixels compared, %d changed", compared, changed)
+	}
 	mean, deviation := samplesOf(pattern(3, 20, 20)).like(content).moments()
 	if m, d := content.moments(); math.Abs(mean-m) > 1e-6 || math.Abs(deviation-d) > 1e-6 {
 		t.Errorf("mean %v, deviation %v, want %v and %v", mean, deviation, m, d)
