@@ -86,4 +86,16 @@ func TestTraining(t *testing.T) {
 	if len(r.Layers) == 0 {
 		t.Error("no layers")
 	}
+	recipe.Rates = map[string]float64{"block1": 0}
+	frozen, err := b.Run(t.Context(), Training, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes := map[string]int{}
+	for _, l := range frozen.Layers {
+		passes[l.Layers[0]]++
+	}
+	if passes["conv1_1"] != 1 || passes["conv2_1"] < 2 || frozen.PredictedBytes >= r.PredictedBytes {
+		t.Errorf("with a frozen block: %v passes, %d bytes, without %d", passes, frozen.PredictedBytes, r.PredictedBytes)
+	}
 }

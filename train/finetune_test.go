@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/arch/archtest"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -253,6 +254,43 @@ func TestFrozenOfBefore(t *testing.T) {
 		if other := errors.As(err, new(*train.VersionError)); other != frozen {
 			t.Errorf("frozen %v: %v", frozen, err)
 		}
+	}
+}
+
+// TestFrozenBudget: both plans share the memory that is allowed, down to what they need at least, which the refusal
+// tells.
+func TestFrozenBudget(t *testing.T) {
+	recipe := tiny()
+	recipe.Model, recipe.Rates = "8x8x1:32,32,M,32,32/4", map[string]float64{"block1": 0}
+	recipe.Init.Level = false
+	o := train.Options{Recipe: recipe, Train: tinySet, Threads: 2}
+	taken := func() (int64, error) {
+		trainer, err := train.New(o)
+		if err != nil {
+			return 0, err
+		}
+		defer trainer.Close()
+		return trainer.Plan().Memory().Total() + trainer.Frozen().Memory().Total(), nil
+	}
+	all, err := taken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Budget = 1
+	var short *nn.MemoryError
+	if _, err := taken(); !errors.As(err, &short) || short.Need >= all || short.Available != 1 {
+		t.Fatalf("%v, all is %d", err, all)
+	}
+	least := short.Need
+	for _, budget := range []int64{all, all - 1, (all + least) / 2, least} {
+		o.Budget = budget
+		if got, err := taken(); err != nil || got > budget {
+			t.Errorf("of %d bytes %d are taken, %v", budget, got, err)
+		}
+	}
+	o.Budget = least - 1
+	if _, err := taken(); !errors.As(err, &short) || short.Need != least || short.Available != least-1 {
+		t.Errorf("%v, want a need of %d", err, least)
 	}
 }
 

@@ -114,6 +114,9 @@ func dataOf(t *train.Trainer, result train.Result) (*pageData, error) {
 			{"Finished", time.Now().Format(time.DateTime)},
 		},
 	}
+	if result.Stopped {
+		d.Summary += fmt.Sprintf(" The recipe's patience ended it: no validation after step %d was better.", result.BestStep)
+	}
 	if result.Chance != nil {
 		d.Warning = result.Chance.String()
 	}
