@@ -159,10 +159,11 @@ func (p *Plan) allocate() {
 // stageMaps is the maps that a stage's steps read, and the logits for the last stage.
 func (p *Plan) stageMaps(k int) []*values {
 	s := p.stages[k]
-	maps := p.chain[s.from:s.to]
-	if k == len(p.stages)-1 {
-		maps = p.chain[s.from:]
+	to := s.to
+	if k == len(p.stages)-1 { // steps in place make no map: there may be fewer than steps
+		to = len(p.chain)
 	}
+	maps := p.chain[s.from:to]
 	if k == 0 && !p.imported {
 		maps = maps[1:]
 	}

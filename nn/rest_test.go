@@ -1,8 +1,10 @@
 package nn_test
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 )
@@ -76,4 +78,20 @@ func close32(got, want []float32, within float32) bool {
 		}
 	}
 	return len(got) == len(want)
+}
+
+// TestVectorsAlone: a network of fully connected layers alone trains, whose dropouts in place leave fewer maps than
+// steps.
+func TestVectorsAlone(t *testing.T) {
+	for layers := range 6 {
+		net := &arch.Network{Name: "vectors", Input: arch.Shape{C: 20, H: 1, W: 1}}
+		for i := range layers {
+			net.Layers = append(net.Layers, arch.Layer{Name: fmt.Sprintf("fc%d", i), Op: arch.Linear{Out: 17}},
+				arch.Layer{Name: fmt.Sprintf("relu%d", i), Op: arch.ReLU{}},
+				arch.Layer{Name: fmt.Sprintf("drop%d", i), Op: arch.Dropout{Keep: 0.5}})
+		}
+		net.Layers = append(net.Layers, arch.Layer{Name: "last", Op: arch.Linear{Out: 3}})
+		params := newParams(t, net, nn.He)
+		train(t, compile(t, net, params, nn.Options{Batch: 4, Training: true, Seed: 1}), params, noise(1, 4, net.Input))
+	}
 }
