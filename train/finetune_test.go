@@ -123,9 +123,10 @@ func TestPyTorchFinetune(t *testing.T) {
 func tuned() map[string]train.Recipe {
 	r := tiny()
 	r.Augment = train.Augment{Flip: "alternating"}
+	r.Model = "8x8x1:8b,M,16/20,12,4"
+	r.Rates = map[string]float64{"conv": 0, "bn": 0}
+	v := map[string]train.Recipe{"all convolutions": r}
 	r.Model = "8x8x1:8b,M,16/20,4"
-	r.Rates = map[string]float64{"block1": 0}
-	v := map[string]train.Recipe{"block 1": r}
 	r.Rates, r.Augment.Flip = map[string]float64{"block1": 0, "block2": 0}, "random"
 	r.Rates["fc3"] = 0
 	v["all but the last, behind a dropout"] = r
