@@ -81,7 +81,7 @@ func (x *Index) Write(path string) error {
 		if _, err := w.Write(weights.NPYHeader(n, x.Dims)); err != nil {
 			return err
 		}
-		if err := WriteFloats(w, x.Vectors); err != nil {
+		if err := weights.WriteNPYValues(w, x.Vectors); err != nil {
 			return err
 		}
 		if _, err := w.Write(weights.NPYBytesHeader(n, Side, Side)); err != nil {
@@ -107,23 +107,6 @@ func (x *Index) Write(path string) error {
 
 // floatsAtOnce are converted in one piece, which takes little memory.
 const floatsAtOnce = 1 << 16
-
-// WriteFloats writes values as an array of NumPy's holds them.
-func WriteFloats(w io.Writer, values []float32) error {
-	piece := make([]byte, 0, 4*min(len(values), floatsAtOnce))
-	for len(values) > 0 {
-		n := min(len(values), floatsAtOnce)
-		piece = piece[:0]
-		for _, v := range values[:n] {
-			piece = binary.LittleEndian.AppendUint32(piece, math.Float32bits(v))
-		}
-		if _, err := w.Write(piece); err != nil {
-			return err
-		}
-		values = values[n:]
-	}
-	return nil
-}
 
 // Open reads an index. What is none, or has changed since it was written, is a *DamagedError. It takes no more memory
 // than twice the file.
@@ -262,8 +245,8 @@ func (r *reader) floats(values []float32) error {
 		if err := r.fill(piece[:4*n]); err != nil {
 			return err
 		}
-		for i := range values[:n] {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(piece[4*i:]))
+		if _, err := binary.Decode(piece[:4*n], binary.LittleEndian, values[:n]); err != nil {
+			return err
 		}
 		values = values[n:]
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,6 +28,9 @@ type Hit struct {
 func (x *Index) Find(ctx context.Context, vector []float32, n, threads int) ([]Hit, error) {
 	if len(vector) != x.Dims || n < 1 {
 		return nil, fmt.Errorf("%d nearest to a vector of %d numbers, in an index of vectors of %d", n, len(vector), x.Dims)
+	}
+	if square := dot64(vector, vector); square != 0 && !(math.Abs(square-1) < unit) {
+		return nil, fmt.Errorf("nearest to a vector of length %.4g, not 1", math.Sqrt(square))
 	}
 	set, err := kernel.Active()
 	if err != nil {

@@ -129,6 +129,11 @@ func TestFindRefuses(t *testing.T) {
 			t.Errorf("%d nearest to a vector of %d numbers are found", c.n, c.dims)
 		}
 	}
+	for _, v := range []float32{0.5, float32(math.NaN())} {
+		if _, err := x.Find(t.Context(), []float32{v, 0, 0, 0, 0, 0, 0, 0}, 1, 1); err == nil {
+			t.Errorf("a vector of length %v is looked for", v)
+		}
+	}
 	empty := &Index{Dims: 8}
 	if hits, err := empty.Find(t.Context(), make([]float32, 8), 3, 1); err != nil || len(hits) > 0 {
 		t.Errorf("an empty index gives %v, %v", hits, err)

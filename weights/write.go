@@ -151,6 +151,9 @@ func WriteNPZ(ctx context.Context, path string, tensors []Tensor, notes map[stri
 // may be given another.
 func NPYHeader(shape ...int) []byte { return numpy.Header(shape...) }
 
+// WriteNPYValues writes what comes behind an NPYHeader.
+func WriteNPYValues(w io.Writer, values []float32) error { return format.WriteFloats(w, values) }
+
 // NPYBytesHeader is NPYHeader for bytes.
 func NPYBytesHeader(shape ...int) []byte { return numpy.BytesHeader(shape...) }
 

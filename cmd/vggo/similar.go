@@ -123,7 +123,7 @@ func exportNPY(w io.Writer, x *similar.Index) error {
 	if _, err := w.Write(weights.NPYHeader(len(x.Pictures), x.Dims)); err != nil {
 		return err
 	}
-	return similar.WriteFloats(w, x.Vectors)
+	return weights.WriteNPYValues(w, x.Vectors)
 }
 
 func exportCSV(w io.Writer, x *similar.Index) error {
