@@ -149,6 +149,9 @@ func (o *styleOptions) check(args []string) error {
 		return usageError{errors.New("pictures to paint from are files: standard input is none")}
 	case o.output == "":
 		return usageError{hint(errors.New("no file to write the painting to"), "-o out.png")}
+	case o.resize != "" || o.crop != "" || o.filter != "":
+		return usageError{hint(errors.New("--resize, --crop and --filter mean nothing here: pictures are painted whole"),
+			"--size tells how large")}
 	case o.size < 1:
 		return usageError{fmt.Errorf("--size must be at least 1, not %d", o.size)}
 	case o.every < 0:

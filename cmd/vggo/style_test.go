@@ -89,6 +89,7 @@ func TestStyle(t *testing.T) {
 		{"a.png b.png -o x.png --ratio -1", 1, "ratio of content to style", ""},
 		{"a.png b.png -o x.png --style-weights 1,2", 1, "2 weights for 1 styles", ""},
 		{"a.png b.png -o x.png --content-layer relu2_3", 1, "relu2_3", "did you mean"},
+		{"a.png b.png -o x.png --crop 20x20", 2, "pictures are painted whole", "--size"},
 		{"a.png b.png -o x.png --size 0", 2, "--size must be at least 1", ""},
 	} {
 		code, _, stderr := style(c.args)
