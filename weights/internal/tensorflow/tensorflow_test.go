@@ -186,3 +186,34 @@ func TestShards(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLargeBlock: a tensor of a mebibyte and more is not looked at before it is asked for, and then its checksum is.
+func TestLargeBlock(t *testing.T) {
+	const count = checkedAtOnce/4 + 10
+	listed := bytes.Join([][]byte{message(1, []byte("a")), message(2, message(2, integer(1, count))), integer(3, 1)}, nil)
+	value := message(2, append(message(1, []byte("a")), message(3, message(5, make([]byte, 4*count)))...))
+	for _, kind := range []byte{0, 1} {
+		b := &builder{}
+		contents := block([]string{"a"}, [][]byte{value})
+		if kind == 1 {
+			contents = snappy.Encode(nil, contents)
+		}
+		data := b.table(b.put(block([]string{""}, [][]byte{message(1, message(1, listed))}), 0), b.put(contents, kind))
+		whole, err := Reader.Read(formattest.Bytes("m.ckpt", data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensor := whole.Parts[0].Tensors[0]
+		if raw, err := tensor.Bytes(); err != nil || len(raw) != 4*count || tensor.Raw != nil {
+			t.Errorf("packed %d: %d bytes (%v)", kind, len(raw), err)
+		}
+		data[len(data)-400] ^= 1 // within the tensor
+		broken, err := Reader.Read(formattest.Bytes("m.ckpt", data))
+		if kind == 0 && err == nil {
+			_, err = broken.Parts[0].Tensors[0].Bytes()
+		}
+		if err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("packed %d, a value that was changed: %v", kind, err)
+		}
+	}
+}
