@@ -83,6 +83,7 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	}
 	_, err = plain.Run(ctx)
 	r := b.result(Training, &timing, plain.Plan(), nil)
+	r.PredictedBytes += b.Recipe.StateBytes(b.Placed)
 	if frozen := plain.Frozen(); frozen != nil {
 		r.PredictedBytes += frozen.Memory().Total()
 	}

@@ -73,7 +73,7 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 	e := &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Available: available}
 	if opt.Training {
 		// Training keeps every map. Where these alone do not fit no Plan is drafted: a draft holds sums for each image.
-		if e.Need = report.Memory.Train; available > 0 && e.Need > available {
+		if e.Need = report.Memory.Train + opt.Beside; available > 0 && e.Need > available {
 			return e
 		}
 	}
@@ -81,7 +81,7 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 	if err != nil {
 		return err
 	}
-	e.Need = memory.Total() + slack
+	e.Need = memory.Total() + opt.Beside + slack
 	if !opt.Training { // whose activations include the images
 		e.Need += 4 * int64(opt.Batch) * int64(placed.Input.C*placed.Input.H*placed.Input.W)
 	}

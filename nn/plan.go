@@ -31,6 +31,8 @@ type Options struct {
 	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms
 	// that take less memory, as few and as little slower as will do.
 	Budget int64
+	// Beside is what the caller takes beside the Plan, in bytes, such as an optimiser's moments. CheckMemory counts it.
+	Beside int64
 	// Keep keeps every layer's output for Activation; a Plan for gradients does so anyway.
 	Keep bool
 	// Taps are layers whose outputs are kept, for Tap, and whose gradients BackwardFrom begins with. Nothing is fused into

@@ -45,6 +45,31 @@ func (r Recipe) Learning(placed *arch.Placement) (*arch.Placement, error) {
 	return rest, err
 }
 
+// StateBytes is what a run by the recipe takes of a network's parameters beside its plans: the optimiser's moments, the
+// mean, and the sums of several passes.
+func (r Recipe) StateBytes(placed *arch.Placement) int64 {
+	copies := 0
+	switch {
+	case r.Optimiser.Kind == "adamw":
+		copies = 2
+	case r.Optimiser.Momentum > 0:
+		copies = 1
+	}
+	if r.Average.Kind != "" {
+		copies++
+	}
+	if r.accumulate() > 1 {
+		copies++
+	}
+	floats := 0
+	for _, layer := range placed.Layers {
+		for _, p := range layer.Params {
+			floats += p.Count()
+		}
+	}
+	return 4 * int64(copies) * int64(floats)
+}
+
 // firstToLearn is the first layer with a parameter that learns after so many epochs; empty if none does.
 func firstToLearn(placed *arch.Placement, rules []Rule, epochs float64) string {
 	for _, layer := range placed.Layers {

@@ -480,7 +480,7 @@ func fitsMemory(options train.Options) error {
 	err = nn.CheckMemory(placed, nn.Options{
 		Batch: options.Recipe.Batch / passes / ranks, Training: true, KeepProb: options.Recipe.Keep,
 		Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
-		Share: nn.Share{Parts: options.Recipe.Parts / ranks},
+		Beside: options.Recipe.StateBytes(placed), Share: nn.Share{Parts: options.Recipe.Parts / ranks},
 	})
 	var e *nn.MemoryError
 	if !errors.As(err, &e) || e.Fits == 0 {
