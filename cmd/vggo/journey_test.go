@@ -94,8 +94,8 @@ func TestJourneyFinetune(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"gets a new head: the average of each of the 8 last maps, and fc3 for 3 classes",
-		"what the frozen layers up to flatten make of each picture, mirrored and not, is kept over epochs: 32 B each, at most " +
-			"1.00 MB"} {
+		"what the frozen layers up to flatten make of each picture, mirrored and not, is kept over epochs: 32 B each, " +
+			"at most 1.00 MB"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not said in %s", want, said)
 		}
@@ -115,8 +115,8 @@ func TestJourneyFinetune(t *testing.T) {
 	}
 	for _, bad := range []struct{ flag, want string }{{"--new-head=fc", `"fc" is not gap`}, {"--cache=much",
 		"want auto, off or a size"}} {
-		if code, _, said := vggo(t.Context(), "train", data, "--from", from, bad.flag, "-o", filepath.Join(dir, "bad")); code !=
-			exitUsage || !strings.Contains(said, bad.want) {
+		code, _, said := vggo(t.Context(), "train", data, "--from", from, bad.flag, "-o", filepath.Join(dir, "bad"))
+		if code != exitUsage || !strings.Contains(said, bad.want) {
 			t.Errorf("%s: exit %d, %s", bad.flag, code, said)
 		}
 	}

@@ -124,8 +124,8 @@ measured is the default recipe's: each channel's mean and deviation in the train
 	f.StringVar(&o.part, "weights-part", "", partUsage)
 	f.StringSliceVar(&o.take, "take", nil, "`patterns` of the layers to take from it (default: all)")
 	f.StringSliceVar(&o.freeze, "freeze", nil, "`patterns` of layers that stay as they are, such as 'conv[1-4]_*'")
-	f.StringVar(&o.newHead, "new-head", "", "the `head` that replaces the network's: gap, the average of each of the last "+
-		"maps and one fully connected layer")
+	f.StringVar(&o.newHead, "new-head", "", "the `head` that replaces the network's: gap, the average of each of the "+
+		"last maps and one fully connected layer")
 	f.StringVar(&o.cache, "cache", "auto", "what frozen layers make of pictures is kept over epochs in the run's folder: "+
 		"auto, off or at most so many `bytes`, such as 8GB (auto: 4GB)")
 	f.IntVar(&o.classes, "classes", 0, "classes of the network (default: the data's)")
