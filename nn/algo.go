@@ -142,7 +142,8 @@ func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 // after the products: written by them, read by the last transform.
 func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
 	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block) // of each part
-	var weights, times, transforms, price float64                             // packed weights, each multiplied so many times
+	// packed weights, each multiplied so many times
+	var weights, times, transforms, price float64
 	if algo == Direct {
 		weights, times = float64(parts*d.kh*d.kw)*in*out, float64(images*d.outH*d.outW)
 		price = c.Direct

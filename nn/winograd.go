@@ -237,7 +237,8 @@ func (s *winogradPass) pack(f *filters) {
 		part, block := task/s.outBlocks, task%s.outBlocks
 		taps := s.engine.scratch[worker][:9*channels*kernel.Block]
 		f.gather(taps, channels, part, block)
-		s.Winograd.Weight(s.packed.data[part*s.packedSize()+block*channels*kernel.Block:], s.outBlocks*channels*kernel.Block, taps, channels)
+		u := s.packed.data[part*s.packedSize()+block*channels*kernel.Block:]
+		s.Winograd.Weight(u, s.outBlocks*channels*kernel.Block, taps, channels)
 	})
 }
 

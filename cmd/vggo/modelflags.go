@@ -207,7 +207,8 @@ func hintModel(err error) error {
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):
 		return hint(err, "vggo reads safetensors, PyTorch (.pth, .pt, .bin), TensorFlow (checkpoints, .pb), ONNX, Keras "+
-			"(.h5, .keras), NumPy (.npz, .npy, .pkl), MatConvNet (.mat), Caffe (.caffemodel), Torch7 (.t7), Darknet (.weights) and MXNet (.params)")
+			"(.h5, .keras), NumPy (.npz, .npy, .pkl), MatConvNet (.mat), Caffe (.caffemodel), Torch7 (.t7), "+
+			"Darknet (.weights) and MXNet (.params)")
 	}
 	return hintSmaller(err)
 }

@@ -1,5 +1,5 @@
-// Package keras reads Keras' files of three generations, TensorFlow.js', the descriptions of networks in them and beside
-// them, and HDF5 of other origins.
+// Package keras reads Keras' files of three generations, TensorFlow.js', the descriptions of networks in them and
+// beside them, and HDF5 of other origins.
 package keras
 
 import (

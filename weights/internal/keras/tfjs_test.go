@@ -14,13 +14,16 @@ import (
 )
 
 // smallTFJS is a model.json of two groups, whose tensors begin and end anywhere in the shards.
-const smallTFJS = `{"format": "layers-model", "modelTopology": {"keras_version": "2.1", "backend": "tensorflow", "model_config":
+const smallTFJS = `{"format": "layers-model", "modelTopology": {"keras_version": "2.1", "backend": "tensorflow",
+"model_config":
 {"class_name": "Sequential", "config": {"name": "s", "layers": [
-{"class_name": "Conv2D", "config": {"name": "c", "batch_input_shape": [null, 4, 4, 1], "filters": 2, "kernel_size": [2, 2]}},
+{"class_name": "Conv2D", "config": {"name": "c", "batch_input_shape": [null, 4, 4, 1], "filters": 2,
+"kernel_size": [2, 2]}},
 {"class_name": "Flatten", "config": {"name": "f"}},
 {"class_name": "Dense", "config": {"name": "d", "units": 1, "activation": "softmax"}}]}}},
 "weightsManifest": [{"paths": ["a", "b"], "weights": [
-{"name": "c/kernel", "shape": [2, 2, 1, 2], "dtype": "float32", "quantization": {"dtype": "uint8", "scale": 0.1, "min": -0.3}},
+{"name": "c/kernel", "shape": [2, 2, 1, 2], "dtype": "float32",
+"quantization": {"dtype": "uint8", "scale": 0.1, "min": -0.3}},
 {"name": "c/bias", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint16", "scale": 0.5, "min": -1}},
 {"name": "steps", "shape": [], "dtype": "int32", "quantization": {"dtype": "uint8", "scale": 0.5, "min": -3}},
 {"name": "Adam/m", "shape": [3], "dtype": "bool", "group": "optimizer"}]},

@@ -253,8 +253,8 @@ func (c *chain) positive() bool {
 }
 
 // onIntegers is an operator on integers: what do makes of the weights that they stand for, and of the biases, whose
-// scale is the input's by the weights'. Its inputs are the chain's, weights and output, each with its scale and zero, and
-// biases.
+// scale is the input's by the weights'. Its inputs are the chain's, weights and output, each with its scale and zero,
+// and biases.
 func (c *chain) onIntegers(n *wire.Node, in []*constant, axis int,
 	do func(*chain, *wire.Node, []*constant) error) error {
 	if err := c.dequantise(input(in, 1), input(in, 2)); err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
-// The walk along a graph: which nodes lie between its pictures and its outputs, and what each of them adds to the chain.
+// The walk along a graph: which nodes lie between its pictures and its outputs, and what each of them adds to the
+// chain.
 
 // follow goes along the graph from its input to its outputs. given are values for inputs that the file leaves open,
 // other than the pictures; size is that of pictures where the file leaves it open.
