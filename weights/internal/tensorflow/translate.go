@@ -21,17 +21,11 @@ type translation struct {
 	file    *format.List // the constants and variables by their names
 	steps   int
 	graph   wire.Graph
-	made    map[spot]string // the names of values; empty: being made
+	made    map[place]string // the names of values; empty: being made
 	first   map[string]string
 	taken   map[string]bool // names of values
 	held    map[string]bool // initializers that are the file's own
 	spent   int             // bytes of constants that a few values are repeated to
-}
-
-type spot struct {
-	in    *scope
-	node  *node
-	index int
 }
 
 // types are ONNX's.
@@ -41,7 +35,7 @@ var types = map[format.DType]wire.Type{format.F32: wire.FLOAT, format.F64: wire.
 
 // translate says in ONNX's words how outputs come from the pictures. outputs that are the same are one.
 func translate(l *library, file *format.List, outputs []string) (*wire.Model, error) {
-	t := &translation{library: l, file: file, made: map[spot]string{}, first: map[string]string{},
+	t := &translation{library: l, file: file, made: map[place]string{}, first: map[string]string{},
 		taken: map[string]bool{}, held: map[string]bool{}}
 	for _, v := range file.Tensors {
 		t.taken[v.Name] = true
@@ -89,19 +83,18 @@ func (t *translation) value(v value) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := spot{p.in, p.node, p.index}
-	if name, ok := t.made[at]; ok {
+	if name, ok := t.made[p]; ok {
 		if name == "" {
 			return "", fmt.Errorf("%s: it depends on itself", p.node.label())
 		}
 		return name, nil
 	}
-	t.made[at] = ""
+	t.made[p] = ""
 	name, err := t.node(p)
 	if err != nil {
 		return "", err
 	}
-	t.made[at] = name
+	t.made[p] = name
 	return name, nil
 }
 
