@@ -29,6 +29,16 @@ func (c *Cursor) Bytes(n int) []byte {
 	return b
 }
 
+// Int is a Number with a sign, which must fit an int: that may have 32 bits.
+func (c *Cursor) Int(size int) int {
+	shift := 64 - 8*size
+	n := int64(c.Number(size)<<shift) >> shift
+	if int64(int(n)) != n {
+		c.Fail("%d is too large here", n)
+	}
+	return int(n)
+}
+
 // Number is little-endian, of up to 8 bytes.
 func (c *Cursor) Number(size int) uint64 {
 	var full [8]byte

@@ -82,8 +82,8 @@ func inflate(body []byte, most int) ([]byte, error) {
 		return nil, fmt.Errorf("compressed: %w", err)
 	}
 	const ratio = 1032 // 258 bytes to 2 bits, the most that deflate can shrink
-	size := 8 + int(binary.LittleEndian.Uint32(tag[4:]))
-	if size > most || size/ratio > len(body) {
+	size := 8 + int64(binary.LittleEndian.Uint32(tag[4:]))
+	if size > int64(most) || size/ratio > int64(len(body)) {
 		return nil, fmt.Errorf("%d compressed bytes cannot hold %d, or %d are left to be taken", len(body), size, most)
 	}
 	one := make([]byte, size)

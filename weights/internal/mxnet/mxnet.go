@@ -94,7 +94,7 @@ func (r *reader) array() format.Tensor {
 		return t
 	}
 	for range rank {
-		t.Shape = append(t.Shape, int(r.Number(side)))
+		t.Shape = append(t.Shape, r.Int(side))
 	}
 	r.Number(8) // the device's kind and number
 	kind := r.Number(4)

@@ -107,7 +107,7 @@ type reader struct {
 }
 
 func (r *reader) int() int32 { return int32(r.Number(4)) }
-func (r *reader) long() int  { return int(r.Number(8)) }
+func (r *reader) long() int  { return r.Int(8) }
 
 func (r *reader) text() string { return string(r.Bytes(int(r.int()))) }
 
@@ -124,7 +124,7 @@ func (r *reader) value(depth int) any {
 	case typeNil:
 		return nil
 	case typeNumber:
-		return math.Float64frombits(uint64(r.long()))
+		return math.Float64frombits(r.Number(8))
 	case typeString:
 		return r.text()
 	case typeBoolean:
@@ -278,7 +278,11 @@ func (s *Storage) longs() (list []int) {
 		return nil
 	}
 	for v := range slices.Chunk(s.Raw, 8) {
-		list = append(list, int(binary.LittleEndian.Uint64(v)))
+		n := int64(binary.LittleEndian.Uint64(v))
+		if int64(int(n)) != n {
+			return nil
+		}
+		list = append(list, int(n))
 	}
 	return list
 }
