@@ -24,6 +24,9 @@ func TestFashionMNIST(t *testing.T) {
 	if root == "" {
 		t.Skip("VGGO_TESTDATA is not set: nothing is trained on Fashion-MNIST")
 	}
+	if testing.Short() {
+		t.Skip("takes minutes under the race detector")
+	}
 	open := func(split vision.Split) train.Dataset {
 		d, err := vision.OpenDataset(filepath.Join(root, "fashion-mnist"), split)
 		if err != nil {

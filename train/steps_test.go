@@ -219,6 +219,9 @@ func wholeBatch(net *arch.Network) (batch, pictures int) {
 // TestWideHead: a head of 4,096 units, for which a rate of 0.02 is too much, learns three classes by plain. Without a
 // bound on the rate the loss leaps.
 func TestWideHead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("90 steps of a head of 17 million weights take minutes under the race detector")
+	}
 	r := train.Default()
 	r.Model = "32x32x3:16b,M,32b,M,64b,M,64b,M/4096,4096,3"
 	colour := three(t, 3, 40)
