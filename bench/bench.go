@@ -83,8 +83,9 @@ type Result struct {
 	GFLOPs          float64 `json:"gflops"`            // counted as direct convolution, 2 per multiply-accumulate
 	PercentOfPeak   float64 `json:"percent_of_peak"`
 
-	PredictedBytes int64       `json:"predicted_bytes"` // the plan's: weights, maps, gradients, packing, workspace
-	PeakBytes      int64       `json:"peak_bytes"`      // the most the process held; 0 where the system does not tell
+	// PredictedBytes is weights, maps, gradients, packing and workspace; of Training also what the optimiser keeps.
+	PredictedBytes int64       `json:"predicted_bytes"`
+	PeakBytes      int64       `json:"peak_bytes"` // the most the process held; 0 where the system does not tell
 	Layers         []LayerTime `json:"layers,omitempty"`
 	Parts          []PartTime  `json:"parts,omitempty"` // of Training, the longest first
 	// Communication is of Training on several ranks.

@@ -64,6 +64,10 @@ func (b *Bench) noise(n int) noise {
 
 // runTraining times whole steps of the recipe, and then as many part by part.
 func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, error) {
+	learning, err := b.Recipe.Learning(b.Placed)
+	if err != nil {
+		return nil, err
+	}
 	debug.FreeOSMemory()
 	machine.ResetPeakMemory()
 	var timing stepTimes
@@ -83,7 +87,7 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	}
 	_, err = plain.Run(ctx)
 	r := b.result(Training, &timing, plain.Plan(), nil)
-	r.PredictedBytes += b.Recipe.StateBytes(b.Placed)
+	r.PredictedBytes += b.Recipe.StateBytes(learning)
 	if frozen := plain.Frozen(); frozen != nil {
 		r.PredictedBytes += frozen.Memory().Total()
 	}

@@ -61,7 +61,7 @@ const fewer = 8
 // factored reports whether a fully connected layer learns from its factors, of so many values for an image of the whole
 // batch.
 func (s *Share) factored(weights, values, batch int) bool {
-	return s.Collect != nil && s.Plans > 1 && fewer*values*batch*s.Plans <= weights
+	return s.Collect != nil && s.Plans > 1 && fewer*int64(values)*int64(batch)*int64(s.Plans) <= int64(weights)
 }
 
 // part is the images of one part of a full batch, by which it is decided how to compute.

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
-	"runtime"
 	"slices"
-	"sync"
 	"unicode/utf8"
 
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -51,7 +49,8 @@ func (d *Describer) Index(ctx context.Context, files []string, b Build) (*Index,
 	var built Built
 	files = once(files)
 	done := 0
-	for group := range d.load(ctx, files, k, &b) {
+	open := func(ctx context.Context, path string) loaded { return d.open(ctx, path, k, &b) }
+	for group := range parallel.Groups(ctx, files, d.model.Batch(), open) {
 		if err := d.add(ctx, x, group, k, &built, &b); err != nil {
 			if ctx.Err() != nil {
 				break
@@ -128,36 +127,6 @@ type loaded struct {
 	input *tensor.Tensor
 	small *Small
 	err   error
-}
-
-// load makes files ready in groups, each group's side by side, and the next one while a group is in use.
-func (d *Describer) load(ctx context.Context, files []string, k *known, b *Build) iter.Seq[[]loaded] {
-	return func(yield func([]loaded) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		groups := make(chan []loaded)
-		var loading sync.WaitGroup
-		loading.Go(func() {
-			defer close(groups)
-			for some := range slices.Chunk(files, d.model.Batch()) {
-				group := make([]loaded, len(some))
-				if share(ctx, len(some), runtime.GOMAXPROCS(0), func(i int) { group[i] = d.open(ctx, some[i], k, b) }) != nil {
-					return
-				}
-				select {
-				case groups <- group:
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-		defer loading.Wait()
-		defer stop()
-		for group := range groups {
-			if !yield(group) {
-				return
-			}
-		}
-	}
 }
 
 // open makes a file ready, unless the old index knows it.

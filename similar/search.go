@@ -7,10 +7,9 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/parallel"
 )
 
 // Hit is a picture that was found.
@@ -113,15 +112,10 @@ func share(ctx context.Context, n, threads int, job func(task int)) error {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(threads, n) {
-		workers.Go(func() {
-			for task := next.Add(1) - 1; task < int64(n) && ctx.Err() == nil; task = next.Add(1) - 1 {
-				job(int(task))
-			}
-		})
-	}
-	workers.Wait()
+	parallel.Each(threads, n, func(task int) {
+		if ctx.Err() == nil {
+			job(task)
+		}
+	})
 	return ctx.Err()
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/weights"
 )
@@ -76,7 +77,7 @@ func (v *averager) after(step, steps int) {
 		decay *= float64(step) / float64(steps)
 	}
 	rest := float32(1 - decay)
-	each(v.threads, len(v.pieces), func(i int) {
+	parallel.Each(v.threads, len(v.pieces), func(i int) {
 		p := v.pieces[i]
 		for j, m := range p.mean {
 			p.mean[j] = m + float32(rest*(p.data[j]-m))
@@ -90,13 +91,13 @@ func (v *averager) after(step, steps int) {
 // end leaves lookahead's slow weights, after the last step.
 func (v *averager) end() {
 	if v != nil && v.Kind == "lookahead" {
-		each(v.threads, len(v.pieces), func(i int) { copy(v.pieces[i].data, v.pieces[i].mean) })
+		parallel.Each(v.threads, len(v.pieces), func(i int) { copy(v.pieces[i].data, v.pieces[i].mean) })
 	}
 }
 
 // swap exchanges the parameters and their mean.
 func (v *averager) swap() {
-	each(v.threads, len(v.pieces), func(i int) {
+	parallel.Each(v.threads, len(v.pieces), func(i int) {
 		p := v.pieces[i]
 		for j, m := range p.mean {
 			p.mean[j], p.data[j] = p.data[j], m

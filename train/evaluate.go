@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vggo/vggo/cluster"
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
@@ -92,7 +93,7 @@ func (j *evaluator) score(ctx context.Context, d *cachedSet, name string, answer
 		}
 		from, sum := at*images.N, &sums[at]
 		n := min(images.N, d.Len()-from)
-		each(j.threads, n, func(i int) {
+		parallel.Each(j.threads, n, func(i int) {
 			if pictures[i], faults[i] = d.Picture(from + i); faults[i] != nil {
 				pictures[i] = nil
 			}
@@ -114,7 +115,7 @@ func (j *evaluator) score(ctx context.Context, d *cachedSet, name string, answer
 			if stopped = ctx.Err() != nil; stopped {
 				break
 			}
-			each(j.threads, len(good), func(i int) {
+			parallel.Each(j.threads, len(good), func(i int) {
 				j.augmenter.write(images.Data[i*size:][:size], good[i], v.x, v.y, v.flip, true)
 			})
 			if err := j.plan.Forward(images.Images(0, len(good))); err != nil {

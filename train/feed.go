@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/tensor"
 )
 
@@ -131,7 +132,7 @@ func (f *feed) fill(b *batch, n int) {
 	found := make([]bool, f.batch) // features of it
 	var mu sync.Mutex
 	size := len(b.images.Data) / len(samples)
-	each(f.threads, len(samples), func(n int) {
+	parallel.Each(f.threads, len(samples), func(n int) {
 		// A broken sample's place goes to the next one that can be read, whoever finds out first.
 		for try := range f.source.Len() {
 			sample := (samples[n] + try) % f.source.Len()

@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 )
@@ -96,7 +97,7 @@ func (t *Trainer) lossOf(logits *tensor.Tensor, labels []int) (float64, error) {
 func (t *Trainer) accumulate(s *slot) {
 	last := t.recipe.accumulate() - 1
 	share := float32(1 / float64(last+1))
-	each(t.threads, (s.Count()+pieceFloats-1)/pieceFloats, func(i int) {
+	parallel.Each(t.threads, (s.Count()+pieceFloats-1)/pieceFloats, func(i int) {
 		from, to := i*pieceFloats, min((i+1)*pieceFloats, s.Count())
 		grad, sum := s.Grad[from:to], t.sums[s.index][from:to]
 		for i, g := range grad {

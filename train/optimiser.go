@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/weights"
 )
@@ -23,6 +24,17 @@ type Optimise struct {
 	Nesterov  bool    `yaml:"nesterov,omitempty"`
 	Beta2     float64 `yaml:"beta2,omitempty"` // of adamw; 0 counts as 0.999
 	Epsilon   float64 `yaml:"epsilon,omitempty"`
+}
+
+// keeps is how many moments it keeps of each parameter.
+func (o *Optimise) keeps() int {
+	switch {
+	case o.Kind == "adamw":
+		return 2
+	case o.Momentum > 0:
+		return 1
+	}
+	return 0
 }
 
 func (o *Optimise) check() error {
@@ -100,11 +112,8 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 			continue
 		}
 		s := &slot{Param: p, paramSettings: m, index: len(opt.slots)}
-		if o.Kind == "adamw" || o.Momentum > 0 {
-			s.first = make([]float32, p.Count())
-		}
-		if o.Kind == "adamw" {
-			s.second = make([]float32, p.Count())
+		for i := range o.keeps() {
+			*s.moments()[i] = make([]float32, p.Count())
 		}
 		opt.slots = append(opt.slots, s)
 		for at := 0; at < p.Count(); at += pieceFloats {
@@ -131,7 +140,7 @@ func (o *Optimiser) resume(steps, perEpoch int) {
 func (o *Optimiser) Clip(most float64) float64 {
 	norm := math.Sqrt(o.squares(func(piece) float64 { return 1 }))
 	if scale := float32(most / (norm + 1e-6)); scale < 1 {
-		each(o.threads, len(o.pieces), func(i int) {
+		parallel.Each(o.threads, len(o.pieces), func(i int) {
 			p := o.pieces[i]
 			if p.frozen(o.epochs) {
 				return
@@ -156,7 +165,7 @@ func (o *Optimiser) Polyak(loss float64) float64 {
 
 // squares is the gradients' squared length, each parameter's times a share.
 func (o *Optimiser) squares(share func(piece) float64) float64 {
-	each(o.threads, len(o.pieces), func(i int) {
+	parallel.Each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
 		if o.norms[i] = 0; p.frozen(o.epochs) {
 			return
@@ -185,7 +194,7 @@ func (o *Optimiser) Step(rate, share, epochs float64) {
 			s.waited++
 		}
 	}
-	each(o.threads, len(o.pieces), func(i int) {
+	parallel.Each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
 		if p.frozen(epochs) || p.until > 0 && epochs >= p.until {
 			return

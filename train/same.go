@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -30,7 +31,7 @@ const looked = 16
 func pictures(d Dataset, threads int) string {
 	n := min(d.Len(), looked)
 	list := make([]*vision.Picture, n)
-	each(threads, n, func(i int) {
+	parallel.Each(threads, n, func(i int) {
 		if p, err := d.Picture(i * d.Len() / n); err == nil {
 			list[i] = p
 		}

@@ -45,16 +45,10 @@ func (r Recipe) Learning(placed *arch.Placement) (*arch.Placement, error) {
 	return rest, err
 }
 
-// StateBytes is what a run by the recipe takes of a network's parameters beside its plans: the optimiser's moments, the
-// mean, and the sums of several passes.
+// StateBytes is the bytes that a run by the recipe keeps beside its plans for the layers that learn, which placed is
+// (see Learning): the optimiser's moments, the mean, and the sums of several passes.
 func (r Recipe) StateBytes(placed *arch.Placement) int64 {
-	copies := 0
-	switch {
-	case r.Optimiser.Kind == "adamw":
-		copies = 2
-	case r.Optimiser.Momentum > 0:
-		copies = 1
-	}
+	copies := r.Optimiser.keeps()
 	if r.Average.Kind != "" {
 		copies++
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
@@ -175,7 +176,7 @@ func patches(d Dataset, preprocess vision.Preprocess, window arch.Shape, most in
 	samples = samples[:min(len(samples), most)]
 	groups := (len(samples) + group - 1) / group
 	sums, counts, faults := make([][]float64, groups), make([]int, groups), make([]error, groups)
-	each(threads, groups, func(g int) {
+	parallel.Each(threads, groups, func(g int) {
 		sum := make([]float64, size+size*size) // of values, then of products
 		image := make([]float32, window.C*plain.h*plain.w)
 		patch := make([]float64, size)

@@ -9,11 +9,8 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// untried follows a way on that its program documents and nobody has tried for vggo.
-const untried = " (not tried)"
-
-// unread is what to do about a file of a known format that is not read.
-const unread = " is not yet read: the program that wrote it may save safetensors, ONNX or Keras' .h5" + untried
+// untried comes before what a program's documents say, which nobody has tried for vggo.
+const untried = "; no remedy was tried, but "
 
 // What else is said of models that are not read: another program's, or one compiled for a machine.
 const (
@@ -36,27 +33,28 @@ var strangers = []struct {
 	{begins("BZh"), "compressed by bzip2: bunzip2 makes the file that is in it"},
 	{begins("\xfd7zXZ\x00"), "compressed by xz: unxz makes the file that is in it"},
 	{begins("Rar!"), "a RAR archive: unpack it first"},
-	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files: load it there and save " +
-		"it again" + untried},
+	{at(257, "ustar"), "a tar archive: unpack it first. PyTorch before 0.1.10 wrote such files" + untried +
+		"what it loads and saves again in a later one may be read"},
 	{begins("model_checkpoint_path:"), "a list of TensorFlow's checkpoints: name the folder that it lies in"},
-	{at(4, "TFL3"), "a TensorFlow Lite model" + unread},
+	{at(4, "TFL3"), "a TensorFlow Lite model" + untried +
+		"the program that wrote it may save safetensors, ONNX or Keras' .h5"},
 	{at(4, "ORTM"), "ONNX Runtime's own form of a model, made for one machine: take the .onnx that it was made of"},
 	{begins("GGUF", "lmgg", "tjgg", "fmgg"), "a file of llama.cpp's (GGUF), which holds language models"},
 	{begins("RKNN"), "a model for Rockchip's processors (RKNN)" + compiled},
 	{begins("ftrt", "ptrt"), "a TensorRT engine" + compiled},
 	{begins("7767517\n", "\xdd\x85\x76\x00"), "ncnn's description of a network, whose weights lie in another file" +
 		foreign},
-	{begins("4\n1\n3\nV "), "a Torch7 file in its text form: in Lua, torch.save(new, torch.load(path, 'ascii'))" +
-		untried},
+	{begins("4\n1\n3\nV "), "a Torch7 file in its text form" + untried +
+		"torch.save(new, torch.load(path, 'ascii')) in Lua may write one that is read"},
 	{named(".mlmodel"), "a Core ML model" + foreign},
 	{named(".engine", ".plan", ".trt"), "a TensorRT engine" + compiled},
 	{named(".mnn"), "an MNN model" + foreign},
 	{named(".pdmodel", ".pdiparams", "__model__"),
-		"a model of Paddle's for inference: paddle2onnx makes ONNX of it, and " +
-			"paddle.save(model.state_dict(), path) writes a file that is read" + untried},
-	{named(".mat"), "no MATLAB file of version 5 or 7.3: save(path, '-v7', …) in MATLAB writes one" + untried},
+		"a model of Paddle's for inference" + untried + "paddle2onnx may make ONNX of it, and " +
+			"paddle.save(model.state_dict(), path) a file that is read"},
+	{named(".mat"), "no MATLAB file of version 5 or 7.3" + untried + "save(path, '-v7', …) in MATLAB may write one"},
 	{named(".caffemodel"),
-		"no model of Caffe's as it has been since 2013: upgrade_net_proto_binary makes one of an older" + untried},
+		"no model of Caffe's as it has been since 2013" + untried + "upgrade_net_proto_binary may make one of an older"},
 	{named(".weights"), "no weights of Darknet's, which begin with version 0.1 to 0.5"},
 	{named(".pb"), "no graph of TensorFlow's, which begins with a node that has a name and an operation"},
 	{named("checkpoint", ".index", ".ckpt"), "no checkpoint of TensorFlow's, or one that is cut off: it ends otherwise"},

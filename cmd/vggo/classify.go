@@ -225,7 +225,7 @@ func (o *classifyOptions) each(ctx context.Context, m *root.Model, files []strin
 		done += len(answers)
 		progress.advance(done)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && done < len(files) {
 		return fmt.Errorf("interrupted before %s", files[done])
 	}
 	return nil

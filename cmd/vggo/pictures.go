@@ -6,13 +6,10 @@ import (
 	"image"
 	"io"
 	"iter"
-	"runtime"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 )
@@ -47,47 +44,12 @@ func batchOf(group []loadedPicture) (batch *tensor.Tensor, at []int) {
 	return batch, at
 }
 
-// loadPictures makes files ready for a model in groups of its batch, each group's side by side, and the next one while
-// a group is in use.
+// loadPictures makes files ready for a model in groups of its batch.
 func loadPictures(ctx context.Context, m *root.Model, files []string, in io.Reader,
 	limits vision.Limits) iter.Seq[[]loadedPicture] {
-	return func(yield func([]loadedPicture) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		groups := make(chan []loadedPicture)
-		var loading sync.WaitGroup
-		loading.Go(func() {
-			defer close(groups)
-			for group := range slices.Chunk(files, m.Batch()) {
-				select {
-				case groups <- loadGroup(ctx, m, group, in, limits):
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-		defer loading.Wait()
-		defer stop()
-		for group := range groups {
-			if !yield(group) {
-				return
-			}
-		}
-	}
-}
-
-func loadGroup(ctx context.Context, m *root.Model, files []string, in io.Reader, limits vision.Limits) []loadedPicture {
-	group := make([]loadedPicture, len(files))
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(files)) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
-				group[i] = loadPicture(ctx, m, files[i], in, limits)
-			}
-		})
-	}
-	workers.Wait()
-	return group
+	return parallel.Groups(ctx, files, m.Batch(), func(ctx context.Context, file string) loadedPicture {
+		return loadPicture(ctx, m, file, in, limits)
+	})
 }
 
 func loadPicture(ctx context.Context, m *root.Model, path string, in io.Reader,

@@ -43,8 +43,8 @@ type topology struct {
 }
 
 // errGraph is said of a graph-model.
-var errGraph = errors.New("a graph-model of TensorFlow.js, whose graph is not read: a layers-model is, which " +
-	"tensorflowjs_converter makes of Keras' file with --output_format=tfjs_layers_model (not tried)")
+var errGraph = errors.New("a graph-model of TensorFlow.js, whose graph is not read: a layers-model is; no remedy was " +
+	"tried, but tensorflowjs_converter may make one of Keras' file with --output_format=tfjs_layers_model")
 
 // readManifest reads a model.json and its topology, whose Model is then Keras' description.
 func readManifest(data []byte) (m manifest, t topology, err error) {

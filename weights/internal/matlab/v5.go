@@ -43,8 +43,8 @@ type v5 struct {
 
 func readV5(data []byte) ([]variable, error) {
 	if string(data[124:headerSize]) != "\x00\x01IM" {
-		return nil, errors.New("of another version than 1, or of a big-endian machine: save(path, '-v7', …) in MATLAB " +
-			"writes another (not tried)")
+		return nil, errors.New("of another version than 1, or of a big-endian machine; no remedy was tried, but " +
+			"save(path, '-v7', …) in MATLAB may write another")
 	}
 	r := &v5{data[headerSize:], new(int)}
 	var list []variable
