@@ -32,19 +32,7 @@ func (g golden) Picture(i int) (*vision.Picture, error) { return g.pictures[i], 
 // norm in eval mode there, to 1e-5 in the Euclidean norm; frozen ones, statistics too, as they began. A batch is all
 // pictures, so that their order does not matter but in rounding.
 func TestPyTorchFinetune(t *testing.T) {
-	file, err := weights.Open("testdata/finetune.safetensors")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	values := func(name string) []float32 {
-		t.Helper()
-		tensor, err := file.Tensor(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tensor.Data
-	}
+	values := goldens(t, "testdata/finetune.safetensors")
 	net := network()
 	var data golden
 	size := net.Input.C * net.Input.H * net.Input.W

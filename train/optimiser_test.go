@@ -31,15 +31,15 @@ func network() *arch.Network {
 	}}
 }
 
-// TestPyTorchDescent takes the ten steps that PyTorch's optimisers took. Losses and final parameters may be off by
-// 1e-4, in the Euclidean norm; a rule that is slightly another one is noticed.
-func TestPyTorchDescent(t *testing.T) {
-	file, err := weights.Open("testdata/descent.safetensors")
+// goldens finds the values of a file by their names.
+func goldens(t *testing.T, path string) func(name string) []float32 {
+	t.Helper()
+	file, err := weights.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	values := func(name string) []float32 {
+	t.Cleanup(func() { file.Close() })
+	return func(name string) []float32 {
 		t.Helper()
 		tensor, err := file.Tensor(name)
 		if err != nil {
@@ -47,6 +47,12 @@ func TestPyTorchDescent(t *testing.T) {
 		}
 		return tensor.Data
 	}
+}
+
+// TestPyTorchDescent takes the ten steps that PyTorch's optimisers took. Losses and final parameters may be off by
+// 1e-4, in the Euclidean norm; a rule that is slightly another one is noticed.
+func TestPyTorchDescent(t *testing.T) {
+	values := goldens(t, "testdata/descent.safetensors")
 	zero, four := 0.0, 4.0
 	rules := []train.Rule{
 		{Params: "*/b", Rate: &four, Decay: &zero},
