@@ -25,9 +25,11 @@ type connections struct {
 type connection struct {
 	net.Conn
 	of      *connections
-	spare   bool      // beyond the limit
-	busy    bool      // from a request's header, once it is whole, to the last byte of the answer
-	resting time.Time // when it was opened, or its last request ended
+	stall   time.Duration // that its first header may take once it has begun
+	silent  bool          // nothing has come yet
+	spare   bool          // beyond the limit
+	busy    bool          // from a request's header, once it is whole, to the last byte of the answer
+	resting time.Time     // when it was opened, or its last request ended
 }
 
 // open is how many there are.
@@ -43,13 +45,14 @@ type limitedListener struct {
 	net.Listener
 	*connections
 	most   int
+	stall  time.Duration
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (c *connections) listen(l net.Listener, most int) *limitedListener {
+func (c *connections) listen(l net.Listener, most int, stall time.Duration) *limitedListener {
 	c.all, c.room = map[*connection]struct{}{}, make(chan struct{}, 1)
-	return &limitedListener{Listener: l, connections: c, most: most, closed: make(chan struct{})}
+	return &limitedListener{Listener: l, connections: c, most: most, stall: stall, closed: make(chan struct{})}
 }
 
 // Accept waits for the next connection, and then for a place.
@@ -100,7 +103,9 @@ func (l *limitedListener) enter(conn net.Conn) *connection {
 	if spare && (len(l.all) >= l.most+spareConnections || l.idlest() != nil) {
 		return nil
 	}
-	c := &connection{Conn: conn, of: l.connections, spare: spare, resting: time.Now()}
+	c := &connection{
+		Conn: conn, of: l.connections, stall: l.stall, silent: true, spare: spare, resting: time.Now(),
+	}
 	l.all[c] = struct{}{}
 	return c
 }
@@ -170,6 +175,26 @@ func (c *connections) changed() {
 	case c.room <- struct{}{}:
 	default:
 	}
+}
+
+// SetReadDeadline lets a connection that nothing has come by rest like one between two requests. net/http would time the
+// header from when it was opened, but clients open connections ahead of need (browsers, and Go's when another one
+// becomes free first) and send a request by them later: it would meet a connection that is being closed, and be lost.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	if c.silent {
+		t = time.Now().Add(idleTime)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// Read begins the first header's time with its first byte.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.silent && n > 0 {
+		c.silent = false
+		err = errors.Join(err, c.SetReadDeadline(time.Now().Add(c.stall)))
+	}
+	return n, err
 }
 
 // CloseWrite lets net/http end an answer to a client that is still sending.

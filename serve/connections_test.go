@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -166,5 +167,38 @@ func TestBusyConnections(t *testing.T) {
 	if answer, text := (sent{method: "POST", path: "/v1/classify", body: file}).do(t,
 		"http://"+address); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %d %s", answer.StatusCode, text)
+	}
+}
+
+// TestSilentConnection: a connection opened ahead of need is answered when the client comes to ask by it, however late;
+// a header that has begun has its time from then on.
+func TestSilentConnection(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	_, address := running(t, Config{Stall: stall})
+	for _, c := range []struct {
+		name, text string
+		answered   bool
+	}{
+		{"a whole request", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", true},
+		{"half a header", "GET /healthz HTTP/1.1\r\nHost: local", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := dial(t, address, "")
+			time.Sleep(3 * stall)
+			if _, err := io.WriteString(conn, c.text); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(idleTime / 2)); err != nil {
+				t.Fatal(err)
+			}
+			begins := make([]byte, len("HTTP/1.1 200"))
+			n, err := io.ReadFull(conn, begins)
+			if got := string(begins[:n]); c.answered != (got == "HTTP/1.1 200") {
+				t.Errorf("the answer begins with %q, %v", got, err)
+			}
+			if err, ok := errors.AsType[net.Error](err); ok && err.Timeout() {
+				t.Error("the server keeps a connection that it should cut")
+			}
+		})
 	}
 }

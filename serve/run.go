@@ -29,7 +29,7 @@ const (
 // it is not served.
 func (s *Server) Run(ctx context.Context, listener, calls net.Listener) error {
 	servers := []*http.Server{s.httpServer(s)}
-	listeners := []*limitedListener{s.conns.listen(listener, s.Connections)}
+	listeners := []*limitedListener{s.conns.listen(listener, s.Connections, s.Stall)}
 	if calls != nil {
 		over2 := s.httpServer(s.grpcHandler())
 		over2.Protocols = new(http.Protocols)
@@ -40,7 +40,7 @@ func (s *Server) Run(ctx context.Context, listener, calls net.Listener) error {
 			MaxReadFrameSize:          16 << 10,
 			SendPingTimeout:           pingAfter, PingTimeout: pingAnswers, WriteByteTimeout: s.Stall}
 		s.forCalls = int64(s.Calls) * callBytes
-		servers, listeners = append(servers, over2), append(listeners, s.calls.listen(calls, s.Calls))
+		servers, listeners = append(servers, over2), append(listeners, s.calls.listen(calls, s.Calls, s.Stall))
 	}
 	for i, l := range listeners {
 		servers[i].ConnState, servers[i].ConnContext = l.state, l.context
