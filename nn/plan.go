@@ -306,7 +306,7 @@ func (p *Plan) step(g Group, in, out *values) step {
 	case arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		return newAveragePool(p, layer, in, out)
 	case arch.L2Pool:
-		return newLocal(p, &l2Pool{}, in, out, in.eachBlock)
+		return newL2Pool(p, in, out)
 	case arch.LRN:
 		return newLRN(p, op, in, out)
 	case arch.Flatten:

@@ -1,6 +1,7 @@
 package perceptual
 
 import (
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
@@ -9,6 +10,7 @@ import (
 // comparison is a pair on its way.
 type comparison struct {
 	*Meter
+	set     *kernel.Set
 	plan    *nn.Plan
 	a, b    *vision.Picture
 	result  *Gradient

@@ -67,10 +67,6 @@ func (c *comparison) dists() error {
 			total += float64(c.alpha[i][j]) + float64(c.beta[i][j])
 		}
 	}
-	set, err := kernel.Active()
-	if err != nil {
-		return err
-	}
 	picture := pictureMoments(c.a, c.b)
 	c.moments = []*moments{picture}
 	for _, layer := range c.layers {
@@ -79,7 +75,7 @@ func (c *comparison) dists() error {
 			return err
 		}
 		s := &moments{float64(m.Shape.H * m.Shape.W), make([]channel, m.Shape.C)}
-		c.each(m.Blocks(), func(block int) { s.measure(set, m, block) })
+		c.each(m.Blocks(), func(block int) { s.measure(c.set, m, block) })
 		c.moments = append(c.moments, s)
 	}
 	for i, s := range c.moments {

@@ -3,6 +3,7 @@ package perceptual
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/vggo/vggo/explain"
 	"github.com/vggo/vggo/nn"
@@ -19,30 +20,51 @@ import (
 // epsilon keeps the length of a pixel without any feature from being divided by.
 const epsilon = 1e-10
 
-// square rounds by itself, on processors too that could fuse it with a sum.
-func square(v float64) float64 { return float64(v * v) }
+// stretch is so many pixels of a row at a time: what is worked out of them stays in the L1 cache.
+const stretch = 64
 
-// lengths are n = √Σ_c f² of each pixel of a row, and 1/(n + 1e-10). Four sums at a time, since an addition waits
-// for the one before.
-func lengths(m nn.Map, image, y int) (n, inverse []float64) {
-	n, inverse = make([]float64, m.Shape.W), make([]float64, m.Shape.W)
+// sums is what a goroutine works with. Sums over channels are taken for all pixels of a stretch side by side: in
+// float32 over the channels that have the same place in their blocks, in float64 over the places.
+type sums struct {
+	total, a, b   [stretch * nn.Lanes]float32
+	inverse       [2][stretch * nn.Lanes]float32 // of both pictures, a pixel's at each of its places
+	weights, zero [nn.Lanes]float32
+}
+
+var someSums = sync.Pool{New: func() any { return new(sums) }}
+
+// over adds up what add makes of each block of channels, for each of the pixels.
+func (s *sums) over(m nn.Map, pixels int, add func(block int, total []float32), do func(pixel int, sum float64)) {
+	total := s.total[:pixels*nn.Lanes]
+	clear(total)
 	for block := range m.Blocks() {
-		row := m.Row(image, block, y)
-		for x := range n {
-			f := (*[nn.Lanes]float32)(row[x*nn.Lanes:])
-			var s0, s1, s2, s3 float64
-			for i := 0; i < nn.Lanes; i += 4 {
-				s0 += square(float64(f[i]))
-				s1 += square(float64(f[i+1]))
-				s2 += square(float64(f[i+2]))
-				s3 += square(float64(f[i+3]))
-			}
-			n[x] += s0 + s1 + s2 + s3
-		}
+		add(block, total)
 	}
-	for x, sum := range n {
-		n[x] = math.Sqrt(sum)
-		inverse[x] = 1 / (n[x] + epsilon)
+	for x := range pixels {
+		sum := 0.0
+		for _, v := range total[x*nn.Lanes:][:nn.Lanes] {
+			sum += float64(v)
+		}
+		do(x, sum)
+	}
+}
+
+// lengths are n = √Σ_c f² of each pixel of a row, and 1/(n + 1e-10); NaN where squares are beyond float32, so that
+// nothing is told of such features.
+func (c *comparison) lengths(s *sums, m nn.Map, image, y int) (n, inverse []float64) {
+	n, inverse = make([]float64, m.Shape.W), make([]float64, m.Shape.W)
+	for from := 0; from < len(n); from += stretch {
+		pixels := min(stretch, len(n)-from)
+		s.over(m, pixels, func(block int, total []float32) {
+			f := m.Row(image, block, y)[from*nn.Lanes:][:pixels*nn.Lanes]
+			c.set.MulAdd(total, f, f)
+		}, func(x int, sum float64) {
+			if math.IsInf(sum, 1) {
+				sum = math.NaN()
+			}
+			n[from+x] = math.Sqrt(sum)
+			inverse[from+x] = 1 / (n[from+x] + epsilon)
+		})
 	}
 	return n, inverse
 }
@@ -63,7 +85,7 @@ func (c *comparison) lpips() error {
 		}
 		rows := make([]float64, m.Shape.H)
 		c.each(m.Shape.H, func(y int) {
-			for x, d := range differences(m, c.weigh[i], y) {
+			for x, d := range c.differences(m, c.weigh[i], y) {
 				rows[y] += d
 				if c.wantsMap {
 					cells.Values[y*m.Shape.W+x] = float32(d)
@@ -84,31 +106,40 @@ func (c *comparison) lpips() error {
 	return nil
 }
 
-// differences are Σ_c w_c (u_c − u'_c)² of each pixel of a row.
-func differences(m nn.Map, weights []float32, y int) []float64 {
-	_, inverseA := lengths(m, 0, y)
-	_, inverseB := lengths(m, 1, y)
-	sums := make([]float64, m.Shape.W)
-	for block := range m.Blocks() {
-		a, b := m.Row(0, block, y), m.Row(1, block, y)
-		w := (*[nn.Lanes]float32)(weights[block*nn.Lanes:])
-		for x := range sums {
-			pa, pb := (*[nn.Lanes]float32)(a[x*nn.Lanes:]), (*[nn.Lanes]float32)(b[x*nn.Lanes:])
-			ra, rb := inverseA[x], inverseB[x]
-			part := func(i int) float64 {
-				return float64(float64(w[i]) * square(float64(float64(pa[i])*ra)-float64(float64(pb[i])*rb)))
-			}
-			var s0, s1, s2, s3 float64
-			for i := 0; i < nn.Lanes; i += 4 {
-				s0 += part(i)
-				s1 += part(i + 1)
-				s2 += part(i + 2)
-				s3 += part(i + 3)
-			}
-			sums[x] += s0 + s1 + s2 + s3
-		}
+// differences are Σ_c w_c (u_c − u'_c)² of each pixel of a row. Both products are rounded before they are
+// subtracted, so that equal features differ by exactly 0, and by the same in either order.
+func (c *comparison) differences(m nn.Map, weights []float32, y int) []float64 {
+	s := someSums.Get().(*sums)
+	defer someSums.Put(s)
+	var inverse [2][]float64
+	for image := range inverse {
+		_, inverse[image] = c.lengths(s, m, image, y)
 	}
-	return sums
+	all := make([]float64, m.Shape.W)
+	for from := 0; from < len(all); from += stretch {
+		pixels := min(stretch, len(all)-from)
+		n := pixels * nn.Lanes
+		for image := range inverse {
+			for x, v := range inverse[image][from:][:pixels] {
+				places := s.inverse[image][x*nn.Lanes:][:nn.Lanes]
+				for i := range places {
+					places[i] = float32(v)
+				}
+			}
+		}
+		a, b := s.a[:n], s.b[:n]
+		s.over(m, pixels, func(block int, total []float32) {
+			clear(a)
+			clear(b)
+			c.set.MulAdd(a, m.Row(0, block, y)[from*nn.Lanes:][:n], s.inverse[0][:n])
+			c.set.MulAdd(b, m.Row(1, block, y)[from*nn.Lanes:][:n], s.inverse[1][:n])
+			c.set.Axpy(a, b, -1)
+			copy(s.weights[:], weights[block*nn.Lanes:])
+			c.set.ScaleShift(b, a, &s.weights, &s.zero, false)
+			c.set.MulAdd(total, a, b)
+		}, func(x int, sum float64) { all[from+x] = sum })
+	}
+	return all
 }
 
 // lpipsBack: with g_c = 2 w_c (u_c − u'_c)/pixels for ∂d/∂u_c and n = √Σ f²,
@@ -120,9 +151,11 @@ func (c *comparison) lpipsBack(layer string, output, gradient nn.Map) {
 	weights := c.weigh[slices.Index(c.layers, layer)]
 	share := 2 / float64(output.Shape.H*output.Shape.W)
 	c.each(output.Shape.H, func(y int) {
+		s := someSums.Get().(*sums)
+		defer someSums.Put(s)
 		var n, inverse [2][]float64
 		for image := range n {
-			n[image], inverse[image] = lengths(output, image, y)
+			n[image], inverse[image] = c.lengths(s, output, image, y)
 		}
 		along := [2][]float64{make([]float64, output.Shape.W), make([]float64, output.Shape.W)} // Σ_j g_j f_j
 		slope := func(block, x, i int) (g float64, f [2]float64) {

@@ -19,6 +19,7 @@ import (
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -402,7 +403,11 @@ func (m *Meter) measure(ctx context.Context, a, b *vision.Picture, gradient bool
 	}
 	g := &Gradient{Distance: Distance{Size: size}}
 	err = m.model.Tap(ctx, taps, images, func(plan *nn.Plan) error {
-		c := &comparison{Meter: m, plan: plan, a: a, b: b, result: g}
+		set, err := kernel.Active()
+		if err != nil {
+			return err
+		}
+		c := &comparison{Meter: m, set: set, plan: plan, a: a, b: b, result: g}
 		if err := c.compare(); err != nil || !gradient {
 			return err
 		}

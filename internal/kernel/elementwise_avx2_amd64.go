@@ -19,6 +19,11 @@ func reluGradAVX2(grad *float32, y *float32, n int)
 //go:noescape
 func axpyAVX2(y *float32, x *float32, n int, alpha float32)
 
+// mulAddAVX2 works like mulAddGeneric.
+//
+//go:noescape
+func mulAddAVX2(y *float32, a *float32, b *float32, n int)
+
 // scaleShiftAVX2 works like scaleShiftGeneric.
 //
 //go:noescape

@@ -82,6 +82,35 @@ done:
 	VZEROUPPER
 	RET
 
+// func mulAddAVX2(y *float32, a *float32, b *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·mulAddAVX2(SB), NOSPLIT, $0-32
+	MOVQ  y+0(FP), AX
+	MOVQ  a+8(FP), CX
+	MOVQ  b+16(FP), DX
+	MOVQ  n+24(FP), BX
+	TESTQ BX, BX
+	JEQ   done
+
+blocks:
+	VMOVUPS     (AX), Y0
+	VMOVUPS     (CX), Y1
+	VFMADD231PS (DX), Y1, Y0
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     32(AX), Y0
+	VMOVUPS     32(CX), Y1
+	VFMADD231PS 32(DX), Y1, Y0
+	VMOVUPS     Y0, 32(AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
+	JNE         blocks
+
+done:
+	VZEROUPPER
+	RET
+
 // func scaleShiftAVX2(dst *float32, src *float32, scale *float32, shift *float32, n int, flags int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-48

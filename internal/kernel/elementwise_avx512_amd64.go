@@ -19,6 +19,11 @@ func reluGradAVX512(grad *float32, y *float32, n int)
 //go:noescape
 func axpyAVX512(y *float32, x *float32, n int, alpha float32)
 
+// mulAddAVX512 works like mulAddGeneric.
+//
+//go:noescape
+func mulAddAVX512(y *float32, a *float32, b *float32, n int)
+
 // scaleShiftAVX512 works like scaleShiftGeneric.
 //
 //go:noescape

@@ -73,6 +73,31 @@ done:
 	VZEROUPPER
 	RET
 
+// func mulAddAVX512(y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·mulAddAVX512(SB), NOSPLIT, $0-32
+	MOVQ  y+0(FP), AX
+	MOVQ  a+8(FP), CX
+	MOVQ  b+16(FP), DX
+	MOVQ  n+24(FP), BX
+	TESTQ BX, BX
+	JEQ   done
+
+blocks:
+	VMOVUPS     (AX), Z0
+	VMOVUPS     (CX), Z1
+	VFMADD231PS (DX), Z1, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
+	JNE         blocks
+
+done:
+	VZEROUPPER
+	RET
+
 // func scaleShiftAVX512(dst *float32, src *float32, scale *float32, shift *float32, n int, flags int)
 // Requires: AVX, AVX512F
 TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-48

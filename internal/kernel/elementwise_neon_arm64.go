@@ -19,6 +19,11 @@ func reluGradNEON(grad, y *float32, n int)
 //go:noescape
 func axpyNEON(y, x *float32, n int, alpha float32)
 
+// mulAddNEON works like mulAddGeneric.
+//
+//go:noescape
+func mulAddNEON(y, a, b *float32, n int)
+
 // scaleShiftNEON works like scaleShiftGeneric.
 //
 //go:noescape

@@ -86,6 +86,36 @@ blocks:
 done:
 	RET
 
+// func mulAddNEON(y, a, b *float32, n int)
+TEXT ·mulAddNEON(SB), NOSPLIT, $0-32
+	MOVD y+0(FP), R0
+	MOVD a+8(FP), R1
+	MOVD b+16(FP), R2
+	MOVD n+24(FP), R3
+	CBZ R3, done
+
+blocks:
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	FLDPQ 0(R1), (F4, F5)
+	FLDPQ 32(R1), (F6, F7)
+	FLDPQ 0(R2), (F8, F9)
+	FLDPQ 32(R2), (F10, F11)
+	VFMLA V8.S4, V4.S4, V0.S4
+	VFMLA V9.S4, V5.S4, V1.S4
+	VFMLA V10.S4, V6.S4, V2.S4
+	VFMLA V11.S4, V7.S4, V3.S4
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $1, R3
+	BNE blocks
+
+done:
+	RET
+
 // func scaleShiftNEON(dst, src, scale, shift *float32, n, flags int)
 TEXT ·scaleShiftNEON(SB), NOSPLIT, $0-48
 	MOVD dst+0(FP), R0

@@ -12,6 +12,7 @@ var generic = Set{
 	relu:        reluGeneric,
 	reluGrad:    reluGradGeneric,
 	axpy:        axpyGeneric,
+	mulAdd:      mulAddGeneric,
 	scaleShift:  scaleShiftGeneric,
 	sumLanes:    sumLanesGeneric,
 	dotLanes:    dotLanesGeneric,
@@ -158,6 +159,13 @@ func axpyGeneric(y, x *float32, n int, alpha float32) {
 	d := unsafe.Slice(y, n*Block)
 	for i, v := range unsafe.Slice(x, n*Block) {
 		d[i] += float32(alpha * v)
+	}
+}
+
+func mulAddGeneric(y, a, b *float32, n int) {
+	d, v := unsafe.Slice(y, n*Block), unsafe.Slice(b, n*Block)
+	for i, x := range unsafe.Slice(a, n*Block) {
+		d[i] += float32(x * v[i])
 	}
 }
 

@@ -43,6 +43,7 @@ type Set struct {
 	relu        func(dst, src *float32, n int)
 	reluGrad    func(grad, y *float32, n int)
 	axpy        func(y, x *float32, n int, alpha float32)
+	mulAdd      func(y, a, b *float32, n int)
 	scaleShift  func(dst, src, scale, shift *float32, n, flags int)
 	sumLanes    func(sum, src *float32, n int)
 	dotLanes    func(sum, a, b *float32, n int)

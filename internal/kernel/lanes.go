@@ -51,6 +51,14 @@ func (s *Set) Axpy(y, x []float32, alpha float32) {
 	}
 }
 
+// MulAdd adds a*b to y, value by value; a may be b.
+func (s *Set) MulAdd(y, a, b []float32) {
+	sameLength(a, b)
+	if n := sameLength(y, a); n > 0 {
+		s.mulAdd(&y[0], &a[0], &b[0], n)
+	}
+}
+
 // ScaleShift stores src*scale + shift by channel in dst for pixels of one block, through ReLU if asked; dst may be src.
 func (s *Set) ScaleShift(dst, src []float32, scale, shift *[Block]float32, relu bool) {
 	flags := 0

@@ -174,6 +174,30 @@ func TestAxpy(t *testing.T) {
 	})
 }
 
+func TestMulAdd(t *testing.T) {
+	factors := randoms(rand.New(rand.NewPCG(11, 12)), Block)
+	copy(factors, []float32{0, 1, -1, 0.5, float32(math.Inf(-1)), float32(math.NaN())}) // at most 1, as in TestScaleShift
+	eachSet(t, func(t *testing.T, s *Set) {
+		operands(t, func(t *testing.T, x, y []float32, mem memory) {
+			by := make([]float32, len(x))
+			for i := range by {
+				by[i] = factors[(i+i/Block)%Block]
+			}
+			dst, a, b := place(mem, 0, y), place(mem, 1, x), place(mem, 2, by)
+			noFault(t, func() { s.MulAdd(dst, a, b) }, "MulAdd of %d, %s", len(x), mem.name)
+			for i, got := range dst {
+				product := float64(x[i]) * float64(by[i])
+				rounded(t, "MulAdd", mem, i, got, float64(y[i])+product, math.Abs(product)+math.Abs(float64(y[i])))
+			}
+			equal(t, "MulAdd's a", mem, a, x)
+			equal(t, "MulAdd's b", mem, b, by)
+		})
+		sum, three := slices.Repeat([]float32{1}, Block), slices.Repeat([]float32{3}, Block)
+		s.MulAdd(sum, three, three)
+		equal(t, "MulAdd of squares", memory{}, sum, slices.Repeat([]float32{10}, Block))
+	})
+}
+
 func TestScaleShift(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	// The product of two large numbers overflows unless fused to a sum, so the special scales are at most 1.
@@ -264,6 +288,7 @@ func TestNoPixels(t *testing.T) {
 		s.ReLU(nil, nil)
 		s.ReLUGrad(nil, nil)
 		s.Axpy(nil, nil, 1)
+		s.MulAdd(nil, nil, nil)
 		s.ScaleShift(nil, nil, &lanes, &lanes, true)
 		s.SumLanes(&lanes, nil)
 		s.DotLanes(&lanes, nil, nil)
@@ -282,6 +307,8 @@ func TestLanesPanics(t *testing.T) {
 		"ReLUGrad of unequal lengths":  func() { generic.ReLUGrad(two, one) },
 		"Axpy of half a block":         func() { generic.Axpy(half, half, 1) },
 		"Axpy of unequal lengths":      func() { generic.Axpy(one, two, 1) },
+		"MulAdd of half a block":       func() { generic.MulAdd(half, half, half) },
+		"MulAdd of unequal lengths":    func() { generic.MulAdd(one, one, two) },
 		"ScaleShift of half a block":   func() { generic.ScaleShift(half, half, &lanes, &lanes, false) },
 		"ScaleShift of unequal length": func() { generic.ScaleShift(one, two, &lanes, &lanes, false) },
 		"SumLanes of half a block":     func() { generic.SumLanes(&lanes, half) },

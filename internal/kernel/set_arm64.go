@@ -13,6 +13,7 @@ var neonSet = Set{
 	relu:        reluNEON,
 	reluGrad:    reluGradNEON,
 	axpy:        axpyNEON,
+	mulAdd:      mulAddNEON,
 	scaleShift:  scaleShiftNEON,
 	sumLanes:    sumLanesNEON,
 	dotLanes:    dotLanesNEON,

@@ -86,6 +86,20 @@ func (g gen) axpy() {
 	g.end()
 }
 
+// mulAdd: y += a*b.
+func (g gen) mulAdd() {
+	g.function("mulAdd"+g.name, "(y, a, b *float32, n int)", "mulAdd"+g.name+" works like mulAddGeneric.")
+	y, a, b, n := g.arg("y"), g.arg("a"), g.arg("b"), g.arg("n")
+	g.forEachBlock(n, []reg.GPVirtual{y, a, b}, func(part int) {
+		v, x := g.vec(), g.vec()
+		g.VMOVUPS(at(y, part*g.bytes), v)
+		g.VMOVUPS(at(a, part*g.bytes), x)
+		g.VFMADD231PS(at(b, part*g.bytes), x, v)
+		g.VMOVUPS(v, at(y, part*g.bytes))
+	})
+	g.end()
+}
+
 func (g gen) broadcastArg(name string, v reg.VecVirtual) {
 	p, err := g.Param(name).Resolve()
 	if err != nil {

@@ -107,6 +107,7 @@ func elementwise(g gen) {
 	g.relu()
 	g.reluGrad()
 	g.axpy()
+	g.mulAdd()
 	g.scaleShift()
 	g.sumLanes()
 	g.dotLanes()

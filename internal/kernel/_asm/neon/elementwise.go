@@ -86,6 +86,19 @@ func newAxpy() *function {
 	return f
 }
 
+func newMulAdd() *function {
+	f := newLike("mulAdd", "(y, a, b *float32, n int)")
+	y, a, b := f.param("y"), f.param("a"), f.param("b")
+	f.forEachBlock([]X{y, a, b}, func() {
+		sum, v, w := f.loaded(y), f.loaded(a), f.loaded(b)
+		for i := range sum {
+			f.fmla(sum[i], v[i], w[i])
+		}
+		f.storeBlock(sum, y)
+	})
+	return f
+}
+
 func newScaleShift() *function {
 	f := newLike("scaleShift", "(dst, src, scale, shift *float32, n, flags int)")
 	dst, src := f.param("dst"), f.param("src")

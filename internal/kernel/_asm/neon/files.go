@@ -47,7 +47,9 @@ func dots() (all []*function) {
 }
 
 func elementwise() []*function {
-	return []*function{newReLU(), newReLUGrad(), newAxpy(), newScaleShift(), newSumLanes(), newDotLanes(), newPeak(), newRead()}
+	return []*function{
+		newReLU(), newReLUGrad(), newAxpy(), newMulAdd(), newScaleShift(), newSumLanes(), newDotLanes(), newPeak(), newRead(),
+	}
 }
 
 func transforms() (all []*function) {
