@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/vggo/vggo/internal/printable"
@@ -28,12 +27,9 @@ func fetchExternal(in *format.Input, model *wire.Model) error {
 
 // external is the part of another file that a tensor's values are.
 func external(in *format.Input, t *wire.Tensor) ([]byte, error) {
-	size := t.Type.Size()
-	for _, d := range t.Dims {
-		if d > 0 && size > math.MaxInt/d {
-			return nil, fmt.Errorf("shape %s overflows", printable.Shape(t.Dims))
-		}
-		size *= d
+	size, ok := t.Size()
+	if !ok {
+		return nil, fmt.Errorf("shape %s overflows", printable.Shape(t.Dims))
 	}
 	var location string
 	var offset, length uint64 = 0, uint64(size)

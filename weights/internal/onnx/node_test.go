@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
@@ -122,11 +124,14 @@ func readTensor(t *testing.T, folder, kind string, i int) *wire.Tensor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := wire.DecodeTensor(data)
+	in := func(field protowire.Number, message []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), message)
+	}
+	model, err := wire.Decode(in(7, in(5, data))) // a graph's initializer
 	if err != nil {
 		t.Fatal(err)
 	}
-	return x
+	return &model.Graph.Initializers[0]
 }
 
 func runNode(t *testing.T, folder string, model *wire.Model, given map[string]*wire.Tensor) {

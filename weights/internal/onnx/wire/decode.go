@@ -51,22 +51,16 @@ func (m message) each(do func(f field) error) error {
 		}
 		at += n
 		f := field{in: m, num: num, typ: typ, at: m.at + at}
-		switch typ {
-		case protowire.VarintType:
-			f.number, n = protowire.ConsumeVarint(m.data[at:])
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(m.data[at:])
-			f.number = uint64(v)
-		case protowire.Fixed64Type:
-			f.number, n = protowire.ConsumeFixed64(m.data[at:])
-		case protowire.BytesType:
+		if typ == protowire.BytesType {
 			f.bytes, n = protowire.ConsumeBytes(m.data[at:])
 			f.at += n - len(f.bytes)
-		default: // groups, which ONNX never had
-			return m.fail(m.at+at, "field %d is of wire type %d", num, typ)
+		} else {
+			f.number, n = consume(m.data[at:], typ)
 		}
-		if n < 0 {
+		switch {
+		case n == 0: // groups, which ONNX never had
+			return m.fail(m.at+at, "field %d is of wire type %d", num, typ)
+		case n < 0:
 			return m.fail(m.at+at, "truncated or broken: field %d: %v", num, protowire.ParseError(n))
 		}
 		at += n
@@ -75,6 +69,20 @@ func (m message) each(do func(f field) error) error {
 		}
 	}
 	return nil
+}
+
+// consume takes a number of a wire type off; n is 0 for a type that is none of numbers, negative for an error.
+func consume(b []byte, typ protowire.Type) (v uint64, n int) {
+	switch typ {
+	case protowire.VarintType:
+		return protowire.ConsumeVarint(b)
+	case protowire.Fixed32Type:
+		w, n := protowire.ConsumeFixed32(b)
+		return uint64(w), n
+	case protowire.Fixed64Type:
+		return protowire.ConsumeFixed64(b)
+	}
+	return 0, 0
 }
 
 func (f field) fail(format string, args ...any) error { return f.in.fail(f.at, format, args...) }
@@ -92,53 +100,6 @@ func (f field) message(what string) (message, error) {
 	return message{what, f.bytes, f.at}, f.want(protowire.BytesType)
 }
 
-func (f field) int(v *int64) error {
-	*v = int64(f.number)
-	return f.want(protowire.VarintType)
-}
-
-// take counts n bytes of memory.
-func (d *decoder) take(f field, n int) error {
-	if d.left -= n; d.left < 0 {
-		return f.fail("more than %d MB of names and attributes", maxModel>>20)
-	}
-	return nil
-}
-
-// counted goes through a message that is kept as a value of so many bytes.
-func (d *decoder) counted(f field, what string, bytes int, do func(f field) error) error {
-	m, err := f.message(what)
-	if err != nil {
-		return err
-	}
-	if err := d.take(f, bytes); err != nil {
-		return err
-	}
-	return m.each(do)
-}
-
-func (d *decoder) text(f field, s *string) error {
-	if err := f.want(protowire.BytesType); err != nil {
-		return err
-	}
-	if err := d.take(f, 16+len(f.bytes)); err != nil {
-		return err
-	}
-	if !utf8.Valid(f.bytes) {
-		return f.fail("a text that is not UTF-8")
-	}
-	*s = string(f.bytes)
-	return nil
-}
-
-// numbers appends a field of repeated numbers, packed or not.
-func numbers[T any](d *decoder, f field, list *[]T, typ protowire.Type, value func(uint64) T) error {
-	return f.eachNumber(typ, func(v uint64) error {
-		*list = append(*list, value(v))
-		return d.take(f, 16)
-	})
-}
-
 // eachNumber calls do for each of a field's numbers, packed or not.
 func (f field) eachNumber(typ protowire.Type, do func(v uint64) error) error {
 	if f.typ == typ {
@@ -149,11 +110,11 @@ func (f field) eachNumber(typ protowire.Type, do func(v uint64) error) error {
 		return err
 	}
 	for at := 0; at < len(m.data); {
-		v, n, err := m.packed(at, typ)
-		if err == nil {
-			err = do(v)
+		v, n := consume(m.data[at:], typ)
+		if n < 0 {
+			return m.fail(m.at+at, "broken numbers: %v", protowire.ParseError(n))
 		}
-		if err != nil {
+		if err := do(v); err != nil {
 			return err
 		}
 		at += n
@@ -161,22 +122,96 @@ func (f field) eachNumber(typ protowire.Type, do func(v uint64) error) error {
 	return nil
 }
 
-// packed reads one of a field's packed numbers and its length.
-func (m message) packed(at int, typ protowire.Type) (v uint64, n int, err error) {
-	switch typ {
-	case protowire.VarintType:
-		v, n = protowire.ConsumeVarint(m.data[at:])
-	case protowire.Fixed32Type:
-		var w uint32
-		w, n = protowire.ConsumeFixed32(m.data[at:])
-		v = uint64(w)
-	case protowire.Fixed64Type:
-		v, n = protowire.ConsumeFixed64(m.data[at:])
+// take counts n bytes of memory.
+func (d *decoder) take(f field, n int) error {
+	if d.left -= n; d.left < 0 {
+		return f.fail("more than %d MB of names and attributes", maxModel>>20)
 	}
-	if n < 0 {
-		return 0, 0, m.fail(m.at+at, "broken numbers: %v", protowire.ParseError(n))
+	return nil
+}
+
+// schema is what is done with the fields of a message by their numbers. Others are passed over.
+type schema map[protowire.Number]reading
+
+type reading func(f field) error
+
+func (m message) read(s schema) error {
+	return m.each(func(f field) error {
+		if do := s[f.num]; do != nil {
+			return do(f)
+		}
+		return nil
+	})
+}
+
+// within reads a message of which what s reads is kept alone.
+func within(what string, s schema) reading {
+	return func(f field) error {
+		m, err := f.message(what)
+		if err != nil {
+			return err
+		}
+		return m.read(s)
 	}
-	return v, n, nil
+}
+
+// list appends messages to a list, each of which is kept as a value of so many bytes.
+func list[T any](d *decoder, what string, bytes int, to *[]T, of func(*T) schema) reading {
+	return func(f field) error {
+		m, err := f.message(what)
+		if err != nil {
+			return err
+		}
+		if err := d.take(f, bytes); err != nil {
+			return err
+		}
+		var v T
+		err = m.read(of(&v))
+		*to = append(*to, v)
+		return err
+	}
+}
+
+func integer[T ~int64](to *T) reading {
+	return func(f field) error {
+		*to = T(f.number)
+		return f.want(protowire.VarintType)
+	}
+}
+
+func (d *decoder) text(to *string) reading {
+	return func(f field) error {
+		if err := f.want(protowire.BytesType); err != nil {
+			return err
+		}
+		if err := d.take(f, 16+len(f.bytes)); err != nil {
+			return err
+		}
+		if !utf8.Valid(f.bytes) {
+			return f.fail("a text that is not UTF-8")
+		}
+		*to = string(f.bytes)
+		return nil
+	}
+}
+
+func (d *decoder) texts(to *[]string) reading {
+	return func(f field) error {
+		var s string
+		err := d.text(&s)(f)
+		*to = append(*to, s)
+		return err
+	}
+}
+
+// numbers appends repeated numbers, packed or not.
+func numbers[T any](d *decoder, to *[]T, typ protowire.Type, value func(uint64) T) reading {
+	return func(f field) error {
+		return f.eachNumber(typ, func(v uint64) error {
+			*to = append(*to, value(v))
+			return d.take(f, 16)
+		})
+	}
 }
 
 func asInt(v uint64) int64     { return int64(v) }
@@ -194,38 +229,20 @@ func IsModel(head []byte) bool {
 
 // Decode reads a ModelProto. The tensors keep data. An error is a *format.Error.
 func Decode(data []byte) (*Model, error) {
-	d := decoder{left: maxModel}
-	model := &Model{}
+	d := &decoder{left: maxModel}
+	m := &Model{}
 	graphs := 0
-	err := message{"the model", data, 0}.each(func(f field) error {
-		switch f.num {
-		case 1:
-			return f.int(&model.IR)
-		case 2:
-			return d.text(f, &model.Producer)
-		case 7:
-			m, err := f.message("the graph")
-			if err != nil {
-				return err
-			}
+	err := message{"the model", data, 0}.read(schema{
+		1: integer(&m.IR),
+		2: d.text(&m.Producer),
+		7: func(f field) error {
 			if graphs++; graphs > 1 {
 				return f.fail("a second graph")
 			}
-			return d.graph(m, &model.Graph)
-		case 8:
-			var o Opset
-			if err := d.opset(f, &o); err != nil {
-				return err
-			}
-			model.Opsets = append(model.Opsets, o)
-		case 14:
-			var n Note
-			if err := d.note(f, &n); err != nil {
-				return err
-			}
-			model.Metadata = append(model.Metadata, n)
-		}
-		return nil
+			return within("the graph", d.graph(&m.Graph))(f)
+		},
+		8:  list(d, "an operator set", 32, &m.Opsets, d.opset),
+		14: list(d, "a note", 32, &m.Metadata, d.note),
 	})
 	if err == nil && graphs == 0 {
 		err = format.Fail(int64(len(data)), "the model has no graph: is it truncated?")
@@ -233,185 +250,74 @@ func Decode(data []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return model, nil
+	return m, nil
 }
 
-func (d *decoder) opset(f field, o *Opset) error {
-	return d.counted(f, "an operator set", 32, func(f field) error {
-		switch f.num {
-		case 1:
-			return d.text(f, &o.Domain)
-		case 2:
-			return f.int(&o.Version)
-		}
-		return nil
-	})
-}
+func (d *decoder) opset(o *Opset) schema { return schema{1: d.text(&o.Domain), 2: integer(&o.Version)} }
 
-func (d *decoder) note(f field, n *Note) error {
-	return d.counted(f, "a note", 32, func(f field) error {
-		switch f.num {
-		case 1:
-			return d.text(f, &n.Key)
-		case 2:
-			return d.text(f, &n.Value)
-		}
-		return nil
-	})
-}
+func (d *decoder) note(n *Note) schema { return schema{1: d.text(&n.Key), 2: d.text(&n.Value)} }
 
-func (d *decoder) graph(m message, g *Graph) error {
-	return m.each(func(f field) error {
-		switch f.num {
-		case 1:
-			var n Node
-			err := d.node(f, &n)
-			g.Nodes = append(g.Nodes, n)
-			return err
-		case 2:
-			return d.text(f, &g.Name)
-		case 5:
+func (d *decoder) graph(g *Graph) schema {
+	return schema{
+		1: list(d, "a node", 256, &g.Nodes, d.node), // a Node, and room for it to grow in
+		2: d.text(&g.Name),
+		5: func(f field) error {
 			var t Tensor
 			err := d.tensor(f, &t)
 			g.Initializers = append(g.Initializers, t)
 			return err
-		case 11, 12:
-			var v Value
-			if err := d.value(f, &v); err != nil {
-				return err
-			}
-			if f.num == 11 {
-				g.Inputs = append(g.Inputs, v)
-			} else {
-				g.Outputs = append(g.Outputs, v)
-			}
-		case 15:
-			g.Sparse = true
-		}
-		return nil
-	})
+		},
+		11: list(d, "an input or output", 96, &g.Inputs, d.value),
+		12: list(d, "an input or output", 96, &g.Outputs, d.value),
+		15: func(field) error { g.Sparse = true; return nil },
+	}
 }
 
-func (d *decoder) node(f field, n *Node) error {
-	return d.counted(f, "a node", 256, func(f field) error { // a Node, and room for it to grow in
-		switch f.num {
-		case 1, 2:
-			var s string
-			err := d.text(f, &s)
-			if f.num == 1 {
-				n.Inputs = append(n.Inputs, s)
-			} else {
-				n.Outputs = append(n.Outputs, s)
-			}
-			return err
-		case 3:
-			return d.text(f, &n.Name)
-		case 4:
-			return d.text(f, &n.Op)
-		case 5:
-			var a Attribute
-			err := d.attribute(f, &a)
-			n.Attributes = append(n.Attributes, a)
-			return err
-		case 7:
-			return d.text(f, &n.Domain)
-		}
-		return nil
-	})
+func (d *decoder) node(n *Node) schema {
+	return schema{1: d.texts(&n.Inputs), 2: d.texts(&n.Outputs), 3: d.text(&n.Name), 4: d.text(&n.Op),
+		5: list(d, "an attribute", 256, &n.Attributes, d.attribute), 7: d.text(&n.Domain)}
 }
 
-func (d *decoder) attribute(f field, a *Attribute) error {
-	return d.counted(f, "an attribute", 256, func(f field) error {
-		switch f.num {
-		case 1:
-			return d.text(f, &a.Name)
-		case 2:
+func (d *decoder) attribute(a *Attribute) schema {
+	return schema{
+		1: d.text(&a.Name),
+		2: func(f field) error {
 			a.Float = asFloat(f.number)
 			return f.want(protowire.Fixed32Type)
-		case 3:
-			return f.int(&a.Int)
-		case 4: // bytes, but what we look at is text
+		},
+		3: integer(&a.Int),
+		4: func(f field) error { // bytes, but what we look at is text
 			if err := d.take(f, len(f.bytes)); err != nil {
 				return err
 			}
 			a.Text = string(f.bytes)
 			return f.want(protowire.BytesType)
-		case 5:
+		},
+		5: func(f field) error {
 			a.Tensor = &Tensor{}
 			return d.tensor(f, a.Tensor)
-		case 7:
-			return numbers(d, f, &a.Floats, protowire.Fixed32Type, asFloat)
-		case 8:
-			return numbers(d, f, &a.Ints, protowire.VarintType, asInt)
-		case 20:
-			return f.int((*int64)(&a.Kind))
-		}
-		return nil
-	})
+		},
+		7:  numbers(d, &a.Floats, protowire.Fixed32Type, asFloat),
+		8:  numbers(d, &a.Ints, protowire.VarintType, asInt),
+		20: integer(&a.Kind),
+	}
 }
 
-// value reads a ValueInfoProto as far as it is of a tensor: type, then tensor_type, then elem_type and shape.
-func (d *decoder) value(f field, v *Value) error {
-	return d.counted(f, "an input or output", 96, func(f field) error {
-		switch f.num {
-		case 1:
-			return d.text(f, &v.Name)
-		case 2:
-			m, err := f.message("a value's type")
-			if err != nil {
-				return err
-			}
-			return m.each(func(f field) error {
-				if f.num != 1 { // sequences, maps and optional values
-					return nil
-				}
-				m, err := f.message("a tensor's type")
-				if err != nil {
-					return err
-				}
-				return d.tensorType(m, v)
-			})
+// value is of a ValueInfoProto as far as it is of a tensor, and no sequence, map or optional value.
+func (d *decoder) value(v *Value) schema {
+	dimension := func(f field) error {
+		if len(v.Dims) == maxRank {
+			return f.fail("more than %d dimensions", maxRank)
 		}
-		return nil
-	})
-}
-
-func (d *decoder) tensorType(m message, v *Value) error {
-	return m.each(func(f field) error {
-		switch f.num {
-		case 1:
-			return f.int((*int64)(&v.Type))
-		case 2:
-			m, err := f.message("a shape")
-			if err != nil {
-				return err
-			}
-			v.Shaped = true
-			return m.each(func(f field) error {
-				if f.num != 1 {
-					return nil
-				}
-				if len(v.Dims) == maxRank {
-					return f.fail("more than %d dimensions", maxRank)
-				}
-				m, err := f.message("a dimension")
-				if err != nil {
-					return err
-				}
-				dim := Dim{Size: -1}
-				err = m.each(func(f field) error {
-					switch f.num {
-					case 1:
-						return f.int(&dim.Size)
-					case 2:
-						return d.text(f, &dim.Param)
-					}
-					return nil
-				})
-				v.Dims = append(v.Dims, dim)
-				return err
-			})
-		}
-		return nil
-	})
+		dim := Dim{Size: -1}
+		err := within("a dimension", schema{1: integer(&dim.Size), 2: d.text(&dim.Param)})(f)
+		v.Dims = append(v.Dims, dim)
+		return err
+	}
+	shape := func(f field) error {
+		v.Shaped = true
+		return within("a shape", schema{1: dimension})(f)
+	}
+	tensor := within("a tensor's type", schema{1: integer(&v.Type), 2: shape})
+	return schema{1: d.text(&v.Name), 2: within("a value's type", schema{1: tensor})}
 }

@@ -50,7 +50,7 @@ func Encode(w io.Writer, m *Model, values func(w io.Writer, i int) error) error 
 	heads := make([][]byte, len(m.Graph.Initializers))
 	for i := range m.Graph.Initializers {
 		t := &m.Graph.Initializers[i]
-		n, ok := t.bytes()
+		n, ok := t.Size()
 		if !ok || n > maxFile {
 			return fmt.Errorf("tensor %q of shape %s is beyond protobuf's limit of 2 GB", t.Name, printable.Shape(t.Dims))
 		}

@@ -23,53 +23,30 @@ type Tensor struct {
 	Raw    []byte // raw_data: little-endian values, row-major
 	hasRaw bool
 	body   message // where values in a typed list are found again
-	listed int     // the number of them
-	list   protowire.Number
 }
 
-// typedList is the field of TensorProto that holds a type's values when they are not raw, and how.
-func (t Type) typedList() (num protowire.Number, typ protowire.Type) {
-	switch t {
-	case FLOAT, COMPLEX64:
-		return 4, protowire.Fixed32Type
-	case INT32, INT16, INT8, UINT16, UINT8, BOOL, FLOAT16, BFLOAT16:
-		return 5, protowire.VarintType
-	case INT64:
-		return 7, protowire.VarintType
-	case DOUBLE, COMPLEX128:
-		return 10, protowire.Fixed64Type
-	case UINT32, UINT64:
-		return 11, protowire.VarintType
-	}
-	return 0, 0
+// stored is the bytes of a value, and the field of TensorProto that holds such values when they are not raw, and how.
+type stored struct {
+	size int
+	list protowire.Number
+	as   protowire.Type
+}
+
+var storage = map[Type]stored{
+	FLOAT: {4, 4, protowire.Fixed32Type}, COMPLEX64: {8, 4, protowire.Fixed32Type},
+	UINT8: {1, 5, protowire.VarintType}, INT8: {1, 5, protowire.VarintType}, BOOL: {1, 5, protowire.VarintType},
+	UINT16: {2, 5, protowire.VarintType}, INT16: {2, 5, protowire.VarintType}, FLOAT16: {2, 5, protowire.VarintType},
+	BFLOAT16: {2, 5, protowire.VarintType}, INT32: {4, 5, protowire.VarintType},
+	INT64:  {8, 7, protowire.VarintType},
+	DOUBLE: {8, 10, protowire.Fixed64Type}, COMPLEX128: {16, 10, protowire.Fixed64Type},
+	UINT32: {4, 11, protowire.VarintType}, UINT64: {8, 11, protowire.VarintType},
 }
 
 // Size is the number of bytes of one value, 0 for types that have no fixed one or are not known.
-func (t Type) Size() int {
-	switch t {
-	case UINT8, INT8, BOOL:
-		return 1
-	case UINT16, INT16, FLOAT16, BFLOAT16:
-		return 2
-	case FLOAT, INT32, UINT32:
-		return 4
-	case INT64, DOUBLE, UINT64, COMPLEX64:
-		return 8
-	case COMPLEX128:
-		return 16
-	}
-	return 0
-}
+func (t Type) Size() int { return storage[t].size }
 
 // maxFields bounds the fields of a tensor that hold no number: name, type, sides, notes.
 const maxFields = 100
-
-// DecodeTensor reads a TensorProto that is a file of its own.
-func DecodeTensor(data []byte) (*Tensor, error) {
-	d := decoder{left: maxModel}
-	t := &Tensor{}
-	return t, d.tensor(field{typ: protowire.BytesType, bytes: data}, t)
-}
 
 func (d *decoder) tensor(f field, t *Tensor) error {
 	m, err := f.message("a tensor")
@@ -83,42 +60,33 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 	var dims []int64
 	var location int64
 	counts := map[protowire.Number]int{}
-	fields := 0
-	err = m.each(func(f field) error {
-		fields++
-		switch f.num {
-		case 1:
-			return numbers(d, f, &dims, protowire.VarintType, asInt)
-		case 2:
-			return f.int((*int64)(&t.Type))
-		case 3:
-			return f.fail("a tensor in segments, which no library writes")
-		case 4:
-			return count(f, protowire.Fixed32Type, counts)
-		case 5, 7, 11:
-			return count(f, protowire.VarintType, counts)
-		case 6: // texts: no network's
-			counts[6]++
-			return f.want(protowire.BytesType)
-		case 8:
-			return d.text(f, &t.Name)
-		case 9:
+	count := func(f field) error {
+		n, err := f.count(listTypes[f.num])
+		counts[f.num] += n
+		return err
+	}
+	s := schema{
+		1: numbers(d, &dims, protowire.VarintType, asInt),
+		2: integer(&t.Type),
+		3: func(f field) error { return f.fail("a tensor in segments, which no library writes") },
+		4: count, 5: count, 6: count, 7: count, 10: count, 11: count,
+		8: d.text(&t.Name),
+		9: func(f field) error {
 			if t.hasRaw {
 				return f.fail("raw_data twice")
 			}
 			t.Raw, t.hasRaw = f.bytes, true
 			return f.want(protowire.BytesType)
-		case 10:
-			return count(f, protowire.Fixed64Type, counts)
-		case 13:
-			var n Note
-			err := d.note(f, &n)
-			t.External = append(t.External, n)
-			return err
-		case 14:
-			return f.int(&location)
+		},
+		13: list(d, "a note", 32, &t.External, d.note),
+		14: integer(&location),
+	}
+	fields := 0
+	err = m.each(func(f field) error {
+		if fields++; s[f.num] == nil {
+			return nil
 		}
-		return nil
+		return s[f.num](f)
 	})
 	if err != nil {
 		return err
@@ -157,29 +125,31 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 	return m.fail(m.at, "unknown data_location %d", location)
 }
 
-// count adds the numbers of a typed list up.
-func count(f field, typ protowire.Type, counts map[protowire.Number]int) error {
+// listTypes are how the typed lists hold their numbers. Texts, which no network has, are one by one.
+var listTypes = map[protowire.Number]protowire.Type{4: protowire.Fixed32Type, 5: protowire.VarintType,
+	6: protowire.BytesType, 7: protowire.VarintType, 10: protowire.Fixed64Type, 11: protowire.VarintType}
+
+// count is how many numbers of a typed list a field holds.
+func (f field) count(typ protowire.Type) (n int, err error) {
 	if f.typ == typ {
-		counts[f.num]++
-		return nil
+		return 1, nil
 	}
-	if err := f.want(protowire.BytesType); err != nil {
-		return err
+	if err := f.want(protowire.BytesType); err != nil || typ == protowire.BytesType {
+		return 0, err
 	}
 	if typ == protowire.VarintType { // each ends with a byte below 128
 		for _, b := range f.bytes {
 			if b < 0x80 {
-				counts[f.num]++
+				n++
 			}
 		}
-		return nil
+		return n, nil
 	}
 	size := fixedSize(typ)
 	if len(f.bytes)%size != 0 {
-		return f.fail("%d bytes are no numbers of %d bytes", len(f.bytes), size)
+		return 0, f.fail("%d bytes are no numbers of %d bytes", len(f.bytes), size)
 	}
-	counts[f.num] += len(f.bytes) / size
-	return nil
+	return len(f.bytes) / size, nil
 }
 
 func fixedSize(typ protowire.Type) int {
@@ -195,7 +165,7 @@ func (t *Tensor) check(m message, counts map[protowire.Number]int) error {
 	if size == 0 { // texts and types yet to come: nothing that Bytes could give
 		return nil
 	}
-	n, ok := t.bytes()
+	n, ok := t.Size()
 	if !ok {
 		return m.fail(m.at, "shape %s overflows", printable.Shape(t.Dims))
 	}
@@ -208,25 +178,24 @@ func (t *Tensor) check(m message, counts map[protowire.Number]int) error {
 		}
 		return nil
 	}
-	var typ protowire.Type
-	t.list, typ = t.Type.typedList()
-	t.listed = counts[t.list]
-	delete(counts, t.list)
+	in := storage[t.Type]
+	listed := counts[in.list]
+	delete(counts, in.list)
 	if len(counts) > 0 {
 		return m.fail(m.at, "values in the list of another type than %d", t.Type)
 	}
 	each := size
-	if typ != protowire.VarintType {
-		each = fixedSize(typ) // a complex number is two
+	if in.as != protowire.VarintType {
+		each = fixedSize(in.as) // a complex number is two
 	}
-	if t.listed != n/each {
-		return m.fail(m.at, "shape %s holds %d numbers, but there are %d", printable.Shape(t.Dims), n/each, t.listed)
+	if listed != n/each {
+		return m.fail(m.at, "shape %s holds %d numbers, but there are %d", printable.Shape(t.Dims), n/each, listed)
 	}
 	return nil
 }
 
-// bytes is the size of the values.
-func (t *Tensor) bytes() (int, bool) {
+// Size is the bytes of the values. ok is false where an int cannot count them.
+func (t *Tensor) Size() (bytes int, ok bool) {
 	n := uint64(t.Type.Size())
 	for _, dim := range t.Dims {
 		hi, lo := bits.Mul64(n, uint64(dim))
@@ -252,7 +221,7 @@ func (t *Tensor) View() ([]byte, bool) {
 	var piece []byte
 	pieces := 0
 	_ = t.body.each(func(f field) error { // it has been walked before
-		if f.num == t.list {
+		if f.num == storage[t.Type].list {
 			piece, pieces = f.bytes, pieces+1
 			if f.typ != protowire.BytesType {
 				pieces = 2
@@ -276,12 +245,12 @@ func (t *Tensor) Bytes() ([]byte, error) {
 	if size == 0 || t.External != nil {
 		return nil, fmt.Errorf("tensor %q: no values of type %d here", t.Name, t.Type)
 	}
-	_, typ := t.Type.typedList()
-	n, _ := t.bytes()
+	in := storage[t.Type]
+	n, _ := t.Size()
 	out := make([]byte, 0, n)
 	put := func(v uint64) error {
 		switch {
-		case typ == protowire.Fixed32Type || typ == protowire.VarintType && size == 4:
+		case in.as == protowire.Fixed32Type || in.as == protowire.VarintType && size == 4:
 			out = binary.LittleEndian.AppendUint32(out, uint32(v))
 		case size == 1:
 			out = append(out, byte(v))
@@ -293,10 +262,10 @@ func (t *Tensor) Bytes() ([]byte, error) {
 		return nil
 	}
 	err := t.body.each(func(f field) error {
-		if f.num != t.list {
+		if f.num != in.list {
 			return nil
 		}
-		return f.eachNumber(typ, put)
+		return f.eachNumber(in.as, put)
 	})
 	if err != nil {
 		return nil, err
@@ -306,7 +275,7 @@ func (t *Tensor) Bytes() ([]byte, error) {
 
 // Int64s are the values of an integer tensor, of which there may be at most limit.
 func (t *Tensor) Int64s(limit int) ([]int64, error) {
-	n, ok := t.bytes()
+	n, ok := t.Size()
 	size := t.Type.Size()
 	if t.Type != INT64 && t.Type != INT32 {
 		return nil, fmt.Errorf("tensor %q is of type %d, not of integers", t.Name, t.Type)
