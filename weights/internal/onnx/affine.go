@@ -7,7 +7,6 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
-	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
 // Constants that a graph adds to its values or multiplies them by are (x - mean) * gamma + beta. Behind a convolution
@@ -25,46 +24,46 @@ const (
 )
 
 // add adds a constant, subtract takes one away or is taken away from one.
-func (c *chain) add(n *wire.Node, in []*constant) error {
+func (c *chain) add(a *arguments, in []*constant) error {
 	k := in[0]
 	if k == nil {
 		k = in[1]
 	}
-	return c.addConstant(n, k, 1)
+	return c.addConstant(a, k, 1)
 }
 
-func (c *chain) subtract(n *wire.Node, in []*constant) error {
+func (c *chain) subtract(a *arguments, in []*constant) error {
 	if in[1] != nil {
-		return c.addConstant(n, in[1], -1)
+		return c.addConstant(a, in[1], -1)
 	}
 	if err := c.bindPictures(); err != nil {
 		return err
 	}
-	if err := c.pushStretch(n, scaled, map[string]*param{"gamma": {fill: -1}}); err != nil {
+	if err := c.pushStretch(a, scaled, map[string]*param{"gamma": {fill: -1}}); err != nil {
 		return err
 	}
-	return c.addConstant(n, in[0], 1)
+	return c.addConstant(a, in[0], 1)
 }
 
 // multiply multiplies by a constant, divide divides by one.
-func (c *chain) multiply(n *wire.Node, in []*constant) error {
+func (c *chain) multiply(a *arguments, in []*constant) error {
 	k := in[0]
 	if k == nil {
 		k = in[1]
 	}
-	return c.multiplyConstant(n, k, false)
+	return c.multiplyConstant(a, k, false)
 }
 
-func (c *chain) divide(n *wire.Node, in []*constant) error {
+func (c *chain) divide(a *arguments, in []*constant) error {
 	if in[1] == nil {
 		return fmt.Errorf("it divides a constant by its input")
 	}
-	return c.multiplyConstant(n, in[1], true)
+	return c.multiplyConstant(a, in[1], true)
 }
 
 // addConstant adds scale times a constant, which is broadcast to the sides of head.
-func (c *chain) addConstant(n *wire.Node, k *constant, scale float32) error {
-	p, err := c.byChannel(n, k)
+func (c *chain) addConstant(a *arguments, k *constant, scale float32) error {
+	p, err := c.byChannel(a, k)
 	if err != nil {
 		return err
 	}
@@ -86,11 +85,11 @@ func (c *chain) addConstant(n *wire.Node, k *constant, scale float32) error {
 		before.say("mean", p, shifted)
 		return nil
 	}
-	return c.pushStretch(n, shifted, map[string]*param{"mean": p})
+	return c.pushStretch(a, shifted, map[string]*param{"mean": p})
 }
 
-func (c *chain) multiplyConstant(n *wire.Node, k *constant, invert bool) error {
-	p, err := c.byChannel(n, k)
+func (c *chain) multiplyConstant(a *arguments, k *constant, invert bool) error {
+	p, err := c.byChannel(a, k)
 	if err != nil {
 		return err
 	}
@@ -99,7 +98,7 @@ func (c *chain) multiplyConstant(n *wire.Node, k *constant, invert bool) error {
 		before.say("gamma", p, scaled)
 		return nil
 	}
-	return c.pushStretch(n, scaled, map[string]*param{"gamma": p})
+	return c.pushStretch(a, scaled, map[string]*param{"gamma": p})
 }
 
 // folds reports whether a layer takes constants into its parameters.
@@ -155,7 +154,7 @@ func (c *chain) last() *layer {
 }
 
 // pushStretch adds a batch norm. What is not said of it changes nothing.
-func (c *chain) pushStretch(n *wire.Node, s stretch, said map[string]*param) error {
+func (c *chain) pushStretch(a *arguments, s stretch, said map[string]*param) error {
 	if count := c.mapShape().C; count > maxRepeated {
 		return fmt.Errorf("a constant for each of %d channels: the most is %d", count, maxRepeated)
 	}
@@ -163,14 +162,14 @@ func (c *chain) pushStretch(n *wire.Node, s stretch, said map[string]*param) err
 	for role, p := range said {
 		params[role] = p
 	}
-	c.pushAlike(n, arch.Constants(), params)
+	err := c.pushAlike(a, arch.Constants(), params)
 	c.last().stretch = s
-	return nil
+	return err
 }
 
 // byChannel is a constant that is broadcast to the sides of head, as a value for each channel of our map. Where it has
 // other values in other places, the map becomes a vector.
-func (c *chain) byChannel(n *wire.Node, k *constant) (*param, error) {
+func (c *chain) byChannel(a *arguments, k *constant) (*param, error) {
 	if k.tensor == nil {
 		return nil, fmt.Errorf("it computes with what is no tensor of the file")
 	}
@@ -210,7 +209,7 @@ func (c *chain) byChannel(n *wire.Node, k *constant) (*param, error) {
 		return nil, fmt.Errorf("it joins other values to each image")
 	}
 	if covered(concat(c.image[2:]...)) {
-		c.flatten(n)
+		c.flatten(a)
 	}
 	picks := &format.View{DType: dtypes[k.tensor.Type]}
 	for _, x := range c.image[1] {

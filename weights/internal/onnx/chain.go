@@ -172,42 +172,48 @@ func (c *chain) channels() error {
 }
 
 // push adds a layer that computes, and gives the map new axes.
-func (c *chain) push(n *wire.Node, op arch.Op, params map[string]*param) error {
+func (c *chain) push(a *arguments, op arch.Op, params map[string]*param) error {
+	if a.err != nil {
+		return a.err
+	}
 	one := arch.Network{Name: "ONNX", Layers: []arch.Layer{{Name: "layer", Op: op}}}
 	placed, err := one.Place(c.mapShape())
 	if err != nil {
 		return fmt.Errorf("%s", err.(*arch.ShapeError).Rule)
 	}
 	out := placed.Layers[0].Out
-	c.layers = append(c.layers, &layer{op: op, node: n, params: params})
+	c.layers = append(c.layers, &layer{op: op, node: a.node, params: params})
 	c.image = [4]axes{c.image[0], newAxes(out.C), newAxes(out.H), newAxes(out.W)}
 	return nil
 }
 
 // pushMaps does so for a node whose output has the sides N,C,H,W.
-func (c *chain) pushMaps(n *wire.Node, op arch.Op, params map[string]*param) error {
-	err := c.push(n, op, params)
+func (c *chain) pushMaps(a *arguments, op arch.Op, params map[string]*param) error {
+	err := c.push(a, op, params)
 	c.dims = slices.Clone(c.image[:])
 	return err
 }
 
 // pushAlike adds a layer that leaves the axes as they are.
-func (c *chain) pushAlike(n *wire.Node, op arch.Op, params map[string]*param) {
-	c.layers = append(c.layers, &layer{op: op, node: n, params: params})
+func (c *chain) pushAlike(a *arguments, op arch.Op, params map[string]*param) error {
+	if a.err == nil {
+		c.layers = append(c.layers, &layer{op: op, node: a.node, params: params})
+	}
+	return a.err
 }
 
 // flatten makes the map a vector.
-func (c *chain) flatten(n *wire.Node) {
+func (c *chain) flatten(a *arguments) {
 	if len(c.image[2])+len(c.image[3]) == 0 {
 		return
 	}
 	c.image = [4]axes{c.image[0], concat(c.image[1:]...), nil, nil}
-	c.pushAlike(n, arch.Flatten{}, nil)
+	c.layers = append(c.layers, &layer{op: arch.Flatten{}, node: a.node})
 }
 
 // features wants sides to be all of an image's values in our order or, told by hwc, in H,W,C order, and makes the map a
 // vector.
-func (c *chain) features(n *wire.Node, side axes) (hwc arch.Shape, err error) {
+func (c *chain) features(a *arguments, side axes) (hwc arch.Shape, err error) {
 	ch, h, w := c.image[1], c.image[2], c.image[3]
 	shape := c.mapShape()
 	switch {
@@ -219,7 +225,7 @@ func (c *chain) features(n *wire.Node, side axes) (hwc arch.Shape, err error) {
 	default:
 		return hwc, fmt.Errorf("it reads the map in an order other than C,H,W and H,W,C")
 	}
-	c.flatten(n)
+	c.flatten(a)
 	return hwc, nil
 }
 

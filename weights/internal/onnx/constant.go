@@ -81,120 +81,108 @@ var dtypes = map[wire.Type]format.DType{
 	wire.UINT32: "U32", wire.INT32: "I32", wire.UINT64: "U64", wire.INT64: "I64", wire.COMPLEX64: "C64",
 }
 
-// folded are the operators that make integers of integers.
-var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
-	"Gather": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
-			out := &constant{scalar: in[1].isScalar()}
-			for _, i := range lists[1] {
-				if i < 0 {
-					i += int64(len(lists[0]))
-				}
-				if i < 0 || i >= int64(len(lists[0])) {
-					return nil, fmt.Errorf("index %d of %d integers", i, len(lists[0]))
-				}
-				out.ints = append(out.ints, lists[0][i])
+// folding is an operator that makes integers of integers: lists are those of its inputs, of which there must be want
+// (-1: at least one).
+type folding struct {
+	want int
+	do   func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error)
+}
+
+var folded = map[string]folding{
+	"Gather": {2, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		out := &constant{scalar: in[1].isScalar()}
+		for _, i := range lists[1] {
+			if i < 0 {
+				i += int64(len(lists[0]))
 			}
-			return out, nil
-		})
-	},
-	"Slice": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
-			if in[0].columns > 0 {
-				return backwards(in[0], lists)
+			if i < 0 || i >= int64(len(lists[0])) {
+				return nil, fmt.Errorf("index %d of %d integers", i, len(lists[0]))
 			}
-			from, to := n.Attribute("starts"), n.Attribute("ends")
-			if from != nil && to != nil { // opset 9 and before
-				lists = append(lists[:1], from.Ints, to.Ints)
+			out.ints = append(out.ints, lists[0][i])
+		}
+		return out, nil
+	}},
+	"Slice": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		if in[0].columns > 0 {
+			return backwards(in[0], lists)
+		}
+		from, to := n.Attribute("starts"), n.Attribute("ends")
+		if from != nil && to != nil { // opset 9 and before
+			lists = append(lists[:1], from.Ints, to.Ints)
+		}
+		if len(lists) < 3 || len(lists[1]) != 1 || len(lists[2]) != 1 || len(lists) == 5 &&
+			!slices.Equal(lists[4], []int64{1}) {
+			return nil, fmt.Errorf("only a stretch of a list is understood")
+		}
+		length := int64(len(lists[0]))
+		place := func(i int64) int64 {
+			if i < 0 {
+				i += length
 			}
-			if len(lists) < 3 || len(lists[1]) != 1 || len(lists[2]) != 1 || len(lists) == 5 &&
-				!slices.Equal(lists[4], []int64{1}) {
-				return nil, fmt.Errorf("only a stretch of a list is understood")
-			}
-			length := int64(len(lists[0]))
-			place := func(i int64) int64 {
-				if i < 0 {
-					i += length
-				}
-				return min(max(i, 0), length)
-			}
-			a := place(lists[1][0])
-			return &constant{ints: lists[0][a:max(a, place(lists[2][0]))]}, nil
-		})
-	},
-	"Concat": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
-			out := &constant{ints: slices.Concat(lists...)}
-			if len(out.ints) > maxInts {
-				return nil, fmt.Errorf("more than %d integers", maxInts)
-			}
-			return out, nil
-		})
-	},
-	"Unsqueeze": func(n *wire.Node, in []*constant) (*constant, error) { // a number to a list of it
-		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
-			if !in[0].isScalar() {
-				return nil, fmt.Errorf("only a number is made a list")
-			}
+			return min(max(i, 0), length)
+		}
+		a := place(lists[1][0])
+		return &constant{ints: lists[0][a:max(a, place(lists[2][0]))]}, nil
+	}},
+	"Concat": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		out := &constant{ints: slices.Concat(lists...)}
+		if len(out.ints) > maxInts {
+			return nil, fmt.Errorf("more than %d integers", maxInts)
+		}
+		return out, nil
+	}},
+	"Unsqueeze": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) { // a number to a list of it
+		if !in[0].isScalar() {
+			return nil, fmt.Errorf("only a number is made a list")
+		}
+		return &constant{ints: lists[0]}, nil
+	}},
+	"Squeeze": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		if len(lists[0]) != 1 {
+			return nil, fmt.Errorf("only a list of one becomes a number")
+		}
+		return &constant{ints: lists[0], scalar: true}, nil
+	}},
+	"ConstantOfShape": {1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		value := n.Attribute("value")
+		if value == nil || value.Tensor == nil || len(lists[0]) != 1 || lists[0][0] < 0 || lists[0][0] > maxInts {
+			return nil, fmt.Errorf("only a list of at most %d integers", maxInts)
+		}
+		one, err := value.Tensor.Int64s(1)
+		if err != nil || len(one) != 1 {
+			return nil, fmt.Errorf("only integers")
+		}
+		return &constant{ints: slices.Repeat(one, int(lists[0][0]))}, nil
+	}},
+	"Reshape": {2, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		switch target := lists[1]; {
+		case slices.Equal(target, []int64{-1}):
 			return &constant{ints: lists[0]}, nil
-		})
-	},
-	"Squeeze": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, -1, func(lists [][]int64) (*constant, error) {
-			if len(lists[0]) != 1 {
-				return nil, fmt.Errorf("only a list of one becomes a number")
+		case slices.Equal(target, []int64{-1, 2}) && len(lists[0])%2 == 0:
+			return &constant{ints: lists[0], columns: 2}, nil
+		}
+		return nil, fmt.Errorf("only a list to pairs, and back")
+	}},
+	"Transpose": {1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		perm, columns := n.Attribute("perm"), in[0].columns
+		if columns == 0 || len(lists[0]) == 0 || perm != nil && !slices.Equal(perm.Ints, []int64{1, 0}) {
+			return nil, fmt.Errorf("only rows become columns")
+		}
+		out := &constant{columns: len(lists[0]) / columns}
+		for c := range columns {
+			for at := c; at < len(lists[0]); at += columns {
+				out.ints = append(out.ints, lists[0][at])
 			}
-			return &constant{ints: lists[0], scalar: true}, nil
-		})
-	},
-	"ConstantOfShape": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
-			value := n.Attribute("value")
-			if value == nil || value.Tensor == nil || len(lists[0]) != 1 || lists[0][0] < 0 || lists[0][0] > maxInts {
-				return nil, fmt.Errorf("only a list of at most %d integers", maxInts)
-			}
-			one, err := value.Tensor.Int64s(1)
-			if err != nil || len(one) != 1 {
-				return nil, fmt.Errorf("only integers")
-			}
-			return &constant{ints: slices.Repeat(one, int(lists[0][0]))}, nil
-		})
-	},
-	"Reshape": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
-			switch target := lists[1]; {
-			case slices.Equal(target, []int64{-1}):
-				return &constant{ints: lists[0]}, nil
-			case slices.Equal(target, []int64{-1, 2}) && len(lists[0])%2 == 0:
-				return &constant{ints: lists[0], columns: 2}, nil
-			}
-			return nil, fmt.Errorf("only a list to pairs, and back")
-		})
-	},
-	"Transpose": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
-			perm, columns := n.Attribute("perm"), in[0].columns
-			if columns == 0 || len(lists[0]) == 0 || perm != nil && !slices.Equal(perm.Ints, []int64{1, 0}) {
-				return nil, fmt.Errorf("only rows become columns")
-			}
-			out := &constant{columns: len(lists[0]) / columns}
-			for c := range columns {
-				for at := c; at < len(lists[0]); at += columns {
-					out.ints = append(out.ints, lists[0][at])
-				}
-			}
-			return out, nil
-		})
-	},
-	"Cast": func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 1, func(lists [][]int64) (*constant, error) {
-			to := n.Attribute("to")
-			if to == nil || wire.Type(to.Int) != wire.INT64 && wire.Type(to.Int) != wire.INT32 {
-				return nil, fmt.Errorf("only integers to integers")
-			}
-			return &constant{ints: lists[0], scalar: in[0].isScalar()}, nil
-		})
-	},
+		}
+		return out, nil
+	}},
+	"Cast": {1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		to := n.Attribute("to")
+		if to == nil || wire.Type(to.Int) != wire.INT64 && wire.Type(to.Int) != wire.INT32 {
+			return nil, fmt.Errorf("only integers to integers")
+		}
+		return &constant{ints: lists[0], scalar: in[0].isScalar()}, nil
+	}},
 	"Add": arithmetic(func(a, b int64) int64 { return a + b }),
 	"Sub": arithmetic(func(a, b int64) int64 { return a - b }),
 	"Mul": arithmetic(func(a, b int64) int64 { return a * b }),
@@ -202,24 +190,22 @@ var folded = map[string]func(n *wire.Node, in []*constant) (*constant, error){
 }
 
 // arithmetic computes with two integers. Of an open side only products are known: they are open too.
-func arithmetic(do func(a, b int64) int64) func(n *wire.Node, in []*constant) (*constant, error) {
-	return func(n *wire.Node, in []*constant) (*constant, error) {
-		return fold(n, in, 2, func(lists [][]int64) (*constant, error) {
-			if len(lists[0]) != 1 || len(lists[1]) != 1 {
-				return nil, fmt.Errorf("only a number and a number")
-			}
-			a, b := lists[0][0], lists[1][0]
-			value := int64(openSide)
-			switch open := a == openSide || b == openSide; {
-			case open && n.Op == "Mul":
-			case open || max(a, -a, b, -b) > math.MaxInt32 || b == 0 && n.Op == "Div":
-				return nil, fmt.Errorf("%s of numbers that are open, too large or 0", n.Op)
-			default:
-				value = do(a, b)
-			}
-			return &constant{ints: []int64{value}, scalar: in[0].isScalar() && in[1].isScalar()}, nil
-		})
-	}
+func arithmetic(do func(a, b int64) int64) folding {
+	return folding{2, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+		if len(lists[0]) != 1 || len(lists[1]) != 1 {
+			return nil, fmt.Errorf("only a number and a number")
+		}
+		a, b := lists[0][0], lists[1][0]
+		value := int64(openSide)
+		switch open := a == openSide || b == openSide; {
+		case open && n.Op == "Mul":
+		case open || max(a, -a, b, -b) > math.MaxInt32 || b == 0 && n.Op == "Div":
+			return nil, fmt.Errorf("%s of numbers that are open, too large or 0", n.Op)
+		default:
+			value = do(a, b)
+		}
+		return &constant{ints: []int64{value}, scalar: in[0].isScalar() && in[1].isScalar()}, nil
+	}}
 }
 
 // backwards is a Slice of rows from the last to the first: starts, ends, axes and steps are -1, far before the first, 0
@@ -240,9 +226,9 @@ func backwards(k *constant, lists [][]int64) (*constant, error) {
 // ofRows are the operators that take rows of integers as their first input.
 var ofRows = []string{"Reshape", "Slice", "Transpose"}
 
-// fold calls do with the integers of all inputs, of which there must be want (-1: at least one).
-func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*constant, error)) (*constant, error) {
-	if want >= 0 && len(in) != want || len(in) == 0 {
+// of is what a node makes of its inputs.
+func (f folding) of(n *wire.Node, in []*constant) (*constant, error) {
+	if f.want >= 0 && len(in) != f.want || len(in) == 0 {
 		return nil, fmt.Errorf("%d inputs", len(in))
 	}
 	if a := n.Attribute("axis"); a != nil && a.Int != 0 && a.Int != -1 {
@@ -266,7 +252,7 @@ func fold(n *wire.Node, in []*constant, want int, do func(lists [][]int64) (*con
 		}
 		total += len(list)
 	}
-	return do(lists)
+	return f.do(n, in, lists)
 }
 
 // transposed is a tensor of the file with its axes in another order; nil for any other node.

@@ -6,15 +6,13 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
-	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
 // maxRepeated bounds what a file's one number may become.
 const maxRepeated = 1 << 20
 
 // gemm is alpha * A' * B' + beta * C (A' being A, or transposed with transA), of which B is the weights.
-func (c *chain) gemm(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) gemm(a *arguments, in []*constant) error {
 	alpha, beta := a.float("alpha", 1), a.float("beta", 1)
 	transA, transB := a.int("transA", 0) != 0, a.int("transB", 0) != 0
 	weight, dims, err := weightOf(input(in, 1), 2)
@@ -47,20 +45,20 @@ func (c *chain) gemm(n *wire.Node, in []*constant) error {
 	}
 	if !c.bound && bias != nil && bias.tensor != nil && len(bias.tensor.Dims) == 2 && bias.tensor.Dims[0] != 1 &&
 		rows.size() != 1 {
-		return c.gemmOfOneImage(n, rows, columns, weight, outs, bias, float32(beta))
+		return c.gemmOfOneImage(a, rows, columns, weight, outs, bias, float32(beta))
 	}
-	if err := c.linear(n, rows, columns, weight, outs); err != nil {
+	if err := c.linear(a, rows, columns, weight, outs); err != nil {
 		return err
 	}
 	c.dims = []axes{c.image[0], c.image[1]}
 	if bias == nil {
 		return nil
 	}
-	return c.addConstant(n, bias, float32(beta))
+	return c.addConstant(a, bias, float32(beta))
 }
 
 // linear adds a fully connected layer without bias. Its input has an image's values in the columns.
-func (c *chain) linear(n *wire.Node, rows, columns axes, weight *param, outs int) error {
+func (c *chain) linear(a *arguments, rows, columns axes, weight *param, outs int) error {
 	if !c.bound {
 		if err := c.bind(rows, columns, nil, nil); err != nil {
 			return err
@@ -69,7 +67,7 @@ func (c *chain) linear(n *wire.Node, rows, columns axes, weight *param, outs int
 	if !slices.Equal(rows, c.image[0]) {
 		return fmt.Errorf("its rows are not the images")
 	}
-	hwc, err := c.features(n, columns)
+	hwc, err := c.features(a, columns)
 	if err != nil {
 		return err
 	}
@@ -78,12 +76,12 @@ func (c *chain) linear(n *wire.Node, rows, columns axes, weight *param, outs int
 	if s := c.mapShape(); s.C != ins {
 		return fmt.Errorf("weights for %d inputs, it has %d", ins, s.C)
 	}
-	return c.push(n, arch.Linear{Out: outs, NoBias: true}, map[string]*param{"w": weight})
+	return c.push(a, arch.Linear{Out: outs, NoBias: true}, map[string]*param{"w": weight})
 }
 
 // gemmOfOneImage is a Gemm that adds another bias to each row, so that the rows cannot be images. They are the rows of
 // one image, its columns the channels: a 1x1 convolution, and a vector that is added to all of its output.
-func (c *chain) gemmOfOneImage(n *wire.Node, rows, columns axes, weight *param, outs int, bias *constant,
+func (c *chain) gemmOfOneImage(a *arguments, rows, columns axes, weight *param, outs int, bias *constant,
 	beta float32) error {
 	if err := c.bind(nil, columns, rows, nil); err != nil {
 		return err
@@ -95,15 +93,15 @@ func (c *chain) gemmOfOneImage(n *wire.Node, rows, columns axes, weight *param, 
 		weight.layout.Axes = []int{0, 1} // the convolution's weights have two axes in the file
 	}
 	op := arch.Conv{Out: outs, Window: arch.Window{Kernel: arch.Square(1)}, NoBias: true}
-	if err := c.push(n, op, map[string]*param{"w": weight}); err != nil {
+	if err := c.push(a, op, map[string]*param{"w": weight}); err != nil {
 		return err
 	}
 	c.dims = []axes{c.image[2], c.image[1]}
-	return c.addConstant(n, bias, beta)
+	return c.addConstant(a, bias, beta)
 }
 
 // matMul multiplies by a matrix of weights; a bias may follow in an Add.
-func (c *chain) matMul(n *wire.Node, in []*constant) error {
+func (c *chain) matMul(a *arguments, in []*constant) error {
 	if in[0] != nil {
 		return fmt.Errorf("its weights are the first factor: vggo's layers take them as the second")
 	}
@@ -117,7 +115,7 @@ func (c *chain) matMul(n *wire.Node, in []*constant) error {
 	}
 	weight.layout = format.InOut
 	outer := c.dims[:last]
-	if err := c.linear(n, concat(outer...), c.dims[last], weight, dims[1]); err != nil {
+	if err := c.linear(a, concat(outer...), c.dims[last], weight, dims[1]); err != nil {
 		return err
 	}
 	c.dims = append(slices.Clone(outer), c.image[1])

@@ -12,36 +12,28 @@ import (
 	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
-// operators are what a node that reads the chain's head may be. in has the constants among the node's inputs, nil where
-// it reads the head or an input is left out. What the operators mean: github.com/onnx/onnx, docs/Operators.md.
-var operators map[string]func(c *chain, n *wire.Node, in []*constant) error
+// operation is what a node that reads the chain's head does. in has the constants among the node's inputs, nil where it
+// reads the head or an input is left out. What the operators mean: github.com/onnx/onnx, docs/Operators.md.
+type operation func(c *chain, a *arguments, in []*constant) error
+
+var operators map[string]operation
 
 func init() { // a literal would refer to itself by way of the functions
-	operators = map[string]func(c *chain, n *wire.Node, in []*constant) error{
-		"Conv": (*chain).conv,
-		"Relu": func(c *chain, n *wire.Node, _ []*constant) error {
-			c.pushAlike(n, arch.ReLU{}, nil)
-			return nil
-		},
-		"MaxPool":     (*chain).maxPool,
-		"AveragePool": (*chain).averagePool,
-		"GlobalAveragePool": func(c *chain, n *wire.Node, _ []*constant) error {
-			if err := c.maps(); err != nil {
-				return err
-			}
-			return c.pushMaps(n, arch.GlobalAvgPool{}, nil)
-		},
-		"GlobalMaxPool": func(c *chain, n *wire.Node, _ []*constant) error {
-			if err := c.maps(); err != nil {
-				return err
-			}
-			s := c.mapShape()
-			return c.pushMaps(n, arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: s.H, W: s.W}}}, nil)
-		},
+	operators = map[string]operation{
+		"Conv":        ofMaps((*chain).conv),
+		"Relu":        alike(arch.ReLU{}),
+		"MaxPool":     ofMaps((*chain).maxPool),
+		"AveragePool": ofMaps((*chain).averagePool),
+		"GlobalAveragePool": ofMaps(func(c *chain, a *arguments, _ []*constant) error {
+			return c.pushMaps(a, arch.GlobalAvgPool{}, nil)
+		}),
+		"GlobalMaxPool": ofMaps(func(c *chain, a *arguments, _ []*constant) error {
+			return c.pushMaps(a, c.wholeMaximum(), nil)
+		}),
 		"LRN":                (*chain).lrn,
 		"BatchNormalization": (*chain).batchNorm,
 		"Dropout":            (*chain).dropout,
-		"Identity":           func(*chain, *wire.Node, []*constant) error { return nil },
+		"Identity":           func(*chain, *arguments, []*constant) error { return nil },
 		"Flatten":            (*chain).flattenNode,
 		"Reshape":            (*chain).reshapeNode,
 		"Squeeze":            (*chain).squeeze,
@@ -60,28 +52,46 @@ func init() { // a literal would refer to itself by way of the functions
 		"ReduceMax":          (*chain).reduce,
 		"Softmax":            (*chain).softmax,
 		"LogSoftmax":         (*chain).softmax,
-		"Sigmoid": func(c *chain, n *wire.Node, _ []*constant) error {
-			c.pushAlike(n, arch.Sigmoid{}, nil)
-			return nil
+		"Sigmoid":            alike(arch.Sigmoid{}),
+		"Pad":                (*chain).padNode,
+		"QuantizeLinear": func(c *chain, a *arguments, in []*constant) error {
+			return c.quantise(a, input(in, 1), input(in, 2))
 		},
-		"Pad": (*chain).padNode,
-		"QuantizeLinear": func(c *chain, n *wire.Node, in []*constant) error {
-			return c.quantise(n, input(in, 1), input(in, 2))
-		},
-		"DequantizeLinear": func(c *chain, _ *wire.Node, in []*constant) error {
+		"DequantizeLinear": func(c *chain, _ *arguments, in []*constant) error {
 			return c.dequantise(input(in, 1), input(in, 2))
 		},
-		"QLinearConv": func(c *chain, n *wire.Node, in []*constant) error {
-			return c.onIntegers(n, in, 0, (*chain).conv)
+		"QLinearConv": func(c *chain, a *arguments, in []*constant) error {
+			return c.onIntegers(a, in, 0, ofMaps((*chain).conv))
 		},
-		"QLinearMatMul": func(c *chain, n *wire.Node, in []*constant) error {
-			return c.onIntegers(n, in, 1, (*chain).matMul)
+		"QLinearMatMul": func(c *chain, a *arguments, in []*constant) error {
+			return c.onIntegers(a, in, 1, (*chain).matMul)
 		},
 		"QGemm": (*chain).integerGemm,
 	}
 }
 
-// arguments reads a node's attributes and keeps the first thing that is wrong with them.
+// ofMaps is an operation that wants head to be maps in N,C,H,W order.
+func ofMaps(do operation) operation {
+	return func(c *chain, a *arguments, in []*constant) error {
+		if err := c.maps(); err != nil {
+			return err
+		}
+		return do(c, a, in)
+	}
+}
+
+// alike is a layer without parameters that leaves the axes as they are.
+func alike(op arch.Op) operation {
+	return func(c *chain, a *arguments, _ []*constant) error { return c.pushAlike(a, op, nil) }
+}
+
+// wholeMaximum is the largest value of each map.
+func (c *chain) wholeMaximum() arch.MaxPool {
+	s := c.mapShape()
+	return arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: s.H, W: s.W}}}
+}
+
+// arguments are a node's attributes, and the first thing that is wrong with them: no layer is added then.
 type arguments struct {
 	node *wire.Node
 	err  error
@@ -240,16 +250,12 @@ func input(in []*constant, i int) *constant {
 	return nil
 }
 
-func (c *chain) conv(n *wire.Node, in []*constant) error {
-	if err := c.maps(); err != nil {
-		return err
-	}
+func (c *chain) conv(a *arguments, in []*constant) error {
 	weight, dims, err := weightOf(input(in, 1), 4)
 	if err != nil {
 		return err
 	}
-	a := arguments{node: n}
-	op := arch.Conv{Out: dims[0], Window: c.window(&a, arch.Size{H: dims[2], W: dims[3]}), Groups: a.small("group",
+	op := arch.Conv{Out: dims[0], Window: c.window(a, arch.Size{H: dims[2], W: dims[3]}), Groups: a.small("group",
 		a.int("group", 1)), NoBias: input(in, 2) == nil}
 	if op.Groups == 0 {
 		a.fail("no groups")
@@ -271,65 +277,44 @@ func (c *chain) conv(n *wire.Node, in []*constant) error {
 		}
 		params["b"] = bias
 	}
-	return c.pushMaps(n, op, params)
+	return c.pushMaps(a, op, params)
 }
 
-func (c *chain) maxPool(n *wire.Node, _ []*constant) error {
-	if err := c.maps(); err != nil {
-		return err
-	}
-	a := arguments{node: n}
-	op := arch.MaxPool{Window: c.window(&a, arch.Size{})}
-	if a.err != nil {
-		return a.err
-	}
-	return c.pushMaps(n, op, nil)
+func (c *chain) maxPool(a *arguments, _ []*constant) error {
+	return c.pushMaps(a, arch.MaxPool{Window: c.window(a, arch.Size{})}, nil)
 }
 
-func (c *chain) averagePool(n *wire.Node, _ []*constant) error {
-	if err := c.maps(); err != nil {
-		return err
-	}
-	a := arguments{node: n}
+func (c *chain) averagePool(a *arguments, _ []*constant) error {
 	padded := c.pad
-	op := arch.AvgPool{Window: c.window(&a, arch.Size{}), CountPad: a.int("count_include_pad", 0) != 0}
+	op := arch.AvgPool{Window: c.window(a, arch.Size{}), CountPad: a.int("count_include_pad", 0) != 0}
 	if padded != nil {
 		if !op.CountPad && slices.ContainsFunc(a.ints("pads"), func(p int64) bool { return p != 0 }) {
 			a.fail("padding that counts, of %s, and padding that does not", label(padded))
 		}
 		op.CountPad = true
 	}
-	if a.err != nil {
-		return a.err
-	}
-	if op.Kernel == arch.Square(1) && op.Stride == arch.Square(1) && op.Pad == (arch.Padding{}) {
+	if a.err == nil && op.Kernel == arch.Square(1) && op.Stride == arch.Square(1) && op.Pad == (arch.Padding{}) {
 		return nil // PyTorch writes an adaptive pooling that has nothing to do so
 	}
-	return c.pushMaps(n, op, nil)
+	return c.pushMaps(a, op, nil)
 }
 
-func (c *chain) lrn(n *wire.Node, _ []*constant) error {
+func (c *chain) lrn(a *arguments, _ []*constant) error {
 	if err := c.channels(); err != nil {
 		return err
 	}
-	a := arguments{node: n}
 	op := arch.LRN{Size: a.small("size", a.int("size", 0)), Alpha: a.float("alpha", 1e-4), Beta: a.float("beta", 0.75),
 		K: a.float("bias", 1)}
 	if op.Size%2 == 0 && op.Size > 0 {
 		a.fail("an even size of %d, whose window ONNX places one channel further up than PyTorch", op.Size)
 	}
-	if a.err != nil {
-		return a.err
-	}
-	c.pushAlike(n, op, nil)
-	return nil
+	return c.pushAlike(a, op, nil)
 }
 
-func (c *chain) batchNorm(n *wire.Node, in []*constant) error {
+func (c *chain) batchNorm(a *arguments, in []*constant) error {
 	if err := c.channels(); err != nil {
 		return err
 	}
-	a := arguments{node: n}
 	op := arch.BatchNorm{Eps: a.float("epsilon", 1e-5), Momentum: shortest(float32(1 - a.float("momentum", 0.9)))}
 	if a.int("training_mode", 0) != 0 {
 		a.fail("it is exported for training: export it for inference")
@@ -354,12 +339,10 @@ func (c *chain) batchNorm(n *wire.Node, in []*constant) error {
 		}
 		params[role] = p
 	}
-	c.pushAlike(n, op, params)
-	return nil
+	return c.pushAlike(a, op, params)
 }
 
-func (c *chain) dropout(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) dropout(a *arguments, in []*constant) error {
 	ratio := a.float("ratio", 0.5)
 	if k := input(in, 1); k != nil {
 		var err error
@@ -379,18 +362,13 @@ func (c *chain) dropout(n *wire.Node, in []*constant) error {
 	if !(ratio >= 0 && ratio < 1) {
 		a.fail("a ratio of %v", ratio)
 	}
-	if a.err != nil {
-		return a.err
+	if len(a.node.Outputs) > 1 && a.node.Outputs[1] != "" {
+		c.masks[a.node.Outputs[1]] = true
 	}
-	if len(n.Outputs) > 1 && n.Outputs[1] != "" {
-		c.masks[n.Outputs[1]] = true
-	}
-	c.pushAlike(n, arch.Dropout{Keep: shortest(float32(1 - ratio))}, nil)
-	return nil
+	return c.pushAlike(a, arch.Dropout{Keep: shortest(float32(1 - ratio))}, nil)
 }
 
-func (c *chain) softmax(n *wire.Node, _ []*constant) error {
-	a := arguments{node: n}
+func (c *chain) softmax(a *arguments, _ []*constant) error {
 	otherwise := int64(-1)
 	if c.opset < 13 {
 		otherwise = 1
@@ -417,20 +395,18 @@ func (c *chain) softmax(n *wire.Node, _ []*constant) error {
 	switch {
 	case slices.Equal(over, c.image[1]) && concat(c.dims[:at]...).within(concat(c.image[0], c.image[2], c.image[3])):
 	case slices.Equal(over, concat(c.image[1:]...)):
-		c.flatten(n)
+		c.flatten(a)
 	default:
 		return fmt.Errorf("it is over other axes than the channels")
 	}
-	c.pushAlike(n, arch.Softmax{}, nil)
-	if n.Op == "LogSoftmax" {
-		c.log = n
+	if a.node.Op == "LogSoftmax" {
+		c.log = a.node
 	}
-	return nil
+	return c.pushAlike(a, arch.Softmax{}, nil)
 }
 
 // clip is a ReLU where it cuts off what is below 0 and nothing else.
-func (c *chain) clip(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) clip(a *arguments, in []*constant) error {
 	least, most := a.float("min", math.Inf(-1)), a.float("max", math.Inf(1))
 	for i, v := range []*float64{&least, &most} { // from opset 11
 		if k := input(in, i+1); k != nil {
@@ -451,13 +427,11 @@ func (c *chain) clip(n *wire.Node, in []*constant) error {
 	case least != 0:
 		return fmt.Errorf("it cuts off below %g: a ReLU does below 0", least)
 	}
-	c.pushAlike(n, arch.ReLU{}, nil)
-	return nil
+	return c.pushAlike(a, arch.ReLU{}, nil)
 }
 
 // cast changes nothing between types of floating point: networks compute in float32.
-func (c *chain) cast(n *wire.Node, _ []*constant) error {
-	a := arguments{node: n}
+func (c *chain) cast(a *arguments, _ []*constant) error {
 	to := wire.Type(a.int("to", 0))
 	if a.err == nil && !dtypes[to].HoldsWeights() {
 		return fmt.Errorf("it makes ONNX's type %d of its input: networks compute in float32", to)
@@ -465,8 +439,7 @@ func (c *chain) cast(n *wire.Node, _ []*constant) error {
 	return a.err
 }
 
-func (c *chain) padNode(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) padNode(a *arguments, in []*constant) error {
 	mode := a.text("mode", "constant")
 	if mode != "constant" && mode != "reflect" {
 		a.fail("mode %s: zeros and reflection alone are understood", format.Clip(mode))
@@ -520,8 +493,8 @@ func (c *chain) padNode(n *wire.Node, in []*constant) error {
 		sides[i] = a.small("pads", v)
 	}
 	if mode == "reflect" && a.err == nil {
-		return c.pushMaps(n, arch.ReflectPad{Top: sides[0], Left: sides[1], Bottom: sides[2], Right: sides[3]}, nil)
+		return c.pushMaps(a, arch.ReflectPad{Top: sides[0], Left: sides[1], Bottom: sides[2], Right: sides[3]}, nil)
 	}
-	c.pad, c.pads = n, sides
+	c.pad, c.pads = a.node, sides
 	return a.err
 }

@@ -183,19 +183,17 @@ func spread(n *wire.Node, rank int) (axis int, typ wire.Type, err error) {
 	return axis, typ, a.err
 }
 
-func init() { // of constants
-	folded["DequantizeLinear"] = func(n *wire.Node, in []*constant) (*constant, error) {
-		q := input(in, 0)
-		if q == nil || q.tensor == nil {
-			return nil, fmt.Errorf("it reads no tensor of the file")
-		}
-		axis, _, err := spread(n, len(q.tensor.Dims))
-		if err != nil {
-			return nil, err
-		}
-		return dequantised(n.Outputs[0], q, input(in, 1), input(in, 2), axis)
+// dequantisedNode is that of a DequantizeLinear.
+func dequantisedNode(n *wire.Node, in []*constant) (*constant, error) {
+	q := input(in, 0)
+	if q == nil || q.tensor == nil {
+		return nil, fmt.Errorf("it reads no tensor of the file")
 	}
-	folded["QuantizeLinear"] = quantised
+	axis, _, err := spread(n, len(q.tensor.Dims))
+	if err != nil {
+		return nil, err
+	}
+	return dequantised(n.Outputs[0], q, input(in, 1), input(in, 2), axis)
 }
 
 // ofIntegers are the operators that may read the chain while its values are quantised.
@@ -203,8 +201,8 @@ var ofIntegers = []string{"DequantizeLinear", "QLinearConv", "QLinearMatMul", "Q
 	"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Dropout"}
 
 // quantise makes integers of the chain's values, all by one scale.
-func (c *chain) quantise(n *wire.Node, scale, zero *constant) error {
-	_, typ, err := spread(n, 0)
+func (c *chain) quantise(a *arguments, scale, zero *constant) error {
+	_, typ, err := spread(a.node, 0)
 	if err != nil {
 		return err
 	}
@@ -216,10 +214,10 @@ func (c *chain) quantise(n *wire.Node, scale, zero *constant) error {
 	case first == ranges[g.typ][1]:
 		return fmt.Errorf("its integers stand for nothing above 0, which no layer cuts off")
 	case first == ranges[g.typ][0] && !c.positive():
-		c.pushAlike(n, arch.ReLU{}, nil)
+		err = c.pushAlike(a, arch.ReLU{}, nil)
 	}
 	c.grid, c.rounds = g, true
-	return nil
+	return err
 }
 
 // dequantise makes values of them again, which must be by the scale and zero that they were made with.
@@ -255,13 +253,13 @@ func (c *chain) positive() bool {
 // onIntegers is an operator on integers: what do makes of the weights that they stand for, and of the biases, whose
 // scale is the input's by the weights'. Its inputs are the chain's, weights and output, each with its scale and zero,
 // and biases.
-func (c *chain) onIntegers(n *wire.Node, in []*constant, axis int,
-	do func(*chain, *wire.Node, []*constant) error) error {
+func (c *chain) onIntegers(a *arguments, in []*constant, axis int,
+	do operation) error {
 	if err := c.dequantise(input(in, 1), input(in, 2)); err != nil {
 		return err
 	}
 	parameter := func(what string, q, scale, zero *constant, axis int) (*constant, error) {
-		name := n.Outputs[0] + " " + what
+		name := a.node.Outputs[0] + " " + what
 		if c.constants[name] != nil {
 			return nil, fmt.Errorf("two values are called %s", format.Clip(name))
 		}
@@ -294,15 +292,14 @@ func (c *chain) onIntegers(n *wire.Node, in []*constant, axis int,
 		}
 		list = append(list, bias)
 	}
-	if err := do(c, n, list); err != nil || n.Op == "QGemm" && input(in, 6) == nil { // whose output are numbers
+	if err := do(c, a, list); err != nil || a.node.Op == "QGemm" && input(in, 6) == nil { // whose output are numbers
 		return err
 	}
-	return c.quantise(n, input(in, 6), input(in, 7))
+	return c.quantise(a, input(in, 6), input(in, 7))
 }
 
 // integerGemm has its biases before its output's scale and zero.
-func (c *chain) integerGemm(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) integerGemm(a *arguments, in []*constant) error {
 	axis := 1
 	if a.int("transB", 0) != 0 {
 		axis = 0
@@ -314,5 +311,5 @@ func (c *chain) integerGemm(n *wire.Node, in []*constant) error {
 		return a.err
 	}
 	in = slices.Concat(in, make([]*constant, 9))[:9]
-	return c.onIntegers(n, slices.Concat(in[:6], in[7:], in[6:7]), axis, (*chain).gemm)
+	return c.onIntegers(a, slices.Concat(in[:6], in[7:], in[6:7]), axis, (*chain).gemm)
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
-	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
 // side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is
@@ -23,20 +22,19 @@ func (a *arguments) side(v int64, rank int, end bool) int {
 	return int(v)
 }
 
-func (c *chain) flattenNode(n *wire.Node, _ []*constant) error {
-	a := arguments{node: n}
+func (c *chain) flattenNode(a *arguments, _ []*constant) error {
 	axis := a.side(a.int("axis", 1), len(c.dims), true)
 	if a.err != nil {
 		return a.err
 	}
 	c.dims = []axes{concat(c.dims[:axis]...), concat(c.dims[axis:]...)}
-	c.vectorise(n)
+	c.vectorise(a)
 	return nil
 }
 
 // vectorise adds the Flatten that a network has, once the sides are N and all the rest. Where it does not, the layer
 // that needs a vector adds it.
-func (c *chain) vectorise(n *wire.Node) {
+func (c *chain) vectorise(a *arguments) {
 	if !c.bound && len(c.first) == 4 && len(c.dims) == 2 && slices.Equal(c.dims[0], c.first[0]) &&
 		slices.Equal(c.dims[1], concat(c.first[1:]...)) {
 		if c.bind(c.first[0], c.first[1], c.first[2], c.first[3]) != nil {
@@ -45,11 +43,11 @@ func (c *chain) vectorise(n *wire.Node) {
 	}
 	if c.bound && len(c.dims) == 2 && slices.Equal(c.dims[0], c.image[0]) &&
 		slices.Equal(c.dims[1], concat(c.image[1:]...)) {
-		c.flatten(n)
+		c.flatten(a)
 	}
 }
 
-func (c *chain) reshapeNode(n *wire.Node, in []*constant) error {
+func (c *chain) reshapeNode(a *arguments, in []*constant) error {
 	k := input(in, 1)
 	if k == nil {
 		return fmt.Errorf("its shape depends on the input's values")
@@ -61,7 +59,6 @@ func (c *chain) reshapeNode(n *wire.Node, in []*constant) error {
 	if len(target) > format.MaxRank {
 		return fmt.Errorf("%d dimensions: the most is %d", len(target), format.MaxRank)
 	}
-	a := arguments{node: n}
 	zeroIsZero := a.int("allowzero", 0) != 0
 	if a.err != nil {
 		return a.err
@@ -73,7 +70,7 @@ func (c *chain) reshapeNode(n *wire.Node, in []*constant) error {
 	if err := c.reshape(sizes); err != nil {
 		return err
 	}
-	c.vectorise(n)
+	c.vectorise(a)
 	return nil
 }
 
@@ -147,8 +144,23 @@ func (a *arguments) axes(in []*constant) []int64 {
 	return list
 }
 
-func (c *chain) squeeze(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+// marks says of each of so many axes whether it is given, which it may be once.
+func (a *arguments) marks(given []int64, rank int) []bool {
+	marked := make([]bool, rank)
+	for _, v := range given {
+		i := a.side(v, rank, false)
+		if a.err == nil && marked[i] {
+			a.fail("axis %d twice", i)
+		}
+		if a.err != nil {
+			break
+		}
+		marked[i] = true
+	}
+	return marked
+}
+
+func (c *chain) squeeze(a *arguments, in []*constant) error {
 	given := a.axes(in)
 	gone := make([]bool, len(c.dims))
 	for i, side := range c.dims {
@@ -171,14 +183,13 @@ func (c *chain) squeeze(n *wire.Node, in []*constant) error {
 		}
 	}
 	c.dims = dims
-	c.vectorise(n)
+	c.vectorise(a)
 	return nil
 }
 
 // gather is a squeeze where it takes the one value of an axis, as x[:, :, 0, 0] of single pixels does. Anything else
 // would pick values.
-func (c *chain) gather(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) gather(a *arguments, in []*constant) error {
 	at := a.side(a.int("axis", 0), len(c.dims), false)
 	if a.err != nil {
 		return a.err
@@ -196,28 +207,20 @@ func (c *chain) gather(n *wire.Node, in []*constant) error {
 	}
 	if index.isScalar() {
 		c.dims = slices.Delete(slices.Clone(c.dims), at, at+1)
-		c.vectorise(n)
+		c.vectorise(a)
 	}
 	return nil
 }
 
-func (c *chain) unsqueeze(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) unsqueeze(a *arguments, in []*constant) error {
 	given := a.axes(in)
 	rank := len(c.dims) + len(given)
 	if rank > format.MaxRank {
 		return fmt.Errorf("%d dimensions: the most is %d", rank, format.MaxRank)
 	}
-	isNew := make([]bool, rank)
-	for _, v := range given {
-		i := a.side(v, rank, false)
-		if a.err == nil && isNew[i] {
-			a.fail("axis %d twice", i)
-		}
-		if a.err != nil {
-			return a.err
-		}
-		isNew[i] = true
+	isNew := a.marks(given, rank)
+	if a.err != nil {
+		return a.err
 	}
 	dims := make([]axes, rank)
 	old := c.dims
@@ -230,8 +233,7 @@ func (c *chain) unsqueeze(n *wire.Node, in []*constant) error {
 	return nil
 }
 
-func (c *chain) transpose(n *wire.Node, _ []*constant) error {
-	a := arguments{node: n}
+func (c *chain) transpose(a *arguments, _ []*constant) error {
 	perm := a.ints("perm")
 	if a.err != nil {
 		return a.err
@@ -264,8 +266,7 @@ func isPermutation(perm []int64, rank int) bool {
 }
 
 // reduce is the mean, or the largest, of each map where it is over rows and columns.
-func (c *chain) reduce(n *wire.Node, in []*constant) error {
-	a := arguments{node: n}
+func (c *chain) reduce(a *arguments, in []*constant) error {
 	given := a.axes(in)
 	keep := a.int("keepdims", 1) != 0
 	if len(given) == 0 {
@@ -274,17 +275,7 @@ func (c *chain) reduce(n *wire.Node, in []*constant) error {
 		}
 		a.fail("it is over all axes, the images too")
 	}
-	gone := make([]bool, len(c.dims))
-	for _, v := range given {
-		i := a.side(v, len(c.dims), false)
-		if a.err == nil && gone[i] {
-			a.fail("axis %d twice", i)
-		}
-		if a.err != nil {
-			return a.err
-		}
-		gone[i] = true
-	}
+	gone := a.marks(given, len(c.dims))
 	if a.err != nil {
 		return a.err
 	}
@@ -307,10 +298,9 @@ func (c *chain) reduce(n *wire.Node, in []*constant) error {
 	if !over.within(pixels) || !pixels.within(over) {
 		return fmt.Errorf("it is over other axes than rows and columns")
 	}
-	shape := c.mapShape()
 	var op arch.Op = arch.GlobalAvgPool{}
-	if n.Op == "ReduceMax" {
-		op = arch.MaxPool{Window: arch.Window{Kernel: arch.Size{H: shape.H, W: shape.W}}}
+	if a.node.Op == "ReduceMax" {
+		op = c.wholeMaximum()
 	}
 	var dims []axes
 	for i, side := range c.dims {
@@ -322,7 +312,7 @@ func (c *chain) reduce(n *wire.Node, in []*constant) error {
 		}
 	}
 	channels := c.image[1]
-	if err := c.push(n, op, nil); err != nil {
+	if err := c.push(a, op, nil); err != nil {
 		return err
 	}
 	c.image[1] = channels // the same ones, wherever the tensor has them

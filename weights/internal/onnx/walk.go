@@ -109,7 +109,7 @@ func checkNodes(g *wire.Graph) error {
 			for _, name := range n.Inputs {
 				in = append(in, constants[name])
 			}
-			why = new(chain).clip(n, in)
+			why = new(chain).clip(&arguments{node: n}, in)
 			fallthrough
 		default:
 			if why == nil {
@@ -333,7 +333,7 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 	case len(in) != 2 && pairs[n.Op]:
 		return fmt.Errorf("it has %d inputs, not 2", len(in))
 	}
-	if err := operators[n.Op](c, n, in); err != nil {
+	if err := operators[n.Op](c, &arguments{node: n}, in); err != nil {
 		return err
 	}
 	if len(c.dims) > format.MaxRank {
@@ -357,8 +357,13 @@ var regroups = map[string]bool{"Identity": true, "Flatten": true, "Reshape": tru
 
 // compute makes a constant of constants.
 func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
-	if n.Op == "Constant" {
+	switch n.Op {
+	case "Constant":
 		return constantOf(n)
+	case "QuantizeLinear":
+		return quantised(n, in)
+	case "DequantizeLinear":
+		return dequantisedNode(n, in)
 	}
 	if n.Op == "Identity" && len(in) == 1 && in[0] != nil { // PyTorch writes equal weights once
 		return in[0], nil
@@ -366,9 +371,9 @@ func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
 	if k := transposed(n, in); k != nil {
 		return k, nil
 	}
-	do := folded[n.Op]
-	if do == nil {
+	do, ok := folded[n.Op]
+	if !ok {
 		return nil, fmt.Errorf("it computes with constants: simplify the model (onnxsim) before")
 	}
-	return do(n, in)
+	return do.of(n, in)
 }
