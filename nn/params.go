@@ -6,11 +6,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/parallel"
 )
 
 // Param is a parameter and, once a training Plan exists, its gradient; both in Shape's row-major order.
@@ -117,35 +117,26 @@ func (p *Params) Init(init Initialiser, seed uint64) {
 		param *Param
 		at    int
 	}
-	chunks := make(chan chunk)
-	var done sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		done.Go(func() {
-			for c := range chunks {
-				h := fnv.New64a()
-				h.Write([]byte(c.param.Name))
-				r := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(c.at)))
-				part := c.param.Data[c.at:min(c.at+initChunk, len(c.param.Data))]
-				for i := range part {
-					part[i] = float32(init.weight(r, c.param.FanIn, c.param.FanOut))
-				}
-			}
-		})
-	}
-	for _, q := range p.List {
-		if q.FanIn > 0 {
-			for at := 0; at < len(q.Data); at += initChunk {
-				chunks <- chunk{q, at}
-			}
-		}
-	}
-	close(chunks)
-	done.Wait()
+	var chunks []chunk
 	for _, q := range p.List {
 		if q.FanIn == 0 {
 			fill(q.Data, p.constant(q.Param, init))
+			continue
+		}
+		for at := 0; at < len(q.Data); at += initChunk {
+			chunks = append(chunks, chunk{q, at})
 		}
 	}
+	parallel.Each(runtime.GOMAXPROCS(0), len(chunks), func(task int) {
+		c := chunks[task]
+		h := fnv.New64a()
+		h.Write([]byte(c.param.Name))
+		r := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(c.at)))
+		part := c.param.Data[c.at:min(c.at+initChunk, len(c.param.Data))]
+		for i := range part {
+			part[i] = float32(init.weight(r, c.param.FanIn, c.param.FanOut))
+		}
+	})
 	p.changed()
 }
 

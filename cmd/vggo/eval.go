@@ -10,12 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	root "github.com/vggo/vggo"
+	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/internal/sheet"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -401,22 +401,11 @@ func (o *evalOptions) answer(ctx context.Context, m *root.Model, data *vision.Da
 	pictures := make([]*vision.Picture, len(part))
 	answers, errs, enlarged = make([][]root.Class, len(part)), make([]error, len(part)), make([]bool, len(part))
 	inputs := make([]*tensor.Tensor, len(part))
-	var workers sync.WaitGroup
-	turn := make(chan int, len(part))
-	for i := range part {
-		turn <- i
-	}
-	close(turn)
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for i := range turn {
-				if pictures[i], errs[i] = data.Picture(part[i]); errs[i] == nil && !o.dense {
-					inputs[i], errs[i] = m.Prepare(ctx, pictures[i:i+1])
-				}
-			}
-		})
-	}
-	workers.Wait()
+	parallel.Each(runtime.GOMAXPROCS(0), len(part), func(i int) {
+		if pictures[i], errs[i] = data.Picture(part[i]); errs[i] == nil && !o.dense {
+			inputs[i], errs[i] = m.Prepare(ctx, pictures[i:i+1])
+		}
+	})
 	if o.dense {
 		for i, p := range pictures {
 			if errs[i] == nil {

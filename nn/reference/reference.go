@@ -12,10 +12,9 @@ package reference
 import (
 	"iter"
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/parallel"
 )
 
 // Tensor is N feature maps in float64, N,C,H,W.
@@ -76,15 +75,4 @@ func window(l *arch.Placed, i, j int) iter.Seq[tap] {
 
 // Each calls do for every i below n, on as many goroutines as Go may use processors. What do(i) writes no other call
 // may touch.
-func Each(n int, do func(i int)) {
-	var taken atomic.Int64
-	var running sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		running.Go(func() {
-			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	running.Wait()
-}
+func Each(n int, do func(i int)) { parallel.Each(runtime.GOMAXPROCS(0), n, do) }

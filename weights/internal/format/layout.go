@@ -2,14 +2,12 @@ package format
 
 import (
 	"cmp"
-	"errors"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
+	"github.com/vggo/vggo/internal/parallel"
 )
 
 // Layout is how a file lays out a parameter, against our order: O,I,H,W for a convolution, O,I for a linear layer, the
@@ -120,28 +118,22 @@ func (l Layout) inputs(ours, strides []int, n int) []int {
 // enough cache lines: VGG-16's fc6 is a transposition of 411 MB.
 func gather(out, data []float32, rows, stride int, at []int, scale float32) error {
 	const tile = 64
-	var tasks sync.WaitGroup
-	var next atomic.Int64
-	faults := make([]error, runtime.GOMAXPROCS(0))
-	for worker := range faults {
-		tasks.Go(func() {
-			faults[worker] = fault.Catch(func() error {
-				for top := int(next.Add(tile)) - tile; top < rows; top = int(next.Add(tile)) - tile {
-					for left := 0; left < len(at); left += tile {
-						part := at[left:min(left+tile, len(at))]
-						for r := top; r < min(top+tile, rows); r++ {
-							to := out[r*len(at)+left:][:len(part)]
-							from := data[r*stride:]
-							for i, p := range part {
-								to[i] = scale * from[p]
-							}
-						}
+	faults := make([]error, (rows+tile-1)/tile)
+	parallel.Each(runtime.GOMAXPROCS(0), len(faults), func(task int) {
+		top := task * tile
+		faults[task] = fault.Catch(func() error {
+			for left := 0; left < len(at); left += tile {
+				part := at[left:min(left+tile, len(at))]
+				for r := top; r < min(top+tile, rows); r++ {
+					to := out[r*len(at)+left:][:len(part)]
+					from := data[r*stride:]
+					for i, p := range part {
+						to[i] = scale * from[p]
 					}
 				}
-				return nil
-			})
+			}
+			return nil
 		})
-	}
-	tasks.Wait()
-	return errors.Join(faults...)
+	})
+	return cmp.Or(faults...)
 }
