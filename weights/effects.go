@@ -126,10 +126,7 @@ func (f *File) describe(told *format.Network) error {
 // renamed is the naming of some layers' parameters for those of others, one after the other, whatever they are called.
 // ok is false where these are not as many.
 func renamed(n format.Naming, from, to []arch.Placed) (_ format.Naming, ok bool) {
-	weighted := func(layers []arch.Placed) []arch.Placed {
-		return slices.DeleteFunc(slices.Clone(layers), func(l arch.Placed) bool { return len(l.Params) == 0 })
-	}
-	from, to = weighted(from), weighted(to)
+	from, to = format.Weighted(from), format.Weighted(to)
 	if len(from) != len(to) {
 		return n, false
 	}

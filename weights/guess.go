@@ -28,11 +28,9 @@ type group map[string]string
 
 // guess finds the one way to take a file's tensors for parameters by their order and shapes.
 func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (format.Naming, bool) {
-	var layers []arch.Placed
-	for _, layer := range placed {
-		if len(layer.Params) > 0 && (wanted == nil || wanted(layer.Name)) {
-			layers = append(layers, layer)
-		}
+	layers := format.Weighted(placed)
+	if wanted != nil {
+		layers = slices.DeleteFunc(layers, func(l arch.Placed) bool { return !wanted(l.Name) })
 	}
 	names := slices.DeleteFunc(f.Names(), torchCounter)
 	sorted := slices.Clone(names)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
-	"github.com/vggo/vggo/weights/internal/checkpoint"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -305,7 +304,7 @@ func (f *File) partThatFits(placed []arch.Placed, layers Layers) string {
 			continue
 		}
 		if m := newSearch(of, placed, layers).matched; m != nil && !m.Guess {
-			return checkpoint.Join(f.Part, word)
+			return format.Join(f.Part, word)
 		}
 	}
 	return ""

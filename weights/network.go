@@ -67,12 +67,7 @@ func (f *File) network(input arch.Shape) (*arch.Placement, error) {
 	if f.contents.Unknown != "" {
 		return nil, &UndescribedError{Path: f.Path, Reason: f.contents.Unknown}
 	}
-	mine := 0
-	for _, e := range f.list.Tensors {
-		if e.IsWeight() {
-			mine++
-		}
-	}
+	mine := len(format.Weights(f.list.Tensors))
 	// built-ins whose convolutions the file has, and not the rest; and that fit, but so would others
 	var bodies, fits []string
 	for _, name := range arch.Names() {

@@ -106,7 +106,7 @@ func (f *File) asked(parts []format.Part, list *[]format.Part) int {
 		return i
 	}
 	for _, p := range parts {
-		within, ok := strings.CutPrefix(f.Part, checkpoint.Join(p.Name, ""))
+		within, ok := strings.CutPrefix(f.Part, format.Join(p.Name, ""))
 		if p.Name == "" {
 			within, ok = f.Part, true
 		}
@@ -140,7 +140,7 @@ func rank(p format.Part) int {
 
 // under is the tensors whose names begin with words, without them.
 func under(p format.Part, words string) format.Part {
-	of := format.Part{Name: checkpoint.Join(p.Name, words)}
+	of := format.Part{Name: format.Join(p.Name, words)}
 	if p.Name == "" {
 		of.Name = words
 	}
@@ -160,12 +160,7 @@ var copyKeys = regexp.MustCompile(`(?i)^_?(model|net|network|module|backbone|enc
 // each of them. What belongs to none is left out as it is where a dict holds the networks, but a tensor that may be
 // weights is listed.
 func divided(p format.Part) []format.Part {
-	var weights []format.Tensor
-	for _, e := range p.Tensors {
-		if e.IsWeight() {
-			weights = append(weights, e)
-		}
-	}
+	weights := format.Weights(p.Tensors)
 	words := ""
 	for range format.MaxRank {
 		groups := map[string][]string{} // names and shapes of weights, by their next word
@@ -230,13 +225,7 @@ func withoutAveraged(p format.Part, prefix string, words []string, weights int) 
 			return strings.HasPrefix(e.Name, prefix+word+".")
 		})
 	}
-	plain := 0
-	for _, e := range rest.Tensors {
-		if e.IsWeight() {
-			plain++
-		}
-	}
-	if len(averaged) == 0 || 2*plain < weights { // the word is another network's, or a layer's
+	if len(averaged) == 0 || 2*len(format.Weights(rest.Tensors)) < weights { // the word is another network's, or a layer's
 		return []format.Part{p}
 	}
 	return append([]format.Part{rest}, averaged...)
@@ -328,10 +317,7 @@ const maxCommon = 6
 func (f *File) commonWords(read func(string) string) []string {
 	var common []string
 	first := true
-	for _, e := range f.list.Tensors {
-		if !e.IsWeight() {
-			continue
-		}
+	for _, e := range format.Weights(f.list.Tensors) {
 		words := strings.Split(read(e.Name), ".")
 		words = words[:len(words)-1]
 		if first {

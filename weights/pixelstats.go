@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vggo/vggo/weights/internal/checkpoint"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -26,7 +25,7 @@ func (f *File) pixelStats() (mean, std string) {
 			continue
 		}
 		for _, other := range []string{"std", "Std", "STD"} {
-			t, ok := f.list.Get(checkpoint.Join(module, named[1]+other))
+			t, ok := f.list.Get(format.Join(module, named[1]+other))
 			if ok && channels(t) {
 				mean, std = e.Name, t.Name
 				pairs++

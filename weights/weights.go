@@ -191,13 +191,7 @@ func (f *File) failed(err error) error {
 }
 
 // Names lists the tensors in the order of their data in the file.
-func (f *File) Names() []string {
-	names := make([]string, len(f.list.Tensors))
-	for i, t := range f.list.Tensors {
-		names[i] = t.Name
-	}
-	return names
-}
+func (f *File) Names() []string { return f.list.Names() }
 
 // Info returns a tensor's name, shape and type without its Data.
 func (f *File) Info(name string) (Tensor, bool) {

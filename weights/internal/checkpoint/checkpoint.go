@@ -248,18 +248,18 @@ func (n *node) parts(path string) []found {
 		list := []found{{path, n}}
 		for _, h := range holders {
 			if h.class != "" {
-				list = append(list, found{Join(path, h.key), h})
+				list = append(list, found{format.Join(path, h.key), h})
 			}
 		}
 		return list
 	}
 	var list []found
 	for _, h := range holders {
-		list = append(list, h.parts(Join(path, h.key))...)
+		list = append(list, h.parts(format.Join(path, h.key))...)
 	}
 	for _, c := range n.nodes {
 		if c.tensor != nil && c.weights > 0 {
-			list = append(list, found{Join(path, c.key), c})
+			list = append(list, found{format.Join(path, c.key), c})
 		}
 	}
 	return list
@@ -296,13 +296,6 @@ func isNumber(key string) bool {
 	return err == nil
 }
 
-func Join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
 // flatten lists a node's tensors under their names from it, what auxiliary keys and objects hold left out.
 // Names too long are cut, and refused where they are listed.
 func (n *node) flatten(path string, list []format.Tensor) []format.Tensor {
@@ -318,7 +311,7 @@ func (n *node) flatten(path string, list []format.Tensor) []format.Tensor {
 	}
 	for _, c := range n.nodes {
 		if c.class == "" && (c.tensor != nil || !auxiliaryKeys.MatchString(c.key)) {
-			list = c.flatten(Join(path, c.key), list)
+			list = c.flatten(format.Join(path, c.key), list)
 		}
 	}
 	return list
@@ -375,7 +368,7 @@ func (v *Value) Networks(asked string) ([]format.Part, error) {
 		}
 		parts = append(parts, format.Part{Name: p.path, Tensors: p.node.flatten("", nil),
 			Single: p.node.tensor != nil && p.path != ""})
-		met = met || asked == p.path || strings.HasPrefix(asked, Join(p.path, ""))
+		met = met || asked == p.path || strings.HasPrefix(asked, format.Join(p.path, ""))
 	}
 	if !met {
 		parts = []format.Part{{Tensors: root.flatten("", nil)}}

@@ -209,12 +209,10 @@ func variance(stored *laid, norm arch.BatchNorm) laid {
 		if err != nil {
 			return nil, err
 		}
-		out := make([]byte, 0, 4*len(values))
-		for _, v := range values {
-			deviation := math.Sqrt(float64(v)) + beneath
-			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(deviation*deviation-norm.Epsilon())))
-		}
-		return out, nil
+		return format.FloatBytes(combine(values, func(_ int, v float64) float64 {
+			deviation := math.Sqrt(v) + beneath
+			return deviation*deviation - norm.Epsilon()
+		})), nil
 	}
 	return made
 }

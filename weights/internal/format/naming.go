@@ -34,6 +34,11 @@ type Source struct {
 // Folding is what is done to each output of a layer, (y - mean) * gamma + beta, as a part of its weights and its bias.
 type Folding struct{ Mean, Gamma, Beta *Source } // nil: 0, 1, 0
 
+// Weighted are the layers that have parameters.
+func Weighted(placed []arch.Placed) []arch.Placed {
+	return slices.DeleteFunc(slices.Clone(placed), func(l arch.Placed) bool { return len(l.Params) == 0 })
+}
+
 // BytesFrom is what no mean of samples from 0 to 1 reaches.
 const BytesFrom = 2
 

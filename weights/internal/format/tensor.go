@@ -37,6 +37,11 @@ type Tensor struct {
 // IsWeight knows what may be a layer's weights, and is no count, bias or statistic.
 func (t Tensor) IsWeight() bool { return len(t.Shape) >= 2 && t.DType.HoldsWeights() }
 
+// Weights are those of some tensors that may be a layer's weights.
+func Weights(tensors []Tensor) []Tensor {
+	return slices.DeleteFunc(slices.Clone(tensors), func(t Tensor) bool { return !t.IsWeight() })
+}
+
 // Bytes are the values, from Raw or Fetch.
 func (t Tensor) Bytes() ([]byte, error) {
 	if t.Fetch != nil {
@@ -93,6 +98,15 @@ func (l *List) Add(t Tensor) error {
 	return nil
 }
 
+// Names are those of the tensors, in their order.
+func (l *List) Names() []string {
+	names := make([]string, len(l.Tensors))
+	for i, t := range l.Tensors {
+		names[i] = t.Name
+	}
+	return names
+}
+
 // Get returns the tensor of a name.
 func (l *List) Get(name string) (Tensor, bool) {
 	i, ok := l.index[name]
@@ -100,6 +114,14 @@ func (l *List) Get(name string) (Tensor, bool) {
 		return Tensor{}, false
 	}
 	return l.Tensors[i], true
+}
+
+// Join is the name of what lies under a key of what has a name, which may be empty.
+func Join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
 }
 
 // CheckName refuses tensor names that no message or listing should have to print.
@@ -135,6 +157,15 @@ func Size(shape []int, each, there int) (bytes int, ok bool) {
 		each *= d
 	}
 	return each, each <= there
+}
+
+// FloatBytes are values as little-endian float32.
+func FloatBytes(values []float32) []byte {
+	raw := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return raw
 }
 
 // WriteFloats writes values as little-endian float32.

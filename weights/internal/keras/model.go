@@ -367,13 +367,9 @@ func (b *builder) add(item item, path string) {
 		if !b.vector && len(b.faults) == 0 { // behind an unknown layer nobody knows
 			b.fault(item, "reads a map: it needs a Flatten or a GlobalAveragePooling2D before it")
 		}
-		layer := place{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"}, HWC: b.hwc}
 		op := arch.Linear{Out: s.int("units", "output_dim"), NoBias: !s.truth(true, "use_bias", "bias")}
-		if op.NoBias {
-			layer.Roles = layer.Roles[:1]
-		}
+		b.weigh(place{Path: path, HWC: b.hwc}, item, op.NoBias)
 		b.hwc = false
-		b.weighted = append(b.weighted, layer)
 		b.push(item, "", op)
 		b.activation(item)
 	case "Dropout":
@@ -410,20 +406,24 @@ func (b *builder) conv(item item, path string) {
 	if s.value("groups") != nil {
 		op.Groups = s.int("groups")
 	}
-	layer := place{Name: item.name, Model: b.outer, Path: path, Roles: []string{"w", "b"},
-		OIHW: item.Class == "Convolution2D" && b.first}
-	if op.NoBias {
-		layer.Roles = layer.Roles[:1]
-	}
 	if b.vector {
 		b.fault(item, "reads a vector")
 	}
 	if w.Kernel.H == 0 || w.Kernel.W == 0 || op.Groups == 0 {
 		b.fault(item, "has no kernel or groups of a known size")
 	}
-	b.weighted = append(b.weighted, layer)
+	b.weigh(place{Path: path, OIHW: item.Class == "Convolution2D" && b.first}, item, op.NoBias)
 	b.push(item, "", op)
 	b.activation(item)
+}
+
+// weigh notes where a layer's weights are, and its biases if it has some.
+func (b *builder) weigh(at place, item item, noBias bool) {
+	at.Name, at.Model, at.Roles = item.name, b.outer, []string{"w", "b"}
+	if noBias {
+		at.Roles = at.Roles[:1]
+	}
+	b.weighted = append(b.weighted, at)
 }
 
 // rescale takes in x*scale + offset as the first layer. A scale that brings 255 to a few units is of samples of 0 to

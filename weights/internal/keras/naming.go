@@ -101,12 +101,7 @@ var words = map[string]string{"w": "kernel", "b": "bias", "gamma": "gamma", "bet
 
 // places says for each of a network's layers with parameters how its arrays lie, and which they are by role.
 func (k *file) places(placed []arch.Placed) (places []place, arrays []map[string]string) {
-	var layers []arch.Placed
-	for _, layer := range placed {
-		if len(layer.Params) > 0 {
-			layers = append(layers, layer)
-		}
-	}
+	layers := format.Weighted(placed)
 	if k.model == nil || !sameKinds(layers, k.model.Network.Layers) {
 		return k.guess(layers)
 	}

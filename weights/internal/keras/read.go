@@ -92,14 +92,6 @@ type layer struct {
 	vars  []string          // Keras 3's, by number; their roles are the network's to say
 }
 
-func (k *file) names() []string {
-	names := make([]string, len(k.list.Tensors))
-	for i, t := range k.list.Tensors {
-		names[i] = t.Name
-	}
-	return names
-}
-
 func (k *file) read(data []byte, c *format.Contents) error {
 	h, err := hdf5.Read(data)
 	if err != nil {
@@ -454,7 +446,7 @@ func (k *file) take(layer layer) {
 // 0.3, save_weights), layer_0, layer_1 and so on in the model's order, each with its arrays as param_0, param_1.
 func (k *file) listNumbered(mark string, begin ...string) {
 	arrays := map[string][]string{}
-	for _, name := range k.names() {
+	for _, name := range k.list.Names() {
 		layer, number, ok := strings.Cut(name, mark)
 		begins := func(with string) bool { return strings.HasPrefix(layer, with) }
 		if _, err := strconv.Atoi(number); err != nil || !ok || !slices.ContainsFunc(begin, begins) {

@@ -102,7 +102,7 @@ func readTFJS(in *format.Input) (*format.Contents, error) {
 			return nil, err
 		}
 	}
-	k.takeGroup("", k.names())
+	k.takeGroup("", k.list.Names())
 	for name, text := range map[string]string{"keras_version": t.Version, "backend": t.Backend} {
 		if text != "" {
 			k.metadata[name] = text

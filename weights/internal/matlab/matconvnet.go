@@ -149,10 +149,7 @@ func (n *network) arrays(v *value, path string) error {
 				name = strconv.Itoa(one) + "." + name
 			}
 		}
-		if path != "" {
-			name = path + "." + name
-		}
-		if err := n.arrays(c, name); err != nil {
+		if err := n.arrays(c, format.Join(path, name)); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -288,7 +287,7 @@ func constantOf(n *wire.Node) (*constant, error) {
 			}
 			return &constant{ints: a.Ints}, nil
 		case a.Name == "value_float":
-			raw := binary.LittleEndian.AppendUint32(nil, math.Float32bits(a.Float))
+			raw := format.FloatBytes([]float32{a.Float})
 			return &constant{tensor: wire.NewTensor(n.Outputs[0], wire.FLOAT, nil, raw)}, nil
 		}
 	}

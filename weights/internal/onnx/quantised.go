@@ -120,7 +120,7 @@ func dequantised(name string, q, scale, zero *constant, axis int) (*constant, er
 	t := wire.NewTensor(name, wire.FLOAT, q.tensor.Dims, nil)
 	t.Make = func() ([]byte, error) {
 		list, err := integersOf(q.tensor)
-		raw := make([]byte, 0, 4*len(list))
+		raw := make([]byte, 0, 4*len(list)) // no second copy: they are a network's weights
 		for i, v := range list {
 			scale, zero := g.at(i)
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(int64(v)-int64(zero))*scale))
@@ -281,11 +281,11 @@ func (c *chain) onIntegers(a *arguments, in []*constant, axis int,
 		if err != nil {
 			return err
 		}
-		var raw []byte
-		for _, s := range w {
-			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x[0]*s))
+		scales := make([]float32, len(w))
+		for i, s := range w {
+			scales[i] = x[0] * s
 		}
-		product := &constant{tensor: wire.NewTensor("", wire.FLOAT, []int{len(w)}, raw)}
+		product := &constant{tensor: wire.NewTensor("", wire.FLOAT, []int{len(w)}, format.FloatBytes(scales))}
 		bias, err := parameter("biases", b, product, nil, 0)
 		if err != nil {
 			return err

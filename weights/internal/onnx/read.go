@@ -2,11 +2,9 @@
 package onnx
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -231,18 +229,13 @@ func (s *sources) source(p *param, name string) (format.Source, error) {
 			raw = p.picks.Gather(raw)
 		}
 		if p.invert {
-			return inverses(t.DType.Floats(raw)), nil
+			values := slices.Clone(t.DType.Floats(raw))
+			for i, v := range values {
+				values[i] = float32(1 / float64(v))
+			}
+			return format.FloatBytes(values), nil
 		}
 		return raw, nil
 	}
 	return format.Source{Name: made.Name, Layout: p.layout}, s.derived.Add(made)
-}
-
-// inverses are the bytes of 1/v as float32.
-func inverses(values []float32) []byte {
-	raw := make([]byte, 0, 4*len(values))
-	for _, v := range values {
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(1/float64(v))))
-	}
-	return raw
 }

@@ -59,7 +59,7 @@ func (t *translation) colours(p place) (name string, ok bool, err error) {
 	}
 	n := p.node
 	if shift != nil {
-		name = t.emit(n, "Add", nil, name, t.constant(n.name+" shift", wire.FLOAT, []int{3}, floats(shift...)))
+		name = t.emit(n, "Add", nil, name, t.constant(n.name+" shift", wire.FLOAT, []int{3}, format.FloatBytes(shift)))
 	}
 	if slices.IsSorted(order) {
 		return name, true, nil
@@ -68,7 +68,7 @@ func (t *translation) colours(p place) (name string, ok bool, err error) {
 	for o, i := range order {
 		turn[3*o+i] = 1
 	}
-	weights := t.constant(n.name+" order", wire.FLOAT, []int{3, 3, 1, 1}, floats(turn...))
+	weights := t.constant(n.name+" order", wire.FLOAT, []int{3, 3, 1, 1}, format.FloatBytes(turn))
 	return t.channelsLast(n, t.emit(n, "Conv", nil, t.channelsFirst(n, name), weights)), true, nil
 }
 
@@ -178,7 +178,7 @@ func (t *translation) dropout(p place) (name string, ok bool, err error) {
 		if name, err = t.value(value{scaled.in, scaled.node.input(0)}); err != nil {
 			return "", true, err
 		}
-		ratio := t.constant(p.node.name+" ratio", wire.FLOAT, nil, floats(1-keep))
+		ratio := t.constant(p.node.name+" ratio", wire.FLOAT, nil, format.FloatBytes([]float32{1 - keep}))
 		return t.emit(p.node, "Dropout", nil, name, ratio), true, nil
 	}
 	return "", false, nil

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/format/formattest"
 )
 
@@ -53,7 +54,7 @@ func sides(dims ...int) (shape []byte) {
 // filled is a constant of some shape whose values are all the same.
 func filled(name string, v float32, dims ...int) []byte {
 	return made(name, "Const", "", attr{"value", message(8, slices.Concat(integer(1, 1), message(2, sides(dims...)),
-		message(5, floats(v))))})
+		message(5, format.FloatBytes([]float32{v}))))})
 }
 
 // numbers is a constant of a few integers of 32 bits; of none a shape is given by dims.

@@ -3,7 +3,6 @@ package tensorflow
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -129,13 +128,6 @@ func (t *translation) ints(of *node, list ...int64) string {
 		data = binary.LittleEndian.AppendUint64(data, uint64(v))
 	}
 	return t.constant(of.name+" numbers", wire.INT64, []int{len(list)}, data)
-}
-
-func floats(list ...float32) (data []byte) {
-	for _, v := range list {
-		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-	}
-	return data
 }
 
 func ints(name string, list ...int64) wire.Attribute {

@@ -88,7 +88,7 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 		if child == nil {
 			return fmt.Errorf("module %s has no part %s", path, format.Clip(name))
 		}
-		return d.module(child, checkpoint.Join(path, name), depth+1)
+		return d.module(child, format.Join(path, name), depth+1)
 	}
 	class := className(o.Class)
 	switch class {
@@ -151,7 +151,7 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 	for role, suffix := range map[string]string{"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias",
 		"mean": "running_mean", "var": "running_var"} {
 		_, norm := op.(arch.BatchNorm)
-		if name := checkpoint.Join(path, suffix); d.held[name] && norm == (len(role) > 1) {
+		if name := format.Join(path, suffix); d.held[name] && norm == (len(role) > 1) {
 			params[role] = format.Source{Name: name}
 		} else if norm && role == "gamma" {
 			params[role] = format.Source{Fill: 1}
@@ -165,12 +165,12 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 
 func (d *describer) flatten(path string) {
 	d.vector = true
-	d.chain.Add(checkpoint.Join(path, "flatten"), arch.Flatten{}, nil)
+	d.chain.Add(format.Join(path, "flatten"), arch.Flatten{}, nil)
 }
 
 // operation is what a module of PyTorch's own computes at inference; nil where it changes nothing.
 func (d *describer) operation(class string, s *settings, path string) (arch.Op, error) {
-	noBias := !d.held[checkpoint.Join(path, "bias")]
+	noBias := !d.held[format.Join(path, "bias")]
 	switch class {
 	case "Conv2d":
 		ins := s.int("in_channels")
@@ -180,7 +180,7 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 		case mode == "zeros" || w.Pad == (arch.Padding{}):
 		case mode == "reflect" && w.Pad.Mode == arch.Explicit:
 			pad := arch.ReflectPad{Top: w.Pad.Top, Left: w.Pad.Left, Bottom: w.Pad.Bottom, Right: w.Pad.Right}
-			d.chain.Add(checkpoint.Join(path, "pad"), pad, nil)
+			d.chain.Add(format.Join(path, "pad"), pad, nil)
 			w.Pad = arch.Padding{}
 		default:
 			return nil, fmt.Errorf("it pads by %q: zeros and reflection alone are understood", format.Clip(mode))
@@ -193,7 +193,7 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 		d.chain.Reads(s.int("in_features"))
 		return arch.Linear{Out: s.int("out_features"), NoBias: noBias}, nil
 	case "BatchNorm2d", "BatchNorm1d":
-		if !d.held[checkpoint.Join(path, "running_mean")] {
+		if !d.held[format.Join(path, "running_mean")] {
 			return nil, fmt.Errorf("it keeps no statistics")
 		}
 		return arch.BatchNorm{Eps: s.number("eps")}, nil

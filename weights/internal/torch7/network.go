@@ -104,10 +104,7 @@ func (n *network) walk(v any, path string) error {
 			default:
 				continue
 			}
-			if path != "" {
-				key = path + "." + key
-			}
-			if err := n.walk(held, key); err != nil {
+			if err := n.walk(held, format.Join(path, key)); err != nil {
 				return err
 			}
 		}
@@ -133,7 +130,7 @@ func (n *network) module(o *Object, path string) error {
 			if !ok {
 				continue
 			}
-			if err := n.module(inner, strings.TrimPrefix(fmt.Sprintf("%s.%d", path, i), ".")); err != nil {
+			if err := n.module(inner, format.Join(path, strconv.Itoa(i))); err != nil {
 				return err
 			}
 		}
