@@ -127,7 +127,7 @@ type laid struct {
 func lay(placed []arch.Placed, raw []byte) ([]laid, error) {
 	var list []laid
 	at := 0
-	take := func(layer arch.Placed, role, name string, p arch.Param) {
+	take := func(layer arch.Placed, name string, p arch.Param) {
 		t := laid{parameter: p.Name}
 		t.Name, t.Shape, t.DType = layer.Name+"."+name, p.Shape, format.F32
 		end := at + 4*p.Count()
@@ -162,19 +162,19 @@ func lay(placed []arch.Placed, raw []byte) ([]laid, error) {
 		if norm {
 			b, _ = param(placed[i+1], "beta")
 		}
-		take(layer, "b", "biases", b)
+		take(layer, "biases", b)
 		if linear { // whose batch norm comes after its weights
-			take(layer, "w", "weights", w)
+			take(layer, "weights", w)
 		}
 		if norm {
 			for _, of := range [][2]string{{"gamma", "scales"}, {"mean", "rolling_mean"}, {"var", "rolling_variance"}} {
 				p, _ := param(placed[i+1], of[0])
-				take(layer, of[0], of[1], p)
+				take(layer, of[1], p)
 			}
 			list = append(list, variance(&list[len(list)-1], placed[i+1].Op.(arch.BatchNorm)))
 		}
 		if !linear {
-			take(layer, "w", "weights", w)
+			take(layer, "weights", w)
 		}
 	}
 	if at != len(raw) {

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -105,29 +104,9 @@ func (w *writer) node(name, op string, inputs []string, attributes ...wire.Attri
 // list is the name of an initializer of integers.
 func (w *writer) list(name string, values ...int) string {
 	if !slices.ContainsFunc(w.shapes, func(t *wire.Tensor) bool { return t.Name == name }) {
-		var raw []byte
-		for _, v := range values {
-			raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
-		}
-		w.shapes = append(w.shapes, wire.NewTensor(name, wire.INT64, []int{len(values)}, raw))
+		w.shapes = append(w.shapes, wire.NewInts(name, values...))
 	}
 	return name
-}
-
-func integer(name string, v int) wire.Attribute {
-	return wire.Attribute{Name: name, Kind: wire.Int, Int: int64(v)}
-}
-
-func float(name string, v float64) wire.Attribute {
-	return wire.Attribute{Name: name, Kind: wire.Float, Float: float32(v)}
-}
-
-func integers(name string, v ...int) wire.Attribute {
-	a := wire.Attribute{Name: name, Kind: wire.Ints}
-	for _, x := range v {
-		a.Ints = append(a.Ints, int64(x))
-	}
-	return a
 }
 
 // layer adds a layer's node. Dropout has none, nor has what changes nothing.
@@ -139,7 +118,7 @@ func (w *writer) layer(layer arch.Placed) error {
 			if _, ok := layer.Op.(arch.Linear); ok {
 				name += "/flatten"
 			}
-			w.node(name, "Flatten", nil, integer("axis", 1))
+			w.node(name, "Flatten", nil, wire.IntOf("axis", 1))
 			w.vector = true
 		}
 	case arch.Conv, arch.ReflectPad, arch.MaxPool, arch.AvgPool, arch.AdaptiveAvgPool, arch.GlobalAvgPool, arch.LRN:
@@ -167,19 +146,19 @@ func (w *writer) layer(layer arch.Placed) error {
 		}
 	}
 	window := []wire.Attribute{
-		integers("kernel_shape", g.Kernel.H, g.Kernel.W), integers("strides", g.Stride.H, g.Stride.W),
-		integers("pads", g.Top, g.Left, g.Bottom, g.Right),
+		wire.IntsOf("kernel_shape", g.Kernel.H, g.Kernel.W), wire.IntsOf("strides", g.Stride.H, g.Stride.W),
+		wire.IntsOf("pads", g.Top, g.Left, g.Bottom, g.Right),
 	}
 	if ceil {
-		window = append(window, integer("ceil_mode", 1))
+		window = append(window, wire.IntOf("ceil_mode", 1))
 	}
-	dilations := integers("dilations", g.Dilation.H, g.Dilation.W)
+	dilations := wire.IntsOf("dilations", g.Dilation.H, g.Dilation.W)
 	switch op := layer.Op.(type) {
 	case arch.Conv:
-		w.node(layer.Name, "Conv", params, append(window, dilations, integer("group", max(op.Groups, 1)))...)
+		w.node(layer.Name, "Conv", params, append(window, dilations, wire.IntOf("group", max(op.Groups, 1)))...)
 	case arch.ReflectPad:
 		pads := w.list(layer.Name+"/pads", 0, 0, op.Top, op.Left, 0, 0, op.Bottom, op.Right)
-		w.node(layer.Name, "Pad", []string{pads}, wire.Attribute{Name: "mode", Kind: wire.Text, Text: "reflect"})
+		w.node(layer.Name, "Pad", []string{pads}, wire.TextOf("mode", "reflect"))
 	case arch.ReLU:
 		w.node(layer.Name, "Relu", nil)
 	case arch.MaxPool:
@@ -192,7 +171,7 @@ func (w *writer) layer(layer arch.Placed) error {
 		if op.CountPad {
 			count = 1
 		}
-		w.node(layer.Name, "AveragePool", nil, append(window, integer("count_include_pad", count))...)
+		w.node(layer.Name, "AveragePool", nil, append(window, wire.IntOf("count_include_pad", count))...)
 	case arch.GlobalAvgPool:
 		w.node(layer.Name, "GlobalAveragePool", nil)
 	case arch.AdaptiveAvgPool:
@@ -202,22 +181,22 @@ func (w *writer) layer(layer arch.Placed) error {
 				layer.In.H, layer.In.W, layer.Out.H, layer.Out.W, layer.Out.H, layer.Out.W)
 		}
 		if h, v := layer.In.H/layer.Out.H, layer.In.W/layer.Out.W; h > 1 || v > 1 {
-			w.node(layer.Name, "AveragePool", nil, integers("kernel_shape", h, v), integers("strides", h, v))
+			w.node(layer.Name, "AveragePool", nil, wire.IntsOf("kernel_shape", h, v), wire.IntsOf("strides", h, v))
 		}
 	case arch.LRN:
 		if op.Size%2 == 0 {
 			return fmt.Errorf("normalisation over %d channels: ONNX places an even window one channel further up: choose an "+
 				"odd size", op.Size)
 		}
-		w.node(layer.Name, "LRN", nil, integer("size", op.Size), float("alpha", op.Alpha), float("beta", op.Beta),
-			float("bias", op.K))
+		w.node(layer.Name, "LRN", nil, wire.IntOf("size", op.Size), wire.FloatOf("alpha", op.Alpha),
+			wire.FloatOf("beta", op.Beta), wire.FloatOf("bias", op.K))
 	case arch.BatchNorm:
-		w.node(layer.Name, "BatchNormalization", params, float("epsilon", op.Epsilon()),
-			float("momentum", 1-op.Rate()))
+		w.node(layer.Name, "BatchNormalization", params, wire.FloatOf("epsilon", op.Epsilon()),
+			wire.FloatOf("momentum", 1-op.Rate()))
 	case arch.Linear:
-		w.node(layer.Name, "Gemm", params, integer("transB", 1))
+		w.node(layer.Name, "Gemm", params, wire.IntOf("transB", 1))
 	case arch.Softmax:
-		w.node(layer.Name, "Softmax", nil, integer("axis", 1))
+		w.node(layer.Name, "Softmax", nil, wire.IntOf("axis", 1))
 	case arch.Sigmoid:
 		w.node(layer.Name, "Sigmoid", nil)
 	case arch.Flatten, arch.Dropout:

@@ -77,7 +77,7 @@ func (t *translation) operation(p place) (string, error) {
 	case "Conv2D":
 		return t.maps(p, x, func(x string) (string, error) {
 			window, err := t.window(p, "")
-			weights := t.emit(n, "Transpose", []wire.Attribute{ints("perm", 3, 2, 0, 1)}, inputs[1])
+			weights := t.emit(n, "Transpose", []wire.Attribute{wire.IntsOf("perm", 3, 2, 0, 1)}, inputs[1])
 			return t.emit(n, "Conv", window, x, weights), err
 		})
 	case "MaxPool", "AvgPool":
@@ -88,16 +88,16 @@ func (t *translation) operation(p place) (string, error) {
 	case "LRN":
 		return t.maps(p, x, func(x string) (string, error) {
 			size := 2*n.attr("depth_radius").Number("i", 5) + 1 // ONNX divides by it
-			return t.emit(n, "LRN", []wire.Attribute{number64("size", int64(size)),
-				number32("alpha", size*n.attr("alpha").Number("f", 1)), number32("beta", n.attr("beta").Number("f", 0.5)),
-				number32("bias", n.attr("bias").Number("f", 1))}, x), nil
+			return t.emit(n, "LRN", []wire.Attribute{wire.IntOf("size", int64(size)),
+				wire.FloatOf("alpha", size*n.attr("alpha").Number("f", 1)), wire.FloatOf("beta", n.attr("beta").Number("f", 0.5)),
+				wire.FloatOf("bias", n.attr("bias").Number("f", 1))}, x), nil
 		})
 	case "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3":
 		if n.attr("is_training").Number("b", 1) != 0 {
 			return "", fmt.Errorf("it takes the batch's own statistics, as in training: save the graph for inference")
 		}
 		return t.maps(p, x, func(x string) (string, error) {
-			epsilon := number32("epsilon", n.attr("epsilon").Number("f", 1e-4))
+			epsilon := wire.FloatOf("epsilon", n.attr("epsilon").Number("f", 1e-4))
 			return t.emit(n, "BatchNormalization", []wire.Attribute{epsilon}, append([]string{x}, inputs[1:5]...)...), nil
 		})
 	case "BiasAdd":
@@ -111,7 +111,7 @@ func (t *translation) operation(p place) (string, error) {
 		case n.attr("transpose_a").Number("b", 0) != 0:
 			return "", fmt.Errorf("its first factor is transposed")
 		case n.attr("transpose_b").Number("b", 0) != 0:
-			return t.emit(n, "Gemm", []wire.Attribute{number64("transB", 1)}, x, inputs[1]), nil
+			return t.emit(n, "Gemm", []wire.Attribute{wire.IntOf("transB", 1)}, x, inputs[1]), nil
 		}
 		return t.emit(n, "MatMul", nil, x, inputs[1]), nil
 	case "Squeeze":
@@ -125,20 +125,20 @@ func (t *translation) operation(p place) (string, error) {
 		return t.emit(n, "Unsqueeze", nil, x, t.ints(n, axes...)), err
 	case "Mean", "Max":
 		axes, err := t.list(p, 1)
-		keep := number64("keepdims", int64(n.attr("keep_dims").Number("b", 0)))
-		return t.emit(n, "Reduce"+n.op, []wire.Attribute{ints("axes", axes...), keep}, x), err
+		keep := wire.IntOf("keepdims", int64(n.attr("keep_dims").Number("b", 0)))
+		return t.emit(n, "Reduce"+n.op, []wire.Attribute{wire.IntsOf("axes", axes...), keep}, x), err
 	case "Transpose":
 		perm, err := t.list(p, 1)
-		return t.emit(n, "Transpose", []wire.Attribute{ints("perm", perm...)}, x), err
+		return t.emit(n, "Transpose", []wire.Attribute{wire.IntsOf("perm", perm...)}, x), err
 	case "Pad", "PadV2", "MirrorPad":
 		return t.pad(p, inputs)
 	case "Pack": // of sides, for a Reshape
 		for i, side := range inputs {
 			inputs[i] = t.emit(n, "Unsqueeze", nil, side, t.ints(n, 0))
 		}
-		return t.emit(n, "Concat", []wire.Attribute{number64("axis", int64(n.attr("axis").Number("i", 0)))}, inputs...), nil
+		return t.emit(n, "Concat", []wire.Attribute{wire.IntOf("axis", int64(n.attr("axis").Number("i", 0)))}, inputs...), nil
 	case "ConcatV2":
-		return t.emit(n, "Concat", []wire.Attribute{number64("axis", 0)}, inputs[:len(inputs)-1]...), nil
+		return t.emit(n, "Concat", []wire.Attribute{wire.IntOf("axis", 0)}, inputs[:len(inputs)-1]...), nil
 	case "StridedSlice":
 		return t.strided(p, x)
 	}
@@ -186,11 +186,11 @@ func (t *translation) window(p place, size string) ([]wire.Attribute, error) {
 		if others[0] != 1 || others[1] != 1 {
 			return nil, fmt.Errorf("%s over pictures or channels", a.of)
 		}
-		list = append(list, ints(a.to, sides...))
+		list = append(list, wire.IntsOf(a.to, sides...))
 	}
 	switch padding := n.attr("padding").Text("s"); padding {
 	case "SAME": // the odd pixel goes behind
-		list = append(list, wire.Attribute{Name: "auto_pad", Kind: wire.Text, Text: "SAME_UPPER"})
+		list = append(list, wire.TextOf("auto_pad", "SAME_UPPER"))
 	case "VALID":
 	case "EXPLICIT":
 		v := whole(n.numbers("explicit_paddings"))
@@ -203,7 +203,7 @@ func (t *translation) window(p place, size string) ([]wire.Attribute, error) {
 		if slices.ContainsFunc(append(v[:2:2], v[6:]...), func(p int64) bool { return p != 0 }) {
 			return nil, fmt.Errorf("padding of pictures or channels")
 		}
-		list = append(list, ints("pads", v[2], v[4], v[3], v[5]))
+		list = append(list, wire.IntsOf("pads", v[2], v[4], v[3], v[5]))
 	default:
 		return nil, fmt.Errorf("padding %q: SAME, VALID and EXPLICIT are known", format.Clip(padding))
 	}
@@ -220,7 +220,7 @@ func (t *translation) pad(p place, inputs []string) (string, error) {
 	if len(pads) != 8 || slices.ContainsFunc(append(pads[:2:2], pads[6:]...), func(p int64) bool { return p != 0 }) {
 		return "", fmt.Errorf("paddings of other axes than rows and columns")
 	}
-	mode := wire.Attribute{Name: "mode", Kind: wire.Text, Text: "constant"}
+	mode := wire.TextOf("mode", "constant")
 	if n.op == "MirrorPad" {
 		if mode.Text = "reflect"; n.attr("mode").Text("s") != "REFLECT" {
 			return "", fmt.Errorf("mode %s: reflection alone is known", format.Clip(n.attr("mode").Text("s")))

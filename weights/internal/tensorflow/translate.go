@@ -1,7 +1,6 @@
 package tensorflow
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,29 +116,17 @@ func (t *translation) emit(of *node, op string, attributes []wire.Attribute, inp
 
 // constant adds numbers of the translation's own.
 func (t *translation) constant(name string, typ wire.Type, dims []int, data []byte) string {
-	name = t.fresh(name)
-	t.graph.Initializers = append(t.graph.Initializers, *wire.NewTensor(name, typ, dims, data))
-	return name
+	return t.initializer(wire.NewTensor(name, typ, dims, data))
+}
+
+func (t *translation) initializer(of *wire.Tensor) string {
+	of.Name = t.fresh(of.Name)
+	t.graph.Initializers = append(t.graph.Initializers, *of)
+	return of.Name
 }
 
 func (t *translation) ints(of *node, list ...int64) string {
-	var data []byte
-	for _, v := range list {
-		data = binary.LittleEndian.AppendUint64(data, uint64(v))
-	}
-	return t.constant(of.name+" numbers", wire.INT64, []int{len(list)}, data)
-}
-
-func ints(name string, list ...int64) wire.Attribute {
-	return wire.Attribute{Name: name, Kind: wire.Ints, Ints: list}
-}
-
-func number64(name string, v int64) wire.Attribute {
-	return wire.Attribute{Name: name, Kind: wire.Int, Int: v}
-}
-
-func number32(name string, v float64) wire.Attribute {
-	return wire.Attribute{Name: name, Kind: wire.Float, Float: float32(v)}
+	return t.initializer(wire.NewInts(of.name+" numbers", list...))
 }
 
 // channelsFirst is a value of N,H,W,C with its axes in ONNX's order.
@@ -147,11 +134,11 @@ func (t *translation) channelsFirst(of *node, name string) string {
 	if was := t.first[name]; was != "" {
 		return was
 	}
-	return t.emit(of, "Transpose", []wire.Attribute{ints("perm", 0, 3, 1, 2)}, name)
+	return t.emit(of, "Transpose", []wire.Attribute{wire.IntsOf("perm", 0, 3, 1, 2)}, name)
 }
 
 func (t *translation) channelsLast(of *node, name string) string {
-	out := t.emit(of, "Transpose", []wire.Attribute{ints("perm", 0, 2, 3, 1)}, name)
+	out := t.emit(of, "Transpose", []wire.Attribute{wire.IntsOf("perm", 0, 2, 3, 1)}, name)
 	t.first[out] = name
 	return out
 }

@@ -298,6 +298,15 @@ func (t *Tensor) Int64s(limit int) ([]int64, error) {
 	return list, nil
 }
 
+// NewInts makes a list of integers.
+func NewInts[N int | int64](name string, list ...N) *Tensor {
+	var raw []byte
+	for _, v := range list {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	return NewTensor(name, INT64, []int{len(list)}, raw)
+}
+
 // NewTensor makes a tensor of raw values, as many bytes as type and dims say.
 func NewTensor(name string, t Type, dims []int, raw []byte) *Tensor {
 	return &Tensor{Name: name, Type: t, Dims: dims, Raw: raw, hasRaw: true}

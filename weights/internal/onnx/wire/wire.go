@@ -63,6 +63,25 @@ const (
 	Ints       Kind = 7
 )
 
+// IntOf makes an attribute of a number, FloatOf of one with a fraction, IntsOf of a list and TextOf of a text.
+func IntOf[N int | int64](name string, v N) Attribute {
+	return Attribute{Name: name, Kind: Int, Int: int64(v)}
+}
+
+func FloatOf(name string, v float64) Attribute {
+	return Attribute{Name: name, Kind: Float, Float: float32(v)}
+}
+
+func IntsOf[N int | int64](name string, list ...N) Attribute {
+	a := Attribute{Name: name, Kind: Ints}
+	for _, v := range list {
+		a.Ints = append(a.Ints, int64(v))
+	}
+	return a
+}
+
+func TextOf(name, text string) Attribute { return Attribute{Name: name, Kind: Text, Text: text} }
+
 // Value is a ValueInfoProto of a tensor: an input or an output of a graph.
 type Value struct {
 	Name string
