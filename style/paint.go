@@ -112,7 +112,7 @@ func (p *Painter) layers(j *Job) (layers []string) {
 }
 
 // canvas is what a job is painted on.
-func (p *Painter) canvas(j *Job, size image.Point, layers []string, gradient bool) (*canvas, error) {
+func (p *Painter) canvas(size image.Point, layers []string, gradient bool) (*canvas, error) {
 	placed, err := p.until(layers)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (p *Painter) Memory(j *Job) (int64, error) {
 		return 0, err
 	}
 	layers := p.layers(j)
-	c, err := p.canvas(j, j.Size, layers, true)
+	c, err := p.canvas(j.Size, layers, true)
 	if err != nil {
 		return 0, err
 	}
@@ -235,7 +235,7 @@ func (p *Painter) prepare(ctx context.Context, j *Job) (*studio, error) {
 			s.targets = append(s.targets, target{layer, 1 / (j.Ratio * float64(len(p.Style))), &gramTerm{want: grams[i]}})
 		}
 	}
-	if s.canvas, err = p.canvas(j, j.Size, p.layers(j), true); err != nil {
+	if s.canvas, err = p.canvas(j.Size, p.layers(j), true); err != nil {
 		return nil, err
 	}
 	switch j.Init {
@@ -291,7 +291,7 @@ func noise(size image.Point, seed uint64) samples {
 // look takes samples through the network up to the deepest of some layers, and takes of each what is wanted.
 func (p *Painter) look(ctx context.Context, j *Job, s samples, layers []string, take func(worker, nn.Map) any) (
 	taken []any, err error) {
-	c, err := p.canvas(j, s.Point, layers, false)
+	c, err := p.canvas(s.Point, layers, false)
 	if err != nil {
 		return nil, err
 	}

@@ -226,14 +226,6 @@ func (r *interruptible) Read(p []byte) (int, error) {
 	return r.file.Read(p[:min(len(p), interruptBytes)])
 }
 
-// ReadAt is for TIFF, whose decoder would copy the file without it.
-func (r *interruptible) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.file.ReadAt(p, off)
-}
-
 // lacksEnd reports whether a file surely has no end, as far as that shows without decoding it.
 func lacksEnd(format string, file []byte) bool {
 	switch format {

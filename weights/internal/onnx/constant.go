@@ -88,7 +88,7 @@ type folding struct {
 }
 
 var folded = map[string]folding{
-	"Gather": {2, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+	"Gather": {2, func(_ *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
 		out := &constant{scalar: in[1].isScalar()}
 		for _, i := range lists[1] {
 			if i < 0 {
@@ -123,26 +123,26 @@ var folded = map[string]folding{
 		a := place(lists[1][0])
 		return &constant{ints: lists[0][a:max(a, place(lists[2][0]))]}, nil
 	}},
-	"Concat": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+	"Concat": {-1, func(_ *wire.Node, _ []*constant, lists [][]int64) (*constant, error) {
 		out := &constant{ints: slices.Concat(lists...)}
 		if len(out.ints) > maxInts {
 			return nil, fmt.Errorf("more than %d integers", maxInts)
 		}
 		return out, nil
 	}},
-	"Unsqueeze": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) { // a number to a list of it
+	"Unsqueeze": {-1, func(_ *wire.Node, in []*constant, lists [][]int64) (*constant, error) { // a number to a list of it
 		if !in[0].isScalar() {
 			return nil, fmt.Errorf("only a number is made a list")
 		}
 		return &constant{ints: lists[0]}, nil
 	}},
-	"Squeeze": {-1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+	"Squeeze": {-1, func(_ *wire.Node, _ []*constant, lists [][]int64) (*constant, error) {
 		if len(lists[0]) != 1 {
 			return nil, fmt.Errorf("only a list of one becomes a number")
 		}
 		return &constant{ints: lists[0], scalar: true}, nil
 	}},
-	"ConstantOfShape": {1, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+	"ConstantOfShape": {1, func(n *wire.Node, _ []*constant, lists [][]int64) (*constant, error) {
 		value := n.Attribute("value")
 		if value == nil || value.Tensor == nil || len(lists[0]) != 1 || lists[0][0] < 0 || lists[0][0] > maxInts {
 			return nil, fmt.Errorf("only a list of at most %d integers", maxInts)
@@ -153,7 +153,7 @@ var folded = map[string]folding{
 		}
 		return &constant{ints: slices.Repeat(one, int(lists[0][0]))}, nil
 	}},
-	"Reshape": {2, func(n *wire.Node, in []*constant, lists [][]int64) (*constant, error) {
+	"Reshape": {2, func(_ *wire.Node, _ []*constant, lists [][]int64) (*constant, error) {
 		switch target := lists[1]; {
 		case slices.Equal(target, []int64{-1}):
 			return &constant{ints: lists[0]}, nil

@@ -51,7 +51,7 @@ func readCheckpoint(in *format.Input) (*checkpoint, error) {
 	case err != done:
 		return nil, cmp.Or(err, format.Fail(0, "a checkpoint without tensors"))
 	case len(head) > 0 && head[0] == 1<<3|2: // a message, where the second edition has a number
-		return readV1(in, t, head)
+		return readV1(in, t)
 	}
 	return readV2(in, t, head)
 }
@@ -63,7 +63,7 @@ const inSlices = "variable %q is kept in slices, as a partitioned one is: save i
 
 // readV1 reads SavedTensorSlices (tensorflow/core/util/saved_tensor_slice.proto), the values of all files that the
 // checkpoint is cut into.
-func readV1(in *format.Input, t *table, head []byte) (*checkpoint, error) {
+func readV1(in *format.Input, t *table) (*checkpoint, error) {
 	c := &checkpoint{}
 	shards := []string{in.Name}
 	if m := v1Shard.FindStringSubmatch(in.Name); m != nil {
@@ -73,7 +73,7 @@ func readV1(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 		}
 	}
 	for _, name := range shards {
-		t, head := t, head
+		t := t
 		if name != in.Name {
 			data, err := beside(in, name)
 			if err != nil {
@@ -85,9 +85,8 @@ func readV1(in *format.Input, t *table, head []byte) (*checkpoint, error) {
 			if t, err = openTable(data); err != nil {
 				return nil, fmt.Errorf("%s beside it: %w", name, err)
 			}
-			head = nil
 		}
-		if err := c.addV1(t, head); err != nil {
+		if err := c.addV1(t); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +120,7 @@ func beside(in *format.Input, name string) ([]byte, error) {
 }
 
 // addV1 lists the tensors of one file.
-func (c *checkpoint) addV1(t *table, head []byte) error {
+func (c *checkpoint) addV1(t *table) error {
 	types := map[string]proto.Message{}
 	for i, h := range t.blocks {
 		block, err := t.block(h, false)
