@@ -31,244 +31,186 @@ func (m *machine) fail(err error) {
 
 func (m *machine) failf(format string, args ...any) { m.fail(fmt.Errorf(format, args...)) }
 
-// The instructions, by Python's letters and names (pickletools.py).
-const (
-	opMark           = '('
-	opStop           = '.'
-	opPop            = '0'
-	opPopMark        = '1'
-	opDup            = '2'
-	opFloat          = 'F'
-	opInt            = 'I'
-	opBinInt         = 'J'
-	opBinInt1        = 'K'
-	opLong           = 'L'
-	opBinInt2        = 'M'
-	opNone           = 'N'
-	opPersID         = 'P'
-	opBinPersID      = 'Q'
-	opReduce         = 'R'
-	opString         = 'S'
-	opBinString      = 'T'
-	opShortBinString = 'U'
-	opUnicode        = 'V'
-	opBinUnicode     = 'X'
-	opAppend         = 'a'
-	opBuild          = 'b'
-	opGlobal         = 'c'
-	opDict           = 'd'
-	opEmptyDict      = '}'
-	opAppends        = 'e'
-	opGet            = 'g'
-	opBinGet         = 'h'
-	opInst           = 'i'
-	opLongBinGet     = 'j'
-	opList           = 'l'
-	opEmptyList      = ']'
-	opObj            = 'o'
-	opPut            = 'p'
-	opBinPut         = 'q'
-	opLongBinPut     = 'r'
-	opSetItem        = 's'
-	opTuple          = 't'
-	opEmptyTuple     = ')'
-	opSetItems       = 'u'
-	opBinFloat       = 'G'
+// instructions are those of Python's machine, by their letters; the names are Python's too (pickletools.py). STOP is
+// step's.
+var instructions = [256]func(m *machine){
+	'N': func(m *machine) { m.push(nil) },                                                    // NONE
+	'I': func(m *machine) { m.textInt(true) },                                                // INT
+	'L': func(m *machine) { m.textInt(false) },                                               // LONG
+	'J': func(m *machine) { m.push(int64(int32(m.number(4)))) },                              // BININT
+	'K': func(m *machine) { m.push(int64(m.number(1))) },                                     // BININT1
+	'M': func(m *machine) { m.push(int64(m.number(2))) },                                     // BININT2
+	'F': (*machine).textFloat,                                                                // FLOAT
+	'G': func(m *machine) { m.push(math.Float64frombits(bits.ReverseBytes64(m.number(8)))) }, // BINFLOAT, big-endian
 
-	opProto    = 0x80 // protocol 2
-	opNewObj   = 0x81
-	opExt1     = 0x82
-	opExt2     = 0x83
-	opExt4     = 0x84
-	opTuple1   = 0x85
-	opTuple2   = 0x86
-	opTuple3   = 0x87
-	opNewTrue  = 0x88
-	opNewFalse = 0x89
-	opLong1    = 0x8a
-	opLong4    = 0x8b
+	'S': (*machine).quoted,                 // STRING
+	'T': func(m *machine) { m.bytes(4) },   // BINSTRING
+	'U': func(m *machine) { m.bytes(1) },   // SHORT_BINSTRING
+	'V': (*machine).escaped,                // UNICODE
+	'X': func(m *machine) { m.unicode(4) }, // BINUNICODE
 
-	opBinBytes      = 'B' // protocol 3
-	opShortBinBytes = 'C'
+	'(': func(m *machine) { m.marks = append(m.marks, len(m.stack)) }, // MARK
+	'0': (*machine).discard,                                           // POP
+	'1': func(m *machine) { m.popMark() },                             // POP_MARK
+	'2': func(m *machine) { m.push(m.top()) },                         // DUP
 
-	opShortBinUnicode = 0x8c // protocol 4
-	opBinUnicode8     = 0x8d
-	opBinBytes8       = 0x8e
-	opEmptySet        = 0x8f
-	opAddItems        = 0x90
-	opFrozenSet       = 0x91
-	opNewObjEx        = 0x92
-	opStackGlobal     = 0x93
-	opMemoize         = 0x94
-	opFrame           = 0x95
+	'g': func(m *machine) { m.get(m.key()) },     // GET
+	'h': func(m *machine) { m.get(m.number(1)) }, // BINGET
+	'j': func(m *machine) { m.get(m.number(4)) }, // LONG_BINGET
+	'p': func(m *machine) { m.put(m.key()) },     // PUT
+	'q': func(m *machine) { m.put(m.number(1)) }, // BINPUT
+	'r': func(m *machine) { m.put(m.number(4)) }, // LONG_BINPUT
 
-	opByteArray8     = 0x96 // protocol 5
-	opNextBuffer     = 0x97
-	opReadOnlyBuffer = 0x98
-)
+	')': func(m *machine) { m.push(Tuple{}) },            // EMPTY_TUPLE
+	't': (*machine).markedTuple,                          // TUPLE
+	']': func(m *machine) { m.push(new(List)) },          // EMPTY_LIST
+	'l': func(m *machine) { m.push(&List{m.popMark()}) }, // LIST
+	'a': func(m *machine) { m.extend([]any{m.pop()}) },   // APPEND
+	'e': func(m *machine) { m.extend(m.popMark()) },      // APPENDS
+	'}': func(m *machine) { m.push(new(Dict)) },          // EMPTY_DICT
+	'd': (*machine).markedDict,                           // DICT
+	's': func(m *machine) { m.setItems(m.popN(2)) },      // SETITEM
+	'u': func(m *machine) { m.setItems(m.popMark()) },    // SETITEMS
+
+	'c': func(m *machine) { m.push(m.global(m.line(), m.line())) }, // GLOBAL
+	'i': (*machine).inst,                                           // INST
+	'o': (*machine).object,                                         // OBJ
+	'R': (*machine).reduce,                                         // REDUCE
+	'b': (*machine).build,                                          // BUILD
+	'P': func(m *machine) { m.persistent(m.line()) },               // PERSID
+	'Q': func(m *machine) { m.persistent(m.pop()) },                // BINPERSID
+
+	// protocol 2
+	0x80: (*machine).protocol,                // PROTO
+	0x81: (*machine).newObject,               // NEWOBJ
+	0x82: (*machine).registered,              // EXT1
+	0x83: (*machine).registered,              // EXT2
+	0x84: (*machine).registered,              // EXT4
+	0x85: func(m *machine) { m.tuple(1) },    // TUPLE1
+	0x86: func(m *machine) { m.tuple(2) },    // TUPLE2
+	0x87: func(m *machine) { m.tuple(3) },    // TUPLE3
+	0x88: func(m *machine) { m.push(true) },  // NEWTRUE
+	0x89: func(m *machine) { m.push(false) }, // NEWFALSE
+	0x8a: func(m *machine) { m.long(1) },     // LONG1
+	0x8b: func(m *machine) { m.long(4) },     // LONG4
+
+	// protocol 3
+	'B': func(m *machine) { m.bytes(4) }, // BINBYTES
+	'C': func(m *machine) { m.bytes(1) }, // SHORT_BINBYTES
+
+	// protocol 4
+	0x8c: func(m *machine) { m.unicode(1) },               // SHORT_BINUNICODE
+	0x8d: func(m *machine) { m.unicode(8) },               // BINUNICODE8
+	0x8e: func(m *machine) { m.bytes(8) },                 // BINBYTES8
+	0x8f: func(m *machine) { m.push(new(List)) },          // EMPTY_SET
+	0x90: func(m *machine) { m.extend(m.popMark()) },      // ADDITEMS
+	0x91: (*machine).markedTuple,                          // FROZENSET
+	0x92: (*machine).newObjectEx,                          // NEWOBJ_EX
+	0x93: (*machine).stackGlobal,                          // STACK_GLOBAL
+	0x94: func(m *machine) { m.put(uint64(len(m.memo))) }, // MEMOIZE
+	0x95: func(m *machine) { m.number(8) },                // FRAME: bytes to read at once, and no limit
+
+	// protocol 5
+	0x96: func(m *machine) { m.bytes(8) }, // BYTEARRAY8
+	0x97: (*machine).outside,              // NEXT_BUFFER
+	0x98: (*machine).outside,              // READONLY_BUFFER
+}
 
 // step runs one instruction and reports whether it was the last.
 func (m *machine) step() (stop bool) {
-	switch op := m.byte(); op {
-	case opStop:
+	const opStop = '.'
+	op := m.byte()
+	switch do := instructions[op]; {
+	case op == opStop:
 		return true
-	case opProto:
-		if version := m.byte(); version > 5 {
-			m.failf("protocol %d: known are 0 to 5", version)
-		}
-	case opFrame: // how many bytes to read at once, no limit to what follows
-		m.number(8)
-
-	case opNone:
-		m.push(nil)
-	case opNewTrue:
-		m.push(true)
-	case opNewFalse:
-		m.push(false)
-	case opInt, opLong:
-		m.textInt(op == opInt)
-	case opBinInt:
-		m.push(int64(int32(m.number(4))))
-	case opBinInt1:
-		m.push(int64(m.number(1)))
-	case opBinInt2:
-		m.push(int64(m.number(2)))
-	case opLong1:
-		m.long(1)
-	case opLong4:
-		m.long(4)
-	case opFloat:
-		line := m.line()
-		v, err := strconv.ParseFloat(line, 64)
-		m.push(v)
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			m.failf("not a float: %q", line[:min(len(line), 40)])
-		}
-	case opBinFloat:
-		m.push(math.Float64frombits(bits.ReverseBytes64(m.number(8)))) // big-endian
-
-	case opString:
-		m.quoted()
-	case opShortBinString, opShortBinBytes:
-		m.bytes(1)
-	case opBinString, opBinBytes:
-		m.bytes(4)
-	case opBinBytes8, opByteArray8:
-		m.bytes(8)
-	case opUnicode:
-		m.escaped()
-	case opShortBinUnicode:
-		m.unicode(1)
-	case opBinUnicode:
-		m.unicode(4)
-	case opBinUnicode8:
-		m.unicode(8)
-
-	case opMark:
-		m.marks = append(m.marks, len(m.stack))
-	case opPop:
-		if len(m.stack) == m.floor() && len(m.marks) > 0 {
-			m.marks = m.marks[:len(m.marks)-1]
-			break
-		}
-		m.pop()
-	case opPopMark:
-		m.popMark()
-	case opDup:
-		m.push(m.top())
-
-	case opGet:
-		m.get(m.key())
-	case opBinGet:
-		m.get(m.number(1))
-	case opLongBinGet:
-		m.get(m.number(4))
-	case opPut:
-		m.put(m.key())
-	case opBinPut:
-		m.put(m.number(1))
-	case opLongBinPut:
-		m.put(m.number(4))
-	case opMemoize:
-		m.put(uint64(len(m.memo)))
-
-	case opEmptyTuple:
-		m.push(Tuple{})
-	case opTuple1:
-		m.tuple(1)
-	case opTuple2:
-		m.tuple(2)
-	case opTuple3:
-		m.tuple(3)
-	case opTuple, opFrozenSet:
-		m.push(Tuple(m.popMark()))
-	case opEmptyList, opEmptySet:
-		m.push(new(List))
-	case opList:
-		m.push(&List{m.popMark()})
-	case opAppend:
-		m.extend([]any{m.pop()})
-	case opAppends, opAddItems:
-		m.extend(m.popMark())
-	case opEmptyDict:
-		m.push(new(Dict))
-	case opDict:
-		items := m.popMark()
-		m.push(new(Dict))
-		m.setItems(items)
-	case opSetItem:
-		m.setItems(m.popN(2))
-	case opSetItems:
-		m.setItems(m.popMark())
-
-	case opGlobal:
-		m.push(m.global(m.line(), m.line()))
-	case opStackGlobal:
-		pair := m.popN(2)
-		module, ok1 := nameText(pair[0])
-		name, ok2 := nameText(pair[1])
-		if !ok1 || !ok2 {
-			m.failf("a name made of %s and %s", Kind(pair[0]), Kind(pair[1]))
-		}
-		m.push(m.global(module, name))
-	case opInst:
-		module, name := m.line(), m.line()
-		args := m.popMark()
-		m.call(m.global(module, name), Tuple(args))
-	case opObj:
-		items := m.popMark()
-		if len(items) == 0 {
-			m.fail(errors.New("an object of no class"))
-			break
-		}
-		m.call(items[0], Tuple(items[1:]))
-	case opReduce:
-		pair := m.popN(2)
-		m.call(pair[0], pair[1])
-	case opNewObj:
-		pair := m.popN(2)
-		m.instance(pair[0], pair[1])
-	case opNewObjEx:
-		three := m.popN(3)
-		if named, ok := three[2].(*Dict); !ok || len(named.Entries) > 0 {
-			m.fail(errors.New("arguments by name"))
-		}
-		m.instance(three[0], three[1])
-	case opBuild:
-		m.build()
-	case opPersID:
-		m.persistent(m.line())
-	case opBinPersID:
-		m.persistent(m.pop())
-	case opExt1, opExt2, opExt4:
-		m.fail(errors.New("a name by its number in a registry (EXT): only names are allowed"))
-	case opNextBuffer, opReadOnlyBuffer:
-		m.fail(errors.New("a buffer outside of the pickle"))
-	default:
+	case do == nil:
 		m.failf("no instruction %#02x", op)
+	default:
+		do(m)
 	}
 	return false
 }
+
+func (m *machine) protocol() {
+	if version := m.byte(); version > 5 {
+		m.failf("protocol %d: known are 0 to 5", version)
+	}
+}
+
+func (m *machine) textFloat() {
+	line := m.line()
+	v, err := strconv.ParseFloat(line, 64)
+	m.push(v)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		m.failf("not a float: %q", line[:min(len(line), 40)])
+	}
+}
+
+// discard takes the top of the stack off, or a mark.
+func (m *machine) discard() {
+	if len(m.stack) == m.floor() && len(m.marks) > 0 {
+		m.marks = m.marks[:len(m.marks)-1]
+		return
+	}
+	m.pop()
+}
+
+func (m *machine) markedTuple() { m.push(Tuple(m.popMark())) }
+
+func (m *machine) markedDict() {
+	items := m.popMark()
+	m.push(new(Dict))
+	m.setItems(items)
+}
+
+func (m *machine) stackGlobal() {
+	pair := m.popN(2)
+	module, ok1 := nameText(pair[0])
+	name, ok2 := nameText(pair[1])
+	if !ok1 || !ok2 {
+		m.failf("a name made of %s and %s", Kind(pair[0]), Kind(pair[1]))
+	}
+	m.push(m.global(module, name))
+}
+
+func (m *machine) inst() {
+	module, name := m.line(), m.line()
+	args := m.popMark()
+	m.call(m.global(module, name), Tuple(args))
+}
+
+func (m *machine) object() {
+	items := m.popMark()
+	if len(items) == 0 {
+		m.fail(errors.New("an object of no class"))
+		return
+	}
+	m.call(items[0], Tuple(items[1:]))
+}
+
+func (m *machine) reduce() {
+	pair := m.popN(2)
+	m.call(pair[0], pair[1])
+}
+
+func (m *machine) newObject() {
+	pair := m.popN(2)
+	m.instance(pair[0], pair[1])
+}
+
+func (m *machine) newObjectEx() {
+	three := m.popN(3)
+	if named, ok := three[2].(*Dict); !ok || len(named.Entries) > 0 {
+		m.fail(errors.New("arguments by name"))
+	}
+	m.instance(three[0], three[1])
+}
+
+func (m *machine) registered() {
+	m.fail(errors.New("a name by its number in a registry (EXT): only names are allowed"))
+}
+
+func (m *machine) outside() { m.fail(errors.New("a buffer outside of the pickle")) }
 
 var errTruncated = errors.New("truncated: the pickle ends within an instruction, or without STOP")
 
