@@ -82,9 +82,9 @@ var rooms = []struct {
 	{"vision", []string{"internal/near", "internal/pickle", "internal/plainfile", "internal/printable", "internal/strict",
 		"tensor"}},
 	{"cluster", []string{"internal/kernel"}},
-	{"train", []string{"cluster", "internal/durable", "internal/lock", "internal/machine", "internal/near",
-		"internal/parallel", "internal/plainfile", "internal/printable", "internal/strict", "tensor", "arch", "nn", "weights",
-		"vision"}},
+	{"train", []string{"cluster", "internal/durable", "internal/kernel", "internal/lock", "internal/machine",
+		"internal/near", "internal/parallel", "internal/plainfile", "internal/printable", "internal/strict", "tensor",
+		"arch", "nn", "weights", "vision"}},
 	{"hub", []string{"internal/durable", "internal/lock", "internal/strict"}},
 	{"deploy/check", nil},
 	{"serve/protocol", nil}, // apart, so that it agrees with the server only where both agree with the specification

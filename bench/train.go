@@ -64,7 +64,7 @@ func (b *Bench) noise(n int) noise {
 
 // runTraining times whole steps of the recipe, and then as many part by part.
 func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, error) {
-	learning, err := b.Recipe.Learning(b.Placed)
+	state, err := b.Recipe.StateBytes(b.Placed)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (b *Bench) runTraining(ctx context.Context, progress Progress) (*Result, er
 	}
 	_, err = plain.Run(ctx)
 	r := b.result(Training, &timing, plain.Plan(), nil)
-	r.PredictedBytes += b.Recipe.StateBytes(learning)
+	r.PredictedBytes += state
 	if frozen := plain.Frozen(); frozen != nil {
 		r.PredictedBytes += frozen.Memory().Total()
 	}

@@ -26,23 +26,23 @@ from gen_goldens import gap, save
 
 BATCH, CLASSES, STEPS, SMOOTHING = 8, 7, 10, 0.1
 INPUT = (3, 12, 10)
-CONVS = [("1_1", 3, 8, False), ("1_2", 8, 9, True), ("2_1", 9, 17, True)]  # channels in and out, pooling after it
+CONVS = [("1_1", 3, 8, 3, False), ("1_2", 8, 9, 3, True), ("2_1", 9, 17, 3, True)]  # channels in and out, kernel, pooling after it
 MARGIN = 3e-6
 TINY = 3e-7  # of a parameter's largest gradient
 
 
-def shapes():
-    for name, inputs, outputs, _ in CONVS:
-        yield f"conv{name}/w", (outputs, inputs, 3, 3)
+def shapes(convs, units):
+    for name, inputs, outputs, kernel, _ in convs:
+        yield f"conv{name}/w", (outputs, inputs, kernel, kernel)
         for role in ("gamma", "beta", "mean", "var"):
             yield f"bn{name}/{role}", (outputs,)
-    yield "fc3/w", (CLASSES, 17 * (INPUT[1] // 4) * (INPUT[2] // 4))
+    yield "fc3/w", (CLASSES, units)
     yield "fc3/b", (CLASSES,)
 
 
-def initial(rng):
+def initial(rng, convs, units):
     params = {}
-    for name, size in shapes():
+    for name, size in shapes(convs, units):
         role = name.split("/")[1]
         if role == "w":
             value = rng.normal(0, math.sqrt(2 / math.prod(size[1:])), size)
@@ -54,11 +54,11 @@ def initial(rng):
     return params
 
 
-def forward(x, p):
+def forward(x, p, convs):
     """The logits, and how close a ReLU or a pooling came to a tie."""
     least = math.inf
-    for name, _, _, pool in CONVS:
-        x = F.conv2d(x, p[f"conv{name}/w"], padding=1)
+    for name, _, _, kernel, pool in convs:
+        x = F.conv2d(x, p[f"conv{name}/w"], padding=kernel // 2)
         norm = [p[f"bn{name}/{role}"] for role in ("mean", "var", "gamma", "beta")]
         x = F.batch_norm(x, *norm, training=True)
         scale = x.detach().pow(2).mean().sqrt()
@@ -106,7 +106,7 @@ def descend(name, x, labels, start):
     optimiser = OPTIMISERS[name](params)
     losses = []
     for step in range(STEPS):
-        logits, least = forward(x, params)
+        logits, least = forward(x, params, CONVS)
         if least < MARGIN:
             return None
         loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
@@ -130,7 +130,7 @@ def golden(seed):
     rng = numpy.random.default_rng(seed)
     x = torch.from_numpy(rng.normal(0, 1, (BATCH, *INPUT))).float().double()
     labels = torch.from_numpy(rng.integers(0, CLASSES, BATCH))
-    params = initial(rng)
+    params = initial(rng, CONVS, 17 * (INPUT[1] // 4) * (INPUT[2] // 4))
     tensors = {"input": x, "labels": labels, **params}
     for name in OPTIMISERS:
         end = descend(name, x, labels, params)

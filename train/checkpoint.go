@@ -351,6 +351,24 @@ func readSaved(path string) (s *Saved, err error) {
 	return s, nil
 }
 
+// sameOptimiser refuses a checkpoint that holds what another optimiser than the recipe's keeps.
+func sameOptimiser(file *weights.File, kind string, kept []weights.Tensor) error {
+	wanted := map[string]bool{}
+	for _, tensor := range kept {
+		wanted[tensor.Name] = true
+		if _, ok := file.Info(tensor.Name); !ok {
+			return fmt.Errorf("%s lacks %s: another optimiser than its recipe's %s has saved it", file.Path, tensor.Name, kind)
+		}
+	}
+	for _, name := range file.Names() {
+		if strings.HasPrefix(name, stateName) && !wanted[name] {
+			return fmt.Errorf("%s holds %s: another optimiser than its recipe's %s has saved it", file.Path,
+				printable.Text(name), kind)
+		}
+	}
+	return nil
+}
+
 // restore takes over a checkpoint.
 func (t *Trainer) restore(s *Saved) (err error) {
 	if s.state.Version < 3 && t.frozen != nil {
@@ -365,7 +383,11 @@ func (t *Trainer) restore(s *Saved) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	for _, want := range slices.Concat(paramTensors(t.params), t.optimiser.tensors(), t.average.tensors()) {
+	kept := t.optimiser.tensors()
+	if err := sameOptimiser(file, t.recipe.Optimiser.Kind, kept); err != nil {
+		return err
+	}
+	for _, want := range slices.Concat(paramTensors(t.params), kept, t.average.tensors()) {
 		got, err := file.Tensor(want.Name)
 		if err != nil {
 			return err

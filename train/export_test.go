@@ -104,6 +104,26 @@ func CheckRecipe(r Recipe, net *arch.Network) error {
 	return err
 }
 
+// Kept is the bytes that StateBytes predicts.
+func Kept(t *Trainer) int64 {
+	floats := 0
+	for _, tensor := range t.optimiser.tensors() {
+		floats += len(tensor.Data)
+	}
+	if m := t.optimiser.muon; m != nil {
+		floats += len(m.x) + len(m.a) + len(m.b) + len(m.t) + len(m.q) + len(m.products)
+	}
+	for _, sum := range t.sums {
+		floats += len(sum)
+	}
+	if t.average != nil {
+		for _, mean := range t.average.mean {
+			floats += len(mean)
+		}
+	}
+	return 4 * int64(floats)
+}
+
 // Some are the pictures by which a run's layers were levelled.
 func Some(t *Trainer) (*tensor.Tensor, error) { return t.some(levelled) }
 

@@ -79,7 +79,7 @@ func (t *Trainer) frozenBehindNorm() string {
 	}
 	for _, layer := range t.placed.Layers[first.Index+1:] {
 		for _, p := range layer.Params {
-			if s := settingsOf(p, 0, t.rules); p.Trainable && isWeighted(layer.Op) && s.never() {
+			if s := settingsOf(p, &Optimise{}, t.rules); p.Trainable && isWeighted(layer.Op) && s.never() {
 				return layer.Name
 			}
 		}

@@ -13,25 +13,26 @@ import (
 
 // Optimise says by which rule parameters follow their gradients, in PyTorch's conventions.
 type Optimise struct {
-	Kind string  `yaml:"kind"` // sgd or adamw
+	Kind string  `yaml:"kind"` // sgd, adamw or muon
 	Rate float64 `yaml:"rate"` // the learning rate that the schedule scales
-	// Decay is the weight decay: for sgd added to the gradient, times the weight, unless Decoupled.
+	// Decay is the weight decay: for sgd added to the gradient, times the weight, unless Decoupled. Of muon only what
+	// learns by sgd has one.
 	Decay float64 `yaml:"decay"`
 	// Decoupled decay shrinks the weight by rate times Decay and leaves the gradient alone, as adamw's always does
 	// (Loshchilov & Hutter 2019).
 	Decoupled bool    `yaml:"decoupled,omitempty"`
-	Momentum  float64 `yaml:"momentum"` // of sgd; adamw's beta1
+	Momentum  float64 `yaml:"momentum"` // of sgd and muon; adamw's beta1
 	Nesterov  bool    `yaml:"nesterov,omitempty"`
 	Beta2     float64 `yaml:"beta2,omitempty"` // of adamw; 0 counts as 0.999
 	Epsilon   float64 `yaml:"epsilon,omitempty"`
 }
 
-// keeps is how many moments it keeps of each parameter.
-func (o *Optimise) keeps() int {
+// keeps is how many moments it keeps of a parameter with such a momentum.
+func (o *Optimise) keeps(momentum float64) int {
 	switch {
 	case o.Kind == "adamw":
 		return 2
-	case o.Momentum > 0:
+	case momentum > 0:
 		return 1
 	}
 	return 0
@@ -39,8 +40,8 @@ func (o *Optimise) keeps() int {
 
 func (o *Optimise) check() error {
 	switch {
-	case o.Kind != "sgd" && o.Kind != "adamw":
-		return fmt.Errorf("kind: %q is neither sgd nor adamw", o.Kind)
+	case o.Kind != "sgd" && o.Kind != "adamw" && o.Kind != "muon":
+		return fmt.Errorf("kind: %q is none of sgd, adamw and muon", o.Kind)
 	case !(o.Rate > 0 && o.Rate < math.Inf(1)):
 		return fmt.Errorf("rate must be above 0, not %v", o.Rate)
 	case !(o.Decay >= 0 && o.Decay < math.Inf(1)):
@@ -53,7 +54,7 @@ func (o *Optimise) check() error {
 		return fmt.Errorf("epsilon must be at least 0, not %v", o.Epsilon)
 	case o.Kind == "adamw" && (o.Nesterov || o.Decoupled):
 		return fmt.Errorf("adamw has no nesterov, and its decay is always decoupled")
-	case o.Kind == "sgd" && (o.Beta2 > 0 || o.Epsilon > 0):
+	case o.Kind != "adamw" && (o.Beta2 > 0 || o.Epsilon > 0):
 		return fmt.Errorf("beta2 and epsilon are for adamw")
 	case o.Nesterov && o.Momentum == 0:
 		return fmt.Errorf("nesterov needs a momentum")
@@ -70,6 +71,7 @@ type Optimiser struct {
 	steps   int     // taken so far
 	epochs  float64 // gone through, by which some parameters do not learn yet
 	norms   []float64
+	muon    *muon // nil where nothing learns by it
 }
 
 // slot is a parameter that trains.
@@ -79,6 +81,7 @@ type slot struct {
 	index         int       // among the optimiser's
 	waited        int       // steps in which it did not learn yet
 	first, second []float32 // velocity, or adamw's two moments; nil where there is none
+	matrix        matrix    // of muon
 }
 
 // piece is a part of a slot, the share of one task.
@@ -97,7 +100,7 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 		return nil, fmt.Errorf("optimiser: %w", err)
 	}
 	for i, r := range rules {
-		if err := checkPattern(r.Params, params); err != nil {
+		if err := cmp.Or(checkPattern(r.Params, params), r.check(&o)); err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
@@ -107,13 +110,16 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	}
 	opt := &Optimiser{Optimise: o, threads: max(threads, 1)}
 	for _, p := range params.List {
-		m := settingsOf(p.Param, o.Decay, rules)
+		m := settingsOf(p.Param, &o, rules)
 		if !p.Trainable || m.never() {
 			continue
 		}
 		s := &slot{Param: p, paramSettings: m, index: len(opt.slots)}
-		for i := range o.keeps() {
+		for i := range o.keeps(m.momentum) {
 			*s.moments()[i] = make([]float32, p.Count())
+		}
+		if m.muon {
+			s.matrix = matrixOf(p.Param)
 		}
 		opt.slots = append(opt.slots, s)
 		for at := 0; at < p.Count(); at += pieceFloats {
@@ -121,7 +127,9 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 		}
 	}
 	opt.norms = make([]float64, len(opt.pieces))
-	return opt, nil
+	var err error
+	opt.muon, err = newMuon(opt.slots, opt.threads)
+	return opt, err
 }
 
 // resume goes on after so many steps, of which so many are an epoch.
@@ -187,6 +195,12 @@ func (o *Optimiser) squares(share func(piece) float64) float64 {
 // a share counts, at most 1, now and in what momentum keeps of them: a rate lowered for steep gradients lets no later,
 // higher rate multiply them. The Plan must be refreshed afterwards.
 func (o *Optimiser) Step(rate, share, epochs float64) {
+	o.stepByElement(rate, share, epochs)
+	o.stepByMatrix(rate, share)
+}
+
+// stepByElement begins a step and takes that of all parameters but muon's.
+func (o *Optimiser) stepByElement(rate, share, epochs float64) {
 	o.steps++
 	o.epochs = epochs
 	for _, s := range o.slots {
@@ -196,7 +210,7 @@ func (o *Optimiser) Step(rate, share, epochs float64) {
 	}
 	parallel.Each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
-		if p.frozen(epochs) || p.until > 0 && epochs >= p.until {
+		if p.muon || p.rests(epochs) {
 			return
 		}
 		if o.Kind == "adamw" {
@@ -207,11 +221,20 @@ func (o *Optimiser) Step(rate, share, epochs float64) {
 	})
 }
 
+// stepByMatrix ends a step with that of muon's parameters, one after the other.
+func (o *Optimiser) stepByMatrix(rate, share float64) {
+	for _, s := range o.slots {
+		if s.muon && !s.rests(o.epochs) {
+			o.muon.step(s, rate*s.rate, float32(share), o.Nesterov)
+		}
+	}
+}
+
 // sgd is torch.optim.SGD with dampening 0: g += decay·w; g *= share; v = momentum·v + g; w −= rate·v, or
 // rate·(g + momentum·v) after Nesterov. Products are converted so that no machine fuses them with the next addition.
 func (o *Optimiser) sgd(p piece, rate float64, share float32) {
 	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
-	step, momentum := float32(rate), float32(o.Momentum)
+	step, momentum := float32(rate), float32(p.momentum)
 	decay, keep := float32(p.decay), float32(1)
 	if o.Decoupled {
 		decay, keep = 0, float32(1-float64(rate*p.decay))
@@ -243,10 +266,10 @@ func (o *Optimiser) adamw(p piece, rate float64) {
 	w, g := p.Data[p.from:p.to], p.Grad[p.from:p.to]
 	m, v := p.first[p.from:p.to], p.second[p.from:p.to]
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	beta1, beta2 := float32(o.Momentum), float32(o.Beta2)
-	rest1, rest2 := float32(1-o.Momentum), float32(1-o.Beta2)
+	beta1, beta2 := float32(p.momentum), float32(o.Beta2)
+	rest1, rest2 := float32(1-p.momentum), float32(1-o.Beta2)
 	taken := float64(o.steps - p.waited)
-	step := float32(rate / (1 - math.Pow(o.Momentum, taken)))
+	step := float32(rate / (1 - math.Pow(p.momentum, taken)))
 	scale := float32(1 / math.Sqrt(1-math.Pow(o.Beta2, taken)))
 	keep, epsilon := float32(1-float64(rate*p.decay)), float32(o.Epsilon)
 	for i, x := range w {
@@ -258,19 +281,28 @@ func (o *Optimiser) adamw(p piece, rate float64) {
 	}
 }
 
-// momentNames are what a checkpoint calls the moments of a parameter.
-var momentNames = [...]string{"first", "second"}
+// stateName begins the names of an optimiser's tensors in a checkpoint.
+const stateName = "optimiser/"
+
+// momentName is what a checkpoint calls a moment of a parameter: muon's by another name than what sgd would take for
+// its velocity.
+func (s *slot) momentName(i int) string {
+	kind := [...]string{"first", "second"}[i]
+	if s.muon {
+		kind = "muon"
+	}
+	return stateName + kind + "/" + s.Name
+}
 
 func (s *slot) moments() [2]*[]float32 { return [...]*[]float32{&s.first, &s.second} }
 
 // tensors lists the moments for a checkpoint.
 func (o *Optimiser) tensors() []weights.Tensor {
 	var list []weights.Tensor
-	for i, name := range momentNames {
+	for i := range 2 {
 		for _, s := range o.slots {
 			if data := *s.moments()[i]; data != nil {
-				list = append(list, weights.Tensor{Name: "optimiser/" + name + "/" + s.Name, Shape: slices.Clone(s.Shape),
-					Data: data})
+				list = append(list, weights.Tensor{Name: s.momentName(i), Shape: slices.Clone(s.Shape), Data: data})
 			}
 		}
 	}

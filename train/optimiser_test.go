@@ -92,57 +92,64 @@ func TestPyTorchDescent(t *testing.T) {
 			c.optimise.Nesterov,
 			c.optimise.Decoupled, c.optimise.Beta2, len(c.rules), c.clip)
 		t.Run(name, func(t *testing.T) {
-			net := network()
-			params := nn.NewParams(archtest.Place(t, net))
-			for _, p := range params.List {
-				copy(p.Data, values(p.Name))
-			}
-			x := &tensor.Tensor{N: 8, C: net.Input.C, H: net.Input.H, W: net.Input.W, Data: values("input")}
-			var labels []int
-			for _, v := range values("labels") {
-				labels = append(labels, int(v))
-			}
-			plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: x.N, Training: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer plan.Close()
-			optimiser, err := train.NewOptimiser(c.optimise, c.rules, params, 2)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var losses []float32
-			for range 10 {
-				plan.Refresh()
-				if err := plan.Forward(x); err != nil {
-					t.Fatal(err)
-				}
-				grad := tensor.New(x.N, 7, 1, 1)
-				loss, err := nn.SmoothedCrossEntropy(plan.Logits(), labels, 0.1, grad)
-				if err != nil {
-					t.Fatal(err)
-				}
-				losses = append(losses, float32(loss))
-				if err := plan.Backward(grad); err != nil {
-					t.Fatal(err)
-				}
-				if c.clip > 0 {
-					optimiser.Clip(c.clip)
-				}
-				optimiser.Step(c.optimise.Rate, 1, 0)
-			}
-			worst := offBy(losses, values(c.golden+"/losses"))
-			for _, p := range params.List {
-				e := offBy(p.Data, values(c.golden+"/"+p.Name))
-				t.Logf("%s: %.2g", p.Name, e)
-				worst = max(worst, e)
-			}
-			t.Logf("the worst is %.2g", worst)
+			worst := descend(t, network(), values, c.golden, c.optimise, c.rules, c.clip)
 			if (worst <= 1e-4) != c.right {
 				t.Errorf("off by %.2g: that is within 1e-4: %v, want %v", worst, !c.right, c.right)
 			}
 		})
 	}
+}
+
+// descend takes ten steps from a golden file's values and tells by how much losses and parameters miss what PyTorch has
+// then.
+func descend(t *testing.T, net *arch.Network, values func(string) []float32, golden string, optimise train.Optimise,
+	rules []train.Rule, clip float64) float64 {
+	params := nn.NewParams(archtest.Place(t, net))
+	for _, p := range params.List {
+		copy(p.Data, values(p.Name))
+	}
+	var labels []int
+	for _, v := range values("labels") {
+		labels = append(labels, int(v))
+	}
+	x := &tensor.Tensor{N: len(labels), C: net.Input.C, H: net.Input.H, W: net.Input.W, Data: values("input")}
+	plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: x.N, Training: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	optimiser, err := train.NewOptimiser(optimise, rules, params, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var losses []float32
+	for range 10 {
+		plan.Refresh()
+		if err := plan.Forward(x); err != nil {
+			t.Fatal(err)
+		}
+		grad := tensor.New(x.N, 7, 1, 1)
+		loss, err := nn.SmoothedCrossEntropy(plan.Logits(), labels, 0.1, grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, float32(loss))
+		if err := plan.Backward(grad); err != nil {
+			t.Fatal(err)
+		}
+		if clip > 0 {
+			optimiser.Clip(clip)
+		}
+		optimiser.Step(optimise.Rate, 1, 0)
+	}
+	worst := offBy(losses, values(golden+"/losses"))
+	for _, p := range params.List {
+		e := offBy(p.Data, values(golden+"/"+p.Name))
+		t.Logf("%s: %.2g", p.Name, e)
+		worst = max(worst, e)
+	}
+	t.Logf("the worst is %.2g", worst)
+	return worst
 }
 
 // offBy is ‖got − want‖/‖want‖, and infinite where either is not a number.
@@ -186,6 +193,7 @@ func TestOptimiserThreads(t *testing.T) {
 	for _, o := range []train.Optimise{
 		{Kind: "sgd", Rate: 1, Decay: 0.1, Momentum: 0.9, Nesterov: true, Decoupled: true},
 		{Kind: "adamw", Rate: 1, Decay: 0.1, Momentum: 0.9},
+		{Kind: "muon", Rate: 1, Momentum: 0.6, Nesterov: true},
 	} {
 		want, norm := run(o, 1)
 		for _, threads := range []int{2, 3, 8} {

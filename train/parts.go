@@ -18,6 +18,7 @@ const (
 	DataPart      = "data"      // decoding and augmenting a batch
 	LossPart      = "loss"      // and its gradient
 	OptimiserPart = "optimiser" // and clipping
+	MuonPart      = "muon"      // the optimiser's steps of matrices
 	AveragePart   = "average"
 	PackingPart   = "packing" // of the new weights, for the kernels
 	RanksPart     = "ranks"   // waiting for the gradients of the others, after the backward pass

@@ -108,6 +108,7 @@ func TestRanks(t *testing.T) {
 	r.Accumulate, r.Parts = 2, 4
 	r.Optimiser, r.Polyak = train.Optimise{Kind: "adamw", Rate: 2e-3, Momentum: 0.9, Decay: 1e-2}, 0.2
 	recipes["two passes, adamw"] = r
+	recipes["muon"] = muon(inParts())
 	for name, recipe := range recipes {
 		t.Run(name, func(t *testing.T) {
 			o := train.Options{Recipe: recipe, Network: withDropout(), Train: tinySet,

@@ -349,6 +349,8 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: clip must be at least 0, not %v", r.Clip)
 	case !(r.Polyak >= 0 && r.Polyak < math.Inf(1)):
 		return fmt.Errorf("recipe: polyak must be at least 0, not %v", r.Polyak)
+	case r.Polyak > 0 && r.Optimiser.Kind == "muon":
+		return errors.New("recipe: polyak bounds steps by their gradients, and muon's have one length: set polyak to 0")
 	case r.HoldOut < 0:
 		return fmt.Errorf("recipe: hold_out must be at least 0, not %d", r.HoldOut)
 	case !positive(r.validateEvery()) || !positive(r.checkpointEvery()):
@@ -361,6 +363,9 @@ func (r Recipe) check(input arch.Shape) error {
 		return fmt.Errorf("recipe: broken must be at least -1, not %d", r.Broken)
 	}
 	for i, rule := range r.Rules {
+		if err := rule.check(&r.Optimiser); err != nil {
+			return fmt.Errorf("recipe: rules: rule %d: %w", i+1, err)
+		}
 		for _, part := range []struct {
 			key   string
 			value *float64

@@ -14,13 +14,28 @@ import (
 type Rule struct {
 	// Params is a pattern of path.Match: with a slash for a parameter's name (*/b, bn*/gamma), without one for its layer's
 	// (conv[1-4]_*).
-	Params string   `yaml:"params"`
-	Rate   *float64 `yaml:"rate,omitempty"`   // times the schedule's; 0 freezes
-	Decay  *float64 `yaml:"decay,omitempty"`  // instead of the optimiser's
-	Scale  *float64 `yaml:"scale,omitempty"`  // times the initial values, unless these come from a file
-	From   *float64 `yaml:"from,omitempty"`   // epochs; before, the parameters stay as they are
-	Until  *float64 `yaml:"until,omitempty"`  // epochs; afterwards the parameters stay as they are
-	Freeze *bool    `yaml:"freeze,omitempty"` // they stay as they are from the start
+	Params   string   `yaml:"params"`
+	Kind     *string  `yaml:"kind,omitempty"`     // where the optimiser is muon: sgd, or muon again, for matrices
+	Rate     *float64 `yaml:"rate,omitempty"`     // times the schedule's; 0 freezes
+	Momentum *float64 `yaml:"momentum,omitempty"` // instead of the optimiser's, as Decay is
+	Decay    *float64 `yaml:"decay,omitempty"`
+	Scale    *float64 `yaml:"scale,omitempty"`  // times the initial values, unless these come from a file
+	From     *float64 `yaml:"from,omitempty"`   // epochs; before, the parameters stay as they are
+	Until    *float64 `yaml:"until,omitempty"`  // epochs; afterwards the parameters stay as they are
+	Freeze   *bool    `yaml:"freeze,omitempty"` // they stay as they are from the start
+}
+
+// check refuses what an optimiser does not know.
+func (r *Rule) check(o *Optimise) error {
+	switch {
+	case r.Kind != nil && o.Kind != "muon":
+		return fmt.Errorf("kind: the optimiser is %s; a kind is for those of muon that learn by sgd", o.Kind)
+	case r.Kind != nil && *r.Kind != "sgd" && *r.Kind != "muon":
+		return fmt.Errorf("kind: %q is neither sgd nor muon", *r.Kind)
+	case r.Momentum != nil && !(*r.Momentum >= 0 && *r.Momentum < 1):
+		return fmt.Errorf("momentum must lie in [0, 1), not %v", *r.Momentum)
+	}
+	return nil
 }
 
 // matches reports whether a pattern names a parameter. The pattern has been checked.
@@ -48,9 +63,10 @@ func checkPattern(pattern string, params *nn.Params) error {
 
 // paramSettings is how one parameter trains.
 type paramSettings struct {
-	rate, decay, scale float64
-	from, until        float64 // epochs; until 0: to the end
-	freeze             bool
+	muon                         bool // it learns by muon; else by the optimiser's kind, or by sgd where that is muon
+	rate, momentum, decay, scale float64
+	from, until                  float64 // epochs; until 0: to the end
+	freeze                       bool
 }
 
 // never reports whether the parameter never learns.
@@ -59,12 +75,20 @@ func (s *paramSettings) never() bool { return s.freeze || s.rate == 0 }
 // frozen reports whether the parameter does not learn yet after so many epochs, or never does.
 func (s *paramSettings) frozen(epochs float64) bool { return s.never() || epochs < s.from }
 
-// settingsOf is what the rules make of a parameter.
-func settingsOf(p arch.Param, decay float64, rules []Rule) paramSettings {
-	m := paramSettings{rate: 1, decay: decay, scale: 1}
+// rests reports whether the parameter does not learn after so many epochs: not yet, no more, or never.
+func (s *paramSettings) rests(epochs float64) bool {
+	return s.frozen(epochs) || s.until > 0 && epochs >= s.until
+}
+
+// settingsOf is what an optimiser and the rules make of a parameter.
+func settingsOf(p arch.Param, o *Optimise, rules []Rule) paramSettings {
+	m := paramSettings{rate: 1, momentum: o.Momentum, decay: o.Decay, scale: 1}
+	kind := o.Kind
 	for _, r := range rules {
 		if matches(r.Params, p) {
+			set(&kind, r.Kind)
 			set(&m.rate, r.Rate)
+			set(&m.momentum, r.Momentum)
 			set(&m.decay, r.Decay)
 			set(&m.scale, r.Scale)
 			set(&m.from, r.From)
@@ -72,6 +96,7 @@ func settingsOf(p arch.Param, decay float64, rules []Rule) paramSettings {
 			set(&m.freeze, r.Freeze)
 		}
 	}
+	m.muon = kind == "muon" && len(p.Shape) > 1
 	return m
 }
 

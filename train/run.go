@@ -114,9 +114,12 @@ func (t *Trainer) step() error {
 		if t.recipe.Polyak > 0 && rate > 0 {
 			share = min(1, t.recipe.Polyak*t.optimiser.Polyak(t.loss)/rate)
 		}
-		t.optimiser.Step(rate, share, t.epoch())
+		t.optimiser.stepByElement(rate, share, t.epoch())
 		t.state.Rate = rate * share
 	})
+	if t.optimiser.muon != nil {
+		t.part(MuonPart, func() { t.optimiser.stepByMatrix(rate, share) })
+	}
 	t.state.Step++
 	t.state.Losses = append(t.state.Losses[max(0, len(t.state.Losses)+1-maxLosses):], t.loss)
 	t.part(AveragePart, func() { t.average.after(t.state.Step, t.steps) })

@@ -2,7 +2,6 @@ package train
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -33,11 +32,11 @@ var ErrNothingLearns = errors.New("every layer is frozen: nothing learns")
 // Learning is the part of a network that ever learns by the recipe, from the first such layer on: what a run needs
 // memory to train. The whole network where all of it does, or none.
 func (r Recipe) Learning(placed *arch.Placement) (*arch.Placement, error) {
-	rates, err := r.rateRules(placed)
+	rules, err := r.allRules(placed)
 	if err != nil {
-		return nil, fmt.Errorf("recipe: %w", err)
+		return nil, err
 	}
-	learns := firstToLearn(placed, slices.Concat(rates, r.Rules), math.Inf(1))
+	learns := firstToLearn(placed, rules, math.Inf(1))
 	if learns == "" {
 		return placed, nil
 	}
@@ -45,30 +44,40 @@ func (r Recipe) Learning(placed *arch.Placement) (*arch.Placement, error) {
 	return rest, err
 }
 
-// StateBytes is the bytes that a run by the recipe keeps beside its plans for the layers that learn, which placed is
-// (see Learning): the optimiser's moments, the mean, and the sums of several passes.
-func (r Recipe) StateBytes(placed *arch.Placement) int64 {
-	copies := r.Optimiser.keeps()
-	if r.Average.Kind != "" {
-		copies++
+// StateBytes is the bytes that a run of the network by the recipe keeps beside its plans: the optimiser's moments and
+// the room that its steps need, the mean, and the sums of several passes.
+func (r Recipe) StateBytes(placed *arch.Placement) (int64, error) {
+	rules, err := r.allRules(placed)
+	if err != nil {
+		return 0, err
 	}
-	if r.accumulate() > 1 {
-		copies++
-	}
-	floats := 0
+	floats, room := int64(0), muonRoom{}
 	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
-			floats += p.Count()
+			copies := 0
+			if r.Average.Kind != "" {
+				copies++
+			}
+			if s := settingsOf(p, &r.Optimiser, rules); p.Trainable && !s.never() {
+				copies += r.Optimiser.keeps(s.momentum)
+				if r.accumulate() > 1 {
+					copies++
+				}
+				if s.muon {
+					room.add(matrixOf(p))
+				}
+			}
+			floats += int64(copies) * int64(p.Count())
 		}
 	}
-	return 4 * int64(copies) * int64(floats)
+	return 4*floats + room.bytes(), nil
 }
 
 // firstToLearn is the first layer with a parameter that learns after so many epochs; empty if none does.
 func firstToLearn(placed *arch.Placement, rules []Rule, epochs float64) string {
 	for _, layer := range placed.Layers {
 		for _, p := range layer.Params {
-			if s := settingsOf(p, 0, rules); p.Trainable && !s.frozen(epochs) {
+			if s := settingsOf(p, &Optimise{}, rules); p.Trainable && !s.frozen(epochs) {
 				return layer.Name
 			}
 		}

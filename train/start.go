@@ -29,20 +29,27 @@ func (t *Trainer) makeRules() error {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
-	rates, err := t.recipe.rateRules(t.placed)
+	rules, err := t.recipe.allRules(t.placed)
+	t.rules = slices.Concat(before, rules)
+	return err
+}
+
+// allRules are what the recipe's rates make, its rules, and what whitening needs.
+func (r Recipe) allRules(placed *arch.Placement) ([]Rule, error) {
+	rates, err := r.rateRules(placed)
 	if err != nil {
-		return fmt.Errorf("recipe: %w", err)
+		return nil, fmt.Errorf("recipe: %w", err)
 	}
-	t.rules = slices.Concat(before, rates, t.recipe.Rules)
-	if t.recipe.Init.Whiten {
-		first, err := t.firstConv()
+	rules := slices.Concat(rates, r.Rules)
+	if r.Init.Whiten {
+		first, err := firstConv(placed)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		freeze := true
-		t.rules = append(t.rules, Rule{Params: literal.Replace(first.Name) + "/w", Freeze: &freeze})
+		rules = append(rules, Rule{Params: literal.Replace(first.Name) + "/w", Freeze: &freeze})
 	}
-	return nil
+	return rules, nil
 }
 
 // begin gives every parameter its first value.
@@ -53,7 +60,7 @@ func (t *Trainer) begin() error {
 	}
 	t.params.Init(initialiser, t.recipe.Seed)
 	for _, p := range t.params.List {
-		scale := float32(settingsOf(p.Param, 0, t.rules).scale)
+		scale := float32(settingsOf(p.Param, &Optimise{}, t.rules).scale)
 		if scale != 1 {
 			for i := range p.Data {
 				p.Data[i] *= scale
@@ -114,11 +121,10 @@ const whitened = 2000
 const whitenedShare = 5e-4
 
 // firstConv is the layer that whiten fills.
-func (t *Trainer) firstConv() (arch.Placed, error) {
-	for _, layer := range t.placed.Layers {
+func firstConv(placed *arch.Placement) (arch.Placed, error) {
+	for _, layer := range placed.Layers {
 		if conv, ok := layer.Op.(arch.Conv); ok {
-			w := t.params.Get(layer.Name + "/w")
-			size := w.Count() / layer.Out.C
+			size := layer.Params[0].Count() / layer.Out.C
 			if layer.Index > 0 || conv.Groups > 1 || layer.Out.C%2 != 0 || layer.Out.C/2 > size {
 				return arch.Placed{}, fmt.Errorf("init.whiten: %s cannot whiten: want the first layer, an even number of filters, "+
 					"at most twice its kernel's %d values", layer.Name, size)
@@ -126,13 +132,13 @@ func (t *Trainer) firstConv() (arch.Placed, error) {
 			return layer, nil
 		}
 	}
-	return arch.Placed{}, fmt.Errorf("init.whiten: %s has no convolution", t.net.Name)
+	return arch.Placed{}, fmt.Errorf("init.whiten: %s has no convolution", placed.Network.Name)
 }
 
 // whiten makes the first convolution's filters the directions in which the training pictures' patches vary most,
 // divided by how much, and their negatives; biases take the mean away.
 func (t *Trainer) whiten() error {
-	layer, err := t.firstConv()
+	layer, err := firstConv(t.placed)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,7 @@ func variants() map[string]train.Recipe {
 	r.Schedule = train.Schedule{Kind: "step", At: []float64{1, 2}}
 	r.Optimiser.Decoupled = true
 	v["decoupled, step, jitter"] = r
+	v["muon"] = muon(tiny())
 	return v
 }
 
@@ -427,6 +428,19 @@ func TestRefusals(t *testing.T) {
 		"accumulate: 3 passes cannot share":        func(o *train.Options) { o.Recipe.Accumulate = 3 },
 		`rule 1: "fc9" names no parameter`:         func(o *train.Options) { o.Recipe.Rules = []train.Rule{{Params: "fc9"}} },
 		"optimiser: rate must be above 0":          func(o *train.Options) { o.Recipe.Optimiser.Rate = math.NaN() },
+		"kind: \"lion\" is none of sgd, adamw and": func(o *train.Options) { o.Recipe.Optimiser.Kind = "lion" },
+		"set polyak to 0":                          func(o *train.Options) { o.Recipe = muon(tiny()); o.Recipe.Polyak = 0.2 },
+		"rule 1: kind: the optimiser is sgd": func(o *train.Options) {
+			o.Recipe.Rules = muon(tiny()).Rules[1:]
+		},
+		"rule 2: kind: \"adamw\" is neither": func(o *train.Options) {
+			o.Recipe = muon(tiny())
+			*o.Recipe.Rules[1].Kind = "adamw"
+		},
+		"rule 1: momentum must lie in [0, 1)": func(o *train.Options) {
+			o.Recipe = muon(tiny())
+			*o.Recipe.Rules[0].Momentum = 1
+		},
 		"augment: colour is for pictures with thr": func(o *train.Options) { o.Recipe.Augment.Colour = 0.1 },
 		"views: \"mirror\" is none of":             func(o *train.Options) { o.Recipe.Views = "mirror" },
 		"init.whiten: conv1_1 cannot whiten": func(o *train.Options) {

@@ -474,13 +474,17 @@ func fitsMemory(options train.Options) error {
 	if err != nil {
 		return err
 	}
+	beside, err := options.Recipe.StateBytes(placed)
+	if err != nil {
+		return err
+	}
 	if placed, err = options.Recipe.Learning(placed); err != nil {
 		return err
 	}
 	err = nn.CheckMemory(placed, nn.Options{
 		Batch: options.Recipe.Batch / passes / ranks, Training: true, KeepProb: options.Recipe.Keep,
 		Threads: options.Threads, Costs: options.Costs, Budget: options.Budget,
-		Beside: options.Recipe.StateBytes(placed), Share: nn.Share{Parts: options.Recipe.Parts / ranks},
+		Beside: beside, Share: nn.Share{Parts: options.Recipe.Parts / ranks},
 	})
 	var e *nn.MemoryError
 	if !errors.As(err, &e) || e.Fits == 0 {
