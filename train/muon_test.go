@@ -271,3 +271,37 @@ func TestOtherOptimiser(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkMuon takes the steps of the recipe cifar10's matrices.
+func BenchmarkMuon(b *testing.B) {
+	recipe, err := train.OpenRecipe("cifar10")
+	if err != nil {
+		b.Fatal(err)
+	}
+	net, err := recipe.Network()
+	if err != nil {
+		b.Fatal(err)
+	}
+	params := nn.NewParams(archtest.Place(b, net))
+	params.Init(nn.He, 1)
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, p := range params.List {
+		p.Grad = make([]float32, p.Count())
+		for i := range p.Grad {
+			p.Grad[i] = float32(1e-3 * r.NormFloat64())
+		}
+	}
+	for _, o := range []train.Optimise{
+		{Kind: "muon", Rate: 0.24, Momentum: 0.6, Nesterov: true}, {Kind: "sgd", Rate: 0.24, Momentum: 0.6, Nesterov: true},
+	} {
+		b.Run(o.Kind, func(b *testing.B) {
+			optimiser, err := train.NewOptimiser(o, nil, params, 2)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				optimiser.Step(o.Rate, 1, 0)
+			}
+		})
+	}
+}
