@@ -36,7 +36,7 @@ WEIGHTS = torch.tensor([0.5 + 0.25 * c for c in range(CLASSES)]).double()
 def forward(x, p, learning):
     """The logits, and how close a ReLU or a pooling came to a tie."""
     least = math.inf
-    for name, _, _, pool in CONVS:
+    for name, _, _, _, pool in CONVS:
         x = F.conv2d(x, p[f"conv{name}/w"], padding=1)
         norm = [p[f"bn{name}/{role}"] for role in ("mean", "var", "gamma", "beta")]
         x = F.batch_norm(x, *norm, training=learning(f"bn{name}"))

@@ -7,9 +7,9 @@ The network is that of matrices() in train/muon_test.go, with a weight that is t
 Muon is written out here from what is known of airbench94_muon (Keller Jordan): of each weight, as a matrix of a row for each
 filter, the momentum over its norm goes three times through X <- aX + (bA + cA^2)X with A = XX^T, transposed where it is taller
 than wide, and the weight is brought to a norm of the root of its rows before it moves. What else there is learns by
-torch.optim.SGD. "nesterov" gives the last layer's weights to SGD, as airbench does, with Nesterov's momentum for all; "all" has Muon
-learn them too, with plain momentum. Rates are lower than there: six pictures are learned within ten steps, and from then on a
-high rate multiplies every rounding.
+torch.optim.SGD. "nesterov" gives the last layer's weights to SGD, as airbench does, with Nesterov's momentum for all; "all"
+has Muon learn them too, with plain momentum. Rates are lower than there: six pictures are learned within ten steps, and from
+then on a high rate multiplies every rounding.
 
 The file is laid out as that of gen_train_goldens.py, and PyTorch computes in float64 as there. Seeds are tried in turn until no
 ReLU and no max pooling of any step is close to a tie.

@@ -26,7 +26,8 @@ from gen_goldens import gap, save
 
 BATCH, CLASSES, STEPS, SMOOTHING = 8, 7, 10, 0.1
 INPUT = (3, 12, 10)
-CONVS = [("1_1", 3, 8, 3, False), ("1_2", 8, 9, 3, True), ("2_1", 9, 17, 3, True)]  # channels in and out, kernel, pooling after it
+CONVS = [("1_1", 3, 8, 3, False), ("1_2", 8, 9, 3, True), ("2_1", 9, 17, 3, True)]  # in, out, kernel, pooling after it
+UNITS = 17 * (INPUT[1] // 4) * (INPUT[2] // 4)  # of the map before fc3
 MARGIN = 3e-6
 TINY = 3e-7  # of a parameter's largest gradient
 
@@ -40,7 +41,7 @@ def shapes(convs, units):
     yield "fc3/b", (CLASSES,)
 
 
-def initial(rng, convs, units):
+def initial(rng, convs=CONVS, units=UNITS):
     params = {}
     for name, size in shapes(convs, units):
         role = name.split("/")[1]
@@ -54,7 +55,7 @@ def initial(rng, convs, units):
     return params
 
 
-def forward(x, p, convs):
+def forward(x, p, convs=CONVS):
     """The logits, and how close a ReLU or a pooling came to a tie."""
     least = math.inf
     for name, _, _, kernel, pool in convs:
@@ -106,7 +107,7 @@ def descend(name, x, labels, start):
     optimiser = OPTIMISERS[name](params)
     losses = []
     for step in range(STEPS):
-        logits, least = forward(x, params, CONVS)
+        logits, least = forward(x, params)
         if least < MARGIN:
             return None
         loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
@@ -130,7 +131,7 @@ def golden(seed):
     rng = numpy.random.default_rng(seed)
     x = torch.from_numpy(rng.normal(0, 1, (BATCH, *INPUT))).float().double()
     labels = torch.from_numpy(rng.integers(0, CLASSES, BATCH))
-    params = initial(rng, CONVS, 17 * (INPUT[1] // 4) * (INPUT[2] // 4))
+    params = initial(rng)
     tensors = {"input": x, "labels": labels, **params}
     for name in OPTIMISERS:
         end = descend(name, x, labels, params)
