@@ -9,6 +9,10 @@ var generic = Set{
 	Name: "generic", Depth: 256, PeakLanes: 1,
 	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
 	dot:         [][2]dotFunc{{dotGeneric(1, 1), dotGeneric(1, 4)}, {dotGeneric(2, 1), dotGeneric(2, 4)}},
+	dotF16:      halfDots(Float16),
+	dotBF16:     halfDots(BFloat16),
+	widen:       widenGeneric,
+	narrow:      narrowGeneric,
 	relu:        reluGeneric,
 	reluGrad:    reluGradGeneric,
 	axpy:        axpyGeneric,
@@ -105,37 +109,48 @@ func dotGeneric(rows, cols int) dotFunc {
 	return func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int) {
 		for i := range rows {
 			for j := range cols {
-				var x, y []float32
+				var sums partialSums
 				if k > 0 {
-					x, y = unsafe.Slice(add(a, i*aRow), k), unsafe.Slice(add(b, j*bRow), k)
+					sums.add(unsafe.Slice(add(a, i*aRow), k), unsafe.Slice(add(b, j*bRow), k))
 				}
-				// Eight partial sums, as a vector unit keeps them: faster, and closer to the exact sum.
-				var part [8]float32
-				n := len(x) &^ 7
-				for p := 0; p < n; p += 8 {
-					xs, ys := x[p:p+8], y[p:p+8]
-					for l := range part {
-						part[l] += float32(xs[l] * ys[l])
-					}
-				}
-				for p := n; p < len(x); p++ {
-					part[p-n] += float32(x[p] * y[p])
-				}
-				sum := ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]))
-				out := add(c, i*cRow+j*4)
-				switch {
-				case flags&flagAccumulate != 0:
-					sum += *out
-				case bias != nil:
-					sum += *add(bias, j*4)
-				}
-				if flags&flagReLU != 0 {
-					sum = rectify(sum)
-				}
-				*out = sum
+				sums.finish(add(c, i*cRow), j, bias, flags)
 			}
 		}
 	}
+}
+
+// partialSums are eight sums of a dot product, as a vector unit keeps them: faster than one, and closer to the exact
+// sum.
+type partialSums [8]float32
+
+// add adds the products of x and y.
+func (part *partialSums) add(x, y []float32) {
+	n := len(x) &^ 7
+	for p := 0; p < n; p += 8 {
+		xs, ys := x[p:p+8], y[p:p+8]
+		for l := range part {
+			part[l] += float32(xs[l] * ys[l])
+		}
+	}
+	for p := n; p < len(x); p++ {
+		part[p-n] += float32(x[p] * y[p])
+	}
+}
+
+// finish stores their sum as element j of a row.
+func (part *partialSums) finish(row *float32, j int, bias *float32, flags int) {
+	sum := ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]))
+	out := add(row, j*4)
+	switch {
+	case flags&flagAccumulate != 0:
+		sum += *out
+	case bias != nil:
+		sum += *add(bias, j*4)
+	}
+	if flags&flagReLU != 0 {
+		sum = rectify(sum)
+	}
+	*out = sum
 }
 
 func reluGeneric(dst, src *float32, n int) {

@@ -22,6 +22,9 @@ type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float
 // dotFunc computes a tile; see dotGeneric.
 type dotFunc func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)
 
+// halfDotFunc is a dotFunc whose b lies in 16 bits.
+type halfDotFunc func(a *float32, aRow int, b *uint16, bRow, k int, c *float32, cRow int, bias *float32, flags int)
+
 const (
 	flagAccumulate = 1
 	flagReLU       = 2
@@ -39,6 +42,10 @@ type Set struct {
 
 	gemm [][]gemmFunc // by blocks-1, rows-1
 	dot  [][2]dotFunc // by rows-1; [0] for one column, [1] for four
+
+	dotF16, dotBF16 [][2]halfDotFunc // as dot
+	widen           func(dst *float32, src *uint16, n int)
+	narrow          func(dst *uint16, src *float32, n int)
 
 	relu        func(dst, src *float32, n int)
 	reluGrad    func(grad, y *float32, n int)

@@ -124,6 +124,7 @@ type Dot struct {
 	A          []float32
 	ARow       int
 	B          []float32
+	Half       Halves // in place of B: each is multiplied as the float32 that it is, which gives the same bits
 	BRow       int
 	C          []float32
 	CRow       int
@@ -137,7 +138,8 @@ func (s *Set) Dot(d *Dot) {
 	if d.M < 1 || d.N < 1 || d.K < 1 {
 		panic("kernel: dot of nothing")
 	}
-	if min(d.ARow, d.BRow, d.CRow) < 0 || (d.M-1)*d.ARow+d.K > len(d.A) || (d.N-1)*d.BRow+d.K > len(d.B) ||
+	if min(d.ARow, d.BRow, d.CRow) < 0 || (d.M-1)*d.ARow+d.K > len(d.A) ||
+		(d.N-1)*d.BRow+d.K > max(len(d.B), len(d.Half.Bits)) || len(d.B) > 0 && d.Half.Bits != nil ||
 		(d.M-1)*d.CRow+d.N > len(d.C) || d.Bias != nil && len(d.Bias) < d.N {
 		panic(fmt.Sprintf("kernel: dot %dx%dx%d exceeds its operands", d.M, d.N, d.K))
 	}
@@ -159,8 +161,12 @@ func (s *Set) Dot(d *Dot) {
 		}
 		for i := 0; i < d.M; {
 			height := min(len(s.dot), d.M-i)
-			s.dot[height-1][kind](&d.A[i*d.ARow], 4*d.ARow, &d.B[j*d.BRow], 4*d.BRow, d.K, &d.C[i*d.CRow+j], 4*d.CRow,
-				bias, flags)
+			a, c := &d.A[i*d.ARow], &d.C[i*d.CRow+j]
+			if d.Half.Bits == nil {
+				s.dot[height-1][kind](a, 4*d.ARow, &d.B[j*d.BRow], 4*d.BRow, d.K, c, 4*d.CRow, bias, flags)
+			} else {
+				s.halfDot(d.Half)[height-1][kind](a, 4*d.ARow, &d.Half.Bits[j*d.BRow], 2*d.BRow, d.K, c, 4*d.CRow, bias, flags)
+			}
 			i += height
 		}
 		j += width

@@ -10,14 +10,20 @@ var candidates = []candidate{
 		return cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 &&
 			cpu.X86.HasFMA
 	}},
-	{&avx2Set, func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }},
+	{&avx2Set, func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C }},
 }
 
 // A 6x16 tile takes 12 of 16 YMM registers: 12 independent FMA chains cover a latency of 4 at 2 a cycle.
 var avx2Set = Set{
 	Name: "avx2", Depth: 256, PeakLanes: 8,
-	gemm:        [][]gemmFunc{{gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2}},
-	dot:         [][2]dotFunc{{dot1x1AVX2, dot1x4AVX2}, {dot2x1AVX2, dot2x4AVX2}, {dot3x1AVX2, dot3x4AVX2}},
+	gemm: [][]gemmFunc{{gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2}},
+	dot:  [][2]dotFunc{{dot1x1AVX2, dot1x4AVX2}, {dot2x1AVX2, dot2x4AVX2}, {dot3x1AVX2, dot3x4AVX2}},
+	dotF16: [][2]halfDotFunc{{dot1x1F16AVX2, dot1x4F16AVX2}, {dot2x1F16AVX2, dot2x4F16AVX2},
+		{dot3x1F16AVX2, dot3x4F16AVX2}},
+	dotBF16: [][2]halfDotFunc{{dot1x1BF16AVX2, dot1x4BF16AVX2}, {dot2x1BF16AVX2, dot2x4BF16AVX2},
+		{dot3x1BF16AVX2, dot3x4BF16AVX2}},
+	widen:       widenAVX2,
+	narrow:      narrowAVX2,
 	relu:        reluAVX2,
 	reluGrad:    reluGradAVX2,
 	axpy:        axpyAVX2,
@@ -46,7 +52,13 @@ var avx512Set = Set{
 		{gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512, gemm7x32AVX512,
 			gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512, gemm13x32AVX512, gemm14x32AVX512},
 	},
-	dot:         [][2]dotFunc{{dot1x1AVX512, dot1x4AVX512}, {dot2x1AVX512, dot2x4AVX512}, {dot3x1AVX512, dot3x4AVX512}},
+	dot: [][2]dotFunc{{dot1x1AVX512, dot1x4AVX512}, {dot2x1AVX512, dot2x4AVX512}, {dot3x1AVX512, dot3x4AVX512}},
+	dotF16: [][2]halfDotFunc{{dot1x1F16AVX512, dot1x4F16AVX512}, {dot2x1F16AVX512, dot2x4F16AVX512},
+		{dot3x1F16AVX512, dot3x4F16AVX512}},
+	dotBF16: [][2]halfDotFunc{{dot1x1BF16AVX512, dot1x4BF16AVX512}, {dot2x1BF16AVX512, dot2x4BF16AVX512},
+		{dot3x1BF16AVX512, dot3x4BF16AVX512}},
+	widen:       widenAVX512,
+	narrow:      narrowAVX512,
 	relu:        reluAVX512,
 	reluGrad:    reluGradAVX512,
 	axpy:        axpyAVX512,

@@ -7,13 +7,14 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-const dotSignature = "(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)"
+const dotSignature = "(a *float32, aRow int, b *%s, bRow, k int, c *float32, cRow int, bias *float32, flags int)"
 
 // dot writes the tile c[rows][cols] = sum over k of a[i][k]*b[j][k]: both operands are read along k, so that a linear
 // layer's weights are used where they lie, without packing. cols is 4 or 1.
-func (g gen) dot(rows, cols int) {
-	g.function(fmt.Sprintf("dot%dx%d%s", rows, cols, g.name), dotSignature,
-		fmt.Sprintf("dot%dx%d%s works like dotGeneric for %d rows and %d columns:", rows, cols, g.name, rows, cols),
+func (g gen) dot(rows, cols int, weights number) {
+	name := fmt.Sprintf("dot%dx%d%s%s", rows, cols, weights.name, g.name)
+	g.function(name, fmt.Sprintf(dotSignature, weights.goType),
+		fmt.Sprintf("%s works like %s for %d rows and %d columns:", name, weights.generic, rows, cols),
 		"c[i][j] = sum over k of a[i][k]*b[j][k], plus bias[j] or c[i][j].")
 	acc := make([][]reg.VecVirtual, rows)
 	for i := range acc {
@@ -44,16 +45,16 @@ func (g gen) dot(rows, cols int) {
 		}
 		for j := range cols {
 			w := g.vec()
-			g.VMOVUPS(address(b, bRow, bRow3, j), w)
+			weights.load(g, address(b, bRow, bRow3, j), w)
 			for i := range rows {
 				g.VFMADD231PS(x[i], w, acc[i][j])
 			}
 		}
 	}
-	masked := func(load func(Mem, reg.VecVirtual)) {
+	masked := func(load func(Mem, reg.VecVirtual), loadWeights func(Mem, reg.VecVirtual)) {
 		for j := range cols {
 			w := g.vec()
-			load(address(b, bRow, bRow3, j), w)
+			loadWeights(address(b, bRow, bRow3, j), w)
 			for i := range rows {
 				x := g.vec()
 				load(address(a, aRow, nil, i), x)
@@ -68,7 +69,7 @@ func (g gen) dot(rows, cols int) {
 	g.Label("step")
 	step()
 	g.ADDQ(Imm(uint64(g.bytes)), a)
-	g.ADDQ(Imm(uint64(g.bytes)), b)
+	g.ADDQ(Imm(uint64(lanes*weights.bytes)), b)
 	g.SUBQ(Imm(uint64(lanes)), k)
 	g.JGE(LabelRef("step"))
 
@@ -81,14 +82,31 @@ func (g gen) dot(rows, cols int) {
 		g.MOVQ(I32(-1), ones)
 		g.BZHIQ(k, ones, bits)
 		g.KMOVW(bits.As32(), mask)
-		masked(func(m Mem, v reg.VecVirtual) { g.VMOVUPS_Z(m, mask, v) })
+		load := func(m Mem, v reg.VecVirtual) { g.VMOVUPS_Z(m, mask, v) }
+		if weights.bytes == 4 {
+			masked(load, load)
+		} else {
+			masked(load, func(m Mem, v reg.VecVirtual) {
+				bits := g.YMM()
+				g.VMOVDQU16_Z(m, mask, bits)
+				weights.load(g, bits, v)
+			})
+		}
 	} else {
+		loadWeights := func(Mem, reg.VecVirtual) {}
+		if weights.bytes == 2 {
+			loadWeights = g.copied(weights, k)
+		}
 		// The mask for n lanes starts n words before the zeros of eight ones followed by eight zeros.
 		table, mask := g.GP64(), g.YMM()
 		g.LEAQ(g.laneMask(), table)
 		g.NEGQ(k)
 		g.VMOVUPS(indexed(table, k, 4, 32), mask)
-		masked(func(m Mem, v reg.VecVirtual) { g.VMASKMOVPS(m, mask, v) })
+		load := func(m Mem, v reg.VecVirtual) { g.VMASKMOVPS(m, mask, v) }
+		if weights.bytes == 4 {
+			loadWeights = load
+		}
+		masked(load, loadWeights)
 	}
 
 	g.Label("sum")

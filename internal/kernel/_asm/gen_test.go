@@ -164,6 +164,7 @@ func sets(t *testing.T, arch string) map[string]*set {
 var implies = map[string][]string{
 	"HasAVX2":     {"AVX", "AVX2", "MMX+"}, // MMX+: prefetch, older than amd64
 	"HasFMA":      {"AVX", "FMA3"},
+	"HasF16C":     {"F16C"},
 	"HasBMI2":     {"BMI2"},
 	"HasAVX512F":  {"AVX", "AVX2", "AVX512F", "MMX+"},
 	"HasAVX512BW": {"AVX512BW"},

@@ -61,8 +61,10 @@ func generate() (map[string][]byte, error) {
 				}
 			}
 		}},
-		{"dot_avx2_amd64", avx2, dots},
-		{"dot_avx512_amd64", avx512, dots},
+		{"dot_avx2_amd64", avx2, func(g gen) { g.dots(float32s) }},
+		{"dot_avx512_amd64", avx512, func(g gen) { g.dots(float32s) }},
+		{"half_avx2_amd64", avx2, halves},
+		{"half_avx512_amd64", avx512, halves},
 		{"elementwise_avx2_amd64", avx2, elementwise},
 		{"elementwise_avx512_amd64", avx512, elementwise},
 		{"pool_avx2_amd64", avx2, pools},
@@ -93,14 +95,22 @@ func generate() (map[string][]byte, error) {
 }
 
 // dots writes the dot-product tiles: 3 rows of activations by 4 rows of weights fill 12 accumulators.
-func dots(g gen) {
+func (g gen) dots(formats ...number) {
 	if g.bytes == 32 {
 		g.laneMaskTable()
 	}
-	for rows := 1; rows <= 3; rows++ {
-		g.dot(rows, 4)
-		g.dot(rows, 1)
+	for _, weights := range formats {
+		for rows := 1; rows <= 3; rows++ {
+			g.dot(rows, 4, weights)
+			g.dot(rows, 1, weights)
+		}
 	}
+}
+
+func halves(g gen) {
+	g.dots(float16s, bfloat16s)
+	g.widen()
+	g.narrow()
 }
 
 func elementwise(g gen) {

@@ -46,9 +46,9 @@ func (d DType) Floats(b []byte) []float32 {
 	case F32:
 		at = func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
 	case F16:
-		at = func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }
+		at = func(b []byte) float32 { return kernel.Float16(binary.LittleEndian.Uint16(b)) }
 	case BF16:
-		at = func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }
+		at = func(b []byte) float32 { return kernel.BFloat16(binary.LittleEndian.Uint16(b)) }
 	default:
 		panic("format: no values of type " + string(d))
 	}
@@ -58,18 +58,4 @@ func (d DType) Floats(b []byte) []float32 {
 		out[i] = at(b[i*size:])
 	}
 	return out
-}
-
-// half widens an IEEE 754 half-precision number, exactly: 1 sign bit, 5 of exponent (bias 15), 10 of fraction.
-func half(h uint16) float32 {
-	sign := uint32(h>>15) << 31
-	exponent := uint32(h >> 10 & 0x1f)
-	fraction := uint32(h & 0x3ff)
-	switch exponent {
-	case 0: // zero or subnormal: fraction * 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(fraction)*0x1p-24))
-	case 0x1f: // infinity or NaN
-		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }

@@ -2,14 +2,14 @@ package neon
 
 import "fmt"
 
-const dotSignature = "(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)"
+const dotSignature = "(a *float32, aRow int, b *%s, bRow, k int, c *float32, cRow int, bias *float32, flags int)"
 
 // dot writes the tile c[rows][cols] = sum over k of a[i][k]*b[j][k]: both operands are read along k, so that a linear
 // layer's weights are used where they lie, without packing. cols is 4 or 1.
-func dot(rows, cols int) *function {
-	name := fmt.Sprintf("dot%dx%dNEON", rows, cols)
-	f := newFunction(name, dotSignature,
-		fmt.Sprintf("%s works like dotGeneric for %d rows and %d columns:", name, rows, cols),
+func dot(rows, cols int, weights number) *function {
+	name := fmt.Sprintf("dot%dx%d%sNEON", rows, cols, weights.name)
+	f := newFunction(name, fmt.Sprintf(dotSignature, weights.goType),
+		fmt.Sprintf("%s works like %s for %d rows and %d columns:", name, weights.generic, rows, cols),
 		"c[i][j] = sum over k of a[i][k]*b[j][k], plus bias[j] or c[i][j].")
 	acc := make([][]V, rows)
 	for i := range acc {
@@ -20,14 +20,14 @@ func dot(rows, cols int) *function {
 	}
 	a, b := f.pointers("a", "aRow", rows), f.pointers("b", "bRow", cols)
 	k := f.param("k")
-	step := func(load func(v V, next X)) {
+	step := func(load, loadWeights func(v V, next X)) {
 		x := f.vecs(rows)
 		for i := range rows {
 			load(x[i], a[i])
 		}
 		for j := range cols {
 			w := f.vec()
-			load(w, b[j])
+			loadWeights(w, b[j])
 			for i := range rows {
 				f.fmla(acc[i][j], x[i], w)
 			}
@@ -36,7 +36,7 @@ func dot(rows, cols int) *function {
 	f.op("SUBS $%d, R%d", parts, k)
 	f.branch("BLT %s", "tail")
 	f.label("step")
-	step(f.loadNext)
+	step(f.loadNext, func(v V, next X) { weights.load(f, v, next) })
 	f.op("SUBS $%d, R%d", parts, k)
 	f.branch("BGE %s", "step")
 
@@ -45,7 +45,7 @@ func dot(rows, cols int) *function {
 	f.op("ADDS $%d, R%d", parts, k)
 	f.branch("BEQ %s", "sum")
 	f.label("one")
-	step(f.loadFloatNext)
+	step(f.loadFloatNext, func(v V, next X) { weights.loadOne(f, v, next) })
 	f.again(k, "one")
 
 	f.label("sum")

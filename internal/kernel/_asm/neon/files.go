@@ -13,7 +13,8 @@ func Files() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for name, functions := range map[string][]*function{
 		"gemm":        gemms(),
-		"dot":         dots(),
+		"dot":         dots(float32s),
+		"half":        append(dots(float16s, bfloat16s), newWiden(), newNarrow()),
 		"elementwise": elementwise(),
 		"pool":        {newMaxPool(), newMaxPoolGrad()},
 		"winograd":    transforms(),
@@ -39,9 +40,11 @@ func gemms() (all []*function) {
 }
 
 // dots are tiles of at most 3 rows of activations by 4 rows of weights: 12 sums, enough for the latency of three pipes.
-func dots() (all []*function) {
-	for rows := 1; rows <= 3; rows++ {
-		all = append(all, dot(rows, 4), dot(rows, 1))
+func dots(formats ...number) (all []*function) {
+	for _, weights := range formats {
+		for rows := 1; rows <= 3; rows++ {
+			all = append(all, dot(rows, 4, weights), dot(rows, 1, weights))
+		}
 	}
 	return all
 }

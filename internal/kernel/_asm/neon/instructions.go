@@ -16,6 +16,11 @@ func (f *function) faddp(d, n, m V) { f.three(0x6e20d400, "faddp", d, n, m) }
 // fmax is NaN where either is.
 func (f *function) fmax(d, n, m V) { f.three(0x4e20f400, "fmax", d, n, m) }
 
+// fcvtl widens four float16, shll four bfloat16, fcvtn makes float16 of four float32.
+func (f *function) fcvtl(d, n V) { f.wordOp(0x0e217800, "fcvtl v%d.4s, v%d.4h", d, n) }
+func (f *function) shll(d, n V)  { f.wordOp(0x2e613800, "shll v%d.4s, v%d.4h, #16", d, n) }
+func (f *function) fcvtn(d, n V) { f.wordOp(0x0e216800, "fcvtn v%d.4h, v%d.4s", d, n) }
+
 // fcmeq sets the bits of lanes that are equal; NaN equals nothing.
 func (f *function) fcmeq(d, n, m V) { f.three(0x4e20e400, "fcmeq", d, n, m) }
 
