@@ -41,6 +41,10 @@ func (m *Model) ClassifyDense(ctx context.Context, picture *vision.Picture, scal
 	if len(scales) == 0 {
 		return nil, fmt.Errorf("dense evaluation without a scale")
 	}
+	if m.options.Half != nn.HalfNone {
+		return nil, fmt.Errorf("%s: dense evaluation makes convolutions of fully connected layers, whose weights must be in "+
+			"float32", m.Network.Name)
+	}
 	inputs := make([]*tensor.Tensor, len(scales))
 	for i, scale := range scales {
 		if err := ctx.Err(); err != nil {

@@ -121,6 +121,6 @@ func (m *Model) Parameter(name string) (arch.Param, []float32, error) {
 	if p == nil {
 		return arch.Param{}, nil, fmt.Errorf("%s has no parameter %q", m.Network.Name, name)
 	}
-	values, err := m.Values(name, 0, len(p.Data))
+	values, err := m.Values(name, 0, p.Count())
 	return p.Param, values, err
 }

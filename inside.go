@@ -106,10 +106,10 @@ func (m *Model) InsideTimed(ctx context.Context, image *tensor.Tensor, runs int)
 // weights may be shortened meanwhile, which is an error.
 func (m *Model) Values(parameter string, from, to int) ([]float32, error) {
 	p := m.params.Get(parameter)
-	if p == nil || from < 0 || to > len(p.Data) || from > to {
+	if p == nil || from < 0 || to > p.Count() || from > to {
 		return nil, fmt.Errorf("%s has no values %d to %d of a parameter %q", m.Network.Name, from, to, parameter)
 	}
 	values := make([]float32, to-from)
-	err := fault.Catch(func() error { copy(values, p.Data[from:to]); return nil })
+	err := fault.Catch(func() error { p.Values(values, from); return nil })
 	return values, m.intact(err)
 }

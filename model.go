@@ -87,7 +87,10 @@ type Options struct {
 	// by slower algorithms. Parameters that are mapped from a file are not private: the system drops their pages when it
 	// is short.
 	LowMemory bool
-	Costs     nn.CostTable
+	// Half keeps weights in 16 bits: half the bytes of fully connected layers, half the time that a single image waits for
+	// them, and logits that differ by some 1e-4 of themselves. Weights that float16 has no room for are an *nn.HalfError.
+	Half  nn.Half
+	Costs nn.CostTable
 	// Part is the part to take of a file with several networks' weights, as weights.OpenPart takes it; empty: the plain
 	// ones.
 	Part string
@@ -149,8 +152,8 @@ func open(file *weights.File, options Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.params.Load(matched.Param); err != nil {
-		return nil, err
+	if err := m.params.LoadFrom(matched); err != nil {
+		return nil, cmp.Or(file.Check(), err)
 	}
 	if err := file.Check(); err != nil {
 		return nil, err
@@ -226,7 +229,7 @@ func (o Options) network(file *weights.File) (*arch.Placement, error) {
 func newModel(placed *arch.Placement, o Options) (*Model, error) {
 	m := &Model{
 		Network: placed.Network, Input: placed.Input, Placed: placed,
-		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs},
+		options: nn.Options{Batch: max(o.Batch, 1), Threads: o.Threads, Budget: o.Memory, Costs: o.Costs, Half: o.Half},
 		turn:    make(chan struct{}, 1), beginnings: recent[string]{most: beginningPlans},
 		tapped: recent[*Taps]{most: tappedPlans},
 	}
@@ -240,6 +243,9 @@ func newModel(placed *arch.Placement, o Options) (*Model, error) {
 		return nil, err
 	}
 	m.params = nn.NewParams(placed)
+	if o.Half != nn.HalfNone {
+		m.params = nn.NewHalfParams(placed)
+	}
 	m.ending, _ = placed.Ending()
 	m.features, m.classes = placed.EndsInMap(), placed.Classes()
 	m.turn <- struct{}{}
@@ -252,11 +258,11 @@ const LowMemoryLimit = 128 << 20
 
 // economise sets the plans' budget for Options.LowMemory.
 func (m *Model) economise() error {
-	report, err := m.Placed.Analyze(1)
+	memory, _, err := nn.Predict(m.Placed, m.options)
 	if err != nil {
 		return err
 	}
-	m.options.Budget = 4*report.Total.Parameters + LowMemoryLimit
+	m.options.Budget = memory.Weights + LowMemoryLimit
 	m.options, _, err = sufficient(m.Placed, m.options)
 	return err
 }
@@ -286,7 +292,7 @@ func (m *Model) Memory() (int64, error) {
 	}
 	bytes := whole.Total()
 	if m.file != nil {
-		bytes -= whole.Weights
+		bytes -= whole.Weights - m.params.Rounded()
 	}
 	var extra []int64
 	for _, layer := range m.Network.Layers {

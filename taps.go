@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/fault"
@@ -69,7 +71,7 @@ func (m *Model) TapMemory(t *Taps) (int64, error) {
 
 func (m *Model) tapOptions(t *Taps) nn.Options {
 	options := t.Options
-	options.Costs, options.Budget = m.options.Costs, m.options.Budget
+	options.Costs, options.Budget, options.Half = m.options.Costs, m.options.Budget, m.options.Half
 	options.Threads = cmp.Or(options.Threads, m.options.Threads)
 	return options
 }
@@ -85,7 +87,16 @@ func (m *Model) Fingerprint() (sum [sha256.Size]byte, err error) {
 		}
 		var tensors []weights.Tensor
 		for _, p := range m.params.List {
-			tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
+			if p.Half.Bits == nil {
+				tensors = append(tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
+				continue
+			}
+			fmt.Fprintln(h, p.Name, p.Half.Brain)
+			for part := range slices.Chunk(p.Half.Bits, 1<<15) { // of which a copy is made
+				if err := binary.Write(h, binary.LittleEndian, part); err != nil {
+					return err
+				}
+			}
 		}
 		return weights.Encode(h, tensors, nil)
 	})

@@ -49,6 +49,7 @@ type Config struct {
 	Set      *kernel.Set
 	Algo     nn.Algo // of convolutions
 	Costs    nn.CostTable
+	Half     nn.Half        // which weights are kept in 16 bits, Forward alone
 	Budget   int64          // most bytes of a Plan; 0: any
 	Layers   bool           // also time each layer
 	Recipe   *train.Recipe  // for Training, whose Batch is this one's
@@ -58,7 +59,7 @@ type Config struct {
 // Options are a mode's Plan.
 func (c *Config) Options(mode Mode) nn.Options {
 	opt := nn.Options{Batch: c.Batch, Threads: c.Threads, Set: c.Set, Algo: c.Algo, Costs: c.Costs, Budget: c.Budget,
-		Seed: c.Seed, KeepProb: 1}
+		Half: c.Half, Seed: c.Seed, KeepProb: 1}
 	if mode == ForwardBackward {
 		opt.Training, opt.KeepProb = true, c.KeepProb
 	}
@@ -180,6 +181,9 @@ func (b *Bench) Run(ctx context.Context, mode Mode, progress Progress) (*Result,
 	machine.ResetPeakMemory()
 	if b.params == nil {
 		b.params = nn.NewParams(b.Placed)
+		if b.Half != nn.HalfNone {
+			b.params = nn.NewHalfParams(b.Placed)
+		}
 		b.params.Init(nn.Xavier, b.Seed)
 	}
 	passes := map[passKey][]float64{}

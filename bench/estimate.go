@@ -55,7 +55,7 @@ func (b *Bench) stepSeconds(mode Mode) (float64, error) {
 		}
 		first, last := reports[g.Layers[0].Name], reports[g.Layers[len(g.Layers)-1].Name]
 		macs := float64(first.FLOPs/2) * float64(opt.Batch)
-		bytes := 4*first.Weights + mapBytes(opt.Batch, first.In) + mapBytes(opt.Batch, last.Out)
+		bytes := b.weightBytes(g) + mapBytes(opt.Batch, first.In) + mapBytes(opt.Batch, last.Out)
 		seconds += passes * max(macs*costs.Direct, float64(bytes)*costs.Stream) * 1e-12
 	}
 	return seconds / float64(b.Threads) * float64(b.Batch) / float64(opt.Batch*ranks), nil

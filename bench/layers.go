@@ -57,7 +57,7 @@ func (b *Bench) layers(batch int, groups []nn.Group, passes map[passKey][]float6
 				continue
 			}
 			t := LayerTime{Layers: fused, Pass: pass, Seconds: seconds, GFLOPs: float64(work) / seconds / 1e9}
-			plain := 4 * first.Weights
+			plain := b.weightBytes(g)
 			weights := plain
 			for _, c := range g.Choices {
 				if c.Pass != pass {
@@ -83,6 +83,15 @@ func (b *Bench) layers(batch int, groups []nn.Group, passes map[passKey][]float6
 		}
 	}
 	return times
+}
+
+// weightBytes is what the weights of a group take as parameters.
+func (b *Bench) weightBytes(g nn.Group) int64 {
+	size := int64(4)
+	if _, linear := g.Layers[0].Op.(arch.Linear); linear && b.Half != nn.HalfNone {
+		size = 2
+	}
+	return size * b.reports()[g.Layers[0].Name].Weights
 }
 
 // mapBytes is what a batch of maps takes.

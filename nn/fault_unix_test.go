@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
@@ -113,5 +114,21 @@ func TestFaultWithinAStage(t *testing.T) {
 	}
 	if !sameBits(forward(t, plan, x), want) {
 		t.Error("other bits than before the fault")
+	}
+}
+
+// TestFaultInRounding: weights whose file has been shortened are an error when they are rounded to 16 bits.
+func TestFaultInRounding(t *testing.T) {
+	net := named("faulty", arch.Shape{C: 3, H: 40, W: 40}, arch.Flatten{}, arch.Linear{Out: 100})
+	params := newParams(t, net, nn.He)
+	path, view := mapped(t, params.List[0].Data)
+	params.List[0].Data = view
+	if err := os.Truncate(path, 8192); err != nil {
+		t.Fatal(err)
+	}
+	half := nn.NewHalfParams(archtest.Place(t, net))
+	err := half.Load(func(p arch.Param) ([]float32, error) { return params.Get(p.Name).Data, nil })
+	if !errors.As(err, new(*fault.Error)) {
+		t.Errorf("%v, want a fault", err)
 	}
 }

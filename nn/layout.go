@@ -124,9 +124,7 @@ func (p *Plan) measure() {
 		}
 	}
 	for _, layer := range p.placed.Layers {
-		for _, q := range layer.Params {
-			p.memory.Weights += 4 * int64(q.Count())
-		}
+		p.memory.Weights += p.bytes(layer)
 	}
 	last := p.chain[len(p.chain)-1].shape
 	outputs := 2 * p.Batch * last.C * last.H * last.W // logits and probabilities

@@ -6,7 +6,8 @@ import (
 )
 
 // linear is a fully connected layer with the ReLU after it fused: y[n][o] = b[o] + sum over i of w[o][i] * x[n][i].
-// Its weights are used where they lie, in O,I order: VGG-16's fc6 alone is 411 MB, which nobody wants twice.
+// Its weights, of 32 bits or 16, are used where they lie, in O,I order: VGG-16's fc6 alone is 411 MB, which nobody
+// wants twice.
 type linear struct {
 	engine  *engine
 	share   *Share
@@ -88,9 +89,14 @@ func (l *linear) forwardTask(_, task int) {
 		d := kernel.Dot{
 			M: l.n, N: outs, K: depth,
 			A: l.in.data[k:], ARow: l.in.size,
-			B: l.w.Data[o*in+k:], BRow: in,
-			C: l.out.data[o:], CRow: l.out.size,
+			BRow: in,
+			C:    l.out.data[o:], CRow: l.out.size,
 			Accumulate: k > 0, ReLU: l.relu && k+depth == in,
+		}
+		if l.w.half {
+			d.Half = kernel.Halves{Bits: l.w.Half.Bits[o*in+k:], Brain: l.w.Half.Brain}
+		} else {
+			d.B = l.w.Data[o*in+k:]
 		}
 		if k == 0 && l.b != nil {
 			d.Bias = l.b.Data[o : o+outs]
@@ -202,7 +208,8 @@ func (l *linear) dataTask(worker, task int) {
 		depth := min(linearOuts, out-o)
 		for k := range depth {
 			row := panel[k*panelRow:][:blocks*kernel.Block]
-			clear(row[copy(row, l.w.Data[(o+k)*in+i0:][:cols]):])
+			l.w.Values(row[:cols], (o+k)*in+i0)
+			clear(row[cols:])
 		}
 		l.engine.set.Matmul(&kernel.Matmul{
 			Bands: 1, M: l.n, Blocks: blocks,

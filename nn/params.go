@@ -18,6 +18,10 @@ type Param struct {
 	arch.Param
 	Data []float32
 	Grad []float32
+	Half kernel.Halves // in place of Data, where the parameter is kept in 16 bits
+	half bool          // it is, though it may have no values yet
+	// Half is mapped from a file, or whatever else the Source has
+	kept bool
 }
 
 // Params is a network's parameters in network order: conv1_1/w, conv1_1/b, … fc8/b.
@@ -25,25 +29,35 @@ type Params struct {
 	Network *arch.Network
 	List    []*Param
 	byName  map[string]*Param
+	half    bool // those are that Options.Half is about
 	packCache
 }
 
 // NewParams makes the parameters of a network, all zero.
-func NewParams(placed *arch.Placement) *Params {
-	p := unfilled(placed)
+func NewParams(placed *arch.Placement) *Params { return newParams(placed, false) }
+
+// NewHalfParams is NewParams for Plans with Options.Half: weights of fully connected layers are kept in 16 bits.
+func NewHalfParams(placed *arch.Placement) *Params { return newParams(placed, true) }
+
+func newParams(placed *arch.Placement, half bool) *Params {
+	p := unfilled(placed, half)
 	for _, q := range p.List {
 		// Fresh memory is mapped only when written: parameters that Load replaces cost nothing.
-		q.Data = kernel.Alloc(q.Count())
+		if q.half {
+			q.Half.Bits = kernel.AllocHalves(q.Count())
+		} else {
+			q.Data = kernel.Alloc(q.Count())
+		}
 	}
 	return p
 }
 
-// unfilled is the parameters of a network without their Data.
-func unfilled(placed *arch.Placement) *Params {
-	p := &Params{Network: placed.Network, byName: map[string]*Param{}}
+// unfilled is the parameters of a network without their values.
+func unfilled(placed *arch.Placement, half bool) *Params {
+	p := &Params{Network: placed.Network, byName: map[string]*Param{}, half: half}
 	for _, layer := range placed.Layers {
 		for _, param := range layer.Params {
-			q := &Param{Param: param}
+			q := &Param{Param: param, half: half && inHalf(layer.Op, param)}
 			p.List = append(p.List, q)
 			p.byName[param.Name] = q
 		}
@@ -55,26 +69,61 @@ func unfilled(placed *arch.Placement) *Params {
 func (p *Params) Get(name string) *Param { return p.byName[name] }
 
 // Load sets every parameter to what find returns for it. Trainable parameters are kept, not copied, so they may be
-// mapped from a file: a Plan never writes to their Data. Running statistics are copied, since training moves them.
+// mapped from a file: a Plan never writes to their Data. Running statistics are copied, since training moves them, and
+// so are weights that are kept in 16 bits, which are rounded: a *HalfError where that cannot be.
 func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 	for _, q := range p.List {
-		data, err := find(q.Param)
-		if err != nil {
+		if err := p.loadOne(q, find); err != nil {
 			return err
-		}
-		if len(data) != q.Count() {
-			return fmt.Errorf("nn: parameter %s has %d values, the network needs %d", q.Name, len(data), q.Count())
-		}
-		if q.Trainable {
-			q.Data = data
-		} else {
-			err := fault.Catch(func() error { copy(q.Data, data); return nil })
-			if err != nil {
-				return fmt.Errorf("nn: parameter %s: %w", q.Name, err)
-			}
 		}
 	}
 	p.changed()
+	return nil
+}
+
+// Source is where parameters come from: a file, as weights.Matched is one.
+type Source interface {
+	Param(arch.Param) ([]float32, error)
+	Halves(arch.Param) (halves kernel.Halves, ok bool) // where the source has them so
+	GiveBack(arch.Param)                               // what Param returned is not read any more
+}
+
+// LoadFrom is Load from a file. What Params keep in 16 bits and the file has so is kept, not copied.
+func (p *Params) LoadFrom(source Source) error {
+	for _, q := range p.List {
+		if h, ok := source.Halves(q.Param); ok && q.half && len(h.Bits) == q.Count() {
+			q.Half, q.kept = h, true
+			continue
+		}
+		if err := p.loadOne(q, source.Param); err != nil {
+			return err
+		}
+		if q.half {
+			source.GiveBack(q.Param)
+		}
+	}
+	p.changed()
+	return nil
+}
+
+func (p *Params) loadOne(q *Param, find func(arch.Param) ([]float32, error)) error {
+	data, err := find(q.Param)
+	if err != nil {
+		return err
+	}
+	if len(data) != q.Count() {
+		return fmt.Errorf("nn: parameter %s has %d values, the network needs %d", q.Name, len(data), q.Count())
+	}
+	switch {
+	case q.half:
+		return q.narrow(data)
+	case q.Trainable:
+		q.Data = data
+		return nil
+	}
+	if err := fault.Catch(func() error { copy(q.Data, data); return nil }); err != nil {
+		return fmt.Errorf("nn: parameter %s: %w", q.Name, err)
+	}
 	return nil
 }
 
@@ -123,7 +172,7 @@ func (p *Params) Init(init Initialiser, seed uint64) {
 			fill(q.Data, p.constant(q.Param, init))
 			continue
 		}
-		for at := 0; at < len(q.Data); at += initChunk {
+		for at := 0; at < q.Count(); at += initChunk {
 			chunks = append(chunks, chunk{q, at})
 		}
 	}
@@ -132,9 +181,18 @@ func (p *Params) Init(init Initialiser, seed uint64) {
 		h := fnv.New64a()
 		h.Write([]byte(c.param.Name))
 		r := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(c.at)))
-		part := c.param.Data[c.at:min(c.at+initChunk, len(c.param.Data))]
+		end := min(c.at+initChunk, c.param.Count())
+		var part []float32
+		if c.param.half {
+			part = make([]float32, end-c.at)
+		} else {
+			part = c.param.Data[c.at:end]
+		}
 		for i := range part {
 			part[i] = float32(init.weight(r, c.param.FanIn, c.param.FanOut))
+		}
+		if c.param.half {
+			quickest().Narrow(c.param.Half.Bits[c.at:end], part)
 		}
 	})
 	p.changed()

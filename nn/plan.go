@@ -31,6 +31,7 @@ type Options struct {
 	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms
 	// that take less memory, as few and as little slower as will do.
 	Budget int64
+	Half   Half // which weights are kept in 16 bits; not in training
 	// Beside is what the caller takes beside the Plan, in bytes, such as an optimiser's moments. CheckMemory counts it.
 	Beside int64
 	// Keep keeps every layer's output for Activation; a Plan for gradients does so anyway.
@@ -92,7 +93,7 @@ func Compile(placed *arch.Placement, params *Params, opt Options) (*Plan, error)
 	if err := opt.complete(placed); err != nil {
 		return nil, err
 	}
-	if err := params.fit(placed); err != nil {
+	if err := params.fit(placed, opt.Half != HalfNone); err != nil {
 		return nil, err
 	}
 	p, err := draft(placed, params, opt)
@@ -114,7 +115,7 @@ func Predict(placed *arch.Placement, opt Options) (Memory, []Group, error) {
 	if err := opt.complete(placed); err != nil {
 		return Memory{}, nil, err
 	}
-	p, err := draft(placed, unfilled(placed), opt)
+	p, err := draft(placed, unfilled(placed, opt.Half != HalfNone), opt)
 	if err != nil {
 		return Memory{}, nil, err
 	}
@@ -128,6 +129,9 @@ func (o *Options) complete(placed *arch.Placement) error {
 	}
 	if !(o.KeepProb >= 0 && o.KeepProb <= 1) { // NaN too
 		return fmt.Errorf("nn: keep probability must lie in (0, 1], not %v", o.KeepProb)
+	}
+	if err := o.checkHalf(); err != nil {
+		return err
 	}
 	if err := o.Share.check(o.Batch); err != nil {
 		return err
@@ -211,15 +215,20 @@ func Choices(groups []Group) (all []Choice) {
 // maxThreads is beyond any machine; each thread takes scratch memory.
 const maxThreads = 1024
 
-// fit checks that the parameters have the shapes that the placed layers need.
-func (p *Params) fit(placed *arch.Placement) error {
+// fit checks that the parameters have the shapes that the placed layers need, and are kept in 16 bits where they should
+// be.
+func (p *Params) fit(placed *arch.Placement, half bool) error {
+	if p.half != half {
+		return fmt.Errorf("nn: %s: Options.Half goes with NewHalfParams, and neither without the other",
+			placed.Network.Name)
+	}
 	for _, layer := range placed.Layers {
 		for _, want := range layer.Params {
 			got := p.Get(want.Name)
 			if got == nil {
 				return fmt.Errorf("nn: %s: there is no parameter %s", placed.Network.Name, want.Name)
 			}
-			if len(got.Data) != want.Count() {
+			if got.held() != want.Count() {
 				return fmt.Errorf("nn: %s: parameter %s has shape %s, this input size needs %s", placed.Network.Name, want.Name,
 					printable.Shape(got.Shape), printable.Shape(want.Shape))
 			}

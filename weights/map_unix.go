@@ -50,6 +50,16 @@ func (m *mapping) check() error {
 	return nil
 }
 
+// giveBack lets go of the whole pages from one byte of the mapping to another. They come from the file again when they
+// are touched. A system that refuses keeps them, which costs memory and nothing else, so its error is dropped.
+func (m *mapping) giveBack(from, to int) {
+	page := os.Getpagesize()
+	from, to = (from+page-1)/page*page, to/page*page
+	if from < to {
+		_ = unix.Madvise(m.data[from:to], unix.MADV_DONTNEED)
+	}
+}
+
 func (m *mapping) unmap() error {
 	err := m.file.Close()
 	if m.data != nil {

@@ -43,6 +43,9 @@ func mapOpened(file *os.File) (*mapping, error) {
 // check has nothing to ask: Windows does not shorten a mapped file.
 func (m *mapping) check() error { return nil }
 
+// giveBack leaves it to Windows which pages to let go of.
+func (m *mapping) giveBack(_, _ int) {}
+
 func (m *mapping) unmap() error {
 	if m.data == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -420,4 +421,29 @@ func (m *Matched) Param(p arch.Param) ([]float32, error) {
 		return nil, fmt.Errorf("%s: parameter %s is not of the layers that this file was matched with", m.file.Path, p.Name)
 	}
 	return m.file.values(src, p)
+}
+
+// Halves returns a parameter's values where the file has them in 16 bits, as float16 or bfloat16, in our layout and in
+// one piece: they are the mapped file itself, on Tensor's terms. Otherwise ok is false, and Param has them.
+func (m *Matched) Halves(p arch.Param) (halves kernel.Halves, ok bool) {
+	src := m.source[p.Name]
+	t, found := m.file.list.Get(src.Name)
+	if !found || m.file.closed || src.Fold != nil || !src.Layout.IsOurs() || t.Fetch != nil ||
+		t.DType != F16 && t.DType != BF16 {
+		return kernel.Halves{}, false
+	}
+	halves.Brain = t.DType == BF16
+	halves.Bits, ok = kernel.Uint16s(t.Raw)
+	return halves, ok
+}
+
+// GiveBack says that nobody reads a parameter's values, which Param returned, any more: where they are the mapped file
+// itself, the system may take their memory for something else.
+func (m *Matched) GiveBack(p arch.Param) {
+	t, _ := m.file.list.Get(m.source[p.Name].Name)
+	for _, mapped := range m.file.mapped {
+		if from, ok := kernel.Place(t.Raw, mapped.data); ok {
+			mapped.giveBack(from, from+len(t.Raw))
+		}
+	}
 }

@@ -44,6 +44,7 @@ type benchOptions struct {
 	output   string
 	json     bool
 	planFlags
+	halfFlag
 }
 
 func newBenchCommand() *cobra.Command {
@@ -106,7 +107,8 @@ what that was chosen from, and why. vggo calibrate measures this machine's price
 		"of -o's file, else table)")
 	f.BoolVar(&o.json, "json", false, "short for --format json; the steps go to standard error, as for svg")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a `FILE`, which appears only once it is whole")
-	o.add(f)
+	o.planFlags.add(f)
+	o.halfFlag.add(f)
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 	_ = cmd.RegisterFlagCompletionFunc("model", completeNetworks)
 	return cmd
@@ -118,6 +120,7 @@ type benchOutput struct {
 	Input   arch.Shape      `json:"input"`
 	Batch   int             `json:"batch"`
 	Algo    string          `json:"algo"`
+	Half    string          `json:"half"`
 	BurnIn  int             `json:"burn_in"`
 	Machine bench.Machine   `json:"machine"`
 	Results []*bench.Result `json:"results"`
@@ -201,6 +204,12 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	}
 	if err = o.apply(&c.Costs, &c.Budget); err != nil {
 		return c, err
+	}
+	if c.Half, err = o.parse(); err != nil {
+		return c, err
+	}
+	if c.Half != nn.HalfNone && o.mode != string(bench.Forward) {
+		return c, usageError{errors.New("--half is of networks in use, which learn nothing: --mode forward")}
 	}
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {
 		return c, usageError{fmt.Errorf("--algo: %w", err)}
@@ -297,7 +306,7 @@ func (o *benchOptions) time(cmd *cobra.Command, config bench.Config, modes []ben
 	}
 
 	out := benchOutput{Model: b.Placed.Network.Name, Input: b.Placed.Input, Batch: b.Batch, Algo: b.Algo.String(),
-		BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
+		Half: b.Half.String(), BurnIn: b.BurnIn, Machine: m, Results: []*bench.Result{}}
 	var stopped error
 	for _, mode := range modes {
 		progress, done := newBenchProgress(b, mode, log, stderr)

@@ -17,6 +17,7 @@ import (
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/parallel"
 	"github.com/vggo/vggo/internal/sheet"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 )
@@ -133,6 +134,10 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	}
 	if !o.dense && (cmd.Flags().Changed("scales") || o.noFlip) {
 		return usageError{errors.New("--scales and --no-flip are for --dense")}
+	}
+	if o.dense && o.half != nn.HalfNone.String() {
+		return usageError{errors.New("--dense makes convolutions of the fully connected layers, from weights in float32: " +
+			"leave --half out")}
 	}
 	if !slices.Contains([]string{matchAuto, matchNumber, matchOrder}, o.match) {
 		return usageError{fmt.Errorf("--match must be %s, %s or %s, not %q", matchAuto, matchNumber, matchOrder, o.match)}

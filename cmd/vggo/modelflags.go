@@ -13,6 +13,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -32,6 +33,7 @@ type modelFlags struct {
 	low     bool
 	readFlags
 	planFlags
+	halfFlag
 	pictureFlags
 	preprocessFlags
 }
@@ -53,6 +55,7 @@ func (o *modelFlags) add(cmd *cobra.Command) {
 	f.BoolVar(&o.low, "low-memory", false, "take little memory beside the file of weights, and more time")
 	o.readFlags.add(f)
 	o.planFlags.add(f)
+	o.halfFlag.add(f)
 	o.pictureFlags.add(f)
 	o.preprocessFlags.add(f)
 	addAlias(cmd)
@@ -114,6 +117,9 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
 		return nil, err
 	}
+	if options.Half, err = o.halfFlag.parse(); err != nil {
+		return nil, err
+	}
 	if options.Preprocess, err = o.parts(); err != nil {
 		return nil, err
 	}
@@ -165,6 +171,7 @@ func hintModel(err error) error {
 		disagree    *weights.DisagreeError
 		single      *root.OneOutputError
 		features    *root.NoClassesError
+		half        *nn.HalfError
 	)
 	if errors.As(err, new(hintedError)) {
 		return err
@@ -197,6 +204,8 @@ func hintModel(err error) error {
 		return hint(err, "leave --input out")
 	case errors.As(err, &disagree):
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
+	case errors.As(err, &half):
+		return hint(err, "leave --half out")
 	case errors.As(err, &single):
 		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the "+
 			"number itself")

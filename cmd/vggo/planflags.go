@@ -41,6 +41,24 @@ func (p *planFlags) apply(costs *nn.CostTable, budget *int64) (err error) {
 	return nil
 }
 
+// halfFlag is --half, of commands that use a network and do not train it.
+type halfFlag struct{ half string }
+
+func (h *halfFlag) add(f *pflag.FlagSet) {
+	f.StringVar(&h.half, "half", nn.HalfNone.String(), "`WHICH` weights are kept in 16 bits: linear, the fully connected "+
+		"layers', or none; --half alone is linear")
+	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
+}
+
+// parse is what the flag says.
+func (h *halfFlag) parse() (nn.Half, error) {
+	half, err := nn.ParseHalf(h.half)
+	if err != nil {
+		return 0, usageError{fmt.Errorf("--half: %w", err)}
+	}
+	return half, nil
+}
+
 // byteUnits are in lower case.
 var byteUnits = map[string]float64{
 	"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,

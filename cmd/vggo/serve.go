@@ -107,6 +107,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.IntVar(&o.each.batch, "batch", 8, "most images computed at once")
 	f.BoolVar(&o.each.low, "low-memory", false, "take little memory beside the files of weights, and more time")
 	o.each.planFlags.add(f)
+	o.each.halfFlag.add(f)
 	f.StringVar(&o.name, "model-name", "", "`NAME` of the model in URLs, where it is the only one (default: its "+
 		"network's)")
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on")

@@ -15,6 +15,12 @@ func Alloc(n int) []float32 {
 	return s
 }
 
+// AllocHalves is Alloc for numbers of 16 bits.
+func AllocHalves(n int) []uint16 {
+	s := Alloc((n + 1) / 2)
+	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(s))), n)
+}
+
 // hugePages is the part of s that whole huge pages cover, as bytes; nil if there is none.
 func hugePages(s []float32) []byte {
 	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))

@@ -53,13 +53,20 @@ func (l Layout) Shape(p arch.Param) []int {
 	return shape
 }
 
+// inOrder reports whether the file's axes are in our order.
+func (l Layout) inOrder() bool { return l.Axes == nil || slices.IsSorted(l.Axes) }
+
+// IsOurs reports whether values lie in the file as we have them.
+func (l Layout) IsOurs() bool {
+	return l.inOrder() && l.Flat == (arch.Shape{}) && !l.Flip && (l.Scale == 0 || l.Scale == 1)
+}
+
 // Arrange puts a parameter's values in our order. Where the file has them so already, data itself is returned.
 func (l Layout) Arrange(data []float32, p arch.Param) ([]float32, error) {
-	ours := l.Ours(p)
-	inOrder := l.Axes == nil || slices.IsSorted(l.Axes)
-	if inOrder && l.Flat == (arch.Shape{}) && !l.Flip && (l.Scale == 0 || l.Scale == 1) {
+	if l.IsOurs() {
 		return data, nil
 	}
+	ours := l.Ours(p)
 	// strides of the file's axes, in our order of axes
 	file := l.Shape(p)
 	step := make([]int, len(file))
@@ -68,7 +75,7 @@ func (l Layout) Arrange(data []float32, p arch.Param) ([]float32, error) {
 		n *= file[i]
 	}
 	strides := slices.Clone(step)
-	if !inOrder {
+	if !l.inOrder() {
 		for i, axis := range l.Axes {
 			strides[i] = step[axis]
 		}
