@@ -13,7 +13,7 @@ import (
 //	y[o] = b[o] + sum over c, kh, kw of w[o][c][kh][kw] * x[c][y*s - top + kh*d][x*s - left + kw*d]
 type conv struct {
 	engine  *engine
-	packs   *packCache
+	params  *Params
 	layer   arch.Placed
 	in, out *values
 	relu    bool
@@ -113,7 +113,7 @@ func tileable(layer arch.Placed, pass Pass, d *direct, parts int, planar bool) b
 
 func newConv(p *Plan, g Group, in, out *values) *conv {
 	layer := g.first()
-	c := &conv{engine: &p.engine, packs: &p.params.packCache, layer: layer, in: in, out: out, planar: in == p.chain[0] &&
+	c := &conv{engine: &p.engine, params: p.params, layer: layer, in: in, out: out, planar: in == p.chain[0] &&
 		!p.imported, groups: groupsOf(layer),
 		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"),
 		bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
@@ -166,11 +166,12 @@ func (c *conv) refresh() {
 	if c.fold != nil {
 		f.scale = scale
 	}
-	c.packs.fill(c.forwardBy, &f)
+	c.params.fill(c.forwardBy, &f)
 	if c.dataBy != nil {
 		f.data = true
-		c.packs.fill(c.dataBy, &f)
+		c.params.fill(c.dataBy, &f)
 	}
+	c.params.giveBack(c.w)
 }
 
 func (c *conv) forward(n int) {

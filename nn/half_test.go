@@ -162,6 +162,9 @@ func TestHalfFromFile(t *testing.T) {
 	if !sameBits(forward(t, compile(t, net, half, nn.Options{Batch: 1, Half: nn.HalfLinear}), x), want) {
 		t.Error("other bits than of float32 weights with the same values")
 	}
+	if !source.back["conv1_1/w"] || source.back["fc3/w"] {
+		t.Errorf("given back are %v: want convolutions' weights, once they are packed, and not fc3's", source.back)
+	}
 	if err := half.Load(source.Param); err != nil { // over what was mapped
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ type Params struct {
 	Network *arch.Network
 	List    []*Param
 	byName  map[string]*Param
-	half    bool // those are that Options.Half is about
+	half    bool   // those are that Options.Half is about
+	source  Source // that they were loaded from; nil: no file
 	packCache
 }
 
@@ -85,7 +86,7 @@ func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 type Source interface {
 	Param(arch.Param) ([]float32, error)
 	Halves(arch.Param) (halves kernel.Halves, ok bool) // where the source has them so
-	GiveBack(arch.Param)                               // what Param returned is not read any more
+	GiveBack(arch.Param)                               // what Param returned is not read for now
 }
 
 // LoadFrom is Load from a file. What Params keep in 16 bits and the file has so is kept, not copied.
@@ -102,8 +103,17 @@ func (p *Params) LoadFrom(source Source) error {
 			source.GiveBack(q.Param)
 		}
 	}
+	p.source = source
 	p.changed()
 	return nil
+}
+
+// giveBack says that a parameter was read, and will seldom be again: where Plans shall take little memory its pages go
+// back to the file.
+func (p *Params) giveBack(q *Param) {
+	if p.half && p.source != nil {
+		p.source.GiveBack(q.Param)
+	}
 }
 
 func (p *Params) loadOne(q *Param, find func(arch.Param) ([]float32, error)) error {

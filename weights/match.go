@@ -437,8 +437,8 @@ func (m *Matched) Halves(p arch.Param) (halves kernel.Halves, ok bool) {
 	return halves, ok
 }
 
-// GiveBack says that nobody reads a parameter's values, which Param returned, any more: where they are the mapped file
-// itself, the system may take their memory for something else.
+// GiveBack says that nobody reads a parameter's values, which Param returned, for now: where they are the mapped file
+// itself, their memory is free, and they come from the file again when they are read.
 func (m *Matched) GiveBack(p arch.Param) {
 	t, _ := m.file.list.Get(m.source[p.Name].Name)
 	for _, mapped := range m.file.mapped {
