@@ -2,8 +2,6 @@ package style
 
 import (
 	"math"
-
-	"github.com/vggo/vggo/internal/parallel"
 )
 
 // real is what gradients and steps are stored as. Products are summed in float64 and places kept in it: rounded to
@@ -124,13 +122,7 @@ const span = 1 << 14
 
 // sum adds what part makes of each span, in their order.
 func (l *lbfgs[T]) sum(n int, part func(from, to int) float64) float64 {
-	parts := make([]float64, (n+span-1)/span)
-	parallel.Each(l.threads, len(parts), func(i int) { parts[i] = part(i*span, min((i+1)*span, n)) })
-	sum := 0.0
-	for _, p := range parts {
-		sum += p
-	}
-	return sum
+	return sum(l.threads, n, span, part)
 }
 
 func (l *lbfgs[T]) dot(a, b []T) float64 { return l.sweep(b, 0, nil, a) }

@@ -25,13 +25,17 @@ const stretch = 1 << 13
 
 // sum adds in order what part makes of each stretch of n.
 func (w worker) sum(n int, part func(from, to int) float64) float64 {
+	return sum(w.threads, n, stretch, part)
+}
+
+// sum adds in order what part makes of each stretch of n, so many at a time.
+func sum(threads, n, stretch int, part func(from, to int) float64) (total float64) {
 	parts := make([]float64, (n+stretch-1)/stretch)
-	parallel.Each(w.threads, len(parts), func(i int) { parts[i] = part(i*stretch, min((i+1)*stretch, n)) })
-	sum := 0.0
+	parallel.Each(threads, len(parts), func(i int) { parts[i] = part(i*stretch, min((i+1)*stretch, n)) })
 	for _, p := range parts {
-		sum += p
+		total += p
 	}
-	return sum
+	return total
 }
 
 // contentTerm is ½ Σ (F − P)² over all channels and pixels of a layer (Gatys et al. 2016, equation 1).

@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/binary"
 	"math"
+	"strconv"
 
 	"github.com/vggo/vggo/internal/kernel"
 )
@@ -58,4 +59,10 @@ func (d DType) Floats(b []byte) []float32 {
 		out[i] = at(b[i*size:])
 	}
 	return out
+}
+
+// Shortest is the shortest decimal that rounds to a float32: files say 0.1 and 1e-5 in float32, networks in float64.
+func Shortest(v float32) float64 {
+	x, _ := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
+	return x
 }

@@ -58,7 +58,7 @@ func (k *constant) number() (float64, error) {
 	if err != nil || !dtype.HoldsWeights() || len(b) != dtype.Size() {
 		return 0, fmt.Errorf("a number expected")
 	}
-	return shortest(dtype.Floats(b)[0]), nil
+	return format.Shortest(dtype.Floats(b)[0]), nil
 }
 
 // truth is a boolean constant of one value.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
@@ -121,7 +120,7 @@ func (a *arguments) int(name string, otherwise int64) int64 {
 
 func (a *arguments) float(name string, otherwise float64) float64 {
 	if x := a.get(name, wire.Float); x != nil {
-		return shortest(x.Float)
+		return format.Shortest(x.Float)
 	}
 	return otherwise
 }
@@ -138,12 +137,6 @@ func (a *arguments) text(name, otherwise string) string {
 		return x.Text
 	}
 	return otherwise
-}
-
-// shortest is the shortest decimal that rounds to a float32: files say 0.1 and 1e-5 in float32, networks in float64.
-func shortest(v float32) float64 {
-	x, _ := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
-	return x
 }
 
 // pair reads two numbers from 0 to what arch allows at the most.
@@ -315,7 +308,7 @@ func (c *chain) batchNorm(a *arguments, in []*constant) error {
 	if err := c.channels(); err != nil {
 		return err
 	}
-	op := arch.BatchNorm{Eps: a.float("epsilon", 1e-5), Momentum: shortest(float32(1 - a.float("momentum", 0.9)))}
+	op := arch.BatchNorm{Eps: a.float("epsilon", 1e-5), Momentum: format.Shortest(float32(1 - a.float("momentum", 0.9)))}
 	if a.int("training_mode", 0) != 0 {
 		a.fail("it is exported for training: export it for inference")
 	}
@@ -365,7 +358,7 @@ func (c *chain) dropout(a *arguments, in []*constant) error {
 	if len(a.node.Outputs) > 1 && a.node.Outputs[1] != "" {
 		c.masks[a.node.Outputs[1]] = true
 	}
-	return c.pushAlike(a, arch.Dropout{Keep: shortest(float32(1 - ratio))}, nil)
+	return c.pushAlike(a, arch.Dropout{Keep: format.Shortest(float32(1 - ratio))}, nil)
 }
 
 func (c *chain) softmax(a *arguments, _ []*constant) error {

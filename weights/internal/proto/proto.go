@@ -5,7 +5,6 @@ package proto
 import (
 	"fmt"
 	"math"
-	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -190,13 +189,7 @@ func (d *decoder) field(m Message, f Field, typ protowire.Type, body []byte, at 
 }
 
 // decimal is the number that somebody wrote, of which the file has the nearest float: 0.0001.
-func decimal(bits uint32) float64 {
-	v := float64(math.Float32frombits(bits))
-	if short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', -1, 32), 64); err == nil {
-		return short
-	}
-	return v
-}
+func decimal(bits uint32) float64 { return format.Shortest(math.Float32frombits(bits)) }
 
 func isWords(of any) bool {
 	_, ok := of.(Words)
