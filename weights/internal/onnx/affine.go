@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -25,11 +26,7 @@ const (
 
 // add adds a constant, subtract takes one away or is taken away from one.
 func (c *chain) add(a *arguments, in []*constant) error {
-	k := in[0]
-	if k == nil {
-		k = in[1]
-	}
-	return c.addConstant(a, k, 1)
+	return c.addConstant(a, cmp.Or(in[0], in[1]), 1)
 }
 
 func (c *chain) subtract(a *arguments, in []*constant) error {
@@ -47,11 +44,7 @@ func (c *chain) subtract(a *arguments, in []*constant) error {
 
 // multiply multiplies by a constant, divide divides by one.
 func (c *chain) multiply(a *arguments, in []*constant) error {
-	k := in[0]
-	if k == nil {
-		k = in[1]
-	}
-	return c.multiplyConstant(a, k, false)
+	return c.multiplyConstant(a, cmp.Or(in[0], in[1]), false)
 }
 
 func (c *chain) divide(a *arguments, in []*constant) error {

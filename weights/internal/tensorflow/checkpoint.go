@@ -163,8 +163,8 @@ func (c *checkpoint) addV1(t *table) error {
 			return err
 		}
 	}
-	for name, kind := range types {
-		if _, listed, _ := tensorOf(name, kind, nil); listed {
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		if _, listed, _ := tensorOf(name, types[name], nil); listed {
 			return format.Fail(0, "no values of variable %q", format.Clip(name))
 		}
 	}

@@ -175,7 +175,7 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 	case "Conv2d":
 		ins := s.int("in_channels")
 		d.channels = cmp.Or(d.channels, ins)
-		w := s.window("kernel_size", "stride", "padding", "dilation")
+		w := s.window(true)
 		switch mode := s.text("padding_mode", "zeros"); {
 		case mode == "zeros" || w.Pad == (arch.Padding{}):
 		case mode == "reflect" && w.Pad.Mode == arch.Explicit:
@@ -198,11 +198,11 @@ func (d *describer) operation(class string, s *settings, path string) (arch.Op, 
 		}
 		return arch.BatchNorm{Eps: s.number("eps")}, nil
 	case "MaxPool2d":
-		op := arch.MaxPool{Window: s.window("kernel_size", "stride", "padding", "dilation")}
+		op := arch.MaxPool{Window: s.window(true)}
 		op.Ceil = s.truth("ceil_mode")
 		return op, nil
 	case "AvgPool2d":
-		op := arch.AvgPool{Window: s.window("kernel_size", "stride", "padding", ""), CountPad: s.truth("count_include_pad")}
+		op := arch.AvgPool{Window: s.window(false), CountPad: s.truth("count_include_pad")}
 		op.Ceil = s.truth("ceil_mode")
 		if v, ok := s.get("divisor_override"); ok && v != nil {
 			return nil, fmt.Errorf("it divides by a number of its own")
@@ -337,14 +337,14 @@ func (s *settings) pair(name string) arch.Size {
 	return arch.Size{H: int(h), W: int(w)}
 }
 
-// window is how a kernel slides. dilation may be empty.
-func (s *settings) window(kernel, stride, padding, dilation string) arch.Window {
-	w := arch.Window{Kernel: s.pair(kernel), Stride: s.pair(stride), Dilation: arch.Square(1)}
-	if dilation != "" {
-		w.Dilation = s.pair(dilation)
+// window is how a kernel slides. Average pooling has no dilation.
+func (s *settings) window(dilated bool) arch.Window {
+	w := arch.Window{Kernel: s.pair("kernel_size"), Stride: s.pair("stride"), Dilation: arch.Square(1)}
+	if dilated {
+		w.Dilation = s.pair("dilation")
 	}
-	v := s.value(padding)
-	if mode, ok := text(v); ok {
+	const padding = "padding"
+	if mode, ok := text(s.value(padding)); ok {
 		switch mode {
 		case "same":
 			w.Pad.Mode = arch.Same
