@@ -187,8 +187,9 @@ func (n *network) operation(m fields, class, path string, params map[string]form
 		op.NoBias, err = n.weights(m, w.entry(path+".weight"), params)
 		return op, err
 	case "SpatialBatchNormalization", "BatchNormalization":
-		roles := map[string]string{"mean": "running_mean", "var": "running_var", "gamma": "weight", "beta": "bias"}
-		for role, field := range roles {
+		for _, of := range [][2]string{{"gamma", "weight"}, {"beta", "bias"}, {"mean", "running_mean"},
+			{"var", "running_var"}} {
+			role, field := of[0], of[1]
 			t, ok := m.get(field).(*Tensor)
 			switch {
 			case ok:

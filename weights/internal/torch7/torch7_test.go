@@ -3,6 +3,7 @@ package torch7
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,24 @@ import (
 func TestHostile(t *testing.T) { formattest.Hostile(t, Reader, formattest.File(t, "torch7.t7")) }
 
 func FuzzTorch7(f *testing.F) { formattest.Fuzz(f, Reader, "torch7.t7") }
+
+// TestOrder reads a file with a batch norm again and again: its tensors come in one order.
+func TestOrder(t *testing.T) {
+	want := []string{"1.1.weight", "1.1.bias", "1.2.weight", "1.2.bias", "1.2.running_mean", "1.2.running_var"}
+	for range 20 {
+		c, err := Reader.Read(formattest.File(t, "torch7.t7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tensor := range c.Tensors {
+			names = append(names, tensor.Name)
+		}
+		if !slices.Equal(names[:min(len(names), len(want))], want) {
+			t.Fatalf("%v, want %v first", names, want)
+		}
+	}
+}
 
 // lua writes values as Torch does.
 type lua []byte
