@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,10 +87,23 @@ func TestTraining(t *testing.T) {
 	if len(r.Layers) == 0 {
 		t.Error("no layers")
 	}
+	if kinds["muon"] {
+		t.Error("SGD takes time for muon")
+	}
 	recipe.Rates = map[string]float64{"block1": 0}
 	frozen, err := b.Run(t.Context(), Training, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	recipe.Optimiser.Kind, recipe.Polyak = "muon", 0
+	muon, err := b.Run(t.Context(), Training, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(muon.Parts, func(p PartTime) bool { return p.Kind == "muon" && p.Seconds > 0 }) ||
+		muon.PredictedBytes <= frozen.PredictedBytes {
+		t.Errorf("muon has no time in %+v, or takes no memory: %d bytes, SGD %d", muon.Parts, muon.PredictedBytes,
+			frozen.PredictedBytes)
 	}
 	passes := map[string]int{}
 	for _, l := range frozen.Layers {

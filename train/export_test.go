@@ -104,6 +104,9 @@ func CheckRecipe(r Recipe, net *arch.Network) error {
 	return err
 }
 
+// RateOf is the share of the rate at which a parameter learns.
+func RateOf(t *Trainer, name string) float64 { return t.slots[t.params.Get(name)].rate }
+
 // Kept is the bytes that StateBytes predicts.
 func Kept(t *Trainer) int64 {
 	floats := 0

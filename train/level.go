@@ -146,15 +146,17 @@ func (t *Trainer) levelOptions(pictures int) nn.Options {
 const spread = 0.25
 
 // firstRate has the first layer learn as if its pictures deviated by about 1. Of pictures of 0 to 255 its weights are
-// 64 times smaller and its gradients 64 times larger: at the others' rate it would throw them about.
-func (t *Trainer) firstRate() []Rule {
+// 64 times smaller and its gradients 64 times larger: at the others' rate it would throw them about. Muon, if the other
+// rules leave the layer to it, gives weights and steps their size itself.
+func (t *Trainer) firstRate(others []Rule) []Rule {
 	of := t.augmenter.preprocess
 	for _, layer := range t.placed.Layers {
 		if !isWeighted(layer.Op) {
 			continue
 		}
 		deviation := spread * 255 / float64(of.Scale) / float64(slices.Min(of.Std))
-		if rate := 1 / (deviation * deviation); rate < 1 {
+		muon := settingsOf(layer.Params[0], &t.recipe.Optimiser, others).muon
+		if rate := 1 / (deviation * deviation); rate < 1 && !muon {
 			return []Rule{{Params: literal.Replace(layer.Name) + "/w", Rate: &rate}}
 		}
 		break

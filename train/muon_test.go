@@ -11,6 +11,7 @@ import (
 	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
+	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
 
@@ -201,6 +202,32 @@ func TestMuonOfNothing(t *testing.T) {
 	for i, v := range append(first.Data[:4:4], second.Data...) {
 		if v != 0 {
 			t.Errorf("0 number %d becomes %v", i, v)
+		}
+	}
+}
+
+// TestMuonOfLargePictures: where pictures are of 0 to 255 the first layer learns more slowly by SGD, and no other by
+// Muon, whose steps have their own size.
+func TestMuonOfLargePictures(t *testing.T) {
+	sgd := "sgd"
+	for _, c := range []struct {
+		rules  []train.Rule
+		slower bool
+	}{
+		{nil, false},
+		{[]train.Rule{{Params: "conv1_1", Kind: &sgd}}, true},
+	} {
+		r := muon(tiny())
+		r.Preprocess, r.Rules = vision.PreprocessParts{Base: "unit", Scale: 1}, c.rules
+		trainer, err := train.New(train.Options{Recipe: r, Train: tinySet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rate := train.RateOf(trainer, "conv1_1/w"); (rate < 1) != c.slower {
+			t.Errorf("with rules %+v the first layer learns at %v of the rate", c.rules, rate)
+		}
+		if err := trainer.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -20,17 +20,16 @@ var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 // makeRules puts the recipe's rates and rules between the one of firstRate, which they override, and the one that
 // whitening needs.
 func (t *Trainer) makeRules() error {
-	var before []Rule
-	if t.recipe.Init.Level {
-		before = t.firstRate()
-	}
 	for i, r := range t.recipe.Rules {
 		if err := checkPattern(r.Params, t.params); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
 	rules, err := t.recipe.allRules(t.placed)
-	t.rules = slices.Concat(before, rules)
+	if t.recipe.Init.Level {
+		t.rules = t.firstRate(rules)
+	}
+	t.rules = append(t.rules, rules...)
 	return err
 }
 
