@@ -9,6 +9,7 @@ var generic = Set{
 	Name: "generic", Depth: 256, PeakLanes: 1,
 	gemm:        [][]gemmFunc{{gemmGeneric(1), gemmGeneric(2), gemmGeneric(3), gemmGeneric(4)}},
 	dot:         [][2]dotFunc{{dotGeneric(1, 1), dotGeneric(1, 4)}, {dotGeneric(2, 1), dotGeneric(2, 4)}},
+	gemmF16:     [][]halfGemmFunc{{gemmHalfGeneric(1), gemmHalfGeneric(2), gemmHalfGeneric(3), gemmHalfGeneric(4)}},
 	dotF16:      halfDots(Float16),
 	dotBF16:     halfDots(BFloat16),
 	widen:       widenGeneric,

@@ -93,6 +93,51 @@ func (s *Set) Narrow(dst []uint16, src []float32) (beyond int) {
 	return -1
 }
 
+// gemmHalfGeneric is gemmGeneric for b of float16: some rows of it are widened at a time.
+func gemmHalfGeneric(rows int) halfGemmFunc {
+	return func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, _ int, c *float32, cRow, _ int,
+		bias *float32, _ *uint16, flags int) {
+		for i := range rows {
+			out := lanes(add(c, i*cRow))
+			switch {
+			case flags&flagAccumulate != 0:
+			case bias != nil:
+				*out = *lanes(bias)
+			default:
+				*out = [Block]float32{}
+			}
+		}
+		var start [1]int
+		for t, run := range unsafe.Slice(runs, nruns) {
+			for at := 0; at < k; {
+				var wide [32][Block]float32
+				n := min(len(wide), k-at)
+				for p := range n {
+					row := (*[Block]uint16)(unsafe.Add(unsafe.Pointer(b), (t*k+at+p)*bRow))
+					for j, h := range row {
+						wide[p][j] = Float16(h)
+					}
+				}
+				start[0] = run
+				for i := range rows {
+					out := lanes(add(c, i*cRow))
+					for j := 0; j < Block; j += 8 {
+						addProducts((*[8]float32)(out[j:]), add(a, i*aRow+at*aCol), aCol, start[:], n, &wide[0][j], 4*Block)
+					}
+				}
+				at += n
+			}
+		}
+		if flags&flagReLU != 0 {
+			for i := range rows {
+				for j, x := range lanes(add(c, i*cRow)) {
+					lanes(add(c, i*cRow))[j] = rectify(x)
+				}
+			}
+		}
+	}
+}
+
 // halfDot is the Set's dot products with halves of a kind.
 func (s *Set) halfDot(h Halves) [][2]halfDotFunc {
 	if h.Brain {

@@ -76,6 +76,42 @@ func dot3x4BF16AVX2(a *float32, aRow int, b *uint16, bRow int, k int, c *float32
 //go:noescape
 func dot3x1BF16AVX2(a *float32, aRow int, b *uint16, bRow int, k int, c *float32, cRow int, bias *float32, flags int)
 
+// gemm1x16F16AVX2 works like gemmHalfGeneric for 1 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm1x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm2x16F16AVX2 works like gemmHalfGeneric for 2 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm2x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm3x16F16AVX2 works like gemmHalfGeneric for 3 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm3x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm4x16F16AVX2 works like gemmHalfGeneric for 4 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm4x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm5x16F16AVX2 works like gemmHalfGeneric for 5 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm5x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm6x16F16AVX2 works like gemmHalfGeneric for 6 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm6x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
 // widenAVX2 works like widenGeneric.
 //
 //go:noescape

@@ -1726,6 +1726,651 @@ store2:
 	VZEROUPPER
 	RET
 
+// func gemm1x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm1x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), AX
+	MOVQ runs+24(FP), CX
+	MOVQ nruns+32(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ bRow+56(FP), SI
+	MOVQ next+104(FP), R8
+
+run:
+	MOVQ a+0(FP), R9
+	MOVQ (CX), DI
+	LEAQ (R9)(DI*4), DI
+	MOVQ k+40(FP), R9
+
+step:
+	VCVTPH2PS    (BX), Y2
+	VCVTPH2PS    16(BX), Y3
+	VBROADCASTSS (DI), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R8)
+	ADDQ         $0x20, R8
+	ADDQ         SI, BX
+	ADDQ         AX, DI
+	DECQ         R9
+	JNE          step
+	ADDQ         $0x08, CX
+	DECQ         DX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y2, Y2, Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func gemm2x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm2x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y1, Y3
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
+
+step:
+	VCVTPH2PS    (SI), Y4
+	VCVTPH2PS    16(SI), Y5
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(AX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         $0x20, R9
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R10
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func gemm3x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm3x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
+
+step:
+	VCVTPH2PS    (SI), Y6
+	VCVTPH2PS    16(SI), Y7
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R8)(AX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R8)(AX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R9)
+	ADDQ         $0x20, R9
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R10
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y5, Y6, Y5
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func gemm4x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm4x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R8
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Y8
+	VCVTPH2PS    16(SI), Y9
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R8)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R8)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R8)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y7, Y8, Y7
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func gemm5x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm5x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R8
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Y10
+	VCVTPH2PS    16(SI), Y11
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R8)(AX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R8)(AX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R8)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R8)(AX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y10, Y10, Y10
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y10, Y9
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func gemm6x16F16AVX2(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·gemm6x16F16AVX2(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	JMP     started
+
+fromzero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Y12
+	VCVTPH2PS    16(SI), Y13
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R8)(AX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R8)(AX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R8)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R8)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
 // func widenAVX2(dst *float32, src *uint16, n int)
 // Requires: AVX, F16C
 TEXT ·widenAVX2(SB), NOSPLIT, $0-24

@@ -76,6 +76,174 @@ func dot3x4BF16AVX512(a *float32, aRow int, b *uint16, bRow int, k int, c *float
 //go:noescape
 func dot3x1BF16AVX512(a *float32, aRow int, b *uint16, bRow int, k int, c *float32, cRow int, bias *float32, flags int)
 
+// gemm1x16F16AVX512 works like gemmHalfGeneric for 1 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm1x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm2x16F16AVX512 works like gemmHalfGeneric for 2 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm2x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm3x16F16AVX512 works like gemmHalfGeneric for 3 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm3x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm4x16F16AVX512 works like gemmHalfGeneric for 4 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm4x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm5x16F16AVX512 works like gemmHalfGeneric for 5 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm5x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm6x16F16AVX512 works like gemmHalfGeneric for 6 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm6x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm7x16F16AVX512 works like gemmHalfGeneric for 7 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm7x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm8x16F16AVX512 works like gemmHalfGeneric for 8 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm8x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm9x16F16AVX512 works like gemmHalfGeneric for 9 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm9x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm10x16F16AVX512 works like gemmHalfGeneric for 10 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm10x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm11x16F16AVX512 works like gemmHalfGeneric for 11 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm11x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm12x16F16AVX512 works like gemmHalfGeneric for 12 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm12x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm13x16F16AVX512 works like gemmHalfGeneric for 13 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm13x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm14x16F16AVX512 works like gemmHalfGeneric for 14 rows and 1 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm14x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm1x32F16AVX512 works like gemmHalfGeneric for 1 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm1x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm2x32F16AVX512 works like gemmHalfGeneric for 2 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm2x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm3x32F16AVX512 works like gemmHalfGeneric for 3 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm3x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm4x32F16AVX512 works like gemmHalfGeneric for 4 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm4x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm5x32F16AVX512 works like gemmHalfGeneric for 5 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm5x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm6x32F16AVX512 works like gemmHalfGeneric for 6 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm6x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm7x32F16AVX512 works like gemmHalfGeneric for 7 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm7x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm8x32F16AVX512 works like gemmHalfGeneric for 8 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm8x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm9x32F16AVX512 works like gemmHalfGeneric for 9 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm9x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm10x32F16AVX512 works like gemmHalfGeneric for 10 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm10x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm11x32F16AVX512 works like gemmHalfGeneric for 11 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm11x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm12x32F16AVX512 works like gemmHalfGeneric for 12 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm12x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm13x32F16AVX512 works like gemmHalfGeneric for 13 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm13x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm14x32F16AVX512 works like gemmHalfGeneric for 14 rows and 2 blocks:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm14x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+
 // widenAVX512 works like widenGeneric.
 //
 //go:noescape

@@ -1522,6 +1522,4166 @@ store2:
 	VZEROUPPER
 	RET
 
+// func gemm1x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), AX
+	MOVQ runs+24(FP), CX
+	MOVQ nruns+32(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ bRow+56(FP), SI
+	MOVQ next+104(FP), R8
+
+run:
+	MOVQ a+0(FP), R9
+	MOVQ (CX), DI
+	LEAQ (R9)(DI*4), DI
+	MOVQ k+40(FP), R9
+
+step:
+	VCVTPH2PS    (BX), Z1
+	VBROADCASTSS (DI), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R8)
+	ADDQ         $0x20, R8
+	ADDQ         SI, BX
+	ADDQ         AX, DI
+	DECQ         R9
+	JNE          step
+	ADDQ         $0x08, CX
+	DECQ         DX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z0
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm2x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
+
+step:
+	VCVTPH2PS    (SI), Z2
+	VBROADCASTSS (R8), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS (R8)(AX*1), Z3
+	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	ADDQ         $0x20, R9
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R10
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z4, Z4, Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm3x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ next+104(FP), R9
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
+
+step:
+	VCVTPH2PS    (SI), Z3
+	VBROADCASTSS (R8), Z4
+	VFMADD231PS  Z3, Z4, Z0
+	VBROADCASTSS (R8)(AX*1), Z4
+	VFMADD231PS  Z3, Z4, Z1
+	VBROADCASTSS (R8)(AX*2), Z4
+	VFMADD231PS  Z3, Z4, Z2
+	PREFETCHT1   (R9)
+	ADDQ         $0x20, R9
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R10
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z5, Z5, Z5
+	VMAXPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z5, Z2
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm4x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R8
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Z4
+	VBROADCASTSS (R8), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (R8)(AX*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (R8)(AX*2), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (R8)(R9*1), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z6, Z6, Z6
+	VMAXPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z6, Z3
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm5x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R8
+	LEAQ (R11)(R8*4), R8
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Z5
+	VBROADCASTSS (R8), Z6
+	VFMADD231PS  Z5, Z6, Z0
+	VBROADCASTSS (R8)(AX*1), Z6
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (R8)(AX*2), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z3
+	VBROADCASTSS (R8)(AX*4), Z6
+	VFMADD231PS  Z5, Z6, Z4
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z7, Z7, Z7
+	VMAXPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z7, Z4
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm6x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z6
+	VBROADCASTSS (R8), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (R8)(AX*1), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (R8)(AX*2), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (R8)(R9*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R8)(AX*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R10), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z8, Z8, Z8
+	VMAXPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z8, Z5
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm7x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z7
+	VBROADCASTSS (R8), Z8
+	VFMADD231PS  Z7, Z8, Z0
+	VBROADCASTSS (R8)(AX*1), Z8
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (R8)(AX*2), Z8
+	VFMADD231PS  Z7, Z8, Z2
+	VBROADCASTSS (R8)(R9*1), Z8
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (R8)(AX*4), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10), Z8
+	VFMADD231PS  Z7, Z8, Z5
+	VBROADCASTSS (R8)(R9*2), Z8
+	VFMADD231PS  Z7, Z8, Z6
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z9, Z9, Z9
+	VMAXPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z9, Z6
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm8x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z8
+	VBROADCASTSS (R8), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS (R8)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS (R8)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (R8)(R9*1), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS (R8)(AX*4), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (R10), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R8)(R9*2), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS (R10)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z10, Z10, Z10
+	VMAXPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z10, Z7
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm9x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z9
+	VBROADCASTSS (R8), Z10
+	VFMADD231PS  Z9, Z10, Z0
+	VBROADCASTSS (R8)(AX*1), Z10
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (R8)(AX*2), Z10
+	VFMADD231PS  Z9, Z10, Z2
+	VBROADCASTSS (R8)(R9*1), Z10
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (R8)(AX*4), Z10
+	VFMADD231PS  Z9, Z10, Z4
+	VBROADCASTSS (R10), Z10
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (R8)(R9*2), Z10
+	VFMADD231PS  Z9, Z10, Z6
+	VBROADCASTSS (R10)(AX*2), Z10
+	VFMADD231PS  Z9, Z10, Z7
+	VBROADCASTSS (R8)(AX*8), Z10
+	VFMADD231PS  Z9, Z10, Z8
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z11, Z11, Z11
+	VMAXPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z11, Z8
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm10x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z10
+	VBROADCASTSS (R8), Z11
+	VFMADD231PS  Z10, Z11, Z0
+	VBROADCASTSS (R8)(AX*1), Z11
+	VFMADD231PS  Z10, Z11, Z1
+	VBROADCASTSS (R8)(AX*2), Z11
+	VFMADD231PS  Z10, Z11, Z2
+	VBROADCASTSS (R8)(R9*1), Z11
+	VFMADD231PS  Z10, Z11, Z3
+	VBROADCASTSS (R8)(AX*4), Z11
+	VFMADD231PS  Z10, Z11, Z4
+	VBROADCASTSS (R10), Z11
+	VFMADD231PS  Z10, Z11, Z5
+	VBROADCASTSS (R8)(R9*2), Z11
+	VFMADD231PS  Z10, Z11, Z6
+	VBROADCASTSS (R10)(AX*2), Z11
+	VFMADD231PS  Z10, Z11, Z7
+	VBROADCASTSS (R8)(AX*8), Z11
+	VFMADD231PS  Z10, Z11, Z8
+	VBROADCASTSS (R10)(AX*4), Z11
+	VFMADD231PS  Z10, Z11, Z9
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z12, Z9
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm11x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	LEAQ (R10)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z11
+	VBROADCASTSS (R8), Z12
+	VFMADD231PS  Z11, Z12, Z0
+	VBROADCASTSS (R8)(AX*1), Z12
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (R8)(AX*2), Z12
+	VFMADD231PS  Z11, Z12, Z2
+	VBROADCASTSS (R8)(R9*1), Z12
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (R8)(AX*4), Z12
+	VFMADD231PS  Z11, Z12, Z4
+	VBROADCASTSS (R10), Z12
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (R8)(R9*2), Z12
+	VFMADD231PS  Z11, Z12, Z6
+	VBROADCASTSS (R10)(AX*2), Z12
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (R8)(AX*8), Z12
+	VFMADD231PS  Z11, Z12, Z8
+	VBROADCASTSS (R10)(AX*4), Z12
+	VFMADD231PS  Z11, Z12, Z9
+	VBROADCASTSS (R11), Z12
+	VFMADD231PS  Z11, Z12, Z10
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z13, Z13, Z13
+	VMAXPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z13, Z10
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm12x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z11
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	LEAQ (R10)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z12
+	VBROADCASTSS (R8), Z13
+	VFMADD231PS  Z12, Z13, Z0
+	VBROADCASTSS (R8)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z1
+	VBROADCASTSS (R8)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z2
+	VBROADCASTSS (R8)(R9*1), Z13
+	VFMADD231PS  Z12, Z13, Z3
+	VBROADCASTSS (R8)(AX*4), Z13
+	VFMADD231PS  Z12, Z13, Z4
+	VBROADCASTSS (R10), Z13
+	VFMADD231PS  Z12, Z13, Z5
+	VBROADCASTSS (R8)(R9*2), Z13
+	VFMADD231PS  Z12, Z13, Z6
+	VBROADCASTSS (R10)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z7
+	VBROADCASTSS (R8)(AX*8), Z13
+	VFMADD231PS  Z12, Z13, Z8
+	VBROADCASTSS (R10)(AX*4), Z13
+	VFMADD231PS  Z12, Z13, Z9
+	VBROADCASTSS (R11), Z13
+	VFMADD231PS  Z12, Z13, Z10
+	VBROADCASTSS (R10)(R9*2), Z13
+	VFMADD231PS  Z12, Z13, Z11
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z14, Z14, Z14
+	VMAXPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z14, Z11
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm13x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm13x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	LEAQ (R10)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z13
+	VBROADCASTSS (R8), Z14
+	VFMADD231PS  Z13, Z14, Z0
+	VBROADCASTSS (R8)(AX*1), Z14
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (R8)(AX*2), Z14
+	VFMADD231PS  Z13, Z14, Z2
+	VBROADCASTSS (R8)(R9*1), Z14
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (R8)(AX*4), Z14
+	VFMADD231PS  Z13, Z14, Z4
+	VBROADCASTSS (R10), Z14
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (R8)(R9*2), Z14
+	VFMADD231PS  Z13, Z14, Z6
+	VBROADCASTSS (R10)(AX*2), Z14
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(AX*8), Z14
+	VFMADD231PS  Z13, Z14, Z8
+	VBROADCASTSS (R10)(AX*4), Z14
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R11), Z14
+	VFMADD231PS  Z13, Z14, Z10
+	VBROADCASTSS (R10)(R9*2), Z14
+	VFMADD231PS  Z13, Z14, Z11
+	VBROADCASTSS (R8)(R9*4), Z14
+	VFMADD231PS  Z13, Z14, Z12
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z15, Z15, Z15
+	VMAXPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z15, Z12
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm14x16F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x16F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z13
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	LEAQ (AX)(AX*2), R9
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (DX), R8
+	LEAQ (R10)(R8*4), R8
+	LEAQ (R8)(AX*4), R10
+	ADDQ AX, R10
+	LEAQ (R10)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z14
+	VBROADCASTSS (R8), Z15
+	VFMADD231PS  Z14, Z15, Z0
+	VBROADCASTSS (R8)(AX*1), Z15
+	VFMADD231PS  Z14, Z15, Z1
+	VBROADCASTSS (R8)(AX*2), Z15
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (R8)(R9*1), Z15
+	VFMADD231PS  Z14, Z15, Z3
+	VBROADCASTSS (R8)(AX*4), Z15
+	VFMADD231PS  Z14, Z15, Z4
+	VBROADCASTSS (R10), Z15
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (R8)(R9*2), Z15
+	VFMADD231PS  Z14, Z15, Z6
+	VBROADCASTSS (R10)(AX*2), Z15
+	VFMADD231PS  Z14, Z15, Z7
+	VBROADCASTSS (R8)(AX*8), Z15
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R10)(AX*4), Z15
+	VFMADD231PS  Z14, Z15, Z9
+	VBROADCASTSS (R11), Z15
+	VFMADD231PS  Z14, Z15, Z10
+	VBROADCASTSS (R10)(R9*2), Z15
+	VFMADD231PS  Z14, Z15, Z11
+	VBROADCASTSS (R8)(R9*4), Z15
+	VFMADD231PS  Z14, Z15, Z12
+	VBROADCASTSS (R10)(AX*8), Z15
+	VFMADD231PS  Z14, Z15, Z13
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R8
+	ADDQ         CX, R10
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z16, Z16, Z16
+	VMAXPS       Z0, Z16, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMAXPS       Z13, Z16, Z13
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z13, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm1x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), CX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), AX
+	MOVQ runs+24(FP), CX
+	MOVQ nruns+32(FP), DX
+	MOVQ b+48(FP), BX
+	MOVQ bRow+56(FP), SI
+	MOVQ bBlock+64(FP), DI
+	MOVQ next+104(FP), R9
+
+run:
+	MOVQ a+0(FP), R10
+	MOVQ (CX), R8
+	LEAQ (R10)(R8*4), R8
+	MOVQ k+40(FP), R10
+
+step:
+	VCVTPH2PS    (BX), Z2
+	VCVTPH2PS    (BX)(DI*1), Z3
+	VBROADCASTSS (R8), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         $0x20, R9
+	ADDQ         SI, BX
+	ADDQ         AX, R8
+	DECQ         R10
+	JNE          step
+	ADDQ         $0x08, CX
+	DECQ         DX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z5, Z5, Z5
+	VMAXPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z5, Z1
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func gemm2x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Z4
+	VCVTPH2PS    (SI)(R8*1), Z5
+	VBROADCASTSS (R9), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (R9)(AX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z7, Z7, Z7
+	VMAXPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z7, Z3
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm3x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	MOVQ next+104(FP), R10
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	MOVQ k+40(FP), R11
+
+step:
+	VCVTPH2PS    (SI), Z6
+	VCVTPH2PS    (SI)(R8*1), Z7
+	VBROADCASTSS (R9), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (R9)(AX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (R9)(AX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R10)
+	ADDQ         $0x20, R10
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	DECQ         R11
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z9, Z9, Z9
+	VMAXPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z9, Z5
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm4x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R12
+	MOVQ (DX), R9
+	LEAQ (R12)(R9*4), R9
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z8
+	VCVTPH2PS    (SI)(R8*1), Z9
+	VBROADCASTSS (R9), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (R9)(AX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (R9)(AX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (R9)(R10*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z11, Z11, Z11
+	VMAXPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z11, Z7
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm5x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R11
+
+run:
+	MOVQ a+0(FP), R12
+	MOVQ (DX), R9
+	LEAQ (R12)(R9*4), R9
+	MOVQ k+40(FP), R12
+
+step:
+	VCVTPH2PS    (SI), Z10
+	VCVTPH2PS    (SI)(R8*1), Z11
+	VBROADCASTSS (R9), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (R9)(AX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (R9)(AX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (R9)(R10*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (R9)(AX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R11)
+	ADDQ         $0x20, R11
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	DECQ         R12
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z13, Z13, Z13
+	VMAXPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z13, Z9
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm6x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z12
+	VCVTPH2PS    (SI)(R8*1), Z13
+	VBROADCASTSS (R9), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (R9)(AX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (R9)(AX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (R9)(R10*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R9)(AX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R11), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z15, Z15, Z15
+	VMAXPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z15, Z11
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm7x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z14
+	VCVTPH2PS    (SI)(R8*1), Z15
+	VBROADCASTSS (R9), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (R9)(AX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (R9)(AX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (R9)(R10*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (R9)(AX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (R11), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (R9)(R10*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z17, Z17, Z17
+	VMAXPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z17, Z13
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm8x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z16
+	VCVTPH2PS    (SI)(R8*1), Z17
+	VBROADCASTSS (R9), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (R9)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (R9)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R9)(R10*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R9)(AX*4), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R11), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (R9)(R10*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (R11)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z19, Z19, Z19
+	VMAXPS       Z0, Z19, Z0
+	VMAXPS       Z1, Z19, Z1
+	VMAXPS       Z2, Z19, Z2
+	VMAXPS       Z3, Z19, Z3
+	VMAXPS       Z4, Z19, Z4
+	VMAXPS       Z5, Z19, Z5
+	VMAXPS       Z6, Z19, Z6
+	VMAXPS       Z7, Z19, Z7
+	VMAXPS       Z8, Z19, Z8
+	VMAXPS       Z9, Z19, Z9
+	VMAXPS       Z10, Z19, Z10
+	VMAXPS       Z11, Z19, Z11
+	VMAXPS       Z12, Z19, Z12
+	VMAXPS       Z13, Z19, Z13
+	VMAXPS       Z14, Z19, Z14
+	VMAXPS       Z15, Z19, Z15
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm9x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z18
+	VCVTPH2PS    (SI)(R8*1), Z19
+	VBROADCASTSS (R9), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS (R9)(AX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (R9)(AX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS (R9)(R10*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (R9)(AX*4), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS (R11), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R9)(R10*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS (R11)(AX*2), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS (R9)(AX*8), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z21, Z21, Z21
+	VMAXPS       Z0, Z21, Z0
+	VMAXPS       Z1, Z21, Z1
+	VMAXPS       Z2, Z21, Z2
+	VMAXPS       Z3, Z21, Z3
+	VMAXPS       Z4, Z21, Z4
+	VMAXPS       Z5, Z21, Z5
+	VMAXPS       Z6, Z21, Z6
+	VMAXPS       Z7, Z21, Z7
+	VMAXPS       Z8, Z21, Z8
+	VMAXPS       Z9, Z21, Z9
+	VMAXPS       Z10, Z21, Z10
+	VMAXPS       Z11, Z21, Z11
+	VMAXPS       Z12, Z21, Z12
+	VMAXPS       Z13, Z21, Z13
+	VMAXPS       Z14, Z21, Z14
+	VMAXPS       Z15, Z21, Z15
+	VMAXPS       Z16, Z21, Z16
+	VMAXPS       Z17, Z21, Z17
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm10x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS (AX)(DX*1), Z19
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R12
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	MOVQ k+40(FP), R13
+
+step:
+	VCVTPH2PS    (SI), Z20
+	VCVTPH2PS    (SI)(R8*1), Z21
+	VBROADCASTSS (R9), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS (R9)(AX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS (R9)(AX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS (R9)(R10*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS (R9)(AX*4), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS (R11), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS (R9)(R10*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS (R11)(AX*2), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS (R9)(AX*8), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS (R11)(AX*4), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R12)
+	ADDQ         $0x20, R12
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	DECQ         R13
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z0, Z23, Z0
+	VMAXPS       Z1, Z23, Z1
+	VMAXPS       Z2, Z23, Z2
+	VMAXPS       Z3, Z23, Z3
+	VMAXPS       Z4, Z23, Z4
+	VMAXPS       Z5, Z23, Z5
+	VMAXPS       Z6, Z23, Z6
+	VMAXPS       Z7, Z23, Z7
+	VMAXPS       Z8, Z23, Z8
+	VMAXPS       Z9, Z23, Z9
+	VMAXPS       Z10, Z23, Z10
+	VMAXPS       Z11, Z23, Z11
+	VMAXPS       Z12, Z23, Z12
+	VMAXPS       Z13, Z23, Z13
+	VMAXPS       Z14, Z23, Z14
+	VMAXPS       Z15, Z23, Z15
+	VMAXPS       Z16, Z23, Z16
+	VMAXPS       Z17, Z23, Z17
+	VMAXPS       Z18, Z23, Z18
+	VMAXPS       Z19, Z23, Z19
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm11x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS (AX)(DX*1), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS (AX)(DX*1), Z21
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	LEAQ (R11)(AX*4), R12
+	ADDQ AX, R12
+	MOVQ k+40(FP), R14
+
+step:
+	VCVTPH2PS    (SI), Z22
+	VCVTPH2PS    (SI)(R8*1), Z23
+	VBROADCASTSS (R9), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS (R9)(AX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (R9)(AX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS (R9)(R10*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (R9)(AX*4), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS (R11), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (R9)(R10*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS (R11)(AX*2), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (R9)(AX*8), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS (R11)(AX*4), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS (R12), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R13)
+	ADDQ         $0x20, R13
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	ADDQ         CX, R12
+	DECQ         R14
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z25, Z25, Z25
+	VMAXPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z25, Z21
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm12x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS (AX)(DX*1), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS (AX)(DX*1), Z21
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	VMOVUPS (AX)(DX*1), Z23
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	LEAQ (R11)(AX*4), R12
+	ADDQ AX, R12
+	MOVQ k+40(FP), R14
+
+step:
+	VCVTPH2PS    (SI), Z24
+	VCVTPH2PS    (SI)(R8*1), Z25
+	VBROADCASTSS (R9), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (R9)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (R9)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (R9)(R10*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (R9)(AX*4), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (R11), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R9)(R10*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R11)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R9)(AX*8), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R11)(AX*4), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R12), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R11)(R10*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R13)
+	ADDQ         $0x20, R13
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	ADDQ         CX, R12
+	DECQ         R14
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z27, Z27, Z27
+	VMAXPS       Z0, Z27, Z0
+	VMAXPS       Z1, Z27, Z1
+	VMAXPS       Z2, Z27, Z2
+	VMAXPS       Z3, Z27, Z3
+	VMAXPS       Z4, Z27, Z4
+	VMAXPS       Z5, Z27, Z5
+	VMAXPS       Z6, Z27, Z6
+	VMAXPS       Z7, Z27, Z7
+	VMAXPS       Z8, Z27, Z8
+	VMAXPS       Z9, Z27, Z9
+	VMAXPS       Z10, Z27, Z10
+	VMAXPS       Z11, Z27, Z11
+	VMAXPS       Z12, Z27, Z12
+	VMAXPS       Z13, Z27, Z13
+	VMAXPS       Z14, Z27, Z14
+	VMAXPS       Z15, Z27, Z15
+	VMAXPS       Z16, Z27, Z16
+	VMAXPS       Z17, Z27, Z17
+	VMAXPS       Z18, Z27, Z18
+	VMAXPS       Z19, Z27, Z19
+	VMAXPS       Z20, Z27, Z20
+	VMAXPS       Z21, Z27, Z21
+	VMAXPS       Z22, Z27, Z22
+	VMAXPS       Z23, Z27, Z23
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm13x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm13x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS (AX)(DX*1), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS (AX)(DX*1), Z21
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	VMOVUPS (AX)(DX*1), Z23
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z24
+	VMOVUPS (AX)(DX*1), Z25
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z24
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	VMOVAPS Z1, Z25
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	LEAQ (R11)(AX*4), R12
+	ADDQ AX, R12
+	MOVQ k+40(FP), R14
+
+step:
+	VCVTPH2PS    (SI), Z26
+	VCVTPH2PS    (SI)(R8*1), Z27
+	VBROADCASTSS (R9), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS (R9)(AX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (R9)(AX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS (R9)(R10*1), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS (R11), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R9)(R10*2), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS (R11)(AX*2), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R9)(AX*8), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS (R11)(AX*4), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R12), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS (R11)(R10*2), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS (R9)(R10*4), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R13)
+	ADDQ         $0x20, R13
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	ADDQ         CX, R12
+	DECQ         R14
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z29, Z29, Z29
+	VMAXPS       Z0, Z29, Z0
+	VMAXPS       Z1, Z29, Z1
+	VMAXPS       Z2, Z29, Z2
+	VMAXPS       Z3, Z29, Z3
+	VMAXPS       Z4, Z29, Z4
+	VMAXPS       Z5, Z29, Z5
+	VMAXPS       Z6, Z29, Z6
+	VMAXPS       Z7, Z29, Z7
+	VMAXPS       Z8, Z29, Z8
+	VMAXPS       Z9, Z29, Z9
+	VMAXPS       Z10, Z29, Z10
+	VMAXPS       Z11, Z29, Z11
+	VMAXPS       Z12, Z29, Z12
+	VMAXPS       Z13, Z29, Z13
+	VMAXPS       Z14, Z29, Z14
+	VMAXPS       Z15, Z29, Z15
+	VMAXPS       Z16, Z29, Z16
+	VMAXPS       Z17, Z29, Z17
+	VMAXPS       Z18, Z29, Z18
+	VMAXPS       Z19, Z29, Z19
+	VMAXPS       Z20, Z29, Z20
+	VMAXPS       Z21, Z29, Z21
+	VMAXPS       Z22, Z29, Z22
+	VMAXPS       Z23, Z29, Z23
+	VMAXPS       Z24, Z29, Z24
+	VMAXPS       Z25, Z29, Z25
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z24, (AX)
+	VMOVUPS Z25, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func gemm14x32F16AVX512(a *float32, aRow int, aCol int, runs *int, nruns int, k int, b *uint16, bRow int, bBlock int, c *float32, cRow int, cBlock int, bias *float32, next *uint16, flags int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x32F16AVX512(SB), NOSPLIT, $0-120
+	MOVQ    flags+112(FP), AX
+	TESTQ   $0x00000001, AX
+	JEQ     frombias
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DX*1), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX)(DX*1), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS (AX)(DX*1), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS (AX)(DX*1), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS (AX)(DX*1), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS (AX)(DX*1), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS (AX)(DX*1), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS (AX)(DX*1), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS (AX)(DX*1), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS (AX)(DX*1), Z21
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	VMOVUPS (AX)(DX*1), Z23
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z24
+	VMOVUPS (AX)(DX*1), Z25
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z26
+	VMOVUPS (AX)(DX*1), Z27
+	JMP     started
+
+frombias:
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     fromzero
+	VMOVUPS (AX), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z26
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	VMOVAPS Z1, Z25
+	VMOVAPS Z1, Z27
+	JMP     started
+
+fromzero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+
+started:
+	MOVQ aRow+8(FP), AX
+	MOVQ aCol+16(FP), CX
+	MOVQ runs+24(FP), DX
+	MOVQ nruns+32(FP), BX
+	MOVQ b+48(FP), SI
+	MOVQ bRow+56(FP), DI
+	MOVQ bBlock+64(FP), R8
+	LEAQ (AX)(AX*2), R10
+	MOVQ next+104(FP), R13
+
+run:
+	MOVQ a+0(FP), R11
+	MOVQ (DX), R9
+	LEAQ (R11)(R9*4), R9
+	LEAQ (R9)(AX*4), R11
+	ADDQ AX, R11
+	LEAQ (R11)(AX*4), R12
+	ADDQ AX, R12
+	MOVQ k+40(FP), R14
+
+step:
+	VCVTPH2PS    (SI), Z28
+	VCVTPH2PS    (SI)(R8*1), Z29
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R9)(AX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (R9)(AX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R9)(R10*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R9)(AX*4), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R9)(R10*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R11)(AX*2), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R9)(AX*8), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R11)(AX*4), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R11)(R10*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R9)(R10*4), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R11)(AX*8), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   (R13)
+	ADDQ         $0x20, R13
+	ADDQ         DI, SI
+	ADDQ         CX, R9
+	ADDQ         CX, R11
+	ADDQ         CX, R12
+	DECQ         R14
+	JNE          step
+	ADDQ         $0x08, DX
+	DECQ         BX
+	JNE          run
+	MOVQ         flags+112(FP), AX
+	TESTQ        $0x00000002, AX
+	JEQ          store
+	VPXORD       Z31, Z31, Z31
+	VMAXPS       Z0, Z31, Z0
+	VMAXPS       Z1, Z31, Z1
+	VMAXPS       Z2, Z31, Z2
+	VMAXPS       Z3, Z31, Z3
+	VMAXPS       Z4, Z31, Z4
+	VMAXPS       Z5, Z31, Z5
+	VMAXPS       Z6, Z31, Z6
+	VMAXPS       Z7, Z31, Z7
+	VMAXPS       Z8, Z31, Z8
+	VMAXPS       Z9, Z31, Z9
+	VMAXPS       Z10, Z31, Z10
+	VMAXPS       Z11, Z31, Z11
+	VMAXPS       Z12, Z31, Z12
+	VMAXPS       Z13, Z31, Z13
+	VMAXPS       Z14, Z31, Z14
+	VMAXPS       Z15, Z31, Z15
+	VMAXPS       Z16, Z31, Z16
+	VMAXPS       Z17, Z31, Z17
+	VMAXPS       Z18, Z31, Z18
+	VMAXPS       Z19, Z31, Z19
+	VMAXPS       Z20, Z31, Z20
+	VMAXPS       Z21, Z31, Z21
+	VMAXPS       Z22, Z31, Z22
+	VMAXPS       Z23, Z31, Z23
+	VMAXPS       Z24, Z31, Z24
+	VMAXPS       Z25, Z31, Z25
+	VMAXPS       Z26, Z31, Z26
+	VMAXPS       Z27, Z31, Z27
+
+store:
+	MOVQ    c+72(FP), AX
+	MOVQ    cRow+80(FP), CX
+	MOVQ    cBlock+88(FP), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z24, (AX)
+	VMOVUPS Z25, (AX)(DX*1)
+	ADDQ    CX, AX
+	VMOVUPS Z26, (AX)
+	VMOVUPS Z27, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
 // func widenAVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenAVX512(SB), NOSPLIT, $0-24

@@ -76,6 +76,42 @@ func dot3x4BF16NEON(a *float32, aRow int, b *uint16, bRow, k int, c *float32, cR
 //go:noescape
 func dot3x1BF16NEON(a *float32, aRow int, b *uint16, bRow, k int, c *float32, cRow int, bias *float32, flags int)
 
+// gemm1x16F16NEON works like gemmHalfGeneric for 1 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm1x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm2x16F16NEON works like gemmHalfGeneric for 2 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm2x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm3x16F16NEON works like gemmHalfGeneric for 3 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm3x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm4x16F16NEON works like gemmHalfGeneric for 4 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm4x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm5x16F16NEON works like gemmHalfGeneric for 5 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm5x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
+// gemm6x16F16NEON works like gemmHalfGeneric for 6 rows:
+// c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.
+//
+//go:noescape
+func gemm6x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+
 // widenNEON works like widenGeneric.
 //
 //go:noescape

@@ -1276,6 +1276,2120 @@ store2:
 	FMOVS F2, (R0)
 	RET
 
+// func gemm1x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm1x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R4
+	MOVD bRow+56(FP), R5
+	MOVD next+104(FP), R6
+	MOVD b+48(FP), R7
+	ADD R4, R4, R8
+	ADD R4, R8, R9
+
+run:
+	MOVD.P 8(R1), R10
+	ADD R10<<2, R0, R10
+	MOVD R3, R11
+	LSR $2, R11, R12
+	CBZ R12, step
+	ADD R5, R7, R13
+	ADD R5, R13, R14
+	ADD R5, R14, R15
+	CMP $4, R4
+	BNE apart
+	AND $3, R11
+
+deep:
+	FMOVQ (R10), F4
+	PRFM 0(R6), PLDL2KEEP
+	PRFM 32(R6), PLDL2KEEP
+	PRFM 64(R6), PLDL2KEEP
+	PRFM 96(R6), PLDL2KEEP
+	ADD $128, R6
+	SUBS $1, R12
+	FLDPD 0(R7), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPD 16(R7), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	FLDPD 0(R13), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa410a0 // fmla v0.4s, v5.4s, v4.s[1]
+	WORD $0x4fa410c1 // fmla v1.4s, v6.4s, v4.s[1]
+	FLDPD 16(R13), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa410a2 // fmla v2.4s, v5.4s, v4.s[1]
+	WORD $0x4fa410c3 // fmla v3.4s, v6.4s, v4.s[1]
+	FLDPD 0(R14), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8418a0 // fmla v0.4s, v5.4s, v4.s[2]
+	WORD $0x4f8418c1 // fmla v1.4s, v6.4s, v4.s[2]
+	FLDPD 16(R14), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8418a2 // fmla v2.4s, v5.4s, v4.s[2]
+	WORD $0x4f8418c3 // fmla v3.4s, v6.4s, v4.s[2]
+	FLDPD 0(R15), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa418a0 // fmla v0.4s, v5.4s, v4.s[3]
+	WORD $0x4fa418c1 // fmla v1.4s, v6.4s, v4.s[3]
+	FLDPD 16(R15), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa418a2 // fmla v2.4s, v5.4s, v4.s[3]
+	WORD $0x4fa418c3 // fmla v3.4s, v6.4s, v4.s[3]
+	ADD R5<<2, R7
+	ADD R5<<2, R13
+	ADD R5<<2, R14
+	ADD R5<<2, R15
+	ADD $16, R10
+	BNE deep
+	JMP rest
+
+apart:
+	AND $3, R11
+
+wide:
+	FMOVS (R10), F4
+	PRFM 0(R6), PLDL2KEEP
+	SUBS $1, R12
+	FLDPD 0(R7), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPD 16(R7), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	FMOVS (R10)(R4), F4
+	PRFM 32(R6), PLDL2KEEP
+	ADD R5<<2, R7
+	FLDPD 0(R13), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPD 16(R13), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	FMOVS (R10)(R8), F4
+	PRFM 64(R6), PLDL2KEEP
+	ADD R5<<2, R13
+	FLDPD 0(R14), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPD 16(R14), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	FMOVS (R10)(R9), F4
+	PRFM 96(R6), PLDL2KEEP
+	ADD R5<<2, R14
+	FLDPD 0(R15), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPD 16(R15), (F5, F6)
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
+	ADD R5<<2, R15
+	ADD R4<<2, R10
+	ADD $128, R6
+	BNE wide
+
+rest:
+	CBZ R11, ran
+
+step:
+	FLDPD 0(R7), (F4, F5)
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	FLDPD 16(R7), (F6, F7)
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	ADD R5, R7, R7
+	FMOVS (R10), F8
+	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
+	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
+	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
+	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
+	PRFM 0(R6), PLDL2KEEP
+	ADD $32, R6
+	ADD R4, R10, R10
+	SUBS $1, R11
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	RET
+
+// func gemm2x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm2x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F4, F5)
+	FLDPQ 32(R0), (F6, F7)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R5
+	MOVD bRow+56(FP), R6
+	MOVD next+104(FP), R7
+	MOVD b+48(FP), R8
+	ADD R5, R5, R9
+	ADD R5, R9, R10
+
+run:
+	MOVD.P 8(R1), R11
+	ADD R11<<2, R0, R11
+	MOVD R3, R12
+	LSR $2, R12, R13
+	CBZ R13, step
+	ADD R6, R8, R14
+	ADD R6, R14, R15
+	ADD R6, R15, R19
+	CMP $4, R5
+	BNE apart
+	AND $3, R12
+
+deep:
+	FMOVQ (R11), F8
+	PRFM 0(R7), PLDL2KEEP
+	WORD $0x3ce46969 // ldr q9, [x11,x4]
+	PRFM 32(R7), PLDL2KEEP
+	PRFM 64(R7), PLDL2KEEP
+	PRFM 96(R7), PLDL2KEEP
+	ADD $128, R7
+	SUBS $1, R13
+	FLDPD 0(R8), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
+	WORD $0x4f881161 // fmla v1.4s, v11.4s, v8.s[0]
+	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
+	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
+	FLDPD 16(R8), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4f881142 // fmla v2.4s, v10.4s, v8.s[0]
+	WORD $0x4f881163 // fmla v3.4s, v11.4s, v8.s[0]
+	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
+	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
+	FLDPD 0(R14), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4fa81140 // fmla v0.4s, v10.4s, v8.s[1]
+	WORD $0x4fa81161 // fmla v1.4s, v11.4s, v8.s[1]
+	WORD $0x4fa91144 // fmla v4.4s, v10.4s, v9.s[1]
+	WORD $0x4fa91165 // fmla v5.4s, v11.4s, v9.s[1]
+	FLDPD 16(R14), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4fa81142 // fmla v2.4s, v10.4s, v8.s[1]
+	WORD $0x4fa81163 // fmla v3.4s, v11.4s, v8.s[1]
+	WORD $0x4fa91146 // fmla v6.4s, v10.4s, v9.s[1]
+	WORD $0x4fa91167 // fmla v7.4s, v11.4s, v9.s[1]
+	FLDPD 0(R15), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4f881940 // fmla v0.4s, v10.4s, v8.s[2]
+	WORD $0x4f881961 // fmla v1.4s, v11.4s, v8.s[2]
+	WORD $0x4f891944 // fmla v4.4s, v10.4s, v9.s[2]
+	WORD $0x4f891965 // fmla v5.4s, v11.4s, v9.s[2]
+	FLDPD 16(R15), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4f881942 // fmla v2.4s, v10.4s, v8.s[2]
+	WORD $0x4f881963 // fmla v3.4s, v11.4s, v8.s[2]
+	WORD $0x4f891946 // fmla v6.4s, v10.4s, v9.s[2]
+	WORD $0x4f891967 // fmla v7.4s, v11.4s, v9.s[2]
+	FLDPD 0(R19), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4fa81940 // fmla v0.4s, v10.4s, v8.s[3]
+	WORD $0x4fa81961 // fmla v1.4s, v11.4s, v8.s[3]
+	WORD $0x4fa91944 // fmla v4.4s, v10.4s, v9.s[3]
+	WORD $0x4fa91965 // fmla v5.4s, v11.4s, v9.s[3]
+	FLDPD 16(R19), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4fa81942 // fmla v2.4s, v10.4s, v8.s[3]
+	WORD $0x4fa81963 // fmla v3.4s, v11.4s, v8.s[3]
+	WORD $0x4fa91946 // fmla v6.4s, v10.4s, v9.s[3]
+	WORD $0x4fa91967 // fmla v7.4s, v11.4s, v9.s[3]
+	ADD R6<<2, R8
+	ADD R6<<2, R14
+	ADD R6<<2, R15
+	ADD R6<<2, R19
+	ADD $16, R11
+	BNE deep
+	JMP rest
+
+apart:
+	CMP $4, R4
+	BNE step
+	AND $3, R12
+
+wide:
+	FMOVD (R11), F8
+	PRFM 0(R7), PLDL2KEEP
+	SUBS $1, R13
+	FLDPD 0(R8), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	FLDPD 16(R8), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881122 // fmla v2.4s, v9.4s, v8.s[0]
+	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81126 // fmla v6.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81147 // fmla v7.4s, v10.4s, v8.s[1]
+	FMOVD (R11)(R5), F8
+	PRFM 32(R7), PLDL2KEEP
+	ADD R6<<2, R8
+	FLDPD 0(R14), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	FLDPD 16(R14), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881122 // fmla v2.4s, v9.4s, v8.s[0]
+	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81126 // fmla v6.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81147 // fmla v7.4s, v10.4s, v8.s[1]
+	FMOVD (R11)(R9), F8
+	PRFM 64(R7), PLDL2KEEP
+	ADD R6<<2, R14
+	FLDPD 0(R15), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	FLDPD 16(R15), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881122 // fmla v2.4s, v9.4s, v8.s[0]
+	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81126 // fmla v6.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81147 // fmla v7.4s, v10.4s, v8.s[1]
+	FMOVD (R11)(R10), F8
+	PRFM 96(R7), PLDL2KEEP
+	ADD R6<<2, R15
+	FLDPD 0(R19), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	FLDPD 16(R19), (F9, F10)
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f881122 // fmla v2.4s, v9.4s, v8.s[0]
+	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
+	WORD $0x4fa81126 // fmla v6.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81147 // fmla v7.4s, v10.4s, v8.s[1]
+	ADD R6<<2, R19
+	ADD R5<<2, R11
+	ADD $128, R7
+	BNE wide
+
+rest:
+	CBZ R12, ran
+
+step:
+	FLDPD 0(R8), (F8, F9)
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	FLDPD 16(R8), (F10, F11)
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	ADD R6, R8, R8
+	FMOVS (R11), F12
+	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
+	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
+	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
+	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
+	FMOVS (R11)(R4), F12
+	WORD $0x4f8c1104 // fmla v4.4s, v8.4s, v12.s[0]
+	WORD $0x4f8c1125 // fmla v5.4s, v9.4s, v12.s[0]
+	WORD $0x4f8c1146 // fmla v6.4s, v10.4s, v12.s[0]
+	WORD $0x4f8c1167 // fmla v7.4s, v11.4s, v12.s[0]
+	PRFM 0(R7), PLDL2KEEP
+	ADD $32, R7
+	ADD R5, R11, R11
+	SUBS $1, R12
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	WORD $0x4e28f484 // fmax v4.4s, v4.4s, v8.4s
+	WORD $0x4e28f4a5 // fmax v5.4s, v5.4s, v8.4s
+	WORD $0x4e28f4c6 // fmax v6.4s, v6.4s, v8.4s
+	WORD $0x4e28f4e7 // fmax v7.4s, v7.4s, v8.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F4, F5), (R0)
+	FSTPQ (F6, F7), 32(R0)
+	RET
+
+// func gemm3x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm3x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F4, F5)
+	FLDPQ 32(R0), (F6, F7)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F8, F9)
+	FLDPQ 32(R0), (F10, F11)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V2.B16, V10.B16
+	VMOV V3.B16, V11.B16
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R5
+	MOVD bRow+56(FP), R6
+	MOVD next+104(FP), R7
+	MOVD b+48(FP), R8
+	ADD R4, R4, R9
+	ADD R5, R5, R10
+	ADD R5, R10, R11
+
+run:
+	MOVD.P 8(R1), R12
+	ADD R12<<2, R0, R12
+	MOVD R3, R13
+	LSR $2, R13, R14
+	CBZ R14, step
+	ADD R6, R8, R15
+	ADD R6, R15, R19
+	ADD R6, R19, R20
+	CMP $4, R5
+	BNE apart
+	AND $3, R13
+
+deep:
+	FMOVQ (R12), F12
+	PRFM 0(R7), PLDL2KEEP
+	WORD $0x3ce4698d // ldr q13, [x12,x4]
+	PRFM 32(R7), PLDL2KEEP
+	WORD $0x3ce9698e // ldr q14, [x12,x9]
+	PRFM 64(R7), PLDL2KEEP
+	PRFM 96(R7), PLDL2KEEP
+	ADD $128, R7
+	SUBS $1, R14
+	FLDPD 0(R8), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FLDPD 16(R8), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
+	WORD $0x4f8c1203 // fmla v3.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
+	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
+	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
+	FLDPD 0(R15), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4fac11e0 // fmla v0.4s, v15.4s, v12.s[1]
+	WORD $0x4fac1201 // fmla v1.4s, v16.4s, v12.s[1]
+	WORD $0x4fad11e4 // fmla v4.4s, v15.4s, v13.s[1]
+	WORD $0x4fad1205 // fmla v5.4s, v16.4s, v13.s[1]
+	WORD $0x4fae11e8 // fmla v8.4s, v15.4s, v14.s[1]
+	WORD $0x4fae1209 // fmla v9.4s, v16.4s, v14.s[1]
+	FLDPD 16(R15), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4fac11e2 // fmla v2.4s, v15.4s, v12.s[1]
+	WORD $0x4fac1203 // fmla v3.4s, v16.4s, v12.s[1]
+	WORD $0x4fad11e6 // fmla v6.4s, v15.4s, v13.s[1]
+	WORD $0x4fad1207 // fmla v7.4s, v16.4s, v13.s[1]
+	WORD $0x4fae11ea // fmla v10.4s, v15.4s, v14.s[1]
+	WORD $0x4fae120b // fmla v11.4s, v16.4s, v14.s[1]
+	FLDPD 0(R19), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f8c19e0 // fmla v0.4s, v15.4s, v12.s[2]
+	WORD $0x4f8c1a01 // fmla v1.4s, v16.4s, v12.s[2]
+	WORD $0x4f8d19e4 // fmla v4.4s, v15.4s, v13.s[2]
+	WORD $0x4f8d1a05 // fmla v5.4s, v16.4s, v13.s[2]
+	WORD $0x4f8e19e8 // fmla v8.4s, v15.4s, v14.s[2]
+	WORD $0x4f8e1a09 // fmla v9.4s, v16.4s, v14.s[2]
+	FLDPD 16(R19), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f8c19e2 // fmla v2.4s, v15.4s, v12.s[2]
+	WORD $0x4f8c1a03 // fmla v3.4s, v16.4s, v12.s[2]
+	WORD $0x4f8d19e6 // fmla v6.4s, v15.4s, v13.s[2]
+	WORD $0x4f8d1a07 // fmla v7.4s, v16.4s, v13.s[2]
+	WORD $0x4f8e19ea // fmla v10.4s, v15.4s, v14.s[2]
+	WORD $0x4f8e1a0b // fmla v11.4s, v16.4s, v14.s[2]
+	FLDPD 0(R20), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4fac19e0 // fmla v0.4s, v15.4s, v12.s[3]
+	WORD $0x4fac1a01 // fmla v1.4s, v16.4s, v12.s[3]
+	WORD $0x4fad19e4 // fmla v4.4s, v15.4s, v13.s[3]
+	WORD $0x4fad1a05 // fmla v5.4s, v16.4s, v13.s[3]
+	WORD $0x4fae19e8 // fmla v8.4s, v15.4s, v14.s[3]
+	WORD $0x4fae1a09 // fmla v9.4s, v16.4s, v14.s[3]
+	FLDPD 16(R20), (F15, F16)
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4fac19e2 // fmla v2.4s, v15.4s, v12.s[3]
+	WORD $0x4fac1a03 // fmla v3.4s, v16.4s, v12.s[3]
+	WORD $0x4fad19e6 // fmla v6.4s, v15.4s, v13.s[3]
+	WORD $0x4fad1a07 // fmla v7.4s, v16.4s, v13.s[3]
+	WORD $0x4fae19ea // fmla v10.4s, v15.4s, v14.s[3]
+	WORD $0x4fae1a0b // fmla v11.4s, v16.4s, v14.s[3]
+	ADD R6<<2, R8
+	ADD R6<<2, R15
+	ADD R6<<2, R19
+	ADD R6<<2, R20
+	ADD $16, R12
+	BNE deep
+	JMP rest
+
+apart:
+	CMP $4, R4
+	BNE step
+	ADD $8, R12, R21
+	AND $3, R13
+
+wide:
+	FMOVD (R12), F12
+	PRFM 0(R7), PLDL2KEEP
+	FMOVS (R21), F13
+	SUBS $1, R14
+	FLDPD 0(R8), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c4 // fmla v4.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e5 // fmla v5.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11c8 // fmla v8.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11e9 // fmla v9.4s, v15.4s, v13.s[0]
+	FLDPD 16(R8), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c2 // fmla v2.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c6 // fmla v6.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e7 // fmla v7.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11ca // fmla v10.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11eb // fmla v11.4s, v15.4s, v13.s[0]
+	FMOVD (R12)(R5), F12
+	PRFM 32(R7), PLDL2KEEP
+	FMOVS (R21)(R5), F13
+	ADD R6<<2, R8
+	FLDPD 0(R15), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c4 // fmla v4.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e5 // fmla v5.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11c8 // fmla v8.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11e9 // fmla v9.4s, v15.4s, v13.s[0]
+	FLDPD 16(R15), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c2 // fmla v2.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c6 // fmla v6.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e7 // fmla v7.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11ca // fmla v10.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11eb // fmla v11.4s, v15.4s, v13.s[0]
+	FMOVD (R12)(R10), F12
+	PRFM 64(R7), PLDL2KEEP
+	FMOVS (R21)(R10), F13
+	ADD R6<<2, R15
+	FLDPD 0(R19), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c4 // fmla v4.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e5 // fmla v5.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11c8 // fmla v8.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11e9 // fmla v9.4s, v15.4s, v13.s[0]
+	FLDPD 16(R19), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c2 // fmla v2.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c6 // fmla v6.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e7 // fmla v7.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11ca // fmla v10.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11eb // fmla v11.4s, v15.4s, v13.s[0]
+	FMOVD (R12)(R11), F12
+	PRFM 96(R7), PLDL2KEEP
+	FMOVS (R21)(R11), F13
+	ADD R6<<2, R19
+	FLDPD 0(R20), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c4 // fmla v4.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e5 // fmla v5.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11c8 // fmla v8.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11e9 // fmla v9.4s, v15.4s, v13.s[0]
+	FLDPD 16(R20), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	WORD $0x4f8c11c2 // fmla v2.4s, v14.4s, v12.s[0]
+	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
+	WORD $0x4fac11c6 // fmla v6.4s, v14.4s, v12.s[1]
+	WORD $0x4fac11e7 // fmla v7.4s, v15.4s, v12.s[1]
+	WORD $0x4f8d11ca // fmla v10.4s, v14.4s, v13.s[0]
+	WORD $0x4f8d11eb // fmla v11.4s, v15.4s, v13.s[0]
+	ADD R6<<2, R20
+	ADD R5<<2, R12
+	ADD R5<<2, R21
+	ADD $128, R7
+	BNE wide
+
+rest:
+	CBZ R13, ran
+
+step:
+	FLDPD 0(R8), (F12, F13)
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	FLDPD 16(R8), (F14, F15)
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	ADD R6, R8, R8
+	FMOVS (R12), F16
+	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
+	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
+	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
+	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
+	FMOVS (R12)(R4), F16
+	WORD $0x4f901184 // fmla v4.4s, v12.4s, v16.s[0]
+	WORD $0x4f9011a5 // fmla v5.4s, v13.4s, v16.s[0]
+	WORD $0x4f9011c6 // fmla v6.4s, v14.4s, v16.s[0]
+	WORD $0x4f9011e7 // fmla v7.4s, v15.4s, v16.s[0]
+	FMOVS (R12)(R9), F16
+	WORD $0x4f901188 // fmla v8.4s, v12.4s, v16.s[0]
+	WORD $0x4f9011a9 // fmla v9.4s, v13.4s, v16.s[0]
+	WORD $0x4f9011ca // fmla v10.4s, v14.4s, v16.s[0]
+	WORD $0x4f9011eb // fmla v11.4s, v15.4s, v16.s[0]
+	PRFM 0(R7), PLDL2KEEP
+	ADD $32, R7
+	ADD R5, R12, R12
+	SUBS $1, R13
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	WORD $0x4e2cf508 // fmax v8.4s, v8.4s, v12.4s
+	WORD $0x4e2cf529 // fmax v9.4s, v9.4s, v12.4s
+	WORD $0x4e2cf54a // fmax v10.4s, v10.4s, v12.4s
+	WORD $0x4e2cf56b // fmax v11.4s, v11.4s, v12.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F4, F5), (R0)
+	FSTPQ (F6, F7), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F8, F9), (R0)
+	FSTPQ (F10, F11), 32(R0)
+	RET
+
+// func gemm4x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm4x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F4, F5)
+	FLDPQ 32(R0), (F6, F7)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F8, F9)
+	FLDPQ 32(R0), (F10, F11)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F12, F13)
+	FLDPQ 32(R0), (F14, F15)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V2.B16, V10.B16
+	VMOV V3.B16, V11.B16
+	VMOV V0.B16, V12.B16
+	VMOV V1.B16, V13.B16
+	VMOV V2.B16, V14.B16
+	VMOV V3.B16, V15.B16
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R5
+	MOVD bRow+56(FP), R6
+	MOVD next+104(FP), R7
+	MOVD b+48(FP), R8
+	ADD R4, R4, R9
+	ADD R4, R9, R10
+	ADD R5, R5, R11
+	ADD R5, R11, R12
+
+run:
+	MOVD.P 8(R1), R13
+	ADD R13<<2, R0, R13
+	MOVD R3, R14
+	LSR $2, R14, R15
+	CBZ R15, step
+	ADD R6, R8, R19
+	ADD R6, R19, R20
+	ADD R6, R20, R21
+	CMP $4, R5
+	BNE apart
+	AND $3, R14
+
+deep:
+	FMOVQ (R13), F16
+	PRFM 0(R7), PLDL2KEEP
+	WORD $0x3ce469b1 // ldr q17, [x13,x4]
+	PRFM 32(R7), PLDL2KEEP
+	WORD $0x3ce969b2 // ldr q18, [x13,x9]
+	PRFM 64(R7), PLDL2KEEP
+	WORD $0x3cea69b3 // ldr q19, [x13,x10]
+	PRFM 96(R7), PLDL2KEEP
+	ADD $128, R7
+	SUBS $1, R15
+	FLDPD 0(R8), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FLDPD 16(R8), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
+	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
+	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
+	FLDPD 0(R19), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4fb01280 // fmla v0.4s, v20.4s, v16.s[1]
+	WORD $0x4fb012a1 // fmla v1.4s, v21.4s, v16.s[1]
+	WORD $0x4fb11284 // fmla v4.4s, v20.4s, v17.s[1]
+	WORD $0x4fb112a5 // fmla v5.4s, v21.4s, v17.s[1]
+	WORD $0x4fb21288 // fmla v8.4s, v20.4s, v18.s[1]
+	WORD $0x4fb212a9 // fmla v9.4s, v21.4s, v18.s[1]
+	WORD $0x4fb3128c // fmla v12.4s, v20.4s, v19.s[1]
+	WORD $0x4fb312ad // fmla v13.4s, v21.4s, v19.s[1]
+	FLDPD 16(R19), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4fb01282 // fmla v2.4s, v20.4s, v16.s[1]
+	WORD $0x4fb012a3 // fmla v3.4s, v21.4s, v16.s[1]
+	WORD $0x4fb11286 // fmla v6.4s, v20.4s, v17.s[1]
+	WORD $0x4fb112a7 // fmla v7.4s, v21.4s, v17.s[1]
+	WORD $0x4fb2128a // fmla v10.4s, v20.4s, v18.s[1]
+	WORD $0x4fb212ab // fmla v11.4s, v21.4s, v18.s[1]
+	WORD $0x4fb3128e // fmla v14.4s, v20.4s, v19.s[1]
+	WORD $0x4fb312af // fmla v15.4s, v21.4s, v19.s[1]
+	FLDPD 0(R20), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4f901a80 // fmla v0.4s, v20.4s, v16.s[2]
+	WORD $0x4f901aa1 // fmla v1.4s, v21.4s, v16.s[2]
+	WORD $0x4f911a84 // fmla v4.4s, v20.4s, v17.s[2]
+	WORD $0x4f911aa5 // fmla v5.4s, v21.4s, v17.s[2]
+	WORD $0x4f921a88 // fmla v8.4s, v20.4s, v18.s[2]
+	WORD $0x4f921aa9 // fmla v9.4s, v21.4s, v18.s[2]
+	WORD $0x4f931a8c // fmla v12.4s, v20.4s, v19.s[2]
+	WORD $0x4f931aad // fmla v13.4s, v21.4s, v19.s[2]
+	FLDPD 16(R20), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4f901a82 // fmla v2.4s, v20.4s, v16.s[2]
+	WORD $0x4f901aa3 // fmla v3.4s, v21.4s, v16.s[2]
+	WORD $0x4f911a86 // fmla v6.4s, v20.4s, v17.s[2]
+	WORD $0x4f911aa7 // fmla v7.4s, v21.4s, v17.s[2]
+	WORD $0x4f921a8a // fmla v10.4s, v20.4s, v18.s[2]
+	WORD $0x4f921aab // fmla v11.4s, v21.4s, v18.s[2]
+	WORD $0x4f931a8e // fmla v14.4s, v20.4s, v19.s[2]
+	WORD $0x4f931aaf // fmla v15.4s, v21.4s, v19.s[2]
+	FLDPD 0(R21), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4fb01a80 // fmla v0.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa1 // fmla v1.4s, v21.4s, v16.s[3]
+	WORD $0x4fb11a84 // fmla v4.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aa5 // fmla v5.4s, v21.4s, v17.s[3]
+	WORD $0x4fb21a88 // fmla v8.4s, v20.4s, v18.s[3]
+	WORD $0x4fb21aa9 // fmla v9.4s, v21.4s, v18.s[3]
+	WORD $0x4fb31a8c // fmla v12.4s, v20.4s, v19.s[3]
+	WORD $0x4fb31aad // fmla v13.4s, v21.4s, v19.s[3]
+	FLDPD 16(R21), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x4fb01a82 // fmla v2.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa3 // fmla v3.4s, v21.4s, v16.s[3]
+	WORD $0x4fb11a86 // fmla v6.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aa7 // fmla v7.4s, v21.4s, v17.s[3]
+	WORD $0x4fb21a8a // fmla v10.4s, v20.4s, v18.s[3]
+	WORD $0x4fb21aab // fmla v11.4s, v21.4s, v18.s[3]
+	WORD $0x4fb31a8e // fmla v14.4s, v20.4s, v19.s[3]
+	WORD $0x4fb31aaf // fmla v15.4s, v21.4s, v19.s[3]
+	ADD R6<<2, R8
+	ADD R6<<2, R19
+	ADD R6<<2, R20
+	ADD R6<<2, R21
+	ADD $16, R13
+	BNE deep
+	JMP rest
+
+apart:
+	CMP $4, R4
+	BNE step
+	AND $3, R14
+
+wide:
+	FMOVQ (R13), F16
+	PRFM 0(R7), PLDL2KEEP
+	SUBS $1, R15
+	FLDPD 0(R8), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01224 // fmla v4.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2c // fmla v12.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4d // fmla v13.4s, v18.4s, v16.s[3]
+	FLDPD 16(R8), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01226 // fmla v6.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01247 // fmla v7.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a2a // fmla v10.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a4b // fmla v11.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2e // fmla v14.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4f // fmla v15.4s, v18.4s, v16.s[3]
+	WORD $0x3ce569b0 // ldr q16, [x13,x5]
+	PRFM 32(R7), PLDL2KEEP
+	ADD R6<<2, R8
+	FLDPD 0(R19), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01224 // fmla v4.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2c // fmla v12.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4d // fmla v13.4s, v18.4s, v16.s[3]
+	FLDPD 16(R19), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01226 // fmla v6.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01247 // fmla v7.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a2a // fmla v10.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a4b // fmla v11.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2e // fmla v14.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4f // fmla v15.4s, v18.4s, v16.s[3]
+	WORD $0x3ceb69b0 // ldr q16, [x13,x11]
+	PRFM 64(R7), PLDL2KEEP
+	ADD R6<<2, R19
+	FLDPD 0(R20), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01224 // fmla v4.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2c // fmla v12.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4d // fmla v13.4s, v18.4s, v16.s[3]
+	FLDPD 16(R20), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01226 // fmla v6.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01247 // fmla v7.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a2a // fmla v10.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a4b // fmla v11.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2e // fmla v14.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4f // fmla v15.4s, v18.4s, v16.s[3]
+	WORD $0x3cec69b0 // ldr q16, [x13,x12]
+	PRFM 96(R7), PLDL2KEEP
+	ADD R6<<2, R20
+	FLDPD 0(R21), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01224 // fmla v4.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a28 // fmla v8.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a49 // fmla v9.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2c // fmla v12.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4d // fmla v13.4s, v18.4s, v16.s[3]
+	FLDPD 16(R21), (F17, F18)
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
+	WORD $0x4fb01226 // fmla v6.4s, v17.4s, v16.s[1]
+	WORD $0x4fb01247 // fmla v7.4s, v18.4s, v16.s[1]
+	WORD $0x4f901a2a // fmla v10.4s, v17.4s, v16.s[2]
+	WORD $0x4f901a4b // fmla v11.4s, v18.4s, v16.s[2]
+	WORD $0x4fb01a2e // fmla v14.4s, v17.4s, v16.s[3]
+	WORD $0x4fb01a4f // fmla v15.4s, v18.4s, v16.s[3]
+	ADD R6<<2, R21
+	ADD R5<<2, R13
+	ADD $128, R7
+	BNE wide
+
+rest:
+	CBZ R14, ran
+
+step:
+	FLDPD 0(R8), (F16, F17)
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FLDPD 16(R8), (F18, F19)
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	ADD R6, R8, R8
+	FMOVS (R13), F20
+	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
+	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
+	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
+	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
+	FMOVS (R13)(R4), F20
+	WORD $0x4f941204 // fmla v4.4s, v16.4s, v20.s[0]
+	WORD $0x4f941225 // fmla v5.4s, v17.4s, v20.s[0]
+	WORD $0x4f941246 // fmla v6.4s, v18.4s, v20.s[0]
+	WORD $0x4f941267 // fmla v7.4s, v19.4s, v20.s[0]
+	FMOVS (R13)(R9), F20
+	WORD $0x4f941208 // fmla v8.4s, v16.4s, v20.s[0]
+	WORD $0x4f941229 // fmla v9.4s, v17.4s, v20.s[0]
+	WORD $0x4f94124a // fmla v10.4s, v18.4s, v20.s[0]
+	WORD $0x4f94126b // fmla v11.4s, v19.4s, v20.s[0]
+	FMOVS (R13)(R10), F20
+	WORD $0x4f94120c // fmla v12.4s, v16.4s, v20.s[0]
+	WORD $0x4f94122d // fmla v13.4s, v17.4s, v20.s[0]
+	WORD $0x4f94124e // fmla v14.4s, v18.4s, v20.s[0]
+	WORD $0x4f94126f // fmla v15.4s, v19.4s, v20.s[0]
+	PRFM 0(R7), PLDL2KEEP
+	ADD $32, R7
+	ADD R5, R13, R13
+	SUBS $1, R14
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
+	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
+	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
+	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
+	WORD $0x4e30f508 // fmax v8.4s, v8.4s, v16.4s
+	WORD $0x4e30f529 // fmax v9.4s, v9.4s, v16.4s
+	WORD $0x4e30f54a // fmax v10.4s, v10.4s, v16.4s
+	WORD $0x4e30f56b // fmax v11.4s, v11.4s, v16.4s
+	WORD $0x4e30f58c // fmax v12.4s, v12.4s, v16.4s
+	WORD $0x4e30f5ad // fmax v13.4s, v13.4s, v16.4s
+	WORD $0x4e30f5ce // fmax v14.4s, v14.4s, v16.4s
+	WORD $0x4e30f5ef // fmax v15.4s, v15.4s, v16.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F4, F5), (R0)
+	FSTPQ (F6, F7), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F8, F9), (R0)
+	FSTPQ (F10, F11), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F12, F13), (R0)
+	FSTPQ (F14, F15), 32(R0)
+	RET
+
+// func gemm5x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm5x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F4, F5)
+	FLDPQ 32(R0), (F6, F7)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F8, F9)
+	FLDPQ 32(R0), (F10, F11)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F12, F13)
+	FLDPQ 32(R0), (F14, F15)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F16, F17)
+	FLDPQ 32(R0), (F18, F19)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V2.B16, V10.B16
+	VMOV V3.B16, V11.B16
+	VMOV V0.B16, V12.B16
+	VMOV V1.B16, V13.B16
+	VMOV V2.B16, V14.B16
+	VMOV V3.B16, V15.B16
+	VMOV V0.B16, V16.B16
+	VMOV V1.B16, V17.B16
+	VMOV V2.B16, V18.B16
+	VMOV V3.B16, V19.B16
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R5
+	MOVD bRow+56(FP), R6
+	MOVD next+104(FP), R7
+	MOVD b+48(FP), R8
+	ADD R4, R4, R9
+	ADD R4, R9, R10
+	ADD R4, R10, R11
+	ADD R5, R5, R12
+	ADD R5, R12, R13
+
+run:
+	MOVD.P 8(R1), R14
+	ADD R14<<2, R0, R14
+	MOVD R3, R15
+	LSR $2, R15, R19
+	CBZ R19, step
+	ADD R6, R8, R20
+	ADD R6, R20, R21
+	ADD R6, R21, R22
+	CMP $4, R5
+	BNE apart
+	AND $3, R15
+
+deep:
+	FMOVQ (R14), F20
+	PRFM 0(R7), PLDL2KEEP
+	WORD $0x3ce469d5 // ldr q21, [x14,x4]
+	PRFM 32(R7), PLDL2KEEP
+	WORD $0x3ce969d6 // ldr q22, [x14,x9]
+	PRFM 64(R7), PLDL2KEEP
+	WORD $0x3cea69d7 // ldr q23, [x14,x10]
+	PRFM 96(R7), PLDL2KEEP
+	WORD $0x3ceb69d8 // ldr q24, [x14,x11]
+	ADD $128, R7
+	SUBS $1, R19
+	FLDPD 0(R8), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4f941320 // fmla v0.4s, v25.4s, v20.s[0]
+	WORD $0x4f941341 // fmla v1.4s, v26.4s, v20.s[0]
+	WORD $0x4f951324 // fmla v4.4s, v25.4s, v21.s[0]
+	WORD $0x4f951345 // fmla v5.4s, v26.4s, v21.s[0]
+	WORD $0x4f961328 // fmla v8.4s, v25.4s, v22.s[0]
+	WORD $0x4f961349 // fmla v9.4s, v26.4s, v22.s[0]
+	WORD $0x4f97132c // fmla v12.4s, v25.4s, v23.s[0]
+	WORD $0x4f97134d // fmla v13.4s, v26.4s, v23.s[0]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	FLDPD 16(R8), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4f941322 // fmla v2.4s, v25.4s, v20.s[0]
+	WORD $0x4f941343 // fmla v3.4s, v26.4s, v20.s[0]
+	WORD $0x4f951326 // fmla v6.4s, v25.4s, v21.s[0]
+	WORD $0x4f951347 // fmla v7.4s, v26.4s, v21.s[0]
+	WORD $0x4f96132a // fmla v10.4s, v25.4s, v22.s[0]
+	WORD $0x4f96134b // fmla v11.4s, v26.4s, v22.s[0]
+	WORD $0x4f97132e // fmla v14.4s, v25.4s, v23.s[0]
+	WORD $0x4f97134f // fmla v15.4s, v26.4s, v23.s[0]
+	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
+	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
+	FLDPD 0(R20), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4fb41320 // fmla v0.4s, v25.4s, v20.s[1]
+	WORD $0x4fb41341 // fmla v1.4s, v26.4s, v20.s[1]
+	WORD $0x4fb51324 // fmla v4.4s, v25.4s, v21.s[1]
+	WORD $0x4fb51345 // fmla v5.4s, v26.4s, v21.s[1]
+	WORD $0x4fb61328 // fmla v8.4s, v25.4s, v22.s[1]
+	WORD $0x4fb61349 // fmla v9.4s, v26.4s, v22.s[1]
+	WORD $0x4fb7132c // fmla v12.4s, v25.4s, v23.s[1]
+	WORD $0x4fb7134d // fmla v13.4s, v26.4s, v23.s[1]
+	WORD $0x4fb81330 // fmla v16.4s, v25.4s, v24.s[1]
+	WORD $0x4fb81351 // fmla v17.4s, v26.4s, v24.s[1]
+	FLDPD 16(R20), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4fb41322 // fmla v2.4s, v25.4s, v20.s[1]
+	WORD $0x4fb41343 // fmla v3.4s, v26.4s, v20.s[1]
+	WORD $0x4fb51326 // fmla v6.4s, v25.4s, v21.s[1]
+	WORD $0x4fb51347 // fmla v7.4s, v26.4s, v21.s[1]
+	WORD $0x4fb6132a // fmla v10.4s, v25.4s, v22.s[1]
+	WORD $0x4fb6134b // fmla v11.4s, v26.4s, v22.s[1]
+	WORD $0x4fb7132e // fmla v14.4s, v25.4s, v23.s[1]
+	WORD $0x4fb7134f // fmla v15.4s, v26.4s, v23.s[1]
+	WORD $0x4fb81332 // fmla v18.4s, v25.4s, v24.s[1]
+	WORD $0x4fb81353 // fmla v19.4s, v26.4s, v24.s[1]
+	FLDPD 0(R21), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4f941b20 // fmla v0.4s, v25.4s, v20.s[2]
+	WORD $0x4f941b41 // fmla v1.4s, v26.4s, v20.s[2]
+	WORD $0x4f951b24 // fmla v4.4s, v25.4s, v21.s[2]
+	WORD $0x4f951b45 // fmla v5.4s, v26.4s, v21.s[2]
+	WORD $0x4f961b28 // fmla v8.4s, v25.4s, v22.s[2]
+	WORD $0x4f961b49 // fmla v9.4s, v26.4s, v22.s[2]
+	WORD $0x4f971b2c // fmla v12.4s, v25.4s, v23.s[2]
+	WORD $0x4f971b4d // fmla v13.4s, v26.4s, v23.s[2]
+	WORD $0x4f981b30 // fmla v16.4s, v25.4s, v24.s[2]
+	WORD $0x4f981b51 // fmla v17.4s, v26.4s, v24.s[2]
+	FLDPD 16(R21), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4f941b22 // fmla v2.4s, v25.4s, v20.s[2]
+	WORD $0x4f941b43 // fmla v3.4s, v26.4s, v20.s[2]
+	WORD $0x4f951b26 // fmla v6.4s, v25.4s, v21.s[2]
+	WORD $0x4f951b47 // fmla v7.4s, v26.4s, v21.s[2]
+	WORD $0x4f961b2a // fmla v10.4s, v25.4s, v22.s[2]
+	WORD $0x4f961b4b // fmla v11.4s, v26.4s, v22.s[2]
+	WORD $0x4f971b2e // fmla v14.4s, v25.4s, v23.s[2]
+	WORD $0x4f971b4f // fmla v15.4s, v26.4s, v23.s[2]
+	WORD $0x4f981b32 // fmla v18.4s, v25.4s, v24.s[2]
+	WORD $0x4f981b53 // fmla v19.4s, v26.4s, v24.s[2]
+	FLDPD 0(R22), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4fb41b20 // fmla v0.4s, v25.4s, v20.s[3]
+	WORD $0x4fb41b41 // fmla v1.4s, v26.4s, v20.s[3]
+	WORD $0x4fb51b24 // fmla v4.4s, v25.4s, v21.s[3]
+	WORD $0x4fb51b45 // fmla v5.4s, v26.4s, v21.s[3]
+	WORD $0x4fb61b28 // fmla v8.4s, v25.4s, v22.s[3]
+	WORD $0x4fb61b49 // fmla v9.4s, v26.4s, v22.s[3]
+	WORD $0x4fb71b2c // fmla v12.4s, v25.4s, v23.s[3]
+	WORD $0x4fb71b4d // fmla v13.4s, v26.4s, v23.s[3]
+	WORD $0x4fb81b30 // fmla v16.4s, v25.4s, v24.s[3]
+	WORD $0x4fb81b51 // fmla v17.4s, v26.4s, v24.s[3]
+	FLDPD 16(R22), (F25, F26)
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x4fb41b22 // fmla v2.4s, v25.4s, v20.s[3]
+	WORD $0x4fb41b43 // fmla v3.4s, v26.4s, v20.s[3]
+	WORD $0x4fb51b26 // fmla v6.4s, v25.4s, v21.s[3]
+	WORD $0x4fb51b47 // fmla v7.4s, v26.4s, v21.s[3]
+	WORD $0x4fb61b2a // fmla v10.4s, v25.4s, v22.s[3]
+	WORD $0x4fb61b4b // fmla v11.4s, v26.4s, v22.s[3]
+	WORD $0x4fb71b2e // fmla v14.4s, v25.4s, v23.s[3]
+	WORD $0x4fb71b4f // fmla v15.4s, v26.4s, v23.s[3]
+	WORD $0x4fb81b32 // fmla v18.4s, v25.4s, v24.s[3]
+	WORD $0x4fb81b53 // fmla v19.4s, v26.4s, v24.s[3]
+	ADD R6<<2, R8
+	ADD R6<<2, R20
+	ADD R6<<2, R21
+	ADD R6<<2, R22
+	ADD $16, R14
+	BNE deep
+	JMP rest
+
+apart:
+	CMP $4, R4
+	BNE step
+	ADD $16, R14, R23
+	AND $3, R15
+
+wide:
+	FMOVQ (R14), F20
+	PRFM 0(R7), PLDL2KEEP
+	FMOVS (R23), F21
+	SUBS $1, R19
+	FLDPD 0(R8), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c0 // fmla v0.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e1 // fmla v1.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c4 // fmla v4.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e5 // fmla v5.4s, v23.4s, v20.s[1]
+	WORD $0x4f941ac8 // fmla v8.4s, v22.4s, v20.s[2]
+	WORD $0x4f941ae9 // fmla v9.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41acc // fmla v12.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aed // fmla v13.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d0 // fmla v16.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f1 // fmla v17.4s, v23.4s, v21.s[0]
+	FLDPD 16(R8), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c2 // fmla v2.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c6 // fmla v6.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e7 // fmla v7.4s, v23.4s, v20.s[1]
+	WORD $0x4f941aca // fmla v10.4s, v22.4s, v20.s[2]
+	WORD $0x4f941aeb // fmla v11.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41ace // fmla v14.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aef // fmla v15.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
+	WORD $0x3ce569d4 // ldr q20, [x14,x5]
+	PRFM 32(R7), PLDL2KEEP
+	FMOVS (R23)(R5), F21
+	ADD R6<<2, R8
+	FLDPD 0(R20), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c0 // fmla v0.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e1 // fmla v1.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c4 // fmla v4.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e5 // fmla v5.4s, v23.4s, v20.s[1]
+	WORD $0x4f941ac8 // fmla v8.4s, v22.4s, v20.s[2]
+	WORD $0x4f941ae9 // fmla v9.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41acc // fmla v12.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aed // fmla v13.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d0 // fmla v16.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f1 // fmla v17.4s, v23.4s, v21.s[0]
+	FLDPD 16(R20), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c2 // fmla v2.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c6 // fmla v6.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e7 // fmla v7.4s, v23.4s, v20.s[1]
+	WORD $0x4f941aca // fmla v10.4s, v22.4s, v20.s[2]
+	WORD $0x4f941aeb // fmla v11.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41ace // fmla v14.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aef // fmla v15.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
+	WORD $0x3cec69d4 // ldr q20, [x14,x12]
+	PRFM 64(R7), PLDL2KEEP
+	FMOVS (R23)(R12), F21
+	ADD R6<<2, R20
+	FLDPD 0(R21), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c0 // fmla v0.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e1 // fmla v1.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c4 // fmla v4.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e5 // fmla v5.4s, v23.4s, v20.s[1]
+	WORD $0x4f941ac8 // fmla v8.4s, v22.4s, v20.s[2]
+	WORD $0x4f941ae9 // fmla v9.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41acc // fmla v12.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aed // fmla v13.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d0 // fmla v16.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f1 // fmla v17.4s, v23.4s, v21.s[0]
+	FLDPD 16(R21), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c2 // fmla v2.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c6 // fmla v6.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e7 // fmla v7.4s, v23.4s, v20.s[1]
+	WORD $0x4f941aca // fmla v10.4s, v22.4s, v20.s[2]
+	WORD $0x4f941aeb // fmla v11.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41ace // fmla v14.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aef // fmla v15.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
+	WORD $0x3ced69d4 // ldr q20, [x14,x13]
+	PRFM 96(R7), PLDL2KEEP
+	FMOVS (R23)(R13), F21
+	ADD R6<<2, R21
+	FLDPD 0(R22), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c0 // fmla v0.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e1 // fmla v1.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c4 // fmla v4.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e5 // fmla v5.4s, v23.4s, v20.s[1]
+	WORD $0x4f941ac8 // fmla v8.4s, v22.4s, v20.s[2]
+	WORD $0x4f941ae9 // fmla v9.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41acc // fmla v12.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aed // fmla v13.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d0 // fmla v16.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f1 // fmla v17.4s, v23.4s, v21.s[0]
+	FLDPD 16(R22), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	WORD $0x4f9412c2 // fmla v2.4s, v22.4s, v20.s[0]
+	WORD $0x4f9412e3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD $0x4fb412c6 // fmla v6.4s, v22.4s, v20.s[1]
+	WORD $0x4fb412e7 // fmla v7.4s, v23.4s, v20.s[1]
+	WORD $0x4f941aca // fmla v10.4s, v22.4s, v20.s[2]
+	WORD $0x4f941aeb // fmla v11.4s, v23.4s, v20.s[2]
+	WORD $0x4fb41ace // fmla v14.4s, v22.4s, v20.s[3]
+	WORD $0x4fb41aef // fmla v15.4s, v23.4s, v20.s[3]
+	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
+	ADD R6<<2, R22
+	ADD R5<<2, R14
+	ADD R5<<2, R23
+	ADD $128, R7
+	BNE wide
+
+rest:
+	CBZ R15, ran
+
+step:
+	FLDPD 0(R8), (F20, F21)
+	WORD $0x0e217a94 // fcvtl v20.4s, v20.4h
+	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	FLDPD 16(R8), (F22, F23)
+	WORD $0x0e217ad6 // fcvtl v22.4s, v22.4h
+	WORD $0x0e217af7 // fcvtl v23.4s, v23.4h
+	ADD R6, R8, R8
+	FMOVS (R14), F24
+	WORD $0x4f981280 // fmla v0.4s, v20.4s, v24.s[0]
+	WORD $0x4f9812a1 // fmla v1.4s, v21.4s, v24.s[0]
+	WORD $0x4f9812c2 // fmla v2.4s, v22.4s, v24.s[0]
+	WORD $0x4f9812e3 // fmla v3.4s, v23.4s, v24.s[0]
+	FMOVS (R14)(R4), F24
+	WORD $0x4f981284 // fmla v4.4s, v20.4s, v24.s[0]
+	WORD $0x4f9812a5 // fmla v5.4s, v21.4s, v24.s[0]
+	WORD $0x4f9812c6 // fmla v6.4s, v22.4s, v24.s[0]
+	WORD $0x4f9812e7 // fmla v7.4s, v23.4s, v24.s[0]
+	FMOVS (R14)(R9), F24
+	WORD $0x4f981288 // fmla v8.4s, v20.4s, v24.s[0]
+	WORD $0x4f9812a9 // fmla v9.4s, v21.4s, v24.s[0]
+	WORD $0x4f9812ca // fmla v10.4s, v22.4s, v24.s[0]
+	WORD $0x4f9812eb // fmla v11.4s, v23.4s, v24.s[0]
+	FMOVS (R14)(R10), F24
+	WORD $0x4f98128c // fmla v12.4s, v20.4s, v24.s[0]
+	WORD $0x4f9812ad // fmla v13.4s, v21.4s, v24.s[0]
+	WORD $0x4f9812ce // fmla v14.4s, v22.4s, v24.s[0]
+	WORD $0x4f9812ef // fmla v15.4s, v23.4s, v24.s[0]
+	FMOVS (R14)(R11), F24
+	WORD $0x4f981290 // fmla v16.4s, v20.4s, v24.s[0]
+	WORD $0x4f9812b1 // fmla v17.4s, v21.4s, v24.s[0]
+	WORD $0x4f9812d2 // fmla v18.4s, v22.4s, v24.s[0]
+	WORD $0x4f9812f3 // fmla v19.4s, v23.4s, v24.s[0]
+	PRFM 0(R7), PLDL2KEEP
+	ADD $32, R7
+	ADD R5, R14, R14
+	SUBS $1, R15
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e34f400 // fmax v0.4s, v0.4s, v20.4s
+	WORD $0x4e34f421 // fmax v1.4s, v1.4s, v20.4s
+	WORD $0x4e34f442 // fmax v2.4s, v2.4s, v20.4s
+	WORD $0x4e34f463 // fmax v3.4s, v3.4s, v20.4s
+	WORD $0x4e34f484 // fmax v4.4s, v4.4s, v20.4s
+	WORD $0x4e34f4a5 // fmax v5.4s, v5.4s, v20.4s
+	WORD $0x4e34f4c6 // fmax v6.4s, v6.4s, v20.4s
+	WORD $0x4e34f4e7 // fmax v7.4s, v7.4s, v20.4s
+	WORD $0x4e34f508 // fmax v8.4s, v8.4s, v20.4s
+	WORD $0x4e34f529 // fmax v9.4s, v9.4s, v20.4s
+	WORD $0x4e34f54a // fmax v10.4s, v10.4s, v20.4s
+	WORD $0x4e34f56b // fmax v11.4s, v11.4s, v20.4s
+	WORD $0x4e34f58c // fmax v12.4s, v12.4s, v20.4s
+	WORD $0x4e34f5ad // fmax v13.4s, v13.4s, v20.4s
+	WORD $0x4e34f5ce // fmax v14.4s, v14.4s, v20.4s
+	WORD $0x4e34f5ef // fmax v15.4s, v15.4s, v20.4s
+	WORD $0x4e34f610 // fmax v16.4s, v16.4s, v20.4s
+	WORD $0x4e34f631 // fmax v17.4s, v17.4s, v20.4s
+	WORD $0x4e34f652 // fmax v18.4s, v18.4s, v20.4s
+	WORD $0x4e34f673 // fmax v19.4s, v19.4s, v20.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F4, F5), (R0)
+	FSTPQ (F6, F7), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F8, F9), (R0)
+	FSTPQ (F10, F11), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F12, F13), (R0)
+	FSTPQ (F14, F15), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F16, F17), (R0)
+	FSTPQ (F18, F19), 32(R0)
+	RET
+
+// func gemm6x16F16NEON(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32, cRow, cBlock int, bias *float32, next *uint16, flags int)
+TEXT ·gemm6x16F16NEON(SB), NOSPLIT, $0-120
+	MOVD flags+112(FP), R0
+	TBZ $0, R0, frombias
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F4, F5)
+	FLDPQ 32(R0), (F6, F7)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F8, F9)
+	FLDPQ 32(R0), (F10, F11)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F12, F13)
+	FLDPQ 32(R0), (F14, F15)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F16, F17)
+	FLDPQ 32(R0), (F18, F19)
+	ADD R1, R0, R0
+	FLDPQ 0(R0), (F20, F21)
+	FLDPQ 32(R0), (F22, F23)
+	JMP started
+
+frombias:
+	MOVD bias+96(FP), R0
+	CBZ R0, fromzero
+	FLDPQ 0(R0), (F0, F1)
+	FLDPQ 32(R0), (F2, F3)
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	VMOV V0.B16, V8.B16
+	VMOV V1.B16, V9.B16
+	VMOV V2.B16, V10.B16
+	VMOV V3.B16, V11.B16
+	VMOV V0.B16, V12.B16
+	VMOV V1.B16, V13.B16
+	VMOV V2.B16, V14.B16
+	VMOV V3.B16, V15.B16
+	VMOV V0.B16, V16.B16
+	VMOV V1.B16, V17.B16
+	VMOV V2.B16, V18.B16
+	VMOV V3.B16, V19.B16
+	VMOV V0.B16, V20.B16
+	VMOV V1.B16, V21.B16
+	VMOV V2.B16, V22.B16
+	VMOV V3.B16, V23.B16
+	JMP started
+
+fromzero:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+
+started:
+	MOVD a+0(FP), R0
+	MOVD runs+24(FP), R1
+	MOVD nruns+32(FP), R2
+	MOVD k+40(FP), R3
+	MOVD aRow+8(FP), R4
+	MOVD aCol+16(FP), R5
+	MOVD bRow+56(FP), R6
+	MOVD next+104(FP), R7
+	MOVD b+48(FP), R8
+	ADD R4, R4, R9
+	ADD R4, R9, R10
+	ADD R4, R10, R11
+	ADD R4, R11, R12
+	ADD R5, R5, R13
+	ADD R5, R13, R14
+
+run:
+	MOVD.P 8(R1), R15
+	ADD R15<<2, R0, R15
+	MOVD R3, R19
+	LSR $2, R19, R20
+	CBZ R20, step
+	ADD R6, R8, R21
+	ADD R6, R21, R22
+	ADD R6, R22, R23
+	CMP $4, R5
+	BNE apart
+	AND $3, R19
+
+deep:
+	FMOVQ (R15), F24
+	PRFM 0(R7), PLDL2KEEP
+	WORD $0x3ce469f9 // ldr q25, [x15,x4]
+	PRFM 32(R7), PLDL2KEEP
+	WORD $0x3ce969fa // ldr q26, [x15,x9]
+	PRFM 64(R7), PLDL2KEEP
+	WORD $0x3cea69fb // ldr q27, [x15,x10]
+	PRFM 96(R7), PLDL2KEEP
+	WORD $0x3ceb69fc // ldr q28, [x15,x11]
+	ADD $128, R7
+	WORD $0x3cec69fd // ldr q29, [x15,x12]
+	SUBS $1, R20
+	FLDPD 0(R8), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
+	WORD $0x4f9813e1 // fmla v1.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
+	WORD $0x4f9913e5 // fmla v5.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13c8 // fmla v8.4s, v30.4s, v26.s[0]
+	WORD $0x4f9a13e9 // fmla v9.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13cc // fmla v12.4s, v30.4s, v27.s[0]
+	WORD $0x4f9b13ed // fmla v13.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13d0 // fmla v16.4s, v30.4s, v28.s[0]
+	WORD $0x4f9c13f1 // fmla v17.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13d4 // fmla v20.4s, v30.4s, v29.s[0]
+	WORD $0x4f9d13f5 // fmla v21.4s, v31.4s, v29.s[0]
+	FLDPD 16(R8), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4f9813c2 // fmla v2.4s, v30.4s, v24.s[0]
+	WORD $0x4f9813e3 // fmla v3.4s, v31.4s, v24.s[0]
+	WORD $0x4f9913c6 // fmla v6.4s, v30.4s, v25.s[0]
+	WORD $0x4f9913e7 // fmla v7.4s, v31.4s, v25.s[0]
+	WORD $0x4f9a13ca // fmla v10.4s, v30.4s, v26.s[0]
+	WORD $0x4f9a13eb // fmla v11.4s, v31.4s, v26.s[0]
+	WORD $0x4f9b13ce // fmla v14.4s, v30.4s, v27.s[0]
+	WORD $0x4f9b13ef // fmla v15.4s, v31.4s, v27.s[0]
+	WORD $0x4f9c13d2 // fmla v18.4s, v30.4s, v28.s[0]
+	WORD $0x4f9c13f3 // fmla v19.4s, v31.4s, v28.s[0]
+	WORD $0x4f9d13d6 // fmla v22.4s, v30.4s, v29.s[0]
+	WORD $0x4f9d13f7 // fmla v23.4s, v31.4s, v29.s[0]
+	FLDPD 0(R21), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4fb813c0 // fmla v0.4s, v30.4s, v24.s[1]
+	WORD $0x4fb813e1 // fmla v1.4s, v31.4s, v24.s[1]
+	WORD $0x4fb913c4 // fmla v4.4s, v30.4s, v25.s[1]
+	WORD $0x4fb913e5 // fmla v5.4s, v31.4s, v25.s[1]
+	WORD $0x4fba13c8 // fmla v8.4s, v30.4s, v26.s[1]
+	WORD $0x4fba13e9 // fmla v9.4s, v31.4s, v26.s[1]
+	WORD $0x4fbb13cc // fmla v12.4s, v30.4s, v27.s[1]
+	WORD $0x4fbb13ed // fmla v13.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13d0 // fmla v16.4s, v30.4s, v28.s[1]
+	WORD $0x4fbc13f1 // fmla v17.4s, v31.4s, v28.s[1]
+	WORD $0x4fbd13d4 // fmla v20.4s, v30.4s, v29.s[1]
+	WORD $0x4fbd13f5 // fmla v21.4s, v31.4s, v29.s[1]
+	FLDPD 16(R21), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4fb813c2 // fmla v2.4s, v30.4s, v24.s[1]
+	WORD $0x4fb813e3 // fmla v3.4s, v31.4s, v24.s[1]
+	WORD $0x4fb913c6 // fmla v6.4s, v30.4s, v25.s[1]
+	WORD $0x4fb913e7 // fmla v7.4s, v31.4s, v25.s[1]
+	WORD $0x4fba13ca // fmla v10.4s, v30.4s, v26.s[1]
+	WORD $0x4fba13eb // fmla v11.4s, v31.4s, v26.s[1]
+	WORD $0x4fbb13ce // fmla v14.4s, v30.4s, v27.s[1]
+	WORD $0x4fbb13ef // fmla v15.4s, v31.4s, v27.s[1]
+	WORD $0x4fbc13d2 // fmla v18.4s, v30.4s, v28.s[1]
+	WORD $0x4fbc13f3 // fmla v19.4s, v31.4s, v28.s[1]
+	WORD $0x4fbd13d6 // fmla v22.4s, v30.4s, v29.s[1]
+	WORD $0x4fbd13f7 // fmla v23.4s, v31.4s, v29.s[1]
+	FLDPD 0(R22), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4f981bc0 // fmla v0.4s, v30.4s, v24.s[2]
+	WORD $0x4f981be1 // fmla v1.4s, v31.4s, v24.s[2]
+	WORD $0x4f991bc4 // fmla v4.4s, v30.4s, v25.s[2]
+	WORD $0x4f991be5 // fmla v5.4s, v31.4s, v25.s[2]
+	WORD $0x4f9a1bc8 // fmla v8.4s, v30.4s, v26.s[2]
+	WORD $0x4f9a1be9 // fmla v9.4s, v31.4s, v26.s[2]
+	WORD $0x4f9b1bcc // fmla v12.4s, v30.4s, v27.s[2]
+	WORD $0x4f9b1bed // fmla v13.4s, v31.4s, v27.s[2]
+	WORD $0x4f9c1bd0 // fmla v16.4s, v30.4s, v28.s[2]
+	WORD $0x4f9c1bf1 // fmla v17.4s, v31.4s, v28.s[2]
+	WORD $0x4f9d1bd4 // fmla v20.4s, v30.4s, v29.s[2]
+	WORD $0x4f9d1bf5 // fmla v21.4s, v31.4s, v29.s[2]
+	FLDPD 16(R22), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4f981bc2 // fmla v2.4s, v30.4s, v24.s[2]
+	WORD $0x4f981be3 // fmla v3.4s, v31.4s, v24.s[2]
+	WORD $0x4f991bc6 // fmla v6.4s, v30.4s, v25.s[2]
+	WORD $0x4f991be7 // fmla v7.4s, v31.4s, v25.s[2]
+	WORD $0x4f9a1bca // fmla v10.4s, v30.4s, v26.s[2]
+	WORD $0x4f9a1beb // fmla v11.4s, v31.4s, v26.s[2]
+	WORD $0x4f9b1bce // fmla v14.4s, v30.4s, v27.s[2]
+	WORD $0x4f9b1bef // fmla v15.4s, v31.4s, v27.s[2]
+	WORD $0x4f9c1bd2 // fmla v18.4s, v30.4s, v28.s[2]
+	WORD $0x4f9c1bf3 // fmla v19.4s, v31.4s, v28.s[2]
+	WORD $0x4f9d1bd6 // fmla v22.4s, v30.4s, v29.s[2]
+	WORD $0x4f9d1bf7 // fmla v23.4s, v31.4s, v29.s[2]
+	FLDPD 0(R23), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4fb81bc0 // fmla v0.4s, v30.4s, v24.s[3]
+	WORD $0x4fb81be1 // fmla v1.4s, v31.4s, v24.s[3]
+	WORD $0x4fb91bc4 // fmla v4.4s, v30.4s, v25.s[3]
+	WORD $0x4fb91be5 // fmla v5.4s, v31.4s, v25.s[3]
+	WORD $0x4fba1bc8 // fmla v8.4s, v30.4s, v26.s[3]
+	WORD $0x4fba1be9 // fmla v9.4s, v31.4s, v26.s[3]
+	WORD $0x4fbb1bcc // fmla v12.4s, v30.4s, v27.s[3]
+	WORD $0x4fbb1bed // fmla v13.4s, v31.4s, v27.s[3]
+	WORD $0x4fbc1bd0 // fmla v16.4s, v30.4s, v28.s[3]
+	WORD $0x4fbc1bf1 // fmla v17.4s, v31.4s, v28.s[3]
+	WORD $0x4fbd1bd4 // fmla v20.4s, v30.4s, v29.s[3]
+	WORD $0x4fbd1bf5 // fmla v21.4s, v31.4s, v29.s[3]
+	FLDPD 16(R23), (F30, F31)
+	WORD $0x0e217bde // fcvtl v30.4s, v30.4h
+	WORD $0x0e217bff // fcvtl v31.4s, v31.4h
+	WORD $0x4fb81bc2 // fmla v2.4s, v30.4s, v24.s[3]
+	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
+	WORD $0x4fb91bc6 // fmla v6.4s, v30.4s, v25.s[3]
+	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
+	WORD $0x4fba1bca // fmla v10.4s, v30.4s, v26.s[3]
+	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
+	WORD $0x4fbb1bce // fmla v14.4s, v30.4s, v27.s[3]
+	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
+	WORD $0x4fbc1bd2 // fmla v18.4s, v30.4s, v28.s[3]
+	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
+	WORD $0x4fbd1bd6 // fmla v22.4s, v30.4s, v29.s[3]
+	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
+	ADD R6<<2, R8
+	ADD R6<<2, R21
+	ADD R6<<2, R22
+	ADD R6<<2, R23
+	ADD $16, R15
+	BNE deep
+	JMP rest
+
+apart:
+	CMP $4, R4
+	BNE step
+	ADD $16, R15, R24
+	AND $3, R19
+
+wide:
+	FMOVQ (R15), F24
+	PRFM 0(R7), PLDL2KEEP
+	FMOVD (R24), F25
+	SUBS $1, R20
+	FLDPD 0(R8), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	FLDPD 16(R8), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981342 // fmla v2.4s, v26.4s, v24.s[0]
+	WORD $0x4f981363 // fmla v3.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81346 // fmla v6.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81367 // fmla v7.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b4a // fmla v10.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b6b // fmla v11.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4e // fmla v14.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6f // fmla v15.4s, v27.4s, v24.s[3]
+	WORD $0x4f991352 // fmla v18.4s, v26.4s, v25.s[0]
+	WORD $0x4f991373 // fmla v19.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91356 // fmla v22.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91377 // fmla v23.4s, v27.4s, v25.s[1]
+	WORD $0x3ce569f8 // ldr q24, [x15,x5]
+	PRFM 32(R7), PLDL2KEEP
+	FMOVD (R24)(R5), F25
+	ADD R6<<2, R8
+	FLDPD 0(R21), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	FLDPD 16(R21), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981342 // fmla v2.4s, v26.4s, v24.s[0]
+	WORD $0x4f981363 // fmla v3.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81346 // fmla v6.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81367 // fmla v7.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b4a // fmla v10.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b6b // fmla v11.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4e // fmla v14.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6f // fmla v15.4s, v27.4s, v24.s[3]
+	WORD $0x4f991352 // fmla v18.4s, v26.4s, v25.s[0]
+	WORD $0x4f991373 // fmla v19.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91356 // fmla v22.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91377 // fmla v23.4s, v27.4s, v25.s[1]
+	WORD $0x3ced69f8 // ldr q24, [x15,x13]
+	PRFM 64(R7), PLDL2KEEP
+	FMOVD (R24)(R13), F25
+	ADD R6<<2, R21
+	FLDPD 0(R22), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	FLDPD 16(R22), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981342 // fmla v2.4s, v26.4s, v24.s[0]
+	WORD $0x4f981363 // fmla v3.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81346 // fmla v6.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81367 // fmla v7.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b4a // fmla v10.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b6b // fmla v11.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4e // fmla v14.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6f // fmla v15.4s, v27.4s, v24.s[3]
+	WORD $0x4f991352 // fmla v18.4s, v26.4s, v25.s[0]
+	WORD $0x4f991373 // fmla v19.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91356 // fmla v22.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91377 // fmla v23.4s, v27.4s, v25.s[1]
+	WORD $0x3cee69f8 // ldr q24, [x15,x14]
+	PRFM 96(R7), PLDL2KEEP
+	FMOVD (R24)(R14), F25
+	ADD R6<<2, R22
+	FLDPD 0(R23), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	FLDPD 16(R23), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	WORD $0x4f981342 // fmla v2.4s, v26.4s, v24.s[0]
+	WORD $0x4f981363 // fmla v3.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81346 // fmla v6.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81367 // fmla v7.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b4a // fmla v10.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b6b // fmla v11.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b4e // fmla v14.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6f // fmla v15.4s, v27.4s, v24.s[3]
+	WORD $0x4f991352 // fmla v18.4s, v26.4s, v25.s[0]
+	WORD $0x4f991373 // fmla v19.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91356 // fmla v22.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91377 // fmla v23.4s, v27.4s, v25.s[1]
+	ADD R6<<2, R23
+	ADD R5<<2, R15
+	ADD R5<<2, R24
+	ADD $128, R7
+	BNE wide
+
+rest:
+	CBZ R19, ran
+
+step:
+	FLDPD 0(R8), (F24, F25)
+	WORD $0x0e217b18 // fcvtl v24.4s, v24.4h
+	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	FLDPD 16(R8), (F26, F27)
+	WORD $0x0e217b5a // fcvtl v26.4s, v26.4h
+	WORD $0x0e217b7b // fcvtl v27.4s, v27.4h
+	ADD R6, R8, R8
+	FMOVS (R15), F28
+	WORD $0x4f9c1300 // fmla v0.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c1321 // fmla v1.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c1342 // fmla v2.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c1363 // fmla v3.4s, v27.4s, v28.s[0]
+	FMOVS (R15)(R4), F28
+	WORD $0x4f9c1304 // fmla v4.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c1325 // fmla v5.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c1346 // fmla v6.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c1367 // fmla v7.4s, v27.4s, v28.s[0]
+	FMOVS (R15)(R9), F28
+	WORD $0x4f9c1308 // fmla v8.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c1329 // fmla v9.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c134a // fmla v10.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c136b // fmla v11.4s, v27.4s, v28.s[0]
+	FMOVS (R15)(R10), F28
+	WORD $0x4f9c130c // fmla v12.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c132d // fmla v13.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c134e // fmla v14.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c136f // fmla v15.4s, v27.4s, v28.s[0]
+	FMOVS (R15)(R11), F28
+	WORD $0x4f9c1310 // fmla v16.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c1331 // fmla v17.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c1352 // fmla v18.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c1373 // fmla v19.4s, v27.4s, v28.s[0]
+	FMOVS (R15)(R12), F28
+	WORD $0x4f9c1314 // fmla v20.4s, v24.4s, v28.s[0]
+	WORD $0x4f9c1335 // fmla v21.4s, v25.4s, v28.s[0]
+	WORD $0x4f9c1356 // fmla v22.4s, v26.4s, v28.s[0]
+	WORD $0x4f9c1377 // fmla v23.4s, v27.4s, v28.s[0]
+	PRFM 0(R7), PLDL2KEEP
+	ADD $32, R7
+	ADD R5, R15, R15
+	SUBS $1, R19
+	BNE step
+
+ran:
+	SUBS $1, R2
+	BNE run
+	MOVD flags+112(FP), R0
+	TBZ $1, R0, store
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
+	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
+	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
+	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
+	WORD $0x4e38f484 // fmax v4.4s, v4.4s, v24.4s
+	WORD $0x4e38f4a5 // fmax v5.4s, v5.4s, v24.4s
+	WORD $0x4e38f4c6 // fmax v6.4s, v6.4s, v24.4s
+	WORD $0x4e38f4e7 // fmax v7.4s, v7.4s, v24.4s
+	WORD $0x4e38f508 // fmax v8.4s, v8.4s, v24.4s
+	WORD $0x4e38f529 // fmax v9.4s, v9.4s, v24.4s
+	WORD $0x4e38f54a // fmax v10.4s, v10.4s, v24.4s
+	WORD $0x4e38f56b // fmax v11.4s, v11.4s, v24.4s
+	WORD $0x4e38f58c // fmax v12.4s, v12.4s, v24.4s
+	WORD $0x4e38f5ad // fmax v13.4s, v13.4s, v24.4s
+	WORD $0x4e38f5ce // fmax v14.4s, v14.4s, v24.4s
+	WORD $0x4e38f5ef // fmax v15.4s, v15.4s, v24.4s
+	WORD $0x4e38f610 // fmax v16.4s, v16.4s, v24.4s
+	WORD $0x4e38f631 // fmax v17.4s, v17.4s, v24.4s
+	WORD $0x4e38f652 // fmax v18.4s, v18.4s, v24.4s
+	WORD $0x4e38f673 // fmax v19.4s, v19.4s, v24.4s
+	WORD $0x4e38f694 // fmax v20.4s, v20.4s, v24.4s
+	WORD $0x4e38f6b5 // fmax v21.4s, v21.4s, v24.4s
+	WORD $0x4e38f6d6 // fmax v22.4s, v22.4s, v24.4s
+	WORD $0x4e38f6f7 // fmax v23.4s, v23.4s, v24.4s
+
+store:
+	MOVD c+72(FP), R0
+	MOVD cRow+80(FP), R1
+	FSTPQ (F0, F1), (R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F4, F5), (R0)
+	FSTPQ (F6, F7), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F8, F9), (R0)
+	FSTPQ (F10, F11), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F12, F13), (R0)
+	FSTPQ (F14, F15), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F16, F17), (R0)
+	FSTPQ (F18, F19), 32(R0)
+	ADD R1, R0, R0
+	FSTPQ (F20, F21), (R0)
+	FSTPQ (F22, F23), 32(R0)
+	RET
+
 // func widenNEON(dst *float32, src *uint16, n int)
 TEXT ·widenNEON(SB), NOSPLIT, $0-24
 	MOVD dst+0(FP), R0

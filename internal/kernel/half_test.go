@@ -209,9 +209,17 @@ func TestHalfPanics(t *testing.T) {
 	both, short := *half, *half
 	both.B = make([]float32, len(half.Half.Bits))
 	short.Half.Bits = short.Half.Bits[1:]
+	product := layouts[0].make(3, 2)
+	fill(&product, rand.New(rand.NewPCG(3, 4)))
+	two := product
+	two.Half = make([]uint16, len(two.B))
+	shortB := two
+	shortB.B, shortB.Half = nil, two.Half[1:]
 	for name, run := range map[string]func(){
 		"two Bs":                 func() { generic.Dot(&both) },
 		"short halves":           func() { generic.Dot(&short) },
+		"two Bs of a product":    func() { generic.Matmul(&two) },
+		"short B of a product":   func() { generic.Matmul(&shortB) },
 		"widening to another":    func() { generic.Widen(make([]float32, 3), Halves{Bits: make([]uint16, 4)}) },
 		"narrowing from another": func() { generic.Narrow(make([]uint16, 3), make([]float32, 4)) },
 	} {
@@ -219,4 +227,49 @@ func TestHalfPanics(t *testing.T) {
 			t.Errorf("%s: no panic", name)
 		}
 	}
+}
+
+// TestMatmulHalf: products with float16 have the bits of those with the float32s that they are, for any number of rows
+// and of blocks, in every layout and memory.
+func TestMatmulHalf(t *testing.T) {
+	const mostBlocks = 3
+	random := rand.New(rand.NewPCG(1, 2))
+	var cases []matmulCase
+	shapes := append(layouts[:len(layouts):len(layouts)], layouts[0])
+	shapes[len(layouts)].name, shapes[len(layouts)].make = "depth 70", func(rows, blocks int) Matmul {
+		return Matmul{Bands: 1, M: rows, Blocks: blocks, K: 70, Runs: []int{0, 70, 140, 210}, ARow: 280, ACol: 1,
+			BRow: Block, BBlock: 280 * Block, CRow: blocks * Block, CBlock: Block}
+	}
+	for _, l := range shapes {
+		for _, e := range epilogues {
+			m := l.make(16, mostBlocks)
+			m.Accumulate, m.ReLU = e.accumulate, e.relu
+			cases = append(cases, newMatmulCase(l.name+", "+e.name, m, e.bias, random))
+		}
+	}
+	eachSet(t, func(t *testing.T, s *Set) {
+		mems := memories(t)
+		for i, c := range cases {
+			half := make([]uint16, len(c.B))
+			wide := c.Matmul
+			wide.B = make([]float32, len(c.B))
+			for at, x := range c.B {
+				half[at] = toFloat16(x)
+				wide.B[at] = Float16(half[at])
+			}
+			for _, mem := range mems[:memoriesFor(i, len(mems))] {
+				for rows := 1; rows <= c.M; rows++ {
+					for blocks := 1; blocks <= mostBlocks; blocks++ {
+						name := fmt.Sprintf("%s, %d rows, %d blocks, %s", c.name, rows, blocks, mem.name)
+						want := placed(&wide, rows, blocks, heap("", 0))
+						s.Matmul(want)
+						m := placed(&wide, rows, blocks, mem)
+						m.B, m.Half = nil, placeHalves(mem, 5, half[:len(half)-(c.Blocks-blocks)*c.BBlock])
+						noFault(t, func() { s.Matmul(m) }, "%s", name)
+						sameRows(t, name, m, want, c.C)
+					}
+				}
+			}
+		}
+	})
 }

@@ -22,6 +22,10 @@ type gemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float
 // dotFunc computes a tile; see dotGeneric.
 type dotFunc func(a *float32, aRow int, b *float32, bRow, k int, c *float32, cRow int, bias *float32, flags int)
 
+// halfGemmFunc is a gemmFunc whose b, and what comes next of it, lies in float16.
+type halfGemmFunc func(a *float32, aRow, aCol int, runs *int, nruns, k int, b *uint16, bRow, bBlock int, c *float32,
+	cRow, cBlock int, bias *float32, next *uint16, flags int)
+
 // halfDotFunc is a dotFunc whose b lies in 16 bits.
 type halfDotFunc func(a *float32, aRow int, b *uint16, bRow, k int, c *float32, cRow int, bias *float32, flags int)
 
@@ -43,6 +47,7 @@ type Set struct {
 	gemm [][]gemmFunc // by blocks-1, rows-1
 	dot  [][2]dotFunc // by rows-1; [0] for one column, [1] for four
 
+	gemmF16         [][]halfGemmFunc // as gemm, and as many
 	dotF16, dotBF16 [][2]halfDotFunc // as dot
 	widen           func(dst *float32, src *uint16, n int)
 	narrow          func(dst *uint16, src *float32, n int)

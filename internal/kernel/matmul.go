@@ -16,6 +16,7 @@ type Matmul struct {
 	A                   []float32
 	ABand, ARow, ACol   int
 	B                   []float32
+	Half                []uint16 // in place of B: float16, each multiplied as the float32 that it is, to the same bits
 	BRow, BBlock        int
 	C                   []float32
 	CBand, CRow, CBlock int
@@ -23,7 +24,8 @@ type Matmul struct {
 	Accumulate          bool      // add to what C holds; Bias is then ignored
 	ReLU                bool      // store max(0, C)
 	// where B goes on in the product after this one: memory is asked for it beforehand; or nil
-	Next []float32
+	Next     []float32
+	NextHalf []uint16 // the same of Half
 }
 
 // check panics unless every element addressed lies within its slice, once for all tiles.
@@ -41,8 +43,9 @@ func (m *Matmul) check() {
 	if hi+(m.Bands-1)*m.ABand+(m.M-1)*m.ARow+(m.K-1)*m.ACol >= len(m.A) {
 		panic("kernel: matmul reads beyond A")
 	}
-	if (m.Blocks-1)*m.BBlock+(len(m.Runs)*m.K-1)*m.BRow+Block > len(m.B) {
-		panic("kernel: matmul reads beyond B")
+	if (m.Blocks-1)*m.BBlock+(len(m.Runs)*m.K-1)*m.BRow+Block > max(len(m.B), len(m.Half)) ||
+		len(m.B) > 0 && m.Half != nil {
+		panic("kernel: matmul reads beyond B, or has two")
 	}
 	if (m.Bands-1)*m.CBand+(m.M-1)*m.CRow+(m.Blocks-1)*m.CBlock+Block > len(m.C) {
 		panic("kernel: matmul writes beyond C")
@@ -74,9 +77,15 @@ func (s *Set) Matmul(m *Matmul) {
 		}
 		for j := 0; j < m.Blocks; {
 			width := min(len(s.gemm), m.Blocks-j)
-			kernels := s.gemm[width-1]
-			b := &m.B[j*m.BBlock+t*m.K*m.BRow]
-			next := m.ahead(t, j, width, runs)
+			kernels, halfKernels := s.gemm[width-1], s.gemmF16[width-1]
+			place := j*m.BBlock + t*m.K*m.BRow
+			var next [2]*float32
+			var nextHalf [2]*uint16
+			if m.Half == nil {
+				next = ahead(m, m.B, m.Next, t, j, width, runs)
+			} else {
+				nextHalf = ahead(m, m.Half, m.NextHalf, t, j, width, runs)
+			}
 			call := 0
 			var bias *float32
 			if m.Bias != nil {
@@ -86,8 +95,14 @@ func (s *Set) Matmul(m *Matmul) {
 				// Rows are dealt out evenly, 14 as 5+5+4 rather than 6+6+2: a narrow tile starves the FMA units.
 				for i, left := 0, tiles; left > 0; left-- {
 					height := (rows - i + left - 1) / left
-					kernels[height-1](&m.A[r*aBand+i*m.ARow], 4*m.ARow, 4*m.ACol, &m.Runs[t], n, m.K, b, 4*m.BRow, 4*m.BBlock,
-						&m.C[r*cBand+i*m.CRow+j*m.CBlock], 4*m.CRow, 4*m.CBlock, bias, next[call%2], flags)
+					a, c := &m.A[r*aBand+i*m.ARow], &m.C[r*cBand+i*m.CRow+j*m.CBlock]
+					if m.Half == nil {
+						kernels[height-1](a, 4*m.ARow, 4*m.ACol, &m.Runs[t], n, m.K, &m.B[place], 4*m.BRow, 4*m.BBlock,
+							c, 4*m.CRow, 4*m.CBlock, bias, next[call%2], flags)
+					} else {
+						halfKernels[height-1](a, 4*m.ARow, 4*m.ACol, &m.Runs[t], n, m.K, &m.Half[place], 2*m.BRow, 2*m.BBlock,
+							c, 4*m.CRow, 4*m.CBlock, bias, nextHalf[call%2], flags)
+					}
 					call++
 					i += height
 				}
@@ -98,18 +113,17 @@ func (s *Set) Matmul(m *Matmul) {
 }
 
 // ahead is where the two blocks of B begin that come after those of runs from t on and blocks from j on. Every tile
-// asks memory for one cache line of them with each step of its depth, tile by tile in turn: what they read then comes
+// asks memory for one row of them with each step of its depth, tile by tile in turn: what they read then comes
 // from the L2 cache, where the processor alone would find a stream again after every 4 KiB.
-func (m *Matmul) ahead(t, j, width, runs int) [2]*float32 {
-	here := &m.B[j*m.BBlock+t*m.K*m.BRow]
-	b := m.B
+func ahead[T float32 | uint16](m *Matmul, b, next []T, t, j, width, runs int) [2]*T {
+	here := &b[j*m.BBlock+t*m.K*m.BRow]
 	if j += width; j >= m.Blocks {
 		j, t = 0, t+runs
 	}
 	if t >= len(m.Runs) {
-		t, b = 0, m.Next
+		t, b = 0, next
 	}
-	at := [2]*float32{here, here}
+	at := [2]*T{here, here}
 	for i := range at {
 		if from := min(j+i, m.Blocks-1)*m.BBlock + t*m.K*m.BRow; from < len(b) {
 			at[i] = &b[from]

@@ -10,6 +10,9 @@ var neonSet = Set{
 	Name: "neon", Depth: 256, PeakLanes: 4,
 	gemm: [][]gemmFunc{{gemm1x16NEON, gemm2x16NEON, gemm3x16NEON, gemm4x16NEON, gemm5x16NEON, gemm6x16NEON}},
 	dot:  [][2]dotFunc{{dot1x1NEON, dot1x4NEON}, {dot2x1NEON, dot2x4NEON}, {dot3x1NEON, dot3x4NEON}},
+	gemmF16: [][]halfGemmFunc{
+		{gemm1x16F16NEON, gemm2x16F16NEON, gemm3x16F16NEON, gemm4x16F16NEON, gemm5x16F16NEON, gemm6x16F16NEON},
+	},
 	dotF16: [][2]halfDotFunc{{dot1x1F16NEON, dot1x4F16NEON}, {dot2x1F16NEON, dot2x4F16NEON},
 		{dot3x1F16NEON, dot3x4F16NEON}},
 	dotBF16: [][2]halfDotFunc{{dot1x1BF16NEON, dot1x4BF16NEON}, {dot2x1BF16NEON, dot2x4BF16NEON},

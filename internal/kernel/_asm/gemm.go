@@ -13,15 +13,19 @@ const (
 	flagReLU       = 2 // store max(0, c)
 )
 
-const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c " +
-	"*float32, cRow, cBlock int, bias, next *float32, flags int)"
+// gemmSignature wants the type of b and, where that is another, of next beside the bias.
+const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *%s, bRow, bBlock int, c " +
+	"*float32, cRow, cBlock int, bias%s, next *%[1]s, flags int)"
 
 // gemm writes the tile of rows x (16*blocks) sums. All strides are in bytes, runs in elements.
-func (g gen) gemm(rows, blocks int) {
+func (g gen) gemm(rows, blocks int, numbers number) {
 	cols := blocks * g.parts()
-	g.function(fmt.Sprintf("gemm%dx%d%s", rows, blocks*block, g.name), gemmSignature,
-		fmt.Sprintf("gemm%dx%d%s works like gemmGeneric for %d rows and %d blocks:", rows, blocks*block, g.name,
-			rows, blocks),
+	name, bias := fmt.Sprintf("gemm%dx%d%s%s", rows, blocks*block, numbers.name, g.name), ""
+	if numbers.bytes == 2 {
+		bias = " *float32"
+	}
+	g.function(name, fmt.Sprintf(gemmSignature, numbers.goType, bias),
+		fmt.Sprintf("%s works like %s for %d rows and %d blocks:", name, numbers.gemm, rows, blocks),
 		"c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.")
 
 	acc := make([][]reg.VecVirtual, rows)
@@ -51,11 +55,11 @@ func (g gen) gemm(rows, blocks int) {
 	g.Label("step")
 	weights := g.vecs(cols)
 	for j, w := range weights {
-		m := at(b, j%g.parts()*g.bytes)
+		m := at(b, j%g.parts()*g.bytes*numbers.bytes/4)
 		if j >= g.parts() {
 			m = indexed(b, bBlock, 1, m.Disp)
 		}
-		g.VMOVUPS(m, w)
+		numbers.load(g, m, w)
 	}
 	for i := range rows {
 		x := g.vec()
@@ -65,7 +69,7 @@ func (g gen) gemm(rows, blocks int) {
 		}
 	}
 	g.PREFETCHT1(Mem{Base: next})
-	g.ADDQ(Imm(block*4), next)
+	g.ADDQ(Imm(uint64(block*numbers.bytes)), next)
 	g.ADDQ(bRow, b)
 	address.advance(g, aCol)
 	g.DECQ(k)

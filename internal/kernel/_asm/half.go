@@ -10,17 +10,18 @@ type number struct {
 	name    string // within function names
 	goType  string
 	generic string // the portable dot product of them
+	gemm    string // the portable tile of them
 	bytes   int
 	load    func(g gen, from Op, to reg.VecVirtual)
 }
 
 var (
-	float32s = number{"", "float32", "dotGeneric", 4, func(g gen, from Op, to reg.VecVirtual) { g.VMOVUPS(from, to) }}
-	float16s = number{"F16", "uint16", "dotHalfGeneric", 2, func(g gen, from Op, to reg.VecVirtual) {
+	float32s = number{"", "float32", "dotGeneric", "gemmGeneric", 4, func(g gen, from Op, to reg.VecVirtual) { g.VMOVUPS(from, to) }}
+	float16s = number{"F16", "uint16", "dotHalfGeneric", "gemmHalfGeneric", 2, func(g gen, from Op, to reg.VecVirtual) {
 		g.VCVTPH2PS(from, to)
 	}}
 	// bfloat16s are the upper halves of float32s.
-	bfloat16s = number{"BF16", "uint16", "dotHalfGeneric", 2, func(g gen, from Op, to reg.VecVirtual) {
+	bfloat16s = number{"BF16", "uint16", "dotHalfGeneric", "", 2, func(g gen, from Op, to reg.VecVirtual) {
 		g.VPMOVZXWD(from, to)
 		g.VPSLLD(Imm(16), to, to)
 	}}

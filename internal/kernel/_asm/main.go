@@ -49,18 +49,8 @@ func generate() (map[string][]byte, error) {
 		isa  isa
 		body func(gen)
 	}{
-		{"gemm_avx2_amd64", avx2, func(g gen) {
-			for rows := 1; rows <= 6; rows++ {
-				g.gemm(rows, 1)
-			}
-		}},
-		{"gemm_avx512_amd64", avx512, func(g gen) {
-			for blocks := 1; blocks <= 2; blocks++ {
-				for rows := 1; rows <= 14; rows++ {
-					g.gemm(rows, blocks)
-				}
-			}
-		}},
+		{"gemm_avx2_amd64", avx2, func(g gen) { g.gemms(float32s) }},
+		{"gemm_avx512_amd64", avx512, func(g gen) { g.gemms(float32s) }},
 		{"dot_avx2_amd64", avx2, func(g gen) { g.dots(float32s) }},
 		{"dot_avx512_amd64", avx512, func(g gen) { g.dots(float32s) }},
 		{"half_avx2_amd64", avx2, halves},
@@ -94,6 +84,19 @@ func generate() (map[string][]byte, error) {
 	return files, nil
 }
 
+// gemms writes the tiles of the matrix kernel.
+func (g gen) gemms(numbers number) {
+	most, wide := 6, 1
+	if g.bytes == 64 {
+		most, wide = 14, 2
+	}
+	for blocks := 1; blocks <= wide; blocks++ {
+		for rows := 1; rows <= most; rows++ {
+			g.gemm(rows, blocks, numbers)
+		}
+	}
+}
+
 // dots writes the dot-product tiles: 3 rows of activations by 4 rows of weights fill 12 accumulators.
 func (g gen) dots(formats ...number) {
 	if g.bytes == 32 {
@@ -109,6 +112,7 @@ func (g gen) dots(formats ...number) {
 
 func halves(g gen) {
 	g.dots(float16s, bfloat16s)
+	g.gemms(float16s)
 	g.widen()
 	g.narrow()
 }

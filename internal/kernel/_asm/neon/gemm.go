@@ -2,12 +2,14 @@ package neon
 
 import "fmt"
 
-const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *float32, bRow, bBlock int, c " +
-	"*float32, cRow, cBlock int, bias, next *float32, flags int)"
+// gemmSignature wants the type of b and, where that is another, of next beside the bias.
+const gemmSignature = "(a *float32, aRow, aCol int, runs *int, nruns, k int, b *%s, bRow, bBlock int, c " +
+	"*float32, cRow, cBlock int, bias%s, next *%[1]s, flags int)"
 
 // tile is a gemm that is being written: its sums, and what its loops read and move.
 type tile struct {
 	*function
+	numbers                                 number // of b
 	acc                                     [][]V
 	at, aRow, aCol, bRow, next, left, fours X
 	row, col                                []X // multiples of aRow and aCol
@@ -21,10 +23,13 @@ type tile struct {
 // Where depth or rows lie side by side, one load serves four numbers, and four steps of depth make an iteration. The
 // order of loads and the rest is for a core that starts three micro-operations a cycle, those of one instruction
 // together: a pair of weights is three, a load of a is two and has an instruction of one beside it.
-func gemm(rows int) *function {
-	name := fmt.Sprintf("gemm%dx%dNEON", rows, block)
-	f := newFunction(name, gemmSignature,
-		fmt.Sprintf("%s works like gemmGeneric for %d rows:", name, rows),
+func gemm(rows int, numbers number) *function {
+	name, bias := fmt.Sprintf("gemm%dx%d%sNEON", rows, block, numbers.name), ""
+	if numbers.bytes == 2 {
+		bias = " *float32"
+	}
+	f := newFunction(name, fmt.Sprintf(gemmSignature, numbers.goType, bias),
+		fmt.Sprintf("%s works like %s for %d rows:", name, numbers.gemm, rows),
 		"c[i][j] = sum over runs t and k of a[runs[t]+i*aRow+k*aCol] * b[(t*K+k)*bRow+j], from bias or c.")
 	acc := make([][]V, rows)
 	for i := range acc {
@@ -34,7 +39,7 @@ func gemm(rows int) *function {
 
 	a, runs, nruns, k := f.param("a"), f.param("runs"), f.param("nruns"), f.param("k")
 	t := tile{
-		function: f, acc: acc, at: f.x(), left: f.x(), fours: f.x(),
+		function: f, numbers: numbers, acc: acc, at: f.x(), left: f.x(), fours: f.x(),
 		aRow: f.param("aRow"), aCol: f.param("aCol"), bRow: f.param("bRow"), next: f.param("next"),
 		b: []X{f.param("b"), f.x(), f.x(), f.x()},
 	}
@@ -78,10 +83,10 @@ func (t *tile) depthBeside() {
 	x := t.vecs(len(t.acc))
 	for i, beside := range []func(){
 		func() { t.prefetch(t.next, 0) },
-		func() { t.prefetch(t.next, blockBytes) },
-		func() { t.prefetch(t.next, 2*blockBytes) },
-		func() { t.prefetch(t.next, 3*blockBytes) },
-		func() { t.move(t.next, 4*blockBytes) },
+		func() { t.prefetch(t.next, block*t.numbers.bytes) },
+		func() { t.prefetch(t.next, 2*block*t.numbers.bytes) },
+		func() { t.prefetch(t.next, 3*block*t.numbers.bytes) },
+		func() { t.move(t.next, 4*block*t.numbers.bytes) },
 		func() { t.op("SUBS $1, R%d", t.fours) },
 	} {
 		if i < len(x) {
@@ -116,7 +121,7 @@ func (t *tile) rowsBeside() {
 	for step := range t.b {
 		x := t.vecs(len(from))
 		for i, beside := range []func(){
-			func() { t.prefetch(t.next, step*blockBytes) },
+			func() { t.prefetch(t.next, step*block*t.numbers.bytes) },
 			func() {
 				if step == 0 {
 					t.op("SUBS $1, R%d", t.fours)
@@ -136,7 +141,7 @@ func (t *tile) rowsBeside() {
 	for _, at := range from {
 		t.moveFour(at, t.aCol)
 	}
-	t.move(t.next, 4*blockBytes)
+	t.move(t.next, 4*block*t.numbers.bytes)
 	t.branch("BNE %s", "wide")
 }
 
@@ -144,7 +149,7 @@ func (t *tile) rowsBeside() {
 func (t *tile) multiply(step int, number func(row int) (V, int)) {
 	for half := 0; half < parts; half += 2 {
 		w := t.vecs(2)
-		t.loadPair(w, t.b[step], half*partBytes)
+		t.numbers.loadPair(t.function, w, t.b[step], half)
 		for i := range t.acc {
 			x, lane := number(i)
 			t.fmlaBy(t.acc[i][half], w[0], x, lane)
@@ -160,7 +165,8 @@ func (t *tile) moveFour(x, stride X) { t.op("ADD R%d<<2, R%d", stride, x) }
 func (t *tile) steps() {
 	t.label("step")
 	w := t.vecs(parts)
-	t.loadBlock(w, t.b[0])
+	t.numbers.loadPair(t.function, w[:2], t.b[0], 0)
+	t.numbers.loadPair(t.function, w[2:], t.b[0], 2)
 	t.addTo(t.b[0], t.bRow)
 	for i := range t.acc {
 		x := t.vec()
@@ -170,7 +176,7 @@ func (t *tile) steps() {
 		}
 	}
 	t.prefetch(t.next, 0)
-	t.move(t.next, blockBytes)
+	t.move(t.next, block*t.numbers.bytes)
 	t.addTo(t.at, t.aCol)
 	t.again(t.left, "step")
 }
