@@ -107,9 +107,9 @@ func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images 
 			continue
 		}
 		runs := float64(o.Batch) / float64(images)
-		candidate := Candidate{Algo: algo, Seconds: runs * costs.seconds(o.Set, d, algo, pass, parts, images)}
+		candidate := Candidate{Algo: algo, Seconds: runs * costs.seconds(o.Set, d, algo, pass, parts, images, o.packedSize())}
 		if pass != WeightsPass {
-			candidate.Bytes = packedBytes(o.Set, d, algo, parts)
+			candidate.Bytes = o.packedSize() * packedCount(o.Set, d, algo, parts)
 		}
 		c.Candidates = append(c.Candidates, candidate)
 	}
@@ -128,19 +128,21 @@ func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images 
 	return c
 }
 
-// packedBytes is what the weights of d take as algo reads them.
-func packedBytes(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
+// packedCount is how many weights of d algo reads.
+func packedCount(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 	if algo == Direct {
-		return 4 * int64(parts*d.packedSize())
+		return int64(parts * d.packedSize())
 	}
 	w := tiled(set, d, algo.Tile(), parts)
-	return 4 * int64(parts*w.packedSize())
+	return int64(parts * w.packedSize())
 }
 
-// seconds predicts how long one thread takes for a pass of the convolution d over so many images. Weights come from
+// seconds predicts how long one thread takes for a pass of the convolution d over so many images, with packed weights
+// of so many bytes. Weights come from
 // memory while products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice,
 // after the products: written by them, read by the last transform.
-func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int) float64 {
+func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int,
+	size int64) float64 {
 	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block) // of each part
 	// packed weights, each multiplied so many times
 	var weights, times, transforms, price float64
@@ -161,7 +163,7 @@ func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts,
 		// Transforms are priced by the tile of one block of channels.
 		transforms = 1e3 * float64(parts) * times * (float64(t.Input*in) + float64(last*out)) / kernel.Block
 	}
-	products, stream := float64(price*weights*times), float64(4*c.Stream*weights)
+	products, stream := float64(price*weights*times), float64(float64(size)*c.Stream*weights)
 	if pass == WeightsPass {
 		return 1e-12 * (products + 2*stream + transforms)
 	}

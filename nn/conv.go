@@ -17,6 +17,7 @@ type conv struct {
 	layer   arch.Placed
 	in, out *values
 	relu    bool
+	half    bool   // packed weights are float16
 	w, b    *Param // b may be nil
 	fold    *folded
 	bias    []float32 // padded to blocks, batch norm folded in
@@ -40,7 +41,7 @@ type conv struct {
 // gradient from its output's.
 type convPass interface {
 	weights() *packed
-	pack(f *filters) // fills weights
+	pack(f *filters) (beyond float32) // fills weights; beyond as packCache.fill tells
 	run(n int, src, dst []float32)
 }
 
@@ -113,8 +114,8 @@ func tileable(layer arch.Placed, pass Pass, d *direct, parts int, planar bool) b
 
 func newConv(p *Plan, g Group, in, out *values) *conv {
 	layer := g.first()
-	c := &conv{engine: &p.engine, params: p.params, layer: layer, in: in, out: out, planar: in == p.chain[0] &&
-		!p.imported, groups: groupsOf(layer),
+	c := &conv{engine: &p.engine, params: p.params, layer: layer, in: in, out: out, half: p.Half == HalfAll,
+		planar: in == p.chain[0] && !p.imported, groups: groupsOf(layer),
 		w: p.params.Get(layer.Name + "/w"), b: p.params.Get(layer.Name + "/b"),
 		bias: make([]float32, kernel.Blocks(layer.Out.C)*kernel.Block)}
 	c.shape, c.parts = convolution(layer, c.planar)
@@ -134,10 +135,14 @@ func newConv(p *Plan, g Group, in, out *values) *conv {
 
 // pass makes the forward pass or the data gradient, the convolution d.
 func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
-	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil}
+	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil, c.half}
 	if algo == Direct {
 		s := newDirectPass(p, d, c.parts, images, bias)
-		s.packed = p.pack(key, c.parts*d.packedSize(), d.inBlocks*d.width*d.kh*d.kw*kernel.Block)
+		scratch := d.inBlocks * d.width * d.kh * d.kw * kernel.Block
+		if c.half {
+			scratch *= 2
+		}
+		s.packed = p.pack(key, c.parts*d.packedSize(), scratch)
 		s.relu = c.relu && pass == ForwardPass
 		if pass == ForwardPass && c.planar {
 			s.planar = c.layer.In.C
@@ -148,7 +153,11 @@ func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias [
 		bias = make([]float32, c.parts*d.outBlocks*kernel.Block)
 	}
 	s := newWinogradPass(p, d, algo.Tile(), c.parts, images, bias)
-	s.packed = p.pack(key, c.parts*s.packedSize(), 9*d.inBlocks*kernel.Block*kernel.Block)
+	scratch := 9 * d.inBlocks * kernel.Block * kernel.Block
+	if c.half {
+		scratch += s.Planes() * piece * kernel.Block
+	}
+	s.packed = p.pack(key, c.parts*s.packedSize(), scratch)
 	s.relu = c.relu && pass == ForwardPass
 	return s
 }
@@ -166,12 +175,18 @@ func (c *conv) refresh() {
 	if c.fold != nil {
 		f.scale = scale
 	}
-	c.params.fill(c.forwardBy, &f)
+	c.fill(c.forwardBy, &f)
 	if c.dataBy != nil {
 		f.data = true
-		c.params.fill(c.dataBy, &f)
+		c.fill(c.dataBy, &f)
 	}
 	c.params.giveBack(c.w)
+}
+
+func (c *conv) fill(by convPass, f *filters) {
+	if beyond := c.params.fill(by, f, c.half); beyond != 0 {
+		c.engine.ended = &HalfError{c.w.Name, beyond}
+	}
 }
 
 func (c *conv) forward(n int) {

@@ -143,22 +143,25 @@ func (d *direct) fillPlanar(row []float32, src source, b, y int) {
 	}
 }
 
-// convolve computes output rows of one band and output blocks [o0, o1) of one image. out is the image's first output
-// block for this convolution; blocks lie outH*outW*16 apart.
-func (d *direct) convolve(set *kernel.Set, band, packed, bias, out []float32, y0, o0, o1 int, relu bool) {
+// convolve computes output rows of one band and output blocks [o0, o1) of one part of an image. out is the part's first
+// output block; blocks lie outH*outW*16 apart.
+func (s *directPass) convolve(band, bias, out []float32, part, y0, o0, o1 int) {
+	d := &s.direct
 	outBlock := d.outH * d.outW * kernel.Block
 	m := kernel.Matmul{
 		Bands: min(d.rows, d.outH-y0), M: d.outW, Blocks: o1 - o0,
 		K: d.runLength, Runs: d.runs,
 		A: band, ABand: d.strideH * d.bandCols * d.width, ARow: d.strideW * d.width, ACol: 1,
-		B: packed[o0*d.depth()*kernel.Block:], BRow: kernel.Block, BBlock: d.depth() * kernel.Block,
+		BRow: kernel.Block, BBlock: d.depth() * kernel.Block,
 		C: out[o0*outBlock+y0*d.outW*kernel.Block:], CBand: d.outW * kernel.Block, CRow: kernel.Block, CBlock: outBlock,
-		ReLU: relu,
+		ReLU: s.relu,
 	}
+	end := (part + 1) * d.packedSize()
+	s.packed.operand(&m, part*d.packedSize()+o0*d.depth()*kernel.Block, end, end)
 	if bias != nil {
 		m.Bias = bias[o0*kernel.Block : o1*kernel.Block]
 	}
-	set.Matmul(&m)
+	s.engine.set.Matmul(&m)
 }
 
 // directPass runs a direct over a batch: parts of it, for groups that fill whole blocks, each on blocks of its own.
@@ -195,13 +198,24 @@ func newDirectPass(p *Plan, d *direct, parts, images int, bias []float32) *direc
 
 func (s *directPass) weights() *packed { return s.packed }
 
-func (s *directPass) pack(f *filters) {
+func (s *directPass) pack(f *filters) (beyond float32) {
 	channels := s.inBlocks * s.width
+	beyonds := make([]float32, s.parts*s.outBlocks)
 	s.engine.team.run(s.parts*s.outBlocks, func(worker, task int) {
 		taps := s.engine.scratch[worker][:channels*s.kh*s.kw*kernel.Block]
 		f.gather(taps, channels, task/s.outBlocks, task%s.outBlocks)
-		s.direct.pack(s.packed.data[task*s.depth()*kernel.Block:], taps)
+		at, size := task*s.depth()*kernel.Block, s.depth()*kernel.Block
+		if s.packed.half == nil {
+			s.direct.pack(s.packed.data[at:], taps)
+			return
+		}
+		wide := s.engine.scratch[worker][len(taps):][:size]
+		s.direct.pack(wide, taps)
+		if i := s.engine.set.Narrow(s.packed.half[at:][:size], wide); i >= 0 {
+			beyonds[task] = wide[i]
+		}
 	})
+	return firstOf(beyonds)
 }
 
 // run convolves n images from src to dst.
@@ -222,8 +236,7 @@ func (s *directPass) task(worker, task int) {
 		bias = s.bias[part*s.outBlocks*kernel.Block:]
 	}
 	size := s.outBlocks * s.outH * s.outW * kernel.Block
-	s.convolve(s.engine.set, band[:s.scratch()], s.packed.data[part*s.packedSize():], bias, s.dst[(n*s.parts+part)*size:],
-		y0, o0, o1, s.relu)
+	s.convolve(band[:s.scratch()], bias, s.dst[(n*s.parts+part)*size:], part, y0, o0, o1)
 }
 
 // source is the input blocks of one part of an image.

@@ -23,9 +23,12 @@ const (
 	// HalfLinear keeps those of fully connected layers as float16 in place of float32, or as bfloat16 where the file has
 	// them so. Params must be NewHalfParams'.
 	HalfLinear
+	// HalfAll keeps those of convolutions too, as their algorithms read them: transformed, by Winograd's. What these
+	// transforms then cancel makes of 2^-11 several times as much in the output.
+	HalfAll
 )
 
-var halfNames = [...]string{HalfNone: "none", HalfLinear: "linear"}
+var halfNames = [...]string{HalfNone: "none", HalfLinear: "linear", HalfAll: "all"}
 
 func (h Half) String() string { return halfNames[h] }
 
@@ -34,7 +37,7 @@ func ParseHalf(name string) (Half, error) {
 	if i := slices.Index(halfNames[:], name); i >= 0 {
 		return Half(i), nil
 	}
-	return 0, fmt.Errorf("nn: no weights called %q to keep in 16 bits: none or linear", name)
+	return 0, fmt.Errorf("nn: no weights called %q to keep in 16 bits: none, linear or all", name)
 }
 
 // inHalf reports whether a layer's parameter is kept in 16 bits where any are.
@@ -43,14 +46,15 @@ func inHalf(op arch.Op, p arch.Param) bool {
 	return linear && p.Role() == "w"
 }
 
-// HalfError is a parameter that cannot be kept as float16: rounded, it would be infinite.
+// HalfError is a parameter that cannot be kept as float16: rounded, it would be infinite. Of a convolution the Value
+// may be what Winograd's algorithm or a batch norm makes of weights.
 type HalfError struct {
 	Param string
 	Value float32
 }
 
 func (e *HalfError) Error() string {
-	return fmt.Sprintf("nn: parameter %s holds %v, and the largest float16 is %d", e.Param, e.Value, kernel.MaxFloat16)
+	return fmt.Sprintf("nn: parameter %s comes to %v, and the largest float16 is %d", e.Param, e.Value, kernel.MaxFloat16)
 }
 
 // quickest is the Set that converts: all do to the same bits.
@@ -92,6 +96,16 @@ func (p *Params) Rounded() (bytes int64) {
 		}
 	}
 	return bytes
+}
+
+// firstOf is the first number of a list that is not 0; 0 where there is none.
+func firstOf(numbers []float32) float32 {
+	for _, x := range numbers {
+		if x != 0 {
+			return x
+		}
+	}
+	return 0
 }
 
 // held is how many values the parameter has.

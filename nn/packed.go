@@ -13,7 +13,17 @@ type packed struct {
 	mu      sync.Mutex // of filling; a Plan that has found them filled reads them without
 	floats  int
 	data    []float32 // nil until they are filled
+	half    []uint16  // in place of data, as float16
 	version uint64    // of the Params that they were filled from; 0: not yet
+}
+
+// operand makes the weights from one place to another a product's, which goes on with those behind, up to an end.
+func (w *packed) operand(m *kernel.Matmul, from, to, end int) {
+	if w.half != nil {
+		m.Half, m.NextHalf = w.half[from:to], w.half[to:end]
+	} else {
+		m.B, m.Next = w.data[from:to], w.data[to:end]
+	}
 }
 
 // packedKey is what weights are packed for.
@@ -23,6 +33,7 @@ type packedKey struct {
 	algo   Algo
 	set    *kernel.Set // whose transforms round
 	folded bool        // with a batch norm
+	half   bool        // as float16
 }
 
 // packCache is the packed weights of a Params' Plans.
@@ -65,22 +76,35 @@ func (s *packCache) take(key packedKey, floats int) *packed {
 // pack plans for packed weights of so many floats, which are gathered by way of so many floats of a worker's scratch.
 func (p *Plan) pack(key packedKey, floats, scratch int) *packed {
 	p.needScratch(scratch)
-	p.memory.Packing += 4 * int64(floats)
+	p.memory.Packing += p.packedSize() * int64(floats)
 	return p.params.take(key, floats)
 }
 
+// packedSize is the bytes of a packed weight.
+func (o *Options) packedSize() int64 {
+	if o.Half == HalfAll {
+		return 2
+	}
+	return 4
+}
+
 // fill packs a pass's weights if parameters have changed since they were packed. Of Plans that are compiled at the same
-// time one packs them, and the others wait.
-func (s *packCache) fill(by convPass, f *filters) {
+// time one packs them, and the others wait. beyond is a value that float16 has no room for; 0 where there is none.
+func (s *packCache) fill(by convPass, f *filters, half bool) (beyond float32) {
 	w, version := by.weights(), s.current()+1
 	w.mu.Lock()
 	defer w.mu.Unlock() // after a fault too
 	if w.version == version {
-		return
+		return 0
 	}
-	if w.data == nil {
+	switch {
+	case half && w.half == nil:
+		w.half = kernel.AllocHalves(w.floats)
+	case !half && w.data == nil:
 		w.data = kernel.Alloc(w.floats)
 	}
-	by.pack(f)
-	w.version = version
+	if beyond = by.pack(f); beyond == 0 {
+		w.version = version
+	}
+	return beyond
 }

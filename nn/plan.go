@@ -352,8 +352,11 @@ func (p *Plan) Refresh() error {
 
 func (p *Plan) refresh() (err error) {
 	defer p.caught(&err, debug.SetPanicOnFault(true))
+	p.ended = nil
 	for _, s := range p.steps {
-		s.refresh()
+		if s.refresh(); p.ended != nil {
+			return p.ended
+		}
 	}
 	return nil
 }

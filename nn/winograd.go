@@ -146,17 +146,19 @@ func (p *patches) cut(strip, image []float32, y, x, width int) {
 }
 
 // multiply computes M of a chunk's first tiles for one plane of U.
-func (w *tiling) multiply(m, v, packed []float32, plane, tiles int) {
-	channels := w.inBlocks * kernel.Block
+func (s *winogradPass) multiply(m, v []float32, plane, tiles int) {
+	w, channels := &s.tiling, s.inBlocks*kernel.Block
 	size := w.outBlocks * channels * kernel.Block // of a plane of U
-	w.set.Matmul(&kernel.Matmul{
+	product := kernel.Matmul{
 		Bands: 1, M: tiles, Blocks: w.outBlocks,
 		K: kernel.Block, Runs: w.runs,
 		A: v[plane*w.plane():], ARow: kernel.Block, ACol: 1,
-		B: packed[plane*size : (plane+1)*size], BRow: kernel.Block, BBlock: channels * kernel.Block,
+		BRow: kernel.Block, BBlock: channels * kernel.Block,
 		C: m[plane*w.plane():], CRow: kernel.Block, CBlock: w.chunk * kernel.Block,
-		Next: packed[(plane+1)*size:],
-	})
+	}
+	u := w.part * w.packedSize()
+	s.packed.operand(&product, u+plane*size, u+(plane+1)*size, u+w.packedSize())
+	w.set.Matmul(&product)
 }
 
 // winogradPass runs a tiling over a batch, with what follows the convolution fused into the output transform.
@@ -231,15 +233,35 @@ func (s *winogradPass) fusePool() {
 
 func (s *winogradPass) weights() *packed { return s.packed }
 
-func (s *winogradPass) pack(f *filters) {
+// piece is the input channels whose weights are transformed at a time, on the way to float16.
+const piece = 32
+
+func (s *winogradPass) pack(f *filters) (beyond float32) {
 	channels := s.inBlocks * kernel.Block
+	beyonds := make([]float32, s.parts*s.outBlocks)
 	s.engine.team.run(s.parts*s.outBlocks, func(worker, task int) {
 		part, block := task/s.outBlocks, task%s.outBlocks
 		taps := s.engine.scratch[worker][:9*channels*kernel.Block]
 		f.gather(taps, channels, part, block)
-		u := s.packed.data[part*s.packedSize()+block*channels*kernel.Block:]
-		s.Winograd.Weight(u, s.outBlocks*channels*kernel.Block, taps, channels)
+		at, plane := part*s.packedSize()+block*channels*kernel.Block, s.outBlocks*channels*kernel.Block
+		if s.packed.half == nil {
+			s.Winograd.Weight(s.packed.data[at:], plane, taps, channels)
+			return
+		}
+		wide := s.engine.scratch[worker][len(taps):][:s.Planes()*piece*kernel.Block]
+		for c := 0; c < channels; c += piece {
+			n := min(piece, channels-c)
+			s.Winograd.Weight(wide, piece*kernel.Block, taps[c*9*kernel.Block:], n)
+			for p := range s.Planes() {
+				from := wide[p*piece*kernel.Block:][:n*kernel.Block]
+				to := s.packed.half[at+p*plane+c*kernel.Block:][:len(from)]
+				if i := s.set.Narrow(to, from); i >= 0 {
+					beyonds[task] = from[i]
+				}
+			}
+		}
 	})
+	return firstOf(beyonds)
 }
 
 // run convolves n images from src to dst.
@@ -256,9 +278,6 @@ func (s *winogradPass) run(n int, src, dst []float32) {
 		s.engine.team.run(s.outBlocks, s.outputJob)
 	}
 }
-
-// u is the running part's.
-func (s *winogradPass) u() []float32 { return s.packed.data[s.part*s.packedSize():][:s.packedSize()] }
 
 // third is the tiles of a step's last tasks, which its last two chunks are divided into: when they are out, nobody
 // waits long for the slowest core.
@@ -278,7 +297,7 @@ func (s *winogradPass) chunkTask(worker, task int) {
 		s.gather(&s.patches, v, strip, s.src, block, from, to)
 	}
 	for plane := range s.Planes() {
-		s.multiply(m, v, s.u(), plane, to-from)
+		s.multiply(m, v, plane, to-from)
 	}
 	for block := range s.outBlocks {
 		s.transformOutput(m, strip, block, from, to)
@@ -295,7 +314,7 @@ func (s *winogradPass) inputTask(worker, block int) {
 }
 
 func (s *winogradPass) multiplyTask(_, plane int) {
-	s.multiply(s.m(), s.v(), s.u(), plane, s.total)
+	s.multiply(s.m(), s.v(), plane, s.total)
 }
 
 func (s *winogradPass) outputTask(worker, block int) {

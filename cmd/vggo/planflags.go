@@ -46,7 +46,7 @@ type halfFlag struct{ half string }
 
 func (h *halfFlag) add(f *pflag.FlagSet) {
 	f.StringVar(&h.half, "half", nn.HalfNone.String(), "`WHICH` weights are kept in 16 bits: linear, the fully connected "+
-		"layers', or none; --half alone is linear")
+		"layers'; all, convolutions' too; or none (--half alone is linear)")
 	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
 }
 
