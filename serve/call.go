@@ -72,7 +72,7 @@ func (c *call) refused(err error) *refusal {
 	if p.Cause != nil {
 		c.entry.note(slog.String("cause", p.Cause.Error()))
 	}
-	c.metrics.errors.WithLabelValues(c.entry.protocol, p.Kind.name).Inc()
+	c.metrics.refused(c.entry.protocol, p.Kind.name)
 	return p
 }
 
@@ -144,7 +144,7 @@ func (c *call) compute(m *model, layer string, images *tensor.Tensor, expected b
 	c.spend("queue", a.waited)
 	c.spend("network", a.took)
 	c.entry.note(slog.Int("images", images.N), slog.Int("batch", a.batch))
-	c.metrics.waited.WithLabelValues(m.name).Observe(a.waited.Seconds())
+	c.metrics.queued(m.name, a.waited)
 	return a.out, nil
 }
 

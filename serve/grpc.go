@@ -1,3 +1,5 @@
+//go:build !js
+
 package serve
 
 import (
@@ -13,17 +15,20 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	encodingproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // The Open Inference Protocol over gRPC. Calls come by net/http, like everything else here, so that they pass the same
@@ -191,6 +196,20 @@ func (s *Server) newEngine() *grpc.Server {
 	}
 	engine.RegisterService(&desc, server)
 	return engine
+}
+
+// grpcStatus is the refusal as gRPC has it, with its kind, its id and when to try again as google.rpc's details.
+func (p *refusal) grpcStatus() error {
+	plain := status.New(p.Kind.code, p.whole())
+	told, err := plain.WithDetails(&errdetails.ErrorInfo{Reason: p.Kind.name, Domain: "vggo",
+		Metadata: map[string]string{"request_id": p.ID}})
+	if err == nil && p.After > 0 {
+		told, err = told.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(p.After)})
+	}
+	if err != nil {
+		return plain.Err()
+	}
+	return told.Err()
 }
 
 // codec lets answers through that are messages already.

@@ -22,24 +22,6 @@ import (
 	"github.com/vggo/vggo/weights"
 )
 
-// servePage answers with the page's files.
-func servePage(route func(pattern string, serve endpoint)) {
-	files := page.Files()
-	route("GET /{$}", func(c *call) error {
-		files["index.html"].ServeHTTP(c.w, c.r)
-		return nil
-	})
-	route("GET /page/{file}", func(c *call) error {
-		name := c.r.PathValue("file")
-		file, ok := files[name]
-		if !ok {
-			return refuse(notFound, "the page is at /", "the page has no file %q", clip(name))
-		}
-		file.ServeHTTP(c.w, c.r)
-		return nil
-	})
-}
-
 // modelJSON is a model as GET /v1/models tells it.
 type modelJSON struct {
 	Name       string               `json:"name"`

@@ -1,3 +1,5 @@
+//go:build !js
+
 package serve
 
 import (
@@ -93,6 +95,14 @@ func (m *metrics) batch(model string, images int, took time.Duration) {
 	m.batches.WithLabelValues(model).Observe(float64(images))
 	m.passes.WithLabelValues(model).Observe(took.Seconds())
 }
+
+func (m *metrics) refused(protocol, kind string) { m.errors.WithLabelValues(protocol, kind).Inc() }
+
+func (m *metrics) queued(model string, waited time.Duration) {
+	m.waited.WithLabelValues(model).Observe(waited.Seconds())
+}
+
+func (m *metrics) decoded(took time.Duration) { m.decode.Observe(took.Seconds()) }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true})

@@ -131,7 +131,7 @@ func (c *call) decoded(file []byte, use func(*vision.Picture) error) error {
 	}
 	took := time.Since(start)
 	c.spend("decode", took)
-	c.metrics.decode.Observe(took.Seconds())
+	c.metrics.decoded(took)
 	return nil
 }
 

@@ -8,10 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // kind is of a refusal: its name, for programs and metrics, and the status of the answer, over HTTP and over gRPC.
@@ -122,18 +119,4 @@ func (p *refusal) whole() string {
 		return p.Fault
 	}
 	return p.Fault + "; " + p.Hint
-}
-
-// grpcStatus is the refusal as gRPC has it, with its kind, its id and when to try again as google.rpc's details.
-func (p *refusal) grpcStatus() error {
-	plain := status.New(p.Kind.code, p.whole())
-	told, err := plain.WithDetails(&errdetails.ErrorInfo{Reason: p.Kind.name, Domain: "vggo",
-		Metadata: map[string]string{"request_id": p.ID}})
-	if err == nil && p.After > 0 {
-		told, err = told.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(p.After)})
-	}
-	if err != nil {
-		return plain.Err()
-	}
-	return told.Err()
 }

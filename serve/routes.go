@@ -20,40 +20,20 @@ var openAPI []byte
 // methods are those that routes have.
 var methods = []string{http.MethodGet, http.MethodPost}
 
-// routes are all endpoints, as openapi.yaml lists them.
+// routes are all endpoints, as openapi.yaml lists them: those of programs, and what the page asks, which is the same
+// wherever it runs.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	route := func(pattern string, serve endpoint) {
 		s.routed = append(s.routed, pattern)
 		mux.Handle(pattern, s.handle(checked(pattern, serve)))
 	}
-	route("GET /healthz", (*call).healthz)
-	route("GET /openapi.yaml", func(c *call) error { return c.answer("application/yaml", http.StatusOK, openAPI) })
-	metrics := s.metrics.handler()
-	route("GET /metrics", func(c *call) error {
-		metrics.ServeHTTP(c.w, c.r)
-		return nil
-	})
-
-	route("GET /v2", (*call).serverMetadata)
-	route("GET /v2/{$}", (*call).serverMetadata)
-	route("GET /v2/health/live", (*call).live)
-	route("GET /v2/health/ready", (*call).ready)
-	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		route("GET "+model, (*call).modelMetadata)
-		route("GET "+model+"/ready", (*call).modelReady)
-		route("POST "+model+"/infer", (*call).infer)
-	}
-
-	route("POST /v1/classify", (*call).classify)
-	route("POST /v1/features", (*call).features)
-	route("POST /v1/compare", (*call).compare)
-	route("POST /v1/similar", (*call).similar)
+	s.routePrograms(route)
+	route("GET /v1/models", (*call).models)
+	route("GET /v1/models/{model}/filters", (*call).filters)
 	route("GET /v1/arch/{model}", (*call).arch)
 	route("POST /v1/arch", (*call).archOf)
 	route("GET /v1/arch/{model}/field", (*call).field)
-	route("GET /v1/models", (*call).models)
-	route("GET /v1/models/{model}/filters", (*call).filters)
 	route("POST /v1/inside", (*call).inside)
 	route("GET /v1/inside/{id}/input", (*call).insideInput)
 	route("GET /v1/inside/{id}/maps", (*call).insideMaps)
@@ -61,7 +41,6 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/cell", (*call).insideCell)
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
-	servePage(route)
 
 	mux.Handle("/", s.handle(func(c *call) error {
 		var allowed []string

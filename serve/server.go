@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/page"
 )
@@ -94,7 +92,7 @@ func either[T comparable](v, otherwise T) T {
 type Server struct {
 	Config
 	handler http.Handler
-	engine  *grpc.Server
+	engine  *engine
 	routed  []string // the patterns of all endpoints
 	metrics *metrics
 	buffers *gate        // bytes

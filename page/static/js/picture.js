@@ -8,7 +8,7 @@ import { className } from "./names.js";
 import { keep, recall } from "./keep.js";
 
 const examples = ["cat", "owl", "hotdog", "boot"];
-const file = (name) => `/page/${name}.${name === "boot" ? "png" : "jpg"}`;
+const file = (name) => `page/${name}.${name === "boot" ? "png" : "jpg"}`;
 
 export function startPicture() {
   const drop = byID("drop");

@@ -11,7 +11,7 @@ let language = "en";
 export const languages = ["en", "zh"];
 
 async function load(name) {
-  const answer = await fetch(`/page/${name}.json`);
+  const answer = await fetch(`page/${name}.json`);
   return answer.json();
 }
 
