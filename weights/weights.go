@@ -24,7 +24,6 @@ import (
 	"github.com/vggo/vggo/weights/internal/mxnet"
 	"github.com/vggo/vggo/weights/internal/numpy"
 	"github.com/vggo/vggo/weights/internal/onnx"
-	"github.com/vggo/vggo/weights/internal/tensorflow"
 	"github.com/vggo/vggo/weights/internal/torch"
 	"github.com/vggo/vggo/weights/internal/torch7"
 )
@@ -80,20 +79,20 @@ const maxReason = 300
 
 // readers lists the formats that Open reads; a file belongs to the first that knows it.
 func readers() []format.Reader {
-	return []format.Reader{
+	return slices.Concat([]format.Reader{
 		{Name: "safetensors", Knows: isSafetensors, Read: readSafetensors},
 		onnx.Reader,
 		keras.Reader,
 		keras.TensorFlowJS,
 		torch.Reader,
 		numpy.Reader,
-		tensorflow.Reader,
+	}, ofTensorFlow, []format.Reader{
 		matlab.Reader,
 		caffe.Reader,
 		torch7.Reader,
 		darknet.Reader,
 		mxnet.Reader,
-	}
+	})
 }
 
 // Open opens a file of weights. The file is mapped into memory where the system can, so opening 500 MB costs what its

@@ -53,6 +53,7 @@ var endBrowser = func() {}
 func TestMain(m *testing.M) {
 	code := m.Run()
 	endBrowser()
+	os.RemoveAll(sites.folder)
 	os.Exit(code)
 }
 
@@ -292,10 +293,13 @@ func wanted(t *testing.T) {
 	}
 }
 
-// serving makes a server of models.
-func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Server) {
+// serving makes a server of models, or of the site that has them (VGGO_SITE=1).
+func serving(t *testing.T, models ...serve.Source) *httptest.Server {
 	t.Helper()
 	wanted(t)
+	if onSite() {
+		return handOut(t, siteOf(t, models...))
+	}
 	s := serve.New(serve.Config{Models: models, Timeout: patience})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -308,7 +312,7 @@ func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Ser
 			t.Error(err)
 		}
 	})
-	return s, web
+	return web
 }
 
 // tiny is the trained TinyVGG that comes with the repository.

@@ -1,0 +1,70 @@
+// The server of a site without one: it unpacks the program and its weights, and hands it what the page asks. A file is packed as gzip
+// under a name that says nothing of it, so that every file server sends it as it lies there and only this unpacks it.
+
+import "./wasm_exec.js";
+
+async function unpacked(name) {
+  const answer = await fetch(name);
+  if (!answer.ok) throw new Error(`${name}: ${answer.status} ${answer.statusText}`);
+  return new Response(answer.body.pipeThrough(new DecompressionStream("gzip")), { headers: { "Content-Type": "application/wasm" } });
+}
+
+// together puts the bytes of a file together, of which those at even places come first.
+function together(apart) {
+  const whole = new Uint8Array(apart.length);
+  const even = Math.ceil(apart.length / 2);
+  for (let i = 0; i < apart.length; i++) whole[i < even ? 2 * i : 2 * (i - even) + 1] = apart[i];
+  return whole;
+}
+
+async function start() {
+  const go = new Go();
+  const [built, models] = await Promise.all([
+    WebAssembly.instantiateStreaming(unpacked("program.bin"), go.importObject),
+    fetch("models.json").then((answer) => answer.json()).then((list) => Promise.all(list.map(async ({ model, file, at }) =>
+      [model, file, together(new Uint8Array(await (await unpacked(at)).arrayBuffer()))]))),
+  ]);
+  const program = await new Promise((started) => {
+    globalThis.started = started;
+    go.run(built.instance).then(() => postMessage({ ended: true })); // it never returns by itself: it ran out of memory
+  });
+  await program.open(models);
+  return { program, models };
+}
+
+const started = start();
+const waiting = new Map(); // requests that have come and are not begun, by their numbers
+
+async function answer(id, { method, path, kind, body }) {
+  waiting.delete(id);
+  try {
+    const { program } = await started;
+    const [status, headers, text] = await program.answer(id, method, path, kind, body);
+    postMessage({ id, status, headers, body: text }, [text.buffer]);
+  } catch (error) {
+    postMessage({ id, fault: error.message });
+  }
+}
+
+async function open(id, { model, file, body }) {
+  try {
+    const { program, models } = await started;
+    await program.open([[model, file, body], ...models]);
+    postMessage({ id });
+  } catch (error) {
+    postMessage({ id, fault: error.message });
+  }
+}
+
+onmessage = ({ data: { id, request, weights, cancel } }) => {
+  if (request) {
+    // What was asked and given up while the program was computing is not computed any more: its end is already in the queue.
+    waiting.set(id, setTimeout(answer, 0, id, request));
+  } else if (weights) {
+    open(id, weights);
+  } else {
+    clearTimeout(waiting.get(cancel));
+    waiting.delete(cancel);
+    started.then(({ program }) => program.cancel(cancel));
+  }
+};
