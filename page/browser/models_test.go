@@ -82,8 +82,9 @@ func TestTrained(t *testing.T) {
 	if out, err := train.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", train, err, out)
 	}
+	weightFiles["mine"] = filepath.Join(run, "model.safetensors")
 	web := serving(t, serve.Source{Name: "mine", Open: func() (*vggo.Model, error) {
-		return vggo.Open(filepath.Join(run, "model.safetensors"), vggo.Options{Threads: 2})
+		return vggo.Open(weightFiles["mine"], vggo.Options{Threads: 2})
 	}})
 	b := open(t, web.URL, "/", 1280, 900)
 	tour(b, boot)

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/vggo/vggo/embedded"
@@ -25,6 +27,15 @@ import (
 
 // onSite says whether the tests look at the page as page/site builds it, without a server: VGGO_SITE=1.
 func onSite() bool { return os.Getenv("VGGO_SITE") != "" }
+
+// siteWanted skips a test of what only a site has.
+func siteWanted(t *testing.T) {
+	t.Helper()
+	wanted(t)
+	if !onSite() {
+		t.Skip("VGGO_SITE=1 looks at the page as a site without a server")
+	}
+}
 
 // needsServer skips a test of what a site has not.
 func needsServer(t *testing.T, why string) {
@@ -41,7 +52,10 @@ var sites struct {
 	built  map[string]bool
 }
 
-// siteOf builds the site of models, which must be those whose files of weights are here. It is a folder.
+// weightFiles are the files that a site can have the tests' models from.
+var weightFiles = map[string]string{embedded.Name: "../../embedded/vgg-cifar10.safetensors"}
+
+// siteOf builds the site of models, which must be those of weightFiles. It is a folder.
 func siteOf(t *testing.T, models ...serve.Source) string {
 	t.Helper()
 	sites.mu.Lock()
@@ -63,14 +77,14 @@ func siteOf(t *testing.T, models ...serve.Source) string {
 	}
 	args := []string{"run", "../site", "-o", site}
 	for _, m := range models {
-		switch m.Name {
-		case embedded.Name: // under the name that it has here
-			args = append(args, "-weights", m.Name+"=../../embedded/vgg-cifar10.safetensors")
-		case "tinyvgg":
-			args = append(args, "-weights", m.Name+"="+labelledTiny(t))
-		default:
-			t.Skipf("needs the server: a site has models of files, and %s comes from none", m.Name)
+		file := weightFiles[m.Name]
+		if m.Name == "tinyvgg" {
+			file = labelledTiny(t)
 		}
+		if file == "" {
+			t.Skipf("needs the server: a site has models of files that describe themselves, and %s is none", m.Name)
+		}
+		args = append(args, "-weights", m.Name+"="+file)
 	}
 	if text, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go %v: %v\n%s", args, err, text)
@@ -131,7 +145,7 @@ func (b *tab) kept() {
 
 // TestSiteOffline: without a network the site loads, classifies and looks inside, in a second tab too.
 func TestSiteOffline(t *testing.T) {
-	wanted(t)
+	siteWanted(t)
 	web := handOut(t, siteOf(t, builtin()))
 	b := open(t, web.URL, "/", 1280, 900)
 	b.kept()
@@ -156,7 +170,7 @@ func TestSiteOffline(t *testing.T) {
 
 // TestSiteNewVersion: a service worker that answers nonsense, and a version before this one, are over at the next load.
 func TestSiteNewVersion(t *testing.T) {
-	wanted(t)
+	siteWanted(t)
 	good := http.FileServer(http.Dir(siteOf(t, builtin())))
 	var mu sync.Mutex
 	now := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -254,7 +268,7 @@ func renamed(t *testing.T, site string) string {
 // TestSiteWeights: weights of one's own answer beside the network that the site has, and what is no file of weights is
 // refused in words.
 func TestSiteWeights(t *testing.T) {
-	wanted(t)
+	siteWanted(t)
 	web := handOut(t, siteOf(t, builtin()))
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=boot]")
@@ -276,11 +290,19 @@ func TestSiteWeights(t *testing.T) {
 	b.until(`document.querySelector("#classes li .name")?.textContent !== "Ankle boot"`)
 }
 
-// TestSiteWorker: the page goes on while the worker computes, and what is given up ends at once.
+// TestSiteWorker: the page goes on while the worker computes, what is given up ends at once, and a worker that has
+// ended is followed by another.
 func TestSiteWorker(t *testing.T) {
-	wanted(t)
+	siteWanted(t)
 	web := handOut(t, siteOf(t, builtin()))
 	b := open(t, web.URL, "/", 1280, 900)
+	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `globalThis.workers = [];
+				globalThis.Worker = class extends Worker { constructor(...all) { super(...all); workers.push(this) } };`})
+		return err
+	}))
+	b.navigate("/")
 	b.click("[data-example=cat]")
 	b.answered()
 	turns := value[int](b, `(async () => {
@@ -306,5 +328,11 @@ func TestSiteWorker(t *testing.T) {
 	})()`)
 	if !strings.HasPrefix(ended, "AbortError ") {
 		t.Errorf("what is given up ends as %q", ended)
+	}
+	b.js(`workers[0].dispatchEvent(new ErrorEvent("error"))`)
+	b.click("[data-row=pool2] button") // of a visit that the next worker has never seen
+	b.until(`document.getElementById("map")?.dataset.layer === "pool2" && document.getElementById("alert").hidden`)
+	if n := value[int](b, "workers.length"); n != 2 {
+		t.Errorf("there were %d workers, want 2", n)
 	}
 }

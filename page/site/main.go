@@ -1,5 +1,3 @@
-//go:build !js
-
 // Command site builds the page as a site of files, which any file server can hand out: the handlers that a server has
 // are WebAssembly there, run by the browser.
 //

@@ -13,17 +13,22 @@ const words = {
     missing: "It computes by plain loops; {command} on your computer is many times faster, and answers programs too.",
     open: "Open weights of your own",
     opening: "Opening {file} …",
+    ended: "The program of this page could not be loaded, or it has ended for want of memory.",
+    again: "Try again: it is started anew, without weights that you had opened.",
   },
   zh: {
-    here: "此页面没有服务器：网络就在您的浏览器里运行，图片不会离开浏览器。",
-    missing: "这里只用普通循环计算；在您的电脑上运行 {command} 要快许多倍，也能回答程序的请求。",
+    here: "此页面没有服务器：网络就在你的浏览器里运行，图片不会离开浏览器。",
+    missing: "这里只用普通循环计算；在你的电脑上运行 {command} 要快许多倍，也能回答程序的请求。",
     open: "打开自己的权重",
     opening: "正在打开 {file} …",
+    ended: "网页里的程序没能加载，或者因内存不足而结束。",
+    again: "请再试一次：程序会重新启动，你打开过的权重不会保留。",
   },
 };
 const t = (key, file = "") => words[spoken()][key].replace("{file}", file);
 
 let worker = null;
+let own = false; // whether weights are open that a reload would lose
 let number = 0;
 const waiting = new Map(); // what the worker was asked, by its number: {yes, no}
 
@@ -31,20 +36,23 @@ const waiting = new Map(); // what the worker was asked, by its number: {yes, no
 function hire() {
   worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   worker.onmessage = ({ data }) => {
-    if (data.ended) return lose("the program has ended");
+    if (data.ended) return lose();
     const asked = waiting.get(data.id);
     waiting.delete(data.id);
     if (data.fault === undefined) asked?.yes(data);
     else asked?.no(new Error(data.fault));
   };
-  worker.onerror = (event) => lose(event.message);
+  worker.onerror = lose;
 }
 
 // lose fails what was asked of a worker that has ended. The next question has a new one.
-function lose(fault) {
+function lose() {
   worker.terminate();
   worker = null;
-  for (const { no } of waiting.values()) no(new Error(fault));
+  own = false;
+  const fault = new Refusal("ended", t("ended"), t("again"), 1);
+  fault.own = true; // it is in the reader's language
+  for (const { no } of waiting.values()) no(fault);
   waiting.clear();
 }
 
@@ -88,8 +96,6 @@ async function fetchPictures(id) {
   }
 }
 
-let own = false; // whether weights are open that a reload would lose
-
 // open has a file of weights answer beside the embedded network.
 async function open(file) {
   const note = byID("site-open");
@@ -103,7 +109,7 @@ async function open(file) {
     tell("visit");
     tell("models");
   } catch (error) {
-    complain(new Refusal("weights", error.message));
+    complain(error instanceof Refusal ? error : new Refusal("weights", error.message));
   } finally {
     note.textContent = "";
   }

@@ -33,6 +33,7 @@ async function start() {
 }
 
 const started = start();
+started.catch(() => postMessage({ ended: true })); // another worker may find the network again
 const waiting = new Map(); // requests that have come and are not begun, by their numbers
 
 async function answer(id, { method, path, kind, body }) {

@@ -33,7 +33,7 @@ async function ask(path, options) {
   try {
     answer = await door.ask(path, options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError" || error instanceof Refusal) throw error;
     throw ownFault("silent");
   }
   if (answer.ok) {
