@@ -19,7 +19,11 @@ func (*metrics) queued(model string, waited time.Duration)                      
 func (*metrics) decoded(took time.Duration)                                     {}
 func (*metrics) batch(model string, images int, took time.Duration)             {}
 func (*metrics) request(protocol, route string, status int, took time.Duration) {}
-func (s *Server) routePrograms(route func(pattern string, serve endpoint))      {}
+
+func (s *Server) routePrograms(func(pattern string, serve endpoint)) {}
+
+// servePage has nothing to do: the page's files lie beside the program.
+func servePage(func(pattern string, serve endpoint)) {}
 
 // engine is that of gRPC.
 type engine struct{}

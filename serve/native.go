@@ -16,7 +16,7 @@ import (
 // engine is that of gRPC.
 type engine = grpc.Server
 
-// routePrograms are the endpoints that programs ask, and the files of the page.
+// routePrograms are the endpoints that programs ask.
 func (s *Server) routePrograms(route func(pattern string, serve endpoint)) {
 	route("GET /healthz", (*call).healthz)
 	route("GET /openapi.yaml", func(c *call) error { return c.answer("application/yaml", http.StatusOK, openAPI) })
@@ -40,7 +40,6 @@ func (s *Server) routePrograms(route func(pattern string, serve endpoint)) {
 	route("POST /v1/features", (*call).features)
 	route("POST /v1/compare", (*call).compare)
 	route("POST /v1/similar", (*call).similar)
-	servePage(route)
 }
 
 // servePage answers with the page's files.

@@ -29,11 +29,11 @@ func (s *Server) routes() http.Handler {
 		mux.Handle(pattern, s.handle(checked(pattern, serve)))
 	}
 	s.routePrograms(route)
-	route("GET /v1/models", (*call).models)
-	route("GET /v1/models/{model}/filters", (*call).filters)
 	route("GET /v1/arch/{model}", (*call).arch)
 	route("POST /v1/arch", (*call).archOf)
 	route("GET /v1/arch/{model}/field", (*call).field)
+	route("GET /v1/models", (*call).models)
+	route("GET /v1/models/{model}/filters", (*call).filters)
 	route("POST /v1/inside", (*call).inside)
 	route("GET /v1/inside/{id}/input", (*call).insideInput)
 	route("GET /v1/inside/{id}/maps", (*call).insideMaps)
@@ -41,6 +41,7 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/cell", (*call).insideCell)
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
+	servePage(route)
 
 	mux.Handle("/", s.handle(func(c *call) error {
 		var allowed []string

@@ -28,10 +28,13 @@ let door = { ask: (path, options) => fetch(path, options), address: (path) => pa
 // through has another door: ask answers as fetch does, address is where an image of a path is loaded from.
 export const through = (other) => { door = other; };
 
+// below is a path as the page's own address has it, wherever that lies on its host.
+const below = (path) => path.slice(1);
+
 async function ask(path, options) {
   let answer;
   try {
-    answer = await door.ask(path, options);
+    answer = await door.ask(below(path), options);
   } catch (error) {
     if (error.name === "AbortError" || error instanceof Refusal) throw error;
     throw ownFault("silent");
@@ -56,37 +59,37 @@ const query = (values) => {
 
 const json = async (path, options) => (await ask(path, options)).json();
 
-export const models = () => json("v1/models");
+export const models = () => json("/v1/models");
 
-export const archOf = (name, values = {}) => json(`v1/arch/${encodeURIComponent(name)}${query(values)}`);
+export const archOf = (name, values = {}) => json(`/v1/arch/${encodeURIComponent(name)}${query(values)}`);
 
 export const archOfText = (text, values = {}, signal) =>
-  json(`v1/arch${query(values)}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" }, signal });
+  json(`/v1/arch${query(values)}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" }, signal });
 
 export const archFile = async (text, format, values = {}) =>
-  (await ask(`v1/arch${query({ ...values, format })}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" } })).blob();
+  (await ask(`/v1/arch${query({ ...values, format })}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" } })).blob();
 
-export const description = async (name) => (await ask(`v1/arch/${encodeURIComponent(name)}?format=yaml`)).text();
+export const description = async (name) => (await ask(`/v1/arch/${encodeURIComponent(name)}?format=yaml`)).text();
 
-export const field = (name, values, signal) => json(`v1/arch/${encodeURIComponent(name)}/field${query(values)}`, { signal });
+export const field = (name, values, signal) => json(`/v1/arch/${encodeURIComponent(name)}/field${query(values)}`, { signal });
 
 export const inside = (model, file) =>
-  json(`v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  json(`/v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
 
 // inputURL is where the picture as the network sees it is, or with as "photograph" the same part of it sharper.
-export const inputURL = (id, as = "input") => door.address(`v1/inside/${id}/input?as=${as}`);
+export const inputURL = (id, as = "input") => door.address(below(`/v1/inside/${id}/input?as=${as}`));
 
-export const maps = (id, values, signal) => json(`v1/inside/${id}/maps${query(values)}`, { signal });
+export const maps = (id, values, signal) => json(`/v1/inside/${id}/maps${query(values)}`, { signal });
 
-export const cell = (id, values, signal) => json(`v1/inside/${id}/cell${query(values)}`, { signal });
+export const cell = (id, values, signal) => json(`/v1/inside/${id}/cell${query(values)}`, { signal });
 
-export const filters = (model, values, signal) => json(`v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });
+export const filters = (model, values, signal) => json(`/v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });
 
-export const heat = (id, kind, values, signal) => json(`v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
+export const heat = (id, kind, values, signal) => json(`/v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
 
 // map is one map's values, or a small layer's: {shape, values}. The answer is a NumPy file: 8 bytes, the header's length, the header.
 export async function map(id, values, signal) {
-  const answer = await ask(`v1/inside/${id}/map${query(values)}`, { signal });
+  const answer = await ask(`/v1/inside/${id}/map${query(values)}`, { signal });
   const buffer = await answer.arrayBuffer();
   const length = new DataView(buffer).getUint16(8, true);
   const header = new TextDecoder().decode(buffer.slice(10, 10 + length));
