@@ -104,8 +104,6 @@ var rooms = []struct {
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "internal/strict", "tensor", "arch", "report", "nn", "weights", "vision", "",
 		"explain", "page", "perceptual", "similar"}},
-	{"page/site", []string{"internal/durable", "internal/printable", "embedded", "page"}},
-	{"page/site/worker", []string{"", "serve"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/parallel", "internal/printable",
 		"internal/shard", "internal/sheet", "internal/kernel", "internal/near", "internal/plainfile", "internal/strict",
 		"cluster", "tensor", "arch", "nn", "weights", "vision", "train", "hub",
@@ -116,6 +114,8 @@ var rooms = []struct {
 	{"benchmarks/coldstart", []string{"internal/printable", "arch", "benchmarks/internal/standin"}},
 	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
 	{"benchmarks/uneven", []string{"arch", "nn", "tensor", "benchmarks/internal/standin"}},
+	{"page/site", []string{"internal/durable", "internal/printable", "embedded", "page"}},
+	{"page/site/worker", []string{"", "serve"}},
 }
 
 // testOnly are packages that only tests import.

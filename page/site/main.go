@@ -135,8 +135,9 @@ func build(models []model) (map[string][]byte, error) {
 const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data: blob:; object-src " +
 	"'none'; base-uri 'none'; form-action 'self'"
 
-// indexHTML is the page that begins with site.js in place of main.js.
+// indexHTML is the page that begins with site.js in place of main.js, and finds its files beside itself.
 func indexHTML(text []byte) ([]byte, error) {
+	text = bytes.ReplaceAll(text, []byte(`="/page/`), []byte(`="page/`))
 	for _, change := range [][2]string{
 		{`src="page/main.js"`, `src="page/site.js"`},
 		{"<meta charset=\"utf-8\">\n", "<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"" +

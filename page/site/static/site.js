@@ -143,7 +143,7 @@ function notice() {
     byID("drop").classList.remove("over");
     open(file);
   }, { capture: true });
-  for (const link of document.querySelectorAll('a[href="openapi.yaml"]')) link.parentElement.remove(); // no program can ask this
+  for (const link of document.querySelectorAll('a[href="/openapi.yaml"]')) link.parentElement.remove(); // no program can ask this
 }
 
 // offline has the service worker keep the site, once that takes nothing from the page's first answer.
