@@ -30,14 +30,19 @@ type Cell struct {
 	Weights [][]float32 `json:"weights,omitempty"`
 	Terms   []Term      `json:"terms,omitempty"` // of a fully connected layer: the largest products
 	Rest    float64     `json:"rest"`            // the sum of all others
-	Bias    *float32    `json:"bias,omitempty"`
-	Sum     float64     `json:"sum"`               // with the bias; of average pooling over the window
-	Divisor int         `json:"divisor,omitempty"` // of average pooling
-	// Of flatten, ReLU, batch norm and local response normalisation: the number that becomes this one.
-	Source *Source `json:"source,omitempty"`
-	LRN    *LRN    `json:"lrn,omitempty"`
-	Norm   *Norm   `json:"norm,omitempty"`
-	ReLU   bool    `json:"relu"`
+	// Maps is the layer whose maps a fully connected layer reads, laid end to end or each as one number, and Adds what
+	// each of them adds; empty where it reads no maps.
+	Maps    string    `json:"maps,omitempty"`
+	Adds    []float64 `json:"adds,omitempty"`
+	Bias    *float32  `json:"bias,omitempty"`
+	Sum     float64   `json:"sum"`               // with the bias; of average pooling over the window
+	Divisor int       `json:"divisor,omitempty"` // of average pooling
+	// Of flatten, ReLU, sigmoid, softmax and the normalisations: the number that becomes this one.
+	Source  *Source  `json:"source,omitempty"`
+	LRN     *LRN     `json:"lrn,omitempty"`
+	Softmax *Softmax `json:"softmax,omitempty"`
+	Norm    *Norm    `json:"norm,omitempty"`
+	ReLU    bool     `json:"relu"`
 	// Worked says that the working is told. What vggo computes otherwise has its Value alone.
 	Worked bool `json:"worked"`
 
@@ -78,6 +83,12 @@ type LRN struct {
 	Alpha   float64 `json:"alpha"`
 	Beta    float64 `json:"beta"`
 	K       float64 `json:"k"`
+}
+
+// Softmax is exp(value - Max) / Sum, over all channels at one place.
+type Softmax struct {
+	Max float64 `json:"max"`
+	Sum float64 `json:"sum"` // of the exponentials
 }
 
 // Norm is batch norm: gamma * (In - mean)/sqrt(variance + epsilon) + beta.

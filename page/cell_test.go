@@ -159,6 +159,13 @@ func whole(t *testing.T, c *Cell, where string) {
 		for _, term := range c.Terms {
 			sum += float64(term.Input) * float64(term.Weight)
 		}
+		maps := 0.0
+		for _, s := range c.Adds {
+			maps += s
+		}
+		if c.Adds != nil && math.Abs(maps-sum) > 1e-9 {
+			t.Errorf("%s: maps are said to add %v, products %v", where, maps, sum)
+		}
 	case c.Divisor > 0:
 		real := 0
 		for _, row := range c.Patch {
@@ -194,7 +201,7 @@ func TestCells(t *testing.T) {
 		"9x7x3:4,Mk3s2c,6/5",                      // the same of max pooling
 		"20x18x3:8b,12k5s2p1g2b,16d2p0,A/24,10",   // groups, dilation, batch norm
 		"32x28x1:96k11s4p2,L,Mk3s2,8g4,Ak3s1p1/5", // local response normalisation, overlapping pooling
-		"12x12x3:8,G/3", "7x7x3:4k1,4k7p3/6,6,3",
+		"12x12x3:8,G/3", "7x7x3:4k1,4k7p3/6,6,3", "9x9x3:6,M,8b,M/4",
 	} {
 		net, err := arch.Compact("odd", text, arch.ImageNetInput)
 		if err != nil {
@@ -202,6 +209,133 @@ func TestCells(t *testing.T) {
 		}
 		v, params := visitOf(t, net, r)
 		check(t, v, params, r)
+		checkScores(t, v)
+	}
+}
+
+// checkScores holds the last step against the answer's probabilities and the reference's softmax.
+func checkScores(t *testing.T, v *Visit) {
+	t.Helper()
+	s, err := v.Scores(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := v.Model.Rank(v.Logits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := reference.New(1, arch.Shape{C: v.Logits.C, H: 1, W: 1})
+	for i, z := range v.Logits.Data {
+		logits.Data[i] = float64(z)
+	}
+	want := reference.Softmax(logits)
+	for _, c := range answer {
+		got := s.Classes[c.Index]
+		if got.Score != logits.Data[c.Index] || math.Abs(got.Probability-want.Data[c.Index]) > 1e-14 ||
+			math.Abs(got.Probability-c.Probability) > 1e-6 || got.Exp > 1 ||
+			math.Abs(got.Exp/s.Sum-got.Probability) > 1e-14 {
+			t.Errorf("%+v of %+v: the answer is %v, the reference %v", got, s, c, want.Data[c.Index])
+		}
+	}
+	// Twice the temperature is half the scores.
+	warm, err := v.Scores(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range logits.Data {
+		logits.Data[i] /= 2
+	}
+	want = reference.Softmax(logits)
+	for i, c := range warm.Classes {
+		if math.Abs(c.Probability-want.Data[i]) > 1e-14 || c.Score != s.Classes[i].Score {
+			t.Errorf("at temperature 2 %+v, want %v", c, want.Data[i])
+		}
+	}
+}
+
+// TestScoresOfSigmoids: each class by itself, and two by one output.
+func TestScoresOfSigmoids(t *testing.T) {
+	for _, classes := range []int{1, 3} {
+		net, err := arch.Compact("odd", fmt.Sprintf("8x8x3:4/%d", classes), arch.ImageNetInput)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.Layers[len(net.Layers)-1] = arch.Layer{Name: "sigmoid", Op: arch.Sigmoid{}}
+		v, _ := visitOf(t, net, rand.New(rand.NewPCG(5, 8)))
+		s, err := v.Scores(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := v.Model.Rank(v.Logits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer) != max(classes, 2) || s.Ending != arch.EndsInSigmoid {
+			t.Errorf("%d classes, %+v", len(answer), s)
+		}
+		for _, c := range answer {
+			if got := s.Classes[c.Index]; math.Abs(got.Probability-c.Probability) > 1e-6 {
+				t.Errorf("%+v, the answer is %v", got, c)
+			}
+		}
+	}
+}
+
+// TestNoScores: an answer that is a mean over the picture has no one score for each class.
+func TestNoScores(t *testing.T) {
+	net := &arch.Network{Name: "odd", Input: arch.Shape{C: 3, H: 6, W: 6}, Layers: []arch.Layer{
+		{Name: "conv", Op: arch.Conv{Out: 3, Window: arch.Window{Kernel: arch.Square(1)}}}, {Name: "p", Op: arch.Softmax{}},
+		{Name: "gap", Op: arch.GlobalAvgPool{}}}}
+	v, _ := visitOf(t, net, rand.New(rand.NewPCG(5, 8)))
+	var ask *AskError
+	if s, err := v.Scores(1); !errors.As(err, &ask) {
+		t.Errorf("%+v: %v", s, err)
+	}
+}
+
+// TestPixel: what is worked out of a picture's bytes is what the network was given, blue first and grey too.
+func TestPixel(t *testing.T) {
+	for _, c := range []struct {
+		net     string
+		parts   vision.PreprocessParts
+		colours []string
+	}{
+		{"8x8x3:4/5", vision.PreprocessParts{Base: "imagenet"}, []string{"red", "green", "blue"}},
+		{"8x8x3:4/5", vision.PreprocessParts{Base: "caffe"}, []string{"blue", "green", "red"}},
+		{"8x8x1:4/5", vision.PreprocessParts{Base: "unit"}, []string{"grey"}},
+	} {
+		m, err := vggo.New(c.net, vggo.Options{Preprocess: c.parts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture := vision.NewPicture(8, 8, 3)
+		for i := range picture.Pix {
+			picture.Pix[i] = uint8(i * 37)
+		}
+		v := &Visit{Model: m, Inside: &vggo.Inside{Image: tensor.New(1, m.Input.C, 8, 8)}}
+		if v.Picture, err = m.Preprocess.Fit(picture); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Preprocess.Put(v.Image, 0, picture); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 64 {
+			p, err := v.Pixel(i/8, i%8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for channel, s := range p.Samples {
+				if s.Colour != c.colours[channel] || s.Value != float64(v.Image.At(0, channel, p.Y, p.X)) ||
+					math.Abs(s.Result-s.Value) > 1e-5*max(1, math.Abs(s.Value)) {
+					t.Errorf("%s: pixel %d,%d: %+v", c.parts.Base, p.Y, p.X, s)
+				}
+			}
+		}
+		var ask *AskError
+		if _, err := v.Pixel(8, 0); !errors.As(err, &ask) || ask.Fault != "the picture has no pixel 8,0: it is 8x8" {
+			t.Error(err)
+		}
+		m.Close()
 	}
 }
 
@@ -211,7 +345,7 @@ func TestCells(t *testing.T) {
 func TestRandomNetworks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 5))
 	seen := map[string]int{}
-	for tried := 0; tried < 120; {
+	for tried := 0; tried < 200; {
 		net := &arch.Network{Name: "odd", Input: arch.Shape{C: 1 + 2*r.IntN(2), H: 5 + r.IntN(9), W: 5 + r.IntN(9)}}
 		for i := range 2 + r.IntN(6) {
 			net.Layers = append(net.Layers, arch.Layer{Name: fmt.Sprintf("l%d", i), Op: randomOp(r)})
@@ -229,7 +363,7 @@ func TestRandomNetworks(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"conv", "maxpool", "avgpool", "adaptiveavgpool", "globalavgpool", "lrn", "batchnorm",
-		"reflectpad", "relu", "flatten", "linear",
+		"reflectpad", "relu", "flatten", "linear", "l2pool", "sigmoid", "softmax",
 		"conv over the edge", "maxpool over the edge", "avgpool over the edge"} {
 		if seen[kind] < 20 {
 			t.Errorf("%s was met in %d cells", kind, seen[kind])
@@ -247,7 +381,7 @@ func randomOp(r *rand.Rand) arch.Op {
 	}
 	pooling := w
 	pooling.Ceil = r.IntN(2) == 0
-	switch r.IntN(13) {
+	switch r.IntN(17) {
 	case 0, 1, 2:
 		return arch.Conv{Out: 6, Window: w, Groups: []int{1, 1, 2, 3}[r.IntN(4)], NoBias: r.IntN(4) == 0}
 	case 3:
@@ -265,6 +399,14 @@ func randomOp(r *rand.Rand) arch.Op {
 		return arch.BatchNorm{}
 	case 11:
 		return arch.ReflectPad{Top: r.IntN(3), Left: r.IntN(3), Bottom: r.IntN(3), Right: r.IntN(3)}
+	case 13:
+		return arch.L2Pool{}
+	case 14:
+		return arch.Sigmoid{}
+	case 15:
+		return arch.Softmax{}
+	case 16:
+		return arch.Dropout{}
 	}
 	if r.IntN(4) == 0 {
 		return arch.GlobalAvgPool{}

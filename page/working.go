@@ -39,6 +39,8 @@ func (w *working) first(p *arch.Placed, in int) error {
 		c.Divisor = rows.Divisor * cols.Divisor
 		w.window(p, c.Channel, func(x float64) { c.Sum += x })
 		c.Result = c.Sum / float64(c.Divisor)
+	case arch.L2Pool:
+		w.l2pool(p)
 	case arch.ReflectPad:
 		rows, cols := p.Taps(c.Y, c.X)
 		w.source(c.Channel, rows.Start, cols.Start)
@@ -58,10 +60,48 @@ func (w *working) first(p *arch.Placed, in int) error {
 	case arch.BatchNorm, arch.ReLU:
 		w.source(c.Channel, c.Y, c.X)
 		return w.others([]string{p.Name})
+	case arch.Sigmoid:
+		w.source(c.Channel, c.Y, c.X)
+		c.Result = 1 / (1 + math.Exp(-c.Result))
+	case arch.Softmax:
+		w.softmax()
 	default:
 		c.Worked = false
 	}
 	return nil
+}
+
+// l2pool is the root of a weighted mean of squares (arch.L2Pool); its weights are told as a convolution's are.
+func (w *working) l2pool(p *arch.Placed) {
+	c := w.c
+	w.window(p, c.Channel, func(float64) {})
+	hann := [3]float32{0.25, 0.5, 0.25}
+	for r, row := range c.Patch {
+		line := make([]float32, len(row))
+		for q, x := range row {
+			line[q] = hann[r] * hann[q]
+			if x != nil {
+				c.Sum += float64(line[q]) * float64(*x) * float64(*x)
+			}
+		}
+		c.Weights = append(c.Weights, line)
+	}
+	c.Result = math.Sqrt(c.Sum + 1e-12)
+}
+
+// softmax compares the cell with the same place of all other channels, of which the largest is taken from each.
+func (w *working) softmax() {
+	c := w.c
+	w.source(c.Channel, c.Y, c.X)
+	s := &Softmax{Max: math.Inf(-1)}
+	for channel := range w.input.C {
+		s.Max = max(s.Max, float64(w.input.At(0, channel, c.Y, c.X)))
+	}
+	for channel := range w.input.C {
+		s.Sum += math.Exp(float64(w.input.At(0, channel, c.Y, c.X)) - s.Max)
+	}
+	c.Softmax = s
+	c.Result = math.Exp(float64(c.Source.Value)-s.Max) / s.Sum
 }
 
 // source makes one number of the input the result so far.
@@ -188,8 +228,34 @@ func (w *working) linear(p *arch.Placed) error {
 	for _, t := range all[len(c.Terms):] {
 		c.Rest += float64(t.Input) * float64(t.Weight)
 	}
+	w.addsOfMaps(filter)
 	c.addBias(bias)
 	return nil
+}
+
+// addsOfMaps tells what each map adds to a fully connected layer's number, if the layer's inputs are maps, laid end to
+// end or each pooled to one number: those of the last layer before it that has more than a number for each channel.
+func (w *working) addsOfMaps(filter []float32) {
+	i, _ := w.Group(w.c.Layer)
+	for i--; i >= 0; i-- {
+		g := w.Groups[i]
+		if g.Out.H*g.Out.W > 1 {
+			w.c.Maps, w.c.Adds = g.Layers[0], make([]float64, g.Out.C)
+			each := len(filter) / g.Out.C
+			for j, weight := range filter {
+				w.c.Adds[j/each] += float64(weight) * float64(w.input.Data[j])
+			}
+			return
+		}
+		first, err := w.layer(g.Layers[0])
+		if err != nil {
+			return
+		}
+		switch first.Op.(type) {
+		case arch.Conv, arch.Linear: // what it makes is of all maps before it
+			return
+		}
+	}
 }
 
 // others goes on with what is computed together with the first layer: batch norm and ReLU.

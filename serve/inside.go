@@ -286,6 +286,31 @@ func (c *call) insideCell() error {
 	return c.answerPage(v.Cell(c.text("layer"), n[0], n[1], n[2], in))
 }
 
+// pixel tells what the network is given for a pixel of the picture.
+func (c *call) pixel() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	n := c.numbers("y", "x")
+	return c.answerPage(v.Pixel(n[0], n[1]))
+}
+
+// scores tells how scores become the answer's probabilities.
+func (c *call) scores() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	if err := c.bytes.add(bytesOfScore * int64(v.Model.ClassCount())); err != nil {
+		return err
+	}
+	return c.answerPage(v.Scores(float64(c.numbers("temperature")[0]) / 100))
+}
+
+// bytesOfScore is what a class takes with its name, as a struct and as JSON.
+const bytesOfScore = 512
+
 // filters tells a layer's weights for some of its output channels.
 func (c *call) filters() error {
 	m, err := c.pathModel()

@@ -39,6 +39,8 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/maps", (*call).insideMaps)
 	route("GET /v1/inside/{id}/map", (*call).insideMap)
 	route("GET /v1/inside/{id}/cell", (*call).insideCell)
+	route("GET /v1/inside/{id}/pixel", (*call).pixel)
+	route("GET /v1/inside/{id}/scores", (*call).scores)
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
 	servePage(route)
