@@ -81,6 +81,11 @@ export const inputURL = (id, as = "input") => door.address(below(`/v1/inside/${i
 
 export const maps = (id, values, signal) => json(`/v1/inside/${id}/maps${query(values)}`, { signal });
 
+export const pixel = (id, values, signal) => json(`/v1/inside/${id}/pixel${query(values)}`, { signal });
+
+// scores are the classes' scores and what becomes of them at a temperature in hundredths.
+export const scores = (id, values, signal) => json(`/v1/inside/${id}/scores${query(values)}`, { signal });
+
 export const cell = (id, values, signal) => json(`/v1/inside/${id}/cell${query(values)}`, { signal });
 
 export const filters = (model, values, signal) => json(`/v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });

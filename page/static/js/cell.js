@@ -47,10 +47,13 @@ function draw(focus) {
   if (cell.layers.length > 1) parts.push(el("p", { class: "note" }, t("cell.together", { layers: cell.layers.join(", ") })));
   if (!cell.worked) parts.push(el("p", {}, t("cell.plain")));
   else if (cell.sums) parts.push(...conv());
+  else if (cell.kind === "l2pool") parts.push(...l2pool());
   else if (cell.window) parts.push(...pool());
   else if (cell.terms) parts.push(...linear());
   else if (cell.lrn) parts.push(...lrn());
   else if (cell.source) parts.push(el("p", { class: "note" }, t(cell.kind === "flatten" ? "cell.flatten" : "cell.source", { from: from(), ...place() })));
+  if (cell.softmax) parts.push(el("p", { class: "formula" }, `exp(${real(cell.source.value, 5)} − ${real(cell.softmax.max, 5)}) / ${real(cell.softmax.sum, 5)} = ${real(cell.result, 5)}`));
+  if (cell.kind === "sigmoid") parts.push(el("p", { class: "formula" }, `1 / (1 + exp(−${real(cell.source.value, 5)})) = ${real(cell.result, 5)}`));
   parts.push(ending());
   box.replaceChildren(...parts);
   if (focus) byID(focus)?.focus();
@@ -70,7 +73,16 @@ function where(words) {
   return el("p", { class: "note" }, t(words, { from: from(), in: cell.sums ? cell.in : cell.channel, top, left }) + apart);
 }
 
-const steps = (buttons) => el("div", { class: "row" }, buttons);
+// stepper has the buttons that go through n places of a window one by one.
+function stepper(n) {
+  const to = (at, focus) => () => { tap = at; draw(focus); };
+  return el("div", { class: "row" },
+    el("button", { type: "button", id: "tap-first", onclick: to(0, "tap-next") }, t("cell.step")),
+    el("button", { type: "button", id: "tap-next", disabled: tap < 0 || tap >= n - 1, onclick: () => to(tap + 1, tap + 1 >= n - 1 ? "tap-first" : "tap-next")() }, t("cell.next")),
+    el("button", { type: "button", id: "tap-all", disabled: tap < 0, onclick: to(-1, "tap-first") }, t("cell.all")));
+}
+
+const tapLine = (line) => el("p", { class: "formula", id: "tap-line", "aria-live": "polite" }, line);
 
 function conv() {
   const share = cell.sums[cell.in - cell.first_in];
@@ -80,14 +92,8 @@ function conv() {
     const last = tap < 0 ? taps.length - 1 : tap;
     const sum = taps.slice(0, last + 1).reduce((s, { w, x }) => s + w * x, 0);
     const now = taps[last];
-    parts.push(where(cell.from ? "cell.window" : "cell.window.picture"),
-      el("div", { class: "product" },
-        grid(cell.patch, t("cell.patch"), tap), el("span", { class: "sign", "aria-hidden": "true" }, "×"), grid(cell.weights, t("cell.weights"), tap)),
-      steps([
-        el("button", { type: "button", id: "tap-first", onclick: () => { tap = 0; draw("tap-next"); } }, t("cell.step")),
-        el("button", { type: "button", id: "tap-next", disabled: tap < 0 || tap >= taps.length - 1, onclick: () => { tap++; draw(tap >= taps.length - 1 ? "tap-first" : "tap-next"); } }, t("cell.next")),
-        el("button", { type: "button", id: "tap-all", disabled: tap < 0, onclick: () => { tap = -1; draw("tap-first"); } }, t("cell.all"))]),
-      el("p", { class: "formula", id: "tap-line", "aria-live": "polite" }, tap < 0
+    parts.push(where(cell.from ? "cell.window" : "cell.window.picture"), product(), stepper(taps.length),
+      tapLine(tap < 0
         ? `${taps.slice(0, 3).map(({ w, x }) => `${real(x, 3)}·${real(w, 3)}`).join(" + ")}${taps.length > 3 ? " + …" : ""} = ${real(share, 5)}`
         : `${tap > 0 ? `${real(sum - now.w * now.x, 4)} + ` : ""}${real(now.x, 3)}·${real(now.w, 3)} = ${real(sum, 5)}`));
   } else {
@@ -96,6 +102,10 @@ function conv() {
   if (cell.inputs > 1) parts.push(inputs());
   return parts;
 }
+
+// product is the window beside the weights that it is multiplied with.
+const product = () => el("div", { class: "product" },
+  grid(cell.patch, t("cell.patch"), tap), el("span", { class: "sign", "aria-hidden": "true" }, "×"), grid(cell.weights, t("cell.weights"), tap));
 
 // inputs lists what the input maps add, the largest first; each can be chosen.
 function inputs() {
@@ -113,20 +123,37 @@ const listed = (values) => `${values.slice(0, 9).map((v) => real(v, 3)).join(", 
 function pool() {
   const max = cell.kind === "maxpool";
   const { window: w, divisor } = cell;
-  const parts = [];
-  if (cell.patch) {
-    const flat = cell.patch.flat();
-    const best = Math.max(...flat.filter((v) => v !== null));
-    parts.push(where(cell.from ? "cell.pool" : "cell.pool.picture"), grid(cell.patch, t("cell.patch"), max ? flat.findIndex((v) => v === best) : -1));
-  } else {
-    parts.push(el("p", { class: "note" }, t("cell.pool.large", { n: count(w.real), from: from(), in: cell.channel })));
+  if (!cell.patch) {
+    return [el("p", { class: "note" }, t("cell.pool.large", { n: count(w.real), from: from(), in: cell.channel })),
+      el("p", { class: "formula" }, max ? `max(…) = ${real(cell.result, 5)}` : mean("…"))];
   }
-  const given = cell.patch ? listed(cell.patch.flat().filter((v) => v !== null)) : "…";
-  if (max) parts.push(el("p", { class: "formula" }, `max(${given}) = ${real(cell.result, 5)}`));
-  else parts.push(el("p", { class: "formula", id: "mean-line" }, `(${given.replaceAll(", ", " + ")}) / ${divisor} = ${real(cell.sum, 5)} / ${divisor} = ${real(cell.sum / divisor, 5)}`),
-    w.real !== divisor && el("p", { class: "note" }, t("cell.counts", { n: divisor, real: w.real })));
-  return parts.filter(Boolean);
+  const flat = cell.patch.flat();
+  const given = flat.filter((v) => v !== null);
+  const lit = tap < 0 && max ? flat.indexOf(Math.max(...given)) : tap;
+  const parts = [where(cell.from ? "cell.pool" : "cell.pool.picture"), grid(cell.patch, t("cell.patch"), lit), stepper(flat.length)];
+  if (tap >= 0) parts.push(tapLine(stepped(flat, max)));
+  else if (max) parts.push(el("p", { class: "formula" }, `max(${listed(given)}) = ${real(cell.result, 5)}`));
+  else parts.push(el("p", { class: "formula", id: "mean-line" }, mean(listed(given).replaceAll(", ", " + "))));
+  if (!max && w.real !== divisor) parts.push(el("p", { class: "note" }, t("cell.counts", { n: divisor, real: w.real })));
+  return parts;
 }
+
+const mean = (given) => `(${given}) / ${cell.divisor} = ${real(cell.sum, 5)} / ${cell.divisor} = ${real(cell.sum / cell.divisor, 5)}`;
+
+// stepped is the largest number, or the sum, up to the place in the light.
+function stepped(flat, max) {
+  const now = flat[tap];
+  const before = flat.slice(0, tap).filter((v) => v !== null);
+  const put = (values) => (max ? Math.max(...values) : values.reduce((s, v) => s + v, 0));
+  if (now === null) return t("cell.pool.pad", { value: before.length > 0 ? real(put(before), 5) : "–" });
+  const all = real(put([...before, now]), 5);
+  if (before.length === 0) return all;
+  return max ? `max(${real(put(before), 5)}, ${real(now, 5)}) = ${all}` : `${real(put(before), 5)} + ${real(now, 5)} = ${all}`;
+}
+
+// l2pool is the root of a weighted sum of squares.
+const l2pool = () => [where(cell.from ? "cell.pool" : "cell.pool.picture"), product(),
+  el("p", { class: "note" }, t("cell.l2pool")), el("p", { class: "formula" }, `√${real(cell.sum, 5)} = ${real(cell.result, 5)}`)];
 
 function linear() {
   return [
@@ -158,7 +185,7 @@ function ending() {
   }
   const { norm } = cell;
   if (norm) {
-    lines.push([t("cell.norm"), `${real(norm.gamma)}·(${real(norm.in)} − ${real(norm.mean)})/√(${real(norm.variance)} + ${real(norm.epsilon)}) + ${real(norm.beta)} = ${real(norm.out, 6)}`]);
+    lines.push(...normed(norm));
     now = norm.out;
   }
   if (cell.relu) lines.push([t("cell.relu"), `max(0, ${real(now, 6)}) = ${real(cell.result, 6)}`]);
@@ -167,6 +194,28 @@ function ending() {
     el("dl", { class: "working", id: "working", "data-at": `${cell.y},${cell.x}`, "data-layer": cell.layer, "data-channel": cell.channel, "data-result": cell.result, "data-value": cell.value },
       lines.map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))),
     cell.worked && el("p", { class: "note", id: "exact" }, exact()));
+}
+
+// normed is batch norm in three lines: the mean taken away, by the deviation, scaled and shifted.
+function normed(norm) {
+  const centred = norm.in - norm.mean;
+  const deviation = Math.sqrt(norm.variance + norm.epsilon);
+  return [
+    [t("cell.norm.mean"), `${real(norm.in, 5)} − ${bracket(norm.mean)} = ${real(centred, 5)}`],
+    [t("cell.norm.deviation"), `${real(centred, 5)} / √(${real(norm.variance)} + ${real(norm.epsilon)}) = ${real(centred / deviation, 5)}`],
+    [t("cell.norm"), `${real(norm.gamma)}·${bracket(centred / deviation)} + ${bracket(norm.beta)} = ${real(norm.out, 6)}`],
+  ];
+}
+
+const bracket = (x) => (x < 0 ? `(${real(x, 5)})` : real(x, 5));
+
+// stepOn goes one place further in the window that is worked out, for who steps from elsewhere; false where there is none.
+export function stepOn() {
+  const button = [byID("tap-next"), byID("tap-first")].find((b) => b && !b.disabled);
+  const held = document.activeElement;
+  button?.click();
+  held?.focus();
+  return Boolean(button);
 }
 
 // exact says how the map's number comes to differ from the working, by what computed it.

@@ -10,10 +10,15 @@ let language = "en";
 
 export const languages = ["en", "zh"];
 
+// parts are the files of a language's words: the page's, and those of its story.
+const parts = ["", "story."];
+
 async function load(name) {
   const answer = await fetch(`page/${name}.json`);
   return answer.json();
 }
+
+const dictionary = async (name) => Object.assign({}, ...await Promise.all(parts.map((part) => load(`${part}${name}`))));
 
 // usual is what was chosen before, else what the browser asks for first.
 function usual() {
@@ -27,7 +32,7 @@ function usual() {
 }
 
 export async function startWords() {
-  fallback = await load("en");
+  fallback = await dictionary("en");
   await speak(usual());
   byID("language").addEventListener("click", async () => {
     const other = language === "en" ? "zh" : "en";
@@ -38,7 +43,7 @@ export async function startWords() {
 }
 
 async function speak(name) {
-  words = name === "en" ? fallback : await load(name);
+  words = name === "en" ? fallback : await dictionary(name);
   more = name === "en" ? {} : { classes: await load(`classes.${name}`), faults: await load(`faults.${name}`) };
   language = name;
   document.documentElement.lang = name === "zh" ? "zh-CN" : "en";
