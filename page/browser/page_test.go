@@ -417,7 +417,8 @@ func TestKeyboard(t *testing.T) {
 	to("boot")
 	b.keys(kb.Enter)
 	b.answered()
-	to("conv1_2") // the drawing has one place in the order
+	to("conv1_1") // the drawing has one place in the order
+	b.keys(kb.ArrowRight)
 	b.keys(kb.ArrowRight)
 	if got := b.focused(); got != "pool1" {
 		t.Fatalf("the arrow key leads to %s", got)

@@ -2,7 +2,7 @@
 // comes back to the same map and cell.
 
 import { byID, calm } from "./dom.js";
-import { state, tell, when, rowOf, rows } from "./state.js";
+import { state, tell, when, rowOf, firstLayer } from "./state.js";
 import { draw } from "./network.js";
 import { openNumber } from "./table.js";
 
@@ -28,7 +28,7 @@ export async function startAddress() {
       go(parts[link.dataset.part]);
     });
   }
-  when("layer report cell visit tab models", write);
+  when("layer report cell visit tab models tour", write);
   write();
 }
 
@@ -49,8 +49,10 @@ async function follow(asked) {
   const row = asked.layer && rowOf(state.report, asked.layer);
   if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x) };
   state.tab = asked.show === "filters" || asked.tab === "filters" ? "filters" : "maps";
-  choose(row ? row.name : firstChoice());
-  if (!asked.show && !asked.layer) return;
+  choose(row ? row.name : firstLayer());
+  state.tour = whole(asked.tour);
+  tell("tour");
+  if (state.tour || (!asked.show && !asked.layer)) return;
   const part = parts[asked.show];
   if (part) {
     state.show = asked.show;
@@ -61,12 +63,6 @@ async function follow(asked) {
   } else {
     go("layer");
   }
-}
-
-// firstChoice is the second convolution, which reads maps and not pixels, or whatever there is.
-function firstChoice() {
-  const all = rows(state.report);
-  return (all.filter((r) => r.kind === "conv")[1] ?? all[0]).name;
 }
 
 // choose makes a layer the one that is looked into.
@@ -89,7 +85,7 @@ function write() {
   const other = model.name === source.network ? undefined : model.name;
   const at = visit && state.pinned ? { channel: state.channel, ...state.cell } : state.asked?.layer === layer ? state.asked : {};
   const all = { network: source.network, build, model: other, input: source.input, batch: source.batch, picture: state.example ?? asksForYet(), layer,
-    tab: state.tab === "maps" ? undefined : state.tab, map: at.channel, y: at.y, x: at.x };
+    tab: state.tab === "maps" ? undefined : state.tab, map: at.channel, y: at.y, x: at.x, tour: state.tour || undefined };
   const given = Object.entries(all).filter(([, v]) => v !== undefined && v !== null && v !== "");
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
   history.replaceState(null, "", own);

@@ -9,6 +9,7 @@ import { again } from "./picture.js";
 
 let asking = new AbortController();
 let cell = null;
+let listing = false; // whether the list of what input maps add is open
 let tap = -1; // how far the first sum is stepped through; -1: all of it
 
 export function startCell() {
@@ -111,7 +112,7 @@ const product = () => el("div", { class: "product" },
 function inputs() {
   const rest = cell.sums.map((s, i) => ({ s, i: i + cell.first_in })).sort((a, b) => Math.abs(b.s) - Math.abs(a.s));
   const most = Math.abs(rest[0].s) || 1;
-  return el("details", { class: "inputs" }, el("summary", {}, t(cell.from ? "cell.inputs" : "cell.inputs.picture", { n: count(cell.inputs) })),
+  return el("details", { class: "inputs", open: listing, ontoggle: (event) => { listing = event.target.open; } }, el("summary", {}, t(cell.from ? "cell.inputs" : "cell.inputs.picture", { n: count(cell.inputs) })),
     el("ol", { class: "units" }, rest.slice(0, 16).map(({ s, i }) => el("li", {},
       el("button", { type: "button", class: "line", "aria-pressed": String(i === cell.in), onclick: () => { state.input = i; ask(); } }, t(cell.from ? "cell.input" : "cell.input.picture", { n: i })),
       el("span", { class: "figure" }, real(s)), el("span", { class: `meter ${s < 0 ? "less" : ""}`, "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(s)) / most}%` } })))),

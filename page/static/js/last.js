@@ -160,6 +160,6 @@ function part(cell, { sum, i }, maps) {
     choose(cell.maps);
     go("layer");
   };
-  return el("button", { type: "button", class: "map", "data-adds": i, "data-sum": sum, "aria-label": t("last.part", { layer: cell.maps, n: i, sum: added }), onclick: lead },
-    canvas, el("span", { "aria-hidden": "true" }, String(i)), el("strong", { "aria-hidden": "true", class: sum < 0 && "less" }, added));
+  return el("button", { type: "button", class: "map", "data-adds": i, "data-sum": sum, onclick: lead },
+    canvas, el("span", {}, t("cell.input", { n: i })), " ", el("strong", { class: sum < 0 && "less" }, added));
 }

@@ -13,6 +13,7 @@ import { startLayer } from "./layer.js";
 import { startLast } from "./last.js";
 import { startTime } from "./time.js";
 import { startBuild } from "./build.js";
+import { startStory } from "./story.js";
 import { startAddress, asksFor } from "./address.js";
 
 async function start() {
@@ -29,6 +30,7 @@ async function start() {
   await startAddress();
   await restore(asksFor());
   document.body.dataset.ready = "true";
+  tell("tour"); // of the address, now that there is what it is told on
 }
 
 await startWords();
@@ -42,4 +44,5 @@ startLayer();
 startLast();
 startTime();
 startBuild();
+startStory();
 await start();

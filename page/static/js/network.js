@@ -5,7 +5,7 @@ import { byID, el, svg, rove, later } from "./dom.js";
 import { t, count, percent, size } from "./words.js";
 import { operation } from "./names.js";
 import { said } from "./faults.js";
-import { state, tell, when, rows, kindOf, groupOf, ownModel } from "./state.js";
+import { state, tell, when, rows, kindOf, groupOf, firstLayer, ownModel } from "./state.js";
 import { choose, go } from "./address.js";
 
 // The drawing's measures, in its own units.
@@ -83,10 +83,7 @@ export async function draw(source) {
   if (document.activeElement !== byID("input")) byID("input").value = `${input.h}x${input.w}x${input.c}`;
   if (document.activeElement !== byID("batch")) byID("batch").value = state.report.batch;
   showChoices();
-  if (!state.layer) {
-    const all = rows(state.report);
-    state.layer = (all.filter((r) => r.kind === "conv")[1] ?? all[0]).name;
-  }
+  state.layer ??= firstLayer();
   tell("report");
   tell("layer");
 }

@@ -17,6 +17,8 @@ export const state = {
   cell: { y: 0, x: 0 }, // the one of it that is pinned
   pinned: false, // whether they are this layer's
   hover: null, // the one under the pointer, if it is another: {y, x}
+  heat: null, // the heat map over the picture: as the server tells it, with its kind and the visit
+  tour: 0, // the step of the story that is shown, from 1; 0: none
   input: -1, // the input channel whose window is worked out; -1: the one that adds most
 };
 

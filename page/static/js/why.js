@@ -9,7 +9,6 @@ import { paintHeat } from "./colour.js";
 import { scaleOf } from "./scale.js";
 
 let running;
-let shown = null; // the heat map that is shown, and its kind
 
 export function startWhy() {
   for (const radio of document.querySelectorAll("input[name=overlay]")) radio.addEventListener("change", show);
@@ -40,7 +39,7 @@ function strength() {
 }
 
 function hide() {
-  shown = null;
+  state.heat = null;
   const canvas = byID("heat");
   canvas.hidden = true;
   canvas.dataset.kind = "none";
@@ -58,16 +57,17 @@ async function show() {
   const canvas = byID("heat");
   const note = byID("why-note");
   const kind = overlay();
-  if (kind === "none" || !state.visit) return;
+  const { visit } = state;
+  if (kind === "none" || !visit) return;
   running = new AbortController();
   note.textContent = t("why.running");
   try {
-    const heat = await api.heat(state.visit.id, kind, { class: byID("why-class").value }, running.signal);
+    const heat = await api.heat(visit.id, kind, { class: byID("why-class").value }, running.signal);
     paintHeat(canvas, heat.width, heat.height, heat.heat);
     canvas.hidden = false;
     canvas.dataset.kind = kind;
     strength();
-    shown = { ...heat, kind };
+    state.heat = { ...heat, kind, visit };
     const words = kind === "gradcam" ? t("why.gradcam.note", { layer: heat.layer }) : t("why.occlusion.note", { n: count(heat.passes), side: heat.side });
     note.textContent = heat.most > 0 ? words : t(`why.${kind}.nothing`, { layer: heat.layer, n: count(heat.passes ?? 0), side: heat.side });
     if (heat.most > 0) byID("heat-scale").replaceChildren(scaleOf(0, heat.most, figure(kind)), el("p", { class: "note" }, t(`why.${kind}.scale`)));
@@ -80,9 +80,10 @@ async function show() {
 
 // here tells the heat under the pointer.
 function here(event) {
-  if (!shown || !(shown.most > 0)) return;
+  const { heat } = state;
+  if (!heat || !(heat.most > 0)) return;
   const r = byID("heat").getBoundingClientRect();
   const at = (position, length, n) => Math.min(Math.max(Math.floor((position / length) * n), 0), n - 1);
-  const value = shown.heat[at(event.clientY - r.top, r.height, shown.height) * shown.width + at(event.clientX - r.left, r.width, shown.width)];
-  byID("heat-here").textContent = t("why.here", { value: figure(shown.kind)(value * shown.most) });
+  const value = heat.heat[at(event.clientY - r.top, r.height, heat.height) * heat.width + at(event.clientX - r.left, r.width, heat.width)];
+  byID("heat-here").textContent = t("why.here", { value: figure(heat.kind)(value * heat.most) });
 }
