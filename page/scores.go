@@ -25,9 +25,9 @@ type Score struct {
 	Probability float64 `json:"probability"`
 }
 
-// Scores works the last step out in float64, the classes in the order of their numbers. A temperature above 1 brings the
-// probabilities nearer to each other, one below 1 further apart; at 1 they are the answer's. A single output tells two
-// classes apart by a sigmoid: the first has its score with the other sign.
+// Scores works the last step out in float64, the classes in the order of their numbers. A temperature above 1 brings
+// the probabilities nearer to each other, one below 1 further apart; at 1 they are the answer's. A single output tells
+// two classes apart by a sigmoid: the first has its score with the other sign.
 func (v *Visit) Scores(temperature float64) (*Scores, error) {
 	ending, err := v.Model.Ending()
 	if err != nil {

@@ -49,7 +49,8 @@ func TestAxe(t *testing.T) {
 	b.click("#tap-first")
 	look("a pooling, stepped")
 	b.click("#last-table tbody tr:last-child button")
-	b.until(`document.getElementById("last-adds").dataset.of === document.querySelector("#last-table .chosen").dataset.class`)
+	b.until(`document.getElementById("last-adds").dataset.of === ` +
+		`document.querySelector("#last-table .chosen").dataset.class`)
 	look("what adds to another class")
 	b.story(func(name string) { look("the story, " + name) })
 	b.dark(true)

@@ -61,7 +61,7 @@ func TestLastStep(t *testing.T) {
 		for _, x := range z {
 			sum += math.Exp((x - largest) / degrees)
 		}
-		b.until(fmt.Sprintf(`Math.abs(Number(document.querySelector("#last-table tbody tr").dataset.probability) - %v) < 1e-9`,
+		b.until(fmt.Sprintf(`Math.abs(document.querySelector("#last-table tbody tr").dataset.probability - %v) < 1e-9`,
 			1/sum))
 		for _, r := range b.scores() {
 			e := math.Exp((z[r.Class] - largest) / degrees)
@@ -120,7 +120,8 @@ func TestLastStepOfOthers(t *testing.T) {
 	}
 	flat := "- {name: pool, op: maxpool, kernel: 4, stride: 4}\n- {name: flat, op: flatten}\n"
 	_, web := serving(t, made("two", flat+"- {name: fc, op: linear, out: 1}\n- {name: end, op: sigmoid}\n"),
-		made("deep", flat+"- {name: fc1, op: linear, out: 7}\n- {name: fc2, op: linear, out: 4}\n- {name: end, op: softmax}\n"),
+		made("deep", flat+"- {name: fc1, op: linear, out: 7}\n- {name: fc2, op: linear, out: 4}\n"+
+			"- {name: end, op: softmax}\n"),
 		made("mean", "- {name: end, op: softmax}\n- {name: gap, op: globalavgpool}\n"))
 	b := open(t, web.URL, "/#picture=owl", 1280, 900)
 	b.answered()

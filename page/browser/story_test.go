@@ -36,8 +36,8 @@ func networkOf(t *testing.T, model serve.Source) *arch.Network {
 // step waits until a step of the story is shown.
 func (b *tab) step(n int) {
 	b.Helper()
-	b.until(fmt.Sprintf(`document.getElementById("story").dataset.shown && document.querySelector("#story [aria-current]")`+
-		`.textContent === "%d" && document.querySelector(".spot")`, n))
+	b.until(fmt.Sprintf(`document.getElementById("story").dataset.shown && document.querySelector(".spot") && `+
+		`document.querySelector("#story [aria-current]").textContent === "%d"`, n))
 }
 
 // story goes through the story by clicks and finishes it.
@@ -147,12 +147,13 @@ func (b *tab) worth(net *arch.Network, from string) any {
 
 var digit = regexp.MustCompile(`\d`)
 
-// figures holds every figure that an element of the story shows against arch and the plan. A digit that stands outside a
-// figure and a name was typed in.
+// figures holds every figure that an element of the story shows against arch and the plan. A digit that stands outside
+// figures and names was typed in.
 func (b *tab) figures(net *arch.Network, selector, where string) int {
 	b.Helper()
-	shown := value[[]struct{ From, Value, Text string }](b, fmt.Sprintf(`[...document.querySelectorAll("%s")].flatMap((e) => `+
-		`[...e.querySelectorAll("data")]).map((d) => ({From: d.dataset.from, Value: d.value, Text: d.innerText}))`, selector))
+	shown := value[[]struct{ From, Value, Text string }](b, fmt.Sprintf(`[...document.querySelectorAll("%s")]`+
+		`.flatMap((e) => [...e.querySelectorAll("data")])`+
+		`.map((d) => ({From: d.dataset.from, Value: d.value, Text: d.innerText}))`, selector))
 	for _, s := range shown {
 		want := b.worth(net, s.From)
 		number, is := want.(float64)
@@ -174,9 +175,12 @@ func (b *tab) figures(net *arch.Network, selector, where string) int {
 			b.Errorf("%s: %s reads %q, it is %v", where, s.From, s.Text, number)
 		}
 	}
-	if typed := value[string](b, fmt.Sprintf(`[...document.querySelectorAll("%s")].map((e) => { const c = e.cloneNode(true);
-		c.querySelectorAll("data, code, .name").forEach((d) => d.remove()); return c.textContent; }).join(" ")`,
-		selector)); digit.MatchString(typed) {
+	typed := value[string](b, fmt.Sprintf(`[...document.querySelectorAll("%s")].map((e) => {
+		const copy = e.cloneNode(true);
+		for (const d of copy.querySelectorAll("data, code, .name")) d.remove();
+		return copy.textContent;
+	}).join(" ")`, selector))
+	if digit.MatchString(typed) {
 		b.Errorf("%s: digits that are nobody's: %q", where, typed)
 	}
 	return len(shown)
@@ -327,8 +331,8 @@ func TestStoryLeft(t *testing.T) {
 	if got := b.text("#classes li .name"); got == "cat" {
 		t.Errorf("the owl is gone")
 	}
-	if hash := value[string](b, "location.hash"); !strings.Contains(hash, "tour=3") || !strings.Contains(hash, "picture=owl") {
-		t.Errorf("the address is %s", hash)
+	if at := value[string](b, "location.hash"); !strings.Contains(at, "tour=3") || !strings.Contains(at, "picture=owl") {
+		t.Errorf("the address is %s", at)
 	}
 	b.click("#language")
 	b.until(`document.documentElement.lang === "zh-CN"`)
@@ -399,8 +403,11 @@ func TestFirstSight(t *testing.T) {
 		b := open(t, web.URL, "/", map[int64]int64{900: 1280, 844: 390}[height], height)
 		b.js(`localStorage.clear()`)
 		b.reload()
-		if low := value[[]string](b, fmt.Sprintf(`["story-start", "drop"].filter((id) => { const r = `+
-			`document.getElementById(id).getBoundingClientRect(); return r.top < 0 || r.top > %d - 100; })`, height)); len(low) > 0 {
+		low := value[[]string](b, fmt.Sprintf(`["story-start", "drop"].filter((id) => {
+			const { top } = document.getElementById(id).getBoundingClientRect();
+			return top < 0 || top > %d - 100;
+		})`, height))
+		if len(low) > 0 {
 			t.Errorf("below the first sight: %q", low)
 		}
 		if got := b.text("#layer-title"); got != "Inside conv1_1" {
