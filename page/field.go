@@ -10,7 +10,9 @@ type Field struct {
 	Y     int    `json:"y"`
 	X     int    `json:"x"`
 	Box   [4]int `json:"box"` // y0, x0 inclusive, y1, x1 exclusive, in the network's input
-	Steps []Step `json:"steps"`
+	// Middle is the place, y and x, that the field lies around, the picture's borders ignored; a pixel's is a half.
+	Middle [2]float64 `json:"middle"`
+	Steps  []Step     `json:"steps"`
 	// the arithmetic from this layer down to the pixels, as vggo field tells it; empty where no formula fits
 	Way []arch.FieldStep `json:"way"`
 }
@@ -42,13 +44,14 @@ func FieldOf(report *arch.Report, layer string, y, x int) (*Field, error) {
 	}
 	f := &Field{Layer: layer, Y: y, X: x, Box: [4]int{box.Min.Y, box.Min.X, box.Max.Y, box.Max.X}, Way: whole.Steps,
 		Steps: []Step{}}
+	own := report.Layers[i].Field
+	f.Middle = [2]float64{own.H.Offset + float64(y)*own.H.Jump, own.W.Offset + float64(x)*own.W.Jump}
 	for j := range i + 1 {
 		below := report.Layers[j]
 		if below.Formulas.Field == "" {
 			continue
 		}
 		// The same place in another layer's grid: fields' centres are offset + index * jump pixels.
-		own := report.Layers[i].Field
 		cy := nearest(own.H, y, below.Field.H, below.Out.H)
 		cx := nearest(own.W, x, below.Field.W, below.Out.W)
 		b, err := arch.Box(placed.Layers, j, cx, cy)

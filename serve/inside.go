@@ -475,6 +475,65 @@ func (c *call) gradCAM() error {
 	return c.answerHeat(heat, heatJSON{})
 }
 
+// effectiveJSON is how much a unit depends on each pixel.
+type effectiveJSON struct {
+	Layer  string    `json:"layer"`
+	Y      int       `json:"y"`
+	X      int       `json:"x"`
+	Width  int       `json:"width"`
+	Height int       `json:"height"`
+	Heat   []float32 `json:"heat"` // row by row, 1 where it is most
+	Most   float32   `json:"most"`
+	Half   int       `json:"half"` // the side of the square around its middle that half of it comes from
+}
+
+// effective tells what a unit depends on by gradients, and how much of that lies in the middle.
+func (c *call) effective() error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	m, err := c.model(v.Name)
+	if err != nil {
+		return err
+	}
+	layer, n := c.text("layer"), c.numbers("y", "x")
+	cost, bytes, err := explain.EffectiveCost(m.Model, layer)
+	if err != nil {
+		return unexplained(err)
+	}
+	report, err := c.analysed(m.Network)
+	if err != nil {
+		return err
+	}
+	field, err := page.FieldOf(report, layer, n[0], n[1])
+	if err != nil {
+		return pageRefusal(err)
+	}
+	if err := c.enterWork(cost); err != nil {
+		return err
+	}
+	if err := c.bytes.add(bytes); err != nil {
+		return err
+	}
+	var heat *explain.Map
+	err = c.alone(cost, func(ctx context.Context) (err error) {
+		heat, err = explain.EffectiveField(ctx, m.Model, v.Image, layer, n[1], n[0])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	told := effectiveJSON{Layer: layer, Y: n[0], X: n[1], Width: heat.Width, Height: heat.Height, Most: heat.Most(),
+		Heat: heat.Values, Half: heat.Inner(0.5, field.Middle[1], field.Middle[0])}
+	if told.Most > 0 {
+		for i := range told.Heat {
+			told.Heat[i] /= told.Most
+		}
+	}
+	return c.answerJSON(http.StatusOK, told)
+}
+
 // unexplained is the refusal of a layer or a network that cannot be explained.
 func unexplained(err error) error {
 	return refuse(badRequest, "GET /v1/arch/MODEL lists a network's layers", "%s", clipLong(err.Error()))

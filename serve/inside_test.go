@@ -65,13 +65,15 @@ func TestInside(t *testing.T) {
 		"gradcam?class=9":                             `"layer":"relu2_2","class":9,"width":14,"height":14,"heat":[`,
 		"gradcam?class=9&layer=relu1_2":               `"layer":"relu1_2"`,
 		"occlusion":                                   `"class":9,"width":`,
+		"effective?layer=conv2_1&y=3&x=3":             `"layer":"conv2_1","y":3,"x":3,"width":28,"height":28,"heat":[0,`,
 		"../../models/tiny/filters?layer=conv1_1":     `"shape":[10,1,3,3],"from":0,"bias":[`,
 		"../../models/tiny/filters?layer=fc3&from=9":  `"shape":[10,490],"from":9,`,
 		"../../arch/tiny/field?layer=conv2_1&y=3&x=3": `"steps":[{"layer":"conv1_1","size":3,`,
 		"../../models":                                `"random":true`,
 	} {
 		method := "GET"
-		if strings.HasPrefix(path, "gradcam") || strings.HasPrefix(path, "occlusion") {
+		if strings.HasPrefix(path, "gradcam") || strings.HasPrefix(path, "occlusion") ||
+			strings.HasPrefix(path, "effective") {
 			method = "POST"
 		}
 		path = "/v1/inside/" + told.ID + "/" + path
@@ -159,7 +161,8 @@ func TestInsideRefusals(t *testing.T) {
 		}
 	}
 	for path, fault := range map[string]string{"gradcam?class=10": "classes 0 to 9", "gradcam?layer=fc3": "has no map",
-		"gradcam?layer=none": "", "occlusion?class=x": "no number"} {
+		"gradcam?layer=none": "", "occlusion?class=x": "no number",
+		"effective?layer=fc3": "has no map", "effective?layer=conv1_1&y=28": "no unit"} {
 		if answer, text := (sent{method: "POST", path: "/v1/inside/" + told.ID + "/" + path}).do(t,
 			web.URL); answer.StatusCode != 400 || !strings.Contains(string(text), fault) {
 			t.Errorf("%s: %d %s", path, answer.StatusCode, text)
@@ -185,7 +188,7 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []sent{{method: "POST", path: "/v1/inside", body: boot(t)}, {method: "POST", path: "/v1/inside/" +
-		told.ID + "/gradcam"}, {method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}} {
+		told.ID + "/gradcam"}, {method: "POST", path: "/v1/inside/" + told.ID + "/effective?layer=conv1_1"}, {method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}} {
 		if answer, text := c.do(t, web.URL); answer.StatusCode != http.StatusTooManyRequests ||
 			answer.Header.Get("Retry-After") == "" {
 			t.Errorf("%s with a full queue: %d %s", c.path, answer.StatusCode, text)

@@ -43,6 +43,7 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/inside/{id}/scores", (*call).scores)
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
+	route("POST /v1/inside/{id}/effective", (*call).effective)
 	servePage(route)
 
 	mux.Handle("/", s.handle(func(c *call) error {

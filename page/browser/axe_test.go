@@ -48,6 +48,12 @@ func TestAxe(t *testing.T) {
 	b.look("pool1")
 	b.click("#tap-first")
 	look("a pooling, stepped")
+	b.click("#field-effective")
+	b.until(`!document.getElementById("field-heat").hidden`)
+	b.slide("rule-k", 7)
+	b.slide("rule-n", 1)
+	b.until(`document.getElementById("rule-fault")`)
+	look("an effective field, and a kernel that does not fit")
 	b.click("#last-table tbody tr:last-child button")
 	b.until(`document.getElementById("last-adds").dataset.of === ` +
 		`document.querySelector("#last-table .chosen").dataset.class`)

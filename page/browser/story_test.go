@@ -147,8 +147,7 @@ func (b *tab) worth(net *arch.Network, from string) any {
 
 var digit = regexp.MustCompile(`\d`)
 
-// figures holds every figure that an element of the story shows against arch and the plan. A digit that stands outside
-// figures and names was typed in.
+// figures holds every figure that elements show against arch and the plan.
 func (b *tab) figures(net *arch.Network, selector, where string) int {
 	b.Helper()
 	shown := value[[]struct{ From, Value, Text string }](b, fmt.Sprintf(`[...document.querySelectorAll("%s")]`+
@@ -175,6 +174,12 @@ func (b *tab) figures(net *arch.Network, selector, where string) int {
 			b.Errorf("%s: %s reads %q, it is %v", where, s.From, s.Text, number)
 		}
 	}
+	return len(shown)
+}
+
+// typed looks for digits that stand outside figures and names: somebody typed them in.
+func (b *tab) typed(selector, where string) {
+	b.Helper()
 	typed := value[string](b, fmt.Sprintf(`[...document.querySelectorAll("%s")].map((e) => {
 		const copy = e.cloneNode(true);
 		for (const d of copy.querySelectorAll("data, code, .name")) d.remove();
@@ -183,7 +188,6 @@ func (b *tab) figures(net *arch.Network, selector, where string) int {
 	if digit.MatchString(typed) {
 		b.Errorf("%s: digits that are nobody's: %q", where, typed)
 	}
-	return len(shown)
 }
 
 // answer answers the question of a step, wrong and right, by the keyboard.
@@ -205,6 +209,7 @@ func (b *tab) answer(net *arch.Network, where string) {
 		b.until(fmt.Sprintf(`document.getElementById("story-verdict").dataset.right === %s && `+
 			`document.getElementById("story-answer").value === %s`, quote(try.right), quote(try.text)))
 		said[try.text] = b.text("#story-verdict")
+		b.typed("#story-verdict", where)
 		if b.figures(net, "#story-verdict", where+", answered "+try.text); said[try.text] == "" {
 			b.Errorf("%s: %s is answered by nothing", where, try.text)
 		}
@@ -295,6 +300,7 @@ func TestStory(t *testing.T) {
 					b.until(`document.querySelector(".spot").getBoundingClientRect().top < ` +
 						`document.getElementById("story").getBoundingClientRect().top - 40`)
 				}
+				b.typed("#story-text, #story-ask label", where)
 				plain(b, where, language)
 				b.tools(name, where)
 				b.answer(net, where)
@@ -384,6 +390,7 @@ func TestStoryOfOthers(t *testing.T) {
 			name := value[string](b, `document.getElementById("story").dataset.shown`)
 			names = append(names, name)
 			b.figures(net, "#story-text, #story-ask label", c.model.Name+", "+name)
+			b.typed("#story-text, #story-ask label", c.model.Name+", "+name)
 			if value[bool](b, `document.querySelector(".story-steps li:last-child [aria-current]") !== null`) {
 				break
 			}
@@ -402,7 +409,7 @@ func TestFirstSight(t *testing.T) {
 	for _, height := range []int64{900, 844} {
 		b := open(t, web.URL, "/", map[int64]int64{900: 1280, 844: 390}[height], height)
 		b.js(`localStorage.clear()`)
-		b.reload()
+		b.navigate("/")
 		low := value[[]string](b, fmt.Sprintf(`["story-start", "drop"].filter((id) => {
 			const { top } = document.getElementById(id).getBoundingClientRect();
 			return top < 0 || top > %d - 100;

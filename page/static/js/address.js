@@ -7,7 +7,7 @@ import { draw } from "./network.js";
 import { openNumber } from "./table.js";
 
 // Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
-const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", last: "last", time: "time", build: "build", layer: "layer" };
+const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer" };
 
 let own = ""; // what this page wrote itself
 
@@ -73,8 +73,19 @@ export function choose(name) {
 
 // go brings a part of the page into view.
 export function go(id) {
-  byID(id).scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+  const starting = document.body.dataset.ready !== "true";
+  if (starting) land(id);
+  byID(id).scrollIntoView({ behavior: calm() || starting ? "auto" : "smooth", block: "start" });
   byID(id).focus({ preventScroll: true });
+}
+
+// land keeps a part in view while what lies above it still grows, until the reader does something.
+function land(id) {
+  const watch = new ResizeObserver(() => byID(id).scrollIntoView({ behavior: "instant", block: "start" }));
+  const leave = () => watch.disconnect();
+  watch.observe(document.querySelector("main"));
+  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(kind, leave, { once: true });
+  setTimeout(leave, 4000);
 }
 
 // write keeps the address at what is shown, without a step in the browser's history, and the menu's links with it.

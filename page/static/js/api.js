@@ -92,6 +92,9 @@ export const filters = (model, values, signal) => json(`/v1/models/${encodeURICo
 
 export const heat = (id, kind, values, signal) => json(`/v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
 
+// effective is how much a cell depends on each pixel, by gradients.
+export const effective = (id, values, signal) => json(`/v1/inside/${id}/effective${query(values)}`, { method: "POST", signal });
+
 // map is one map's values, or a small layer's: {shape, values}. The answer is a NumPy file: 8 bytes, the header's length, the header.
 export async function map(id, values, signal) {
   const answer = await ask(`/v1/inside/${id}/map${query(values)}`, { signal });

@@ -4,7 +4,7 @@ import { byID, el, rove } from "./dom.js";
 import { t, has } from "./words.js";
 import { operation } from "./names.js";
 import { state, tell, when, rows, rowOf, ownModel, groupOf } from "./state.js";
-import { choose } from "./address.js";
+import { choose, go } from "./address.js";
 import { numberOf } from "./table.js";
 import { startMaps, showMaps } from "./maps.js";
 import { startFilters, showFilters } from "./filters.js";
@@ -45,7 +45,7 @@ function show() {
         [["operation", operation([row, ...row.after].map((l) => l.operation).join(", "))], ...["size", "weights", "biases", "macs", "memory", "field"].map((q) => [q, numberOf(row, q)])]
           .filter(([, v]) => typeof v === "string" || !v.classList.contains("blank"))
           .map(([q, v]) => el("div", {}, el("dt", {}, t(`col.${q}`)), el("dd", {}, v)))),
-      el("div", { class: "row" }, step(i - 1, "layer.before", "layer-before"), step(i + 1, "layer.after", "layer-after"))),
+      el("div", { class: "row" }, stacked(all, i) && el("button", { type: "button", class: "link", onclick: () => go("lab") }, t("lab.link")), step(i - 1, "layer.before", "layer-before"), step(i + 1, "layer.after", "layer-after"))),
     el("div", { id: "look", class: "look", hidden: !look },
       el("figure", { id: "field-figure" }), el("figure", { id: "map-figure" }), el("div", { id: "cell" })),
     el("div", { class: "tabs", role: "tablist", "aria-label": t("layer.tabs") },
@@ -54,6 +54,9 @@ function show() {
   rove(byID("layer-card").querySelector("[role=tablist]"), "[role=tab]", (b) => pick(b.id.slice(4)));
   fill(row, look);
 }
+
+// stacked says whether a convolution stands beside another one: then the two see what a larger one does.
+const stacked = (all, i) => all[i].kind === "conv" && (all[i - 1]?.kind === "conv" || all[i + 1]?.kind === "conv");
 
 // does says what the layer computes, and what is computed together with it: what is shown is the output of the last of these.
 function does(row) {

@@ -83,8 +83,13 @@ async function pixel(kit) {
     const a = arch();
     return { h: a("input/h"), w: a("input/w"), y: figure("y"), x: figure("x"), samples };
   };
+  const move = async () => {
+    const [y, x] = [place.y, place.x];
+    const told = await words();
+    if (y === place.y && x === place.x) kit.say(told);
+  };
   const slider = (key, top) => el("label", { class: "field" }, t(`maps.${key}`), " ",
-    el("input", { type: "range", id: `story-${key}`, min: 0, max: top, value: place[key], oninput: async (event) => { place[key] = Number(event.target.value); kit.say(await words()); } }));
+    el("input", { type: "range", id: `story-${key}`, min: 0, max: top, value: place[key], oninput: (event) => { place[key] = Number(event.target.value); kit.attempt(move); } }));
   const a = arch();
   const values = { h: a("input/h"), w: a("input/w"), c: a("input/c"), n: a("input/h × input/w × input/c") };
   return { at: byID("frame"), say: await words(), tools: [slider("y", h - 1), slider("x", w - 1)], ask: { values, answer: values.n }, end: () => mark.remove() };
@@ -174,7 +179,10 @@ async function relu(kit) {
     const before = cell.norm ? "norm/out" : cell.source ? "source/value" : "sum";
     return { before: figure(before, short), after: figure("value", short) };
   };
-  const turn = (i) => async () => { kit.say(await see(i)); kit.look(byID("cell").querySelector(".ending")); };
+  const turn = (i) => () => kit.attempt(async () => {
+    kit.say(await see(i));
+    kit.look(byID("cell").querySelector(".ending"));
+  });
   const values0 = await see(low);
   return { at: byID("cell").querySelector(".ending"), say: values0, tools: [button("below", turn(low)), button("above", turn(high))], ask: { values: values0, answer: values0.after, near: 0.005 } };
 }

@@ -74,7 +74,7 @@ async function show(n, focus) {
   end = null;
   if (!n) return leave();
   at = n;
-  try {
+  await attempt(mine, async () => {
     if (!state.visit && !(await picture(mine))) return;
     if (!ownModel()) await draw({ network: state.model.name });
     if (mine !== latest) return;
@@ -84,6 +84,13 @@ async function show(n, focus) {
     localStorage.setItem("tour", at);
     tell("tour");
     await play(all[at - 1], kit(all[at - 1], mine));
+  });
+}
+
+// attempt does what a step wants done, for as long as it is the step that is shown.
+async function attempt(mine, work) {
+  try {
+    await work();
   } catch (error) {
     if (error instanceof Gone || mine !== latest) return;
     if (error.kind === "not_found") await again();
@@ -100,6 +107,7 @@ async function picture(mine) {
 // kit is what a step may do: say its words, bring something into view, wait.
 const kit = (step, mine) => ({
   alive: () => mine === latest,
+  attempt: (work) => attempt(mine, work),
   look: (element) => { if (mine === latest) look(element); },
   say: (values) => { if (mine === latest) say(step, values); },
   until: async (condition) => {
