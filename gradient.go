@@ -114,6 +114,65 @@ func (m *Model) behind(layer string) (*arch.Placement, nn.Options, error) {
 	return rest, options, err
 }
 
+// UnitGradient returns the gradient, with respect to one prepared image, of what unit (x, y) of a layer's maps is over
+// all of its channels together. It goes by the definition, so that outside what the unit sees it is 0.
+func (m *Model) UnitGradient(ctx context.Context, layer string, x, y int, image *tensor.Tensor) (*tensor.Tensor,
+	error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
+	taps, err := m.until(layer)
+	if err != nil {
+		return nil, err
+	}
+	if out := taps.Placed.Output(); x < 0 || x >= out.W || y < 0 || y >= out.H {
+		return nil, fmt.Errorf("%s has no unit %d,%d: its maps are %dx%d", layer, y, x, out.H, out.W)
+	}
+	var gradient *tensor.Tensor
+	err = m.Tap(ctx, taps, image, func(plan *nn.Plan) error {
+		err := plan.BackwardFrom(func(_ string, output, gradient nn.Map) error {
+			for block := range output.Blocks() {
+				unit := gradient.Row(0, block, y)[x*nn.Lanes:][:nn.Lanes]
+				for lane := range min(nn.Lanes, output.Shape.C-block*nn.Lanes) {
+					unit[lane] = 1
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		gradient, err = plan.ImageGrad()
+		return err
+	})
+	return gradient, err
+}
+
+// UnitGradientCost tells what UnitGradient will do for a layer, before it does: multiply-accumulates, and the most
+// bytes that it takes meanwhile beside what Memory tells.
+func (m *Model) UnitGradientCost(layer string) (macs, bytes int64, err error) {
+	taps, err := m.until(layer)
+	if err != nil {
+		return 0, 0, err
+	}
+	report, err := taps.Placed.Analyze(1)
+	if err != nil {
+		return 0, 0, err
+	}
+	bytes, err = m.TapMemory(taps)
+	return 2 * report.Total.MACs, bytes, err // the gradient of a layer's input takes as many as its output
+}
+
+// until is the network up to a layer, for the gradient of its image.
+func (m *Model) until(layer string) (*Taps, error) {
+	placed, err := m.Placed.Until(layer)
+	if err != nil {
+		return nil, err
+	}
+	return &Taps{Placed: placed, Once: true,
+		Options: nn.Options{Batch: 1, InputGrad: true, Taps: []string{layer}, Algo: nn.Direct}}, nil
+}
+
 // Parameter copies a parameter's values, "conv1_1/w" for one, out of the file of weights. Their order is row-major:
 // O,I,H,W for a convolution.
 func (m *Model) Parameter(name string) (arch.Param, []float32, error) {

@@ -67,7 +67,7 @@ func TestEffectiveField(t *testing.T) {
 			t.Errorf("%s %v is no error", layer, at)
 		}
 	}
-	macs, bytes, err := explain.EffectiveCost(m, "conv1_1")
+	macs, bytes, err := m.UnitGradientCost("conv1_1")
 	if err != nil || macs != 2*70560 || bytes <= 0 {
 		t.Errorf("conv1_1 costs %d and %d bytes: %v", macs, bytes, err)
 	}

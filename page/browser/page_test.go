@@ -527,6 +527,10 @@ func TestArticle(t *testing.T) {
 			}
 			seen[number+at] = true
 			b.navigate("/" + at)
+			if strings.HasSuffix(at, "show=lab") {
+				b.until(`Math.abs(document.getElementById("lab").getBoundingClientRect().top) < 120`)
+				continue
+			}
 			if !strings.Contains(at, "show=") {
 				b.until(fmt.Sprintf(`document.getElementById("layer-title").textContent.includes(%s)`, quote(number)))
 				continue
