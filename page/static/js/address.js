@@ -1,7 +1,7 @@
 // The address: #network=vgg16&layer=conv3_1&show=weights leads to one number, and says where the reader is, so that a reload or a link
 // comes back to the same map and cell.
 
-import { byID, calm } from "./dom.js";
+import { byID, calm, land } from "./dom.js";
 import { state, tell, when, rowOf, firstLayer } from "./state.js";
 import { draw } from "./network.js";
 import { openNumber } from "./table.js";
@@ -73,19 +73,9 @@ export function choose(name) {
 
 // go brings a part of the page into view.
 export function go(id) {
-  const starting = document.body.dataset.ready !== "true";
-  if (starting) land(id);
-  byID(id).scrollIntoView({ behavior: calm() || starting ? "auto" : "smooth", block: "start" });
+  if (document.body.dataset.ready !== "true") land(byID(id));
+  else byID(id).scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
   byID(id).focus({ preventScroll: true });
-}
-
-// land keeps a part in view while what lies above it still grows, until the reader does something.
-function land(id) {
-  const watch = new ResizeObserver(() => byID(id).scrollIntoView({ behavior: "instant", block: "start" }));
-  const leave = () => watch.disconnect();
-  watch.observe(document.querySelector("main"));
-  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(kind, leave, { once: true });
-  setTimeout(leave, 4000);
 }
 
 // write keeps the address at what is shown, without a step in the browser's history, and the menu's links with it.

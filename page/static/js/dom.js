@@ -24,6 +24,20 @@ export const byID = (id) => document.getElementById(id);
 // calm says whether the reader asked for less motion.
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+let landing = () => {};
+
+// land brings an element into view and keeps it there while what lies above it still grows, until the reader does something.
+export function land(element) {
+  landing();
+  const show = () => element.scrollIntoView({ behavior: "instant", block: "start" });
+  const watch = new ResizeObserver(show);
+  landing = () => watch.disconnect();
+  watch.observe(document.querySelector("main"));
+  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(kind, landing, { once: true });
+  setTimeout(landing, 4000);
+  show();
+}
+
 // later calls do once things have been quiet for a while.
 export function later(milliseconds, todo) {
   let timer;

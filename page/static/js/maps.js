@@ -17,6 +17,7 @@ const most = 448; // pixels of the large map's longer side
 let order = "strength";
 let from = 0;
 let asking = new AbortController();
+let turn = 0; // of layers shown, of which the newest wins
 let shown = null; // {visit, layer, channel, h, w, values}
 
 export function startMaps() {
@@ -36,7 +37,8 @@ const isVector = (shape) => shape.h === 1 && shape.w === 1;
 // showMaps shows the layer's maps from the first on, and looks at the largest value of the strongest, unless one is chosen already.
 export async function showMaps(row, chosen) {
   const { visit } = state;
-  const stale = () => visit !== state.visit || row.name !== state.layer; // something else was chosen meanwhile
+  const mine = ++turn;
+  const stale = () => mine !== turn || visit !== state.visit || row.name !== state.layer; // something else was chosen meanwhile
   from = 0;
   shown = null;
   const maps = await ask(row.name);

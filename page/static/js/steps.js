@@ -28,7 +28,7 @@ function grown() {
 }
 
 // steps in their order: whether there is one in this network, and what shows it. What show returns: the element to look at, what the words
-// are filled with, tools, the question, and what is to be undone after it.
+// are filled with, tools, the question, and what is to be undone after it; "to" is the part of the element that must be seen.
 export const steps = [
   { name: "pixel", is: () => true, show: pixel },
   { name: "kernel", is: () => convs().length > 0, show: kernel },
@@ -153,7 +153,7 @@ function slider(kit, h, w) {
 async function sum(kit) {
   const { name } = convs()[1];
   const [cell, figure] = await told("cell", await stage(kit, name));
-  byID("cell").querySelector(".inputs").open = true;
+  byID("cell").querySelector(".inputs")?.setAttribute("open", "");
   const a = arch();
   return {
     at: byID("cell"),
@@ -181,10 +181,10 @@ async function relu(kit) {
   };
   const turn = (i) => () => kit.attempt(async () => {
     kit.say(await see(i));
-    kit.look(byID("cell").querySelector(".ending"));
+    kit.look(byID("cell"), byID("working"));
   });
   const values0 = await see(low);
-  return { at: byID("cell").querySelector(".ending"), say: values0, tools: [button("below", turn(low)), button("above", turn(high))], ask: { values: values0, answer: values0.after, near: 0.005 } };
+  return { at: byID("cell"), to: byID("working"), say: values0, tools: [button("below", turn(low)), button("above", turn(high))], ask: { values: values0, answer: values0.after, near: 0.005 } };
 }
 
 async function pool(kit) {

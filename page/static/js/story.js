@@ -2,7 +2,7 @@
 // #tour=3 is its third step. Who leaves it finds it again where it was left.
 
 import * as api from "./api.js";
-import { byID, el, calm } from "./dom.js";
+import { byID, el, land } from "./dom.js";
 import { t, count } from "./words.js";
 import { state, tell, when, ownModel } from "./state.js";
 import { draw } from "./network.js";
@@ -58,12 +58,13 @@ function leave() {
 
 const unmark = () => { for (const e of document.querySelectorAll(".spot")) e.classList.remove("spot"); };
 
-// look brings an element into view above the panel; with it those that stand beside it.
-function look(element) {
+// look marks an element and brings it into view above the panel, with those that stand beside it; where nothing does, to is the part of it
+// that must be seen.
+function look(element, to) {
   unmark();
   element.classList.add("spot");
   const beside = innerWidth > 720 && element.closest(".look");
-  (beside || element).scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+  land(beside || to || element);
 }
 
 // show has the page show a step; of none it closes the story.
@@ -108,7 +109,7 @@ async function picture(mine) {
 const kit = (step, mine) => ({
   alive: () => mine === latest,
   attempt: (work) => attempt(mine, work),
-  look: (element) => { if (mine === latest) look(element); },
+  look: (element, to) => { if (mine === latest) look(element, to); },
   say: (values) => { if (mine === latest) say(step, values); },
   until: async (condition) => {
     while (!condition()) {
@@ -130,7 +131,7 @@ async function play(step, kit) {
   kit.say(shown.say);
   byID("story-tools").replaceChildren(...shown.tools);
   byID("story-ask").replaceWith(question(step, shown.ask));
-  kit.look(shown.at);
+  kit.look(shown.at, shown.to);
   byID("story").dataset.shown = step.name;
 }
 
