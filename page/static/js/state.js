@@ -24,7 +24,7 @@ export const state = {
 
 const listeners = new Map();
 
-// when has do called after each change of some kind: "report", "layer", "visit", "cell", "hover", "tab", "language".
+// when has do called after each change of some kind: "models", "report", "layer", "visit", "cell", "hover", "tab", "tour", "language".
 export function when(kinds, todo) {
   for (const kind of kinds.split(" ")) {
     if (!listeners.has(kind)) listeners.set(kind, []);
