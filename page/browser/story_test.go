@@ -3,9 +3,7 @@ package browser
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -82,15 +80,12 @@ func (b *tab) document(net *arch.Network, source string) any {
 			b.Fatal(err)
 		}
 	} else {
-		id := value[string](b, `import("/page/state.js").then(({ state }) => state.visit.id)`)
-		answer, err := http.Get(b.base + "/v1/inside/" + id + "/" + source)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer answer.Body.Close()
-		if text, err = io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
-			b.Fatalf("%s: %d %s %v", source, answer.StatusCode, text, err)
-		}
+		text = []byte(value[string](b, fmt.Sprintf(`(async () => {
+			const api = await import("/page/api.js");
+			const { state } = await import("/page/state.js");
+			const [kind, query] = %s.split("?");
+			return JSON.stringify(await api[kind](state.visit.id, Object.fromEntries(new URLSearchParams(query))));
+		})()`, quote(source))))
 	}
 	var document any
 	if err := json.Unmarshal(text, &document); err != nil {
