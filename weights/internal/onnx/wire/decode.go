@@ -15,10 +15,6 @@ import (
 // names, and for each element of a list what its Go value takes, roughly. It is far beyond any network's.
 const maxModel = 64 << 20
 
-// kept is about what a node, a tensor, an attribute or a value takes, with room for its list to grow in and the schema
-// by which it is read.
-const kept = 512
-
 // maxRank bounds the dimensions of a tensor or value.
 const maxRank = 16
 
@@ -263,7 +259,7 @@ func (d *decoder) note(n *Note) schema { return schema{1: d.text(&n.Key), 2: d.t
 
 func (d *decoder) graph(g *Graph) schema {
 	return schema{
-		1: list(d, "a node", kept, &g.Nodes, d.node),
+		1: list(d, "a node", 256, &g.Nodes, d.node), // a Node, and room for it to grow in
 		2: d.text(&g.Name),
 		5: func(f field) error {
 			var t Tensor
@@ -271,15 +267,15 @@ func (d *decoder) graph(g *Graph) schema {
 			g.Initializers = append(g.Initializers, t)
 			return err
 		},
-		11: list(d, "an input or output", kept, &g.Inputs, d.value),
-		12: list(d, "an input or output", kept, &g.Outputs, d.value),
+		11: list(d, "an input or output", 96, &g.Inputs, d.value),
+		12: list(d, "an input or output", 96, &g.Outputs, d.value),
 		15: func(field) error { g.Sparse = true; return nil },
 	}
 }
 
 func (d *decoder) node(n *Node) schema {
 	return schema{1: d.texts(&n.Inputs), 2: d.texts(&n.Outputs), 3: d.text(&n.Name), 4: d.text(&n.Op),
-		5: list(d, "an attribute", kept, &n.Attributes, d.attribute), 7: d.text(&n.Domain)}
+		5: list(d, "an attribute", 256, &n.Attributes, d.attribute), 7: d.text(&n.Domain)}
 }
 
 func (d *decoder) attribute(a *Attribute) schema {

@@ -53,7 +53,7 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 	if err != nil {
 		return err
 	}
-	if err := d.take(f, kept); err != nil {
+	if err := d.take(f, 512); err != nil {
 		return err
 	}
 	t.body = m
