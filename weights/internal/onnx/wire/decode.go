@@ -130,34 +130,36 @@ func (d *decoder) take(f field, n int) error {
 	return nil
 }
 
-// schema is what is done with the fields of a message by their numbers. Others are passed over.
-type schema map[protowire.Number]reading
+// reading takes a field into a value.
+type reading[T any] func(d *decoder, f field, to *T) error
 
-type reading func(f field) error
+// schema is what is done with the fields of a message by their numbers. Others are passed over. It is made once, and
+// not for each message, of which a hostile file has millions.
+type schema[T any] map[protowire.Number]reading[T]
 
-func (m message) read(s schema) error {
+func (s schema[T]) read(d *decoder, m message, to *T) error {
 	return m.each(func(f field) error {
 		if do := s[f.num]; do != nil {
-			return do(f)
+			return do(d, f, to)
 		}
 		return nil
 	})
 }
 
 // within reads a message of which what s reads is kept alone.
-func within(what string, s schema) reading {
-	return func(f field) error {
+func (s schema[T]) within(what string) reading[T] {
+	return func(d *decoder, f field, to *T) error {
 		m, err := f.message(what)
 		if err != nil {
 			return err
 		}
-		return m.read(s)
+		return s.read(d, m, to)
 	}
 }
 
 // list appends messages to a list, each of which is kept as a value of so many bytes.
-func list[T any](d *decoder, what string, bytes int, to *[]T, of func(*T) schema) reading {
-	return func(f field) error {
+func list[T, E any](what string, bytes int, of func(*T) *[]E, s schema[E]) reading[T] {
+	return func(d *decoder, f field, to *T) error {
 		m, err := f.message(what)
 		if err != nil {
 			return err
@@ -165,50 +167,53 @@ func list[T any](d *decoder, what string, bytes int, to *[]T, of func(*T) schema
 		if err := d.take(f, bytes); err != nil {
 			return err
 		}
-		var v T
-		err = m.read(of(&v))
-		*to = append(*to, v)
+		var v E
+		err = s.read(d, m, &v)
+		*of(to) = append(*of(to), v)
 		return err
 	}
 }
 
-func integer[T ~int64](to *T) reading {
-	return func(f field) error {
-		*to = T(f.number)
+func integer[T any, N ~int64](of func(*T) *N) reading[T] {
+	return func(_ *decoder, f field, to *T) error {
+		*of(to) = N(f.number)
 		return f.want(protowire.VarintType)
 	}
 }
 
-func (d *decoder) text(to *string) reading {
-	return func(f field) error {
-		if err := f.want(protowire.BytesType); err != nil {
-			return err
-		}
-		if err := d.take(f, 16+len(f.bytes)); err != nil {
-			return err
-		}
-		if !utf8.Valid(f.bytes) {
-			return f.fail("a text that is not UTF-8")
-		}
-		*to = string(f.bytes)
-		return nil
-	}
-}
-
-func (d *decoder) texts(to *[]string) reading {
-	return func(f field) error {
-		var s string
-		err := d.text(&s)(f)
-		*to = append(*to, s)
+func text[T any](of func(*T) *string) reading[T] {
+	return func(d *decoder, f field, to *T) (err error) {
+		*of(to), err = d.text(f)
 		return err
 	}
 }
 
+func texts[T any](of func(*T) *[]string) reading[T] {
+	return func(d *decoder, f field, to *T) error {
+		s, err := d.text(f)
+		*of(to) = append(*of(to), s)
+		return err
+	}
+}
+
+func (d *decoder) text(f field) (string, error) {
+	if err := f.want(protowire.BytesType); err != nil {
+		return "", err
+	}
+	if err := d.take(f, 16+len(f.bytes)); err != nil {
+		return "", err
+	}
+	if !utf8.Valid(f.bytes) {
+		return "", f.fail("a text that is not UTF-8")
+	}
+	return string(f.bytes), nil
+}
+
 // numbers appends repeated numbers, packed or not.
-func numbers[T any](d *decoder, to *[]T, typ protowire.Type, value func(uint64) T) reading {
-	return func(f field) error {
+func numbers[T, N any](of func(*T) *[]N, typ protowire.Type, value func(uint64) N) reading[T] {
+	return func(d *decoder, f field, to *T) error {
 		return f.eachNumber(typ, func(v uint64) error {
-			*to = append(*to, value(v))
+			*of(to) = append(*of(to), value(v))
 			return d.take(f, 16)
 		})
 	}
@@ -229,95 +234,113 @@ func IsModel(head []byte) bool {
 
 // Decode reads a ModelProto. The tensors keep data. An error is a *format.Error.
 func Decode(data []byte) (*Model, error) {
-	d := &decoder{left: maxModel}
-	m := &Model{}
-	graphs := 0
-	err := message{"the model", data, 0}.read(schema{
-		1: integer(&m.IR),
-		2: d.text(&m.Producer),
-		7: func(f field) error {
-			if graphs++; graphs > 1 {
-				return f.fail("a second graph")
-			}
-			return within("the graph", d.graph(&m.Graph))(f)
-		},
-		8:  list(d, "an operator set", 32, &m.Opsets, d.opset),
-		14: list(d, "a note", 32, &m.Metadata, d.note),
-	})
-	if err == nil && graphs == 0 {
+	m := &decoded{}
+	err := modelProto.read(&decoder{left: maxModel}, message{"the model", data, 0}, m)
+	if err == nil && m.graphs == 0 {
 		err = format.Fail(int64(len(data)), "the model has no graph: is it truncated?")
 	}
 	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	return &m.Model, nil
 }
 
-func (d *decoder) opset(o *Opset) schema { return schema{1: d.text(&o.Domain), 2: integer(&o.Version)} }
-
-func (d *decoder) note(n *Note) schema { return schema{1: d.text(&n.Key), 2: d.text(&n.Value)} }
-
-func (d *decoder) graph(g *Graph) schema {
-	return schema{
-		1: list(d, "a node", 256, &g.Nodes, d.node), // a Node, and room for it to grow in
-		2: d.text(&g.Name),
-		5: func(f field) error {
-			var t Tensor
-			err := d.tensor(f, &t)
-			g.Initializers = append(g.Initializers, t)
-			return err
-		},
-		11: list(d, "an input or output", 96, &g.Inputs, d.value),
-		12: list(d, "an input or output", 96, &g.Outputs, d.value),
-		15: func(field) error { g.Sparse = true; return nil },
-	}
+// decoded is a Model as it is read.
+type decoded struct {
+	Model
+	graphs int
 }
 
-func (d *decoder) node(n *Node) schema {
-	return schema{1: d.texts(&n.Inputs), 2: d.texts(&n.Outputs), 3: d.text(&n.Name), 4: d.text(&n.Op),
-		5: list(d, "an attribute", 256, &n.Attributes, d.attribute), 7: d.text(&n.Domain)}
-}
-
-func (d *decoder) attribute(a *Attribute) schema {
-	return schema{
-		1: d.text(&a.Name),
-		2: func(f field) error {
-			a.Float = asFloat(f.number)
-			return f.want(protowire.Fixed32Type)
-		},
-		3: integer(&a.Int),
-		4: func(f field) error { // bytes, but what we look at is text
-			if err := d.take(f, len(f.bytes)); err != nil {
-				return err
-			}
-			a.Text = string(f.bytes)
-			return f.want(protowire.BytesType)
-		},
-		5: func(f field) error {
-			a.Tensor = &Tensor{}
-			return d.tensor(f, a.Tensor)
-		},
-		7:  numbers(d, &a.Floats, protowire.Fixed32Type, asFloat),
-		8:  numbers(d, &a.Ints, protowire.VarintType, asInt),
-		20: integer(&a.Kind),
-	}
-}
-
-// value is of a ValueInfoProto as far as it is of a tensor, and no sequence, map or optional value.
-func (d *decoder) value(v *Value) schema {
-	dimension := func(f field) error {
-		if len(v.Dims) == maxRank {
-			return f.fail("more than %d dimensions", maxRank)
+var modelProto = schema[decoded]{
+	1: integer(func(m *decoded) *int64 { return &m.IR }),
+	2: text(func(m *decoded) *string { return &m.Producer }),
+	7: func(d *decoder, f field, m *decoded) error {
+		if m.graphs++; m.graphs > 1 {
+			return f.fail("a second graph")
 		}
-		dim := Dim{Size: -1}
-		err := within("a dimension", schema{1: integer(&dim.Size), 2: d.text(&dim.Param)})(f)
-		v.Dims = append(v.Dims, dim)
-		return err
-	}
-	shape := func(f field) error {
-		v.Shaped = true
-		return within("a shape", schema{1: dimension})(f)
-	}
-	tensor := within("a tensor's type", schema{1: integer(&v.Type), 2: shape})
-	return schema{1: d.text(&v.Name), 2: within("a value's type", schema{1: tensor})}
+		return inGraph(d, f, &m.Graph)
+	},
+	8: list("an operator set", 32, func(m *decoded) *[]Opset { return &m.Opsets }, schema[Opset]{
+		1: text(func(o *Opset) *string { return &o.Domain }),
+		2: integer(func(o *Opset) *int64 { return &o.Version }),
+	}),
+	14: list("a note", 32, func(m *decoded) *[]Note { return &m.Metadata }, noteProto),
 }
+
+var noteProto = schema[Note]{
+	1: text(func(n *Note) *string { return &n.Key }),
+	2: text(func(n *Note) *string { return &n.Value }),
+}
+
+var inGraph = schema[Graph]{
+	1: list("a node", 256, func(g *Graph) *[]Node { return &g.Nodes }, nodeProto), // a Node, and room for it to grow in
+	2: text(func(g *Graph) *string { return &g.Name }),
+	5: func(d *decoder, f field, g *Graph) error {
+		var t Tensor
+		err := d.tensor(f, &t)
+		g.Initializers = append(g.Initializers, t)
+		return err
+	},
+	11: list("an input or output", 96, func(g *Graph) *[]Value { return &g.Inputs }, valueProto),
+	12: list("an input or output", 96, func(g *Graph) *[]Value { return &g.Outputs }, valueProto),
+	15: func(_ *decoder, _ field, g *Graph) error { g.Sparse = true; return nil },
+}.within("the graph")
+
+var nodeProto = schema[Node]{
+	1: texts(func(n *Node) *[]string { return &n.Inputs }),
+	2: texts(func(n *Node) *[]string { return &n.Outputs }),
+	3: text(func(n *Node) *string { return &n.Name }),
+	4: text(func(n *Node) *string { return &n.Op }),
+	5: list("an attribute", 256, func(n *Node) *[]Attribute { return &n.Attributes }, attributeProto),
+	7: text(func(n *Node) *string { return &n.Domain }),
+}
+
+var attributeProto = schema[Attribute]{
+	1: text(func(a *Attribute) *string { return &a.Name }),
+	2: func(_ *decoder, f field, a *Attribute) error {
+		a.Float = asFloat(f.number)
+		return f.want(protowire.Fixed32Type)
+	},
+	3: integer(func(a *Attribute) *int64 { return &a.Int }),
+	4: func(d *decoder, f field, a *Attribute) error { // bytes, but what we look at is text
+		if err := d.take(f, len(f.bytes)); err != nil {
+			return err
+		}
+		a.Text = string(f.bytes)
+		return f.want(protowire.BytesType)
+	},
+	5: func(d *decoder, f field, a *Attribute) error {
+		a.Tensor = &Tensor{}
+		return d.tensor(f, a.Tensor)
+	},
+	7:  numbers(func(a *Attribute) *[]float32 { return &a.Floats }, protowire.Fixed32Type, asFloat),
+	8:  numbers(func(a *Attribute) *[]int64 { return &a.Ints }, protowire.VarintType, asInt),
+	20: integer(func(a *Attribute) *Kind { return &a.Kind }),
+}
+
+// valueProto is a ValueInfoProto's as far as it is of a tensor, and no sequence, map or optional value.
+var valueProto = schema[Value]{
+	1: text(func(v *Value) *string { return &v.Name }),
+	2: schema[Value]{1: schema[Value]{
+		1: integer(func(v *Value) *Type { return &v.Type }),
+		2: func(d *decoder, f field, v *Value) error {
+			v.Shaped = true
+			return inShape(d, f, v)
+		},
+	}.within("a tensor's type")}.within("a value's type"),
+}
+
+var inShape = schema[Value]{1: func(d *decoder, f field, v *Value) error {
+	if len(v.Dims) == maxRank {
+		return f.fail("more than %d dimensions", maxRank)
+	}
+	dim := Dim{Size: -1}
+	err := inDim(d, f, &dim)
+	v.Dims = append(v.Dims, dim)
+	return err
+}}.within("a shape")
+
+var inDim = schema[Dim]{
+	1: integer(func(d *Dim) *int64 { return &d.Size }),
+	2: text(func(d *Dim) *string { return &d.Param }),
+}.within("a dimension")

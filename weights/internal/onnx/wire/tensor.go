@@ -48,6 +48,39 @@ func (t Type) Size() int { return storage[t].size }
 // maxFields bounds the fields of a tensor that hold no number: name, type, sides, notes.
 const maxFields = 100
 
+// partial is a Tensor as it is read, before it is checked.
+type partial struct {
+	*Tensor
+	dims     []int64
+	location int64
+	counts   map[protowire.Number]int // of its typed lists' numbers
+}
+
+var tensorProto = schema[partial]{
+	1: numbers(func(t *partial) *[]int64 { return &t.dims }, protowire.VarintType, asInt),
+	2: integer(func(t *partial) *Type { return &t.Type }),
+	3: func(_ *decoder, f field, _ *partial) error {
+		return f.fail("a tensor in segments, which no library writes")
+	},
+	4: countList, 5: countList, 6: countList, 7: countList, 10: countList, 11: countList,
+	8: text(func(t *partial) *string { return &t.Name }),
+	9: func(_ *decoder, f field, t *partial) error {
+		if t.hasRaw {
+			return f.fail("raw_data twice")
+		}
+		t.Raw, t.hasRaw = f.bytes, true
+		return f.want(protowire.BytesType)
+	},
+	13: list("a note", 32, func(t *partial) *[]Note { return &t.External }, noteProto),
+	14: integer(func(t *partial) *int64 { return &t.location }),
+}
+
+func countList(_ *decoder, f field, t *partial) error {
+	n, err := f.count(listTypes[f.num])
+	t.counts[f.num] += n
+	return err
+}
+
 func (d *decoder) tensor(f field, t *Tensor) error {
 	m, err := f.message("a tensor")
 	if err != nil {
@@ -57,40 +90,18 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 		return err
 	}
 	t.body = m
-	var dims []int64
-	var location int64
-	counts := map[protowire.Number]int{}
-	count := func(f field) error {
-		n, err := f.count(listTypes[f.num])
-		counts[f.num] += n
-		return err
-	}
-	s := schema{
-		1: numbers(d, &dims, protowire.VarintType, asInt),
-		2: integer(&t.Type),
-		3: func(f field) error { return f.fail("a tensor in segments, which no library writes") },
-		4: count, 5: count, 6: count, 7: count, 10: count, 11: count,
-		8: d.text(&t.Name),
-		9: func(f field) error {
-			if t.hasRaw {
-				return f.fail("raw_data twice")
-			}
-			t.Raw, t.hasRaw = f.bytes, true
-			return f.want(protowire.BytesType)
-		},
-		13: list(d, "a note", 32, &t.External, d.note),
-		14: integer(&location),
-	}
+	read := &partial{Tensor: t, counts: map[protowire.Number]int{}}
 	fields := 0
 	err = m.each(func(f field) error {
-		if fields++; s[f.num] == nil {
+		if fields++; tensorProto[f.num] == nil {
 			return nil
 		}
-		return s[f.num](f)
+		return tensorProto[f.num](d, f, read)
 	})
 	if err != nil {
 		return err
 	}
+	dims, counts := read.dims, read.counts
 	if len(t.Name) <= 100 {
 		m.what = fmt.Sprintf("tensor %q", t.Name)
 	}
@@ -109,7 +120,7 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 		}
 		t.Dims = append(t.Dims, int(dim))
 	}
-	switch location {
+	switch read.location {
 	case 0:
 		t.External = nil
 		return t.check(m, counts)
@@ -122,7 +133,7 @@ func (d *decoder) tensor(f field, t *Tensor) error {
 		}
 		return nil
 	}
-	return m.fail(m.at, "unknown data_location %d", location)
+	return m.fail(m.at, "unknown data_location %d", read.location)
 }
 
 // listTypes are how the typed lists hold their numbers. Texts, which no network has, are one by one.
