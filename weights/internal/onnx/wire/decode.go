@@ -167,11 +167,14 @@ func list[T, E any](what string, bytes int, of func(*T) *[]E, s schema[E]) readi
 		if err := d.take(f, bytes); err != nil {
 			return err
 		}
-		var v E
-		err = s.read(d, m, &v)
-		*of(to) = append(*of(to), v)
-		return err
+		return s.read(d, m, grown(of(to)))
 	}
+}
+
+// grown is a new last element of a list, which is filled where it lies.
+func grown[E any](list *[]E) *E {
+	*list = append(*list, *new(E))
+	return &(*list)[len(*list)-1]
 }
 
 func integer[T any, N ~int64](of func(*T) *N) reading[T] {
@@ -273,14 +276,9 @@ var noteProto = schema[Note]{
 }
 
 var inGraph = schema[Graph]{
-	1: list("a node", 256, func(g *Graph) *[]Node { return &g.Nodes }, nodeProto), // a Node, and room for it to grow in
-	2: text(func(g *Graph) *string { return &g.Name }),
-	5: func(d *decoder, f field, g *Graph) error {
-		var t Tensor
-		err := d.tensor(f, &t)
-		g.Initializers = append(g.Initializers, t)
-		return err
-	},
+	1:  list("a node", 256, func(g *Graph) *[]Node { return &g.Nodes }, nodeProto), // a Node, and room for it to grow in
+	2:  text(func(g *Graph) *string { return &g.Name }),
+	5:  func(d *decoder, f field, g *Graph) error { return d.tensor(f, grown(&g.Initializers)) },
 	11: list("an input or output", 96, func(g *Graph) *[]Value { return &g.Inputs }, valueProto),
 	12: list("an input or output", 96, func(g *Graph) *[]Value { return &g.Outputs }, valueProto),
 	15: func(_ *decoder, _ field, g *Graph) error { g.Sparse = true; return nil },
@@ -334,10 +332,9 @@ var inShape = schema[Value]{1: func(d *decoder, f field, v *Value) error {
 	if len(v.Dims) == maxRank {
 		return f.fail("more than %d dimensions", maxRank)
 	}
-	dim := Dim{Size: -1}
-	err := inDim(d, f, &dim)
-	v.Dims = append(v.Dims, dim)
-	return err
+	dim := grown(&v.Dims)
+	dim.Size = -1
+	return inDim(d, f, dim)
 }}.within("a shape")
 
 var inDim = schema[Dim]{
