@@ -95,7 +95,11 @@ func TestTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe.Optimiser.Kind, recipe.Polyak = "muon", 0
+	for _, change := range []string{"optimiser.kind=muon", "polyak=0"} {
+		if err := recipe.Set(change); err != nil {
+			t.Fatal(err)
+		}
+	}
 	muon, err := b.Run(t.Context(), Training, nil)
 	if err != nil {
 		t.Fatal(err)
