@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package sheet lays tables out: a rule below the header, no box, and on a terminal no line longer than its columns.
 package sheet
 

