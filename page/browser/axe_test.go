@@ -18,7 +18,7 @@ func TestAxe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	look := func(when string) {
 		t.Helper()

@@ -293,12 +293,12 @@ func wanted(t *testing.T) {
 	}
 }
 
-// serving makes a server of models, or of the site that has them (VGGO_SITE=1).
-func serving(t *testing.T, models ...serve.Source) *httptest.Server {
+// serving makes a server of models; with VGGO_SITE=1 no Server, but a file server of the site that has them.
+func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Server) {
 	t.Helper()
 	wanted(t)
 	if onSite() {
-		return handOut(t, siteOf(t, models...))
+		return nil, handOut(t, siteOf(t, models...))
 	}
 	s := serve.New(serve.Config{Models: models, Timeout: patience})
 	if err := s.Load(t.Context()); err != nil {
@@ -312,7 +312,7 @@ func serving(t *testing.T, models ...serve.Source) *httptest.Server {
 			t.Error(err)
 		}
 	})
-	return web
+	return s, web
 }
 
 // tiny is the trained TinyVGG that comes with the repository.

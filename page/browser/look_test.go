@@ -64,7 +64,7 @@ func (b *tab) move(x, y float64) {
 // TestPin: the pointer looks at a cell for as long as it is on it, a click pins it, and it stays on the way to its
 // working, through other tabs and languages, a reload and the menu.
 func TestPin(t *testing.T) {
-	web := serving(t, builtin())
+	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=cat]")
 	b.answered()
@@ -156,7 +156,7 @@ func TestWalk(t *testing.T) {
 	if onSite() { // VGG-16's weights are drawn at random by the server alone
 		models, names = models[:1], names[:1]
 	}
-	web := serving(t, models...)
+	_, web := serving(t, models...)
 	b := open(t, web.URL, "/", 1280, 900)
 	for _, model := range names {
 		b.navigate("/#network=" + model + "&picture=cat")
@@ -323,7 +323,7 @@ func (b *tab) english() []string {
 
 // TestChineseFaults: what the server refuses is told in Chinese, with what is to be done.
 func TestChineseFaults(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 390, 844)
 	b.click("#language")
 	b.until(`document.documentElement.lang === "zh-CN"`)
@@ -366,7 +366,7 @@ func TestChineseFaults(t *testing.T) {
 
 // TestHeat: a heat map lies on the input and on the photograph, and has a scale with figures.
 func TestHeat(t *testing.T) {
-	web := serving(t, builtin())
+	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.upload("../static/examples/owl.jpg")
 	b.answered()
@@ -402,7 +402,7 @@ func TestHeat(t *testing.T) {
 
 // TestWords holds the sentences about a picture, a run and a class's score against the server's figures.
 func TestWords(t *testing.T) {
-	web := serving(t, builtin())
+	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=boot]") // 28 by 28
 	b.until(`document.getElementById("seen-note").textContent === "The picture has 28×28 pixels; the network sees all ` +
@@ -450,7 +450,7 @@ func TestWords(t *testing.T) {
 
 // TestAveragePooling: a window that hangs over the edge is worked out as the network does.
 func TestAveragePooling(t *testing.T) {
-	web := serving(t, serve.Source{Name: "odd", Open: func() (*vggo.Model, error) {
+	_, web := serving(t, serve.Source{Name: "odd", Open: func() (*vggo.Model, error) {
 		return vggo.New("8x8x3:4,Ak3s2c/5",
 			vggo.Options{Seed: 1})
 	}})

@@ -17,7 +17,7 @@ import (
 // TestVGG16 looks into VGG-16 at 224 by 224, whose maps take 60 MB a picture: the page stays as quick as with a small
 // network.
 func TestVGG16(t *testing.T) {
-	web := serving(t, serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
+	_, web := serving(t, serve.Source{Name: "vgg16", Open: func() (*vggo.Model, error) {
 		return vggo.New("vgg16", vggo.Options{Seed: 1, Threads: 2})
 	}})
 	b := open(t, web.URL, "/", 1280, 900)
@@ -83,7 +83,7 @@ func TestTrained(t *testing.T) {
 		t.Fatalf("%v: %v\n%s", train, err, out)
 	}
 	weightFiles["mine"] = filepath.Join(run, "model.safetensors")
-	web := serving(t, serve.Source{Name: "mine", Open: func() (*vggo.Model, error) {
+	_, web := serving(t, serve.Source{Name: "mine", Open: func() (*vggo.Model, error) {
 		return vggo.Open(weightFiles["mine"], vggo.Options{Threads: 2})
 	}})
 	b := open(t, web.URL, "/", 1280, 900)
@@ -103,7 +103,7 @@ func builtin() serve.Source {
 
 // TestEmbedded goes through every feature with the network that comes in the binary, beside another one.
 func TestEmbedded(t *testing.T) {
-	web := serving(t, builtin(), tiny())
+	_, web := serving(t, builtin(), tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	tour(b, owl)
 	b.upload("../static/examples/cat.jpg")
@@ -121,7 +121,7 @@ func TestScreenshots(t *testing.T) {
 	if os.Getenv("VGGO_SCREENSHOTS") == "" {
 		t.Skip("VGGO_SCREENSHOTS is not set")
 	}
-	web := serving(t, builtin())
+	_, web := serving(t, builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("[data-example=cat]")
 	b.answered()

@@ -31,7 +31,7 @@ func (b *tab) answered() {
 
 // TestTour goes through every feature with the small network and a real photograph.
 func TestTour(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	tour(b, boot)
 	if got := b.text("#sure"); value[bool](b, `document.getElementById("sure").dataset.unsure === "true"`) {
@@ -187,7 +187,7 @@ func overlays(b *tab) {
 
 // TestNumbers: every number of VGG-16 on the page is that of vggo arch vgg16 --json.
 func TestNumbers(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/#network=vgg16", 1280, 900)
 	b.until(`document.querySelector("#table [data-row=conv5_3]")`)
 	net, err := arch.Builtin("vgg16")
@@ -270,7 +270,7 @@ func TestNumbers(t *testing.T) {
 
 // TestBuild edits a network, is told of an impossible one, and takes it away.
 func TestBuild(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.until(`document.querySelector("[data-compare='yours.parameters']")?.textContent === "2,360,138"`)
 	if got := b.text("[data-compare='vgg16.parameters']"); got != "138,357,544" {
@@ -310,7 +310,7 @@ func TestBuild(t *testing.T) {
 
 // TestWrongFile: a file that is no picture is refused in words, and the page goes on.
 func TestWrongFile(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.upload("page_test.go")
 	b.until(`!document.getElementById("alert").hidden`)
@@ -366,7 +366,7 @@ func TestServerGoesAway(t *testing.T) {
 
 // TestChinese: the page speaks Chinese where the browser asks for it or the reader does, and remembers.
 func TestChinese(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	if got := b.text("h1"); got != "See inside it" {
 		t.Errorf("in English: %q", got)
@@ -396,7 +396,7 @@ func TestChinese(t *testing.T) {
 
 // TestKeyboard goes from the address bar to a worked number without a mouse.
 func TestKeyboard(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	// to presses Tab until something has the focus.
 	to := func(want string) {
@@ -458,7 +458,7 @@ func TestKeyboard(t *testing.T) {
 
 // TestPhone: 390 pixels are enough for all of it.
 func TestPhone(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 390, 844)
 	b.click("[data-example=boot]")
 	b.answered()
@@ -477,7 +477,7 @@ func TestPhone(t *testing.T) {
 
 // TestCamera takes a picture by the browser's pretended camera.
 func TestCamera(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("#camera")
 	b.until(`document.querySelector("#camera-dialog video")?.videoWidth > 0`)
@@ -490,7 +490,7 @@ func TestCamera(t *testing.T) {
 
 // TestDrop drops a file on the page.
 func TestDrop(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.js(`(async () => {
 		const blob = await (await fetch("/page/boot.png")).blob();
@@ -507,7 +507,7 @@ func TestDrop(t *testing.T) {
 
 // TestArticle: each number of docs/article.md that leads to the page is found there, in both languages' pages.
 func TestArticle(t *testing.T) {
-	web := serving(t, tiny())
+	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	link := regexp.MustCompile(`\[` + "`?" + `([^\]` + "`" + `]+)` + "`?" + `\]\(http://localhost:8080/(#[^)]+)\)`)
 	seen := map[string]bool{}
