@@ -11,8 +11,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// TestHalf: with all weights in 16 bits the network gives the same answer to 9,980 of CIFAR-10's 10,000 test pictures at
-// least. A short run looks at every twentieth.
+// TestHalf: with all weights in 16 bits the network gives the same answer to at least 9,980 of CIFAR-10's 10,000 test
+// pictures. A short run looks at every twentieth.
 func TestHalf(t *testing.T) {
 	root := os.Getenv("VGGO_TESTDATA")
 	if root == "" {

@@ -16,7 +16,9 @@ type number struct {
 }
 
 var (
-	float32s = number{"", "float32", "dotGeneric", "gemmGeneric", 4, func(g gen, from Op, to reg.VecVirtual) { g.VMOVUPS(from, to) }}
+	float32s = number{"", "float32", "dotGeneric", "gemmGeneric", 4, func(g gen, from Op, to reg.VecVirtual) {
+		g.VMOVUPS(from, to)
+	}}
 	float16s = number{"F16", "uint16", "dotHalfGeneric", "gemmHalfGeneric", 2, func(g gen, from Op, to reg.VecVirtual) {
 		g.VCVTPH2PS(from, to)
 	}}
