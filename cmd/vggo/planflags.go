@@ -50,8 +50,11 @@ func (h *halfFlag) add(f *pflag.FlagSet) {
 	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
 }
 
-// parse is what the flag says.
+// parse is what the flag says; none where the command has it not.
 func (h *halfFlag) parse() (nn.Half, error) {
+	if h.half == "" {
+		return nn.HalfNone, nil
+	}
 	half, err := nn.ParseHalf(h.half)
 	if err != nil {
 		return 0, usageError{fmt.Errorf("--half: %w", err)}
