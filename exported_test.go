@@ -18,13 +18,12 @@ var public = []string{"", "arch", "bench", "embedded", "explain", "hub", "nn", "
 
 // forCallers are exported names that nothing here uses outside their package, and who they are for.
 var forCallers = map[string]string{
-	"LowMemoryLimit":             "who sets a memory limit of his own beside Options.LowMemory",
-	"arch.Network.CompactString": "who writes a network down on one line, as Compact reads it",
-	"train.DriftError":           "who tells one failed rank from another",
-	"train.OtherRankError":       "the same",
-	"train.DecodeRecipe":         "whose recipe is not in a file",
-	"train.Optimiser.Polyak":     "whose training loop is his own: Plan.Forward, Plan.Backward, Optimiser.Step",
-	"vision.CaffeRGB":            "who prepares pictures for the paper's weights that were turned to red first",
+	"LowMemoryLimit":         "who sets a memory limit of his own beside Options.LowMemory",
+	"train.DriftError":       "who tells one failed rank from another",
+	"train.OtherRankError":   "the same",
+	"train.DecodeRecipe":     "whose recipe is not in a file",
+	"train.Optimiser.Polyak": "whose training loop is his own: Plan.Forward, Plan.Backward, Optimiser.Step",
+	"vision.CaffeRGB":        "who prepares pictures for the paper's weights that were turned to red first",
 }
 
 // answering are methods that interfaces ask for.

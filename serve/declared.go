@@ -79,7 +79,8 @@ var endpoints = sync.OnceValues(func() (map[string]declared, error) {
 				if name, is := strings.CutPrefix(p.Ref, "#/components/parameters/"); is {
 					p = doc.Components.Parameters[name]
 				}
-				if p.Schema.Type == "integer" && (p.Schema.Minimum == nil || p.Schema.Maximum == nil) {
+				if (p.Schema.Type == "integer" || p.Schema.Type == "number") &&
+					(p.Schema.Minimum == nil || p.Schema.Maximum == nil) {
 					return nil, fmt.Errorf("openapi.yaml: %s of %s has no minimum and maximum", p.Name, d.route)
 				}
 				switch p.In {
@@ -180,8 +181,11 @@ func (d declared) takes() string {
 	return d.route + " takes " + strings.Join(names, ", ")
 }
 
-// wholeNumber is JSON's.
-var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+// wholeNumber is JSON's, and so is anyNumber.
+var (
+	wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	anyNumber   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+)
 
 // fault says what is wrong with a value; empty: nothing.
 func (p parameter) fault(value string) string {
@@ -195,6 +199,8 @@ func (p parameter) fault(value string) string {
 		return p.Name + " is empty"
 	case len(s.Enum) > 0 && !slices.Contains(s.Enum, value):
 		return named + " is none of " + strings.Join(s.Enum, ", ")
+	case s.Type == "number":
+		return p.numberFault(named, value)
 	case s.Type != "integer":
 		return ""
 	case !wholeNumber.MatchString(value):
@@ -210,6 +216,20 @@ func (p parameter) fault(value string) string {
 	return ""
 }
 
+// numberFault is fault for a number that need not be whole. It is above its minimum.
+func (p parameter) numberFault(named, value string) string {
+	v, err := strconv.ParseFloat(value, 64)
+	switch {
+	case !anyNumber.MatchString(value) || err != nil:
+		return named + " is no number"
+	case v <= float64(*p.Schema.Minimum):
+		return fmt.Sprintf("%s is not more than %d", named, *p.Schema.Minimum)
+	case v > float64(*p.Schema.Maximum):
+		return fmt.Sprintf("%s is more than %d", named, *p.Schema.Maximum)
+	}
+	return ""
+}
+
 // hint says what a parameter may be.
 func (p parameter) hint() string {
 	s := p.Schema
@@ -221,6 +241,8 @@ func (p parameter) hint() string {
 		hint += fmt.Sprintf("a whole number of at least %d", *s.Minimum)
 	case s.Type == "integer":
 		hint += fmt.Sprintf("a whole number from %d to %d", *s.Minimum, *s.Maximum)
+	case s.Type == "number":
+		hint += fmt.Sprintf("a number above %d, %d at most", *s.Minimum, *s.Maximum)
 	default:
 		hint += "text"
 	}
@@ -259,6 +281,12 @@ func (c *call) number(name string) (n int, given bool) {
 	text, given := c.query[name]
 	n, _ = strconv.Atoi(text) // it is one
 	return n, given
+}
+
+// fraction is a checked number of the URL that need not be whole, or its default.
+func (c *call) fraction(name string) float64 {
+	v, _ := strconv.ParseFloat(c.query[name], 64) // it is one
+	return v
 }
 
 // numbers are several that have defaults.

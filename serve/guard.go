@@ -158,7 +158,7 @@ func (s *Server) record(r *http.Request, rec *recorder, e *logEntry, took time.D
 		level = slog.LevelError
 	case status >= 400:
 		level = slog.LevelWarn
-	case probes(r):
+	case probes(r), route == trainStepsRoute:
 		level = slog.LevelDebug
 	}
 	attrs := append([]slog.Attr{

@@ -164,28 +164,34 @@ func (c *call) inside() error {
 
 // alone computes while no batch does. The work must have been admitted; it is given back.
 func (c *call) alone(cost int64, compute func(context.Context) error) error {
-	start := time.Now()
-	select {
-	case c.turn <- struct{}{}:
-	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
-	}
-	c.spend("queue", time.Since(start))
-	start = time.Now()
-	err := func() error {
-		defer func() { <-c.turn }()
-		return compute(c.ctx)
-	}()
-	took := time.Since(start)
-	c.spend("network", took)
+	took, err := c.inTurn(compute)
 	if l := c.loaded.Load(); l != nil && err == nil {
 		l.work.did(cost, took)
 	}
 	c.work.leave()
-	if err != nil && c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
-	}
 	return err
+}
+
+// inTurn computes while nothing else does, and says how long it took.
+func (c *call) inTurn(compute func(context.Context) error) (took time.Duration, err error) {
+	start := time.Now()
+	select {
+	case c.turn <- struct{}{}:
+	case <-c.ctx.Done():
+		return 0, context.Cause(c.ctx)
+	}
+	c.spend("queue", time.Since(start))
+	start = time.Now()
+	err = func() error {
+		defer func() { <-c.turn }()
+		return compute(c.ctx)
+	}()
+	took = time.Since(start)
+	c.spend("network", took)
+	if err != nil && c.ctx.Err() != nil {
+		err = context.Cause(c.ctx)
+	}
+	return took, err
 }
 
 // visit finds what was kept of a picture.

@@ -44,6 +44,12 @@ func (s *Server) routes() http.Handler {
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
 	route("POST /v1/inside/{id}/effective", (*call).effective)
+	route("GET /v1/train", (*call).trainOffer)
+	route("POST /v1/train", (*call).trainBegin)
+	route(trainStepsRoute, (*call).trainSteps)
+	route("GET /v1/train/{id}/step", (*call).trainOpen)
+	route("POST /v1/train/{id}/judge", (*call).trainJudge)
+	route("POST /v1/train/{id}/end", (*call).trainEnd)
 	servePage(route)
 
 	mux.Handle("/", s.handle(func(c *call) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/page"
+	"github.com/vggo/vggo/page/lesson"
 )
 
 // Config says what a Server serves, and within which limits. A zero limit counts as its default.
@@ -42,6 +43,9 @@ type Config struct {
 	// Calls are connections of gRPC open at once, beside the others, likewise; an eighth of Connections. Requests of all
 	// kinds are answered at once up to Connections and a few more.
 	Calls int
+	// Training is what networks learn from in the page, where nothing else is given; nil: none learns. Who reaches the
+	// server can then have it compute as long as they look.
+	Training func() (lesson.Data, error)
 	// LameDuck is how long a draining server still takes connections, for balancers that have not noticed. Without open
 	// connections it ends at once. Default: 1 s.
 	LameDuck time.Duration
@@ -98,7 +102,8 @@ type Server struct {
 	buffers *gate        // bytes
 	visits  *page.Visits // of the page
 	decode  *decoders
-	turn    chan struct{} // for the batchers: one computes
+	turn    chan struct{} // for the batchers and the learner: one computes
+	learner learner       // of the page
 
 	loaded   atomic.Pointer[loaded] // nil until all models are
 	draining atomic.Bool
@@ -126,6 +131,7 @@ func New(config Config) *Server {
 	s := &Server{
 		Config: config, buffers: newGate(config.Buffers, "bytes"), visits: page.NewVisits(config.Kept),
 		decode: newDecoders(config.Decoders, config.Timeout/3), turn: make(chan struct{}, 1),
+		learner:   learner{silence: trainSilence},
 		tidyEvery: tidyEvery, quietAfter: quietAfter,
 	}
 	s.metrics = newMetrics(s)
@@ -191,8 +197,9 @@ func (s *Server) usable() bool {
 		!slices.ContainsFunc(l.models, func(m *model) bool { return m.Check() != nil })
 }
 
-// Close ends the batchers and closes the models. No request may be running.
+// Close ends the batchers and what learns, and closes the models. No request may be running.
 func (s *Server) Close() error {
+	s.learner.put(nil)
 	if l := s.loaded.Swap(nil); l != nil {
 		return l.close()
 	}
@@ -233,6 +240,9 @@ func (s *Server) MemoryLimit() int64 {
 func (s *Server) memoryOf(models []*model) int64 {
 	total := s.Buffers + s.Kept + s.decode.bytes(s.decodeBytes()) + 100e6 + int64(s.Connections)*connectionBytes +
 		s.forCalls
+	if s.Training != nil {
+		total += lesson.Memory
+	}
 	for _, m := range models {
 		total += m.bytes
 	}

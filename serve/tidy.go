@@ -34,6 +34,9 @@ func (s *Server) tidy(ctx context.Context) {
 		case <-tick.C:
 		}
 		forgotten := s.visits.Forget(time.Now().Add(-s.KeptFor))
+		if id := s.learner.silent(); id != "" && s.endRun(id) {
+			forgotten = true
+		}
 		asked := s.asked.Load()
 		if asked == done && !forgotten {
 			continue

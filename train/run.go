@@ -97,7 +97,7 @@ func (t *Trainer) step() error {
 		if b.err != nil {
 			return b.err
 		}
-		t.passed = pass
+		t.passed, t.batch = pass, b
 		err := t.learn(b)
 		t.feed.free <- b
 		if err != nil {

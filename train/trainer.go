@@ -93,6 +93,8 @@ type Trainer struct {
 	ranks            ranks
 	slots            map[*nn.Param]*slot // those of the optimiser
 	passed           int                 // passes of the step, so far
+	batch            *batch              // that was learned from last
+	byStep           bool                // Step takes the steps
 
 	params *nn.Params
 	rules  []Rule   // the recipe's, and before and after them what Init makes

@@ -26,14 +26,14 @@ type IDX struct {
 const maxIDX = 1 << 30
 
 // ReadIDXFile reads an IDX file; its errors name it.
-func ReadIDXFile(path string) (*IDX, error) { return plainfile.Read(path, readIDX) }
+func ReadIDXFile(path string) (*IDX, error) { return plainfile.Read(path, ReadIDX) }
 
-// readIDX reads an IDX array of unsigned bytes, gzipped or not:
+// ReadIDX reads an IDX array of unsigned bytes, gzipped or not:
 //
 //	0, 0, type (8 for unsigned bytes), number of dimensions, each as 1 byte
 //	each dimension, 4 bytes, big-endian
 //	the values, the last dimension fastest
-func readIDX(r io.Reader) (*IDX, error) {
+func ReadIDX(r io.Reader) (*IDX, error) {
 	in, err := gunzip(r)
 	if err != nil {
 		return nil, fmt.Errorf("IDX: %w", err)

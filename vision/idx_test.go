@@ -25,7 +25,7 @@ func gzipped(t testing.TB, content []byte) []byte {
 
 func TestReadIDX(t *testing.T) {
 	for name, file := range map[string][]byte{"plain": twoImages, "gzip": gzipped(t, twoImages)} {
-		x, err := readIDX(bytes.NewReader(file))
+		x, err := ReadIDX(bytes.NewReader(file))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -42,7 +42,7 @@ func TestReadIDX(t *testing.T) {
 			}
 		}
 	}
-	labels, err := readIDX(bytes.NewReader([]byte{0, 0, 8, 1, 0, 0, 0, 2, 7, 9}))
+	labels, err := ReadIDX(bytes.NewReader([]byte{0, 0, 8, 1, 0, 0, 0, 2, 7, 9}))
 	if err != nil || !slices.Equal(labels.Data, []uint8{7, 9}) {
 		t.Errorf("labels %v (%v)", labels, err)
 	}
@@ -73,7 +73,7 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"gzip without its sum", zipped[:len(zipped)-5], "truncated within its gzip checksum"},
 		{"gzip broken", append(slices.Clone(zipped[:len(zipped)-1]), 99), "gzip: invalid checksum"},
 	} {
-		if _, err := readIDX(bytes.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadIDX(bytes.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.what, err, c.want)
 		}
 	}
@@ -112,7 +112,7 @@ func FuzzIDX(f *testing.F) {
 	f.Add(gzipped(f, twoImages))
 	f.Add([]byte{0, 0, 8, 1, 0x3f, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, file []byte) {
-		x, err := readIDX(bytes.NewReader(file))
+		x, err := ReadIDX(bytes.NewReader(file))
 		if err != nil {
 			return
 		}

@@ -24,6 +24,7 @@ import (
 
 	root "github.com/vggo/vggo"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/page/lesson/fashion"
 	"github.com/vggo/vggo/serve"
 )
 
@@ -41,6 +42,7 @@ type serveOptions struct {
 	grpcAddr  string
 	debugAddr string
 	hosts     []string
+	trainPage bool
 	maxWait   time.Duration
 	queue     int
 	timeout   time.Duration
@@ -75,7 +77,7 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
   curl --data-binary @photo.jpg localhost:8080/v1/classify`,
 		Args: noArguments("--weights"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), cmd.ErrOrStderr(), cmd.Flags().Changed("train-page"))
 		},
 	}
 	f := cmd.Flags()
@@ -115,6 +117,9 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 		"without TLS (default: none)")
 	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP "+
 		"addresses; * is any")
+	f.BoolVar(&o.trainPage, "train-page", false, "let the page train a small network, which computes on this machine "+
+		"while somebody watches and nothing else is asked (default: where --addr is of this machine alone, without "+
+		"--allow-host)")
 	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ "+
 		"(default: none)")
 	f.DurationVar(&o.maxWait, "max-wait", 2*time.Millisecond, "longest that a request waits for others that are on their "+
@@ -128,7 +133,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	return cmd
 }
 
-func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
+// run serves. told says that --train-page was given, for or against.
+func (o *serveOptions) run(ctx context.Context, stderr io.Writer, told bool) error {
 	log := serveLog(stderr)
 	sources, indexes, err := o.sources(log)
 	if err != nil {
@@ -162,7 +168,6 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 			debug.SetMemoryLimit(server.MemoryLimit())
 		}
 	}
-	server = serve.New(config)
 
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
@@ -177,6 +182,10 @@ func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {
 	if listener, err = listen("addr", o.addr); err != nil {
 		return err
 	}
+	if o.trainPage || !told && loopback(listener.Addr()) && len(o.hosts) == 0 {
+		config.Training = fashion.Data
+	}
+	server = serve.New(config)
 	config.Log.Info("listening", "address", listener.Addr().String(), "page", pageAddress(listener.Addr()), "version",
 		b.Version, "kernels", b.Kernels)
 	warnOfOthers(config.Log, listener)
