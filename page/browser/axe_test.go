@@ -76,6 +76,7 @@ func TestAxe(t *testing.T) {
 	b.click("[data-preset=broken]")
 	b.until(`document.getElementById("build-fault")`)
 	look("dark, with filters and an impossible network")
+	training(b, look)
 	b.dark(false)
 	b.click("#table .number")
 	look("a formula")

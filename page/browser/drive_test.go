@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/page/lesson/fashion"
 	"github.com/vggo/vggo/serve"
 	"github.com/vggo/vggo/vision"
 )
@@ -300,7 +301,7 @@ func serving(t *testing.T, models ...serve.Source) (*serve.Server, *httptest.Ser
 	if onSite() {
 		return nil, handOut(t, siteOf(t, models...))
 	}
-	s := serve.New(serve.Config{Models: models, Timeout: patience})
+	s := serve.New(serve.Config{Models: models, Timeout: patience, Training: fashion.Data})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

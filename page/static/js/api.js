@@ -105,6 +105,25 @@ export async function map(id, values, signal) {
   return { shape, values: new Float32Array(buffer.slice(10 + length)) };
 }
 
+export const trainOffer = () => json("/v1/train");
+
+// trainBegin makes a network that learns from pictures of one's own, or where there are none from the server's.
+export const trainBegin = (values, own) =>
+  json(`/v1/train${query(values)}`, { method: "POST", ...(own && { body: JSON.stringify(own), headers: { "Content-Type": "application/json" } }) });
+
+export const trainSteps = (id, values) => json(`/v1/train/${id}/steps${query(values)}`, { method: "POST" });
+
+export const trainOpen = (id, values) => json(`/v1/train/${id}/step${query(values)}`);
+
+export const trainJudge = (id, file) =>
+  json(`/v1/train/${id}/judge`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+
+// trainEnd ends a run, also while the page is being closed.
+export const trainEnd = (id) => json(`/v1/train/${id}/end`, { method: "POST", keepalive: true });
+
+// bytes are what base64 in an answer stands for.
+export const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
 let complaint = null; // the last one: {error, again}
 
 // complain shows what went wrong, in words, with a way to try again if there is one.

@@ -34,6 +34,15 @@ function paint(canvas, width, height, shades, colours, alpha) {
 // paintShades shows bytes, dark for little and light for much.
 export const paintShades = (canvas, width, height, shades) => paint(canvas, width, height, shades, viridis);
 
+// paintGrey shows a square picture of bytes as it is.
+export function paintGrey(canvas, side, bytes) {
+  canvas.width = side;
+  canvas.height = side;
+  const image = new ImageData(side, side);
+  bytes.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
 // paintHeat shows a heat map from 0 to 1, see-through where it is cold.
 export function paintHeat(canvas, width, height, values) {
   paint(canvas, width, height, values.map((v) => Math.round(255 * Math.min(Math.max(v, 0), 1))), viridis, (s) => s);

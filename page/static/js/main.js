@@ -14,6 +14,7 @@ import { startLab } from "./lab.js";
 import { startLast } from "./last.js";
 import { startTime } from "./time.js";
 import { startBuild } from "./build.js";
+import { startTrain } from "./train.js";
 import { startStory } from "./story.js";
 import { startAddress, asksFor } from "./address.js";
 
@@ -46,5 +47,6 @@ startLab();
 startLast();
 startTime();
 startBuild();
+startTrain();
 startStory();
 await start();
