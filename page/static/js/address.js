@@ -7,7 +7,7 @@ import { draw } from "./network.js";
 import { openNumber } from "./table.js";
 
 // Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
-const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer", train: "train" };
+const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer", learn: "train" };
 
 let own = ""; // what this page wrote itself
 

@@ -76,9 +76,12 @@ function key(event) {
 function clear() {
   pixels.fill(0);
   blank = true;
-  answers.replaceChildren();
+  forgetAnswers();
   paint();
 }
+
+// forgetAnswers takes back what a network that is no more said.
+export const forgetAnswers = () => answers.replaceChildren();
 
 const bytes = () => Uint8Array.from(pixels, (v) => Math.round(255 * v));
 

@@ -2,14 +2,14 @@
 // as long as the page does and no longer.
 
 import * as api from "./api.js";
-import { byID, el, later } from "./dom.js";
+import { byID, el } from "./dom.js";
 import { t, count, percent, real } from "./words.js";
 import { when } from "./state.js";
 import { said } from "./faults.js";
 import { className } from "./names.js";
 import { paintSigned, paintGrey, largest } from "./colour.js";
 import { curves } from "./curves.js";
-import { startSketch, judgeSketch } from "./sketch.js";
+import { startSketch, judgeSketch, forgetAnswers } from "./sketch.js";
 import { readFolder } from "./folder.js";
 import { showOpened, hideOpened, reopen } from "./opened.js";
 
@@ -71,6 +71,7 @@ function build() {
   startSketch(byID("train-sketch"), (file) => api.trainJudge(run.id, file), (n) => className(n, run.classes[n]), failed);
   draw();
   reopen(byID("train-opened"));
+  if (run && !run.over) judgeSketch();
 }
 
 // action does something once what is under way is over, and shows what goes wrong.
@@ -85,6 +86,7 @@ function action(todo) {
     } finally {
       busy--;
       draw();
+      if (run && !run.over && !fault) judgeSketch(); // what was drawn, by the network as it is now
     }
   });
   return loop;
@@ -157,6 +159,7 @@ function anew() {
     const { id } = run;
     run = null;
     hideOpened(byID("train-opened"));
+    forgetAnswers();
     await api.trainEnd(id);
   });
 }
@@ -207,10 +210,7 @@ function draw() {
   curves(byID("train-curves"), run.losses, [...run.tests.values()], run.classes.length);
   filters();
   fixed();
-  if (!going) again();
 }
-
-const again = later(50, judgeSketch); // what was drawn, by the network as it is now
 
 // state says in words how it goes.
 function state() {
