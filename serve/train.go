@@ -135,7 +135,8 @@ func errTaken(silence time.Duration) error {
 // trainBegin makes a network that is to learn, from pictures in the body or those that the server has.
 func (c *call) trainBegin() error {
 	if c.Training == nil {
-		return refuse(forbidden, "vggo serve --train-page allows it", "no network learns here: other machines reach this server")
+		return refuse(forbidden, "vggo serve --train-page allows it",
+			"no network learns here: other machines reach this server")
 	}
 	if _, err := c.model(""); err != nil {
 		return err
@@ -239,8 +240,8 @@ func (c *call) learning(compute func(*lesson.Run) error) error {
 	_, err := c.inTurn(func(context.Context) error {
 		run := c.learner.get(c.r.PathValue("id"))
 		if run == nil {
-			return refuse(notFound, "begin another: POST /v1/train", "this run is over: its page was closed, or silent for %.0f s",
-				c.learner.silence.Seconds())
+			return refuse(notFound, "begin another: POST /v1/train",
+				"this run is over: its page was closed, or silent for %.0f s", c.learner.silence.Seconds())
 		}
 		return compute(run)
 	})

@@ -63,8 +63,8 @@ func TestTrain(t *testing.T) {
 		!slices.Equal(again.Losses, state.Losses[1:]) || again.Yielded {
 		t.Errorf("asked again: %+v", again)
 	}
-	opened := ask[lesson.Opened](t, base, "GET", "/v1/train/"+run.ID+"/step?picture=3&class=2&unit=5&filter=1&row=0&column=2",
-		nil, 200)
+	opened := ask[lesson.Opened](t, base, "GET", "/v1/train/"+run.ID+
+		"/step?picture=3&class=2&unit=5&filter=1&row=0&column=2", nil, 200)
 	if opened.Step != 2 || opened.Last.Class != 2 || opened.Last.Unit != 5 || opened.First.Filter != 1 ||
 		opened.First.Row != 0 || opened.First.Column != 2 || len(opened.Last.Terms) != 50 {
 		t.Errorf("opened: %+v", opened)
@@ -112,7 +112,8 @@ func TestTrainFaults(t *testing.T) {
 		{base, "/v1/train", []byte(`{"labels": "?"}`), 400, `the JSON's "labels" cannot be read`},
 		{base, "/v1/train", []byte(`{"classes": ["a", "b"]}`), 400, "there are no pictures"},
 		{base, "/v1/train", own("cat", "dog"), 400, `class "dog" has 0 pictures`},
-		{base, "/v1/train", own("cat"), 400, `all 9 pictures are of one class, "cat": a network learns to tell classes apart`},
+		{base, "/v1/train", own("cat"), 400, `all 9 pictures are of one class, "cat": a network learns to tell classes ` +
+			`apart`},
 	} {
 		told := ask[refusalJSON](t, c.base, "POST", c.path, c.body, c.status)
 		if !strings.Contains(told.Error, c.fault) || told.Hint == "" {
@@ -138,8 +139,8 @@ func TestTrainFaults(t *testing.T) {
 			}
 		}
 	}
-	if !strings.HasSuffix(told.Error, "training has diverged") || told.Hint != "begin again at a smaller rate: 0.05 suits "+
-		"this network" {
+	if !strings.HasSuffix(told.Error, "training has diverged") ||
+		told.Hint != "begin again at a smaller rate: 0.05 suits this network" {
 		t.Errorf("a rate of 1000: %+v", told)
 	}
 	if told := ask[refusalJSON](t, base, "POST", at+"/judge", []byte("no picture"), 422); told.Kind != "bad_image" {

@@ -118,8 +118,8 @@ Several models have names: --weights big=vgg16.safetensors --weights small=tiny.
 	f.StringArrayVar(&o.hosts, "allow-host", nil, "`NAME` that the server may be called by, beside localhost and IP "+
 		"addresses; * is any")
 	f.BoolVar(&o.trainPage, "train-page", false, "let the page train a small network, which computes on this machine "+
-		"while somebody watches and nothing else is asked (default: where --addr is of this machine alone, without "+
-		"--allow-host)")
+		"while somebody watches and nothing else is asked (default: where --addr is of this machine alone and no "+
+		"--allow-host is given)")
 	f.StringVar(&o.debugAddr, "debug-addr", "", "`HOST:PORT` of this machine for Go's profiles, /debug/pprof/ "+
 		"(default: none)")
 	f.DurationVar(&o.maxWait, "max-wait", 2*time.Millisecond, "longest that a request waits for others that are on their "+

@@ -204,6 +204,34 @@ func TestServeNames(t *testing.T) {
 	s.Wait()
 }
 
+// TestServeTrainPage: a network learns in the page where this machine alone reaches it, or where that is asked for.
+func TestServeTrainPage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		on   bool
+	}{
+		{"--addr 127.0.0.1:0", true},
+		{"--addr 127.0.0.1:0 --train-page=false", false},
+		{"--addr 127.0.0.1:0 --allow-host vggo.example", false}, // something before it hands requests on
+		{"--addr 0.0.0.0:0", false},
+		{"--addr 0.0.0.0:0 --train-page", true},
+	} {
+		s := serveProcess(t, append(strings.Fields(c.args), "--weights", tinyWeights)...)
+		answer, err := http.Get(s.url + "/v1/train")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told struct{ On bool }
+		err = json.NewDecoder(answer.Body).Decode(&told)
+		answer.Body.Close()
+		if err != nil || told.On != c.on {
+			t.Errorf("%s: %+v (%v)", c.args, told, err)
+		}
+		s.Process.Signal(syscall.SIGTERM)
+		s.Wait()
+	}
+}
+
 // TestServingPage runs the commands of docs/serving.md as a reader would, with nothing but curl, and compares the first
 // answer.
 func TestServingPage(t *testing.T) {

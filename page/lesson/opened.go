@@ -48,8 +48,8 @@ type Moved struct {
 	HeldNow  float64 `json:"held_now"`
 }
 
-// LastStep is a weight of the last layer, from a unit before it to a class: by the chain rule ∂L/∂w is the mean over
-// the pictures of ∂L/∂z, which is p - y of the class, times ∂z/∂w, which is what the unit holds.
+// LastStep is a weight of the last layer, from a unit before it to a class: by the chain rule ∂L/∂w is the mean
+// over the pictures of ∂L/∂z, which is p - y of the class, times ∂z/∂w, which is what the unit holds.
 type LastStep struct {
 	Moved
 	Class int    `json:"class"`
@@ -69,8 +69,9 @@ type Term struct {
 	Product  float64 `json:"product"`
 }
 
-// FirstStep is a weight of the first convolution: by the chain rule ∂L/∂w is the sum over the pictures and the map's
-// cells of ∂L/∂cell, which has come back through all layers behind it, times the pixel that the weight is laid on.
+// FirstStep is a weight of the first convolution: by the chain rule ∂L/∂w is the sum over the pictures and the
+// map's cells of ∂L/∂cell, which has come back through all layers behind it, times the pixel that the weight is laid
+// on.
 type FirstStep struct {
 	Moved
 	Filter int `json:"filter"`
