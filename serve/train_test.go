@@ -148,6 +148,44 @@ func TestTrainFaults(t *testing.T) {
 	}
 }
 
+// FuzzOwnData: whatever a body holds, what comes of it is whole pictures of classes that have names.
+func FuzzOwnData(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `{"classes": ["a", "b"], "labels": "AAE=", "pixels": ""}`, `{"classes": {}, "labels": 3}`,
+		`{"name": "x", "name": "y"}`, `{"classes": [], "labels": "/w==", "pixels": "AA=="}`,
+	} {
+		f.Add([]byte(text))
+	}
+	var small struct {
+		Classes []string `json:"classes"`
+		Labels  []byte   `json:"labels"`
+		Pixels  []byte   `json:"pixels"`
+	}
+	small.Classes, small.Labels = []string{"a", "b"}, bytes.Repeat([]byte{0, 1}, 6)
+	small.Pixels = make([]byte, 12*784)
+	text, err := json.Marshal(small)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data, err := ownData(body)
+		if err != nil {
+			return
+		}
+		for _, part := range []lesson.Pictures{data.Train, data.Test} {
+			if part.Len() == 0 || len(part.Pixels) != part.Len()*lesson.Side*lesson.Side {
+				t.Errorf("%d pictures of %d bytes", part.Len(), len(part.Pixels))
+			}
+			for _, label := range part.Labels {
+				if int(label) >= len(data.Classes) {
+					t.Errorf("a picture of class %d of %d", label, len(data.Classes))
+				}
+			}
+		}
+	})
+}
+
 // TestTrainOne: one run goes on at a time, which ends with its page, whether that says so, closes the connection or
 // falls silent.
 func TestTrainOne(t *testing.T) {
