@@ -24,7 +24,7 @@ let loop = Promise.resolve(); // ends with what is under way
 let busy = 0; // actions that are under way or wait
 let fault = null;
 let own = null; // pictures of a folder
-let chosen = { seed: "1", rate: "", speed: "fast" };
+const chosen = { seed: "1", rate: "", speed: "fast" };
 
 export async function startTrain() {
   when("language", build);
@@ -77,7 +77,7 @@ function build() {
 // action does something once what is under way is over, and shows what goes wrong.
 function action(todo) {
   busy++;
-  loop = loop.then(async () => {
+  const act = async () => {
     fault = null;
     try {
       await todo();
@@ -88,7 +88,8 @@ function action(todo) {
       draw();
       if (run && !run.over && !fault) judgeSketch(); // what was drawn, by the network as it is now
     }
-  });
+  };
+  loop = loop.then(act, act); // also after a mistake of the page's
   return loop;
 }
 
