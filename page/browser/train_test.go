@@ -268,6 +268,24 @@ func TestTrainOff(t *testing.T) {
 	b.until(`document.getElementById("train-off")?.textContent.includes("vggo serve --train-page")`)
 }
 
+// TestTrainMinute: a minute after Start four of five test pictures are answered right. It measures only where it is
+// asked to, with nothing else running.
+func TestTrainMinute(t *testing.T) {
+	if os.Getenv("VGGO_PAGE_TIMED") == "" {
+		t.Skip("VGGO_PAGE_TIMED is not set: it takes a minute in which nothing else runs")
+	}
+	_, web := serving(t, tiny())
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("#train-go")
+	b.js(`new Promise((done) => setTimeout(done, 60000))`)
+	var share float64
+	text := b.text("[data-fact=accuracy]")
+	if _, err := fmt.Sscanf(text, "%f%%", &share); err != nil || share < 80 {
+		t.Errorf("after a minute: %q (%v)", text, err)
+	}
+	t.Logf("step %d: %s", step(b), text)
+}
+
 // training looks at what there is to see of training, for axe.
 func training(b *tab, look func(when string)) {
 	b.Helper()
