@@ -132,7 +132,7 @@ function notice() {
     label.textContent = t("open");
   };
   byID("model-note").after(here, el("div", { class: "row" }, el("label", { class: "button", for: "site-file" }, input, label), el("span", { class: "note", id: "site-open", role: "status" })));
-  when("language", show);
+  when("models language", show); // the words are there before the models
   show();
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
@@ -158,6 +158,6 @@ if (navigator.serviceWorker?.controller) {
 
 hire();
 through({ ask, address: (path) => pictures.get(path) ?? path });
+notice(); // before the page goes to what the address asks for
 await import("./main.js");
-notice();
 offline();
