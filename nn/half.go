@@ -10,6 +10,7 @@ import (
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/parallel"
+	"github.com/vggo/vggo/tensor"
 )
 
 // Half is which weights a Plan reads in 16 bits. Each is multiplied as the float32 that it is, and sums are float32:
@@ -63,7 +64,7 @@ func quickest() *kernel.Set { return kernel.Sets()[0] }
 // narrow keeps data, which may be mapped from a file, as float16.
 func (q *Param) narrow(data []float32) error {
 	if q.kept { // until now
-		q.Half, q.kept = kernel.Halves{Bits: kernel.AllocHalves(q.Count())}, false
+		q.Half, q.kept = tensor.Halves{Bits: kernel.AllocHalves(q.Count())}, false
 	}
 	const chunk = 1 << 16
 	set, threads := quickest(), runtime.GOMAXPROCS(0)
@@ -117,7 +118,7 @@ func (q *Param) Values(dst []float32, from int) {
 		copy(dst, q.Data[from:])
 		return
 	}
-	quickest().Widen(dst, kernel.Halves{Bits: q.Half.Bits[from:][:len(dst)], Brain: q.Half.Brain})
+	quickest().Widen(dst, tensor.Halves{Bits: q.Half.Bits[from:][:len(dst)], Brain: q.Half.Brain})
 }
 
 // checkHalf refuses what weights in 16 bits are not for.

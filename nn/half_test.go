@@ -139,7 +139,7 @@ func TestHalfBits(t *testing.T) {
 			if p.Role() == "w" {
 				bits := make([]uint16, p.Count())
 				set.Narrow(bits, p.Data)
-				set.Widen(p.Data, kernel.Halves{Bits: bits})
+				set.Widen(p.Data, tensor.Halves{Bits: bits})
 			}
 		}
 		x := noise(3, 2, net.Input)
@@ -162,7 +162,7 @@ type stored struct {
 func (s stored) Param(p arch.Param) ([]float32, error) { return s.Get(p.Name).Data, nil }
 func (s stored) GiveBack(p arch.Param)                 { s.back[p.Name] = true }
 
-func (s stored) Halves(p arch.Param) (h kernel.Halves, ok bool) {
+func (s stored) Halves(p arch.Param) (h tensor.Halves, ok bool) {
 	if h.Brain, ok = s.brain[p.Name]; !ok {
 		return h, false
 	}

@@ -3,6 +3,7 @@ package nn
 import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/tensor"
 )
 
 // linear is a fully connected layer with the ReLU after it fused: y[n][o] = b[o] + sum over i of w[o][i] * x[n][i].
@@ -94,7 +95,7 @@ func (l *linear) forwardTask(_, task int) {
 			Accumulate: k > 0, ReLU: l.relu && k+depth == in,
 		}
 		if l.w.half {
-			d.Half = kernel.Halves{Bits: l.w.Half.Bits[o*in+k:], Brain: l.w.Half.Brain}
+			d.Half = tensor.Halves{Bits: l.w.Half.Bits[o*in+k:], Brain: l.w.Half.Brain}
 		} else {
 			d.B = l.w.Data[o*in+k:]
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/vggo/vggo/internal/fault"
 	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/internal/parallel"
+	"github.com/vggo/vggo/tensor"
 )
 
 // Param is a parameter and, once a training Plan exists, its gradient; both in Shape's row-major order.
@@ -18,7 +19,7 @@ type Param struct {
 	arch.Param
 	Data []float32
 	Grad []float32
-	Half kernel.Halves // in place of Data, where the parameter is kept in 16 bits
+	Half tensor.Halves // in place of Data, where the parameter is kept in 16 bits
 	half bool          // it is, though it may have no values yet
 	// Half is mapped from a file, or whatever else the Source has
 	kept bool
@@ -85,7 +86,7 @@ func (p *Params) Load(find func(arch.Param) ([]float32, error)) error {
 // Source is where parameters come from: a file, as weights.Matched is one.
 type Source interface {
 	Param(arch.Param) ([]float32, error)
-	Halves(arch.Param) (halves kernel.Halves, ok bool) // where the source has them so
+	Halves(arch.Param) (halves tensor.Halves, ok bool) // where the source has them so
 	GiveBack(arch.Param)                               // what Param returned is not read for now
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -425,12 +426,12 @@ func (m *Matched) Param(p arch.Param) ([]float32, error) {
 
 // Halves returns a parameter's values where the file has them in 16 bits, as float16 or bfloat16, in our layout and in
 // one piece: they are the mapped file itself, on Tensor's terms. Otherwise ok is false, and Param has them.
-func (m *Matched) Halves(p arch.Param) (halves kernel.Halves, ok bool) {
+func (m *Matched) Halves(p arch.Param) (halves tensor.Halves, ok bool) {
 	src := m.source[p.Name]
 	t, found := m.file.list.Get(src.Name)
 	if !found || m.file.closed || src.Fold != nil || !src.Layout.IsOurs() || t.Fetch != nil ||
 		t.DType != F16 && t.DType != BF16 {
-		return kernel.Halves{}, false
+		return tensor.Halves{}, false
 	}
 	halves.Brain = t.DType == BF16
 	halves.Bits, ok = kernel.Uint16s(t.Raw)

@@ -3,13 +3,9 @@ package kernel
 import (
 	"math"
 	"unsafe"
-)
 
-// Halves are numbers of 16 bits: float16 of IEEE 754, or bfloat16, the upper half of a float32.
-type Halves struct {
-	Bits  []uint16
-	Brain bool // bfloat16
-}
+	"github.com/vggo/vggo/tensor"
+)
 
 // MaxFloat16 is the largest float16. What lies beyond by half a step, 16, or more is rounded to infinity.
 const MaxFloat16 = 65504
@@ -53,7 +49,7 @@ func toFloat16(x float32) uint16 {
 }
 
 // Widen stores src in dst, exactly.
-func (s *Set) Widen(dst []float32, src Halves) {
+func (s *Set) Widen(dst []float32, src tensor.Halves) {
 	if len(dst) != len(src.Bits) {
 		panic("kernel: operands differ in length")
 	}
@@ -139,7 +135,7 @@ func gemmHalfGeneric(rows int) halfGemmFunc {
 }
 
 // halfDot is the Set's dot products with halves of a kind.
-func (s *Set) halfDot(h Halves) [][2]halfDotFunc {
+func (s *Set) halfDot(h tensor.Halves) [][2]halfDotFunc {
 	if h.Brain {
 		return s.dotBF16
 	}

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"testing"
 	"unsafe"
+
+	"github.com/vggo/vggo/tensor"
 )
 
-// kinds are those of Halves, with the portable functions between them and float32.
+// kinds are those of tensor.Halves, with the portable functions between them and float32.
 var kinds = []struct {
 	name   string
 	brain  bool
@@ -105,7 +107,7 @@ func check(t *testing.T, s *Set, mem memory, halves []uint16, numbers []float32)
 	t.Helper()
 	for _, kind := range kinds {
 		dst := mem.floats(0, len(halves))
-		src := Halves{placeHalves(mem, 1, halves), kind.brain}
+		src := tensor.Halves{Bits: placeHalves(mem, 1, halves), Brain: kind.brain}
 		noFault(t, func() { s.Widen(dst, src) }, "widening %d of %s, %s", len(halves), kind.name, mem.name)
 		for i, h := range halves {
 			if want := kind.widen(h); math.Float32bits(dst[i]) != math.Float32bits(want) {
@@ -152,7 +154,7 @@ func TestNarrowBeyond(t *testing.T) {
 // halved is d with B in 16 bits, and what d then computes by float32s: with B those numbers.
 func halved(d *Dot, kind int) (half, wide *Dot) {
 	h, w := *d, *d
-	h.B, h.Half = nil, Halves{make([]uint16, len(d.B)), kinds[kind].brain}
+	h.B, h.Half = nil, tensor.Halves{Bits: make([]uint16, len(d.B)), Brain: kinds[kind].brain}
 	w.B = make([]float32, len(d.B))
 	for i, x := range d.B {
 		h.Half.Bits[i] = kinds[kind].narrow(x)
@@ -220,7 +222,7 @@ func TestHalfPanics(t *testing.T) {
 		"short halves":           func() { generic.Dot(&short) },
 		"two Bs of a product":    func() { generic.Matmul(&two) },
 		"short B of a product":   func() { generic.Matmul(&shortB) },
-		"widening to another":    func() { generic.Widen(make([]float32, 3), Halves{Bits: make([]uint16, 4)}) },
+		"widening to another":    func() { generic.Widen(make([]float32, 3), tensor.Halves{Bits: make([]uint16, 4)}) },
 		"narrowing from another": func() { generic.Narrow(make([]uint16, 3), make([]float32, 4)) },
 	} {
 		if panics(run) == "" {

@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vggo/vggo/tensor"
+)
 
 // Matmul is C = A*B with the addressing that a convolution needs, so that one micro-kernel serves direct convolution in
 // blocked layout, its weight gradient, and plain matrix products:
@@ -138,7 +142,7 @@ type Dot struct {
 	A          []float32
 	ARow       int
 	B          []float32
-	Half       Halves // in place of B: each is multiplied as the float32 that it is, which gives the same bits
+	Half       tensor.Halves // in place of B: each is multiplied as the float32 that it is, which gives the same bits
 	BRow       int
 	C          []float32
 	CRow       int
