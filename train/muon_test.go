@@ -256,6 +256,28 @@ func TestStateBytes(t *testing.T) {
 	}
 }
 
+// TestMuonRules: what a rule asks for has an effect on something that it names, or is refused.
+func TestMuonRules(t *testing.T) {
+	params := nn.NewParams(archtest.Place(t, matrices()))
+	byMuon, sgd, decay, none := "muon", "sgd", 0.1, 0.0
+	for _, c := range []struct {
+		rules []train.Rule
+		want  string // empty: it is taken
+	}{
+		{[]train.Rule{{Params: "fc3/b", Kind: &byMuon}}, `rule 1: kind: "fc3/b" names no matrix`},
+		{[]train.Rule{{Params: "fc3", Kind: &byMuon}}, ""},
+		{[]train.Rule{{Params: "fc3/w", Decay: &decay}}, `rule 1: decay: "fc3/w" names only what learns by muon`},
+		{[]train.Rule{{Params: "fc3/w", Decay: &none}}, ""},
+		{[]train.Rule{{Params: "fc3", Decay: &decay}}, ""},
+		{[]train.Rule{{Params: "fc3/w", Decay: &decay}, {Params: "fc3", Kind: &sgd}}, ""},
+	} {
+		_, err := train.NewOptimiser(train.Optimise{Kind: "muon", Rate: 0.1}, c.rules, params, 1)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: %v, want %q", c.rules[0].Params, err, c.want)
+		}
+	}
+}
+
 // TestOtherOptimiser: a run does not go on with what another optimiser has kept.
 func TestOtherOptimiser(t *testing.T) {
 	adamw := tiny()

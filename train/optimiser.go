@@ -99,10 +99,8 @@ func NewOptimiser(o Optimise, rules []Rule, params *nn.Params, threads int) (*Op
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("optimiser: %w", err)
 	}
-	for i, r := range rules {
-		if err := cmp.Or(checkPattern(r.Params, params), r.check(&o)); err != nil {
-			return nil, fmt.Errorf("rule %d: %w", i+1, err)
-		}
+	if err := checkRules(&o, rules, params); err != nil {
+		return nil, err
 	}
 	if o.Kind == "adamw" {
 		o.Beta2 = cmp.Or(o.Beta2, 0.999)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -48,18 +49,44 @@ func matches(pattern string, p arch.Param) bool {
 	return ok
 }
 
-// checkPattern refuses a pattern that is none, or that names nothing.
-func checkPattern(pattern string, params *nn.Params) error {
-	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-		return fmt.Errorf("%q is no pattern: want a layer such as conv1_*, or a parameter such as */b", pattern)
-	}
-	for _, p := range params.List {
-		if matches(pattern, p.Param) {
-			return nil
+// checkRules refuses a rule that the optimiser does not know, a pattern that is none or names nothing, and what would
+// be of no effect on any of the parameters that a pattern names.
+func checkRules(o *Optimise, rules []Rule, params *nn.Params) error {
+	for i, r := range rules {
+		if err := cmp.Or(r.check(o), r.checkNamed(o, rules, params)); err != nil {
+			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
-	return fmt.Errorf("%q names no parameter of %s", pattern, params.Network.Name)
+	return nil
 }
+
+// checkNamed is the part of checkRules about what a rule names.
+func (r *Rule) checkNamed(o *Optimise, rules []Rule, params *nn.Params) error {
+	if _, err := path.Match(r.Params, ""); err != nil || r.Params == "" {
+		return fmt.Errorf("%q is no pattern: want a layer such as conv1_*, or a parameter such as */b", r.Params)
+	}
+	named, matrix, decays := false, false, false
+	for _, p := range params.List {
+		if matches(r.Params, p.Param) {
+			named = true
+			matrix = matrix || isMatrix(p.Param)
+			decays = decays || !settingsOf(p.Param, o, rules).muon
+		}
+	}
+	switch {
+	case !named:
+		return fmt.Errorf("%q names no parameter of %s", r.Params, params.Network.Name)
+	case r.Kind != nil && *r.Kind == "muon" && !matrix:
+		return fmt.Errorf("kind: %q names no matrix, and muon is for matrices alone: leave the kind out", r.Params)
+	case r.Decay != nil && *r.Decay > 0 && !decays:
+		return fmt.Errorf("decay: %q names only what learns by muon, which has no decay: leave it out, or add kind: sgd",
+			r.Params)
+	}
+	return nil
+}
+
+// isMatrix reports whether muon can learn a parameter: weights, and no bias or batch norm.
+func isMatrix(p arch.Param) bool { return len(p.Shape) > 1 }
 
 // paramSettings is how one parameter trains.
 type paramSettings struct {
@@ -96,7 +123,7 @@ func settingsOf(p arch.Param, o *Optimise, rules []Rule) paramSettings {
 			set(&m.freeze, r.Freeze)
 		}
 	}
-	m.muon = kind == "muon" && len(p.Shape) > 1
+	m.muon = kind == "muon" && isMatrix(p)
 	return m
 }
 

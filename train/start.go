@@ -20,10 +20,8 @@ var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 // makeRules puts the recipe's rates and rules between the one of firstRate, which they override, and the one that
 // whitening needs.
 func (t *Trainer) makeRules() error {
-	for i, r := range t.recipe.Rules {
-		if err := checkPattern(r.Params, t.params); err != nil {
-			return fmt.Errorf("rule %d: %w", i+1, err)
-		}
+	if err := checkRules(&t.recipe.Optimiser, t.recipe.Rules, t.params); err != nil {
+		return err
 	}
 	rules, err := t.recipe.allRules(t.placed)
 	if t.recipe.Init.Level {
