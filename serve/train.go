@@ -136,7 +136,7 @@ func errTaken(silence time.Duration) error {
 func (c *call) trainBegin() error {
 	if c.Training == nil {
 		return refuse(forbidden, "vggo serve --train-page allows it",
-			"no network learns here: other machines reach this server")
+			"no network learns here")
 	}
 	if _, err := c.model(""); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (c *call) trainBegin() error {
 	if c.learner.taken() {
 		return errTaken(c.learner.silence)
 	}
-	data, err := c.trainData()
+	unpack, err := c.trainData()
 	if err != nil {
 		return err
 	}
@@ -153,6 +153,11 @@ func (c *call) trainBegin() error {
 	_, err = c.inTurn(func(context.Context) error {
 		if c.learner.taken() {
 			return errTaken(c.learner.silence)
+		}
+		c.learner.put(nil) // a silent one, before another takes as much memory
+		data, err := unpack()
+		if err != nil {
+			return err
 		}
 		run, err := lesson.New(data, lesson.Options{Seed: uint64(seed), Rate: c.fraction("rate")})
 		if err != nil {
@@ -185,19 +190,21 @@ func (c *call) trainBegin() error {
 	return c.answerJSON(http.StatusOK, told)
 }
 
-// trainData are the pictures in the body, or the server's where it is empty.
-func (c *call) trainData() (lesson.Data, error) {
+// trainData are the pictures in the body, or the server's where it is empty. Those are unpacked in the run's turn, since
+// no account is kept of them before.
+func (c *call) trainData() (unpack func() (lesson.Data, error), err error) {
 	body, err := c.readBody()
 	if err != nil {
-		return lesson.Data{}, err
+		return nil, err
 	}
 	if len(body) == 0 {
-		return c.Training()
+		return c.Training, nil
 	}
 	if err := c.bytes.add(3 * int64(len(body))); err != nil { // what base64 stands for, and the same divided
-		return lesson.Data{}, err
+		return nil, err
 	}
-	return ownData(body)
+	data, err := ownData(body)
+	return func() (lesson.Data, error) { return data, nil }, err
 }
 
 // ownData reads pictures of one's own: a name, the classes' names, the pictures' labels and their pixels.
@@ -209,16 +216,28 @@ func ownData(body []byte) (data lesson.Data, err error) {
 	var name string
 	var classes []string
 	var all lesson.Pictures
-	to := map[string]any{"name": &name, "classes": &classes, "labels": &all.Labels, "pixels": &all.Pixels}
-	err = text.members("the JSON", func(name string, value jsonText) error {
-		if to[name] == nil {
-			return refuse(badJSON, "it takes name, classes, labels and pixels",
-				"the JSON has a member %q, which is not known here", clip(name))
-		}
-		if err := strict.Unmarshal(value, to[name]); err != nil {
+	to := map[string]any{"name": &name, "labels": &all.Labels, "pixels": &all.Pixels}
+	read := func(name string, value jsonText, to any) error {
+		if err := strict.Unmarshal(value, to); err != nil {
 			return refuse(badJSON, jsonHint, "the JSON's %q cannot be read: %s", name, clipLong(err.Error()))
 		}
 		return nil
+	}
+	err = text.members("the JSON", func(name string, value jsonText) error {
+		switch {
+		case name == "classes":
+			return value.elements("classes", func(value jsonText) error {
+				if len(classes) > lesson.MaxClasses { // too many: of more, each takes several times its text
+					return nil
+				}
+				classes = append(classes, "")
+				return read(name, value, &classes[len(classes)-1])
+			})
+		case to[name] == nil:
+			return refuse(badJSON, "it takes name, classes, labels and pixels",
+				"the JSON has a member %q, which is not known here", clip(name))
+		}
+		return read(name, value, to[name])
 	})
 	var told *refusal
 	switch {
@@ -264,46 +283,49 @@ func (c *call) learning(compute func(*lesson.Run) error) error {
 // stateJSON is a run after some steps.
 type stateJSON struct {
 	lesson.State
-	// Yielded says that no step was taken, since other requests had work here.
+	// Yielded says that nothing was done, since other requests had work here.
 	Yielded bool `json:"yielded"`
 }
 
 // trainSteps lets the run go on, so many steps at most, and tells what came of it.
 func (c *call) trainSteps() error {
 	n := c.numbers("most", "since")
-	if err := c.steps(n[0]); err != nil {
+	yielded, err := c.steps(n[0])
+	if err != nil {
 		if errors.Is(err, context.Canceled) { // a tab that was closed
 			c.endRun(c.r.PathValue("id"))
 		}
 		return err
 	}
-	var told stateJSON
-	err := c.learning(func(run *lesson.Run) (err error) {
+	told := stateJSON{Yielded: yielded}
+	err = c.learning(func(run *lesson.Run) (err error) {
 		told.State, err = run.State(n[1])
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	told.Yielded = n[0] > 0 && told.Step == n[1] && !told.Finished
 	return c.answerJSON(http.StatusOK, told)
 }
 
 // steps takes so many steps at most, for a stretch of time. Each waits until nothing that was admitted is left, so that
-// a request finds at most one step before it.
-func (c *call) steps(most int) error {
+// a request finds at most one step before it. yielded says that nothing but waiting was done.
+func (c *call) steps(most int) (yielded bool, err error) {
 	end := time.Now().Add(trainStretch)
+	worked := false
 	for taken := 0; taken < most && time.Now().Before(end); {
 		if l := c.loaded.Load(); l == nil {
-			return errClosed
+			return false, errClosed
 		} else if l.work.inUse() > 0 {
+			yielded = !worked
 			select {
 			case <-time.After(time.Millisecond):
 				continue
 			case <-c.ctx.Done():
-				return context.Cause(c.ctx)
+				return false, context.Cause(c.ctx)
 			}
 		}
+		worked, yielded = true, false
 		err := c.learning(func(run *lesson.Run) error {
 			stepped, err := run.Advance()
 			if stepped {
@@ -312,14 +334,14 @@ func (c *call) steps(most int) error {
 			return err
 		})
 		if errors.Is(err, train.ErrFinished) {
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
 	c.timings = nil // of each step
-	return nil
+	return yielded, nil
 }
 
 // trainOpen works the last step out.

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +150,21 @@ func TestTrainFaults(t *testing.T) {
 	}
 }
 
+// TestOwnDataMemory: a body of nothing but classes' names takes no more than is counted of it.
+func TestOwnDataMemory(t *testing.T) {
+	body := []byte(`{"classes": [` + strings.Repeat(`"",`, 1<<20) + `""]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := ownData(body)
+	runtime.ReadMemStats(&after)
+	if told := new(refusal); !errors.As(err, &told) || told.Fault != "more than 100 classes" {
+		t.Error(err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 3*uint64(len(body)) {
+		t.Errorf("%d bytes take %d", len(body), took)
+	}
+}
+
 // FuzzOwnData: whatever a body holds, what comes of it is whole pictures of classes that have names.
 func FuzzOwnData(f *testing.F) {
 	for _, text := range []string{
@@ -242,6 +259,37 @@ func TestTrainOne(t *testing.T) {
 	}
 }
 
+// TestTrainAtOnce: of several that begin at once one unpacks the server's pictures.
+func TestTrainAtOnce(t *testing.T) {
+	var unpacked atomic.Int64
+	s, web := start(t, Config{Training: func() (lesson.Data, error) {
+		unpacked.Add(1)
+		return fashion.Data()
+	}})
+	s.turn <- struct{}{}
+	const pages = 4
+	answers := make(chan int, pages)
+	for range pages {
+		go func() {
+			answer, _ := sent{method: "POST", path: "/v1/train"}.do(t, web.URL)
+			answers <- answer.StatusCode
+		}()
+	}
+	for s.inFlight.Load() < pages {
+		time.Sleep(time.Millisecond)
+	}
+	<-s.turn
+	begun := 0
+	for range pages {
+		if <-answers == 200 {
+			begun++
+		}
+	}
+	if begun != 1 || unpacked.Load() != 1 {
+		t.Errorf("%d runs begin, and pictures are unpacked %d times", begun, unpacked.Load())
+	}
+}
+
 // TestTrainYields: no step is taken while other requests have work, and one finds at most a step before it.
 func TestTrainYields(t *testing.T) {
 	s, base := learning(t)
@@ -255,6 +303,9 @@ func TestTrainYields(t *testing.T) {
 		t.Errorf("while there is other work: %+v", told)
 	}
 	work.leave()
+	if told := ask[stateJSON](t, base, "POST", at, nil, 200); told.Yielded {
+		t.Errorf("at work on the first test: %+v", told)
+	}
 	done := make(chan bool)
 	go func() { // pictures are answered while steps are asked for
 		defer close(done)

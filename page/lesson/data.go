@@ -2,6 +2,7 @@ package lesson
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vggo/vggo/vision"
 )
@@ -17,6 +18,7 @@ const pixels = Side * Side
 const (
 	MaxPictures = 6000
 	MaxClasses  = 100
+	maxName     = 1000 // bytes: a folder's name has up to 765
 )
 
 // Data are what a network learns from.
@@ -64,6 +66,12 @@ func Own(name string, classes []string, all Pictures) (Data, error) {
 		return Data{}, &DataError{fmt.Sprintf(format, args...), remedy}
 	}
 	n := all.Len()
+	switch {
+	case len(classes) > MaxClasses:
+		return fault("choose a folder of fewer", "more than %d classes", MaxClasses)
+	case len(name) > maxName || slices.ContainsFunc(classes, func(class string) bool { return len(class) > maxName }):
+		return fault("give it a shorter one", "a name is longer than %d bytes", maxName)
+	}
 	counts := make([]int, len(classes))
 	for i, label := range all.Labels {
 		if int(label) >= len(classes) {
@@ -82,8 +90,6 @@ func Own(name string, classes []string, all Pictures) (Data, error) {
 		return fault("choose fewer", "%d pictures are more than the %d that are taken", n, MaxPictures)
 	case len(classes) == 1:
 		return fault(folders, "all %d pictures are of one class, %q: a network learns to tell classes apart", n, classes[0])
-	case len(classes) > MaxClasses:
-		return fault("choose a folder of fewer", "%d classes are more than the %d that are taken", len(classes), MaxClasses)
 	}
 	for class, count := range counts {
 		if count < testsOneOf {

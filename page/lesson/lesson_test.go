@@ -287,7 +287,8 @@ func TestOwn(t *testing.T) {
 		{two, small(2, 5), `class "a" has 5 pictures`},
 		{append(two, "c"), small(2, 6), `class "c" has 0 pictures`},
 		{two, small(2, 3001), "6002 pictures are more than the 6000"},
-		{make([]string, 101), small(2, 6), "101 classes are more than the 100"},
+		{make([]string, 101), small(2, 6), "more than 100 classes"},
+		{[]string{"a", strings.Repeat("b", 1001)}, small(2, 6), "a name is longer than 1000 bytes"},
 	} {
 		var fault *lesson.DataError
 		if _, err := lesson.Own("", c.classes, c.all); !errors.As(err, &fault) || !strings.Contains(fault.Fault, c.want) ||
