@@ -32,22 +32,23 @@ func EffectiveField(ctx context.Context, m *vggo.Model, image *tensor.Tensor, la
 // Inner is the side of the smallest square around a place, in pixels of the map of which the first's centre is at a
 // half, that has a share of the map's sum; 0 where there is no sum.
 func (m *Map) Inner(share, cx, cy float64) int {
+	added := make([]float64, 2*max(m.Width, m.Height)+1) // by a square of side i+1 to what one of side i has
+	for i, v := range m.Values {
+		x, y := math.Abs(float64(i%m.Width)+0.5-cx), math.Abs(float64(i/m.Width)+0.5-cy)
+		added[min(int(2*max(x, y)), len(added)-1)] += float64(v)
+	}
 	total := 0.0
-	for _, v := range m.Values {
-		total += float64(v)
+	for _, a := range added {
+		total += a
 	}
 	if total <= 0 {
 		return 0
 	}
-	for side := 1; ; side++ {
-		sum, half := 0.0, float64(side)/2
-		for i, v := range m.Values {
-			if math.Abs(float64(i%m.Width)+0.5-cx) < half && math.Abs(float64(i/m.Width)+0.5-cy) < half {
-				sum += float64(v)
-			}
-		}
-		if sum >= share*total || side > 2*max(m.Width, m.Height) {
-			return side
+	sum := 0.0
+	for i, a := range added {
+		if sum += a; sum >= share*total {
+			return i + 1
 		}
 	}
+	return len(added)
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/hub"
-	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
 )
@@ -171,7 +170,6 @@ func hintModel(err error) error {
 		disagree    *weights.DisagreeError
 		single      *root.OneOutputError
 		features    *root.NoClassesError
-		half        *nn.HalfError
 	)
 	if errors.As(err, new(hintedError)) {
 		return err
@@ -204,8 +202,6 @@ func hintModel(err error) error {
 		return hint(err, "leave --input out")
 	case errors.As(err, &disagree):
 		return hint(err, "leave --model out: the file tells its network, which vggo arch shows")
-	case errors.As(err, &half):
-		return hint(err, "leave --half out")
 	case errors.As(err, &single):
 		return hint(err, "--sigmoid reads it as the probability of the second of two classes; vggo features writes the "+
 			"number itself")

@@ -15,6 +15,7 @@ import (
 	"github.com/vggo/vggo/bench"
 	"github.com/vggo/vggo/internal/durable"
 	"github.com/vggo/vggo/internal/near"
+	"github.com/vggo/vggo/nn"
 )
 
 // Exit codes.
@@ -241,6 +242,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.As(err, &hinted):
 		printf(faults, "hint: %s\n", hinted.remedy)
+	case errors.As(err, new(*nn.HalfError)): // of a convolution it shows where pictures are computed
+		fmt.Fprintln(faults, "hint: leave --half out")
 	case durable.Full(err):
 		fmt.Fprintln(faults, "hint: make room there, or name another place")
 	}
