@@ -117,7 +117,7 @@ var rooms = []struct {
 	{"benchmarks/serve", []string{"benchmarks/internal/standin"}},
 	{"benchmarks/uneven", []string{"arch", "nn", "tensor", "benchmarks/internal/standin"}},
 	{"page/site", []string{"internal/durable", "internal/printable", "embedded", "page"}},
-	{"page/site/worker", []string{"", "serve"}},
+	{"page/site/worker", []string{"", "page/lesson", "page/lesson/fashion", "serve"}},
 }
 
 // testOnly are packages that only tests import.

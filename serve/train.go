@@ -198,7 +198,14 @@ func (c *call) trainData() (unpack func() (lesson.Data, error), err error) {
 		return nil, err
 	}
 	if len(body) == 0 {
-		return c.Training, nil
+		return func() (lesson.Data, error) {
+			data, err := c.Training()
+			if err != nil {
+				return data, &refusal{Kind: loading, After: time.Second, Cause: err,
+					Fault: "the pictures to learn from cannot be loaded", Hint: "try again, or choose a folder of your own"}
+			}
+			return data, nil
+		}, nil
 	}
 	if err := c.bytes.add(3 * int64(len(body))); err != nil { // what base64 stands for, and the same divided
 		return nil, err
@@ -260,7 +267,8 @@ func (c *call) learning(compute func(*lesson.Run) error) error {
 		run := c.learner.get(c.r.PathValue("id"))
 		if run == nil {
 			return refuse(notFound, "begin another: POST /v1/train",
-				"this run is over: its page was closed, or silent for %.0f s", c.learner.silence.Seconds())
+				"this run is over: its page was closed, or silent for %.0f s, or the models were loaded anew",
+				c.learner.silence.Seconds())
 		}
 		return compute(run)
 	})

@@ -165,6 +165,16 @@ func TestOwnDataMemory(t *testing.T) {
 	}
 }
 
+// TestTrainNoData: pictures that cannot be loaded now may be later.
+func TestTrainNoData(t *testing.T) {
+	lost := func() (lesson.Data, error) { return lesson.Data{}, errors.New("no network") }
+	_, web := start(t, Config{Training: lost})
+	told := ask[refusalJSON](t, web.URL, "POST", "/v1/train", nil, 503)
+	if told.Error != "the pictures to learn from cannot be loaded" || told.Hint == "" {
+		t.Errorf("%+v", told)
+	}
+}
+
 // FuzzOwnData: whatever a body holds, what comes of it is whole pictures of classes that have names.
 func FuzzOwnData(f *testing.F) {
 	for _, text := range []string{

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +167,35 @@ func TestSiteOffline(t *testing.T) {
 	second.js(`localStorage.clear()`)
 	b.click("[data-example=owl]") // the first goes on
 	b.until(`document.getElementById("seen-note").textContent.includes("256") && !document.body.dataset.busy`)
+	b.click("#train-one")
+	b.until(`document.getElementById("opened-first")`)
+}
+
+// TestSiteNoPictures: where the pictures to learn from cannot be loaded the page says so, and the next try finds them.
+func TestSiteNoPictures(t *testing.T) {
+	siteWanted(t)
+	site := http.FileServer(http.Dir(siteOf(t, builtin())))
+	var there atomic.Bool
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/sw.js": // which would keep them
+			http.NotFound(w, r)
+		case strings.Contains(r.URL.Path, "fashion-images") && !there.Load():
+			http.NotFound(w, r)
+		default:
+			site.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(web.Close)
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("#train-one")
+	fault(b, "the pictures to learn from cannot be loaded")
+	b.click("#language")
+	fault(b, "训练图片无法载入")
+	b.click("#language")
+	there.Store(true)
+	b.click("#train-one")
+	b.until(`document.getElementById("opened-first")`)
 }
 
 // TestSiteNewVersion: a service worker that answers nonsense, and a version before this one, are over at the next load.

@@ -92,6 +92,35 @@ func TestTrain(t *testing.T) {
 	anew(b)
 }
 
+// TestTrainBeside: while a network learns as fast as it goes, the page has its turns and pictures are answered, and
+// both go on.
+func TestTrainBeside(t *testing.T) {
+	_, web := serving(t, tiny())
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("#train-go")
+	b.until(`Number(document.getElementById("train-card").dataset.step) > 0`)
+	turns := value[int](b, `(async () => {
+		let turns = 0;
+		const clock = setInterval(() => turns++, 5);
+		const before = step();
+		while (step() < before + 5) await new Promise((done) => setTimeout(done, 5));
+		clearInterval(clock);
+		return turns;
+		function step() { return Number(document.getElementById("train-card").dataset.step) }
+	})()`)
+	if turns < 5 {
+		t.Errorf("the page had %d turns while five steps were taken", turns)
+	}
+	b.click("[data-example=boot]")
+	b.answered()
+	b.click("[data-row=pool1] button")
+	b.until(`document.getElementById("map")?.dataset.layer === "pool1"`)
+	b.until(fmt.Sprintf(`Number(document.getElementById("train-card").dataset.step) > %d`, step(b)))
+	if got := b.text("#train-go"); got != "Pause" {
+		t.Errorf("while it goes the button says %q", got)
+	}
+}
+
 // anew ends the run.
 func anew(b *tab) {
 	b.Helper()
@@ -189,7 +218,15 @@ func TestTrainFaults(t *testing.T) {
 	set(b, "train-rate", "0.5")
 	b.click("#train-go")
 	b.until(`document.getElementById("train-state").textContent.includes("So far it only guesses")`)
-	// A second page may not; once the first is closed it may.
+}
+
+// TestTrainTwo: while one page trains a second may not; once the first is closed it may.
+func TestTrainTwo(t *testing.T) {
+	needsServer(t, "on a site each tab has a worker of its own, in which its network learns")
+	_, web := serving(t, tiny())
+	b := open(t, web.URL, "/", 1280, 900)
+	b.click("#train-one")
+	b.until(`document.getElementById("opened-first")`)
 	other := open(t, web.URL, "/", 800, 600)
 	other.click("#train-one")
 	fault(other, "in another page")
@@ -258,6 +295,7 @@ func TestTrainFolder(t *testing.T) {
 // TestTrainOff: where a server does not let networks learn, the page says what would.
 func TestTrainOff(t *testing.T) {
 	wanted(t)
+	needsServer(t, "on a site networks may learn, which takes nobody else's time")
 	s := serve.New(serve.Config{Models: []serve.Source{tiny()}})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -268,8 +306,8 @@ func TestTrainOff(t *testing.T) {
 	b.until(`document.getElementById("train-off")?.textContent.includes("vggo serve --train-page")`)
 }
 
-// TestTrainMinute: a minute after Start four of five test pictures are answered right. It measures only where it is
-// asked to, with nothing else running.
+// TestTrainMinute: a minute after Start four of five test pictures are answered right, on a site seven of ten. It
+// measures only where it is asked to, with nothing else running.
 func TestTrainMinute(t *testing.T) {
 	if os.Getenv("VGGO_PAGE_TIMED") == "" {
 		t.Skip("VGGO_PAGE_TIMED is not set: it takes a minute in which nothing else runs")
@@ -280,8 +318,12 @@ func TestTrainMinute(t *testing.T) {
 	b.js(`new Promise((done) => setTimeout(done, 60000))`)
 	var share float64
 	text := b.text("[data-fact=accuracy]")
-	if _, err := fmt.Sscanf(text, "%f%%", &share); err != nil || share < 80 {
-		t.Errorf("after a minute: %q (%v)", text, err)
+	least := 80.0
+	if onSite() {
+		least = 70
+	}
+	if _, err := fmt.Sscanf(text, "%f%%", &share); err != nil || share < least {
+		t.Errorf("after a minute: %q (%v), want %v %%", text, err, least)
 	}
 	t.Logf("step %d: %s", step(b), text)
 }

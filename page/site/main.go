@@ -77,6 +77,13 @@ type served struct {
 	At    string `json:"at"`
 }
 
+// pictures are the files of package fashion that a network learns from in the page, by their names here. worker.js
+// fetches them when training begins.
+var pictures = map[string]string{
+	"fashion-images.bin": "images-idx3-ubyte.gz", "fashion-labels.bin": "labels-idx1-ubyte.gz",
+	"fashion-licence.txt": "LICENSE",
+}
+
 // build makes the site's files, by their paths. Without models it has the embedded one.
 func build(models []model) (map[string][]byte, error) {
 	files := map[string][]byte{}
@@ -102,11 +109,16 @@ func build(models []model) (map[string][]byte, error) {
 	if files["page/wasm_exec.js"], err = os.ReadFile(filepath.Join(goRoot, "lib/wasm/wasm_exec.js")); err != nil {
 		return nil, err
 	}
-	if len(models) == 0 {
-		root, err := goSays("list", "-m", "-f", "{{.Dir}}", module)
-		if err != nil {
+	root, err := goSays("list", "-m", "-f", "{{.Dir}}", module)
+	if err != nil {
+		return nil, err
+	}
+	for at, file := range pictures {
+		if files["page/"+at], err = os.ReadFile(filepath.Join(root, "page/lesson/fashion", file)); err != nil {
 			return nil, err
 		}
+	}
+	if len(models) == 0 {
 		models = []model{{"", embedded.Name, filepath.Join(root, "embedded/vgg-cifar10.safetensors")}}
 	}
 	var list []served

@@ -29,17 +29,25 @@ var classes = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "S
 	"Ankle boot"}
 
 // Data unpacks the pictures, 5,000 to learn from and 1,000 to test with.
-func Data() (lesson.Data, error) {
+func Data() (lesson.Data, error) { return Read(images, labels) }
+
+// Read is Data of the files' bytes, packed or not, for a program that has the files beside it: if it calls Read alone,
+// the linker leaves the copies out.
+func Read(images, labels []byte) (lesson.Data, error) {
 	x, err := vision.ReadIDX(bytes.NewReader(images))
 	if err != nil {
-		return lesson.Data{}, fmt.Errorf("Fashion-MNIST: %w", err)
+		return lesson.Data{}, fmt.Errorf("Fashion-MNIST's pictures: %w", err)
 	}
 	y, err := vision.ReadIDX(bytes.NewReader(labels))
 	if err != nil {
-		return lesson.Data{}, fmt.Errorf("Fashion-MNIST: %w", err)
+		return lesson.Data{}, fmt.Errorf("Fashion-MNIST's labels: %w", err)
 	}
 	all := lesson.Pictures{Labels: y.Data, Pixels: x.Data}
 	n := all.Len() - tests
+	if n <= 0 || len(all.Pixels) != all.Len()*lesson.Side*lesson.Side || int(slices.Max(all.Labels)) >= len(classes) {
+		return lesson.Data{}, fmt.Errorf("Fashion-MNIST: %v pictures and %v labels are not those of its part", x.Dims,
+			y.Dims)
+	}
 	return lesson.Data{Name: "Fashion-MNIST", Classes: slices.Clone(classes), Train: all.Part(0, n),
 		Test: all.Part(n, all.Len())}, nil
 }

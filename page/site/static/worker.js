@@ -17,12 +17,17 @@ function together(apart) {
   return whole;
 }
 
+const bytesOf = async (name) => new Uint8Array(await (await unpacked(name)).arrayBuffer());
+
+// training is what the program asks for when a network is to learn from the site's own pictures.
+globalThis.training = () => Promise.all(["fashion-images.bin", "fashion-labels.bin"].map(bytesOf));
+
 async function start() {
   const go = new Go();
   const [built, models] = await Promise.all([
     WebAssembly.instantiateStreaming(unpacked("program.bin"), go.importObject),
     fetch("models.json").then((answer) => answer.json()).then((list) => Promise.all(list.map(async ({ model, file, at }) =>
-      [model, file, together(new Uint8Array(await (await unpacked(at)).arrayBuffer()))]))),
+      [model, file, together(await bytesOf(at))]))),
   ]);
   const program = await new Promise((started) => {
     globalThis.started = started;

@@ -7,12 +7,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"syscall/js"
 	"time"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/page/lesson"
+	"github.com/vggo/vggo/page/lesson/fashion"
 	"github.com/vggo/vggo/serve"
 )
 
@@ -51,7 +54,8 @@ func (d *desk) open(_ js.Value, args []js.Value) any {
 		}})
 	}
 	return promise(func() (any, error) {
-		server := serve.New(serve.Config{Models: models, Timeout: patience, DecodeTime: patience, Kept: kept, MaxBody: body})
+		server := serve.New(serve.Config{Models: models, Timeout: patience, DecodeTime: patience, Kept: kept, MaxBody: body,
+			Training: training})
 		if err := server.Load(context.Background()); err != nil {
 			return nil, err
 		}
@@ -64,6 +68,15 @@ func (d *desk) open(_ js.Value, args []js.Value) any {
 		}
 		return nil, before.Close()
 	})
+}
+
+// training fetches the pictures that a network learns from.
+func training() (lesson.Data, error) {
+	files, err := await(js.Global().Call("training"))
+	if err != nil {
+		return lesson.Data{}, err
+	}
+	return fashion.Read(fromJS(files.Index(0)), fromJS(files.Index(1)))
 }
 
 // answer takes a request: number, method, path, content type, body. It promises [status, headers, body].
@@ -138,6 +151,28 @@ func promise(work func() (any, error)) js.Value {
 		return nil
 	})
 	return js.Global().Get("Promise").New(executor)
+}
+
+// await waits for what a promise comes to, while the worker's loop goes on.
+func await(promise js.Value) (js.Value, error) {
+	type outcome struct {
+		value js.Value
+		err   error
+	}
+	settled := make(chan outcome, 1)
+	yes := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		settled <- outcome{value: args[0]}
+		return nil
+	})
+	defer yes.Release()
+	no := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		settled <- outcome{err: errors.New(args[0].Get("message").String())}
+		return nil
+	})
+	defer no.Release()
+	promise.Call("then", yes, no)
+	o := <-settled
+	return o.value, o.err
 }
 
 // fromJS copies bytes; of null there are none.
