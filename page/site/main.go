@@ -77,9 +77,9 @@ type served struct {
 	At    string `json:"at"`
 }
 
-// pictures are the files of package fashion that a network learns from in the page, by their names here. worker.js
+// lessons are the files of package fashion that a network learns from in the page, by their names here. worker.js
 // fetches them when training begins.
-var pictures = map[string]string{
+var lessons = map[string]string{
 	"fashion-images.bin": "images-idx3-ubyte.gz", "fashion-labels.bin": "labels-idx1-ubyte.gz",
 	"fashion-licence.txt": "LICENSE",
 }
@@ -113,7 +113,7 @@ func build(models []model) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for at, file := range pictures {
+	for at, file := range lessons {
 		if files["page/"+at], err = os.ReadFile(filepath.Join(root, "page/lesson/fashion", file)); err != nil {
 			return nil, err
 		}
