@@ -293,7 +293,7 @@ func (b *tab) english() []string {
 		const proper = new Set(["vggo", "vgg", "softmax", "sigmoid", "yaml", "svg", "vgg16", "alexnet", "flop", "png",
 			"relu", "lrn", "exp", "logit", "gamma", "beta", "winograd", "grad", "cam", "float32", "float64",
 			"selvaraju", "zeiler", "simonyan", "zisserman", "luo",
-			"fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "mit", "arch",
+			"fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "zalando", "mit", "arch",
 				"train", "model", "yours", "max", "min", "input", "english", "localhost", "https", "javascript", "jpeg", "gif",
 					"webp", "bmp", "tiff", "ipod", "shift"]);
 		const left = [];
