@@ -106,8 +106,9 @@ const soon = later(150, judgeSketch);
 export async function judgeSketch() {
   if (blank || !judge) return;
   try {
-    const { probabilities } = await judge(await file());
-    const best = probabilities.map((p, n) => ({ p, n })).sort((a, b) => b.p - a.p).slice(0, shown);
+    const told = await judge(await file());
+    if (!told) return; // the network was begun anew meanwhile
+    const best = told.probabilities.map((p, n) => ({ p, n })).sort((a, b) => b.p - a.p).slice(0, shown);
     answers.replaceChildren(...best.map(({ p, n }) => el("li", { "data-class": n }, el("span", { class: "name" }, named(n)), el("span", { class: "share" }, percent(p)),
       el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * p}%` } })))));
   } catch (error) {

@@ -68,7 +68,7 @@ function build() {
       el("div", { class: "whole" }, el("h3", {}, t("train.fixed")), el("ul", { id: "train-fixed", class: "fixed" }))),
     el("div", { id: "train-opened", hidden: true }),
     el("div", { id: "train-sketch", hidden: true }));
-  startSketch(byID("train-sketch"), (file) => api.trainJudge(run.id, file), (n) => className(n, run.classes[n]), failed);
+  startSketch(byID("train-sketch"), async (file) => run && api.trainJudge(run.id, file), (n) => className(n, run.classes[n]), failed);
   draw();
   reopen(byID("train-opened"));
   if (run && !run.over) judgeSketch();
