@@ -4,6 +4,7 @@
 import { byID, calm, land } from "./dom.js";
 import { state, tell, when, rowOf, firstLayer } from "./state.js";
 import { draw } from "./network.js";
+import { restore } from "./picture.js";
 import { openNumber } from "./table.js";
 
 // Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
@@ -18,8 +19,11 @@ export const asksFor = () => read().picture;
 
 export async function startAddress() {
   await follow(read());
-  addEventListener("hashchange", () => {
-    if (location.hash !== own && location.hash.includes("=")) follow(read());
+  addEventListener("hashchange", async () => {
+    if (location.hash === own || !location.hash.includes("=")) return;
+    const asked = read();
+    if (asked.picture && asked.picture !== state.example) await restore(asked.picture); // before it is known where its parts lie
+    follow(asked);
   });
   for (const link of document.querySelectorAll("a[data-part]")) {
     link.addEventListener("click", (event) => {
@@ -57,11 +61,11 @@ async function follow(asked) {
   if (part) {
     state.show = asked.show;
     tell("show");
-    go(part);
+    go(part, true);
   } else if (asked.show) {
     openNumber(asked.layer, asked.show);
   } else {
-    go("layer");
+    go("layer", true);
   }
 }
 
@@ -71,9 +75,9 @@ export function choose(name) {
   tell("layer");
 }
 
-// go brings a part of the page into view.
-export function go(id) {
-  if (document.body.dataset.ready !== "true") land(byID(id));
+// go brings a part of the page into view. Who arrives there by an address stays there while what lies above it still grows.
+export function go(id, arriving = false) {
+  if (arriving) land(byID(id));
   else byID(id).scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
   byID(id).focus({ preventScroll: true });
 }

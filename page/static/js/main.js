@@ -16,6 +16,7 @@ import { startTime } from "./time.js";
 import { startBuild } from "./build.js";
 import { startTrain } from "./train.js";
 import { startStory } from "./story.js";
+import { startQuestions } from "./questions.js";
 import { startAddress, asksFor } from "./address.js";
 
 async function start() {
@@ -49,4 +50,5 @@ startTime();
 startBuild();
 startTrain();
 startStory();
+startQuestions();
 await start();

@@ -134,7 +134,7 @@ function totalLines(report, quantity) {
   switch (quantity) {
     case "parameters":
     case "weights":
-    case "biases": return [sum([total.weights, total.biases], total.parameters), ...byKind(report, "weights", total.weights)];
+    case "biases": return [sum([total.weights, total.biases], total.parameters), ...byKind(report, "weights", total.weights), most(report)];
     case "macs": return [...byKind(report, "macs_per_image", total.macs_per_image), t("formula.macs.flops", { n: count(total.flops_per_image) })];
     case "infer": return [sum([memory.parameter_bytes, memory.infer_activation_bytes], memory.infer_bytes)];
     case "train": return [sum([memory.parameter_bytes, memory.train_activation_bytes, memory.train_parameter_gradient_bytes, memory.train_activation_gradient_bytes], memory.train_bytes)];
@@ -148,6 +148,14 @@ function byKind(report, quantity, total) {
   const sums = new Map();
   for (const l of report.layers) if (l[quantity]) sums.set(l.kind, (sums.get(l.kind) ?? 0) + l[quantity]);
   return [...sums].map(([kind, n]) => t("formula.kind", { kind: t(`kind.${kinds[kind]}`), quantity: t(`kindof.${quantity}`), n: count(n), share: percent(n / total) }));
+}
+
+// most is the layer that has the most weights, and how they are counted.
+function most({ layers, total }) {
+  const all = layers.filter((l) => l.weights);
+  const weights = Math.max(...all.map((l) => l.weights));
+  const { name, formulas } = all.find((l) => l.weights === weights) ?? {};
+  return name && t("formula.most", { layer: name, share: percent(weights / total.weights), formula: formulas.weights });
 }
 
 // way adds the arithmetic from a layer down to the pixels, where the network has a name to ask for it by.
