@@ -16,7 +16,8 @@ func TestQuestions(t *testing.T) {
 		en, zh         []string
 	}{
 		{"convolution", `document.getElementById("story").dataset.shown === "kernel"`, "#story-title",
-			[]string{"conv1_1 is a convolution", "the sum of all products"}, []string{"conv1_1 是一个卷积层", "全部乘积之和"}},
+			[]string{"conv1_1 is a convolution", "the sum of all products"},
+			[]string{"conv1_1 是一个卷积层", "全部乘积之和"}},
 		{"three", `document.querySelector("#lab-columns .crop image")`, "#lab-title",
 			[]string{"fewer weights", "110,592, which is 27·C²"}, []string{"权重更少", "110,592，即 27·C²"}},
 		{"parameters", `document.getElementById("formula").open`, "#formula-title",
