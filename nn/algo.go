@@ -138,11 +138,9 @@ func packedCount(set *kernel.Set, d *direct, algo Algo, parts int) int64 {
 }
 
 // seconds predicts how long one thread takes for a pass of the convolution d over so many images, with packed weights
-// of so many bytes. Weights come from
-// memory while products go on, so that the longer of the two counts. The sums of a weight gradient cross memory twice,
-// after the products: written by them, read by the last transform.
-func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int,
-	size int64) float64 {
+// of so many bytes each. They come from memory while products go on, so that the longer of the two counts. The sums of
+// a weight gradient cross memory twice, after the products: written by them, read by the last transform.
+func (c *Costs) seconds(set *kernel.Set, d *direct, algo Algo, pass Pass, parts, images int, size int64) float64 {
 	in, out := float64(d.inBlocks*d.width), float64(d.outBlocks*kernel.Block) // of each part
 	// packed weights, each multiplied so many times
 	var weights, times, transforms, price float64
