@@ -204,6 +204,9 @@ func hintOther(err error, otherwise string) error {
 		if remedy = "--random-weights, as it was made with"; !strings.HasPrefix(other.Origin, "random weights") {
 			remedy = "--weights " + printable.Text(other.Origin) + ", as it was made with"
 		}
+		if other.What == "file of weights" { // or the same, rounded
+			remedy += ", and the same --half"
+		}
 	}
 	return hint(err, remedy+otherwise)
 }
