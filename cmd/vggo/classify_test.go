@@ -202,6 +202,11 @@ func TestClassifyRefuses(t *testing.T) {
 	header := 8 + binary.LittleEndian.Uint64(trained)
 	nan := write("nan.safetensors", append(trained[:header:header], bytes.Repeat([]byte{0xff},
 		len(trained)-int(header))...))
+	large := bytes.Clone(trained)
+	for i := range 20 { // of the first convolution, among its weights
+		binary.LittleEndian.PutUint32(large[int(header)+4*i:], math.Float32bits(1e6))
+	}
+	beyond := write("beyond.safetensors", large)
 	tooLarge := "forward of one image needs about"
 	if strconv.IntSize == 32 { // as many values cannot be counted
 		tooLarge = "more than 268435456 values"
@@ -215,6 +220,7 @@ func TestClassifyRefuses(t *testing.T) {
 		hint string
 	}{
 		{"no picture", nil, 2, "no picture named", "vggo classify photo.jpg"},
+		{"beyond float16", []string{good, "-w", beyond, "--half=all"}, 1, "the largest float16 is 65504", "leave --half out"},
 		{"no weights", []string{good, "-m", "vgg16"}, 2, "no weights for vgg16", "--random-weights"},
 		{"both weights", []string{good, "-w", tinyWeights, "--random-weights"}, 2, "exclude each other", ""},
 		{"unknown flag", []string{good, "--wieghts", "a"}, 2, "unknown flag", "vggo classify --help"},
