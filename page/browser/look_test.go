@@ -295,7 +295,7 @@ func (b *tab) english() []string {
 			"selvaraju", "zeiler", "simonyan", "zisserman", "luo",
 			"fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "zalando", "mit", "arch",
 				"train", "model", "yours", "max", "min", "input", "english", "localhost", "https", "javascript", "jpeg", "gif",
-					"webp", "bmp", "tiff", "ipod", "shift"]);
+					"webp", "bmp", "tiff", "ipod", "shift", "serve"]);
 		const left = [];
 		const judge = (text, node) => {
 			for (const word of text.replace(/--[a-z-]+/g, "").match(/[A-Za-z][A-Za-z0-9_.-]*/g) ?? []) {

@@ -134,7 +134,7 @@ function totalLines(report, quantity) {
   switch (quantity) {
     case "parameters":
     case "weights":
-    case "biases": return [sum([total.weights, total.biases], total.parameters), ...byKind(report, "weights", total.weights), most(report)];
+    case "biases": return [sum([total.weights, total.biases], total.parameters), ...byKind(report, "weights", total.weights), ...most(report)];
     case "macs": return [...byKind(report, "macs_per_image", total.macs_per_image), t("formula.macs.flops", { n: count(total.flops_per_image) })];
     case "infer": return [sum([memory.parameter_bytes, memory.infer_activation_bytes], memory.infer_bytes)];
     case "train": return [sum([memory.parameter_bytes, memory.train_activation_bytes, memory.train_parameter_gradient_bytes, memory.train_activation_gradient_bytes], memory.train_bytes)];
@@ -150,13 +150,16 @@ function byKind(report, quantity, total) {
   return [...sums].map(([kind, n]) => t("formula.kind", { kind: t(`kind.${kinds[kind]}`), quantity: t(`kindof.${quantity}`), n: count(n), share: percent(n / total) }));
 }
 
-// most is the layer that has the most weights, and how they are counted.
+// most says which layer has the most weights, and how they are counted.
 function most({ layers, total }) {
   const all = layers.filter((l) => l.weights);
   const weights = Math.max(...all.map((l) => l.weights));
-  const { name, formulas } = all.find((l) => l.weights === weights) ?? {};
-  return name && t("formula.most", { layer: name, share: percent(weights / total.weights), formula: formulas.weights });
+  const layer = all.find((l) => l.weights === weights);
+  return layer ? [t("formula.most", { layer: layer.name, share: percent(weights / total.weights), formula: layer.formulas.weights }), t(ruleOf("weights", layer.kind))] : [];
 }
+
+// ruleOf names the rule of a layer's quantity in words, its kind's own where it has one.
+const ruleOf = (quantity, kind) => (has(`rule.${quantity}.${kind}`) ? `rule.${quantity}.${kind}` : `rule.${quantity}`);
 
 // way adds the arithmetic from a layer down to the pixels, where the network has a name to ask for it by.
 async function way(dialog, layer) {
@@ -170,9 +173,7 @@ async function way(dialog, layer) {
 // explain opens the formula of a number.
 function explain(layer, quantity) {
   const dialog = byID("formula");
-  const rule = layer ? `rule.${quantity}` : `rule.total.${quantity}`;
-  const row = layer && rows(state.report).find((r) => r.name === layer);
-  const own = row && has(`${rule}.${row.kind}`) ? `${rule}.${row.kind}` : rule;
+  const own = layer ? ruleOf(quantity, rows(state.report).find((r) => r.name === layer).kind) : `rule.total.${quantity}`;
   const button = document.querySelector(`#network [data-show="${CSS.escape(quantity)}"][data-layer="${CSS.escape(layer)}"]`);
   dialog.dataset.layer = layer;
   dialog.dataset.show = quantity;
