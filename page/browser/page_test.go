@@ -526,7 +526,12 @@ func TestArticle(t *testing.T) {
 				continue
 			}
 			seen[number+at] = true
-			b.navigate("/" + at)
+			if onSite() && len(seen) > 1 { // where the program begins anew with each load; the served page loads each link
+				b.js(`document.getElementById("formula").close()`)
+				b.js("(() => { location.hash = " + quote(at) + " })()")
+			} else {
+				b.navigate("/" + at)
+			}
 			if strings.HasSuffix(at, "show=lab") {
 				b.until(`Math.abs(document.getElementById("lab").getBoundingClientRect().top) < 120`)
 				continue
