@@ -18,7 +18,7 @@ let named = null; // names a class
 let answers = null; // the list of them
 let blank = true;
 
-// startSketch makes the pad. ask sends a picture, name names a class, failed shows a fault.
+// startSketch makes the pad. ask sends a picture and is undefined if there is no network any more, name names a class, failed shows a fault.
 export function startSketch(box, ask, name, failed) {
   [judge, named, complain] = [ask, name, failed];
   canvas = el("canvas", { id: "sketch", width: side, height: side, tabindex: 0, role: "application", "aria-label": t("sketch.label"), "aria-describedby": "sketch-keys" });
@@ -107,7 +107,7 @@ export async function judgeSketch() {
   if (blank || !judge) return;
   try {
     const told = await judge(await file());
-    if (!told) return; // the network was begun anew meanwhile
+    if (!told) return; // the network is no more
     const best = told.probabilities.map((p, n) => ({ p, n })).sort((a, b) => b.p - a.p).slice(0, shown);
     answers.replaceChildren(...best.map(({ p, n }) => el("li", { "data-class": n }, el("span", { class: "name" }, named(n)), el("span", { class: "share" }, percent(p)),
       el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * p}%` } })))));

@@ -68,10 +68,23 @@ function build() {
       el("div", { class: "whole" }, el("h3", {}, t("train.fixed")), el("ul", { id: "train-fixed", class: "fixed" }))),
     el("div", { id: "train-opened", hidden: true }),
     el("div", { id: "train-sketch", hidden: true }));
-  startSketch(byID("train-sketch"), async (file) => run && api.trainJudge(run.id, file), (n) => className(n, run.classes[n]), failed);
+  startSketch(byID("train-sketch"), judged, (n) => className(n, run.classes[n]), failed);
   draw();
   reopen(byID("train-opened"));
   if (run && !run.over) judgeSketch();
+}
+
+// judged is what the network says to a drawing; undefined where its run has ended meanwhile.
+async function judged(file) {
+  const id = run?.id;
+  const over = () => !id || run?.id !== id;
+  try {
+    const told = over() ? undefined : await api.trainJudge(id, file);
+    return over() ? undefined : told;
+  } catch (error) {
+    if (!over()) throw error;
+    return undefined;
+  }
 }
 
 // action does something once what is under way is over, and shows what goes wrong.
