@@ -80,9 +80,7 @@ func TestAxe(t *testing.T) {
 	b.click("[data-preset=broken]")
 	b.until(`document.getElementById("build-fault")`)
 	look("dark, with filters and an impossible network")
-	if !onSite() { // on which no network learns
-		training(b, look)
-	}
+	training(b, look)
 	b.dark(false)
 	b.click("#table .number")
 	look("a formula")
