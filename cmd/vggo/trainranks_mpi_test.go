@@ -194,15 +194,16 @@ func TestRanksDisturbed(t *testing.T) {
 			disturb func(j *job)
 			says    string
 			mayBeOK bool // MPICH's mpirun ends with 0 if the ranks it interrupts have saved before it gives them up
+			mayEnd  bool // mpirun gives the ranks time, in which a quick machine comes to the end of the run
 		}{
-			"killed":      {func(j *job) { j.signal(t, r.IntN(2), syscall.SIGKILL) }, "", false},
-			"stopped":     {func(j *job) { j.signal(t, 1, syscall.SIGSTOP) }, "was not heard from for 3s", false},
-			"told to end": {func(j *job) { j.signal(t, 1, syscall.SIGTERM) }, "interrupted after step", false},
+			"killed":      {func(j *job) { j.signal(t, r.IntN(2), syscall.SIGKILL) }, "", false, false},
+			"stopped":     {func(j *job) { j.signal(t, 1, syscall.SIGSTOP) }, "was not heard from for 3s", false, false},
+			"told to end": {func(j *job) { j.signal(t, 1, syscall.SIGTERM) }, "interrupted after step", false, false},
 			"interrupted": {func(j *job) {
 				if err := j.Process.Signal(os.Interrupt); err != nil {
 					t.Fatal(err)
 				}
-			}, "", launcher == "mpirun.mpich"},
+			}, "", launcher == "mpirun.mpich", true},
 		} {
 			t.Run(launcher+"/"+name, func(t *testing.T) {
 				folder := filepath.Join(t.TempDir(), "run")
@@ -220,7 +221,8 @@ func TestRanksDisturbed(t *testing.T) {
 				}
 				j = startRanks(t, launcher, 2, []string{"train", "--resume", folder}, nil)
 				j.ends(t, true)
-				if !strings.Contains(j.out.String(), "goes on after step") {
+				if !strings.Contains(j.out.String(), "goes on after step") &&
+					!(c.mayEnd && strings.Contains(j.out.String(), "is finished")) {
 					t.Errorf("%s", &j.out)
 				}
 				sameFile(t, name, filepath.Join(one, "model.safetensors"), filepath.Join(folder, "model.safetensors"))
