@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/serve"
@@ -60,8 +58,6 @@ func TestVGG16(t *testing.T) {
 	}
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
-	b.js(`document.getElementById("network").scrollIntoView()`)
-	b.shot("page-vgg16.jpg")
 }
 
 // TestTrained trains a network on Fashion-MNIST for a moment, serves what came of it and looks into it.
@@ -128,22 +124,6 @@ func TestScreenshots(t *testing.T) {
 	b.until(`document.getElementById("working")`)
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
-	top := func(id string) {
-		b.js(`(() => { document.getElementById("` + id +
-			`").scrollIntoView({behavior: "instant"}); return new Promise((r) => setTimeout(r, 700)); })()`)
-	}
 	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
 	b.shot("page.jpg")
-	top("network")
-	b.shot("page-network.jpg")
-	top("layer")
-	b.shot("page-layer.jpg")
-	b.dark(true)
-	b.shot("page-layer-dark.jpg")
-	b.dark(false)
-	top("build")
-	b.shot("page-build.jpg")
-	b.do(chromedp.EmulateViewport(390, 844))
-	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
-	b.shot("page-phone.jpg")
 }

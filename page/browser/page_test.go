@@ -385,8 +385,6 @@ func TestChinese(t *testing.T) {
 			`!/[\u4e00-\u9fff]/.test(s))`); len(left) > 0 {
 		t.Errorf("still English: %q", left)
 	}
-	b.js(`document.querySelector("#see").scrollIntoView()`)
-	b.shot("page-chinese.jpg")
 	b.navigate("/")
 	if got := b.text("h1"); got != "看清内部" {
 		t.Errorf("the language is not remembered: %q", got)
