@@ -18,6 +18,7 @@ generate: ; cd internal/kernel/_asm && go run . ..
 images:
 	go run ./cmd/vggo arch vgg16 -o docs/images/vgg16.svg
 	go run ./cmd/vggo bench --model vgg16 --steps 5 --burn-in 2 --mode forward-backward -o docs/images/roofline.svg
+	VGGO_BROWSER=1 VGGO_SCREENSHOTS=1 go test ./page/browser -run TestScreenshots
 
 # A man page of each command, as man -l man/vggo-train.1 shows it.
 man: ; go test ./cmd/vggo -run TestManPages -man $(CURDIR)/man

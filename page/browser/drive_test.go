@@ -251,15 +251,7 @@ func (b *tab) dark(dark bool) {
 	}))
 }
 
-// shot writes what the tab shows to docs/images, if that is asked for.
-func (b *tab) shot(name string) {
-	b.Helper()
-	if os.Getenv("VGGO_SCREENSHOTS") == "" {
-		return
-	}
-	b.shotTo(filepath.Join("../../docs/images", name))
-}
-
+// shotTo writes what the tab shows to a file, as JPEG or PNG by its name.
 func (b *tab) shotTo(path string) {
 	b.Helper()
 	quality := int64(82)

@@ -111,8 +111,8 @@ func TestEmbedded(t *testing.T) {
 	b.until(`document.getElementById("map") && document.getElementById("working")`)
 }
 
-// TestScreenshots makes the pictures of docs/images, with the embedded network. It only does so when VGGO_SCREENSHOTS
-// is set.
+// TestScreenshots makes the picture of the page in docs/images, with the embedded network, where VGGO_SCREENSHOTS is
+// set.
 func TestScreenshots(t *testing.T) {
 	if os.Getenv("VGGO_SCREENSHOTS") == "" {
 		t.Skip("VGGO_SCREENSHOTS is not set")
@@ -125,5 +125,5 @@ func TestScreenshots(t *testing.T) {
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
 	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
-	b.shot("page.jpg")
+	b.shotTo("../../docs/images/page.jpg")
 }
