@@ -61,7 +61,7 @@ func TestFloat16(t *testing.T) {
 		if math.IsNaN(want) {
 			back |= 0x200 // quiet
 		}
-		if !same(x, float32(want)) || math.Signbit(float64(x)) != (sign < 0) || toFloat16(x) != back {
+		if !same(x, float32(want)) || math.Float32bits(x)>>31 != uint32(h>>15) || toFloat16(x) != back {
 			t.Fatalf("%#04x is %v, want %v; and back %#04x", h, x, want, toFloat16(x))
 		}
 	}
