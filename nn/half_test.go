@@ -290,7 +290,8 @@ func TestHalfMemory(t *testing.T) {
 	}
 }
 
-// halfContract is how far VGG-16's logits with weights in 16 bits may be from those in float32: ‖y − y₃₂‖/‖y₃₂‖.
+// halfContract is how far VGG-16's logits with weights in 16 bits may be from those in float32:
+// ‖y − y₃₂‖/‖y₃₂‖.
 // Algorithms that are not chosen are looked at by the quickest kernel set alone.
 var halfContract = []struct {
 	half nn.Half

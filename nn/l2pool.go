@@ -10,7 +10,7 @@ import (
 // sums and roots round.
 //
 // Forward takes whole rows: the squares of three, weighed, give one, whose sums of three pixels are taken by moving it.
-// Twice as many as are kept are quicker on vectors than those alone (measured: docs/kernels.md).
+// Every other sum is kept: all of them by vectors are quicker than those alone one by one (docs/kernels.md).
 type l2Pool struct{ local }
 
 func newL2Pool(p *Plan, in, out *values) step {

@@ -16,20 +16,20 @@ const spareConnections = 16
 
 // connections is what is known of the open ones. The zero value has none.
 type connections struct {
-	mu   sync.Mutex
-	all  map[*connection]struct{}
-	room chan struct{} // holds a token when one was closed, or may be
+	mu    sync.Mutex
+	all   map[*connection]struct{}
+	room  chan struct{} // holds a token when one was closed, or may be
+	stall time.Duration // that a first header may take once it has begun
 }
 
 // connection is an open one.
 type connection struct {
 	net.Conn
 	of      *connections
-	stall   time.Duration // that its first header may take once it has begun
-	silent  bool          // nothing has come yet
-	spare   bool          // beyond the limit
-	busy    bool          // from a request's header, once it is whole, to the last byte of the answer
-	resting time.Time     // when it was opened, or its last request ended
+	silent  bool      // nothing has come yet
+	spare   bool      // beyond the limit
+	busy    bool      // from a request's header, once it is whole, to the last byte of the answer
+	resting time.Time // when it was opened, or its last request ended
 }
 
 // open is how many there are.
@@ -45,14 +45,13 @@ type limitedListener struct {
 	net.Listener
 	*connections
 	most   int
-	stall  time.Duration
 	closed chan struct{}
 	once   sync.Once
 }
 
 func (c *connections) listen(l net.Listener, most int, stall time.Duration) *limitedListener {
-	c.all, c.room = map[*connection]struct{}{}, make(chan struct{}, 1)
-	return &limitedListener{Listener: l, connections: c, most: most, stall: stall, closed: make(chan struct{})}
+	c.all, c.room, c.stall = map[*connection]struct{}{}, make(chan struct{}, 1), stall
+	return &limitedListener{Listener: l, connections: c, most: most, closed: make(chan struct{})}
 }
 
 // Accept waits for the next connection, and then for a place.
@@ -103,9 +102,7 @@ func (l *limitedListener) enter(conn net.Conn) *connection {
 	if spare && (len(l.all) >= l.most+spareConnections || l.idlest() != nil) {
 		return nil
 	}
-	c := &connection{
-		Conn: conn, of: l.connections, stall: l.stall, silent: true, spare: spare, resting: time.Now(),
-	}
+	c := &connection{Conn: conn, of: l.connections, silent: true, spare: spare, resting: time.Now()}
 	l.all[c] = struct{}{}
 	return c
 }
@@ -177,8 +174,8 @@ func (c *connections) changed() {
 	}
 }
 
-// SetReadDeadline lets a connection that nothing has come by rest like one between two requests. net/http would time the
-// header from when it was opened, but clients open connections ahead of need (browsers, and Go's when another one
+// SetReadDeadline lets a connection that nothing has come by rest like one between two requests. net/http would time
+// the header from when it was opened, but clients open connections ahead of need (browsers, and Go's when another one
 // becomes free first) and send a request by them later: it would meet a connection that is being closed, and be lost.
 func (c *connection) SetReadDeadline(t time.Time) error {
 	if c.silent {
@@ -192,7 +189,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.silent && n > 0 {
 		c.silent = false
-		err = errors.Join(err, c.SetReadDeadline(time.Now().Add(c.stall)))
+		err = errors.Join(err, c.SetReadDeadline(time.Now().Add(c.of.stall)))
 	}
 	return n, err
 }

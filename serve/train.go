@@ -190,8 +190,8 @@ func (c *call) trainBegin() error {
 	return c.answerJSON(http.StatusOK, told)
 }
 
-// trainData are the pictures in the body, or the server's where it is empty. Those are unpacked in the run's turn, since
-// no account is kept of them before.
+// trainData are the pictures in the body, or the server's where it is empty. Those are unpacked in the run's turn,
+// since no account is kept of them before.
 func (c *call) trainData() (unpack func() (lesson.Data, error), err error) {
 	body, err := c.readBody()
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
-	"github.com/vggo/vggo/weights"
 )
 
 // golden is a data set of a golden file's pictures.
@@ -221,22 +220,10 @@ func TestFrozenOfBefore(t *testing.T) {
 		if recipe.Rates = nil; frozen {
 			recipe.Rates = map[string]float64{"block1": 0}
 		}
-		o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
-		trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
-			notes map[string]string) error {
+		o, saved := savedAs(t, recipe, func(notes map[string]string) {
 			notes["vggo.train.state"] = strings.Replace(notes["vggo.train.state"], `{"version":3,`, `{"version":2,`, 1)
-			delete(notes, "vggo.train.sum")
-			return weights.Write(path, tensors, notes)
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		trainer.Close()
-		saved, err := train.ReadSaved(o.Folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		trainer, err = train.Resume(o, saved)
+		})
+		trainer, err := train.Resume(o, saved)
 		if err == nil {
 			trainer.Close()
 		}

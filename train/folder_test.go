@@ -109,25 +109,13 @@ func TestOlderCheckpoint(t *testing.T) {
 	recipe.Polyak = 0 // its bound was another then
 	whole := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
 	want, _ := run(t, whole)
-	o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
-	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
-		notes map[string]string) error {
-		delete(notes, "vggo.train.sum")
+	o, saved := savedAs(t, recipe, func(notes map[string]string) {
 		if state := notes["vggo.train.state"]; state != "" {
 			at := strings.Index(state, `,"pictures"`)
 			state = state[:at] + state[strings.Index(state, `,"machine"`):]
 			notes["vggo.train.state"] = strings.Replace(state, `{"version":3,`, `{"version":1,`, 1)
 		}
-		return weights.Write(path, tensors, notes)
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	trainer.Close()
-	saved, err := train.ReadSaved(o.Folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	if got := strings.Join(saved.Unchecked(), ", "); got != "the classes' names, the pictures, the validation set" {
 		t.Errorf("unchecked are %q", got)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
-	"github.com/vggo/vggo/weights"
 )
 
 // matrices is the network of scripts/gen_muon_goldens.py: weights of 30x18, 20x270, 20x20 and 7x180.
@@ -297,22 +296,9 @@ func TestOtherOptimiser(t *testing.T) {
 		if err := c.claimed.Write(&claimed); err != nil {
 			t.Fatal(err)
 		}
-		o := train.Options{Recipe: c.saved, Train: tinySet, Folder: t.TempDir()}
-		trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
-			notes map[string]string) error {
-			notes["vggo.train.recipe"] = claimed.String()
-			delete(notes, "vggo.train.sum")
-			return weights.Write(path, tensors, notes)
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		trainer.Close()
-		saved, err := train.ReadSaved(o.Folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if trainer, err = train.Resume(o, saved); err == nil {
+		o, saved := savedAs(t, c.saved, func(notes map[string]string) { notes["vggo.train.recipe"] = claimed.String() })
+		trainer, err := train.Resume(o, saved)
+		if err == nil {
 			trainer.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -471,3 +471,24 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%v, want no checkpoint", err)
 	}
 }
+
+// savedAs is a run that has only begun, as another vggo would have saved it: with other notes, and no checksum.
+func savedAs(t *testing.T, recipe train.Recipe, change func(notes map[string]string)) (train.Options, *train.Saved) {
+	t.Helper()
+	o := train.Options{Recipe: recipe, Train: tinySet, Folder: t.TempDir()}
+	trainer, err := train.New(train.WithWriter(o, func(path string, tensors []weights.Tensor,
+		notes map[string]string) error {
+		delete(notes, "vggo.train.sum")
+		change(notes)
+		return weights.Write(path, tensors, notes)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer.Close()
+	saved, err := train.ReadSaved(o.Folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, saved
+}

@@ -163,7 +163,8 @@ func TestSiteOffline(t *testing.T) {
 	second.click("[data-example=boot]")
 	second.answered()
 	second.click("#language")
-	second.until(`document.documentElement.lang === "zh-CN" && document.getElementById("site-note").textContent.includes("服务器")`)
+	second.until(`document.documentElement.lang === "zh-CN" && ` +
+		`document.getElementById("site-note").textContent.includes("服务器")`)
 	second.js(`localStorage.clear()`)
 	b.click("[data-example=owl]") // the first goes on
 	b.until(`document.getElementById("seen-note").textContent.includes("256") && !document.body.dataset.busy`)
@@ -233,7 +234,8 @@ func TestSiteNewVersion(t *testing.T) {
 		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(web.URL+"/"))
 		if value[bool](b, `new Promise((done) => {
 			let looks = 0;
-			const look = () => document.body?.dataset.ready === "true" || ++looks > 100 ? done(looks <= 100) : setTimeout(look, 100);
+			const look = () => document.body?.dataset.ready === "true" || ++looks > 100 ?
+				done(looks <= 100) : setTimeout(look, 100);
 			if (document.body?.textContent === "broken") setTimeout(done, 1000, false);
 			else look();
 		})`) {
@@ -312,7 +314,8 @@ func TestSiteWeights(t *testing.T) {
 		b.do(chromedp.SetUploadFiles(chromedp.CSS("#site-file"), []string{absolute}))
 	}
 	give("site_test.go")
-	b.until(`!document.getElementById("alert").hidden && document.getElementById("alert").textContent.includes("site_test.go")`)
+	b.until(`!document.getElementById("alert").hidden && ` +
+		`document.getElementById("alert").textContent.includes("site_test.go")`)
 	give(labelledTiny(t))
 	b.until(`document.getElementById("model").value === "own-tinyvgg"`)
 	b.until(`document.querySelector("#classes li .name")?.textContent === "Ankle boot" && !document.body.dataset.busy`)

@@ -41,7 +41,6 @@ func fault(b *tab, want string) {
 
 // TestTrain starts, pauses and steps a network in the page, opens a step and draws a picture.
 func TestTrain(t *testing.T) {
-	needsServer(t, "no network learns on a site")
 	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("#train-one")
@@ -206,7 +205,6 @@ func set(b *tab, id, text string) {
 
 // TestTrainFaults: each is told in words with a way on, in both languages.
 func TestTrainFaults(t *testing.T) {
-	needsServer(t, "no network learns on a site")
 	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.until(`document.getElementById("train-go")`)
@@ -248,7 +246,6 @@ func TestTrainTwo(t *testing.T) {
 
 // TestTrainFolder learns from a folder of one's own, and says what is wrong with others.
 func TestTrainFolder(t *testing.T) {
-	needsServer(t, "no network learns on a site")
 	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/", 1280, 900)
 	b.until(`document.getElementById("train-folder")`)

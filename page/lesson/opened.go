@@ -70,7 +70,8 @@ type Term struct {
 }
 
 // FirstStep is a weight of the first convolution: by the chain rule ∂L/∂w is the sum over the pictures and the
-// map's cells of ∂L/∂cell, which has come back through all layers behind it, times the pixel that the weight lies on.
+// map's cells of ∂L/∂cell, which has come back through all layers behind it, times the pixel that the weight lies
+// on.
 type FirstStep struct {
 	Moved
 	Filter int `json:"filter"`
