@@ -100,27 +100,29 @@ func converted(t *testing.T, m *Model) []string {
 	return paths
 }
 
-// TestRealFormats: real files of MatConvNet's and Caffe's answer as PyTorch does with weights that h5py and a reader of
-// another hand took out of them.
+// TestRealFormats: real files of MatConvNet's and Caffe's, and VGG-19's first blocks, answer as PyTorch does with weights
+// that h5py and readers of another hand took out of them.
 func TestRealFormats(t *testing.T) {
 	real := filepath.Join(filepath.Dir(layoutsFolder(t)), "real")
 	text, err := os.ReadFile("weights/testdata/formats/real.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want struct{ DnCNN, Quick []float32 }
+	var want struct{ DnCNN, Quick, VGG19 []float32 }
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		file  string
-		input arch.Shape
-		want  []float32
+		file, network string
+		input         arch.Shape
+		want          []float32
 	}{
-		{"mat/dncnn-sigma25.mat", arch.Shape{C: 1, H: 12, W: 12}, want.DnCNN},
-		{"caffe-cifar10/cifar10_quick_iter_5000.caffemodel", arch.Shape{C: 3, H: 32, W: 32}, want.Quick},
+		{"mat/dncnn-sigma25.mat", "", arch.Shape{C: 1, H: 12, W: 12}, want.DnCNN},
+		{"caffe-cifar10/cifar10_quick_iter_5000.caffemodel", "", arch.Shape{C: 3, H: 32, W: 32}, want.Quick},
+		{"vgg19-block1-3-oihw-rgb.safetensors", "8x8x3:64,64,M,128,128,M,256,256,256,256",
+			arch.Shape{C: 3, H: 8, W: 8}, want.VGG19},
 	} {
-		m, err := Open(filepath.Join(real, c.file), Options{Input: c.input})
+		m, err := Open(filepath.Join(real, c.file), Options{Network: c.network, Input: c.input})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Writes weights/testdata/formats/real.json: what PyTorch computes in float64 with two real files' weights, DnCNN's of
-MatConvNet (MATLAB 7.3, read by h5py) and Caffe's CIFAR-10 quick (read by its wire format), of a picture of sines.
+"""Writes weights/testdata/formats/real.json: what PyTorch computes in float64 with three real files' weights, DnCNN's of
+MatConvNet (MATLAB 7.3, read by h5py), Caffe's CIFAR-10 quick (read by its wire format) and VGG-19's as far as relu3_4
+(safetensors), of a picture of sines.
 
 Needs Debian's python3-torch and python3-h5py, and the folder of real files:
 
@@ -98,6 +99,26 @@ def quick():
     return F.linear(F.linear(x.flatten(1), *blobs["ip1"]), *blobs["ip2"]).ravel().tolist()
 
 
+def vgg19():
+    with open(os.path.join(REAL, "vgg19-block1-3-oihw-rgb.safetensors"), "rb") as f:
+        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = f.read()
+
+    def tensor(name):
+        from_, to = header[name]["data_offsets"]
+        values = np.frombuffer(data[from_:to], "<f4").astype("f8").reshape(header[name]["shape"])
+        return torch.from_numpy(values)
+
+    x = picture(3, 8)
+    for block, convolutions in enumerate((2, 2, 4), 1):
+        if block > 1:
+            x = F.max_pool2d(x, 2)
+        for i in range(1, convolutions + 1):
+            name = f"conv{block}_{i}"
+            x = F.relu(F.conv2d(x, tensor(name + ".weight"), tensor(name + ".bias"), padding=1))
+    return x.ravel().tolist()
+
+
 with open(OUT, "w") as f:
-    json.dump({"dncnn": dncnn(), "quick": quick(), "torch": torch.__version__}, f)
+    json.dump({"dncnn": dncnn(), "quick": quick(), "vgg19": vgg19(), "torch": torch.__version__}, f)
     f.write("\n")
