@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -61,6 +62,35 @@ func (b *tab) move(x, y float64) {
 	b.do(chromedp.MouseEvent(chromedp.MouseMoved, x, y))
 }
 
+// rest moves the mouse to where place says until the condition holds. A browser under load drops a move, and what was
+// laid out late moves the place away from under the mouse.
+func (b *tab) rest(place func() []float64, condition string) {
+	b.Helper()
+	holds := func() bool {
+		return value[bool](b, fmt.Sprintf(`(async () => {
+			for (let i = 0; i < 30; i++, await new Promise((r) => setTimeout(r, 30))) if (%s) return true;
+			return false;
+		})()`, condition))
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		at := place()
+		b.move(at[0]-1, at[1])
+		b.move(at[0], at[1])
+		if holds() {
+			return
+		}
+	}
+	b.until(condition)
+}
+
+// middle is a function that finds the middle of an element, in the window's pixels.
+func (b *tab) middle(id string) func() []float64 {
+	return func() []float64 {
+		return value[[]float64](b, fmt.Sprintf(`(() => { const r = document.getElementById(%s).getBoundingClientRect(); `+
+			`return [r.left + r.width / 2, r.top + r.height / 2]; })()`, quote(id)))
+	}
+}
+
 // TestPin: the pointer looks at a cell for as long as it is on it, a click pins it, and it stays on the way to its
 // working, through other tabs and languages, a reload and the menu.
 func TestPin(t *testing.T) {
@@ -72,14 +102,12 @@ func TestPin(t *testing.T) {
 	b.look("conv3_1")
 	at := b.spot(0.2, 0.8)
 	first := b.pinned()
-	b.move(at[0], at[1])
-	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s && `+
+	b.rest(func() []float64 { return at }, fmt.Sprintf(`document.getElementById("map-caption").textContent !== %s && `+
 		`!document.getElementById("cell-hover").hidden`, quote(first.Caption)))
-	away := value[[]float64](b,
-		`(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); return [r.left + 20, r.top + `+
-			`8]; })()`)
-	b.move(away[0], away[1])
-	b.until(fmt.Sprintf(`document.getElementById("map-caption").textContent === %s && `+
+	b.rest(func() []float64 {
+		return value[[]float64](b, `(() => { const r = document.getElementById("field-figure").getBoundingClientRect(); `+
+			`return [r.left + 20, r.top + 8]; })()`)
+	}, fmt.Sprintf(`document.getElementById("map-caption").textContent === %s && `+
 		`document.getElementById("cell-hover").hidden`, quote(first.Caption)))
 	if got := b.pinned(); got.At != first.At {
 		t.Errorf("looking at another cell moves the pinned one from %s to %s", first.At, got.At)
@@ -91,9 +119,7 @@ func TestPin(t *testing.T) {
 	for i := range 8 {
 		b.move(at[0]+float64(i)*12, at[1]-float64(i)*9)
 	}
-	to := value[[]float64](b,
-		`(() => { const r = document.getElementById("tap-first").getBoundingClientRect(); return [r.left + r.width / 2, `+
-			`r.top + r.height / 2]; })()`)
+	to := b.middle("tap-first")()
 	b.do(chromedp.MouseClickXY(to[0], to[1]))
 	b.until(`document.querySelector(".grid .lit")`)
 	for value[bool](b, `!document.getElementById("tap-next").disabled`) {
@@ -393,13 +419,7 @@ func TestHeat(t *testing.T) {
 	}
 	b.click("input[name=view][value=input]")
 	b.until(`document.getElementById("shown").naturalWidth === 32`)
-	r := value[[]float64](b,
-		`(() => { const r = document.getElementById("heat").getBoundingClientRect(); return [r.left + r.width / 2, r.top `+
-			`+ r.height / 2]; })()`)
-	for i := range 4 { // a browser under load drops a move
-		b.move(r[0]-float64(i), r[1])
-	}
-	b.until(`document.getElementById("heat-here").textContent !== ""`)
+	b.rest(b.middle("heat"), `document.getElementById("heat-here").textContent !== ""`)
 }
 
 // TestWords holds the sentences about a picture, a run and a class's score against the server's figures.
