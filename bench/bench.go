@@ -46,7 +46,7 @@ type Config struct {
 	Threads  int
 	KeepProb float64 // for ForwardBackward
 	Seed     uint64
-	Set      *kernel.Set
+	Set      string  // the kernel set; empty: as nn.Options has it
 	Algo     nn.Algo // of convolutions
 	Costs    nn.CostTable
 	Half     nn.Half        // which weights are kept in 16 bits, Forward alone
@@ -131,21 +131,19 @@ func New(c Config) (*Bench, error) {
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
-	if c.Set == nil {
-		set, err := kernel.Active()
-		if err != nil {
-			return nil, err
-		}
-		c.Set = set
+	set, err := kernel.Named(c.Set)
+	if err != nil {
+		return nil, err
 	}
+	c.Set = set.Name
 	report, err := c.Placed.Analyze(c.Batch)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bench{Config: c, Report: report}
 	b.Machine = Machine{
-		Processor: machine.Processor(), Threads: c.Threads, PerformanceCores: machine.PerformanceCores(), Set: c.Set.Name,
-		Peak: c.Set.FMAPeak(c.Threads), Bandwidth: c.Set.ReadBandwidth(c.Threads),
+		Processor: machine.Processor(), Threads: c.Threads, PerformanceCores: machine.PerformanceCores(), Set: c.Set,
+		Peak: set.FMAPeak(c.Threads), Bandwidth: set.ReadBandwidth(c.Threads),
 	}
 	return b, nil
 }

@@ -45,11 +45,15 @@ type observation struct {
 	seconds float64
 }
 
-// Calibrate measures a kernel set's prices on so many threads (0: all that Go may use) in 15 to 30 s. It times Plans of
-// one layer, not kernels alone: so maps come from where they come from in a network, threads compete for memory, and
-// what hangs over edges is copied. Then it finds the prices by which nn predicts these times best; only that of memory
-// is measured by itself.
-func Calibrate(ctx context.Context, set *kernel.Set, threads int) (costs *nn.Costs, err error) {
+// Calibrate measures the prices of the kernel set of that name on so many threads (0: all that Go may use) in 15 to
+// 30 s. It times Plans of one layer, not kernels alone: so maps come from where they come from in a network, threads
+// compete for memory, and what hangs over edges is copied. Then it finds the prices by which nn predicts these times
+// best; only that of memory is measured by itself.
+func Calibrate(ctx context.Context, name string, threads int) (costs *nn.Costs, err error) {
+	set, err := kernel.Named(name)
+	if err != nil {
+		return nil, err
+	}
 	threads = cmp.Or(max(threads, 0), runtime.GOMAXPROCS(0))
 	list := probes
 	if set.Name == "generic" {
@@ -109,7 +113,7 @@ func (p probe) network() (*arch.Placement, error) {
 }
 
 func (p probe) options(set *kernel.Set, threads int) nn.Options {
-	return nn.Options{Batch: p.batch, Training: true, InputGrad: true, Set: set, Threads: threads}
+	return nn.Options{Batch: p.batch, Training: true, InputGrad: true, Set: set.Name, Threads: threads}
 }
 
 // observe times the probe's passes by an algorithm: the medians of a few steps, in seconds of one thread.

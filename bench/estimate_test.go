@@ -82,6 +82,6 @@ func estimating(t *testing.T, model string, batch int) *Bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Costs = nn.CostTable{b.Set.Name: nn.DefaultCosts()["avx512"]}
+	b.Costs = nn.CostTable{b.Set: nn.DefaultCosts()["avx512"]}
 	return b
 }

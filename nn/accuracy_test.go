@@ -92,7 +92,7 @@ func TestVGG16Accuracy(t *testing.T) {
 					x, plans = x.Images(0, 1), plans[:1]
 				}
 				for _, opt := range plans {
-					opt.Batch, opt.KeepProb, opt.Set, opt.Algo = x.N, 1, set, c.algo
+					opt.Batch, opt.KeepProb, opt.Set, opt.Algo = x.N, 1, set.Name, c.algo
 					plan, err := nn.Compile(archtest.Place(t, net), params, opt)
 					if err != nil {
 						t.Fatal(err)

@@ -107,9 +107,10 @@ func (o *Options) choice(layer arch.Placed, pass Pass, d *direct, parts, images 
 			continue
 		}
 		runs := float64(o.Batch) / float64(images)
-		candidate := Candidate{Algo: algo, Seconds: runs * costs.seconds(o.Set, d, algo, pass, parts, images, o.packedSize())}
+		candidate := Candidate{Algo: algo,
+			Seconds: runs * costs.seconds(o.kernels, d, algo, pass, parts, images, o.packedSize())}
 		if pass != WeightsPass {
-			candidate.Bytes = o.packedSize() * packedCount(o.Set, d, algo, parts)
+			candidate.Bytes = o.packedSize() * packedCount(o.kernels, d, algo, parts)
 		}
 		c.Candidates = append(c.Candidates, candidate)
 	}

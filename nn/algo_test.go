@@ -70,7 +70,7 @@ func TestChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, set := range kernel.Sets() {
-		opt := nn.Options{Batch: 16, Threads: 1, Set: set, Training: true} // 32 are too many for an int of 32 bits
+		opt := nn.Options{Batch: 16, Threads: 1, Set: set.Name, Training: true} // 32 are too many for an int of 32 bits
 		_, groups, err := nn.Predict(archtest.Place(t, net), opt)
 		if err != nil {
 			t.Fatal(err)
@@ -107,11 +107,11 @@ func TestPredictedSecondsAreOfTheBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := kernel.Sets()[0]
-	_, one, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 1, Set: set})
+	_, one, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 1, Set: set.Name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, many, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 32, Set: set})
+	_, many, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: 32, Set: set.Name})
 	if err != nil {
 		t.Fatal(err)
 	}

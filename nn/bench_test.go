@@ -67,7 +67,7 @@ func benchmarkLayer(b *testing.B, layer arch.Placed, algo nn.Algo, set *kernel.S
 	params.Init(nn.He, 1)
 	var spent time.Duration
 	plan, err := nn.Compile(archtest.Place(b, net), params, nn.Options{
-		Batch: batch, Training: pass != nn.ForwardPass, InputGrad: pass != nn.ForwardPass, Set: set, Algo: algo,
+		Batch: batch, Training: pass != nn.ForwardPass, InputGrad: pass != nn.ForwardPass, Set: set.Name, Algo: algo,
 		Observe: func(step int, p nn.Pass, took time.Duration) {
 			if step == 1 && p == pass {
 				spent += took
@@ -118,7 +118,7 @@ func BenchmarkNetwork(b *testing.B) {
 				}
 				params := nn.NewParams(archtest.Place(b, net))
 				params.Init(nn.He, 1)
-				plan, err := nn.Compile(archtest.Place(b, net), params, nn.Options{Batch: batch, Set: set})
+				plan, err := nn.Compile(archtest.Place(b, net), params, nn.Options{Batch: batch, Set: set.Name})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -107,9 +107,9 @@ func TestLeastBudget(t *testing.T) {
 	params := newParams(t, net, nn.He)
 	for _, c := range setsAndAlgos() {
 		for _, threads := range []int{1, 8} {
-			opt := nn.Options{Batch: 2, Threads: threads, Set: c.set, Algo: c.algo}
+			opt := nn.Options{Batch: 2, Threads: threads, Set: c.set.Name, Algo: c.algo}
 			opt.Budget = shortOf(t, net, params, opt, 1)
-			if free, got := compile(t, net, params, nn.Options{Batch: 2, Threads: threads, Set: c.set,
+			if free, got := compile(t, net, params, nn.Options{Batch: 2, Threads: threads, Set: c.set.Name,
 				Algo: c.algo}).Memory().Total(), compile(t, net, params, opt).Memory().Total(); got != opt.Budget || got > free {
 				t.Errorf("%s, %d threads: the least is said to be %d bytes, a Plan then takes %d, and without a budget %d", c,
 					threads, opt.Budget, got, free)
@@ -144,7 +144,7 @@ func TestChoicesFollowCosts(t *testing.T) {
 	passes := map[string]bool{} // of which convolutions' could go by any algorithm
 	for _, c := range setsAndAlgos() {
 		for _, opt := range []nn.Options{{Algo: c.algo}, {Algo: nn.Auto, Costs: cheap(c.set, c.algo)}} {
-			opt.Batch, opt.Training, opt.Set, opt.Threads = 3, true, c.set, 2
+			opt.Batch, opt.Training, opt.Set, opt.Threads = 3, true, c.set.Name, 2
 			params := newParams(t, net, nn.He)
 			plan := compile(t, net, params, opt)
 			opt.Threads = 5

@@ -135,7 +135,7 @@ func newConv(p *Plan, g Group, in, out *values) *conv {
 
 // pass makes the forward pass or the data gradient, the convolution d.
 func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
-	key := packedKey{c.w, pass, algo, p.Set, c.fold != nil, c.half}
+	key := packedKey{c.w, pass, algo, p.set, c.fold != nil, c.half}
 	if algo == Direct {
 		s := newDirectPass(p, d, c.parts, images, bias)
 		scratch := d.inBlocks * d.width * d.kh * d.kw * kernel.Block

@@ -141,11 +141,11 @@ func (t CostTable) Write(w io.Writer) error {
 	return err
 }
 
-// Of is the prices of a kernel set: the table's, else those that come with vggo, else the portable set's, whose ratios
-// are better than none.
-func (t CostTable) Of(set *kernel.Set) *Costs {
+// Of is the prices of the kernel set of that name: the table's, else those that come with vggo, else the portable
+// set's, whose ratios are better than none.
+func (t CostTable) Of(set string) *Costs {
 	sets := kernel.Sets()
-	for _, c := range []*Costs{t[set.Name], DefaultCosts()[set.Name]} {
+	for _, c := range []*Costs{t[set], DefaultCosts()[set]} {
 		if c != nil {
 			return c
 		}

@@ -35,12 +35,13 @@ func TestCostTable(t *testing.T) {
 func TestUnpricedSet(t *testing.T) {
 	set := *kernel.Sets()[0]
 	set.Name = "unpriced"
-	if got, want := nn.DefaultCosts().Of(&set), nn.DefaultCosts()["generic"]; got != want || want == nil {
+	if got, want := nn.DefaultCosts().Of(set.Name), nn.DefaultCosts()["generic"]; got != want || want == nil {
 		t.Errorf("prices of %v, want the portable set's", got)
 	}
 	tr := newTrial(t, 1, arch.Shape{C: 3, H: 12, W: 10}, 2, chooser()...)
 	for _, costs := range []nn.CostTable{nil, {"avx2": nn.NewCosts()}} {
-		opt := nn.Options{Set: &set, Costs: costs, Batch: 1}
+		opt := nn.Options{Costs: costs, Batch: 1}
+		opt.On(&set)
 		if _, choices, err := nn.Predict(archtest.PlaceOn(t, tr.network, tr.input), opt); err != nil || len(choices) == 0 {
 			t.Errorf("%v, %d choices", err, len(choices))
 		}

@@ -1,6 +1,9 @@
 package nn
 
-import "github.com/vggo/vggo/internal/machine"
+import (
+	"github.com/vggo/vggo/internal/kernel"
+	"github.com/vggo/vggo/internal/machine"
+)
 
 // What the tests of a Plan's results have to know of how it gets them, to prove that they meet every way of dividing
 // the work.
@@ -103,3 +106,6 @@ func (p *Plan) TimeTasks(began func(), task func(seconds float64)) {
 		}
 	}
 }
+
+// On makes the options go by a set that no name finds.
+func (o *Options) On(set *kernel.Set) { o.Set, o.kernels = set.Name, set }

@@ -68,7 +68,7 @@ func TestFaultInAStep(t *testing.T) {
 				values := w.Data
 				path, view := mapped(t, values)
 				w.Data = view
-				plan := compile(t, net, params, nn.Options{Batch: batch, Set: set, Threads: threads})
+				plan := compile(t, net, params, nn.Options{Batch: batch, Set: set.Name, Threads: threads})
 				if len(plan.Stages()) < 2 {
 					t.Fatalf("stages of %v images: the test wants several", plan.Stages())
 				}

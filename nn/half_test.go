@@ -59,7 +59,7 @@ func TestHalfAgainstFloat64(t *testing.T) {
 		half := halfParams(t, net, params)
 		x := noise(8, images, net.Input)
 		for _, set := range sets() {
-			plan := compile(t, net, half, nn.Options{Batch: images, Set: set, Half: nn.HalfLinear})
+			plan := compile(t, net, half, nn.Options{Batch: images, Set: set.Name, Half: nn.HalfLinear})
 			for _, n := range []int{1, 2, images} {
 				got := forward(t, plan, x.Images(0, n))
 				for at, y := range got {
@@ -107,21 +107,21 @@ func TestHalfBits(t *testing.T) {
 	}
 	for _, set := range sets() {
 		for _, threads := range threadCounts() {
-			want := run(wide, nn.Options{Set: set, Threads: threads})
-			if !sameBits(run(half, nn.Options{Set: set, Threads: threads, Half: nn.HalfLinear}), want) {
+			want := run(wide, nn.Options{Set: set.Name, Threads: threads})
+			if !sameBits(run(half, nn.Options{Set: set.Name, Threads: threads, Half: nn.HalfLinear}), want) {
 				t.Errorf("%s, %d threads: other bits than of float32 weights with the same values", set, threads)
 			}
 		}
 		for _, algo := range nn.Algos() {
 			var want []float32
 			for _, threads := range threadCounts() {
-				got := run(half, nn.Options{Set: set, Algo: algo, Threads: threads, Half: nn.HalfAll})
+				got := run(half, nn.Options{Set: set.Name, Algo: algo, Threads: threads, Half: nn.HalfAll})
 				if want != nil && !sameBits(got, want) {
 					t.Errorf("%s, %s, %d threads: other bits than with fewer", set, algo, threads)
 				}
 				want = got
 			}
-			exact := run(wide, nn.Options{Set: set, Algo: algo})
+			exact := run(wide, nn.Options{Set: set.Name, Algo: algo})
 			var wants []float64
 			for _, y := range exact {
 				wants = append(wants, float64(y))
@@ -143,7 +143,7 @@ func TestHalfBits(t *testing.T) {
 			}
 		}
 		x := noise(3, 2, net.Input)
-		opt := nn.Options{Batch: 2, Set: set, Algo: nn.Direct, InputGrad: true}
+		opt := nn.Options{Batch: 2, Set: set.Name, Algo: nn.Direct, InputGrad: true}
 		want := forward(t, compile(t, net, rounded, opt), x)
 		opt.Half = nn.HalfAll
 		if !sameBits(forward(t, compile(t, net, halfParams(t, net, params), opt), x), want) {
@@ -324,12 +324,12 @@ func TestHalfVGG16(t *testing.T) {
 		if set.Name == "generic" { // which takes 20 s for each
 			x = x.Images(0, 1)
 		}
-		exact := forward(t, compile(t, net, params, nn.Options{Batch: x.N, Set: set}), x)
+		exact := forward(t, compile(t, net, params, nn.Options{Batch: x.N, Set: set.Name}), x)
 		for _, c := range halfContract {
 			if i > 0 && c.algo != nn.Auto {
 				continue
 			}
-			got := forward(t, compile(t, net, half, nn.Options{Batch: x.N, Set: set, Half: c.half, Algo: c.algo}), x)
+			got := forward(t, compile(t, net, half, nn.Options{Batch: x.N, Set: set.Name, Half: c.half, Algo: c.algo}), x)
 			classes := len(got) / x.N
 			for n := range x.N {
 				var want []float64

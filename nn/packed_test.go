@@ -51,7 +51,7 @@ func TestPlansSharePackedWeights(t *testing.T) {
 				}
 				add := func(opt nn.Options) *nn.Plan {
 					t.Helper()
-					opt.Set, opt.Algo, opt.Threads = c.set, c.algo, 2
+					opt.Set, opt.Algo, opt.Threads = c.set.Name, c.algo, 2
 					plans = append(plans, compile(t, net, params, opt))
 					return plans[len(plans)-1]
 				}
@@ -148,7 +148,8 @@ func TestPlansSideBySide(t *testing.T) {
 				x := noise(1, 4, net.Input)
 				var want [5][]float32
 				for batch := 1; batch < len(want); batch++ {
-					alone := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Set: c.set, Algo: c.algo, Threads: 1})
+					alone := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch,
+						Set: c.set.Name, Algo: c.algo, Threads: 1})
 					want[batch] = forward(t, alone, x.Images(0, batch))
 				}
 				const goroutines = 8
@@ -157,7 +158,7 @@ func TestPlansSideBySide(t *testing.T) {
 				for i := range plans {
 					running.Go(func() {
 						batch := 1 + i%4
-						plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Set: c.set, Algo: c.algo,
+						plan, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: batch, Set: c.set.Name, Algo: c.algo,
 							Threads: 1 + i%3})
 						if err != nil {
 							t.Error(err)

@@ -18,16 +18,16 @@ import (
 
 // Options say what a Plan is for. The zero value of each but Batch has a sensible meaning.
 type Options struct {
-	Batch     int         // the most images of one step
-	Training  bool        // batch norm and dropout train, and Backward works
-	InputGrad bool        // Backward computes the gradient of the images: beside the others, or of a network in use, alone
-	BackTo    string      // training: the first layer that learns; Backward ends with it. Empty: all learn
-	KeepProb  float64     // overrides every dropout's; 0: as the network says
-	Seed      uint64      // of dropout
-	Threads   int         // 0: one for each processor that Go may use
-	Set       *kernel.Set // nil: kernel.Active
-	Algo      Algo        // of convolutions; Auto picks what the cost table says is the quickest for a layer's shape
-	Costs     CostTable   // for Auto; nil: DefaultCosts
+	Batch     int       // the most images of one step
+	Training  bool      // batch norm and dropout train, and Backward works
+	InputGrad bool      // Backward computes the gradient of the images: beside the others, or of a network in use, alone
+	BackTo    string    // training: the first layer that learns; Backward ends with it. Empty: all learn
+	KeepProb  float64   // overrides every dropout's; 0: as the network says
+	Seed      uint64    // of dropout
+	Threads   int       // 0: one for each processor that Go may use
+	Set       string    // the kernel set, such as "avx2"; empty: VGGO_KERNEL's, else the quickest that this processor runs
+	Algo      Algo      // of convolutions; Auto picks what the cost table says is the quickest for a layer's shape
+	Costs     CostTable // for Auto; nil: DefaultCosts
 	// Budget is the most bytes that the Plan may take, parameters included; 0: any. Convolutions then go by algorithms
 	// that take less memory, as few and as little slower as will do.
 	Budget int64
@@ -47,6 +47,8 @@ type Options struct {
 	// Plan.Groups, and for layers with weights WeightsPass and DataPass beside BackwardPass, which is then what
 	// remains.
 	Observe func(group int, pass Pass, elapsed time.Duration)
+
+	kernels *kernel.Set // Set's
 }
 
 // Plan runs a network on batches of up to Options.Batch images. It is laid out once; a step allocates nothing. One step
@@ -142,12 +144,12 @@ func (o *Options) complete(placed *arch.Placement) error {
 	if o.Threads > maxThreads {
 		return fmt.Errorf("nn: %d threads, the most is %d", o.Threads, maxThreads)
 	}
-	if o.Set == nil {
-		set, err := kernel.Active()
+	if o.kernels == nil {
+		set, err := kernel.Named(o.Set)
 		if err != nil {
 			return err
 		}
-		o.Set = set
+		o.Set, o.kernels = set.Name, set
 	}
 	if o.Costs == nil {
 		o.Costs = DefaultCosts()
@@ -170,7 +172,7 @@ func draft(placed *arch.Placement, params *Params, opt Options) (*Plan, error) {
 	least := int64(math.MaxInt64) // packing less may take more scratch
 	for {
 		p := &Plan{Options: opt, placed: placed, params: params, outputs: map[string]output{}}
-		p.set, p.laps = opt.Set, laps{observe: opt.Observe, elapsed: map[lapKey]time.Duration{}}
+		p.set, p.laps = opt.kernels, laps{observe: opt.Observe, elapsed: map[lapKey]time.Duration{}}
 		p.build(forced)
 		p.measure()
 		need := p.memory.Total()

@@ -153,8 +153,8 @@ func TestSameBitsForAnyThreads(t *testing.T) {
 			for _, threads := range threadCounts() {
 				same := func(want *[]float32, steps int, keep float64) {
 					params := newParams(t, net, nn.He)
-					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads, Set: c.set, Algo: c.algo,
-						Seed: 5, KeepProb: keep})
+					plan := compile(t, net, params, nn.Options{Batch: 3, Training: true, Threads: threads,
+						Set: c.set.Name, Algo: c.algo, Seed: 5, KeepProb: keep})
 					for step := range steps {
 						got := train(t, plan, params, x)
 						if *want == nil {
@@ -178,7 +178,8 @@ func TestSameBitsForAnyBatch(t *testing.T) {
 		for _, batch := range []int{1, 3, 5, 8} {
 			t.Run(fmt.Sprintf("%s/batch=%d", c, batch), func(t *testing.T) {
 				net := everything()
-				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Threads: 2, Set: c.set, Algo: c.algo})
+				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: batch, Threads: 2,
+					Set: c.set.Name, Algo: c.algo})
 				x := noise(2, batch, net.Input)
 				all := forward(t, plan, x)
 				classes := len(all) / batch
@@ -201,7 +202,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 		for _, training := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/training=%v", c, training), func(t *testing.T) {
 				net := everything()
-				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2, Set: c.set,
+				plan := compile(t, net, newParams(t, net, nn.He), nn.Options{Batch: 2, Training: training, Threads: 2,
+					Set:  c.set.Name,
 					Algo: c.algo})
 				x := noise(3, 2, net.Input)
 				grad := tensor.New(2, 11, 1, 1)
@@ -463,7 +465,7 @@ func TestBackTo(t *testing.T) {
 	x := noise(1, 3, net.Input)
 	for _, c := range setsAndAlgos() {
 		params := newParams(t, net, nn.He)
-		options := nn.Options{Batch: 3, Training: true, Threads: 2, Set: c.set, Algo: c.algo, Seed: 1}
+		options := nn.Options{Batch: 3, Training: true, Threads: 2, Set: c.set.Name, Algo: c.algo, Seed: 1}
 		whole := compile(t, net, params, options)
 		logits := slices.Clone(train(t, whole, params, x)[:len(whole.Logits().Data)])
 		want := map[string][]float32{}

@@ -79,14 +79,15 @@ func TestSameBitsInStages(t *testing.T) {
 			t.Run(tt.net.Name+"/"+c.String(), func(t *testing.T) {
 				params := newParams(t, tt.net, nn.He)
 				x := noise(1, tt.batch, tt.net.Input)
-				plain := compile(t, tt.net, params, nn.Options{Batch: tt.batch, Threads: 2, Set: c.set, Algo: c.algo, Keep: true})
+				plain := compile(t, tt.net, params, nn.Options{Batch: tt.batch, Threads: 2,
+					Set: c.set.Name, Algo: c.algo, Keep: true})
 				if got := plain.Stages(); !slices.Equal(got, []int{tt.batch}) {
 					t.Errorf("a Plan that keeps everything takes %d images at a time", got)
 				}
 				want := forward(t, plain, x)
 				size := len(want) / tt.batch
 				for _, threads := range threadCounts() {
-					plan := compile(t, tt.net, params, nn.Options{Batch: tt.batch, Threads: threads, Set: c.set, Algo: c.algo})
+					plan := compile(t, tt.net, params, nn.Options{Batch: tt.batch, Threads: threads, Set: c.set.Name, Algo: c.algo})
 					if got := plan.Stages(); !slices.Equal(got, tt.stages) {
 						t.Errorf("stages take %d images at a time, want %d", got, tt.stages)
 					}
@@ -110,7 +111,7 @@ func TestSameBitsAtAnyPlace(t *testing.T) {
 				continue
 			}
 			t.Run(tt.net.Name+"/"+c.String(), func(t *testing.T) {
-				plan := compile(t, tt.net, newParams(t, tt.net, nn.He), nn.Options{Batch: tt.batch, Threads: 2, Set: c.set,
+				plan := compile(t, tt.net, newParams(t, tt.net, nn.He), nn.Options{Batch: tt.batch, Threads: 2, Set: c.set.Name,
 					Algo: c.algo})
 				x := noise(2, tt.batch, tt.net.Input)
 				alone := forward(t, plan, x.Images(0, 1))
@@ -140,7 +141,7 @@ func TestFusedPooling(t *testing.T) {
 					arch.MaxPool{Window: window(2, 2, 2, 1, arch.Pad(0))})
 				for _, set := range sets() {
 					params := newParams(t, net, nn.He)
-					options := nn.Options{Batch: 3, Threads: 2, Set: set, Algo: algo}
+					options := nn.Options{Batch: 3, Threads: 2, Set: set.Name, Algo: algo}
 					plan := compile(t, net, params, options)
 					if steps := len(plan.Groups()); steps != 2 {
 						t.Fatalf("%d steps: pooling is not fused", steps)

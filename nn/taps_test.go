@@ -85,7 +85,7 @@ func TestTaps(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s/%s", tt.net.Name, strings.Join(tt.taps, "+"), c), func(t *testing.T) {
 				params := newParams(t, tt.net, nn.He)
 				x := noise(1, tt.batch, tt.net.Input)
-				options := nn.Options{Batch: tt.batch, Threads: 2, Set: c.set, Algo: c.algo}
+				options := nn.Options{Batch: tt.batch, Threads: 2, Set: c.set.Name, Algo: c.algo}
 				whole := options
 				whole.Keep, whole.Taps = true, tt.taps
 				apart := compile(t, tt.net, params, whole)
@@ -189,7 +189,7 @@ func TestTapGradients(t *testing.T) {
 						copy(p.Data, tr.params[p.Name])
 					}
 					plan := compile(t, tr.network, own, nn.Options{Batch: 4, Training: training, InputGrad: true, Taps: tt.taps,
-						Set: c.set, Algo: c.algo, Threads: threads})
+						Set: c.set.Name, Algo: c.algo, Threads: threads})
 					x := &tensor.Tensor{N: tr.n, C: input.C, H: input.H, W: input.W, Data: tr.x}
 					forward(t, plan, x)
 					seen := 0

@@ -120,7 +120,7 @@ func (tr *trial) plan(t testing.TB) (*nn.Plan, *nn.Params) {
 	}
 	plan, err := nn.Compile(archtest.PlaceOn(t, tr.network, tr.input), params, nn.Options{
 		Batch: max(tr.n, tr.capacity), Training: tr.training, InputGrad: tr.training || tr.gradient, Keep: true,
-		NoFuse: tr.noFuse, Set: tr.set, Algo: tr.algo, Threads: 2, Budget: tr.budget,
+		NoFuse: tr.noFuse, Set: tr.set.Name, Algo: tr.algo, Threads: 2, Budget: tr.budget,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -207,7 +207,7 @@ func (w *tiling) chunks(images int) (chunk int, shared bool) {
 
 // newWinogradPass makes d's convolution by tiles of so many outputs for a step of up to images images.
 func newWinogradPass(p *Plan, d *direct, tile, parts, images int, bias []float32) *winogradPass {
-	s := &winogradPass{tiling: tiled(p.Set, d, tile, parts), engine: &p.engine, bias: bias}
+	s := &winogradPass{tiling: tiled(p.set, d, tile, parts), engine: &p.engine, bias: bias}
 	chunk, shared := s.chunks(images)
 	s.inChunks(chunk)
 	s.shared, s.patches = shared, s.inputPatches()

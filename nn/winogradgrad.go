@@ -31,7 +31,7 @@ const (
 )
 
 func newWinogradGrad(p *Plan, c *conv, tile int) *winogradGrad {
-	g := &winogradGrad{tiling: tiled(p.Set, &c.shape, tile, c.parts), c: c, groups: 1}
+	g := &winogradGrad{tiling: tiled(p.set, &c.shape, tile, c.parts), c: c, groups: 1}
 	total := p.part() * g.tiles()
 	chunk := gradChunk
 	if g.packedSize() <= gradGroupFloats && total >= gradGroups*gradGroupChunk {

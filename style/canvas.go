@@ -7,6 +7,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/kernel"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
@@ -75,7 +76,11 @@ func (c *canvas) see(ctx context.Context, s samples, look func(*nn.Plan) error) 
 		}
 	}
 	return c.model.Tap(ctx, c.taps, images, func(plan *nn.Plan) error {
-		c.worker = worker{plan.Set, plan.Threads}
+		set, err := kernel.Lookup(plan.Set)
+		if err != nil {
+			return err
+		}
+		c.worker = worker{set, plan.Threads}
 		return look(plan)
 	})
 }

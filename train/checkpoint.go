@@ -84,7 +84,7 @@ type machine struct {
 
 // machine is this run's.
 func (t *Trainer) machine() machine {
-	m := machine{Kernel: t.plan.Set.Name, Choices: map[string]string{}}
+	m := machine{Kernel: t.plan.Set, Choices: map[string]string{}}
 	for _, c := range nn.Choices(t.groups()) {
 		m.Choices[c.Layer+"/"+string(c.Pass)] = c.Algo.String()
 	}

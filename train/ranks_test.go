@@ -174,7 +174,7 @@ func definition(t *testing.T) nn.CostTable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	costs := *nn.DefaultCosts().Of(set)
+	costs := *nn.DefaultCosts().Of(set.Name)
 	costs.Direct, costs.DirectGrad = 0, 0
 	return nn.CostTable{set.Name: &costs}
 }

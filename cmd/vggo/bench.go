@@ -228,8 +228,12 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 			return c, err
 		}
 	}
-	c.Set, err = kernel.Active()
-	return c, err
+	set, err := kernel.Active()
+	if err != nil {
+		return c, err
+	}
+	c.Set = set.Name
+	return c, nil
 }
 
 func (o *benchOptions) run(cmd *cobra.Command) error {

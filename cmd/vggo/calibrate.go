@@ -86,7 +86,7 @@ func (o *calibrateOptions) run(ctx context.Context, stdout, stderr io.Writer) er
 			return fmt.Errorf("interrupted before kernel set %s", set)
 		}
 		fmt.Fprintf(stderr, "measuring kernel set %s\n", set)
-		costs, err := bench.Calibrate(ctx, set, o.threads)
+		costs, err := bench.Calibrate(ctx, set.Name, o.threads)
 		if err != nil {
 			return fmt.Errorf("kernel set %s: %w", set, err)
 		}

@@ -36,7 +36,7 @@ type plannedMode struct {
 }
 
 func explainPlan(c *bench.Config, modes []bench.Mode) (*explanation, error) {
-	e := &explanation{Model: c.Placed.Network.Name, Input: c.Placed.Input, Batch: c.Batch, Set: c.Set.Name}
+	e := &explanation{Model: c.Placed.Network.Name, Input: c.Placed.Input, Batch: c.Batch, Set: c.Set}
 	if costs := c.Costs.Of(c.Set); costs != nil {
 		e.Costs = pricesOrigin{costs.Processor, costs.Date}
 	}

@@ -111,6 +111,14 @@ func Lookup(name string) (*Set, error) {
 // Active is the Set that VGGO_KERNEL names, else the best that this machine can run.
 func Active() (*Set, error) { return active() }
 
+// Named is what Lookup finds; no name is Active's.
+func Named(name string) (*Set, error) {
+	if name == "" {
+		return Active()
+	}
+	return Lookup(name)
+}
+
 var active = sync.OnceValues(func() (*Set, error) { return choose(os.Getenv(Env)) })
 
 func choose(name string) (*Set, error) {

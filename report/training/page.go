@@ -110,7 +110,7 @@ func dataOf(t *train.Trainer, result train.Result) (*pageData, error) {
 			{"Speed", fmt.Sprintf("%.0f pictures a second, decoding, validation and checkpoints included",
 				float64(result.Steps*recipe.Batch)/seconds)},
 			{"Machine", fmt.Sprintf("%s, %d threads, kernel set %s, %s/%s, %s", cmp.Or(machine.Processor(),
-				"a processor without a name"), plan.Threads, plan.Set.Name, runtime.GOOS, runtime.GOARCH, runtime.Version())},
+				"a processor without a name"), plan.Threads, plan.Set, runtime.GOOS, runtime.GOARCH, runtime.Version())},
 			{"Finished", time.Now().Format(time.DateTime)},
 		},
 	}
