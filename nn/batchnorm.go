@@ -67,8 +67,15 @@ func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 
 func (b *batchNorm) refresh() {}
 
-// stretch is the number of floats that are summed in float32 before they join a float64 sum: one row of a feature map.
-func (b *batchNorm) stretch() int { return b.in.shape.W * kernel.Block }
+// stretchPixels: a stretch takes whole rows up to so many pixels, 2 KiB, so that the three or four operands of the loops
+// stay in the L1 cache from one loop to the next, and rows of small maps do not each pay for calls and float64 sums.
+const stretchPixels = 32
+
+// stretch is the number of floats that are summed in float32 before they join a float64 sum: some rows of a feature map.
+func (b *batchNorm) stretch() int {
+	rows := min(max(1, stretchPixels/b.in.shape.W), b.in.shape.H)
+	return rows * b.in.shape.W * kernel.Block
+}
 
 func (b *batchNorm) blocks() int { return kernel.Blocks(b.in.shape.C) }
 
@@ -77,15 +84,16 @@ func (b *batchNorm) images(part, parts int) (from, to int) {
 	return part * b.n / parts, (part + 1) * b.n / parts
 }
 
-// each calls do for every row of channel block cb of one of so many parts of the batch, with its place in data and
+// each calls do for every stretch of channel block cb of one of so many parts of the batch, with its place in data and
 // grad.
 func (b *batchNorm) each(part, parts, cb int, do func(at, length int)) {
-	row := b.stretch()
+	stretch := b.stretch()
 	from, to := b.images(part, parts)
 	for n := from; n < to; n++ {
 		start := n*b.in.size + cb*b.in.blockSize()
-		for at := start; at < start+b.in.blockSize(); at += row {
-			do(at, row)
+		end := start + b.in.blockSize()
+		for at := start; at < end; at += stretch {
+			do(at, min(stretch, end-at))
 		}
 	}
 }
@@ -192,13 +200,13 @@ func (b *batchNorm) move(cb int, m *moments) {
 	}
 }
 
-// moments sums rows in float32, the piece in float64. centred is scratch for a row.
+// moments sums stretches in float32, the piece in float64. centred is scratch for a stretch.
 func (b *batchNorm) moments(piece, centred []float32) moments {
 	p := moments{pixels: float64(len(piece) / kernel.Block)}
 	var one, minus [kernel.Block]float32
 	for at := 0; at < len(piece); at += len(centred) {
 		var sum [kernel.Block]float32
-		b.engine.set.SumLanes(&sum, piece[at:at+len(centred)])
+		b.engine.set.SumLanes(&sum, piece[at:min(at+len(centred), len(piece))])
 		for l, s := range sum {
 			p.mean[l] += float64(s) / p.pixels
 		}
@@ -208,8 +216,10 @@ func (b *batchNorm) moments(piece, centred []float32) moments {
 	}
 	for at := 0; at < len(piece); at += len(centred) {
 		var sum [kernel.Block]float32
-		b.engine.set.ScaleShift(centred, piece[at:at+len(centred)], &one, &minus, false)
-		b.engine.set.DotLanes(&sum, centred, centred)
+		stretch := piece[at:min(at+len(centred), len(piece))]
+		apart := centred[:len(stretch)]
+		b.engine.set.ScaleShift(apart, stretch, &one, &minus, false)
+		b.engine.set.DotLanes(&sum, apart, apart)
 		for l, s := range sum {
 			p.squares[l] += float64(s)
 		}
@@ -273,10 +283,10 @@ func (b *batchNorm) sum(worker, part, parts, cb int) {
 		if b.relu {
 			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
 		}
-		b.engine.set.ScaleShift(xhat, b.in.data[at:at+length], &inverse, &minus, false)
+		b.engine.set.ScaleShift(xhat[:length], b.in.data[at:at+length], &inverse, &minus, false)
 		var sum, dot [kernel.Block]float32
 		b.engine.set.SumLanes(&sum, dy)
-		b.engine.set.DotLanes(&dot, dy, xhat)
+		b.engine.set.DotLanes(&dot, dy, xhat[:length])
 		for l := range sum {
 			s.dbeta[l] += float64(sum[l])
 			s.dgamma[l] += float64(dot[l])
@@ -322,7 +332,7 @@ func (b *batchNorm) backwardTask(worker, cb int) {
 			}
 		}
 		b.each(part, len(b.inverse), cb, func(at, length int) {
-			dx, x := b.in.grad[at:at+length], b.in.data[at:at+length]
+			dx, x, xhat := b.in.grad[at:at+length], b.in.data[at:at+length], xhat[:length]
 			b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
 			if infinite {
 				b.engine.set.ScaleShift(xhat, x, &one, &minus, false)
