@@ -76,12 +76,15 @@ func (m *Model) tapOptions(t *Taps) nn.Options {
 	return options
 }
 
-// Fingerprint is a checksum of what the model computes: of its network, its input's size, and every parameter's values,
-// which are read for it. How pictures are prepared is not in it.
+// Fingerprint is a checksum of what the model computes: of its network, its input's size, every parameter's values,
+// which are read for it, and whether convolutions round theirs (nn.HalfAll). How pictures are prepared is not in it.
 func (m *Model) Fingerprint() (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	err = fault.Catch(func() error {
 		fmt.Fprintln(h, m.Input)
+		if m.options.Half == nn.HalfAll { // in the plan, which parameters do not show
+			fmt.Fprintln(h, m.options.Half)
+		}
 		if err := m.Network.EncodeJSON(h); err != nil {
 			return err
 		}
