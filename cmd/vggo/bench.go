@@ -205,10 +205,7 @@ func (o *benchOptions) config(recipe *train.Recipe) (bench.Config, error) {
 	if err = o.apply(&c.Costs, &c.Budget); err != nil {
 		return c, err
 	}
-	if c.Half, err = o.parse(); err != nil {
-		return c, err
-	}
-	if c.Half != nn.HalfNone && o.mode != string(bench.Forward) {
+	if c.Half = o.Half; c.Half != nn.HalfNone && o.mode != string(bench.Forward) {
 		return c, usageError{errors.New("--half is of networks in use, which learn nothing: --mode forward")}
 	}
 	if c.Algo, err = nn.ParseAlgo(o.algo); err != nil {

@@ -135,7 +135,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 	if !o.dense && (cmd.Flags().Changed("scales") || o.noFlip) {
 		return usageError{errors.New("--scales and --no-flip are for --dense")}
 	}
-	if o.dense && o.half != nn.HalfNone.String() {
+	if o.dense && o.Half != nn.HalfNone {
 		return usageError{errors.New("--dense makes convolutions of the fully connected layers, from weights in float32: " +
 			"leave --half out")}
 	}

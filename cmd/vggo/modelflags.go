@@ -106,7 +106,7 @@ const usualBatch = 16
 // open makes the model, for passes of the given number of pictures where --batch does not say.
 func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	options := root.Options{Network: networkName(o.model), Seed: o.seed, Threads: o.threads, Batch: o.batch,
-		LowMemory: o.low, Part: o.part, Until: o.until}
+		LowMemory: o.low, Part: o.part, Until: o.until, Half: o.Half}
 	options.Batch = cmp.Or(options.Batch, min(max(pictures, 1), usualBatch))
 	asked, err := o.stated()
 	if err != nil {
@@ -114,9 +114,6 @@ func (o *modelFlags) open(pictures int) (*root.Model, error) {
 	}
 	options.Input, options.Sigmoid = asked.Input, asked.Sigmoid
 	if err := o.apply(&options.Costs, &options.Memory); err != nil {
-		return nil, err
-	}
-	if options.Half, err = o.halfFlag.parse(); err != nil {
 		return nil, err
 	}
 	if options.Preprocess, err = o.parts(); err != nil {

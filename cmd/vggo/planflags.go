@@ -42,25 +42,21 @@ func (p *planFlags) apply(costs *nn.CostTable, budget *int64) (err error) {
 }
 
 // halfFlag is --half, of commands that use a network and do not train it.
-type halfFlag struct{ half string }
+type halfFlag struct{ nn.Half }
 
 func (h *halfFlag) add(f *pflag.FlagSet) {
-	f.StringVar(&h.half, "half", nn.HalfNone.String(), "`WHICH` weights are kept in 16 bits: linear, the fully connected "+
-		"layers'; all, convolutions' too; or none (--half alone is linear)")
+	f.Var(h, "half", "`WHICH` weights are kept in 16 bits: linear, the fully connected layers'; all, convolutions' too; or "+
+		"none (--half alone is linear)")
 	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
 }
 
-// parse is what the flag says; none where the command has it not.
-func (h *halfFlag) parse() (nn.Half, error) {
-	if h.half == "" {
-		return nn.HalfNone, nil
-	}
-	half, err := nn.ParseHalf(h.half)
-	if err != nil {
-		return 0, usageError{fmt.Errorf("--half: %w", err)}
-	}
-	return half, nil
+// Set and Type make it a pflag.Value.
+func (h *halfFlag) Set(name string) (err error) {
+	h.Half, err = nn.ParseHalf(name)
+	return err
 }
+
+func (h *halfFlag) Type() string { return "half" }
 
 // byteUnits are in lower case.
 var byteUnits = map[string]float64{

@@ -143,9 +143,13 @@ func flagFault(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
 	switch {
-	case errors.As(err, &invalid): // its cause speaks of Go's strconv
-		err = fmt.Errorf("--%s: %q is no %s in range", invalid.GetFlag().Name, invalid.GetValue(),
-			flagWords[invalid.GetFlag().Value.Type()])
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		if words, ok := flagWords[f.Value.Type()]; ok { // its cause speaks of Go's strconv
+			err = fmt.Errorf("--%s: %q is no %s in range", f.Name, invalid.GetValue(), words)
+		} else {
+			err = fmt.Errorf("--%s: %w", f.Name, invalid.Unwrap())
+		}
 	case errors.As(err, &unknown):
 		if meant := nearFlags(cmd, unknown); len(meant) > 0 {
 			remedy = "did you mean " + strings.Join(meant, " or ") + "? " + remedy
@@ -176,6 +180,30 @@ func nearFlags(cmd *cobra.Command, unknown *pflag.NotExistError) []string {
 	return meant
 }
 
+// detached refuses the value of a flag that may stand without one, where a blank keeps it from the flag: --half all, whose
+// all would be taken for a picture's name. line is the command line.
+func detached(flags *pflag.FlagSet, line []string) error {
+	for i, word := range line {
+		if word == "--" || i+1 == len(line) {
+			break
+		}
+		name, long := strings.CutPrefix(word, "--")
+		f, value := flags.Lookup(name), line[i+1]
+		if !long || f == nil || f.NoOptDefVal == "" || strings.HasPrefix(value, "-") {
+			continue
+		}
+		meant := value == "true" || value == "false"
+		if f.Value.Type() != "bool" { // whose Set takes 1 and t too, which are names
+			meant = f.Value.Set(value) == nil
+		}
+		if meant {
+			return usageError{hint(fmt.Errorf("%s %s: the value of %[1]s follows an equals sign", word, value),
+				fmt.Sprintf("%s=%s; a file or folder of that name is ./%[2]s", word, value))}
+		}
+	}
+	return nil
+}
+
 // flagWords are the types of pflag in words.
 var flagWords = map[string]string{"int": "whole number", "uint64": "whole number", "float64": "number",
 	"bool": "truth value", "stringSlice": "list", "duration": "time, such as 2ms or 30s,"}
@@ -204,9 +232,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	answerUnknown(root)
 	understood := false // cobra checks names, flags and arguments before RunE: what fails earlier is a usage error
 	for _, cmd := range withBelow(root) {
-		runE := cmd.RunE
+		runE, arguments := cmd.RunE, cmd.Args
 		if runE == nil {
 			continue
+		}
+		cmd.Args = func(cmd *cobra.Command, rest []string) error {
+			if err := detached(cmd.Flags(), args); err != nil || arguments == nil {
+				return err
+			}
+			return arguments(cmd, rest)
 		}
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			understood = true
