@@ -168,10 +168,7 @@ func (o *styleOptions) check(args []string) error {
 	if o.weights == "" && !o.random {
 		o.weights = "vgg19"
 	}
-	// The convolutions are enough, and pictures are of any size.
-	if o.until = "relu5_1"; o.input == "" {
-		o.input = "224x224x3"
-	}
+	o.until = "relu5_1" // the convolutions are enough
 	return o.modelFlags.check()
 }
 
@@ -227,6 +224,10 @@ func (o *styleOptions) run(ctx context.Context, args []string, out, faults io.Wr
 		return err
 	}
 	m, err := o.open(1)
+	if errors.As(err, new(*weights.OpenSizeError)) { // pictures are of any size, so this is as good as another
+		o.input = "224x224x3"
+		m, err = o.open(1)
+	}
 	if err != nil {
 		var fit *weights.MatchError
 		if errors.As(err, &fit) && o.model != "" {

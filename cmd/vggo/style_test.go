@@ -107,6 +107,18 @@ func TestStyle(t *testing.T) {
 	}
 }
 
+// TestStyleOfAnySize: a network that is for pictures of one size paints those of another.
+func TestStyleOfAnySize(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeNoise(t, "a.png", 1, 40, 30)
+	code, stdout, stderr := vggo(t.Context(), strings.Fields("style a.png a.png -w embedded --init noise --size 24 "+
+		"--iterations 1 -o out.png")...)
+	if size, err := pictureSize("out.png"); code != 0 || err != nil || size != image.Pt(24, 18) ||
+		!strings.Contains(stdout, "preprocess: cifar10 (the file notes it)") {
+		t.Errorf("exit %d, %v, %v, %s%s", code, size, err, stdout, stderr)
+	}
+}
+
 // TestStyleInterrupted: what is painted so far is kept.
 func TestStyleInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
