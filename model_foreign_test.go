@@ -93,7 +93,7 @@ func converted(t *testing.T, m *Model) []string {
 	}
 	err := weights.WriteDarknet(t.Context(), paths[1], m.Placed, func(p arch.Param) ([]float32, error) {
 		return m.params.Get(p.Name).Data, nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -190,15 +190,19 @@ func WriteONNX(ctx context.Context, path string, placed *arch.Placement, find fu
 
 // WriteDarknet writes a network, for the input that it is placed on, as Darknet has it: path.weights, of version 0.2,
 // and the .cfg of its name beside it, which Darknet reads it with. find returns a parameter's values, as for WriteONNX.
-// A layer that Darknet has no section for is an error that names it. So is a path of another ending. The files, the
-// .cfg first, and ctx are as for WriteContext, sources the open files that find reads.
+// notes, which may be nil and whose names begin with "vggo.", stand in the .cfg as comments, but for a NetworkNote: it
+// describes the network itself, in names of its own. A layer that Darknet has no section for is an error that names it.
+// So is a path of another ending. The files, the .cfg first, and ctx are as for WriteContext, sources the open files
+// that find reads.
 func WriteDarknet(ctx context.Context, path string, placed *arch.Placement, find func(arch.Param) ([]float32, error),
-	sources ...*File) error {
+	notes map[string]string, sources ...*File) error {
 	stem, ok := strings.CutSuffix(path, darknet.Ending)
 	if !ok {
 		return fmt.Errorf("%s: its ending must be %s", path, darknet.Ending)
 	}
-	network, err := darknet.NewExport(placed)
+	notes = maps.Clone(notes)
+	delete(notes, NetworkNote)
+	network, err := darknet.NewExport(placed, notes)
 	if err != nil {
 		return err
 	}

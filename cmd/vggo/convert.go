@@ -40,8 +40,9 @@ ending names: .safetensors, .npz, .onnx, Darknet's .weights with a .cfg beside i
 .ckpt, a checkpoint of TensorFlow's. Parameters come out under vggo's names (conv1_1/w) in
 PyTorch's order of axes, F32; a checkpoint has them in TensorFlow's order, under the names
 of the article's program, which are the same, or of TF-slim's. ONNX and Darknet hold the
-network as well. All but Darknet's carry the network, how pictures become its input and
-its classes as notes, so that vggo needs no --model for them. The first layer keeps the
+network as well. All carry how pictures become the network's input and its classes as
+notes, Darknet's in comments of the .cfg, and the others the network too, so that vggo
+needs no --model for them. The first layer keeps the
 order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
@@ -222,7 +223,7 @@ var weightWriters = map[string]func(c *conversion) error{
 		return weights.WriteNPZ(c.ctx, c.path, tensors, c.notes, c.from)
 	},
 	".weights": func(c *conversion) error {
-		return weights.WriteDarknet(c.ctx, c.path, c.placed, c.find, c.from)
+		return weights.WriteDarknet(c.ctx, c.path, c.placed, c.find, c.notes, c.from)
 	},
 	".ckpt": func(c *conversion) error {
 		return weights.WriteTensorFlow(c.ctx, c.path, c.placed, c.find, c.notes, c.slim, c.from)

@@ -61,6 +61,21 @@ func sections(data []byte) ([]section, error) {
 	return list, nil
 }
 
+// ownNote begins a comment that is a note of vggo's.
+const ownNote = "# vggo."
+
+// notes are those of a .cfg, whose limits sections has checked.
+func notes(data []byte) map[string]string {
+	found := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && strings.HasPrefix(name, ownNote) {
+			found[strings.TrimPrefix(name, "# ")] = value
+		}
+	}
+	return found
+}
+
 func (s *section) number(key string, otherwise float64) float64 {
 	text, ok := s.text(key)
 	if !ok {
@@ -108,6 +123,7 @@ func describe(data []byte, contents *format.Contents) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
+	contents.Metadata = notes(data)
 	var c chain.Chain
 	c.Naming = format.Naming{Family: "Darknet", Preprocess: "unit",
 		Bookkeeping: func(name string) bool { return strings.HasSuffix(name, "rolling_variance") }} // see variance

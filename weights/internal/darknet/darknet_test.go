@@ -2,6 +2,7 @@ package darknet
 
 import (
 	"bytes"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -98,7 +99,8 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	export, err := NewExport(placed)
+	notes := map[string]string{"vggo.classes": `["a = b","# c"]`, "vggo.preprocess": `{"mean": [0.1, 0.2]}`}
+	export, err := NewExport(placed, notes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +121,15 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := describe([]byte(export.Config()), &format.Contents{})
+	var read format.Contents
+	again, err := describe([]byte(export.Config()), &read)
 	if err != nil || !slices.EqualFunc(again.layers, placed.Layers, func(a, b arch.Placed) bool {
 		return reflect.DeepEqual(a.Op, b.Op) && a.Out == b.Out
 	}) {
 		t.Fatalf("%v\n%s", err, export.Config())
+	}
+	if !maps.Equal(read.Metadata, notes) {
+		t.Errorf("notes %q", read.Metadata)
 	}
 	got, want := format.F32.Floats(written.Bytes()[20:]), format.F32.Floats(bytes.Clone(in.Data[20:]))
 	for i := range want { // but for a variance, of which the root was taken
@@ -154,7 +160,7 @@ func TestUnsaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewExport(placed); err == nil || !strings.Contains(err.Error(), "layer odd: Darknet has "+c.want) {
+		if _, err := NewExport(placed, nil); err == nil || !strings.Contains(err.Error(), "layer odd: Darknet has "+c.want) {
 			t.Errorf("%v: %v", c.op, err)
 		}
 	}

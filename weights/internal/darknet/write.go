@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -33,8 +34,9 @@ type values32 struct {
 type Find func(arch.Param) ([]float32, error)
 
 // NewExport says a network in Darknet's words, for the input that it is placed on. What these cannot say is an error
-// that names the layer.
-func NewExport(placed *arch.Placement) (*Export, error) {
+// that names the layer. Notes, which may be nil, whose names begin with "vggo." and whose values have no line breaks,
+// become comments, which Darknet passes over.
+func NewExport(placed *arch.Placement, notes map[string]string) (*Export, error) {
 	e := &Export{}
 	e.section("net", "batch", 1, "height", placed.Input.H, "width", placed.Input.W, "channels", placed.Input.C)
 	for rest := placed.Layers; len(rest) > 0; {
@@ -43,6 +45,9 @@ func NewExport(placed *arch.Placement) (*Export, error) {
 			return nil, fmt.Errorf("%s: layer %s: Darknet has %w", placed.Network.Name, rest[0].Name, err)
 		}
 		rest = rest[n:]
+	}
+	for _, name := range slices.Sorted(maps.Keys(notes)) {
+		fmt.Fprintf(&e.text, "# %s=%s\n", name, notes[name])
 	}
 	return e, nil
 }
