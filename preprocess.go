@@ -144,13 +144,14 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		p, err := vision.PreprocessByName(name, placed.Input.W, placed.Input.H, placed.Input.C)
 		return Preparation{p, reason, true, false}, err
 	}
+	stated := matched.Pictures()
 	if own, err := matched.Prepares(placed); own != nil || err != nil {
 		if err != nil {
 			return Preparation{}, err
 		}
-		return preparedInside(own, placed.Input)
+		return preparedInside(own, stated, placed.Input)
 	}
-	if stated := matched.Pictures(); stated != nil {
+	if stated != nil {
 		return statedPictures(stated, placed.Input)
 	}
 	stats, err := matched.PixelStats()
@@ -210,11 +211,16 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 }
 
 // preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0
-// to 255, and in the order of channels that its means have.
-func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) {
+// to 255, and in the order of channels that its means have. stated is what the file says of them besides, or nil.
+func preparedInside(own *weights.Affine, stated *weights.Pictures, input arch.Shape) (Preparation, error) {
 	parts := vision.PreprocessParts{Base: "unit"}
-	reason := "the file's network scales and shifts its pictures itself"
-	if own.Bytes() {
+	reason, guess := "the file's network scales and shifts its pictures itself", own.BlueFirst()
+	switch {
+	case stated != nil && stated.Bytes:
+		parts.Scale = 1
+		reason += "; " + stated.Told
+	case own.Bytes():
+		guess = true
 		parts.Scale = 1
 		reason += ", by figures for samples of 0 to 255"
 	}
@@ -227,7 +233,7 @@ func preparedInside(own *weights.Affine, input arch.Shape) (Preparation, error) 
 		return p, err
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
-	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: own.Bytes() || own.BlueFirst()}, err
+	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: guess}, err
 }
 
 // statedPictures is for a file that states how its pictures come.

@@ -312,3 +312,19 @@ func readNPZ(t *testing.T, path string) map[string][]float32 {
 	}
 	return arrays
 }
+
+// TestBytesAsInput: a graph that begins with a picture's bytes takes samples of 0 to 255, whatever its own figures are.
+func TestBytesAsInput(t *testing.T) {
+	for _, name := range []string{"bytes", "bytes-prepared"} {
+		m, err := vggo.Open("weights/testdata/onnx/ends/"+name+".onnx", vggo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		p := m.Preprocess
+		if p.Scale != 1 || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 || len(p.Std) > 0 && p.Std[0] != 1 ||
+			p.Guess || !strings.Contains(p.Reason, "its input x is of bytes") {
+			t.Errorf("%s: prepared as %s: %s", name, p, p.Describe())
+		}
+	}
+}

@@ -58,8 +58,8 @@ def run(model, x):
 
 
 class Graph:
-    def __init__(self, opset=13, channels_last=False, open_size=False):
-        self.opset, self.last, self.open = opset, channels_last, open_size
+    def __init__(self, opset=13, channels_last=False, open_size=False, bytes_=False):
+        self.opset, self.last, self.open, self.type = opset, channels_last, open_size, TensorProto.UINT8 if bytes_ else TensorProto.FLOAT
         self.nodes, self.initializers, self.head = [], [], "x"
 
     def constant(self, value, name):
@@ -84,7 +84,7 @@ class Graph:
         h, w = ("H", "W") if self.open else (H, W)
         shape = ["N", h, w, 3] if self.last else ["N", 3, h, w]
         model = helper.make_model(
-            helper.make_graph(self.nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            helper.make_graph(self.nodes, name, [helper.make_tensor_value_info("x", self.type, shape)],
                               [helper.make_tensor_value_info(self.head, TensorProto.FLOAT, None)], self.initializers),
             opset_imports=[helper.make_opsetid("", self.opset)], ir_version=7, producer_name="gen_onnx_ends.py")
         onnx.save(model, os.path.join(OUT, name + ".onnx"))
@@ -146,6 +146,11 @@ graphs = {
     "open-size": head(pooled(open_size=True)),
     "open-channels-last": head(Graph(channels_last=True, open_size=True).add("Transpose", perm=[0, 3, 1, 2]).conv().add("Relu")
                                .add("ReduceMean", axes=[2, 3], keepdims=0)),
+    "bytes": head(Graph(bytes_=True).add("Cast", to=TensorProto.FLOAT).conv().add("Relu").add("GlobalAveragePool").add("Flatten", axis=1)),
+    # by figures that samples of 0 to 1 have too
+    "bytes-prepared": head(Graph(bytes_=True, channels_last=True).add("Transpose", perm=[0, 3, 1, 2]).add("Cast", to=TensorProto.FLOAT)
+                           .add("Sub", column(3)).add("Mul", np.float32(0.5)).conv().add("Relu").add("GlobalAveragePool")
+                           .add("Flatten", axis=1)),
 }
 golden = {name: g.write(name) for name, g in graphs.items()}
 with open(os.path.join(OUT, "outputs.json"), "w") as f:

@@ -62,6 +62,7 @@ type chain struct {
 	image  [4]axes // N, C, H, W of our map at head
 	layers []*layer
 	pad    *wire.Node // that the next node has to take in
+	bytes  bool       // the values at head are the pictures' bytes
 	log    *wire.Node // after which the values are logarithms of probabilities: the end
 	pads   [4]int     // its top, left, bottom, right
 	grid   *grid      // of the values at head, where they are integers

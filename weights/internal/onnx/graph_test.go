@@ -74,6 +74,12 @@ func graph(nodes ...string) *wire.Model {
 	return m
 }
 
+// ofBytes makes a graph's pictures bytes.
+func ofBytes(m *wire.Model) *wire.Model {
+	m.Graph.Inputs[0].Type = wire.UINT8
+	return m
+}
+
 // TestGraphs follows graphs that are chains, and says of others why they are none.
 func TestGraphs(t *testing.T) {
 	for _, c := range []struct {
@@ -142,6 +148,9 @@ func TestGraphs(t *testing.T) {
 			graph("QuantizeLinear q x,scale,zp y", "DequantizeLinear d y,quarter,zp z")},
 		{"read by another zero", "a zero of 3 what was written by 0.5 and 0",
 			graph("QuantizeLinear q x,scale,zp y", "DequantizeLinear d y,scale,mid z")},
+		{"bytes", "conv 3x3 no bias", ofBytes(graph("Transpose t x y perm=[0,1,2,3]", "Cast k y z to=1", "Conv c z,w a"))},
+		{"computed with bytes", "Sub s: it computes with the pictures' bytes", ofBytes(graph("Sub s x,one y"))},
+		{"bytes at the end", "its output is the pictures' bytes", ofBytes(graph("Flatten f x y"))},
 		{"left quantised", "a DequantizeLinear is missing", graph("QuantizeLinear q x,scale,zp y")},
 		{"computed with", "Relu r: it computes with quantised integers",
 			graph("QuantizeLinear q x,scale,zp y", "Relu r y z")},

@@ -41,7 +41,7 @@ var notRun = map[string]struct{ reason, says string }{
 	"test_identity_opt":                    {"an optional sequence, no tensor", "of ONNX's type 0"},
 	"test_identity_sequence":               {"a sequence, no tensor", "of ONNX's type 0"},
 	"test_maxpool_1d_":                     {"1-D: maps are 2-D", "3 dimensions: vggo's are 2-D"},
-	"test_maxpool_2d_uint8":                {"integers: networks compute in float32", "of ONNX's type 2"},
+	"test_maxpool_2d_uint8":                {"integers: networks compute in float32", "with the pictures' bytes"},
 	"test_maxpool_3d_":                     {"3-D: maps are 2-D", "5 dimensions: vggo's are 2-D"},
 	"test_maxpool_with_argmax_": {"its second output is where the maxima are: a layer has one output",
 		"further output z is used"},

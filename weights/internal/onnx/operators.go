@@ -423,12 +423,13 @@ func (c *chain) clip(a *arguments, in []*constant) error {
 	return c.pushAlike(a, arch.ReLU{}, nil)
 }
 
-// cast changes nothing between types of floating point: networks compute in float32.
+// cast changes nothing between types of floating point, nor of a picture's bytes: networks compute in float32.
 func (c *chain) cast(a *arguments, _ []*constant) error {
 	to := wire.Type(a.int("to", 0))
 	if a.err == nil && !dtypes[to].HoldsWeights() {
 		return fmt.Errorf("it makes ONNX's type %d of its input: networks compute in float32", to)
 	}
+	c.bytes = false
 	return a.err
 }
 

@@ -103,6 +103,11 @@ func Describe(c *format.Contents, model *wire.Model, file *format.List, family s
 		}
 		return (&sources{file: file, family: family}).describe(chain)
 	}
+	for _, v := range inputsOf(&model.Graph) {
+		if v.Type == wire.UINT8 {
+			c.Pictures = &format.Pictures{Mean: []float32{0}, Bytes: true, Told: "its input " + format.Clip(v.Name) + " is of bytes"}
+		}
+	}
 	channels, open := opensSize(&model.Graph)
 	if !open {
 		c.Network, err = take(arch.Shape{})

@@ -69,6 +69,9 @@ func follow(model *wire.Model, given map[string]*wire.Tensor, size arch.Shape) (
 			return refuse("%s: %w", label(n), err)
 		}
 	}
+	if c.bytes {
+		return refuse("its output is the pictures' bytes: a Cast to floating point is missing")
+	}
 	if c.grid != nil {
 		return refuse("its output is quantised: a DequantizeLinear is missing")
 	}
@@ -139,12 +142,8 @@ func checkNodes(g *wire.Graph) error {
 // opensSize reports whether a graph's input is of pictures with a side that the file leaves open, and tells their
 // channels.
 func opensSize(g *wire.Graph) (channels int, open bool) {
-	weights := map[string]bool{}
-	for i := range g.Initializers {
-		weights[g.Initializers[i].Name] = true
-	}
-	for _, v := range g.Inputs {
-		if weights[v.Name] || len(v.Dims) != 4 {
+	for _, v := range inputsOf(g) {
+		if len(v.Dims) != 4 {
 			continue
 		}
 		at := pictureSides(v.Dims)
@@ -153,6 +152,13 @@ func opensSize(g *wire.Graph) (channels int, open bool) {
 		}
 	}
 	return 0, false
+}
+
+// inputsOf are a graph's inputs but for those that the file has values for.
+func inputsOf(g *wire.Graph) []wire.Value {
+	return slices.DeleteFunc(slices.Clone(g.Inputs), func(v wire.Value) bool {
+		return slices.ContainsFunc(g.Initializers, func(t wire.Tensor) bool { return t.Name == v.Name })
+	})
 }
 
 // pictureSides are the places of channels, rows and columns among an input's sides.
@@ -184,9 +190,9 @@ func (c *chain) start(g *wire.Graph, size arch.Shape) error {
 	switch {
 	case data == nil:
 		return fmt.Errorf("the graph has no input")
-	case !dtypes[data.Type].HoldsWeights():
-		return fmt.Errorf("its input %s is of ONNX's type %d: floating-point pictures are understood", format.Clip(data.Name),
-			data.Type)
+	case !dtypes[data.Type].HoldsWeights() && data.Type != wire.UINT8:
+		return fmt.Errorf("its input %s is of ONNX's type %d: pictures of floating point or bytes are understood",
+			format.Clip(data.Name), data.Type)
 	case !data.Shaped:
 		return fmt.Errorf("the file does not say the shape of its input %s", format.Clip(data.Name))
 	}
@@ -228,7 +234,7 @@ func (c *chain) start(g *wire.Graph, size arch.Shape) error {
 	}
 	c.first = slices.Clone(c.dims)
 	c.input = concat(c.dims...)
-	c.head = data.Name
+	c.head, c.bytes = data.Name, data.Type == wire.UINT8
 	c.sides[c.head] = c.sizes()
 	return nil
 }
@@ -322,6 +328,8 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 		return fmt.Errorf("it combines two values of the graph: networks here are plain chains")
 	case operators[n.Op] == nil:
 		return fmt.Errorf("no layer computes it of pictures or maps")
+	case c.bytes && !regroups[n.Op]:
+		return fmt.Errorf("it computes with the pictures' bytes: a Cast to floating point must come before")
 	case c.grid != nil && !slices.Contains(ofIntegers, n.Op):
 		return fmt.Errorf("it computes with quantised integers: only a DequantizeLinear makes values of them")
 	case c.pad != nil && !takePads[n.Op]:

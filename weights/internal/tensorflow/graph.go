@@ -169,7 +169,7 @@ func (t *translation) resolve(v value) (p place, err error) {
 				return p, fmt.Errorf("it reads %s, which is no output", format.Clip(v.ref))
 			}
 			v = value{s, s.of.returns[s.of.outputs[index]]}
-		case (handsOn[n.op] || t.isPlainCast(n)) && n.input(index) != "":
+		case (handsOn[n.op] || n.isPlainCast()) && n.input(index) != "":
 			v = value{v.in, n.input(index)}
 		default:
 			return place{v.in, n, index}, nil
@@ -177,10 +177,10 @@ func (t *translation) resolve(v value) (p place, err error) {
 	}
 }
 
-// isPlainCast knows a Cast that changes nothing: networks compute in float32, pictures' samples are whole numbers.
-func (t *translation) isPlainCast(n *node) bool {
-	from, to := dtypes[n.attr("SrcT").Number("type", 0)], dtypes[n.attr("DstT").Number("type", 0)]
-	return n.op == "Cast" && to.HoldsWeights() && (from.HoldsWeights() || from == "U8")
+// isPlainCast knows a Cast that changes nothing: networks compute in float32.
+func (n *node) isPlainCast() bool {
+	return n.op == "Cast" && dtypes[n.attr("SrcT").Number("type", 0)].HoldsWeights() &&
+		dtypes[n.attr("DstT").Number("type", 0)].HoldsWeights()
 }
 
 // call enters a function, which must not be one that is being called already.

@@ -210,6 +210,9 @@ func TestGraphs(t *testing.T) {
 		if got := strings.Join(kinds, " "); got != c.want {
 			t.Errorf("%s: %s, want %q", name, got, c.want)
 		}
+		if p := contents.Pictures; (p != nil && p.Bytes) != (name == "samples of bytes") {
+			t.Errorf("%s: pictures are %+v", name, p)
+		}
 		if err := formattest.Use(t, Reader, in); err != nil {
 			t.Error(err)
 		}

@@ -114,6 +114,9 @@ func (t *translation) operation(p place) (string, error) {
 			return t.emit(n, "Gemm", []wire.Attribute{wire.IntOf("transB", 1)}, x, inputs[1]), nil
 		}
 		return t.emit(n, "MatMul", nil, x, inputs[1]), nil
+	case "Cast":
+		to := types[dtypes[n.attr("DstT").Number("type", 0)]]
+		return t.emit(n, "Cast", []wire.Attribute{wire.IntOf("to", int64(to))}, x), nil
 	case "Squeeze":
 		axes := inputs[:1]
 		if list := append(n.numbers("squeeze_dims"), n.numbers("axis")...); len(list) > 0 {

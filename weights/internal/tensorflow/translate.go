@@ -221,10 +221,11 @@ func (t *translation) picture(n *node) (string, error) {
 		return "", fmt.Errorf("the graph has inputs %s and %s: networks here have one", format.Clip(t.graph.Inputs[0].Name),
 			format.Clip(n.name))
 	}
-	if dtype := dtypes[n.attr("dtype").Number("type", 0)]; !dtype.HoldsWeights() && dtype != "U8" {
+	dtype := dtypes[n.attr("dtype").Number("type", 0)]
+	if !dtype.HoldsWeights() && dtype != "U8" {
 		return "", fmt.Errorf("pictures of TensorFlow's type %v", n.attr("dtype").Number("type", 0))
 	}
-	in := wire.Value{Name: t.fresh(n.name), Type: wire.FLOAT}
+	in := wire.Value{Name: t.fresh(n.name), Type: types[dtype]}
 	for _, side := range shapeOf(n.attr("shape").Message("shape")) {
 		in.Dims = append(in.Dims, wire.Dim{Size: int64(side)})
 		in.Shaped = true // none is what a program says that does not say any
