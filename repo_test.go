@@ -67,8 +67,9 @@ var rooms = []struct {
 	{"weights/internal/darknet", []string{"internal/fault", "arch", "weights/internal/format", "weights/internal/chain"}},
 	{"weights/internal/mxnet", []string{"weights/internal/format"}},
 	{"weights/internal/onnx", []string{"internal/printable", "arch", "weights/internal/format"}},
-	{"weights/internal/tensorflow", []string{"internal/fault", "arch", "weights/internal/format",
-		"weights/internal/proto", "weights/internal/onnx"}},
+	// keras: model.json of TensorFlow.js
+	{"weights/internal/tensorflow", []string{"internal/fault", "internal/strict", "arch", "weights/internal/format",
+		"weights/internal/proto", "weights/internal/keras", "weights/internal/onnx"}},
 	{"weights/internal/torch", []string{"internal/pickle", "internal/printable", "arch", "weights/internal/format",
 		"weights/internal/checkpoint", "weights/internal/chain"}},
 	// kernel: what Windows maps, as bytes

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Writes weights/testdata/formats/tf-*: what TensorFlow's programs write, byte for byte by its formats' descriptions,
-since TensorFlow itself is on few machines: checkpoints of both editions, a frozen graph and a SavedModel.
+since TensorFlow itself is on few machines: checkpoints of both editions, a frozen graph, a SavedModel, and graph-models
+of TensorFlow.js as its converter writes them, whose answers run_tfjs.js computes.
 
 The checkpoints are of the network 8x8x3:2,M,2,M/3,2, whose values tf.json has in PyTorch's order. The graphs are of
 the network of gen_formats.py, whose values and answer golden.json has.
 
   /usr/bin/python3 scripts/gen_tensorflow.py
 """
+import base64
 import json
 import os
 import struct
@@ -254,7 +256,8 @@ def layers(read, x, flat="flat/shape"):
     ]
 
 
-def graphs():
+def graph_variables():
+    """What gen_formats.py's network has, in TensorFlow's order."""
     with open(os.path.join(OUT, "golden.json")) as f:
         values = json.load(f)["values"]
     dims = {"conv1/w": (4, 3, 3, 3), "conv2/w": (6, 2, 3, 3), "fc1/w": (7, 6, 3, 3), "fc2/w": (5, 7)}
@@ -271,6 +274,11 @@ def graphs():
         if name in dims:
             a = np.ascontiguousarray(a.transpose(2, 3, 1, 0) if a.ndim == 4 else a.T)
         variables[name] = a.reshape(54, 7) if name == "fc1/w" else a
+    return variables
+
+
+def graphs():
+    variables = graph_variables()
     picture = node("images", "Placeholder", dtype=kind(1), shape=message((7, shape((-1, 9, 9, 3)))))
     flat = const("flat/shape", np.array([-1, 54], np.int32))
     frozen = [picture, flat] + [const(name, a) for name, a in variables.items()]
@@ -344,6 +352,72 @@ def prepared():
         write("tf-prepared-%s.pb" % name, message(*[(1, n) for n in nodes]))
 
 
+# --- TensorFlow.js ---------------------------------------------------------------------------------------------------
+
+def stored(a, how):
+    """A tensor's bytes in a shard, and what the manifest says of them (tensorflowjs/quantization.py)."""
+    if how == "float32" or a.dtype != f4:
+        return a.tobytes(), None
+    if how == "float16":
+        return a.astype(np.float16).tobytes(), {"dtype": how}
+    top = np.iinfo(how).max
+    low, high = float(a.min()), float(a.max())
+    scale = (high - low) / top or 1.0
+    low = round(low / scale) * scale if low <= 0 <= high else low
+    return np.round((a.astype(np.float64) - low) / scale).clip(0, top).astype(how).tobytes(), \
+        {"dtype": how, "scale": scale, "min": low}
+
+
+def graph_models():
+    variables = dict(graph_variables(), **{"flat/shape": np.array([-1, 54], np.int32)})
+    b64 = lambda s: base64.b64encode(s.encode()).decode()
+    dims = lambda list_: {"dim": [{"size": str(d)} for d in list_]}
+    types = {"float32": "DT_FLOAT", "int32": "DT_INT32"}
+    attrs = {"T": {"type": "DT_FLOAT"}}
+    slide = lambda *list_: {"list": {"i": [str(i) for i in list_]}}
+    window = dict(attrs, data_format={"s": b64("NHWC")}, padding={"s": b64("SAME")}, dilations=slide(1, 1, 1, 1),
+                  explicit_paddings={"list": {}})
+    fused = lambda *ops: dict(fused_ops={"list": {"s": [b64(op) for op in ops]}}, num_args={"i": "1"}, epsilon={"f": 0.0})
+    product = dict(attrs, transpose_a={"b": False}, transpose_b={"b": False})
+    nodes = [("images", "Placeholder", [], dict(dtype={"type": "DT_FLOAT"}, shape={"shape": dims((-1, 9, 9, 3))}))]
+    nodes += [(name, "Const", [], dict(dtype={"type": types[str(a.dtype)]}, value={"tensor": {
+        "dtype": types[str(a.dtype)], "tensorShape": dims(a.shape)}})) for name, a in variables.items()]
+    nodes += [
+        ("bias1", "_FusedConv2D", ["images", "conv1/w", "conv1/b"], dict(window, strides=slide(1, 1, 1, 1), **fused("BiasAdd"))),
+        ("bn1", "FusedBatchNormV3", ["bias1", "gamma", "beta", "mean", "variance"],
+         dict(attrs, epsilon={"f": 0.001}, is_training={"b": False}, data_format={"s": b64("NHWC")})),
+        ("relu1", "Relu", ["bn1"], attrs),
+        ("pool1", "MaxPool", ["relu1"], dict(window, ksize=slide(1, 2, 2, 1), strides=slide(1, 2, 2, 1))),
+        ("relu2", "_FusedConv2D", ["pool1", "conv2/w", "conv2/b"],
+         dict(window, strides=slide(1, 2, 2, 1), **fused("BiasAdd", "Relu"))),
+        ("flat", "Reshape", ["relu2", "flat/shape"], attrs),
+        ("relu3", "_FusedMatMul", ["flat", "fc1/w", "fc1/b"], dict(product, **fused("BiasAdd", "Relu"))),
+        ("fc2", "MatMul", ["relu3", "fc2/w"], product),
+        ("logits", "BiasAdd", ["fc2", "fc2/b"], dict(attrs, data_format={"s": b64("NHWC")})),
+        ("prob", "Softmax", ["logits"], attrs),
+        ("Identity", "Identity", ["prob"], attrs),
+    ]
+    topology = {"node": [dict(name=n, op=op, **({"input": inputs} if inputs else {}), attr=a) for n, op, inputs, a in nodes],
+                "library": {}, "versions": {"producer": 1994}}
+    info = lambda name, *side: {"name": name, "dtype": "DT_FLOAT", "tensorShape": dims((-1,) + side)}
+    signature = {"inputs": {"images": info("images:0", 9, 9, 3)}, "outputs": {"prob": info("Identity:0", 5)}}
+    for how in ("float32", "float16", "uint16", "uint8"):
+        specs, data = [], b""
+        for name, a in variables.items():
+            raw, quantised = stored(np.ascontiguousarray(a), how)
+            specs.append(dict(name=name, shape=list(a.shape), dtype=str(a.dtype), **({"quantization": quantised} if quantised else {})))
+            data += raw
+        half = len(data) // 2 + 1  # within a number
+        shards = {"%s-shard1of2.bin" % how: data[:half], "%s-shard2of2.bin" % how: data[half:]}
+        for name, raw in shards.items():
+            write("tfjs-graph/" + name, raw)
+        text = json.dumps({"format": "graph-model", "generatedBy": "2.12.0", "convertedBy": "TensorFlow.js Converter v4.4.0",
+                           "signature": signature, "modelTopology": topology,
+                           "weightsManifest": [{"paths": list(shards), "weights": specs}]})
+        write("tfjs-graph/%s.json" % how, text.encode() + b"\n")
+
+
 checkpoints()
 graphs()
 prepared()
+graph_models()

@@ -24,6 +24,9 @@ func descriptions(data []byte) (placed *arch.Placement, known bool, err error) {
 	return nil, false, nil
 }
 
+// ErrGraphModel is the error for a graph-model of TensorFlow.js in place of a description: Open reads it.
+var ErrGraphModel = keras.ErrGraph
+
 // OpenNetwork is arch.Open that reads other libraries' descriptions too: Keras' (Model.to_json, and TensorFlow.js'
 // model.json), Darknet's (.cfg) and Caffe's (.prototxt).
 func OpenNetwork(spec string) (*arch.Placement, error) { return arch.Open(spec, descriptions) }

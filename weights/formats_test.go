@@ -35,6 +35,34 @@ func readGolden(t *testing.T) (golden formatGolden) {
 	return golden
 }
 
+// answerOf are the logits of a file's network for a picture.
+func answerOf(t *testing.T, f *File, picture []float32) []float32 {
+	t.Helper()
+	placed, err := f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 9}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Match(f, placed.Layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := nn.NewParams(placed)
+	if err := params.Load(m.Param); err != nil {
+		t.Fatal(err)
+	}
+	in := tensor.New(1, 3, 9, 9)
+	copy(in.Data, picture)
+	plan, err := nn.Compile(placed, params, nn.Options{Batch: 1, Algo: nn.Direct})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	if err := plan.Forward(in); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(plan.Logits().Data)
+}
+
 // TestForeignFormats: the network that each library's file describes, with its weights, answers as PyTorch does.
 func TestForeignFormats(t *testing.T) {
 	golden := readGolden(t)
@@ -48,29 +76,7 @@ func TestForeignFormats(t *testing.T) {
 			if f.Format != c.format {
 				t.Errorf("format %s, want %s", f.Format, c.format)
 			}
-			placed, err := f.Resolve(Asked{Input: arch.Shape{C: 3, H: 9, W: 9}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := Match(f, placed.Layers)
-			if err != nil {
-				t.Fatal(err)
-			}
-			params := nn.NewParams(placed)
-			if err := params.Load(m.Param); err != nil {
-				t.Fatal(err)
-			}
-			in := tensor.New(1, 3, 9, 9)
-			copy(in.Data, golden.Picture)
-			plan, err := nn.Compile(placed, params, nn.Options{Batch: 1, Algo: nn.Direct})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer plan.Close()
-			if err := plan.Forward(in); err != nil {
-				t.Fatal(err)
-			}
-			got := plan.Logits().Data
+			got := answerOf(t, f, golden.Picture)
 			for i, want := range golden.Logits {
 				if !(math.Abs(float64(got[i])-want) < 1e-5) {
 					t.Fatalf("logits %v, want %v", got, golden.Logits)
@@ -234,6 +240,28 @@ func TestKernelsThatBecomeRows(t *testing.T) {
 			conv[0].Params[1].Name: {Name: "b"}}}
 		if _, ok := renamed(n, conv, linear); ok != c.ok {
 			t.Errorf("axes %v: %t", c.layout.Axes, ok)
+		}
+	}
+}
+
+// TestGraphModels: graph-models of TensorFlow.js answer as TensorFlow.js itself does, quantised ones too.
+func TestGraphModels(t *testing.T) {
+	const folder = "testdata/formats/tfjs-graph/"
+	var answers map[string]struct{ Logits []float64 }
+	if err := json.Unmarshal(readFile(t, folder+"answers.json"), &answers); err != nil || len(answers) != 4 {
+		t.Fatal(err, answers)
+	}
+	for name, want := range answers {
+		f := open(t, folder+name+".json")
+		got := answerOf(t, f, readGolden(t).Picture)
+		if f.Format != "TensorFlow.js" || len(got) != len(want.Logits) {
+			t.Fatalf("%s: format %s, logits %v", name, f.Format, got)
+		}
+		for i, w := range want.Logits {
+			if !(math.Abs(float64(got[i])-w) < 1e-5) {
+				t.Errorf("%s: logits %v, want %v", name, got, want.Logits)
+				break
+			}
 		}
 	}
 }

@@ -83,10 +83,10 @@ func readers() []format.Reader {
 		{Name: "safetensors", Knows: isSafetensors, Read: readSafetensors},
 		onnx.Reader,
 		keras.Reader,
-		keras.TensorFlowJS,
 		torch.Reader,
 		numpy.Reader,
-	}, ofTensorFlow, []format.Reader{
+	}, ofTensorFlow, []format.Reader{ // which has TensorFlow.js' graphs, where it is there
+		keras.TensorFlowJS,
 		matlab.Reader,
 		caffe.Reader,
 		torch7.Reader,

@@ -241,7 +241,7 @@ func (o *archOptions) find(spec string) (*arch.Placement, error) {
 	switch {
 	case missing == nil && isText(spec):
 		placed, err := weights.ReadNetwork(spec)
-		if err != nil && namesWeights(spec) { // an index of shards, an old pickle
+		if errors.Is(err, weights.ErrGraphModel) || err != nil && namesWeights(spec) { // or an index of shards, an old pickle
 			return o.tellingWeights(spec)
 		}
 		return placed, err

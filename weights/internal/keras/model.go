@@ -143,7 +143,7 @@ var Description = format.Description{Knows: isModel, Read: func(data []byte) (*a
 		case err != nil:
 			return nil, err
 		case t.Nodes != nil:
-			return nil, errGraph
+			return nil, ErrGraph
 		}
 		data = t.Model
 	}

@@ -3,6 +3,7 @@ package keras
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"strings"
@@ -42,22 +43,35 @@ type topology struct {
 	Nodes   jsontext.Value `json:"node"`
 }
 
-// errGraph is said of a graph-model.
-var errGraph = errors.New("a graph-model of TensorFlow.js, whose graph is not read: a layers-model is; no remedy was " +
-	"tried, but tensorflowjs_converter may make one of Keras' file with --output_format=tfjs_layers_model")
+// ErrGraph is said of a graph-model where package tensorflow does not read it: as a description, and in a browser.
+var ErrGraph = errors.New("a graph-model of TensorFlow.js, " +
+	"which is read with its shards, by --weights, and not in a browser")
+
+// Graph is the nodes of a graph-model, as JSON, and its tensors. There are no nodes in a layers-model.
+func Graph(in *format.Input) (nodes jsontext.Value, tensors *format.List, err error) {
+	m, t, err := readManifest(in.Data)
+	if err != nil || t.Nodes == nil {
+		return nil, nil, err
+	}
+	tensors, err = m.tensors(in)
+	return t.Nodes, tensors, err
+}
 
 // readManifest reads a model.json and its topology, whose Model is then Keras' description.
 func readManifest(data []byte) (m manifest, t topology, err error) {
-	if err := strict.Unmarshal(data, &m); err != nil {
-		return m, t, err
+	if len(data) > maxManifest {
+		return m, t, fmt.Errorf("a model.json of %d bytes: the most is %d", len(data), maxManifest)
 	}
-	if len(m.Topology) > 0 {
+	if err = strict.Unmarshal(data, &m); err == nil && len(m.Topology) > 0 {
 		err = strict.Unmarshal(m.Topology, &t)
+	}
+	if err != nil {
+		return m, t, err
 	}
 	if t.Model == nil && t.Nodes == nil {
 		t.Model = m.Topology
 	}
-	return m, t, err
+	return m, t, nil
 }
 
 type group struct {
@@ -82,26 +96,15 @@ type spec struct {
 var tfjsTypes = map[string]format.DType{"float32": format.F32, "int32": "I32", "bool": "BOOL", "complex64": "C64"}
 
 func readTFJS(in *format.Input) (*format.Contents, error) {
-	if len(in.Data) > maxManifest {
-		return nil, format.Fail(0, "a model.json of %d bytes: the most is %d", len(in.Data), maxManifest)
-	}
 	m, t, err := readManifest(in.Data)
 	if err != nil {
-		return nil, format.Fail(0, "%v", err)
+		return nil, err
 	}
-	k := &file{held: map[string]bool{}, metadata: map[string]string{}, ordered: true}
-	seen := map[string]bool{} // shards: one that counts twice would let tensors be larger than the files
-	for i, g := range m.Groups {
-		for _, path := range g.Paths {
-			if seen[path] {
-				return nil, format.Fail(0, "the shard %s is listed twice", format.Clip(path))
-			}
-			seen[path] = true
-		}
-		if err := k.addGroup(in, i+1, g); err != nil {
-			return nil, err
-		}
+	list, err := m.tensors(in)
+	if err != nil {
+		return nil, err
 	}
+	k := &file{held: map[string]bool{}, metadata: map[string]string{}, ordered: true, list: *list}
 	k.takeGroup("", k.list.Names())
 	for name, text := range map[string]string{"keras_version": t.Version, "backend": t.Backend} {
 		if text != "" {
@@ -111,13 +114,31 @@ func readTFJS(in *format.Input) (*format.Contents, error) {
 	k.config = string(t.Model)
 	c := &format.Contents{Metadata: k.metadata}
 	if k.contents(c); t.Nodes != nil {
-		c.Unrunnable = errGraph
+		c.Unrunnable = ErrGraph
 	}
 	return c, nil
 }
 
-// addGroup adds a group's tensors, which must be all that its shards hold.
-func (k *file) addGroup(in *format.Input, number int, g group) error {
+// tensors are those of all groups.
+func (m *manifest) tensors(in *format.Input) (*format.List, error) {
+	list := &format.List{}
+	seen := map[string]bool{} // shards: one that counts twice would let tensors be larger than the files
+	for i, g := range m.Groups {
+		for _, path := range g.Paths {
+			if seen[path] {
+				return nil, format.Fail(0, "the shard %s is listed twice", format.Clip(path))
+			}
+			seen[path] = true
+		}
+		if err := g.add(list, in, i+1); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// add adds a group's tensors, which must be all that its shards hold.
+func (g *group) add(list *format.List, in *format.Input, number int) error {
 	var shards [][]byte
 	size, at := 0, 0
 	for _, path := range g.Paths {
@@ -150,7 +171,7 @@ func (k *file) addGroup(in *format.Input, number int, g group) error {
 		if at += n; s.Group == "optimizer" {
 			continue
 		}
-		if err := k.list.Add(t); err != nil {
+		if err := list.Add(t); err != nil {
 			return format.Fail(0, "%v", err)
 		}
 	}

@@ -123,7 +123,7 @@ func TestTensorFlowJSRefuses(t *testing.T) {
 	if err != nil || c.Unrunnable == nil || !strings.Contains(c.Unrunnable.Error(), "graph-model") || len(c.Tensors) != 5 {
 		t.Error(c, err)
 	}
-	if _, err := Description.Read(in.Data); !errors.Is(err, errGraph) {
+	if _, err := Description.Read(in.Data); !errors.Is(err, ErrGraph) {
 		t.Error(err)
 	}
 	in, _ = tfjsInput(smallTFJS)

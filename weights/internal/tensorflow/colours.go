@@ -139,7 +139,7 @@ func (t *translation) number(p place, i int) (float32, error) {
 	if err != nil {
 		return 0, err
 	}
-	k, err := constantOf(of.node.name, of.node.attr("value").Message("tensor"))
+	k, err := t.held(of)
 	if err != nil || of.node.op != "Const" || !k.DType.HoldsWeights() || format.Product(k.Shape) != 1 {
 		return 0, fmt.Errorf("its input %d is no number", i)
 	}

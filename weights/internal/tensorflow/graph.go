@@ -110,13 +110,35 @@ func nodesOf(list []proto.Value) (nodes map[string]*node, order []*node, err err
 		for _, a := range v.Message["attr"] {
 			n.attrs[a.Message.Text("key")] = a.Message.Message("value")
 		}
-		if nodes[n.name] != nil {
-			return nil, nil, format.Fail(0, "two nodes are called %q", format.Clip(n.name))
+		for _, n := range n.unfused() {
+			if nodes[n.name] != nil {
+				return nil, nil, format.Fail(0, "two nodes are called %q", format.Clip(n.name))
+			}
+			nodes[n.name] = n
+			order = append(order, n)
 		}
-		nodes[n.name] = n
-		order = append(order, n)
 	}
 	return nodes, order, nil
+}
+
+// unfused are the nodes that one stands for which TensorFlow's optimiser has put together (grappler/optimizers,
+// remapper.cc): a convolution or a product, then its bias, then its activation.
+func (n *node) unfused() []*node {
+	op, fused := strings.CutPrefix(n.op, "_Fused")
+	if !fused || len(n.inputs) < 2 {
+		return []*node{n}
+	}
+	last, rest := &node{n.name, op, n.inputs[:2:2], n.attrs}, n.inputs[2:]
+	list := []*node{last}
+	for _, op := range n.attr("fused_ops").Message("list").Texts("s") {
+		last.name += "/" + last.op
+		last = &node{n.name, op, []string{last.name}, n.attrs}
+		if op == "BiasAdd" && len(rest) > 0 {
+			last.inputs, rest = append(last.inputs, rest[0]), rest[1:]
+		}
+		list = append(list, last)
+	}
+	return list
 }
 
 // handsOn are the operations whose outputs are their inputs.

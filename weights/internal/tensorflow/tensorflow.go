@@ -1,5 +1,5 @@
-// Package tensorflow reads TensorFlow's checkpoints of both editions, its frozen graphs and SavedModels, and writes
-// checkpoints of the second edition. Kernels are rows, columns, in, out; fully connected weights in, out, over a map in
+// Package tensorflow reads TensorFlow's checkpoints of both editions, its frozen graphs and SavedModels, the graph-models
+// of TensorFlow.js, and writes checkpoints of the second edition. Kernels are rows, columns, in, out; fully connected weights in, out, over a map in
 // H,W,C order.
 package tensorflow
 
@@ -19,8 +19,10 @@ import (
 
 // Reader reads them.
 var Reader = format.Reader{
-	Name:  "TensorFlow",
-	Knows: func(in *format.Input) bool { return isTable(in.Data) || isSavedModel(in.Data) || isGraph(in.Data) },
+	Name: "TensorFlow",
+	Knows: func(in *format.Input) bool {
+		return isTable(in.Data) || isSavedModel(in.Data) || isGraph(in.Data) || isGraphModel(in.Data)
+	},
 	Read: func(in *format.Input) (*format.Contents, error) {
 		switch {
 		case isTable(in.Data):
@@ -31,6 +33,8 @@ var Reader = format.Reader{
 			return c.contents()
 		case isSavedModel(in.Data):
 			return readSavedModel(in)
+		case isGraphModel(in.Data):
+			return readGraphModel(in)
 		}
 		graph, err := proto.Decode(in.Data, 0, graphDef)
 		if err != nil {
@@ -135,7 +139,7 @@ func outputs(signatures []proto.Value) (list []string) {
 // describe adds the graph's constants to file, and says what network it is.
 func describe(l *library, file *format.List, outputs []string) (*format.Contents, error) {
 	for _, n := range l.order {
-		if n.op != "Const" {
+		if _, ok := file.Get(n.name); ok || n.op != "Const" {
 			continue
 		}
 		if k, err := constantOf(n.name, n.attr("value").Message("tensor")); err == nil { // else it is told where it is read

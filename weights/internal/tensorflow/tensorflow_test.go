@@ -19,6 +19,7 @@ func TestHostile(t *testing.T) {
 		formattest.Hostile(t, Reader, formattest.File(t, name))
 	}
 	formattest.Hostile(t, Reader, saved(t))
+	formattest.Hostile(t, Reader, graphModel(t))
 }
 
 // saved is the SavedModel, with what lies in its folder.

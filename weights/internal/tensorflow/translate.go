@@ -22,7 +22,7 @@ type translation struct {
 	made    map[place]string // the names of values; empty: being made
 	first   map[string]string
 	taken   map[string]bool // names of values
-	held    map[string]bool // initializers that are the file's own
+	own     map[string]bool // initializers that are the file's own
 	spent   int             // bytes of constants that a few values are repeated to
 }
 
@@ -34,7 +34,7 @@ var types = map[format.DType]wire.Type{format.F32: wire.FLOAT, format.F64: wire.
 // translate says in ONNX's words how outputs come from the pictures. outputs that are the same are one.
 func translate(l *library, file *format.List, outputs []string) (*wire.Model, error) {
 	t := &translation{library: l, file: file, made: map[place]string{}, first: map[string]string{},
-		taken: map[string]bool{}, held: map[string]bool{}}
+		taken: map[string]bool{}, own: map[string]bool{}}
 	for _, v := range file.Tensors {
 		t.taken[v.Name] = true
 	}
@@ -168,7 +168,7 @@ func (t *translation) list(p place, i int) ([]int64, error) {
 	if of.node.op != "Const" {
 		return nil, fmt.Errorf("its input %d is no constant", i)
 	}
-	k, err := constantOf(of.node.name, of.node.attr("value").Message("tensor"))
+	k, err := t.held(of)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +177,14 @@ func (t *translation) list(p place, i int) ([]int64, error) {
 		return nil, err
 	}
 	return wire.NewTensor(k.Name, types[k.DType], k.Shape, data).Int64s(maxList)
+}
+
+// held is a Const's tensor, which the file may have apart from the graph.
+func (t *translation) held(p place) (format.Tensor, error) {
+	if k, ok := t.file.Get(p.node.name); ok && p.in == t.library.top {
+		return k, nil
+	}
+	return constantOf(p.node.name, p.node.attr("value").Message("tensor"))
 }
 
 // bytes are a constant's values. Of repeated ones there is a limit for all of a graph.
@@ -200,10 +208,10 @@ func (t *translation) variable(name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("variable %q is not among the values", format.Clip(name))
 	}
-	if t.held[name] {
+	if t.own[name] {
 		return name, nil
 	}
-	t.held[name] = true
+	t.own[name] = true
 	data := v.Raw // which lists and numbers are read from: those of a graph, no checkpoint's
 	if v.Fetch != nil && format.Product(v.Shape) <= maxList {
 		var err error
