@@ -18,7 +18,7 @@ func TestTensorFlowPrepares(t *testing.T) {
 		guess bool
 	}{
 		{"split", vision.RGB, 255, true, false}, {"reverse", vision.RGB, 1, true, false},
-		{"slice", vision.RGB, 1, true, false}, {"mean", vision.RGB, 1, false, true}, {"blue", vision.BGR, 1, false, true},
+		{"slice", vision.RGB, 1, true, false}, {"mean", vision.RGB, 1, false, false}, {"blue", vision.BGR, 1, false, true},
 	} {
 		m, err := Open("weights/testdata/formats/tf-prepared-"+c.way+".pb", Options{})
 		if err != nil {

@@ -145,10 +145,14 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		return Preparation{p, reason, true, false}, err
 	}
 	stated := matched.Pictures()
-	if own, err := matched.Prepares(placed); own != nil || err != nil {
-		if err != nil {
-			return Preparation{}, err
-		}
+	own, err := matched.Prepares(placed)
+	if err != nil {
+		return Preparation{}, err
+	}
+	if own == nil {
+		own = weights.TurnedAffine(first.w, first.b, first.shape)
+	}
+	if own != nil {
 		return preparedInside(own, stated, placed.Input)
 	}
 	if stated != nil {
@@ -162,14 +166,6 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		if p, err := keptStats(stats, placed.Input); err == nil { // else they are none of this network's pictures
 			return p, nil
 		}
-	}
-	if scale, ok := weights.PreparesPictures(first.w, first.b, first.shape); ok {
-		p, err := named("unit", "the first layer, a convolution of 1x1, turns the channels and subtracts the mean itself")
-		p.Guess = false
-		if err == nil && scale == 1 {
-			p.Preprocess, err = vision.PreprocessParts{Base: "unit", Scale: 1}.Apply(p.Preprocess)
-		}
-		return p, err
 	}
 	if a, near := first.ancestor(); near {
 		p, err := named(a.Preprocess, ancestorText(a))
@@ -215,12 +211,12 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 func preparedInside(own *weights.Affine, stated *weights.Pictures, input arch.Shape) (Preparation, error) {
 	parts := vision.PreprocessParts{Base: "unit"}
 	reason, guess := "the file's network scales and shifts its pictures itself", own.BlueFirst()
-	switch {
+	switch bytes, sure := own.Bytes(); {
 	case stated != nil && stated.Bytes:
 		parts.Scale = 1
 		reason += "; " + stated.Told
-	case own.Bytes():
-		guess = true
+	case bytes:
+		guess = guess || !sure
 		parts.Scale = 1
 		reason += ", by figures for samples of 0 to 255"
 	}
@@ -266,7 +262,8 @@ func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error)
 		return p, err
 	}
 	parts := vision.PreprocessParts{Mean: stats.Mean, Std: stats.Std}
-	if own := stats.Affine(); own.Bytes() {
+	own := stats.Affine()
+	if bytes, _ := own.Bytes(); bytes {
 		parts.Scale = 1
 		if own.BlueFirst() {
 			parts.Order = vision.BGR.String()

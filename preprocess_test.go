@@ -313,17 +313,27 @@ func readNPZ(t *testing.T, path string) map[string][]float32 {
 	return arrays
 }
 
-// TestBytesAsInput: a graph that begins with a picture's bytes takes samples of 0 to 255, whatever its own figures are.
-func TestBytesAsInput(t *testing.T) {
-	for _, name := range []string{"bytes", "bytes-prepared"} {
+// TestGraphsPrepare: a graph that begins with a picture's bytes takes samples of 0 to 255, whatever its own figures are,
+// and so does one that turns the channels and takes means away that samples of 0 to 1 do not reach. Constants that
+// change nothing say nothing.
+func TestGraphsPrepare(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		scale        float32
+	}{
+		{"bytes", "its input x is of bytes", 1}, {"bytes-prepared", "its input x is of bytes", 1},
+		{"turned-prepared", "by figures for samples of 0 to 255", 1}, {"turned", "nothing tells", 255},
+		{"idle-preparation", "nothing tells", 255},
+	} {
+		name := c.name
 		m, err := vggo.Open("weights/testdata/onnx/ends/"+name+".onnx", vggo.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer m.Close()
 		p := m.Preprocess
-		if p.Scale != 1 || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 || len(p.Std) > 0 && p.Std[0] != 1 ||
-			p.Guess || !strings.Contains(p.Reason, "its input x is of bytes") {
+		if p.Scale != c.scale || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 || len(p.Std) > 0 && p.Std[0] != 1 ||
+			p.Guess != (c.scale != 1) || !strings.Contains(p.Reason, c.reason) {
 			t.Errorf("%s: prepared as %s: %s", name, p, p.Describe())
 		}
 	}

@@ -34,7 +34,7 @@ OPS = {
     "ReduceMean": lambda a, x, axes=None: x.mean(tuple(a["axes"] if axes is None else axes.tolist()), keepdim=bool(a.get("keepdims", 1))),
     "ReduceMax": lambda a, x: x.amax(tuple(a["axes"]), keepdim=bool(a.get("keepdims", 1))),
     "Flatten": lambda a, x: x.flatten(1),
-    "Transpose": lambda a, x: x.permute(*a["perm"]),
+    "Transpose": lambda a, x: x.permute(*a.get("perm", list(range(x.dim()))[::-1])),
     "Gemm": lambda a, x, w, b=None: F.linear(x, w if a.get("transB") else w.T, b),
     "MatMul": lambda a, x, w: x @ w,
     "Add": lambda a, x, y: x + y,
@@ -42,7 +42,11 @@ OPS = {
     "Mul": lambda a, x, y: x * y,
     "Div": lambda a, x, y: x / y,
     "Clip": lambda a, x, least, most=None: x.clamp(min=float(least)),
-    "Cast": lambda a, x: x,
+    "Cast": lambda a, x: x.float(),
+    "Gather": lambda a, x, i: x.index_select(a["axis"], i),
+    "Slice": lambda a, x, start, end, axis, step: x.flip(int(axis)),
+    "ArgMax": lambda a, x: x,  # it is read for what it picks from
+    "Constant": lambda a: torch.tensor(a["value_floats"]),
     "Identity": lambda a, x: x,
     "Dropout": lambda a, x: x,
 }
@@ -63,18 +67,26 @@ class Graph:
         self.nodes, self.initializers, self.head = [], [], "x"
 
     def constant(self, value, name):
-        value = np.asarray(value, np.int64 if np.asarray(value).dtype.kind == "i" else np.float32)
+        value = np.asarray(value)
+        if value.dtype != np.float16:
+            value = value.astype(np.int64 if value.dtype.kind == "i" else np.float32)
         name = f"{name}{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(value, name))
         return name
 
     def add(self, op, *constants, first=False, **attributes):
-        names = [self.constant(c, op.lower()) for c in constants]
+        names = [c if isinstance(c, str) else self.constant(c, op.lower()) for c in constants]
         out = f"y{len(self.nodes)}"
         inputs = names + [self.head] if first else [self.head] + names
         self.nodes.append(helper.make_node(op, inputs, [out], name=f"n{len(self.nodes)}", **attributes))
         self.head = out
         return self
+
+    def made(self, op, *constants, **attributes):
+        """A node of constants."""
+        out = f"y{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, [self.constant(c, op.lower()) for c in constants], [out], **attributes))
+        return out
 
     def conv(self, out=4, cin=3, bias=True, pad=1):
         w = [weights(out, cin, 3, 3)] + ([weights(out)] if bias else [])
@@ -85,7 +97,7 @@ class Graph:
         shape = ["N", h, w, 3] if self.last else ["N", 3, h, w]
         model = helper.make_model(
             helper.make_graph(self.nodes, name, [helper.make_tensor_value_info("x", self.type, shape)],
-                              [helper.make_tensor_value_info(self.head, TensorProto.FLOAT, None)], self.initializers),
+                              [helper.make_tensor_value_info(self.head, TensorProto.INT64 if self.nodes[-1].op_type == "ArgMax" else TensorProto.FLOAT, None)], self.initializers),
             opset_imports=[helper.make_opsetid("", self.opset)], ir_version=7, producer_name="gen_onnx_ends.py")
         onnx.save(model, os.path.join(OUT, name + ".onnx"))
         x = images()
@@ -109,6 +121,15 @@ def pooled(**options):
 
 def head(g, outs=CLASSES, width=4):
     return g.add("Gemm", weights(outs, width), weights(outs), transB=1)
+
+
+def weights_made():
+    """Weights in 16 bits, a Linear's as they lie, and a bias in a node."""
+    g = Graph()
+    kernel, matrix = g.made("Cast", weights(4, 3, 3, 3).astype(np.float16), to=TensorProto.FLOAT), g.made("Transpose", weights(CLASSES, 4))
+    bias = g.made("Constant", value_floats=[0.5, -1.0, 2.0])
+    return g.add("Conv", kernel, kernel_shape=[3, 3], pads=[1] * 4).add("Relu").add("GlobalAveragePool").add("Flatten", axis=1) \
+        .add("MatMul", matrix).add("Add", bias)
 
 
 os.makedirs(OUT, exist_ok=True)
@@ -151,6 +172,14 @@ graphs = {
     "bytes-prepared": head(Graph(bytes_=True, channels_last=True).add("Transpose", perm=[0, 3, 1, 2]).add("Cast", to=TensorProto.FLOAT)
                            .add("Sub", column(3)).add("Mul", np.float32(0.5)).conv().add("Relu").add("GlobalAveragePool")
                            .add("Flatten", axis=1)),
+    "argmax": head(pooled()).add("ArgMax", axis=1),
+    "turned": head(Graph().add("Gather", [2, 1, 0], axis=1).conv().add("Relu").add("GlobalAveragePool").add("Flatten", axis=1)),
+    "turned-prepared": head(Graph(channels_last=True).add("Slice", [-1], [-2**63 + 1], [3], [-1])
+                            .add("Sub", np.array([103.939, 116.779, 123.68])).add("Transpose", perm=[0, 3, 1, 2]).conv().add("Relu")
+                            .add("GlobalAveragePool").add("Flatten", axis=1)),
+    "idle-preparation": head(Graph().add("Mul", np.float32(1)).add("Add", np.float32(0)).conv().add("Relu").add("GlobalAveragePool")
+                             .add("Flatten", axis=1)),
+    "weights-made": weights_made(),
 }
 golden = {name: g.write(name) for name, g in graphs.items()}
 with open(os.path.join(OUT, "outputs.json"), "w") as f:

@@ -3,6 +3,7 @@ package weights
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
@@ -11,15 +12,20 @@ import (
 // Affine is x*Scale + Shift for each channel.
 type Affine struct{ Scale, Shift []float64 }
 
-// Bytes reports whether it is made for samples of 0 to 255, not of 0 to 1: by a mean that those do not reach, or a
-// scale that makes a few units of 255.
-func (a *Affine) Bytes() bool {
+// idle reports whether nothing is done.
+func (a *Affine) idle() bool {
+	return !slices.ContainsFunc(a.Scale, func(s float64) bool { return s != 1 }) &&
+		!slices.ContainsFunc(a.Shift, func(s float64) bool { return s != 0 })
+}
+
+// Bytes reports whether it is made for samples of 0 to 255, not of 0 to 1: by a mean that those do not reach, which is
+// sure, or a scale that makes a few units of 255.
+func (a *Affine) Bytes() (bytes, sure bool) {
 	for c, scale := range a.Scale {
-		if mean := -a.Shift[c] / scale; mean > format.BytesFrom || math.Abs(scale) <= 1.0/16 {
-			return true
-		}
+		sure = sure || -a.Shift[c]/scale > format.BytesFrom
+		bytes = bytes || math.Abs(scale) <= 1.0/16
 	}
-	return false
+	return bytes || sure, sure
 }
 
 // BlueFirst reports whether the means are ImageNet's for blue, green and red, in this order.
@@ -29,7 +35,7 @@ func (a *Affine) BlueFirst() bool {
 	}
 	for c, want := range meanOfImageNet {
 		mean := -a.Shift[c] / a.Scale[c]
-		if !a.Bytes() {
+		if bytes, _ := a.Bytes(); !bytes {
 			mean *= 255
 		}
 		if !(math.Abs(mean-want) < 2) {
@@ -50,7 +56,10 @@ func (m *Matched) Prepares(placed *arch.Placement) (*Affine, error) {
 	case d.Unit:
 		return new(Affine), nil
 	}
-	return m.FirstAffine(placed.Layers)
+	if a, err := m.FirstAffine(placed.Layers); a == nil || !a.idle() {
+		return a, err
+	}
+	return nil, nil
 }
 
 // FirstAffine is what the first of some layers does to each channel where that stands for constants, which prepare

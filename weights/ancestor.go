@@ -119,33 +119,31 @@ func (f firstFilter) distance(w, b []float32, turned bool) float64 {
 	return math.Sqrt(apart / length)
 }
 
-// PreparesPictures reports whether a first convolution, O,I,H,W, with its biases, makes of pictures with red first what
-// the paper's authors trained with: samples of 0 to 255, blue first, less their mean. scale is what it multiplies
-// samples by: 255, as vgg_normalised.pth, which begins so, or 1, as graphs do that turn the channels first.
-func PreparesPictures(w, b []float32, shape []int) (scale float32, ok bool) {
-	if !slices.Equal(shape, []int{3, 3, 1, 1}) || len(w) != 9 || len(b) != 3 {
-		return 0, false
+// TurnedAffine is what a first convolution, O,I,H,W, with its biases, does to each channel of a picture, where it is of
+// 1x1 and does no more than scale, shift and put in order, as vgg_normalised.pth and graphs begin; nil for any other,
+// and for one that only puts in order.
+func TurnedAffine(w, b []float32, shape []int) *Affine {
+	if !slices.Equal(shape, []int{3, 3, 1, 1}) || len(w) != 9 {
+		return nil
 	}
-	scale = 255
-	if w[2] < 2 {
-		scale = 1
-	}
-	near := func(got float32, want float64) bool { return math.Abs(float64(got)-want) < float64(scale)/255 }
-	for o, mean := range meanOfImageNet {
+	a := &Affine{make([]float64, 3), make([]float64, 3)}
+	for o := range 3 {
 		for i, v := range w[3*o : 3*o+3] {
-			want := 0.0
-			if i == 2-o {
-				want = float64(scale)
+			if v == 0 {
+				continue
 			}
-			if !near(v, want) {
-				return 0, false
+			if a.Scale[i] != 0 {
+				return nil
 			}
-		}
-		if math.Abs(float64(b[o])+mean) >= 1 {
-			return 0, false
+			if a.Scale[i] = float64(v); o < len(b) {
+				a.Shift[i] = float64(b[o])
+			}
 		}
 	}
-	return scale, true
+	if a.idle() || slices.Contains(a.Scale, 0) {
+		return nil
+	}
+	return a
 }
 
 // meanOfImageNet is the authors' mean of samples of 0 to 255, blue first.

@@ -37,7 +37,7 @@ func TestONNXEnds(t *testing.T) {
 			check := func(how string, got *tensor.Tensor) {
 				for n, row := range want {
 					for c, w := range row {
-						if g := got.At(n, c, 0, 0); got.C != len(row) || !(math.Abs(float64(g-w)) <= 2e-5) {
+						if g := got.At(n, c, 0, 0); got.C != len(row) || !(math.Abs(float64(g-w)) <= 2e-5*max(1, math.Abs(float64(w)))) {
 							t.Errorf("%s, image %d, class %d: %v, PyTorch's %v", how, n, c, g, w)
 						}
 					}
@@ -264,7 +264,10 @@ func TestPrepares(t *testing.T) {
 			}
 			continue
 		}
-		if own == nil || own.Bytes() != c.bytes || own.BlueFirst() != c.blueFirst || math.Abs(own.Scale[0]-c.scale) > 1e-6 ||
+		if own == nil {
+			t.Fatalf("%s: nothing", c.name)
+		}
+		if bytes, _ := own.Bytes(); bytes != c.bytes || own.BlueFirst() != c.blueFirst || math.Abs(own.Scale[0]-c.scale) > 1e-6 ||
 			math.Abs(own.Shift[0]-c.shift) > 1e-5 {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}

@@ -23,6 +23,7 @@ var attributes = map[string]string{
 	"Reshape":            "allowzero",
 	"Squeeze":            "axes",
 	"Gather":             "axis",
+	"Slice":              "axes ends starts", // opset 9 and before
 	"Unsqueeze":          "axes",
 	"Transpose":          "perm",
 	"Gemm":               "alpha beta transA transB",

@@ -260,15 +260,10 @@ func transposed(n *wire.Node, in []*constant) *constant {
 		return nil
 	}
 	a := arguments{node: n}
-	perm := a.ints("perm")
-	if a.err != nil || !isPermutation(perm, len(in[0].tensor.Dims)) {
-		return nil
+	if axes := a.perm(len(in[0].tensor.Dims)); a.err == nil {
+		return &constant{tensor: in[0].tensor, axes: axes}
 	}
-	axes := make([]int, len(perm))
-	for i, axis := range perm {
-		axes[i] = int(axis)
-	}
-	return &constant{tensor: in[0].tensor, axes: axes}
+	return nil
 }
 
 // constantOf reads a Constant node.
@@ -289,6 +284,9 @@ func constantOf(n *wire.Node) (*constant, error) {
 		case a.Name == "value_float":
 			raw := format.FloatBytes([]float32{a.Float})
 			return &constant{tensor: wire.NewTensor(n.Outputs[0], wire.FLOAT, nil, raw)}, nil
+		case a.Name == "value_floats":
+			raw := format.FloatBytes(a.Floats)
+			return &constant{tensor: wire.NewTensor(n.Outputs[0], wire.FLOAT, []int{len(a.Floats)}, raw)}, nil
 		}
 	}
 	return nil, fmt.Errorf("a constant without a value that vggo reads")

@@ -38,7 +38,8 @@ func graph(nodes ...string) *wire.Model {
 	} {
 		m.Graph.Initializers = append(m.Graph.Initializers, *t)
 	}
-	for name, ints := range map[string][]int64{"flat": {1, -1}, "other": {5, -1}, "nine": {9}, "two": {-1, -1}} {
+	for name, ints := range map[string][]int64{"flat": {1, -1}, "other": {5, -1}, "nine": {9}, "two": {-1, -1},
+		"turn": {-1, 1, 0}, "twice": {2, 2, 0}} {
 		var raw []byte
 		for _, v := range ints {
 			for i := range 8 {
@@ -71,6 +72,12 @@ func graph(nodes ...string) *wire.Model {
 		out = node.Outputs[0]
 	}
 	m.Graph.Outputs = []wire.Value{{Name: out, Type: wire.FLOAT}}
+	return m
+}
+
+// ofColours gives a graph's pictures three channels and three rows.
+func ofColours(m *wire.Model) *wire.Model {
+	m.Graph.Inputs[0].Dims[1].Size, m.Graph.Inputs[0].Dims[2].Size = 3, 3
 	return m
 }
 
@@ -180,7 +187,11 @@ func TestGraphs(t *testing.T) {
 		{"picked from single pixels", "globalavgpool, relu", graph("GlobalAveragePool p x y", "Gather g y,zero z axis=3",
 			"Gather h z,zero a axis=2", "Relu r a b")},
 		{"picked from several", "Gather g: it picks from its input", graph("Gather g x,zero y axis=1")},
-		{"turned", "Slice s: no layer computes it of pictures or maps", graph("Slice s x,minus,minus y")},
+		{"a channel twice", "Gather g: it picks from its input: the three channels of a picture",
+			ofColours(graph("Gather g x,twice y axis=1"))},
+		{"rows in another order", "the three channels of a picture", ofColours(graph("Gather g x,turn y axis=2"))},
+		{"channels turned", "conv 1x1 no bias, relu", ofColours(graph("Gather g x,turn y axis=1", "Relu r y z"))},
+		{"a part", "Slice s: it takes a part of its input", graph("Slice s x,minus,minus y")},
 
 		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns",
 			graph("Relu q x y", "ReduceMean p y z axes=[1]")},

@@ -15,7 +15,7 @@ const maxRepeated = 1 << 20
 func (c *chain) gemm(a *arguments, in []*constant) error {
 	alpha, beta := a.float("alpha", 1), a.float("beta", 1)
 	transA, transB := a.int("transA", 0) != 0, a.int("transB", 0) != 0
-	weight, dims, err := weightOf(input(in, 1), 2)
+	weight, outs, err := matrixOf(input(in, 1), transB)
 	if err != nil {
 		return err
 	}
@@ -31,12 +31,6 @@ func (c *chain) gemm(a *arguments, in []*constant) error {
 	rows, columns := c.dims[0], c.dims[1]
 	if transA {
 		rows, columns = columns, rows
-	}
-	outs := dims[1]
-	if transB {
-		outs = dims[0]
-	} else {
-		weight.layout = format.InOut
 	}
 	weight.layout.Scale = float32(alpha)
 	bias := input(in, 2)
@@ -55,6 +49,19 @@ func (c *chain) gemm(a *arguments, in []*constant) error {
 		return nil
 	}
 	return c.addConstant(a, bias, float32(beta))
+}
+
+// matrixOf is a fully connected layer's weights, in, out or, transposed, out, in, and how many outputs they have.
+func matrixOf(k *constant, transposed bool) (weight *param, outs int, err error) {
+	if k != nil && slices.Equal(k.axes, []int{1, 0}) {
+		k, transposed = &constant{tensor: k.tensor}, !transposed
+	}
+	weight, dims, err := weightOf(k, 2)
+	if err != nil || transposed {
+		return weight, append(dims, 0)[0], err
+	}
+	weight.layout = format.InOut
+	return weight, dims[1], nil
 }
 
 // linear adds a fully connected layer without bias. Its input has an image's values in the columns.
@@ -105,7 +112,7 @@ func (c *chain) matMul(a *arguments, in []*constant) error {
 	if in[0] != nil {
 		return fmt.Errorf("its weights are the first factor: vggo's layers take them as the second")
 	}
-	weight, dims, err := weightOf(input(in, 1), 2)
+	weight, outs, err := matrixOf(input(in, 1), false)
 	if err != nil {
 		return err
 	}
@@ -113,9 +120,8 @@ func (c *chain) matMul(a *arguments, in []*constant) error {
 	if last < 1 {
 		return fmt.Errorf("an input of %d dimensions", last+1)
 	}
-	weight.layout = format.InOut
 	outer := c.dims[:last]
-	if err := c.linear(a, concat(outer...), c.dims[last], weight, dims[1]); err != nil {
+	if err := c.linear(a, concat(outer...), c.dims[last], weight, outs); err != nil {
 		return err
 	}
 	c.dims = append(slices.Clone(outer), c.image[1])

@@ -37,6 +37,7 @@ func init() { // a literal would refer to itself by way of the functions
 		"Reshape":            (*chain).reshapeNode,
 		"Squeeze":            (*chain).squeeze,
 		"Gather":             (*chain).gather,
+		"Slice":              (*chain).slice,
 		"Unsqueeze":          (*chain).unsqueeze,
 		"Transpose":          (*chain).transpose,
 		"Gemm":               (*chain).gemm,

@@ -33,6 +33,26 @@ var Reader = format.Reader{
 	Read:  read,
 }
 
+// answers are a graph's outputs; of one that picks classes, what it picks from.
+func answers(g *wire.Graph) (list []wire.Value) {
+	made := map[string]*wire.Node{}
+	for i := range g.Nodes {
+		for _, name := range g.Nodes[i].Outputs {
+			made[name] = &g.Nodes[i]
+		}
+	}
+	for _, v := range g.Outputs {
+		n := made[v.Name]
+		if n != nil && (n.Op == "ArgMax" || n.Op == "TopK") && len(n.Inputs) > 0 && made[n.Inputs[0]] != nil {
+			v = wire.Value{Name: n.Inputs[0]}
+		}
+		if !slices.ContainsFunc(list, func(of wire.Value) bool { return of.Name == v.Name }) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 // unsupported is the nodes that no layer computes, by their operators.
 func unsupported(nodes []node) error {
 	var ops []string
@@ -75,6 +95,7 @@ func read(in *format.Input) (*format.Contents, error) {
 	if err := fetchExternal(in, model); err != nil {
 		return nil, err
 	}
+	model.Graph.Outputs = answers(&model.Graph)
 	if err := checkNodes(&model.Graph); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/weights/internal/format"
+	"github.com/vggo/vggo/weights/internal/onnx/wire"
 )
 
 // side resolves an axis attribute, which counts from the end where it is negative. It may be rank itself where end is
@@ -202,6 +203,9 @@ func (c *chain) gather(a *arguments, in []*constant) error {
 	if err != nil {
 		return err
 	}
+	if len(list) == 3 && len(c.dims) == 4 {
+		return c.turn(a, at, list)
+	}
 	if len(c.dims[at]) > 0 || len(list) != 1 || list[0] != 0 && list[0] != -1 {
 		return fmt.Errorf("it picks from its input, or puts it in another order, which no layer does")
 	}
@@ -210,6 +214,60 @@ func (c *chain) gather(a *arguments, in []*constant) error {
 		c.vectorise(a)
 	}
 	return nil
+}
+
+// slice turns the channels of a picture round, x[:, ::-1]; no other is a layer.
+func (c *chain) slice(a *arguments, in []*constant) error {
+	var lists [5][]int64 // of starts, ends, axes and steps
+	for i := 1; i < min(len(in), 5); i++ {
+		if in[i] == nil {
+			continue
+		}
+		var err error
+		if lists[i], err = in[i].list(); err != nil {
+			return err
+		}
+	}
+	from, to, axes, steps := lists[1], lists[2], lists[3], lists[4]
+	if len(c.dims) != 4 || len(from) != 1 || len(to) != 1 || len(axes) != 1 || !slices.Equal(steps, []int64{-1}) ||
+		from[0] != -1 && from[0] < 2 || to[0] >= -3 {
+		return fmt.Errorf("it takes a part of its input, which no layer does")
+	}
+	return c.turn(a, a.side(axes[0], 4, false), []int64{2, 1, 0})
+}
+
+// turn puts the three channels of a picture in another order, as a convolution of 1x1.
+func (c *chain) turn(a *arguments, at int, order []int64) error {
+	if !c.bound {
+		if err := c.bindPictures(); err != nil {
+			return err
+		}
+	}
+	turn := make([]float32, 9)
+	for o, i := range order {
+		if i < 0 {
+			i += 3
+		}
+		order[o] = i
+		if i >= 0 && i < 3 {
+			turn[3*o+int(i)] = 1
+		}
+	}
+	was := c.image
+	if a.err == nil && (!isPermutation(order, 3) || !slices.Equal(c.dims[at], was[1]) || c.mapShape().C != 3) {
+		return fmt.Errorf("it picks from its input: the three channels of a picture are put in order, nothing else")
+	}
+	weight := wire.NewTensor(a.node.Outputs[0]+" order", wire.FLOAT, []int{3, 3, 1, 1}, format.FloatBytes(turn))
+	op := arch.Conv{Out: 3, Window: arch.Window{Kernel: arch.Square(1)}, NoBias: true}
+	err := c.push(a, op, map[string]*param{"w": {tensor: weight}})
+	for i, side := range c.dims {
+		for j := range was {
+			if slices.Equal(side, was[j]) {
+				c.dims[i] = c.image[j]
+			}
+		}
+	}
+	return err
 }
 
 func (c *chain) unsqueeze(a *arguments, in []*constant) error {
@@ -234,25 +292,34 @@ func (c *chain) unsqueeze(a *arguments, in []*constant) error {
 }
 
 func (c *chain) transpose(a *arguments, _ []*constant) error {
-	perm := a.ints("perm")
-	if a.err != nil {
-		return a.err
-	}
-	rank := len(c.dims)
-	if perm == nil {
-		for i := range rank {
-			perm = append(perm, int64(rank-1-i))
-		}
-	}
-	if !isPermutation(perm, rank) {
-		return fmt.Errorf("perm %s is no permutation of %d axes", printable.And(perm), rank)
-	}
-	dims := make([]axes, rank)
+	perm := a.perm(len(c.dims))
+	dims := make([]axes, len(perm))
 	for i, from := range perm {
 		dims[i] = c.dims[from]
 	}
-	c.dims = dims
-	return nil
+	if a.err == nil {
+		c.dims = dims
+	}
+	return a.err
+}
+
+// perm is a Transpose's order of so many axes: backwards where it says none.
+func (a *arguments) perm(rank int) []int {
+	list := a.ints("perm")
+	if list == nil {
+		for i := range rank {
+			list = append(list, int64(rank-1-i))
+		}
+	}
+	if !isPermutation(list, rank) {
+		a.fail("perm %s is no permutation of %d axes", printable.And(list), rank)
+		return nil
+	}
+	perm := make([]int, rank)
+	for i, axis := range list {
+		perm[i] = int(axis)
+	}
+	return perm
 }
 
 // isPermutation reports whether perm has each of so many axes once.

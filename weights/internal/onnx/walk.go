@@ -373,8 +373,13 @@ func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
 	case "DequantizeLinear":
 		return dequantisedNode(n, in)
 	}
-	if n.Op == "Identity" && len(in) == 1 && in[0] != nil { // PyTorch writes equal weights once
-		return in[0], nil
+	if len(in) == 1 && in[0] != nil {
+		switch t := in[0].tensor; {
+		case n.Op == "Identity": // PyTorch writes equal weights once
+			return in[0], nil
+		case n.Op == "Cast" && t != nil && dtypes[t.Type].HoldsWeights(): // of weights in 16 bits
+			return in[0], new(chain).cast(&arguments{node: n}, in)
+		}
 	}
 	if k := transposed(n, in); k != nil {
 		return k, nil
