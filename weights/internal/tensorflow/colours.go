@@ -10,14 +10,13 @@ import (
 )
 
 // Graphs turn red first into blue first in several ways: tensorflow-vgg (machrisaa, ry) splits the channels, takes each
-// one's mean away and puts them together in the other order; Keras' preprocess_input reverses the axis. For a network
-// that is a convolution of 1x1.
+// one's mean away and puts them together in the other order; Keras' preprocess_input reverses the axis.
 
 // colours says a node that puts three channels into another order, or in the same after taking means away. ok is false
 // for one that does not.
 func (t *translation) colours(p place) (name string, ok bool, err error) {
 	var x value
-	var order []int
+	var order []int64
 	var shift []float32
 	switch p.node.op {
 	case "ReverseV2":
@@ -25,7 +24,7 @@ func (t *translation) colours(p place) (name string, ok bool, err error) {
 		if err != nil || len(axes) != 1 || axes[0] != -1 && axes[0] != 3 {
 			return "", false, err
 		}
-		x, order = value{p.in, p.node.input(0)}, []int{2, 1, 0}
+		x, order = value{p.in, p.node.input(0)}, []int64{2, 1, 0}
 	case "GatherV2":
 		list, err := t.list(p, 1)
 		if err != nil {
@@ -36,22 +35,16 @@ func (t *translation) colours(p place) (name string, ok bool, err error) {
 			return "", false, nil
 		}
 		x = value{p.in, p.node.input(0)}
-		for _, i := range list {
-			order = append(order, int(i))
-		}
+		order = list
 	case "StridedSlice":
 		if !t.reverses(p) {
 			return "", false, nil
 		}
-		x, order = value{p.in, p.node.input(0)}, []int{2, 1, 0}
+		x, order = value{p.in, p.node.input(0)}, []int64{2, 1, 0}
 	default:
 		if x, order, shift, ok = t.apart(p); !ok {
 			return "", false, nil
 		}
-	}
-	sorted := slices.Sorted(slices.Values(order))
-	if !slices.Equal(sorted, []int{0, 1, 2}) {
-		return "", true, fmt.Errorf("channels %v: the three of a picture are put in order, no others", order)
 	}
 	name, err = t.value(x)
 	if err != nil {
@@ -61,15 +54,10 @@ func (t *translation) colours(p place) (name string, ok bool, err error) {
 	if shift != nil {
 		name = t.emit(n, "Add", nil, name, t.constant(n.name+" shift", wire.FLOAT, []int{3}, format.FloatBytes(shift)))
 	}
-	if slices.IsSorted(order) {
+	if slices.Equal(order, []int64{0, 1, 2}) {
 		return name, true, nil
 	}
-	turn := make([]float32, 9)
-	for o, i := range order {
-		turn[3*o+i] = 1
-	}
-	weights := t.constant(n.name+" order", wire.FLOAT, []int{3, 3, 1, 1}, format.FloatBytes(turn))
-	return t.channelsLast(n, t.emit(n, "Conv", nil, t.channelsFirst(n, name), weights)), true, nil
+	return t.emit(n, "Gather", []wire.Attribute{wire.IntOf("axis", 3)}, name, t.ints(n, order...)), true, nil
 }
 
 // reverses knows x[..., ::-1] and x[:, :, :, ::-1].
@@ -92,7 +80,7 @@ func (t *translation) reverses(p place) bool {
 }
 
 // apart is what the channels that a concatenation joins are of, their order there and what is added to each.
-func (t *translation) apart(p place) (x value, order []int, shift []float32, ok bool) {
+func (t *translation) apart(p place) (x value, order []int64, shift []float32, ok bool) {
 	inputs, axis := p.node.inputs, len(p.node.inputs)-1
 	if p.node.op == "Concat" {
 		axis = 0
@@ -126,7 +114,7 @@ func (t *translation) apart(p place) (x value, order []int, shift []float32, ok 
 		if by != 0 {
 			shift = shifts
 		}
-		split, order, shifts[of.index] = &of, append(order, of.index), by
+		split, order, shifts[of.index] = &of, append(order, int64(of.index)), by
 	}
 	axes, err := t.list(*split, 0)
 	return value{split.in, split.node.input(1)}, order, shift, err == nil && len(axes) == 1 && (axes[0] == -1 ||

@@ -183,7 +183,7 @@ func TestGraphs(t *testing.T) {
 			graphOf(nil, x, made("w", "Const", "", attr{"value", message(8, integer(1, 7))}), made("a", "Add", "x w")),
 			"TensorFlow's type 7"},
 		"channels in no order": {graphOf(nil, x, numbers("i", []int{3}, 0, 0, 1), numbers("axis", nil, 3),
-			made("g", "GatherV2", "x i axis")), "channels [0 0 1]"},
+			made("g", "GatherV2", "x i axis")), "the three channels of a picture are put in order"},
 		"statistics of a batch": {graphOf(nil, x, filled("one", 1, 3), made("n", "FusedBatchNorm", "x one one one one",
 			no("is_training")), made("a", "Add", "n:1 n:1")), "its output 1 is used"},
 	} {
