@@ -219,13 +219,14 @@ func packed(text []byte, level int) []byte {
 	return to.Bytes()
 }
 
-// planes are the bytes at even places, then those at odd ones, which worker.js puts together again. Of weights in 16
-// bits the second are exponents, which take fewer bits by themselves; nothing in them repeats.
+// planes are the bytes at places 0, 4, 8, …, then those at 1, 5, 9, … and so on, which worker.js puts together again. The
+// last ones of float32 are signs and exponents, which take fewer bits by themselves; nothing in weights repeats.
 func planes(data []byte) []byte {
-	even := (len(data) + 1) / 2
-	apart := make([]byte, len(data))
-	for i, b := range data {
-		apart[i/2+i%2*even] = b
+	apart := make([]byte, 0, len(data))
+	for first := range 4 {
+		for i := first; i < len(data); i += 4 {
+			apart = append(apart, data[i])
+		}
 	}
 	return apart
 }

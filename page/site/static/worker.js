@@ -9,11 +9,13 @@ async function unpacked(name) {
   return new Response(answer.body.pipeThrough(new DecompressionStream("gzip")), { headers: { "Content-Type": "application/wasm" } });
 }
 
-// together puts the bytes of a file together, of which those at even places come first.
+// together puts the bytes of a file together, of which those at places 0, 4, 8, … come first, then those at 1, 5, 9, …
 function together(apart) {
   const whole = new Uint8Array(apart.length);
-  const even = Math.ceil(apart.length / 2);
-  for (let i = 0; i < apart.length; i++) whole[i < even ? 2 * i : 2 * (i - even) + 1] = apart[i];
+  let next = 0;
+  for (let first = 0; first < 4; first++) {
+    for (let i = first; i < whole.length; i += 4) whole[i] = apart[next++];
+  }
   return whole;
 }
 
