@@ -69,7 +69,7 @@ async function first(row, panel, channel) {
     row.out.c > page && el("div", { class: "row" }, el("span", {}, t("maps.range", { from: count(from + 1), to: count(from + n), all: count(row.out.c) })),
       el("button", { type: "button", disabled: from === 0, onclick: turn(-page) }, t("maps.before")),
       el("button", { type: "button", disabled: from + n >= row.out.c, onclick: turn(page) }, t("maps.after"))),
-    grid].filter(Boolean));
+    el("figure", {}, grid)].filter(Boolean));
 }
 
 // one shows the chosen map's filter: a small kernel for each map that it reads.
@@ -90,8 +90,7 @@ async function one(row, panel, channel) {
   const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": words, "data-channel": channel });
   paintSigned(canvas, width, height, values, full);
   panel.replaceChildren(el("p", { class: "note" }, words),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("tab.filters") }, canvas),
-    el("p", { class: "note" }, t("filters.signed", { most: real(full) })));
+    el("figure", {}, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": words }, canvas), el("p", { class: "note" }, t("filters.signed", { most: real(full) }))));
 }
 
 // vector shows a fully connected unit's weights, a pixel each.
@@ -106,5 +105,5 @@ async function vector(row, panel, channel) {
   const words = t("filters.unit", { inputs: count(inputs), unit: unit(row.name, channel) });
   const canvas = el("canvas", { role: "img", class: "kernels", "aria-label": words, "data-channel": channel });
   paintSigned(canvas, width, height, values, full);
-  panel.replaceChildren(el("p", { class: "note" }, words), canvas, el("p", { class: "note" }, t("filters.signed", { most: real(full) })));
+  panel.replaceChildren(el("p", { class: "note" }, words), el("figure", {}, canvas, el("p", { class: "note" }, t("filters.signed", { most: real(full) }))));
 }

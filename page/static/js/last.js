@@ -134,7 +134,7 @@ async function adds() {
     const number = cell.adds ? cell.adds.length : cell.inputs;
     const words = { class: className(label), layer: cell.maps ?? cell.from, n: count(number) };
     box.dataset.of = chosen;
-    box.replaceChildren(
+    box.replaceChildren(el("figure", {},
       el("h3", {}, t("last.adds", words)),
       el("p", { class: "note" }, t(cell.maps ? "last.adds.maps" : "last.adds.numbers", words)),
       el("div", { class: "maps adds", role: "group", "aria-label": t("last.adds", words) }, shown.map((p, at) => part(cell, p, maps[at]))),
@@ -142,7 +142,7 @@ async function adds() {
         number > shown.length && [t("last.rest", { n: count(number - shown.length) }), real(rest, 5)],
         cell.bias !== undefined && [t("cell.bias"), real(cell.bias, 5)],
         [t("last.score", words), real(cell.sum, 6)],
-      ].filter(Boolean).map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line)))));
+      ].filter(Boolean).map(([word, line]) => el("div", {}, el("dt", {}, word), el("dd", {}, line))))));
   } catch (error) {
     if (error.kind === "not_found") await again();
     else api.complain(error);

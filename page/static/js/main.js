@@ -17,6 +17,7 @@ import { startBuild } from "./build.js";
 import { startTrain } from "./train.js";
 import { startStory } from "./story.js";
 import { startQuestions } from "./questions.js";
+import { startSave } from "./save.js";
 import { startAddress, asksFor } from "./address.js";
 
 async function start() {
@@ -51,4 +52,5 @@ startBuild();
 startTrain();
 startStory();
 startQuestions();
+startSave();
 await start();

@@ -96,7 +96,7 @@ function small(layer, maps) {
         onclick: () => point(c.channel, state.cell.y, state.cell.x) }, canvas, el("span", { "aria-hidden": "true" }, String(c.channel)));
     }));
   rove(grid, ".map");
-  byID("panel-maps").replaceChildren(controls(layer, maps.shape), grid, el("p", { class: "note" }, t("maps.note")), el("p", { class: "note" }, t(`maps.note.${order}`)));
+  byID("panel-maps").replaceChildren(controls(layer, maps.shape), el("figure", {}, grid), el("p", { class: "note" }, t("maps.note")), el("p", { class: "note" }, t(`maps.note.${order}`)));
   mark();
 }
 
@@ -107,7 +107,7 @@ function list(layer, maps) {
     el("li", {}, el("button", { type: "button", class: "map line", "data-channel": c.channel, "data-max": c.max, onclick: () => point(c.channel, 0, 0) }, unit(layer, c.channel)),
       el("span", { class: "figure" }, real(c.max)),
       el("span", { class: c.max < 0 ? "meter less" : "meter", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(c.max)) / height}%` } }))));
-  byID("panel-maps").replaceChildren(el("p", { class: "note" }, t(scores(layer) ? "maps.scores" : "maps.vector", { n: count(maps.shape.c), shown: rowsOf.length })), el("ol", { class: "units" }, rowsOf));
+  byID("panel-maps").replaceChildren(el("p", { class: "note" }, t(scores(layer) ? "maps.scores" : "maps.vector", { n: count(maps.shape.c), shown: rowsOf.length })), el("figure", { "aria-label": t("maps.label", { layer }) }, el("ol", { class: "units" }, rowsOf)));
   mark();
 }
 
@@ -193,7 +193,7 @@ function build(figure, layer, shape, { h, w, values: numbers }) {
       !vector && numberInput("y", state.cell.y, h - 1, (v) => point(state.channel, v, state.cell.x)),
       !vector && numberInput("x", state.cell.x, w - 1, (v) => point(state.channel, state.cell.y, v)),
       numberInput(vector ? "number" : "channel", channel, shape.c - 1, (v) => point(v, state.cell.y, state.cell.x))),
-    !vector && el("p", { class: "note" }, t("maps.pin"))].filter(Boolean));
+    !vector && el("p", { class: "note hint" }, t("maps.pin"))].filter(Boolean));
 }
 
 // spot marks the pinned cell, and the one under the pointer if there is one, and tells its value.

@@ -116,7 +116,7 @@ function picture() {
   const drawing = svg("svg", { viewBox: `0 0 ${full} ${height}`, width: full, height, role: "group", "aria-label": t("network.title") });
   for (const p of plates) drawing.append(box(p, pixel));
   bars.forEach(([kind, title, value], i) => barRowOf(drawing, plates, barTop + i * barRow, kind, title, value));
-  byID("drawing").replaceChildren(drawing, legend(plates));
+  byID("drawing").replaceChildren(el("figure", {}, drawing, legend(plates)));
   mark();
 }
 
@@ -161,7 +161,7 @@ function barRowOf(drawing, plates, top, kind, title, value) {
 
 function legend(plates) {
   const used = [...new Set(plates.map((p) => (kindOf(p))))];
-  return el("p", { class: "legend" }, used.map((k) => el("span", { class: `key k-${k}` }, t(`kind.${k}`))));
+  return el("p", { class: "legend" }, used.map((k) => el("span", { class: `k-${k}` }, el("span", { class: "key" }), t(`kind.${k}`))));
 }
 
 // mark shows which box is the chosen layer's, and leaves it alone in the tab order.

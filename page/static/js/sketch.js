@@ -34,7 +34,7 @@ export function startSketch(box, ask, name, failed) {
   canvas.addEventListener("keydown", key);
   for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, paint);
   box.replaceChildren(el("h3", {}, t("sketch.title")), el("p", { class: "note" }, t("sketch.note")),
-    el("div", { class: "sketch" }, el("div", {}, canvas, el("div", { class: "row" }, el("button", { type: "button", id: "sketch-clear", onclick: clear }, t("sketch.clear")))), el("div", {}, answers)),
+    el("div", { class: "sketch" }, el("figure", {}, canvas, el("div", { class: "row" }, el("button", { type: "button", id: "sketch-clear", onclick: clear }, t("sketch.clear")))), el("div", {}, answers)),
     el("p", { id: "sketch-keys", class: "note" }, t("sketch.keys")));
   paint();
 }

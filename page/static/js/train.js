@@ -64,8 +64,8 @@ function build() {
     el("p", { id: "train-state", class: "sure", hidden: true }),
     el("div", { id: "train-shown", class: "shown", hidden: true },
       el("div", {}, el("dl", { class: "facts", id: "train-facts" }), el("div", { id: "train-curves" })),
-      el("div", {}, el("h3", {}, t("train.filters")), el("div", { id: "train-filters", class: "forming", role: "img" }), el("p", { class: "note" }, t("train.filters.note"))),
-      el("div", { class: "whole" }, el("h3", {}, t("train.fixed")), el("ul", { id: "train-fixed", class: "fixed" }))),
+      el("figure", {}, el("h3", {}, t("train.filters")), el("div", { id: "train-filters", class: "forming", role: "img" }), el("p", { class: "note" }, t("train.filters.note"))),
+      el("figure", { class: "whole" }, el("h3", {}, t("train.fixed")), el("ul", { id: "train-fixed", class: "fixed" }))),
     el("div", { id: "train-opened", hidden: true }),
     el("div", { id: "train-sketch", hidden: true }));
   startSketch(byID("train-sketch"), judged, (n) => className(n, run.classes[n]), failed);
