@@ -105,7 +105,7 @@ async function open(file) {
     await told({ weights: { file: file.name, model: `own-${named}`, body: await bytesOf(file) } });
     own = true;
     const found = await models();
-    Object.assign(state, { models: found.models, model: found.models[0], visit: null });
+    Object.assign(state, { models: found.models, model: found.models[0], opened: found.models[0].name, visit: null });
     tell("visit");
     tell("models");
   } catch (error) {

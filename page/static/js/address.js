@@ -11,6 +11,7 @@ import { openNumber } from "./table.js";
 const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer", learn: "train" };
 
 let own = ""; // what this page wrote itself
+let opened = {}; // what the address asked for when the page was opened
 
 const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 
@@ -18,12 +19,14 @@ const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)
 export const asksFor = () => read().picture;
 
 export async function startAddress() {
-  await follow(read());
+  opened = read();
+  await follow(opened);
   addEventListener("hashchange", async () => {
     if (location.hash === own || !location.hash.includes("=")) return;
     const asked = read();
     if (asked.picture && asked.picture !== state.example) await restore(asked.picture); // before it is known where its parts lie
-    follow(asked);
+    await follow(asked);
+    set(asked);
   });
   for (const link of document.querySelectorAll("a[data-part]")) {
     link.addEventListener("click", (event) => {
@@ -51,9 +54,11 @@ async function follow(asked) {
   await draw(source);
   if (!state.report) return;
   const row = asked.layer && rowOf(state.report, asked.layer);
-  if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x) };
+  if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x), input: asked.in === undefined ? -1 : whole(asked.in) };
   state.tab = asked.show === "filters" || asked.tab === "filters" ? "filters" : "maps";
   choose(row ? row.name : firstLayer());
+  state.score = asked.score === undefined ? null : whole(asked.score);
+  tell("score");
   state.tour = whole(asked.tour);
   tell("tour");
   if (state.tour || (!asked.show && !asked.layer)) return;
@@ -67,6 +72,38 @@ async function follow(asked) {
   } else {
     go("layer", true);
   }
+}
+
+// settle sets what the address asked for once the picture is here.
+export const settle = () => set(opened);
+
+// A control with data-link is set by an address that names it.
+const called = (control) => control.name || control.id;
+
+function set(asked) {
+  for (const control of document.querySelectorAll("[data-link]")) {
+    const value = asked[called(control)];
+    if (value === undefined || (control.type === "radio" && control.value !== value)) continue;
+    if (control.options && ![...control.options].some((o) => o.value === value)) continue;
+    control.value = value;
+    if (control.type === "radio") control.checked = true;
+    for (const kind of ["input", "change"]) control.dispatchEvent(new Event(kind, { bubbles: true }));
+  }
+}
+
+// link is the address of the view at hand: beside what the address has anyway, the part of the page that is in view and what is set there.
+export function link() {
+  write();
+  if (state.tour) return location.href; // the story shows its own part
+  const section = [...document.querySelectorAll("main > section")].findLast((s) => s.getBoundingClientRect().top < innerHeight / 3) ?? byID("see");
+  const [show] = Object.entries(parts).findLast(([, id]) => id === section.id);
+  const more = new URLSearchParams({ show });
+  if (show === "layer" && state.visit && state.pinned && state.input >= 0) more.set("in", state.input);
+  if (show === "last") more.set("score", byID("last-adds").dataset.of ?? "");
+  for (const control of section.querySelectorAll("[data-link]")) {
+    if (control.checkVisibility() && (control.type !== "radio" || control.checked)) more.set(called(control), control.value);
+  }
+  return `${location.href}&${more}`;
 }
 
 // choose makes a layer the one that is looked into.

@@ -28,7 +28,7 @@ function build() {
   if (!state.model) return;
   const { h, w } = state.model.input;
   const range = (id, key, value, min, max, set) => el("label", { class: "field wide" }, el("span", {}, t(key)),
-    el("input", { type: "range", id, min, max, value, oninput: (event) => set(Number(event.target.value)) }), el("output", { for: id, id: `${id}-told` }, count(value)));
+    el("input", { type: "range", id, "data-link": true, min, max, value, oninput: (event) => set(Number(event.target.value)) }), el("output", { for: id, id: `${id}-told` }, count(value)));
   byID("lab-tools").replaceChildren(
     range("lab-step", "lab.step", step, 1, 3, (v) => { step = v; soon(); }),
     range("lab-y", "maps.y", place.y, 0, h - 1, (v) => { place.y = v; soon(); }),

@@ -21,7 +21,7 @@ let chosen = -1; // the class whose parts are shown
 let of = null; // the visit that it was chosen in
 
 export function startLast() {
-  when("visit language", renew);
+  when("visit language score", renew);
   byID("last-temperature").addEventListener("input", warm);
   byID("last-cold").addEventListener("click", () => setTemperature(0));
 }
@@ -53,8 +53,10 @@ async function renew() {
   byID("last-card").hidden = true;
   byID("last-note").textContent = t("last.none");
   if (!visit) return;
-  if (of !== visit) chosen = visit.classes[0].class;
+  const asked = visit.classes.find((c) => c.class === state.score);
+  if (of !== visit || asked) chosen = (asked ?? visit.classes[0]).class;
   of = visit;
+  state.score = null;
   tell();
   await show();
 }

@@ -100,7 +100,7 @@ async function fill(row, look) {
   state.hover = null;
   if (asked) {
     const { c, h, w } = groupOf(row.name)?.shape ?? row.out;
-    if (asked.channel < c && asked.y < h && asked.x < w) Object.assign(state, { channel: asked.channel, cell: { y: asked.y, x: asked.x } });
+    if (asked.channel < c && asked.y < h && asked.x < w) Object.assign(state, { channel: asked.channel, cell: { y: asked.y, x: asked.x }, input: asked.input ?? -1 });
     else state.asked = null;
   }
   const wanted = stays || Boolean(asked && state.asked);

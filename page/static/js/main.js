@@ -18,7 +18,8 @@ import { startTrain } from "./train.js";
 import { startStory } from "./story.js";
 import { startQuestions } from "./questions.js";
 import { startSave } from "./save.js";
-import { startAddress, asksFor } from "./address.js";
+import { startLink } from "./link.js";
+import { startAddress, asksFor, settle } from "./address.js";
 
 async function start() {
   try {
@@ -33,6 +34,7 @@ async function start() {
   tell("models");
   await startAddress();
   await restore(asksFor());
+  settle();
   document.body.dataset.ready = "true";
   tell("tour"); // of the address, now that there is what it is told on
 }
@@ -53,4 +55,5 @@ startTrain();
 startStory();
 startQuestions();
 startSave();
+startLink();
 await start();

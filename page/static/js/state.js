@@ -4,12 +4,14 @@ export const state = {
   models: [], // as GET /v1/models tells them
   networks: [], // names of those built in
   model: null, // the one that is asked
+  opened: null, // the name of the one whose weights the reader opened
   report: null, // of the network that is drawn, as vggo arch --json tells it
   source: null, // of the report: {network} or {build}, and {input, batch}
   layer: null, // the name of the chosen one
   tab: "maps", // what is shown of it: "maps" or "filters"
   show: null, // what the address asks to be shown of it
-  asked: null, // the map and the cell that the address asks for: {layer, channel, y, x}
+  asked: null, // the map and the cell that the address asks for: {layer, channel, y, x}, and the input channel, if it asks for one
+  score: null, // the class that the address asks for in the last step
   file: null, // the picture as it was given
   example: null, // its name, if it is one of the page's own
   visit: null, // what POST /v1/inside answered for it
@@ -24,7 +26,7 @@ export const state = {
 
 const listeners = new Map();
 
-// when has do called after each change of some kind: "models", "report", "layer", "visit", "cell", "hover", "tab", "tour", "language".
+// when has do called after each change of some kind: "models", "report", "layer", "visit", "cell", "hover", "tab", "tour", "score", "language".
 export function when(kinds, todo) {
   for (const kind of kinds.split(" ")) {
     if (!listeners.has(kind)) listeners.set(kind, []);
