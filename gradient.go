@@ -67,17 +67,89 @@ func (m *Model) Gradient(ctx context.Context, layer string, class int, picture *
 	if class >= 0 {
 		g.Class = ranked[slices.IndexFunc(ranked, func(c Class) bool { return c.Index == class })]
 	}
-	seed := tensor.New(1, logits.C, logits.H, logits.W)
-	pixels := logits.H * logits.W
-	at, sign := m.logit(g.Class.Index)
-	for i := range pixels {
-		seed.Data[at*pixels+i] = sign / float32(pixels)
-	}
-	if err := m.intact(plan.Backward(seed)); err != nil {
+	if err := m.intact(plan.Backward(m.seed(logits, g.Class.Index))); err != nil {
 		return nil, err
 	}
 	g.Gradient, err = plan.ImageGrad()
 	return g, err
+}
+
+// seed is the gradient, with respect to the logits of one image, of a class's logit as Gradient has it.
+func (m *Model) seed(logits *tensor.Tensor, class int) *tensor.Tensor {
+	seed := tensor.New(1, logits.C, logits.H, logits.W)
+	pixels := logits.H * logits.W
+	at, sign := m.logit(class)
+	for i := range pixels {
+		seed.Data[at*pixels+i] = sign / float32(pixels)
+	}
+	return seed
+}
+
+// ImageGradients are how the logits of some classes depend on one image.
+type ImageGradients struct {
+	Answer    Class          // the most probable of all classes
+	Logits    []float64      // of the classes asked for, each as Gradient has it
+	Gradients *tensor.Tensor // of these logits with respect to the image: classes x C x H x W
+}
+
+// ImageGradients takes one prepared image forward, and backward once for each of some classes. The network is as
+// Gradient runs it.
+func (m *Model) ImageGradients(ctx context.Context, image *tensor.Tensor, classes []int) (*ImageGradients, error) {
+	if err := m.incomplete(); err != nil {
+		return nil, err
+	}
+	if image.N != 1 {
+		return nil, fmt.Errorf("gradients are of one image, not of %d", image.N)
+	}
+	for _, class := range classes {
+		if n := m.ClassCount(); class < 0 || class >= n {
+			return nil, fmt.Errorf("%s has %d classes, numbered from 0: there is no class %d", m.Network.Name, n, class)
+		}
+	}
+	g := &ImageGradients{Gradients: tensor.New(len(classes), image.C, image.H, image.W)}
+	err := m.Tap(ctx, m.withImage(), image, func(plan *nn.Plan) error {
+		logits := plan.Logits()
+		ranked, err := m.Rank(logits)
+		if err != nil {
+			return err
+		}
+		g.Answer = ranked[0]
+		for n, class := range classes {
+			seed := m.seed(logits, class)
+			sum := 0.0
+			for i, s := range seed.Data {
+				sum += float64(float64(s) * float64(logits.Data[i])) // rounded before it is added, on every processor
+			}
+			g.Logits = append(g.Logits, sum)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := plan.Backward(seed); err != nil {
+				return err
+			}
+			gradient, err := plan.ImageGrad()
+			if err != nil {
+				return err
+			}
+			copy(g.Gradients.Images(n, n+1).Data, gradient.Data)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// ImageGradientsMemory is the most bytes that ImageGradients takes for so many classes beside what Memory tells.
+func (m *Model) ImageGradientsMemory(classes int) (int64, error) {
+	bytes, err := m.TapMemory(m.withImage())
+	return bytes + int64(classes+1)*4*int64(m.Input.C*m.Input.H*m.Input.W), err
+}
+
+// withImage is the whole network, for the gradient of its image.
+func (m *Model) withImage() *Taps {
+	return &Taps{Placed: m.Placed, Once: true, Options: nn.Options{Batch: 1, InputGrad: true}}
 }
 
 // GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that
