@@ -190,7 +190,8 @@ func TestInsideIsAdmittedByCost(t *testing.T) {
 	for _, c := range []sent{{method: "POST", path: "/v1/inside", body: boot(t)},
 		{method: "POST", path: "/v1/inside/" + told.ID + "/gradcam"},
 		{method: "POST", path: "/v1/inside/" + told.ID + "/effective?layer=conv1_1"},
-		{method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"}} {
+		{method: "POST", path: "/v1/inside/" + told.ID + "/occlusion"},
+		{method: "POST", path: "/v1/inside/" + told.ID + "/fool"}} {
 		if answer, text := c.do(t, web.URL); answer.StatusCode != http.StatusTooManyRequests ||
 			answer.Header.Get("Retry-After") == "" {
 			t.Errorf("%s with a full queue: %d %s", c.path, answer.StatusCode, text)

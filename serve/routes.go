@@ -44,6 +44,7 @@ func (s *Server) routes() http.Handler {
 	route("POST /v1/inside/{id}/gradcam", (*call).gradCAM)
 	route("POST /v1/inside/{id}/occlusion", (*call).occlusion)
 	route("POST /v1/inside/{id}/effective", (*call).effective)
+	route("POST /v1/inside/{id}/fool", (*call).fool)
 	route("GET /v1/train", (*call).trainOffer)
 	route("POST /v1/train", (*call).trainBegin)
 	route(trainStepsRoute, (*call).trainSteps)
