@@ -45,6 +45,9 @@ func TestAxe(t *testing.T) {
 	b.click("input[name=view][value=photograph]")
 	b.until(`document.getElementById("shown").naturalWidth >= 448`)
 	look("with a heat map on the photograph")
+	b.click("#fool")
+	b.until(`document.getElementById("fool-answer")?.dataset.class`)
+	look("fooled")
 	for _, layer := range []string{"pool1", "fc3"} {
 		b.look(layer)
 		look("a number of " + layer)

@@ -318,7 +318,7 @@ func (b *tab) english() []string {
 			for (const word of e.value.match(/[A-Za-z0-9_.-]+/g) ?? []) names.add(word);
 		const proper = new Set(["vggo", "vgg", "softmax", "sigmoid", "yaml", "svg", "vgg16", "alexnet", "flop", "png",
 			"relu", "lrn", "exp", "logit", "gamma", "beta", "winograd", "grad", "cam", "float32", "float64",
-			"selvaraju", "zeiler", "simonyan", "zisserman", "luo",
+			"selvaraju", "zeiler", "simonyan", "zisserman", "luo", "deepfool", "moosavi", "dezfooli",
 			"fergus", "google", "coral", "test", "data", "apache", "fashion", "mnist", "zalando", "mit", "arch",
 				"train", "model", "yours", "max", "min", "input", "english", "localhost", "https", "javascript", "jpeg", "gif",
 					"webp", "bmp", "tiff", "ipod", "shift", "serve"]);

@@ -92,6 +92,9 @@ export const filters = (model, values, signal) => json(`/v1/models/${encodeURICo
 
 export const heat = (id, kind, values, signal) => json(`/v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
 
+// fool is the smallest change of a visit's picture that was found to change the answer.
+export const fool = (id, signal) => json(`/v1/inside/${id}/fool`, { method: "POST", signal });
+
 // effective is how much a cell depends on each pixel, by gradients.
 export const effective = (id, values, signal) => json(`/v1/inside/${id}/effective${query(values)}`, { method: "POST", signal });
 
