@@ -55,3 +55,31 @@ func ExampleGradCAM() {
 	}
 	// Output: class 9, by relu2_2: 14x14
 }
+
+// The smallest change that is found to change the answer, and how it would be looked at.
+func ExampleFool() {
+	ctx := context.Background()
+	model, err := vggo.Open("../weights/testdata/tinyvgg-fashionmnist.safetensors", vggo.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer model.Close()
+	picture, err := vision.DecodeFile("../docs/examples/boot.png", vision.Limits{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	seen, err := model.Preprocess.Fit(picture)
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := explain.Fool(ctx, model, seen, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	answer, err := model.Classify(ctx, f.At(1).Image())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("class %d becomes class %d\n", f.Was.Index, answer[0].Index)
+	// Output: class 9 becomes class 5
+}

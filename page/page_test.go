@@ -58,7 +58,7 @@ func TestWords(t *testing.T) {
 		return words
 	}
 	en, zh := read("en"), read("zh")
-	for _, part := range []string{"story.", "train.", "fool."} { // as words.js loads them
+	for _, part := range []string{"story.", "train.", "fool.", "beside."} { // as words.js loads them
 		for to, from := range map[*map[string]string]map[string]string{&en: read(part + "en"), &zh: read(part + "zh")} {
 			for key, text := range from {
 				if (*to)[key] != "" {

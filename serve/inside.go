@@ -65,7 +65,7 @@ func (c *call) models() error {
 
 // insideJSON is a picture's way through a network, in short.
 type insideJSON struct {
-	ID      string       `json:"id"`
+	ID      string       `json:"id,omitempty"` // where it is kept
 	Model   string       `json:"model"`
 	Width   int          `json:"width"` // of the picture, turned upright
 	Height  int          `json:"height"`
@@ -94,7 +94,7 @@ const mostRuns = 5
 // photographSide is the least that the longer side of a photograph has on the page. It is less than twice as much.
 const photographSide = 448
 
-// inside brings a picture through a network and keeps what every layer made of it.
+// inside brings a picture through a network and keeps what every layer made of it, if nothing else is asked for.
 func (c *call) inside() error {
 	if _, err := c.model(""); err != nil { // before a body is read
 		return err
@@ -154,6 +154,9 @@ func (c *call) inside() error {
 		told.Groups = append(told.Groups, groupJSON{s.Layers, arch.Shape{C: s.Out.C, H: s.Out.H, W: s.Out.W},
 			s.Took.Seconds(), algo})
 		told.Seconds += s.Took.Seconds()
+	}
+	if c.text("keep") == "no" {
+		return c.answerJSON(http.StatusOK, told)
 	}
 	if err := c.visits.Put(visit); err != nil {
 		return refuse(tooLarge, "a network of smaller maps can be looked into", "%v", err)

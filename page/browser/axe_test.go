@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/vggo/vggo/embedded"
 )
 
 // TestAxe asks axe-core, whose script VGGO_AXE names, in both languages, light and dark, wide and narrow.
@@ -22,7 +24,7 @@ func TestAxe(t *testing.T) {
 	if onSite() { // which leads to no other page, so that axe takes all addresses of the story for skip links
 		options = `{resultTypes: ["violations"], rules: {"skip-link": {enabled: false}}}`
 	}
-	_, web := serving(t, tiny())
+	_, web := serving(t, tiny(), builtin())
 	b := open(t, web.URL, "/", 1280, 900)
 	look := func(when string) {
 		t.Helper()
@@ -45,6 +47,9 @@ func TestAxe(t *testing.T) {
 	b.click("input[name=view][value=photograph]")
 	b.until(`document.getElementById("shown").naturalWidth >= 448`)
 	look("with a heat map on the photograph")
+	b.choose("#beside", embedded.Name)
+	b.until(`document.querySelector("[data-beside] .facts")`)
+	look("beside another network")
 	b.click("#fool")
 	b.until(`document.getElementById("fool-answer")?.dataset.class`)
 	look("fooled")

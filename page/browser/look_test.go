@@ -335,7 +335,7 @@ func (b *tab) english() []string {
 		const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 		for (let n = walker.nextNode(); n; n = walker.nextNode()) {
 			const at = n.parentElement;
-			if (at.closest("code, .formula, .way, noscript, script, textarea, [lang=en], #which, #model, #language") ||
+			if (at.closest("code, .formula, .way, noscript, script, textarea, [lang=en], #which, #model, #beside, #language") ||
 				at.closest("svg title") === null && !at.checkVisibility()) continue;
 			judge(n.data, at);
 		}
@@ -345,6 +345,16 @@ func (b *tab) english() []string {
 		}
 		return [...new Set(left)];
 	})()`)
+}
+
+// chinese waits until what asks the server for its words has them in Chinese, and fails where English is left.
+func (b *tab) chinese() {
+	b.Helper()
+	b.until(`["#lab-columns", "#rule-words", "#last-adds", "#build-result"].every((box) => ` +
+		`/\p{Script=Han}/u.test(document.querySelector(box).innerText))`)
+	if left := b.english(); len(left) > 0 {
+		b.Errorf("English is left: %q", left)
+	}
 }
 
 // TestChineseFaults: what the server refuses is told in Chinese, with what is to be done.

@@ -79,7 +79,10 @@ const pictures = new Map(); // the addresses in this tab of what inputURL names
 // ask is fetch, of the worker.
 async function ask(path, { method = "GET", body, headers = {}, signal } = {}) {
   const answer = await told({ request: { method, path: `/${path}`, kind: headers["Content-Type"] ?? "", body: body === undefined ? null : await bytesOf(body) } }, signal);
-  if (answer.status === 200 && method === "POST" && /^v1\/inside(\?|$)/.test(path)) await fetchPictures(JSON.parse(new TextDecoder().decode(answer.body)).id);
+  if (answer.status === 200 && method === "POST" && /^v1\/inside(\?|$)/.test(path)) {
+    const { id } = JSON.parse(new TextDecoder().decode(answer.body));
+    if (id) await fetchPictures(id); // or nothing is kept
+  }
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }
 

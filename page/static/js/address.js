@@ -35,7 +35,7 @@ export async function startAddress() {
       go(parts[link.dataset.part]);
     });
   }
-  when("layer report cell visit tab models tour", write);
+  when("layer report cell visit tab models tour beside", write);
   write();
 }
 
@@ -48,6 +48,8 @@ async function follow(asked) {
     state.model = model;
     tell("models");
   }
+  state.beside = asked.beside ?? "";
+  tell("beside");
   const source = { input: asked.input, batch: asked.batch };
   if (asked.build) source.build = asked.build;
   else source.network = asked.network || model.name;
@@ -126,7 +128,7 @@ function write() {
   const build = source.build?.includes("\n") ? undefined : source.build; // a description is too long for an address
   const other = model.name === source.network ? undefined : model.name;
   const at = visit && state.pinned ? { channel: state.channel, ...state.cell } : state.asked?.layer === layer ? state.asked : {};
-  const all = { network: source.network, build, model: other, input: source.input, batch: source.batch, picture: state.example ?? asksForYet(), layer,
+  const all = { network: source.network, build, model: other, beside: state.beside, input: source.input, batch: source.batch, picture: state.example ?? asksForYet(), layer,
     tab: state.tab === "maps" ? undefined : state.tab, map: at.channel, y: at.y, x: at.x, tour: state.tour || undefined };
   const given = Object.entries(all).filter(([, v]) => v !== undefined && v !== null && v !== "");
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");

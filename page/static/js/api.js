@@ -76,6 +76,10 @@ export const field = (name, values, signal) => json(`/v1/arch/${encodeURICompone
 export const inside = (model, file) =>
   json(`/v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
 
+// answerOf is what a model answers to a picture, as inside tells it, with nothing kept to be asked about.
+export const answerOf = (model, file, signal) =>
+  json(`/v1/inside${query({ model, keep: "no" })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, signal });
+
 // inputURL is where the picture as the network sees it is, or with as "photograph" the same part of it sharper.
 export const inputURL = (id, as = "input") => door.address(below(`/v1/inside/${id}/input?as=${as}`));
 

@@ -5,6 +5,7 @@ export const state = {
   networks: [], // names of those built in
   model: null, // the one that is asked
   opened: null, // the name of the one whose weights the reader opened
+  beside: "", // the name of another whose answer stands beside its own; empty: none
   report: null, // of the network that is drawn, as vggo arch --json tells it
   source: null, // of the report: {network} or {build}, and {input, batch}
   layer: null, // the name of the chosen one
@@ -26,7 +27,7 @@ export const state = {
 
 const listeners = new Map();
 
-// when has do called after each change of some kind: "models", "report", "layer", "visit", "cell", "hover", "tab", "tour", "score", "language".
+// when has do called after each change of some kind: "models", "report", "layer", "visit", "cell", "hover", "tab", "tour", "score", "beside", "language".
 export function when(kinds, todo) {
   for (const kind of kinds.split(" ")) {
     if (!listeners.has(kind)) listeners.set(kind, []);

@@ -10,8 +10,8 @@ let language = "en";
 
 export const languages = ["en", "zh"];
 
-// parts are the files of a language's words: the page's, and those of its story, of training and of what fools a network.
-const parts = ["", "story.", "train.", "fool."];
+// parts are the files of a language's words: the page's, and those of parts of it.
+const parts = ["", "story.", "train.", "fool.", "beside."];
 
 async function load(name) {
   const answer = await fetch(`page/${name}.json`);
