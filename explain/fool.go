@@ -45,7 +45,7 @@ const (
 	rivals    = 5    // classes that the answer may change to: the most probable ones after it
 	mostSteps = 20   // of the search
 	overshoot = 1.02 // of a step, so that it crosses the border; as the paper has it
-	widest    = 64   // times the change that the search came to, where rounding takes most of it away
+	widest    = 64   // times the change that the search came to and that is not rounded to nothing
 	narrowing = 6    // halvings between a change that is too small and one that is not
 	courseOf  = 20   // steps of Fooling.Course
 )
@@ -228,8 +228,12 @@ func (s *search) shrink(whole []float64) error {
 		s.Is = answers[0][0]
 		return s.Is.Index != s.Was.Index, nil
 	}
-	low, high := 0.0, 1.0
-	for {
+	largest := 0.0
+	for _, d := range whole {
+		largest = max(largest, math.Abs(d))
+	}
+	low, high := 0.0, max(1, 0.5/largest) // less is rounded to nothing
+	for end := widest * high; ; {
 		changed, err := changes(high)
 		if err != nil {
 			return err
@@ -237,7 +241,7 @@ func (s *search) shrink(whole []float64) error {
 		if changed {
 			break
 		}
-		if high == widest {
+		if high >= end {
 			return &UnfooledError{s.m.Network.Name, s.Steps}
 		}
 		low, high = high, 2*high
@@ -289,7 +293,7 @@ func (s *search) follow() error {
 func FoolMemory(m *vggo.Model) (int64, error) {
 	bytes, err := m.ImageGradientsMemory(1 + rivals)
 	samples := int64(m.Input.C * m.Input.H * m.Input.W)
-	// The samples, what was added to them, two directions and two gradients, in up to 64 bits; what goes through the
-	// network at once, and the course in 8 bits.
-	return bytes + samples*(6*8+int64(m.Batch())*4+courseOf+1), err
+	// In 64 bits the samples, what was added to them and a direction to each rival, in 32 the gradients by them, the
+	// change before and after and what goes through the network at once, in 8 the course.
+	return bytes + samples*((2+rivals)*8+(1+rivals+2+int64(m.Batch()))*4+courseOf+1), err
 }

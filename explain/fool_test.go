@@ -47,6 +47,12 @@ func TestFool(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { blue.Close() })
+	description := filepath.Join(t.TempDir(), "binary.yaml")
+	if err := os.WriteFile(description, []byte("name: binary\ninput: 12x12x3\nlayers:\n  - {name: conv1, op: conv, out: 6, "+
+		"kernel: 3, pad: 1}\n  - {name: relu1, op: relu}\n  - {name: flatten, op: flatten}\n  - {name: fc, op: linear, "+
+		"out: 1}\n  - {name: sigmoid, op: sigmoid}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	const examples = "../page/static/examples/"
 	for _, of := range []struct {
 		name    string
@@ -59,6 +65,8 @@ func TestFool(t *testing.T) {
 		{"trained, grey", open(t, "tinyvgg", 4), "../docs/examples/boot.png", 1.2},
 		{"batch norm", open(t, "batchnorm", 3), "../docs/examples/boot.png", 1.2},
 		{"blue first", blue, examples + "hotdog.jpg", 2},
+		{"two classes of one output", random(t, description), examples + "cat.jpg", 2},
+		{"logits that are maps", random(t, "testdata/convonly.yaml"), examples + "cat.jpg", 2},
 	} {
 		t.Run(of.name, func(t *testing.T) {
 			m, picture := of.model, seen(t, of.model, of.picture)
@@ -71,7 +79,7 @@ func TestFool(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The picture, the steps and a look at where they led, the way back of two halvings at least, and the course.
-			if passes < 1+7*(f.Steps+1)+2+len(f.Course) {
+			if passes < 1+(1+min(6, m.ClassCount()))*(f.Steps+1)+2+len(f.Course) {
 				t.Errorf("%d passes in %d steps", passes, f.Steps)
 			}
 			ranked := func(p *vision.Picture) []vggo.Class {
@@ -211,6 +219,28 @@ func TestFoolNearestPlane(t *testing.T) {
 		if length < distance-round || length > (distance+round)*(1+2.0/64) {
 			t.Errorf("it goes %v far, the border is %v away", length, distance)
 		}
+	}
+}
+
+// TestFoolCloseToBorder: where so little is enough that 8 bits have no room for it, a step of a sample is found.
+func TestFoolCloseToBorder(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	grey := vision.NewPicture(4, 4, 3)
+	for i := range grey.Pix {
+		grey.Pix[i] = 128
+	}
+	w, b := make([]float32, 3*48), []float32{1e-3, 0, -1}
+	mean, std := []float64{0.1, 0.2, 0.3}, []float64{0.5, 0.25, 2}
+	for k := range b {
+		for i := range 48 {
+			v := r.NormFloat64()
+			w[k*48+i] = float32(v)
+			b[k] -= float32(v * (128.0/255 - mean[i/16]) / std[i/16])
+		}
+	}
+	f, err := explain.Fool(t.Context(), plane(t, w, b), grey, nil)
+	if err != nil || f.Was.Index != 0 || f.Is.Index == 0 || f.Most != 1 {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 

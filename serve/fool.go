@@ -48,7 +48,8 @@ func (c *call) fool() error {
 	if err != nil {
 		return unexplained(err)
 	}
-	if err := c.bytes.add(bytes); err != nil {
+	// and the change as bytes, in base64 and in the answer
+	if err := c.bytes.add(bytes + 16*int64(len(v.Picture.Pix))); err != nil {
 		return err
 	}
 	f, err := explain.Fool(c.ctx, m.Model, v.Picture, func(passes int, compute func(context.Context) error) error {
