@@ -36,6 +36,16 @@ func (r *recent[K]) get(key K, compile func() (*nn.Plan, error)) (*nn.Plan, erro
 	return p, nil
 }
 
+// drop closes the plan for a key, if it is there.
+func (r *recent[K]) drop(key K) {
+	r.plans = slices.DeleteFunc(r.plans, func(p keptPlan[K]) bool {
+		if p.key == key {
+			p.Close()
+		}
+		return p.key == key
+	})
+}
+
 // close closes them all; another one may be asked for again.
 func (r *recent[K]) close() {
 	for _, p := range r.plans {

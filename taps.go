@@ -28,7 +28,7 @@ const tappedPlans = 2
 
 // Tap takes images, N x C x H x W, through Taps and shows look the Plan that holds what became of them, which may be
 // taken backward. The Plan is look's until it returns. The next call with the same Taps
-// finds it laid out.
+// finds it laid out, until others are asked for or Release.
 func (m *Model) Tap(ctx context.Context, t *Taps, images *tensor.Tensor, look func(*nn.Plan) error) error {
 	select {
 	case <-m.turn:
@@ -61,6 +61,13 @@ func (m *Model) Tap(ctx context.Context, t *Taps, images *tensor.Tensor, look fu
 		return err
 	}
 	return m.intact(look(plan))
+}
+
+// Release lets the Plan of Taps go that Tap keeps, if it does, and the Plan's memory with it.
+func (m *Model) Release(t *Taps) {
+	<-m.turn
+	m.tapped.drop(t)
+	m.turn <- struct{}{}
 }
 
 // TapMemory is the bytes that Tap takes beside what Memory tells, packed weights included.

@@ -13,26 +13,25 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// samples are a picture as it is painted: 3 x H x W, red first, white is 1. Values may lie beyond.
+// samples are a picture as it is painted: channels x H x W, red first, white is 1. Values may lie beyond.
 type samples struct {
 	image.Point
 	data []float64
 }
 
-// samplesOf are those of a picture of three channels.
 func samplesOf(p *vision.Picture) samples {
-	s := samples{image.Pt(p.W, p.H), make([]float64, 3*p.W*p.H)}
+	s := samples{image.Pt(p.W, p.H), make([]float64, p.Channels*p.W*p.H)}
 	for i, v := range p.Pix {
-		s.data[i%3*p.W*p.H+i/3] = float64(v) / 255
+		s.data[i%p.Channels*p.W*p.H+i/p.Channels] = float64(v) / 255
 	}
 	return s
 }
 
 // picture rounds to what can be shown.
 func (s samples) picture() *vision.Picture {
-	p := vision.NewPicture(s.X, s.Y, 3)
+	p := vision.NewPicture(s.X, s.Y, len(s.data)/(s.X*s.Y))
 	for i := range p.Pix {
-		v := s.data[i%3*s.X*s.Y+i/3]
+		v := s.data[i%p.Channels*s.X*s.Y+i/p.Channels]
 		p.Pix[i] = uint8(math.Round(255 * min(max(v, 0), 1)))
 	}
 	return p
@@ -56,7 +55,7 @@ type canvas struct {
 // newCanvas is the part of a network for a size; with gradient it computes that of its images, too.
 func newCanvas(model *vggo.Model, placed *arch.Placement, layers []string, size image.Point, algo nn.Algo,
 	gradient bool) (*canvas, error) {
-	placed, err := placed.WithInput(arch.Shape{C: 3, H: size.Y, W: size.X})
+	placed, err := placed.WithInput(arch.Shape{C: placed.Input.C, H: size.Y, W: size.X})
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +66,8 @@ func newCanvas(model *vggo.Model, placed *arch.Placement, layers []string, size 
 // see takes samples through the network.
 func (c *canvas) see(ctx context.Context, s samples, look func(*nn.Plan) error) error {
 	pixels := s.X * s.Y
-	images := tensor.New(1, 3, s.Y, s.X)
-	for channel := range 3 {
+	images := tensor.New(1, c.taps.Placed.Input.C, s.Y, s.X)
+	for channel := range images.C {
 		slope, offset := c.recipe.Line(channel)
 		from := s.data[c.recipe.Sample(channel)*pixels:][:pixels]
 		for i, to := 0, images.Data[channel*pixels:][:pixels]; i < pixels; i++ {

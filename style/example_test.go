@@ -50,3 +50,31 @@ func ExamplePainter() {
 	// 96x96 pixels, the loss has fallen: true
 	// content by relu3_2, as there is no conv4_2; style by relu1_1, relu2_1, relu3_1, as there is no conv4_1
 }
+
+// A picture that excites a channel, grown from noise. With trained weights it shows what the channel looks for.
+func ExampleDream() {
+	model, err := vggo.New("32x32x3:16,M,32/10", vggo.Options{Seed: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer model.Close()
+	dream := style.Dream{Layer: "conv2_1", Channel: 17, Seed: 1, Iterations: 20}
+	_, bytes, err := dream.Cost(model)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var first, last float64
+	picture, err := dream.Grow(context.Background(), model, func(g style.Grown) error {
+		if g.Iteration == 0 {
+			first = g.Mean
+		}
+		last = g.Mean
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%dx%d pixels, less than 10 MB: %t, the mean has risen: %t\n", picture.H, picture.W, bytes < 10e6,
+		last > first)
+	// Output: 32x32 pixels, less than 10 MB: true, the mean has risen: true
+}

@@ -244,7 +244,7 @@ func (p *Painter) prepare(ctx context.Context, j *Job) (*studio, error) {
 	case FromStyle:
 		s.first = samplesOf(styles[0].picture().Resize(j.Size.X, j.Size.Y, vision.Bilinear))
 	default:
-		s.first = noise(j.Size, j.Seed)
+		s.first = noise(j.Size, 3, j.Seed)
 	}
 	return s, nil
 }
@@ -278,9 +278,9 @@ func (p *Painter) usualRatio(content []target, grams [][]float64) float64 {
 }
 
 // noise is normal, independent samples round the middle grey.
-func noise(size image.Point, seed uint64) samples {
+func noise(size image.Point, channels int, seed uint64) samples {
 	const deviation = 0.1
-	s := samples{size, make([]float64, 3*size.X*size.Y)}
+	s := samples{size, make([]float64, channels*size.X*size.Y)}
 	r := rand.New(rand.NewPCG(seed, 0))
 	for i := range s.data {
 		s.data[i] = 0.5 + float64(deviation*r.NormFloat64())

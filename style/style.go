@@ -1,6 +1,7 @@
 // Package style paints pictures that a network sees as it sees others: the content of one in the style of another
 // (Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", 2016), a texture (the same,
-// 2015), or what a layer has kept of a picture (feature inversion; Mahendran & Vedaldi 2015).
+// 2015), what a layer has kept of a picture (feature inversion; Mahendran & Vedaldi 2015), or what excites one channel
+// most (a Dream).
 //
 // The picture itself is what learns: a loss says how far what the network makes of it is from what is wanted, and its
 // gradient by the picture's samples leads an optimiser. The bits do not depend on the number of threads.

@@ -210,12 +210,12 @@ func (r Preprocess) Line(c int) (slope, offset float64) {
 	return 255 / (float64(r.Scale) * float64(r.Std[c])), -float64(r.Mean[c]) / float64(r.Std[c])
 }
 
-// SampleGradient turns the gradient by image n of a batch of N x Channels x H x W into that by the picture's samples, 1
-// x Channels x H x W, red first, white being 1.
+// SampleGradient turns the gradient by image n of a batch of N x Channels x H x W into that by the picture's samples,
+// 1 x Channels x H x W, red first, white being 1.
 func (r Preprocess) SampleGradient(batch *tensor.Tensor, n int) *tensor.Tensor {
-	to, from := tensor.New(1, r.Channels, batch.H, batch.W), batch.Images(n, n+1)
+	to, from := tensor.New(1, batch.C, batch.H, batch.W), batch.Images(n, n+1)
 	pixels := batch.H * batch.W
-	for c := range r.Channels {
+	for c := range batch.C {
 		slope, _ := r.Line(c)
 		plane := to.Data[r.Sample(c)*pixels:][:pixels]
 		for i, d := range from.Data[c*pixels:][:pixels] {

@@ -34,6 +34,7 @@ type explainOptions struct {
 	unit    []int
 	channel int
 	count   int
+	grow    int
 	output  string
 }
 
@@ -56,6 +57,8 @@ func explainMethods() []explainMethod {
 		{"field", "the pixels that a unit of a layer sees", []string{"layer", "unit"}, (*explainRun).field},
 		{"patches", "the parts of a folder's pictures that excite a channel most", []string{"layer", "channel", "count"},
 			(*explainRun).patches},
+		{"dream", "a picture that grows to excite a channel or a class; from noise, without a picture",
+			[]string{"layer", "channel", "class", "iterations"}, (*explainRun).dream},
 	}
 }
 
@@ -85,13 +88,17 @@ Without --weights the network is the embedded one, as in vggo classify.`,
   vggo explain photo.jpg --weights vgg16.safetensors --method occlusion --size 48
   vggo explain photo.jpg --weights vgg16.safetensors --method maps --layer conv1_1
   vggo explain --method filters --weights vgg16.safetensors
-  vggo explain holiday/ --method patches --channel 17 --weights vgg16.safetensors`,
+  vggo explain holiday/ --method patches --channel 17 --weights vgg16.safetensors
+  vggo explain --method dream --layer conv3_1 --channel 17 --weights vgg16.safetensors
+  vggo explain photo.jpg --method dream --layer conv3_1 --channel 17 --weights vgg16.safetensors
+  vggo explain --method dream --class owl --iterations 200 -o owl.png`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd, args)
 		},
 	}
 	o.add(cmd)
 	f := cmd.Flags()
+	f.Lookup("seed").Usage = "of noise, and of random weights"
 	f.StringVar(&o.method, "method", names[0], "what to draw, one `of` "+strings.Join(names, ", "))
 	f.StringVar(&o.layer, "layer", "", "`layer` to look at (default: the last convolution, behind its ReLU; of filters, "+
 		"the first)")
@@ -103,6 +110,7 @@ Without --weights the network is the embedded one, as in vggo classify.`,
 	f.IntVar(&o.stride, "stride", 0, "`pixels` from one place of the square to the next (default: half of its side)")
 	f.IntSliceVar(&o.unit, "unit", nil, "`row,column` of a unit in the layer's map (default: the middle one)")
 	f.IntVar(&o.channel, "channel", 0, "`channel` of the layer, from 0 (default: of maps and filters, all)")
+	f.IntVar(&o.grow, "iterations", 100, "for which a picture grows")
 	f.IntVar(&o.count, "count", 9, "how many patches to find")
 	f.StringVarP(&o.output, "output", "o", "", "PNG `file` to write (default: the picture's name and the method's)")
 	_ = cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
@@ -119,7 +127,8 @@ type explainRun struct {
 	model       *root.Model
 	changed     func(flag string) bool
 
-	name  string          // of the picture, for people
+	name  string // of the picture, for people
+	whole *vision.Picture
 	seen  *vision.Picture // what the network sees of it, larger
 	pixel int             // how long one of the network's is there
 	input *tensor.Tensor
@@ -146,7 +155,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	switch {
 	case o.method == "filters" && len(args) > 0:
 		return usageError{errors.New("filters are the network's, of no picture: name none")}
-	case o.method != "filters" && len(args) == 0:
+	case o.method != "filters" && o.method != "dream" && len(args) == 0:
 		return usageError{hint(errors.New("no picture named"), "vggo explain photo.jpg")}
 	case !(o.opacity >= 0 && o.opacity <= 1):
 		return usageError{fmt.Errorf("--opacity must lie between 0 and 1, not %v", o.opacity)}
@@ -154,6 +163,11 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 		return usageError{fmt.Errorf("--unit is a row and a column, as in 7,7, not %d numbers", len(o.unit))}
 	case o.method == "patches" && (o.count < 1 || o.count > explain.MaxPatches):
 		return usageError{fmt.Errorf("--count must lie between 1 and %d, not %d", explain.MaxPatches, o.count)}
+	case o.grow < 1:
+		return usageError{fmt.Errorf("--iterations must be at least 1, not %d", o.grow)}
+	case o.method == "dream" && o.class != "" && (o.layer != "" || cmd.Flags().Changed("channel")):
+		return usageError{hint(errors.New("--class is a channel of the last layer: --layer and --channel name another"),
+			"leave out the one or the others")}
 	case o.output != "" && !strings.EqualFold(filepath.Ext(o.output), ".png"):
 		return usageError{hint(fmt.Errorf("%q is no PNG file", o.output), "-o heat.png")}
 	}
@@ -167,7 +181,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	case "patches", "occlusion":
 		pictures = usualBatch
 	}
-	if o.method != "filters" {
+	if len(args) > 0 {
 		if e.list, err = listPictures(args, e.faults); err != nil {
 			return err
 		}
@@ -180,7 +194,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 		o.until = o.layer
 	}
 	open := o.open
-	if o.method == "gradcam" || o.method == "occlusion" { // which explain a class
+	if o.method == "gradcam" || o.method == "occlusion" || o.class != "" { // which explain a class
 		open = o.openAnswering
 	}
 	if err := canWrite(o.output); err != nil {
@@ -191,7 +205,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.model.Close()) }()
 	tellModel(e.faults, e.model, o.part)
-	if o.method != "filters" && o.method != "patches" {
+	if len(args) > 0 && o.method != "patches" {
 		err = e.load()
 	}
 	if err == nil {
@@ -207,7 +221,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) (err error) {
 }
 
 // headless are the methods that ask for a layer and nothing behind it.
-var headless = []string{"maps", "filters", "field", "patches"}
+var headless = []string{"maps", "filters", "field", "patches", "dream"}
 
 // stem is the picture's name without folders and ending.
 func (e *explainRun) stem() string {
@@ -221,7 +235,7 @@ func (e *explainRun) load() error {
 	if err != nil {
 		return err
 	}
-	e.name = name
+	e.name, e.whole = name, picture
 	if e.seen, e.pixel, err = explain.Seen(e.model.Preprocess.Preprocess, picture, drawnSide); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

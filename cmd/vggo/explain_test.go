@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -130,6 +131,57 @@ func TestExplainIsClassifys(t *testing.T) {
 	}
 }
 
+// TestExplainDream: a picture grows from noise or a picture, of a channel or a class, and what is said is so.
+func TestExplainDream(t *testing.T) {
+	boot, err := filepath.Abs("../../docs/examples/boot.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tiny, err := filepath.Abs(tinyWeights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		args string
+		said string
+		file string
+		size int
+	}{
+		{"--layer conv2_1 --channel 3", "channel 3 of conv2_1: from %g in noise to %g in 9 iterations: ",
+			"conv2_1-3-dream.png", 756},
+		{boot + " --layer conv2_1 --channel 3", "channel 3 of conv2_1: from %g in " + boot + " to %g in 9 iterations: ",
+			"boot-dream.png", 756},
+		{"--class 7", "class 7: from %g in noise to %g in 9 iterations: ", "class-7-dream.png", 756},
+		{"--layer fc3 --channel 7 --seed 1 -o same.png", "channel 7 of fc3: from %g in noise to %g in 9 iterations: ",
+			"same.png", 756},
+	} {
+		code, stdout, stderr := vggo(t.Context(), append([]string{"explain", "-w", tiny, "--method", "dream", "--iterations",
+			"9"}, strings.Fields(c.args)...)...)
+		var from, to float64
+		_, err := fmt.Sscanf(stdout, c.said+c.file+"\n", &from, &to)
+		if code != 0 || err != nil || !(to > from) ||
+			!strings.HasPrefix(stderr, "28x28 pixels, 9 iterations, about ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: exit %d, %v: %s%s", c.args, code, err, stdout, stderr)
+			continue
+		}
+		if got := readPNG(t, c.file).Bounds().Size(); got != image.Pt(c.size, c.size) {
+			t.Errorf("%s is %v", c.file, got)
+		}
+	}
+	code, stdout, stderr := vggo(t.Context(), "explain", "-w", tiny, "--method", "dream", "--layer", "relu1_1",
+		"--channel", "2", "-o", "zero.png")
+	if _, err := os.Stat("zero.png"); code != 1 || stdout != "" || err == nil || !strings.HasSuffix(stderr,
+		"\nvggo: channel 2 of relu1_1: no pixel changes it\nhint: the layer before its ReLU, or another --seed\n") {
+		t.Errorf("a channel that is zero: exit %d, %v: %s%s", code, err, stdout, stderr)
+	}
+	a, errA := os.ReadFile("class-7-dream.png")
+	b, errB := os.ReadFile("same.png")
+	if err := errors.Join(errA, errB); err != nil || !bytes.Equal(a, b) {
+		t.Errorf("a class grows otherwise than its score: %v", err)
+	}
+}
+
 // TestExplainFolder: a picture that cannot be read is said, and the others are searched.
 func TestExplainFolder(t *testing.T) {
 	files := clothes(t, 3)
@@ -166,7 +218,7 @@ func TestExplainErrors(t *testing.T) {
 			`vgg-cifar10 has no class "boot": it has airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck`,
 			"a number counts too, 0 to 9"},
 		{"method", []string{good, "--method", "lime"}, 2,
-			`unknown method "lime": want one of gradcam, occlusion, maps, filters, field, patches`, ""},
+			`unknown method "lime": want one of gradcam, occlusion, maps, filters, field, patches, dream`, ""},
 		{"flag of another method", model(good, "--method", "maps", "--class", "3"), 2,
 			"--class means nothing to --method maps", ""},
 		{"occluder of another method", model(good, "--size", "3"), 2, "--size means nothing to --method gradcam", ""},
@@ -197,6 +249,16 @@ func TestExplainErrors(t *testing.T) {
 		{"channel of patches", model(good, "--method", "patches", "--channel", "10"), 1,
 			"relu2_2 of tinyvgg has 10 channels, numbered from 0: there is no channel 10", ""},
 		{"filters of a pool", model("--method", "filters", "--layer", "pool1"), 1, "pool1 of tinyvgg is no convolution", ""},
+		{"iterations", model("--method", "dream", "--iterations", "0"), 2, "--iterations must be at least 1, not 0", ""},
+		{"iterations of another method", model(good, "--iterations", "9"), 2,
+			"--iterations means nothing to --method gradcam", ""},
+		{"class and channel", model("--method", "dream", "--class", "1", "--channel", "3"), 2,
+			"--class is a channel of the last layer", "leave out the one or the others"},
+		{"channel of a dream", model("--method", "dream", "--layer", "conv2_1", "--channel", "10"), 1,
+			"conv2_1 of tinyvgg has 10 channels, numbered from 0: there is no channel 10", ""},
+		{"layer of a dream", model("--method", "dream", "--layer", "conv9_9"), 1, `tinyvgg has no layer "conv9_9"`,
+			"--describe lists all"},
+		{"probabilities", model("--method", "dream", "--layer", "softmax"), 1, "name fc3, whose channels are the scores", ""},
 		{"missing picture", model(good + "x"), 1, good + "x", ""},
 		{"folder that is not there", []string{good, "-w", tinyWeights, "-o", "missing/out.png"}, 1,
 			"cannot write missing/out.png: ", ""},
