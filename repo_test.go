@@ -106,7 +106,7 @@ var rooms = []struct {
 	{"page/lesson/fashion", []string{"vision", "page/lesson"}},
 	{"page", []string{"internal/printable", "tensor", "arch", "vision", ""}},
 	{"serve", []string{"internal/printable", "internal/strict", "tensor", "arch", "report", "nn", "weights", "vision", "",
-		"explain", "page", "page/lesson", "perceptual", "similar", "train"}},
+		"explain", "page", "page/lesson", "perceptual", "similar", "style", "train"}},
 	{"cmd/vggo", []string{"internal/durable", "internal/machine", "internal/parallel", "internal/printable",
 		"internal/shard", "internal/sheet", "internal/kernel", "internal/near", "internal/plainfile", "internal/strict",
 		"cluster", "tensor", "arch", "nn", "weights", "vision", "train", "hub",

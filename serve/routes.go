@@ -34,6 +34,8 @@ func (s *Server) routes() http.Handler {
 	route("GET /v1/arch/{model}/field", (*call).field)
 	route("GET /v1/models", (*call).models)
 	route("GET /v1/models/{model}/filters", (*call).filters)
+	route("POST /v1/models/{model}/patches", (*call).patches)
+	route("POST /v1/models/{model}/dream", (*call).dream)
 	route("POST /v1/inside", (*call).inside)
 	route("GET /v1/inside/{id}/input", (*call).insideInput)
 	route("GET /v1/inside/{id}/maps", (*call).insideMaps)

@@ -198,20 +198,23 @@ func (c *call) trainData() (unpack func() (lesson.Data, error), err error) {
 		return nil, err
 	}
 	if len(body) == 0 {
-		return func() (lesson.Data, error) {
-			data, err := c.Training()
-			if err != nil {
-				return data, &refusal{Kind: loading, After: time.Second, Cause: err,
-					Fault: "the pictures to learn from cannot be loaded", Hint: "try again, or choose a folder of your own"}
-			}
-			return data, nil
-		}, nil
+		return c.lesson, nil
 	}
 	if err := c.bytes.add(3 * int64(len(body))); err != nil { // what base64 stands for, and the same divided
 		return nil, err
 	}
 	data, err := ownData(body)
 	return func() (lesson.Data, error) { return data, nil }, err
+}
+
+// lesson unpacks the server's pictures to learn from.
+func (c *call) lesson() (lesson.Data, error) {
+	data, err := c.Training()
+	if err != nil {
+		return data, &refusal{Kind: loading, After: time.Second, Cause: err,
+			Fault: "the pictures to learn from cannot be loaded", Hint: "try again, or choose a folder of your own"}
+	}
+	return data, nil
 }
 
 // ownData reads pictures of one's own: a name, the classes' names, the pictures' labels and their pixels.
