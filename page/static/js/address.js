@@ -8,7 +8,7 @@ import { restore } from "./picture.js";
 import { openNumber } from "./table.js";
 
 // Parts of the page that show=… may name; anything else is a quantity of the layer, or of the whole network.
-const parts = { maps: "layer", filters: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer", learn: "train" };
+const parts = { maps: "layer", filters: "layer", excite: "layer", cell: "layer", picture: "see", network: "network", lab: "lab", last: "last", time: "time", build: "build", layer: "layer", learn: "train" };
 
 let own = ""; // what this page wrote itself
 let opened = {}; // what the address asked for when the page was opened
@@ -57,7 +57,7 @@ async function follow(asked) {
   if (!state.report) return;
   const row = asked.layer && rowOf(state.report, asked.layer);
   if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x), input: asked.in === undefined ? -1 : whole(asked.in) };
-  state.tab = asked.show === "filters" || asked.tab === "filters" ? "filters" : "maps";
+  state.tab = ["filters", "excite"].find((tab) => asked.show === tab || asked.tab === tab) ?? "maps";
   choose(row ? row.name : firstLayer());
   state.score = asked.score === undefined ? null : whole(asked.score);
   tell("score");

@@ -94,6 +94,14 @@ export const cell = (id, values, signal) => json(`/v1/inside/${id}/cell${query(v
 
 export const filters = (model, values, signal) => json(`/v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });
 
+const sending = (file) => (file ? { body: file, headers: { "Content-Type": "application/octet-stream" } } : {});
+
+// patches are the parts of a picture that excite a channel most, or of pictures that the server has.
+export const patches = (model, values, file, signal) => json(`/v1/models/${encodeURIComponent(model)}/patches${query(values)}`, { method: "POST", signal, ...sending(file) });
+
+// dream lets a picture grow a little that excites a channel, from a file or from noise.
+export const dream = (model, values, file, signal) => json(`/v1/models/${encodeURIComponent(model)}/dream${query(values)}`, { method: "POST", signal, ...sending(file) });
+
 export const heat = (id, kind, values, signal) => json(`/v1/inside/${id}/${kind}${query(values)}`, { method: "POST", signal });
 
 // fool is the smallest change of a visit's picture that was found to change the answer.

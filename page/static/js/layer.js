@@ -8,15 +8,17 @@ import { choose, go } from "./address.js";
 import { numberOf } from "./table.js";
 import { startMaps, showMaps } from "./maps.js";
 import { startFilters, showFilters } from "./filters.js";
+import { startExcite, showExcite } from "./excite.js";
 import { startCell, showCell } from "./cell.js";
 import { startField, showField } from "./field.js";
 
-const tabs = ["maps", "filters"];
+const tabs = ["maps", "filters", "excite"];
 let held = {}; // whose map and cell are chosen: {layer, model, file}
 
 export function startLayer() {
   startMaps();
   startFilters();
+  startExcite();
   startCell();
   startField();
   when("layer report visit language", show);
@@ -87,6 +89,7 @@ function pick(name) {
   }
   const row = rowOf(state.report, state.layer);
   if (name === "filters") showFilters(row);
+  if (name === "excite") showExcite(row);
   tell("tab");
 }
 
@@ -110,6 +113,7 @@ async function fill(row, look) {
   }
   if (state.tab === "filters") showFilters(row);
   if (!look) {
+    if (state.tab === "excite") showExcite(row);
     byID("panel-maps").replaceChildren(el("p", { class: "note" }, byID("layer-note").textContent));
     return;
   }

@@ -7,8 +7,9 @@ import { state, tell, when } from "./state.js";
 import { className } from "./names.js";
 import { keep, recall } from "./keep.js";
 
-const examples = ["cat", "owl", "hotdog", "boot"];
-const file = (name) => `page/${name}.${name === "boot" ? "png" : "jpg"}`;
+export const examples = ["cat", "owl", "hotdog", "boot"];
+// exampleFile is where an example lies.
+export const exampleFile = (name) => `page/${name}.${name === "boot" ? "png" : "jpg"}`;
 
 export function startPicture() {
   const drop = byID("drop");
@@ -57,13 +58,13 @@ function showExamples() {
   byID("examples").replaceChildren(
     ...examples.map((name) =>
       el("button", { type: "button", class: "example", "data-example": name, onclick: () => giveExample(name) },
-        el("img", { src: file(name), alt: t(`example.${name}`), width: 56, height: 56 }))));
+        el("img", { src: exampleFile(name), alt: t(`example.${name}`), width: 56, height: 56 }))));
 }
 
 // giveExample sends one of the page's own pictures.
 export async function giveExample(name) {
   try {
-    const answer = await fetch(file(name));
+    const answer = await fetch(exampleFile(name));
     await give(await answer.blob(), name);
   } catch {
     api.complain(api.ownFault("silent"), () => giveExample(name));

@@ -9,7 +9,7 @@ export const state = {
   report: null, // of the network that is drawn, as vggo arch --json tells it
   source: null, // of the report: {network} or {build}, and {input, batch}
   layer: null, // the name of the chosen one
-  tab: "maps", // what is shown of it: "maps" or "filters"
+  tab: "maps", // what is shown of it: "maps", "filters" or "excite"
   show: null, // what the address asks to be shown of it
   asked: null, // the map and the cell that the address asks for: {layer, channel, y, x}, and the input channel, if it asks for one
   score: null, // the class that the address asks for in the last step
