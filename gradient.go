@@ -92,8 +92,8 @@ type ImageGradients struct {
 	Gradients *tensor.Tensor // of these logits with respect to the image: classes x C x H x W
 }
 
-// ImageGradients takes one prepared image forward, and backward once for each of some classes. The network is as
-// Gradient runs it.
+// ImageGradients takes one prepared image forward, and backward once for each of some classes: multiply-accumulates of
+// one pass and as many more. The network is as Gradient runs it.
 func (m *Model) ImageGradients(ctx context.Context, image *tensor.Tensor, classes []int) (*ImageGradients, error) {
 	if err := m.incomplete(); err != nil {
 		return nil, err
@@ -147,9 +147,10 @@ func (m *Model) ImageGradientsMemory(classes int) (int64, error) {
 	return bytes + int64(classes+1)*4*int64(m.Input.C*m.Input.H*m.Input.W), err
 }
 
-// withImage is the whole network, for the gradient of its image.
+// withImage is the whole network, for the gradient of its image: by the definition, which packs weights into a fraction
+// of the memory that Winograd's algorithm does, and sooner.
 func (m *Model) withImage() *Taps {
-	return &Taps{Placed: m.Placed, Once: true, Options: nn.Options{Batch: 1, InputGrad: true}}
+	return &Taps{Placed: m.Placed, Once: true, Options: nn.Options{Batch: 1, InputGrad: true, Algo: nn.Direct}}
 }
 
 // GradientCost tells what Gradient will do for a layer, before it does: multiply-accumulates, and the most bytes that

@@ -58,6 +58,8 @@ func TestVGG16(t *testing.T) {
 	}
 	b.click("input[name=overlay][value=gradcam]")
 	b.until(`!document.getElementById("heat").hidden`)
+	b.click("#fool")
+	b.until(`document.getElementById("fool-answer")?.dataset.class`)
 }
 
 // TestTrained trains a network on Fashion-MNIST for a moment, serves what came of it and looks into it.
