@@ -479,6 +479,13 @@ func TestCamera(t *testing.T) {
 	b := open(t, web.URL, "/", 1280, 900)
 	b.click("#camera")
 	b.until(`document.querySelector("#camera-dialog video")?.videoWidth > 0`)
+	goes := "The picture goes to this server alone"
+	if onSite() {
+		goes = "The picture stays in this browser"
+	}
+	if got := b.text("#camera-dialog .note"); !strings.HasPrefix(got, goes) {
+		t.Errorf("of the picture is said %q, want %q", got, goes)
+	}
 	b.click("#camera-take")
 	b.answered()
 	if value[bool](b, `document.getElementById("camera-dialog").open`) {

@@ -115,6 +115,10 @@ func TestSave(t *testing.T) {
 			t.Errorf("%s is not saved, but%s", name, seen)
 		}
 	}
+	b.js(`document.querySelector("[data-curve=loss]").parentElement.querySelector(".save").focus()`)
+	b.click("#train-one") // which draws the curve anew
+	b.until(`document.querySelector("[data-curve=loss]").dataset.points === "2" && ` +
+		`document.activeElement === document.querySelector("[data-curve=loss]").parentElement.querySelector(".save")`)
 	b.look("fc3")
 	b.until(`document.querySelector("#panel-maps .units")`)
 	seen = b.save(folder, "Maps of fc3") // bars

@@ -160,7 +160,7 @@ if (navigator.serviceWorker?.controller) {
 }
 
 hire();
-through({ ask, address: (path) => pictures.get(path) ?? path });
+through({ ask, address: (path) => pictures.get(path) ?? path, here: true });
 notice(); // before the page goes to what the address asks for
 await import("./main.js");
 offline();

@@ -17,7 +17,7 @@ export class Refusal extends Error {
 
 // ownFault is a fault that the page itself found: kind "silent" says fault.silent.
 export function ownFault(kind) {
-  const fault = new Refusal(kind, `fault.${kind}`, `fault.${kind}.hint`);
+  const fault = new Refusal(kind, `fault.${kind}`, `fault.${kind}.${kind === "silent" && here() ? "here" : "hint"}`);
   fault.own = true; // its message and hint are keys
   return fault;
 }
@@ -25,8 +25,12 @@ export function ownFault(kind) {
 // door is the way to who answers: the server that the page came from. A site without a server has one of its own.
 let door = { ask: (path, options) => fetch(path, options), address: (path) => path };
 
-// through has another door: ask answers as fetch does, address is where an image of a path is loaded from.
+// through has another door: ask answers as fetch does, address is where an image of a path is loaded from, here says that what answers is in
+// this browser.
 export const through = (other) => { door = other; };
+
+// here says whether no picture leaves this browser.
+export const here = () => Boolean(door.here);
 
 // below is a path as the page's own address has it, wherever that lies on its host.
 const below = (path) => path.slice(1);

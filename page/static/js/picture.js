@@ -183,7 +183,7 @@ async function openCamera() {
     el("div", { class: "row" },
       el("button", { type: "button", class: "primary", id: "camera-take", onclick: take }, t("camera.take")),
       el("button", { type: "button", onclick: () => dialog.close() }, t("close"))),
-    el("p", { class: "note" }, t("camera.private")));
+    el("p", { class: "note" }, t(api.here() ? "camera.here" : "camera.private")));
   dialog.addEventListener("close", () => { for (const track of stream.getTracks()) track.stop(); }, { once: true });
   dialog.showModal();
 }

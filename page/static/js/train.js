@@ -7,6 +7,7 @@ import { t, count, percent, real } from "./words.js";
 import { when } from "./state.js";
 import { said } from "./faults.js";
 import { className } from "./names.js";
+import { sentence } from "./figure.js";
 import { paintSigned, paintGrey, largest } from "./colour.js";
 import { curves } from "./curves.js";
 import { startSketch, judgeSketch, forgetAnswers } from "./sketch.js";
@@ -43,7 +44,7 @@ export async function startTrain() {
 function build() {
   const card = byID("train-card");
   if (!offer) return card.replaceChildren(...(fault ? said(fault) : []));
-  if (!offer.on) return card.replaceChildren(el("p", { id: "train-off" }, t("train.off")));
+  if (!offer.on) return card.replaceChildren(el("p", { id: "train-off" }, sentence("train.off", { command: el("code", {}, "vggo serve --train-page") })));
   const field = (name, attributes) => el("label", { class: "field" }, el("span", {}, t(`train.${name}`)),
     el("input", { id: `train-${name}`, value: chosen[name], autocomplete: "off", spellcheck: "false", oninput: (event) => { chosen[name] = event.target.value.trim(); }, ...attributes }));
   card.replaceChildren(
