@@ -17,7 +17,7 @@ import (
 
 // roleOf tells a parameter's role by the end of its name; of batch norm's, w and b are gamma and beta.
 var roleOf = map[string]string{
-	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "kernel:0": "w", "weights:0": "w", "w:0": "w",
+	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "filter": "w", "filters": "w", "kernel:0": "w", "weights:0": "w", "w:0": "w",
 	"bias": "b", "biases": "b", "b": "b", "B": "b", "bias:0": "b", "biases:0": "b", "b:0": "b",
 	"gamma": "gamma", "beta": "beta", "running_mean": "mean", "running_var": "var", "moving_mean": "mean",
 	"moving_variance": "var",
@@ -63,7 +63,8 @@ func (f *File) guess(placed []arch.Placed, wanted func(layer string) bool) (form
 	return format.Naming{Source: ways[0], Bookkeeping: torchCounter, Guess: true}, true
 }
 
-// numbered reports whether weights of equal shape differ in numbers alone: the order of words means nothing.
+// numbered reports whether weights of equal shape differ in numbers alone: the order of words means nothing. TensorFlow
+// numbers from the second on: conv2d, conv2d_1.
 func (f *File) numbered(names []string) bool {
 	words := map[string]string{}
 	for _, name := range names {
@@ -71,7 +72,7 @@ func (f *File) numbered(names []string) bool {
 		if !isWeight(t) {
 			continue
 		}
-		word, shape := anyNumber.ReplaceAllString(name, "#"), shapeText(t.Shape)
+		word, shape := anyNumber.ReplaceAllString(laterNumber.ReplaceAllString(name, "$1"), "#"), shapeText(t.Shape)
 		if other, ok := words[shape]; ok && other != word {
 			return false
 		}
@@ -79,6 +80,8 @@ func (f *File) numbered(names []string) bool {
 	}
 	return true
 }
+
+var laterNumber = regexp.MustCompile(`_\d+(/|$)`)
 
 var nameEnd = regexp.MustCompile(`[./_]`)
 

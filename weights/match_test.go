@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
@@ -195,5 +196,51 @@ func TestMatchReports(t *testing.T) {
 				t.Errorf("error\n%s, want\n%s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestLaterNumbers: TensorFlow numbers what is called alike from the second on, and filters are kernels too.
+func TestLaterNumbers(t *testing.T) {
+	net, err := arch.Compact("vgg", "8x8x4:4,4,4,M/5,5,5", arch.Shape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := format.Weighted(archtest.Place(t, net).Layers)
+	for _, c := range []struct {
+		names []string // of the layers
+		w, b  string
+		fits  bool
+	}{
+		{[]string{"conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1", "dense_2"}, "/kernel", "/bias", true},
+		{[]string{"a/conv2d_9", "a/conv2d_10", "a/conv2d_11", "a/dense", "a/dense_1", "a/dense_2"}, "/kernel", "/bias", true},
+		{[]string{"c1/c1", "c2/c2", "c3/c3", "f1/f1", "f2/f2", "f3/f3"}, "_filters", "_biases", true},
+		{[]string{"c1", "c2", "left", "f1", "f2", "f3"}, "/kernel", "/bias", false},
+	} {
+		var tensors []Tensor
+		for i, layer := range layers {
+			for j, p := range layer.Params {
+				tensors = append(tensors, Tensor{Name: c.names[i] + []string{c.w, c.b}[j], Shape: p.Shape,
+					Data: slices.Repeat([]float32{float32(10*i + j)}, p.Count())})
+			}
+		}
+		slices.Reverse(tensors) // a checkpoint has an order of its own
+		path := filepath.Join(t.TempDir(), "a.safetensors")
+		if err := Write(path, tensors, nil); err != nil {
+			t.Fatal(err)
+		}
+		m, err := Match(open(t, path), layers)
+		if (err == nil) != c.fits {
+			t.Errorf("%v: %v", c.names, err)
+		}
+		for i, layer := range layers {
+			for j, p := range layer.Params {
+				if err != nil {
+					continue
+				}
+				if got, err := m.Param(p); err != nil || got[0] != float32(10*i+j) || !m.Guess {
+					t.Errorf("%v: %s is %v (%v)", c.names, p.Name, got[:1], err)
+				}
+			}
+		}
 	}
 }
