@@ -15,9 +15,6 @@ import (
 	"github.com/vggo/vggo/tensor"
 )
 
-// headerLength tells how much of a body is JSON, where tensors follow.
-const headerLength = "Inference-Header-Content-Length"
-
 // inferRequest is the protocol's $inference_request. A member that no schema lists is refused, since the protocol
 // extends itself through parameters; of those, what is of no use here is passed over (otherParameter).
 type inferRequest struct {

@@ -15,6 +15,7 @@ const (
 	// binaryTensors is Triton's extension, by which tensors follow the JSON as bytes
 	// (docs/protocol/extension_binary_data.md of github.com/triton-inference-server/server).
 	binaryTensors = "binary_tensor_data"
+	headerLength  = "Inference-Header-Content-Length" // how much of a body is JSON, where tensors follow
 )
 
 // serverMetadata is the protocol's $metadata_server_response.
