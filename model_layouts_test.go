@@ -165,8 +165,8 @@ func TestQuantised(t *testing.T) {
 	plain, fused := answers["qdq-disabled"], answers["qdq-all"]
 	d, spread := steps(got.Data, plain), steps(fused, plain)
 	exact := steps(got.Data, exactLogits)
-	t.Logf("%.2f steps from exact sums, %.2f from ONNX Runtime, %.2f from what it computes with integers; these differ by "+
-		"%.2f, and are %.2f and %.2f from exact sums", exact, d, steps(got.Data, fused), spread, steps(plain, exactLogits),
+	t.Logf("%.2f steps from exact sums, %.2f from ONNX Runtime, %.2f from what it computes with integers; these differ "+
+		"by %.2f, and are %.2f and %.2f from exact sums", exact, d, steps(got.Data, fused), spread, steps(plain, exactLogits),
 		steps(fused, exactLogits))
 	if !(exact < 1.1 && d < 2 && steps(plain, exactLogits) > 2) {
 		t.Errorf("logits differ by %v steps from exact sums, by %v from ONNX Runtime's", exact, d)

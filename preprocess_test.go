@@ -313,8 +313,8 @@ func readNPZ(t *testing.T, path string) map[string][]float32 {
 	return arrays
 }
 
-// TestGraphsPrepare: a graph that begins with a picture's bytes takes samples of 0 to 255, whatever its own figures are,
-// and so does one that turns the channels and takes means away that samples of 0 to 1 do not reach. Constants that
+// TestGraphsPrepare: a graph that begins with a picture's bytes takes samples of 0 to 255, whatever its own figures
+// are, and so does one that turns the channels and takes means away that samples of 0 to 1 do not reach. Constants that
 // change nothing say nothing.
 func TestGraphsPrepare(t *testing.T) {
 	for _, c := range []struct {
@@ -332,8 +332,8 @@ func TestGraphsPrepare(t *testing.T) {
 		}
 		defer m.Close()
 		p := m.Preprocess
-		if p.Scale != c.scale || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 || len(p.Std) > 0 && p.Std[0] != 1 ||
-			p.Guess != (c.scale != 1) || !strings.Contains(p.Reason, c.reason) {
+		if p.Scale != c.scale || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 ||
+			len(p.Std) > 0 && p.Std[0] != 1 || p.Guess != (c.scale != 1) || !strings.Contains(p.Reason, c.reason) {
 			t.Errorf("%s: prepared as %s: %s", name, p, p.Describe())
 		}
 	}

@@ -267,8 +267,8 @@ func TestPrepares(t *testing.T) {
 		if own == nil {
 			t.Fatalf("%s: nothing", c.name)
 		}
-		if bytes, _ := own.Bytes(); bytes != c.bytes || own.BlueFirst() != c.blueFirst || math.Abs(own.Scale[0]-c.scale) > 1e-6 ||
-			math.Abs(own.Shift[0]-c.shift) > 1e-5 {
+		if bytes, _ := own.Bytes(); bytes != c.bytes || own.BlueFirst() != c.blueFirst ||
+			math.Abs(own.Scale[0]-c.scale) > 1e-6 || math.Abs(own.Shift[0]-c.shift) > 1e-5 {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}
 	}

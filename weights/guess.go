@@ -17,7 +17,8 @@ import (
 
 // roleOf tells a parameter's role by the end of its name; of batch norm's, w and b are gamma and beta.
 var roleOf = map[string]string{
-	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "filter": "w", "filters": "w", "kernel:0": "w", "weights:0": "w", "w:0": "w",
+	"weight": "w", "weights": "w", "kernel": "w", "w": "w", "W": "w", "filter": "w", "filters": "w",
+	"kernel:0": "w", "weights:0": "w", "w:0": "w",
 	"bias": "b", "biases": "b", "b": "b", "B": "b", "bias:0": "b", "biases:0": "b", "b:0": "b",
 	"gamma": "gamma", "beta": "beta", "running_mean": "mean", "running_var": "var", "moving_mean": "mean",
 	"moving_variance": "var",

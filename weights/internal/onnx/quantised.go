@@ -15,9 +15,10 @@ import (
 
 // Quantised integers q stand for (q - zero) * scale (docs/Operators.md, DequantizeLinear). Parameters come out as that,
 // in float32 and to the bit. Values between layers are neither rounded to integers nor cut off where these end, but for
-// a range that begins at 0, which stands for a ReLU. Rounded by sums of float32, a value that comes out on the other side
-// of a half makes further ones do so: of a VGG-16 (TestQuantised) ONNX Runtime is 2.2 steps from the definition with
-// exact sums, this 1.1. To be exact takes sums of integers: a layer that rounds, and convolutions by the definition.
+// a range that begins at 0, which stands for a ReLU. Where sums of float32 are rounded, a value that comes out on
+// the other side of a half makes further ones do so: of a VGG-16 (TestQuantised) ONNX Runtime is 2.2 steps from the
+// definition with exact sums, this 1.1. To be exact takes sums of integers: a layer that rounds, and convolutions by
+// the definition.
 
 // ranges are the integers of the types that are read.
 var ranges = map[wire.Type][2]int64{wire.UINT8: {0, math.MaxUint8}, wire.INT8: {math.MinInt8, math.MaxInt8},

@@ -126,7 +126,8 @@ func Describe(c *format.Contents, model *wire.Model, file *format.List, family s
 	}
 	for _, v := range inputsOf(&model.Graph) {
 		if v.Type == wire.UINT8 {
-			c.Pictures = &format.Pictures{Mean: []float32{0}, Bytes: true, Told: "its input " + format.Clip(v.Name) + " is of bytes"}
+			c.Pictures = &format.Pictures{Mean: []float32{0}, Bytes: true,
+				Told: "its input " + format.Clip(v.Name) + " is of bytes"}
 		}
 	}
 	channels, open := opensSize(&model.Graph)

@@ -37,8 +37,8 @@ var (
 
 // tensorflow/core/framework: attr_value, node_def, op_def, function, graph; core/protobuf: meta_graph, saved_model
 var (
-	attrValue = schema{1: {"list", schema{2: {"s", text}, 3: {"i", number}}}, 2: {"s", text}, 3: {"i", number}, 4: {"f", float},
-		5: {"b", number}, 6: {"type", number}, 7: {"shape", shapeProto}, 8: {"tensor", values},
+	attrValue = schema{1: {"list", schema{2: {"s", text}, 3: {"i", number}}}, 2: {"s", text}, 3: {"i", number},
+		4: {"f", float}, 5: {"b", number}, 6: {"type", number}, 7: {"shape", shapeProto}, 8: {"tensor", values},
 		10: {"func", schema{1: {"name", text}}}}
 	nodeDef = schema{1: {"name", text}, 2: {"op", text}, 3: {"input", text},
 		5: {"attr", schema{1: {"key", text}, 2: {"value", attrValue}}}}

@@ -1,6 +1,6 @@
-// Package tensorflow reads TensorFlow's checkpoints of both editions, its frozen graphs and SavedModels, the graph-models
-// of TensorFlow.js, and writes checkpoints of the second edition. Kernels are rows, columns, in, out; fully connected weights in, out, over a map in
-// H,W,C order.
+// Package tensorflow reads TensorFlow's checkpoints of both editions, its frozen graphs and SavedModels, and the
+// graph-models of TensorFlow.js; it writes checkpoints of the second edition. Kernels are rows, columns, in, out; fully
+// connected weights in, out, over a map in H,W,C order.
 package tensorflow
 
 import (
