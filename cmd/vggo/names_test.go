@@ -112,6 +112,10 @@ func TestArchOpensAnyFile(t *testing.T) {
 			}
 		}
 	}
+	const graph = "../../weights/testdata/formats/tfjs-graph/uint8.json" // a description and weights at once
+	if code, out, errs := vggo(t.Context(), "arch", graph); code != exitOK || !strings.Contains(out, "conv 3x3/2 same") {
+		t.Errorf("a graph-model: exit %d, %s%s", code, out, errs)
+	}
 	t.Chdir(dir) // without a slash in the name
 	for _, name := range []string{"plain", "net.dat"} {
 		if code, _, errs := vggo(t.Context(), "arch", name); code != exitOK {
