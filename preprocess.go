@@ -77,7 +77,7 @@ func Prepare(asked vision.PreprocessParts, placed *arch.Placement, file *weights
 		return p, err
 	}
 	if asked.Base != "" && !decided.Guess && p.Describe() != decided.Describe() {
-		p.Reason = fmt.Sprintf("asked for; otherwise it were %s, since %s", decided.Name, decided.Reason)
+		p.Reason = fmt.Sprintf("asked for; otherwise it would be %s, since %s", decided.Name, decided.Reason)
 	}
 	if a, near := first.ancestor(); near && asked.Base == "caffe" && asked.Order == "" && a.Preprocess == "caffe" &&
 		a.Turned {

@@ -53,7 +53,7 @@ func (o *Optimise) check() error {
 	case !(o.Epsilon >= 0 && o.Epsilon < math.Inf(1)):
 		return fmt.Errorf("epsilon must be at least 0, not %v", o.Epsilon)
 	case o.Kind == "adamw" && (o.Nesterov || o.Decoupled):
-		return fmt.Errorf("adamw has no nesterov, and its decay is always decoupled")
+		return fmt.Errorf("adamw has no nesterov, and its decay is always decoupled: nesterov and decoupled must be false")
 	case o.Kind != "adamw" && (o.Beta2 > 0 || o.Epsilon > 0):
 		return fmt.Errorf("beta2 and epsilon are for adamw")
 	case o.Nesterov && o.Momentum == 0:

@@ -59,9 +59,10 @@ const (
 )
 
 // matchClasses gives the data's classes the network's numbers, in the way that --match says.
-func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) (found vision.Matching, err error) {
+func (o *evalOptions) matchClasses(data *vision.Dataset, path string, m *root.Model) (found vision.Matching,
+	err error) {
 	outputs := m.ClassCount()
-	switch way {
+	switch o.match {
 	case matchNumber:
 		found, err = vision.MatchByNumber(data, outputs)
 	case matchOrder:
@@ -69,11 +70,11 @@ func matchClasses(data *vision.Dataset, path string, m *root.Model, way string) 
 	default:
 		found, err = vision.MatchClasses(data, m.Labels(), outputs)
 	}
-	return found, hintMatch(err, data, path, m)
+	return found, o.hintMatch(err, data, path, m)
 }
 
 // hintMatch says how classes can be matched that are not.
-func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) error {
+func (o *evalOptions) hintMatch(err error, data *vision.Dataset, path string, m *root.Model) error {
 	var fault *vision.ClassesError
 	if !errors.As(err, &fault) {
 		return err
@@ -93,7 +94,11 @@ func hintMatch(err error, data *vision.Dataset, path string, m *root.Model) erro
 		remedies = append(remedies, fmt.Sprintf("is the folder one too high? %s holds %s", one.Class,
 			strings.Join(one.Below[:min(len(one.Below), 5)], ", ")))
 	}
-	remedies = append(remedies, "--labels names the network's classes, in its order, as the data does")
+	labels := "--labels names"
+	if o.labels == "" && m.Classes != nil { // the file's own
+		labels = "--labels with --relabel names"
+	}
+	remedies = append(remedies, labels+" the network's classes, in its order, as the data does")
 	if fault.ByNumber {
 		remedies = append(remedies, "--match number goes by the data's numbers")
 	}

@@ -90,6 +90,7 @@ func TestEvalMatches(t *testing.T) {
 		{"set -l other.txt", "", "",
 			`none of the data's classes is one of the network's: the data has "a", "b", "c", the network "x", "y", "z" hint: ` +
 				`--labels `},
+		{"set -w embedded", "", "", `none of the data's classes is one of the network's hint: --labels with --relabel names`},
 		{"set -l twice.txt", "", "", `twice.txt: "a" is the name of two classes, 0 and 2 `},
 		{"set -l gap.json", "", "", `gap.json: class 2 has no name`},
 		{"deeper", "", "",
@@ -106,9 +107,12 @@ func TestEvalMatches(t *testing.T) {
 		{"set --match number", "", "", `the data's class "a" is no number hint: `},
 		{"set --train --no-parts", "", "", "--train and --no-parts exclude each other"},
 	} {
-		args := append([]string{"eval", "--random-weights", "--preprocess", "unit"}, strings.Fields(c.args)...)
-		if !slices.Contains(args, "-m") {
-			args = append(args, "-m", "16x16x3:3/3")
+		args := append([]string{"eval", "--preprocess", "unit"}, strings.Fields(c.args)...)
+		if !slices.Contains(args, "-w") {
+			args = append(args, "--random-weights")
+			if !slices.Contains(args, "-m") {
+				args = append(args, "-m", "16x16x3:3/3")
+			}
 		}
 		code, stdout, stderr := vggo(t.Context(), args...)
 		if c.by == "" {

@@ -176,7 +176,7 @@ func (o *evalOptions) run(cmd *cobra.Command, path string) (err error) {
 				scalesText(o.scales))}
 		}
 	}
-	match, err := matchClasses(data, path, m, o.match)
+	match, err := o.matchClasses(data, path, m)
 	if err != nil {
 		return err
 	}
