@@ -350,8 +350,8 @@ func (b *tab) english() []string {
 // chinese waits until what asks the server for its words has them in Chinese, and fails where English is left.
 func (b *tab) chinese() {
 	b.Helper()
-	b.until(`["#lab-columns", "#rule-words", "#last-adds", "#build-result"].every((box) => ` +
-		`/\p{Script=Han}/u.test(document.querySelector(box).innerText))`)
+	b.until(`["#lab-columns h3", "#rule-words", "#last-adds h3", "#build-result caption"].every((box) => ` +
+		`/\p{Script=Han}/u.test(document.querySelector(box).textContent))`)
 	if left := b.english(); len(left) > 0 {
 		b.Errorf("English is left: %q", left)
 	}

@@ -137,8 +137,8 @@ function course() {
   const y = (p) => 6 + (height - 24) * (1 - p);
   const line = (which) => svg("path", { class: which, d: points.map((p, i) => `${i ? "L" : "M"}${across(i).toFixed(1)} ${y(p[which]).toFixed(1)}`).join("") });
   const text = (x, down, words, anchor) => svg("text", { x, y: down, "text-anchor": anchor }, words);
-  return svg("svg", { class: "course", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": t("fool.course") },
+  return el("figure", { class: "course" }, svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": t("fool.course") },
     [0, 0.5, 1].flatMap((p) => [svg("line", { class: "baseline", x1: left, x2: width - 6, y1: y(p), y2: y(p) }), text(left - 4, y(p) + 3, percent(p, 0), "end")]),
     points.map((p, i) => (p.share % 1 === 0 ? text(across(i), height - 6, percent(p.share, 0), p.share === 2 ? "end" : "middle") : null)),
-    line("was"), line("is"), svg("line", { id: "fool-here", y1: y(1), y2: y(0) }));
+    line("was"), line("is"), svg("line", { id: "fool-here", y1: y(1), y2: y(0) })));
 }
