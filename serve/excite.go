@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/page/lesson"
 	"github.com/vggo/vggo/style"
 	"github.com/vggo/vggo/vision"
@@ -166,7 +167,14 @@ func (c *call) dream() error {
 	n := c.numbers("channel", "iterations", "seed")
 	d := &style.Dream{Layer: c.text("layer"), Channel: n[0], Iterations: n[1], Seed: uint64(n[2])}
 	macs, bytes, err := d.Cost(m.Model)
-	if err != nil {
+	if errors.As(err, new(*nn.MemoryError)) || bytes > c.buffers.budget/2 { // weights mostly, packed for Winograd's tiles
+		d.Algo = nn.Direct
+		macs, bytes, err = d.Cost(m.Model)
+	}
+	switch {
+	case errors.As(err, new(*nn.MemoryError)):
+		return refuse(tooLarge, "ask for a layer nearer the picture", "%v", err)
+	case err != nil:
 		return unexplained(err)
 	}
 	l := c.loaded.Load()

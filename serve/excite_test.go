@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/explain"
+	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/page/lesson"
 	"github.com/vggo/vggo/style"
 	"github.com/vggo/vggo/vision"
@@ -146,5 +148,28 @@ func TestExciteFaults(t *testing.T) {
 	if told := ask[dreamJSON](t, small.URL, "POST", "/v1/models/tiny/dream?layer=conv2_1&iterations=64", nil,
 		200); told.Iterations != want || want >= 64 || want < 2 {
 		t.Errorf("%d iterations are done at once, want %d", told.Iterations, want)
+	}
+	// Where there is little room for weights that are packed for Winograd's algorithm, convolutions go directly.
+	wide := func() (*vggo.Model, error) {
+		return vggo.New("16x16x3:128,128,128/2", vggo.Options{Seed: 1, Threads: 1})
+	}
+	m2, err := wide()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m2.Close()
+	var bytes [2]int64
+	for i, algo := range []nn.Algo{nn.Auto, nn.Direct} {
+		if _, bytes[i], err = (&style.Dream{Layer: "conv1_3", Iterations: 2, Algo: algo}).Cost(m2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bytes[0] < bytes[1]+1<<20 {
+		t.Fatalf("%d bytes, and %d directly", bytes[0], bytes[1])
+	}
+	_, narrow := start(t, Config{Buffers: bytes[1] + 1<<19, MaxBody: 1 << 16, Models: []Source{{"wide", wide}}})
+	if told := ask[dreamJSON](t, narrow.URL, "POST", "/v1/models/wide/dream?layer=conv1_3&iterations=2", nil,
+		200); told.Iterations != 2 {
+		t.Errorf("%+v", told)
 	}
 }

@@ -31,6 +31,7 @@ type Dream struct {
 	From       *vision.Picture // as Model.Preprocess.Fit makes it; nil: noise round the middle grey
 	Seed       uint64          // of noise, and of how the picture is wrapped
 	Iterations int
+	Algo       nn.Algo // of convolutions; the direct one takes least memory
 }
 
 // Grown is what an iteration came to; iteration 0 is the picture that it began with.
@@ -73,7 +74,7 @@ func (d *Dream) canvas(m *vggo.Model) (*canvas, error) {
 		return nil, fmt.Errorf("the picture to begin with is %dx%dx%d, and %s takes %v", d.From.H, d.From.W, d.From.Channels,
 			m.Network.Name, in)
 	}
-	return newCanvas(m, until, []string{d.Layer}, image.Pt(in.W, in.H), nn.Auto, true)
+	return newCanvas(m, until, []string{d.Layer}, image.Pt(in.W, in.H), d.Algo, true)
 }
 
 // Cost is what Grow takes: multiply-accumulates of each iteration, of which there is one more for the picture that it
