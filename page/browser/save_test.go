@@ -1,7 +1,8 @@
 package browser
 
 import (
-	"context"
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"image"
 	"image/color"
@@ -10,9 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -56,42 +55,35 @@ func (b *tab) saveable() []figureOf {
 	}).flat()`)
 }
 
-// downloads has the browser keep what is downloaded in a folder.
-func (b *tab) downloads() string {
+// catch has the page hand what it saves to the test: a browser without a window drops some of many downloads.
+func (b *tab) catch() {
 	b.Helper()
-	folder := b.TempDir()
-	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
-			Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
-		return err
-	}))
-	return folder
+	b.js(`(() => {
+		globalThis.caught = null;
+		HTMLAnchorElement.prototype.click = function () { caught = [this.download, this.href] };
+		const made = URL.createObjectURL;
+		URL.createObjectURL = (blob) => { globalThis.blob = blob; return made.call(URL, blob) };
+	})()`)
 }
 
-// saved is the one file that comes into a folder, by its name, decoded and taken away.
-func (b *tab) saved(folder string) (string, image.Image) {
+// saved is the file that the page saves, by its name, decoded.
+func (b *tab) saved() (string, image.Image) {
 	b.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		found, err := filepath.Glob(filepath.Join(folder, "*.png"))
-		if err != nil || len(found) == 0 {
-			continue
-		}
-		f, err := os.Open(found[0])
-		if err != nil {
-			b.Fatal(err)
-		}
-		picture, err := png.Decode(f)
-		_ = f.Close()
-		if err != nil {
-			continue // it is still being written
-		}
-		if err := os.Remove(found[0]); err != nil {
-			b.Fatal(err)
-		}
-		return filepath.Base(found[0]), picture
+	b.until(`caught && caught[1].startsWith("blob:")`)
+	file := value[[]string](b, `new Promise((done) => {
+		const reader = new FileReader();
+		reader.onload = () => { done([caught[0], reader.result.split(",")[1]]); caught = null };
+		reader.readAsDataURL(blob);
+	})`)
+	data, err := base64.StdEncoding.DecodeString(file[1])
+	if err != nil {
+		b.Fatal(err)
 	}
-	b.Fatal("nothing was saved")
-	return "", nil
+	picture, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		b.Fatalf("%s: %v", file[0], err)
+	}
+	return file[0], picture
 }
 
 // TestSave: every figure is saved as a PNG that has its size, what it lies on, its canvas' very pixels, and is not
@@ -99,14 +91,14 @@ func (b *tab) saved(folder string) (string, image.Image) {
 func TestSave(t *testing.T) {
 	_, web := serving(t, tiny())
 	b := open(t, web.URL, "/#picture=boot&layer=conv1_1", 1280, 900)
-	folder := b.downloads()
+	b.catch()
 	b.answered()
 	b.until(`document.getElementById("working") && document.getElementById("field").dataset.box`)
 	b.click("input[name=overlay][value=occlusion]")
 	b.until(`document.querySelector("#heat-scale .scale")`)
 	b.click("#train-one")
 	b.until(`document.getElementById("opened-first") && document.querySelector("#last-adds dl")`)
-	seen := b.save(folder)
+	seen := b.save()
 	for _, name := range []string{"Picture", "The answer", "The network, to scale", "What it sees", "conv1_1, map",
 		"Maps of conv1_1", "3×3, one after the other", "one 7×7", "Kernel, stride and padding", "Scores and probabilities",
 		"What adds most to", "Time of each layer", "Loss", "Right answers", "conv1_1's filters", "What it takes",
@@ -121,10 +113,10 @@ func TestSave(t *testing.T) {
 		`document.activeElement === document.querySelector("[data-curve=loss]").parentElement.querySelector(".save")`)
 	b.look("fc3")
 	b.until(`document.querySelector("#panel-maps .units")`)
-	seen = b.save(folder, "Maps of fc3") // bars
+	seen = b.save("Maps of fc3") // bars
 	b.click("#tab-filters")
 	b.until(`document.querySelector("#panel-filters .kernels")`)
-	if seen += b.save(folder, "weights of Ankle boot"); strings.Count(seen, "\n") != 2 {
+	if seen += b.save("weights of Ankle boot"); strings.Count(seen, "\n") != 2 {
 		t.Errorf("of fc3 are saved%s", seen)
 	}
 	b.dark(true)
@@ -137,12 +129,12 @@ func TestSave(t *testing.T) {
 			t.Errorf("on a phone, dark, the network is %+v", f)
 		}
 	}
-	b.save(folder)
+	b.save()
 	b.js(`localStorage.clear()`)
 }
 
 // save saves the figures in whose names something stands, all with no words, and lists their names.
-func (b *tab) save(folder string, words ...string) string {
+func (b *tab) save(words ...string) string {
 	b.Helper()
 	list := ""
 	for _, f := range b.saveable() {
@@ -153,7 +145,7 @@ func (b *tab) save(folder string, words ...string) string {
 		b.js(fmt.Sprintf(`[...document.querySelectorAll("figure > .save")].find((s) => s.checkVisibility() && `+
 			`s.getAttribute("aria-label") === %s).focus()`, quote(f.Name)))
 		b.keys(kb.Enter)
-		name, picture := b.saved(folder)
+		name, picture := b.saved()
 		if keep := os.Getenv("VGGO_SAVED"); keep != "" {
 			w, err := os.Create(filepath.Join(keep, name))
 			if err != nil {
