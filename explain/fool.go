@@ -159,7 +159,7 @@ func (s *search) cross(classes []int) (change []float64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if g.Answer.Index != s.Was.Index {
+		if g.Answer.Index != s.Was.Index && s.Steps > 0 { // at once where two classes are as good as equal
 			break
 		}
 		if s.Steps == mostSteps || !s.step(samples, g) {
