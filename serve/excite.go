@@ -48,6 +48,7 @@ func (c *call) patches() error {
 	}
 	told := patchesJSON{Layer: c.text("layer"), Channel: c.numbers("channel")[0], Pictures: 1, Patches: []patchJSON{}}
 	var pictures iter.Seq2[string, *vision.Picture]
+	var held int // bytes of them
 	if file == nil {
 		if c.Training == nil {
 			return refuse(badRequest, "send one in the body", "there is no picture, and this server has none of its own")
@@ -63,20 +64,22 @@ func (c *call) patches() error {
 			return err
 		}
 		told.Of, told.Pictures = data.Name, min(told.Pictures, data.Test.Len())
-		pictures = lessonNamed(data, told.Pictures)
+		pictures, held = lessonNamed(data, told.Pictures), len(data.Train.Pixels)+len(data.Test.Pixels)
 	} else {
 		var picture *vision.Picture
 		if err := c.decoded(file, func(p *vision.Picture) error { picture = p; return nil }); err != nil {
 			return err
 		}
-		pictures = func(yield func(string, *vision.Picture) bool) { yield("", picture) }
+		pictures, held = func(yield func(string, *vision.Picture) bool) { yield("", picture) }, len(picture.Pix)
 	}
 	if err := c.admit(m, told.Layer, told.Pictures); err != nil {
 		return err
 	}
-	count := c.numbers("count")[0]
+	// A pass has its pictures cut out, prepared and as the layer's maps; a part is kept as it is, as PNG and in base64.
+	count, atOnce := c.numbers("count")[0], int64(min(m.Batch(), told.Pictures))
 	pixels := int64(m.Input.C * m.Input.H * m.Input.W)
-	if err := c.bytes.add((4*int64(m.Batch()) + 4*int64(count)) * pixels); err != nil {
+	each := 5*pixels + 4*m.until[told.Layer].values
+	if err := c.bytes.add(int64(held) + atOnce*each + 4*int64(count)*pixels); err != nil {
 		return err
 	}
 	start := time.Now()

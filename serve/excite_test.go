@@ -173,3 +173,34 @@ func TestExciteFaults(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 }
+
+// TestPatchesMemory: a picture is counted for as long as it is kept at its full size, and so are a layer's maps.
+func TestPatchesMemory(t *testing.T) {
+	large := vision.NewPicture(3000, 2000, 1)
+	var file bytes.Buffer
+	if err := png.Encode(&file, large.Image()); err != nil {
+		t.Fatal(err)
+	}
+	small := vision.NewPicture(30, 20, 1)
+	var other bytes.Buffer
+	if err := png.Encode(&other, small.Image()); err != nil {
+		t.Fatal(err)
+	}
+	wide := Source{"wide", func() (*vggo.Model, error) {
+		return vggo.New("64x64x1:256/2", vggo.Options{Seed: 1, Threads: 1})
+	}}
+	s, web := start(t, Config{Buffers: 3 << 20, MaxBody: 1 << 16, Models: []Source{tiny("tiny"), wide}})
+	for _, c := range []struct {
+		model string
+		body  []byte
+		code  int
+	}{{"tiny", other.Bytes(), 200}, {"tiny", file.Bytes(), 413}, {"wide", other.Bytes(), 413}} {
+		path := "/v1/models/" + c.model + "/patches?layer=conv1_1&count=1"
+		if answer, text := (sent{method: "POST", path: path, body: c.body}).do(t, web.URL); answer.StatusCode != c.code {
+			t.Errorf("%s of %d bytes: %d %s, want %d", path, len(c.body), answer.StatusCode, text, c.code)
+		}
+	}
+	if s.buffers.inUse() != 0 || s.loaded.Load().work.inUse() != 0 {
+		t.Errorf("%d bytes and %d work are held", s.buffers.inUse(), s.loaded.Load().work.inUse())
+	}
+}
