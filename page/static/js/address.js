@@ -101,7 +101,8 @@ export function link() {
   const [show] = Object.entries(parts).findLast(([, id]) => id === section.id);
   const more = new URLSearchParams({ show });
   if (show === "layer" && state.visit && state.pinned && state.input >= 0) more.set("in", state.input);
-  if (show === "last") more.set("score", byID("last-adds").dataset.of ?? "");
+  const { of } = byID("last-adds").dataset;
+  if (show === "last" && of) more.set("score", of);
   for (const control of section.querySelectorAll("[data-link]")) {
     if (control.checkVisibility() && (control.type !== "radio" || control.checked)) more.set(called(control), control.value);
   }

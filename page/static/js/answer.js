@@ -45,16 +45,18 @@ function showAnswer() {
     return;
   }
   const best = state.visit.classes.slice(0, shown);
-  list.replaceChildren(...best.map((c) =>
-    el("li", { "data-class": c.class, "data-probability": c.probability },
-      el("span", { class: "name" }, label(c)),
-      el("span", { class: "share" }, percent(c.probability)),
-      el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * c.probability}%` } })))));
+  list.replaceChildren(...best.map((c) => line(c, label(c))));
   const words = doubt(best);
   sure.replaceChildren(...words.map((w) => el("span", {}, `${w} `)));
   sure.dataset.unsure = String(unsure(best) && apart());
   sure.hidden = words.length === 0;
 }
+
+// line is a class with its probability, as a number and as a bar.
+export const line = (c, name) => el("li", { "data-class": c.class, "data-probability": c.probability },
+  el("span", { class: "name" }, name),
+  el("span", { class: "share" }, percent(c.probability)),
+  el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * c.probability}%` } })));
 
 // apart says whether the classes exclude each other: by a sigmoid each has a probability by itself, except where there are two of one output.
 const apart = () => state.model.ending === "softmax" || state.model.class_count === 2;

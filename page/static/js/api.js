@@ -77,12 +77,14 @@ export const description = async (name) => (await ask(`/v1/arch/${encodeURICompo
 
 export const field = (name, values, signal) => json(`/v1/arch/${encodeURIComponent(name)}/field${query(values)}`, { signal });
 
+const sending = (file) => (file ? { body: file, headers: { "Content-Type": "application/octet-stream" } } : {});
+
 export const inside = (model, file) =>
-  json(`/v1/inside${query({ model })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  json(`/v1/inside${query({ model })}`, { method: "POST", ...sending(file) });
 
 // answerOf is what a model answers to a picture, as inside tells it, with nothing kept to be asked about.
 export const answerOf = (model, file, signal) =>
-  json(`/v1/inside${query({ model, keep: "no" })}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, signal });
+  json(`/v1/inside${query({ model, keep: "no" })}`, { method: "POST", signal, ...sending(file) });
 
 // inputURL is where the picture as the network sees it is, or with as "photograph" the same part of it sharper.
 export const inputURL = (id, as = "input") => door.address(below(`/v1/inside/${id}/input?as=${as}`));
@@ -97,8 +99,6 @@ export const scores = (id, values, signal) => json(`/v1/inside/${id}/scores${que
 export const cell = (id, values, signal) => json(`/v1/inside/${id}/cell${query(values)}`, { signal });
 
 export const filters = (model, values, signal) => json(`/v1/models/${encodeURIComponent(model)}/filters${query(values)}`, { signal });
-
-const sending = (file) => (file ? { body: file, headers: { "Content-Type": "application/octet-stream" } } : {});
 
 // patches are the parts of a picture that excite a channel most, or of pictures that the server has.
 export const patches = (model, values, file, signal) => json(`/v1/models/${encodeURIComponent(model)}/patches${query(values)}`, { method: "POST", signal, ...sending(file) });
@@ -135,7 +135,7 @@ export const trainSteps = (id, values) => json(`/v1/train/${id}/steps${query(val
 export const trainOpen = (id, values) => json(`/v1/train/${id}/step${query(values)}`);
 
 export const trainJudge = (id, file) =>
-  json(`/v1/train/${id}/judge`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  json(`/v1/train/${id}/judge`, { method: "POST", ...sending(file) });
 
 // trainEnd ends a run, also while the page is being closed.
 export const trainEnd = (id) => json(`/v1/train/${id}/end`, { method: "POST", keepalive: true });

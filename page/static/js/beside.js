@@ -2,9 +2,10 @@
 
 import * as api from "./api.js";
 import { byID, el } from "./dom.js";
-import { t, count, percent, real, size } from "./words.js";
+import { t, count, real, size } from "./words.js";
 import { state, tell, when } from "./state.js";
 import { className } from "./names.js";
+import { line } from "./answer.js";
 
 const shown = 5; // classes of each
 
@@ -19,7 +20,7 @@ export function startBeside() {
   when("models language", choices);
   when("beside", () => { choices(); ask(); });
   when("visit", ask);
-  when("language", show);
+  when("language", () => { if (both) show(); });
 }
 
 const second = () => state.models.find((m) => m.name === state.beside && m !== state.model);
@@ -86,9 +87,7 @@ function column({ model, answer, total }) {
   return el("section", { "aria-label": model.name, "data-beside": model.name },
     el("h3", {}, model.name),
     model.random && el("p", { class: "note" }, t("model.random")),
-    el("ol", { class: "classes two" }, answer.classes.slice(0, shown).map((c) =>
-      el("li", { "data-class": c.class, "data-probability": c.probability }, el("span", { class: "name" }, name(c)), el("span", { class: "share" }, percent(c.probability)),
-        el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * c.probability}%` } }))))),
+    el("ol", { class: "classes two" }, answer.classes.slice(0, shown).map((c) => line(c, name(c)))),
     el("dl", { class: "facts" },
       fact("time", t("beside.ms", { ms: real(1000 * answer.seconds, 3) })),
       fact("parameters", el("data", { value: total.parameters }, count(total.parameters))),

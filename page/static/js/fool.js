@@ -15,7 +15,7 @@ let running;
 export function startFool() {
   byID("fool").addEventListener("click", look);
   when("visit", forget);
-  when("language", show);
+  when("language", () => { if (found) show(); });
 }
 
 function forget() {
