@@ -222,7 +222,7 @@ func (c *call) dream() error {
 	case errors.Is(err, style.ErrFlat):
 		return refuse(notFinite, "ask for the layer before its ReLU, or begin with another picture or seed", "%v", err)
 	case errors.As(err, new(*style.NaNError)):
-		return refuse(notFinite, "the weights are broken, or prepared for otherwise", "%v", err)
+		return refuse(notFinite, "the weights are broken, or are for pictures that are prepared in another way", "%v", err)
 	case err != nil:
 		return c.ended(err)
 	}
