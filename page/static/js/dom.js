@@ -19,6 +19,14 @@ export const el = (tag, attributes, ...children) => make(document.createElement(
 // svg makes an SVG element.
 export const svg = (tag, attributes, ...children) => make(document.createElementNS(spaces.svg, tag), attributes, children);
 
+// loaded is the image at an address, once it can be drawn.
+export async function loaded(address) {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return image;
+}
+
 export const byID = (id) => document.getElementById(id);
 
 // calm says whether the reader asked for less motion.

@@ -2,7 +2,7 @@
 // pictures are worked out here from the change, as the server does it: to the same byte.
 
 import * as api from "./api.js";
-import { byID, el, svg } from "./dom.js";
+import { byID, el, svg, loaded } from "./dom.js";
 import { t, count, percent, real } from "./words.js";
 import { state, when } from "./state.js";
 import { className } from "./names.js";
@@ -50,9 +50,7 @@ async function look() {
 
 // input is the picture as the network sees it: its pixels' reds, greens, blues and opacities.
 async function input(id, { width, height }) {
-  const image = new Image();
-  image.src = api.inputURL(id);
-  await image.decode();
+  const image = await loaded(api.inputURL(id));
   const context = el("canvas", { width, height }).getContext("2d");
   context.drawImage(image, 0, 0);
   return context.getImageData(0, 0, width, height).data;

@@ -156,7 +156,7 @@ function part(cell, { sum, i }, maps) {
   const added = `${sum < 0 ? "" : "+"}${real(sum, 4)}`;
   if (!maps) return el("div", { class: "map", "data-adds": i, "data-sum": sum }, el("span", {}, unit(cell.from, i)), el("strong", { class: sum < 0 && "less" }, added));
   const canvas = el("canvas", {});
-  paintShades(canvas, maps.width, maps.height, Uint8Array.from(atob(maps.pixels), (c) => c.charCodeAt(0)));
+  paintShades(canvas, maps.width, maps.height, api.bytes(maps.pixels));
   const lead = () => {
     state.asked = { layer: cell.maps, channel: i, y: 0, x: 0 };
     choose(cell.maps);

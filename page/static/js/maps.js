@@ -87,7 +87,7 @@ function controls(layer, shape) {
 
 function small(layer, maps) {
   const area = maps.width * maps.height;
-  const pixels = Uint8Array.from(atob(maps.pixels), (c) => c.charCodeAt(0));
+  const pixels = api.bytes(maps.pixels);
   const grid = el("div", { class: "maps", role: "group", "aria-label": t("maps.label", { layer }) },
     maps.channels.map((c, i) => {
       const canvas = el("canvas", {});

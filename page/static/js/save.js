@@ -2,7 +2,7 @@
 // <figure> element, whoever makes it; its button is made here.
 
 import { ownFault, complain } from "./api.js";
-import { byID, el } from "./dom.js";
+import { byID, el, loaded } from "./dom.js";
 import { t } from "./words.js";
 import { when } from "./state.js";
 
@@ -178,13 +178,6 @@ async function imageOf(svg, box) {
   copy.setAttribute("width", scale * box.width);
   copy.setAttribute("height", scale * box.height);
   return loaded(`data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`);
-}
-
-async function loaded(address) {
-  const image = new Image();
-  image.src = address;
-  await image.decode();
-  return image;
 }
 
 // contentOf is a picture of the page as an address that holds it.
