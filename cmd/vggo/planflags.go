@@ -50,9 +50,12 @@ func (h *halfFlag) add(f *pflag.FlagSet) {
 	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
 }
 
-// Set and Type make it a pflag.Value.
-func (h *halfFlag) Set(name string) (err error) {
-	h.Half, err = nn.ParseHalf(name)
+// Set and Type make it a pflag.Value. A word that is none leaves it as it is: detached tries the one behind the flag.
+func (h *halfFlag) Set(name string) error {
+	half, err := nn.ParseHalf(name)
+	if err == nil {
+		h.Half = half
+	}
 	return err
 }
 
