@@ -122,21 +122,26 @@ func nodesOf(list []proto.Value) (nodes map[string]*node, order []*node, err err
 }
 
 // unfused are the nodes that one stands for which TensorFlow's optimiser has put together (grappler/optimizers,
-// remapper.cc): a convolution or a product, then its bias, then its activation.
+// remapper.cc): a convolution or a product, then its bias, then its activation. Of more, and of one whose other inputs
+// none of these reads, it is the node itself, which no layer computes.
 func (n *node) unfused() []*node {
 	op, fused := strings.CutPrefix(n.op, "_Fused")
-	if !fused || len(n.inputs) < 2 {
+	ops := n.attr("fused_ops").Message("list").Texts("s")
+	if !fused || len(n.inputs) < 2 || len(ops) > 2 {
 		return []*node{n}
 	}
 	last, rest := &node{n.name, op, n.inputs[:2:2], n.attrs}, n.inputs[2:]
 	list := []*node{last}
-	for _, op := range n.attr("fused_ops").Message("list").Texts("s") {
+	for _, op := range ops {
 		last.name += "/" + last.op
 		last = &node{n.name, op, []string{last.name}, n.attrs}
 		if op == "BiasAdd" && len(rest) > 0 {
 			last.inputs, rest = append(last.inputs, rest[0]), rest[1:]
 		}
 		list = append(list, last)
+	}
+	if len(rest) > 0 {
+		return []*node{n}
 	}
 	return list
 }

@@ -3,8 +3,6 @@ package tensorflow
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +31,8 @@ func readGraphModel(in *format.Input) (*format.Contents, error) {
 		return keras.TensorFlowJS.Read(in)
 	}
 	graph := proto.Message{}
-	if err := new(jsonDecoder).field(graph, proto.Field{"node", nodeDef}, nodes); err != nil {
+	decoder := jsonDecoder{Decoder: strict.Decoder(nodes)}
+	if err := decoder.field(graph, proto.Field{"node", nodeDef}); err != nil {
 		return nil, err
 	}
 	l, err := newLibrary(graph)
@@ -56,58 +55,46 @@ func readGraphModel(in *format.Input) (*format.Contents, error) {
 var jsonTypes = map[string]float64{"DT_FLOAT": 1, "DT_DOUBLE": 2, "DT_INT32": 3, "DT_UINT8": 4, "DT_INT64": 9,
 	"DT_BOOL": 10, "DT_BFLOAT16": 14, "DT_HALF": 19}
 
-// jsonDecoder makes of JSON what package proto makes of the binary form.
-type jsonDecoder struct{ values int }
+// jsonDecoder makes of JSON what package proto makes of the binary form. keras.Graph has checked the text.
+type jsonDecoder struct {
+	*jsontext.Decoder
+	values int
+}
 
 // maxJSONValues bounds them: some twenty for each node.
 const maxJSONValues = 1 << 18
 
 // field adds a field's value, all of a list's, or those of a map, which is a list of keys and values.
-func (d *jsonDecoder) field(m proto.Message, f proto.Field, text jsontext.Value) error {
+func (d *jsonDecoder) field(m proto.Message, f proto.Field) error {
 	if d.values++; d.values > maxJSONValues {
 		return fmt.Errorf("a graph of more than %d values", maxJSONValues)
 	}
 	name := f[0].(string)
-	fields, _ := f[1].(schema)
-	switch text.Kind() {
+	switch d.PeekKind() {
+	case 'n': // as if it were not there
+		return d.SkipValue()
 	case '[':
-		var list []jsontext.Value
-		err := strict.Unmarshal(text, &list)
-		for i := 0; i < len(list) && err == nil; i++ {
-			if list[i].Kind() == '[' {
+		_, err := d.ReadToken()
+		for err == nil && d.PeekKind() != ']' {
+			if d.PeekKind() == '[' {
 				return fmt.Errorf("%s: a list in a list", name)
 			}
-			err = d.field(m, f, list[i])
+			err = d.field(m, f)
+		}
+		if err == nil {
+			_, err = d.ReadToken()
 		}
 		return err
 	case '{':
-		if fields == nil {
+		fields, ok := f[1].(schema)
+		if !ok {
 			return fmt.Errorf("%s: a message where a graph has none", name)
 		}
-		var members map[string]jsontext.Value
-		if err := strict.Unmarshal(text, &members); err != nil {
-			return err
-		}
-		if key := fields[1]; key[0] == "key" {
-			for _, key := range slices.Sorted(maps.Keys(members)) {
-				entry := proto.Message{"key": {{Text: key}}}
-				if err := d.field(entry, fields[2], members[key]); err != nil {
-					return err
-				}
-				m[name] = append(m[name], proto.Value{Message: entry})
-			}
-			return nil
-		}
-		inner := proto.Message{}
-		for _, of := range fields {
-			if v, ok := members[of[0].(string)]; ok {
-				if err := d.field(inner, of, v); err != nil {
-					return err
-				}
-			}
-		}
-		m[name] = append(m[name], proto.Value{Message: inner})
-		return nil
+		return d.message(m, name, fields)
+	}
+	text, err := d.ReadValue()
+	if err != nil {
+		return err
 	}
 	v, err := single(f, text)
 	if err != nil {
@@ -115,6 +102,41 @@ func (d *jsonDecoder) field(m proto.Message, f proto.Field, text jsontext.Value)
 	}
 	m[name] = append(m[name], v)
 	return nil
+}
+
+// message adds one, or a map's entries.
+func (d *jsonDecoder) message(m proto.Message, name string, fields schema) error {
+	known := map[string]proto.Field{}
+	for _, of := range fields {
+		known[of[0].(string)] = of
+	}
+	_, isMap := known["key"]
+	inner := proto.Message{}
+	_, err := d.ReadToken()
+	for err == nil && d.PeekKind() != '}' {
+		var key jsontext.Token
+		if key, err = d.ReadToken(); err != nil {
+			break
+		}
+		word := key.String()
+		if of, ok := known[word]; isMap {
+			entry := proto.Message{"key": {{Text: word}}}
+			err = d.field(entry, known["value"])
+			m[name] = append(m[name], proto.Value{Message: entry})
+		} else if ok {
+			err = d.field(inner, of)
+		} else {
+			err = d.SkipValue()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !isMap {
+		m[name] = append(m[name], proto.Value{Message: inner})
+	}
+	_, err = d.ReadToken()
+	return err
 }
 
 // single is a number, a truth, a word or a text. Texts of an attribute are bytes to protocol buffers.

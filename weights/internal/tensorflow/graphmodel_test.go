@@ -3,6 +3,8 @@ package tensorflow
 import (
 	"bytes"
 	"math"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,7 +63,11 @@ func TestGraphModelRefuses(t *testing.T) {
 func TestGraphModelValues(t *testing.T) {
 	m := proto.Message{}
 	text := `{"a": {"f": 0.0010000000474974513}, "b": {"f": "NaN"}, "c": {"i": "-1"}, "d": {"i": 7}, "e": {"b": true}}`
-	if err := new(jsonDecoder).field(m, proto.Field{"node", nodeDef}, []byte(`{"attr": `+text+`}`)); err != nil {
+	decode := func(m proto.Message, text []byte) error {
+		d := jsonDecoder{Decoder: strict.Decoder(text)}
+		return d.field(m, proto.Field{"node", nodeDef})
+	}
+	if err := decode(m, []byte(`{"name": null, "attr": `+text+`}`)); err != nil {
 		t.Fatal(err)
 	}
 	_, order, err := nodesOf(m["node"])
@@ -79,13 +85,45 @@ func TestGraphModelValues(t *testing.T) {
 		e != 1 {
 		t.Errorf("c to e are %v, %v, %v", c, d, e)
 	}
-	many := []byte("[" + strings.Repeat(`{},`, maxJSONValues) + "{}]")
-	if err := strict.Syntax(many); err != nil {
-		t.Fatal(err)
+	for _, many := range []string{`[` + strings.Repeat(`{},`, 1<<22) + `{}]`,
+		`{"input": [` + strings.Repeat(`"",`, 1<<22) + `""]}`} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := decode(proto.Message{}, []byte(many))
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; err == nil || !strings.Contains(err.Error(), "more than") ||
+			took > 200<<20 {
+			t.Errorf("%.20s: %v, in %d bytes of memory", many, err, took)
+		}
 	}
-	if err := new(jsonDecoder).field(m, proto.Field{"node", nodeDef}, many); err == nil ||
-		!strings.Contains(err.Error(), "more than") {
-		t.Errorf("many nodes: %v", err)
+}
+
+// TestFusedNodes: a node that stands for several is these, unless something of it is then lost.
+func TestFusedNodes(t *testing.T) {
+	for _, c := range []struct {
+		inputs []string
+		ops    []string
+		want   string
+	}{
+		{[]string{"x", "w"}, []string{"Relu"}, "Conv2D Relu"},
+		{[]string{"x", "w", "b"}, []string{"BiasAdd", "Relu"}, "Conv2D BiasAdd Relu"},
+		{[]string{"x", "w", "gamma", "beta", "mean", "var"}, []string{"FusedBatchNorm"}, "_FusedConv2D"},
+		{[]string{"x", "w", "b"}, []string{"Relu"}, "_FusedConv2D"},
+		{[]string{"x", "w"}, slices.Repeat([]string{"Relu"}, 1<<20), "_FusedConv2D"},
+	} {
+		var list []proto.Value
+		for _, op := range c.ops {
+			list = append(list, proto.Value{Text: op})
+		}
+		n := &node{"c", "_FusedConv2D", c.inputs,
+			map[string]proto.Message{"fused_ops": {"list": {{Message: proto.Message{"s": list}}}}}}
+		var got []string
+		for _, n := range n.unfused() {
+			got = append(got, n.op)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%v with %d operations: %v, want %s", c.inputs, len(c.ops), got, c.want)
+		}
 	}
 }
 
