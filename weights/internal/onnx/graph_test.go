@@ -191,6 +191,15 @@ func TestGraphs(t *testing.T) {
 			ofColours(graph("Gather g x,twice y axis=1"))},
 		{"rows in another order", "the three channels of a picture", ofColours(graph("Gather g x,turn y axis=2"))},
 		{"channels turned", "conv 1x1 no bias, relu", ofColours(graph("Gather g x,turn y axis=1", "Relu r y z"))},
+		{"bytes turned", "conv 1x1 no bias, relu", ofBytes(ofColours(graph("Gather g x,turn y axis=1", "Cast c y z to=1",
+			"Relu r z a")))},
+		{"channels by a table", "Gather g: it picks from its input, or", func() *wire.Model {
+			m := ofColours(graph("Gather g x,table y axis=1"))
+			table := wire.NewInts("table", -1, 1, 0)
+			table.Dims = []int{1, 3}
+			m.Graph.Initializers = append(m.Graph.Initializers, *table)
+			return m
+		}()},
 		{"a part", "Slice s: it takes a part of its input", graph("Slice s x,minus,minus y")},
 
 		{"mean of channels", "ReduceMean p: it is over other axes than rows and columns",

@@ -41,12 +41,14 @@ func answers(g *wire.Graph) (list []wire.Value) {
 			made[name] = &g.Nodes[i]
 		}
 	}
+	seen := map[string]bool{}
 	for _, v := range g.Outputs {
 		n := made[v.Name]
 		if n != nil && (n.Op == "ArgMax" || n.Op == "TopK") && len(n.Inputs) > 0 && made[n.Inputs[0]] != nil {
 			v = wire.Value{Name: n.Inputs[0]}
 		}
-		if !slices.ContainsFunc(list, func(of wire.Value) bool { return of.Name == v.Name }) {
+		if !seen[v.Name] {
+			seen[v.Name] = true
 			list = append(list, v)
 		}
 	}

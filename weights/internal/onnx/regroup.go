@@ -203,8 +203,8 @@ func (c *chain) gather(a *arguments, in []*constant) error {
 	if err != nil {
 		return err
 	}
-	if len(list) == 3 && len(c.dims) == 4 {
-		return c.turn(a, at, list)
+	if len(list) == 3 && len(c.dims) == 4 && (index.tensor == nil || len(index.tensor.Dims) == 1) {
+		return c.turn(a, at, slices.Clone(list))
 	}
 	if len(c.dims[at]) > 0 || len(list) != 1 || list[0] != 0 && list[0] != -1 {
 		return fmt.Errorf("it picks from its input, or puts it in another order, which no layer does")

@@ -156,9 +156,11 @@ func opensSize(g *wire.Graph) (channels int, open bool) {
 
 // inputsOf are a graph's inputs but for those that the file has values for.
 func inputsOf(g *wire.Graph) []wire.Value {
-	return slices.DeleteFunc(slices.Clone(g.Inputs), func(v wire.Value) bool {
-		return slices.ContainsFunc(g.Initializers, func(t wire.Tensor) bool { return t.Name == v.Name })
-	})
+	given := map[string]bool{}
+	for i := range g.Initializers {
+		given[g.Initializers[i].Name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(g.Inputs), func(v wire.Value) bool { return given[v.Name] })
 }
 
 // pictureSides are the places of channels, rows and columns among an input's sides.
@@ -328,7 +330,7 @@ func (c *chain) step(n *wire.Node, wanted map[string]bool) error {
 		return fmt.Errorf("it combines two values of the graph: networks here are plain chains")
 	case operators[n.Op] == nil:
 		return fmt.Errorf("no layer computes it of pictures or maps")
-	case c.bytes && !regroups[n.Op]:
+	case c.bytes && !regroups[n.Op] && n.Op != "Gather" && n.Op != "Slice":
 		return fmt.Errorf("it computes with the pictures' bytes: a Cast to floating point must come before")
 	case c.grid != nil && !slices.Contains(ofIntegers, n.Op):
 		return fmt.Errorf("it computes with quantised integers: only a DequantizeLinear makes values of them")
