@@ -127,20 +127,18 @@ func TurnedAffine(w, b []float32, shape []int) *Affine {
 		return nil
 	}
 	a := &Affine{make([]float64, 3), make([]float64, 3)}
+	some := func(v float32) bool { return v != 0 }
 	for o := range 3 {
-		for i, v := range w[3*o : 3*o+3] {
-			if v == 0 {
-				continue
-			}
-			if a.Scale[i] != 0 {
-				return nil
-			}
-			if a.Scale[i] = float64(v); o < len(b) {
-				a.Shift[i] = float64(b[o])
-			}
+		row := w[3*o : 3*o+3]
+		i := slices.IndexFunc(row, some)
+		if i < 0 || a.Scale[i] != 0 || slices.ContainsFunc(row[i+1:], some) {
+			return nil
+		}
+		if a.Scale[i] = float64(row[i]); o < len(b) {
+			a.Shift[i] = float64(b[o])
 		}
 	}
-	if a.idle() || slices.Contains(a.Scale, 0) {
+	if a.idle() {
 		return nil
 	}
 	return a

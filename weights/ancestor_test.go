@@ -3,6 +3,7 @@ package weights
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -82,6 +83,29 @@ func TestSmall(t *testing.T) {
 	} {
 		if got := Small(c.w, c.filters); got != c.want {
 			t.Errorf("%v: %v", c.w, got)
+		}
+	}
+}
+
+// TestTurnedAffine: one value of each channel, in any order, is scaled and shifted; a mixture of channels is none.
+func TestTurnedAffine(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		w, b  []float32
+		scale []float64 // nil: no affine
+		shift []float64
+	}{
+		{"as vgg_normalised", []float32{0, 0, 255, 0, 255, 0, 255, 0, 0}, []float32{-103, -116, -123},
+			[]float64{255, 255, 255}, []float64{-123, -116, -103}},
+		{"no biases", []float32{2, 0, 0, 0, 3, 0, 0, 0, 4}, nil, []float64{2, 3, 4}, []float64{0, 0, 0}},
+		{"order alone", []float32{0, 0, 1, 0, 1, 0, 1, 0, 0}, []float32{0, 0, 0}, nil, nil},
+		{"two channels in one", []float32{.5, .5, 0, 0, 0, 1, 0, 0, 0}, []float32{1, 1, 1}, nil, nil},
+		{"a channel twice", []float32{2, 0, 0, 2, 0, 0, 0, 0, 2}, nil, nil, nil},
+		{"a channel that is lost", []float32{2, 0, 0, 0, 2, 0, 0, 0, 0}, nil, nil, nil},
+	} {
+		a := TurnedAffine(c.w, c.b, []int{3, 3, 1, 1})
+		if (a == nil) != (c.scale == nil) || a != nil && !(slices.Equal(a.Scale, c.scale) && slices.Equal(a.Shift, c.shift)) {
+			t.Errorf("%s: %+v", c.what, a)
 		}
 	}
 }
