@@ -149,7 +149,7 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	if err != nil {
 		return Preparation{}, err
 	}
-	if own == nil {
+	if own == nil && (stated == nil || stated.Order == "" && stated.Std == nil) { // else it comes after what is stated
 		own = weights.TurnedAffine(first.w, first.b, first.shape)
 	}
 	if own != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/tensor"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -336,5 +337,42 @@ func TestGraphsPrepare(t *testing.T) {
 			len(p.Std) > 0 && p.Std[0] != 1 || p.Guess != (c.scale != 1) || !strings.Contains(p.Reason, c.reason) {
 			t.Errorf("%s: prepared as %s: %s", name, p, p.Describe())
 		}
+	}
+}
+
+// TestStatedBeforeTurned: what a file states of its pictures holds although its first layer scales them further.
+func TestStatedBeforeTurned(t *testing.T) {
+	net := &arch.Network{Name: "turned", Input: arch.Shape{C: 3, H: 8, W: 8}, Layers: []arch.Layer{
+		{Name: "turn", Op: arch.Conv{Out: 3, Window: arch.Window{Kernel: arch.Square(1)}}},
+		{Name: "pool", Op: arch.GlobalAvgPool{}}, {Name: "prob", Op: arch.Softmax{}}}}
+	path := filepath.Join(t.TempDir(), "turned.weights")
+	err := weights.WriteDarknet(t.Context(), path, archtest.Place(t, net), func(p arch.Param) ([]float32, error) {
+		if p.Role() == "w" {
+			return []float32{0, 0, 2, 0, 2, 0, 2, 0, 0}, nil
+		}
+		return []float32{-1, -1, -1}, nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.TrimSuffix(path, ".weights") + ".cfg"
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for crop, want := range map[string]string{"": "scales and shifts its pictures itself",
+		"[crop]\ncrop_height=8\ncrop_width=8\n": "the file states it: [crop]"} {
+		before, after, _ := strings.Cut(string(text), "[convolutional]")
+		if err := os.WriteFile(config, []byte(before+crop+"[convolutional]"+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := vggo.Open(path, vggo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Preprocess; p.Guess || !strings.Contains(p.Reason, want) || (crop == "") != (p.Mean[0] == 0) {
+			t.Errorf("with %q: %s: %s", crop, p, p.Describe())
+		}
+		m.Close()
 	}
 }
