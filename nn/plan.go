@@ -144,7 +144,7 @@ func (o *Options) complete(placed *arch.Placement) error {
 	if o.Threads > maxThreads {
 		return fmt.Errorf("nn: %d threads, the most is %d", o.Threads, maxThreads)
 	}
-	if o.kernels == nil {
+	if o.kernels == nil || o.kernels.Name != o.Set {
 		set, err := kernel.Named(o.Set)
 		if err != nil {
 			return err

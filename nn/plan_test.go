@@ -290,6 +290,12 @@ func TestWrongUse(t *testing.T) {
 			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, Threads: 1 << 20})
 			return err
 		}, "the most is 1024"},
+		{"another plan's options with no such kernels", func() error {
+			opt := infer.Options
+			opt.Set = "none"
+			_, err := nn.Compile(archtest.Place(t, net), params, opt)
+			return err
+		}, `"none"`},
 		{"keep probability", func() error {
 			_, err := nn.Compile(archtest.Place(t, net), params, nn.Options{Batch: 1, KeepProb: math.NaN()})
 			return err
