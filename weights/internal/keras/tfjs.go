@@ -1,6 +1,7 @@
 package keras
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,6 +30,9 @@ func isTFJS(data []byte) bool { return format.IsJSON(data, "weightsManifest") }
 
 // maxManifest bounds model.json, which has a line for each operation of a graph.
 const maxManifest = 16 << 20
+
+// maxCommas bounds what it lists, of which a tensor takes some hundred bytes of memory and may be {} in the file.
+const maxCommas = 1 << 18
 
 type manifest struct {
 	Topology jsontext.Value `json:"modelTopology"`
@@ -61,6 +65,9 @@ func Graph(in *format.Input) (nodes jsontext.Value, tensors *format.List, err er
 func readManifest(data []byte) (m manifest, t topology, err error) {
 	if len(data) > maxManifest {
 		return m, t, fmt.Errorf("a model.json of %d bytes: the most is %d", len(data), maxManifest)
+	}
+	if n := bytes.Count(data, []byte{','}); n > maxCommas {
+		return m, t, fmt.Errorf("a model.json with %d commas: the most is %d", n, maxCommas)
 	}
 	if err = strict.Unmarshal(data, &m); err == nil && len(m.Topology) > 0 {
 		err = strict.Unmarshal(m.Topology, &t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,16 @@ func TestTensorFlowJSRefuses(t *testing.T) {
 	}
 	if _, err := Description.Read(in.Data); !errors.Is(err, ErrGraph) {
 		t.Error(err)
+	}
+	in, _ = tfjsInput(smallTFJS)
+	in.Data = []byte(strings.Replace(smallTFJS, `"weights": [`, `"weights": [`+strings.Repeat(`{},`, 1<<22), 1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = TensorFlowJS.Read(in)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err == nil || !strings.Contains(err.Error(), "commas") ||
+		took > 16<<20 {
+		t.Errorf("%v, in %d bytes of memory", err, took)
 	}
 	in, _ = tfjsInput(smallTFJS)
 	in.Data = append(in.Data, make([]byte, maxManifest)...)
