@@ -67,11 +67,12 @@ func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 
 func (b *batchNorm) refresh() {}
 
-// stretchPixels: a stretch takes whole rows up to so many pixels, 2 KiB, so that the three or four operands of the loops
-// stay in the L1 cache from one loop to the next, and rows of small maps do not each pay for calls and float64 sums.
+// stretchPixels: a stretch takes whole rows up to so many pixels, 2 KiB, so that the three or four operands of the
+// loops stay in the L1 cache from one loop to the next, and rows of small maps do not each pay for calls and float64
+// sums.
 const stretchPixels = 32
 
-// stretch is the number of floats that are summed in float32 before they join a float64 sum: some rows of a feature map.
+// stretch is the number of floats that are summed in float32 before they join a float64 sum: some rows of a map.
 func (b *batchNorm) stretch() int {
 	rows := min(max(1, stretchPixels/b.in.shape.W), b.in.shape.H)
 	return rows * b.in.shape.W * kernel.Block

@@ -40,10 +40,9 @@ ending names: .safetensors, .npz, .onnx, Darknet's .weights with a .cfg beside i
 .ckpt, a checkpoint of TensorFlow's. Parameters come out under vggo's names (conv1_1/w) in
 PyTorch's order of axes, F32; a checkpoint has them in TensorFlow's order, under the names
 of the article's program, which are the same, or of TF-slim's. ONNX and Darknet hold the
-network as well. All carry how pictures become the network's input and its classes as
-notes, Darknet's in comments of the .cfg, and the others the network too, so that vggo
-needs no --model for them. The first layer keeps the
-order of channels that it has.`,
+network as well. All carry notes of the classes and of how pictures become the network's
+input; Darknet's are comments of the .cfg. The others note the network too, so that vggo
+needs no --model for them. The first layer keeps the order of channels that it has.`,
 		Example: `  vggo convert vgg16-397923af.pth vgg16.safetensors
   vggo convert vgg16.safetensors vgg16.onnx
   vggo convert vgg16.safetensors vgg16.weights

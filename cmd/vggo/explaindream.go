@@ -14,7 +14,7 @@ import (
 // dream grows a picture. Where that ends early it writes what has grown, and fails.
 func (e *explainRun) dream() error {
 	d := style.Dream{Channel: e.channel, Seed: e.seed, Iterations: e.grow}
-	what, of := "", ""
+	var what, of string
 	if e.class != "" {
 		class, err := e.chooseClass()
 		if err != nil {

@@ -45,8 +45,8 @@ func (p *planFlags) apply(costs *nn.CostTable, budget *int64) (err error) {
 type halfFlag struct{ nn.Half }
 
 func (h *halfFlag) add(f *pflag.FlagSet) {
-	f.Var(h, "half", "`WHICH` weights are kept in 16 bits: linear, the fully connected layers'; all, convolutions' too; or "+
-		"none (--half alone is linear)")
+	f.Var(h, "half", "`WHICH` weights are kept in 16 bits: linear, the fully connected layers'; all, convolutions' too; "+
+		"or none (--half alone is linear)")
 	f.Lookup("half").NoOptDefVal = nn.HalfLinear.String()
 }
 

@@ -180,8 +180,8 @@ func nearFlags(cmd *cobra.Command, unknown *pflag.NotExistError) []string {
 	return meant
 }
 
-// detached refuses the value of a flag that may stand without one, where a blank keeps it from the flag: --half all, whose
-// all would be taken for a picture's name. line is the command line.
+// detached refuses the value of a flag that may stand without one, where a blank keeps it from the flag: --half all,
+// whose all would be taken for a picture's name. line is the command line.
 func detached(flags *pflag.FlagSet, line []string) error {
 	for i, word := range line {
 		if word == "--" || i+1 == len(line) {
