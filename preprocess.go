@@ -155,8 +155,26 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	if own != nil {
 		return preparedInside(own, stated, placed.Input)
 	}
+	var published Preparation
+	a, near := first.ancestor()
+	if near {
+		if published, err = named(a.Preprocess, ancestorText(a)); err != nil {
+			return published, err
+		}
+		if a.Turned {
+			published.Preprocess = published.Reordered(1 - published.Order)
+			published.Name = a.Preprocess + "-" + published.Order.String()
+		}
+		published.Guess = !a.Exact()
+	}
 	if stated != nil {
-		return statedPictures(stated, placed.Input)
+		with := *stated
+		if near && with.Order == "" { // bytes in an order that the weights tell
+			with.Order, with.Told = published.Order.String(), stated.Told+"; "+published.Reason
+		}
+		p, err := statedPictures(&with, placed.Input)
+		p.Guess = with.Order != stated.Order && published.Guess
+		return p, err
 	}
 	stats, err := matched.PixelStats()
 	if err != nil {
@@ -167,14 +185,8 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 			return p, nil
 		}
 	}
-	if a, near := first.ancestor(); near {
-		p, err := named(a.Preprocess, ancestorText(a))
-		if a.Turned {
-			p.Preprocess = p.Reordered(1 - p.Order)
-			p.Name = a.Preprocess + "-" + p.Order.String()
-		}
-		p.Guess = !a.Exact()
-		return p, err
+	if near {
+		return published, nil
 	}
 	names := "the names of the layers are " + matched.Family + "'s"
 	small := first.scaled && weights.Small(first.w, first.filters)

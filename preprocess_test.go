@@ -2,6 +2,7 @@ package vggo_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -376,3 +377,63 @@ func TestStatedBeforeTurned(t *testing.T) {
 		m.Close()
 	}
 }
+
+// TestBytesOfPublishedWeights: a graph of bytes takes them in the order that published weights tell.
+func TestBytesOfPublishedWeights(t *testing.T) {
+	for _, c := range []struct {
+		first func(w, b []float32)
+		order vision.Order
+		guess bool
+		told  string
+	}{
+		{nil, vision.RGB, false, "its input x is of bytes"},
+		{authors16(false), vision.BGR, false, "its input x is of bytes; the first layer is that of VGG-16"},
+		{authors16(true), vision.RGB, false, "its channels turned"},
+		{func(w, b []float32) { authors16(false)(w, b); w[0] += 0.1 }, vision.BGR, true, "% away from that of VGG-16"},
+	} {
+		r := rand.New(rand.NewPCG(7, 8))
+		w, b := make([]float32, 64*27), make([]float32, 64)
+		for i := range w {
+			w[i] = 0.2 * float32(r.NormFloat64())
+		}
+		if c.first != nil {
+			c.first(w, b)
+		}
+		var raw []byte
+		for at := range 27 { // rows, columns, in, out
+			for o := range 64 {
+				raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(w[27*o+9*(at%3)+at/3]))
+			}
+		}
+		for _, v := range b {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+		}
+		dir := t.TempDir()
+		path := filepath.Join(dir, "model.json")
+		for name, data := range map[string][]byte{path: []byte(bytesGraph), filepath.Join(dir, "all.bin"): raw} {
+			if err := os.WriteFile(name, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := vggo.Open(path, vggo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Preprocess; p.Order != c.order || p.Guess != c.guess || p.Scale != 1 || slices.Max(p.Mean) != 0 ||
+			!strings.Contains(p.Reason, c.told) {
+			t.Errorf("%s: %s, a guess: %v", p, p.Describe(), p.Guess)
+		}
+		m.Close()
+	}
+}
+
+// bytesGraph is a graph-model of TensorFlow.js whose pictures are bytes.
+const bytesGraph = `{"format": "graph-model", "modelTopology": {"node": [
+{"name": "x", "op": "Placeholder", "attr": {"dtype": {"type": "DT_UINT8"}, "shape": {"shape": {"dim": [
+  {"size": "-1"}, {"size": "8"}, {"size": "8"}, {"size": "3"}]}}}},
+{"name": "cast", "op": "Cast", "input": ["x"], "attr": {"SrcT": {"type": "DT_UINT8"}, "DstT": {"type": "DT_FLOAT"}}},
+{"name": "w", "op": "Const"}, {"name": "b", "op": "Const"},
+{"name": "conv", "op": "_FusedConv2D", "input": ["cast", "w", "b"], "attr": {"padding": {"s": "U0FNRQ=="},
+  "strides": {"list": {"i": ["1", "1", "1", "1"]}}, "fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}}}]},
+"weightsManifest": [{"paths": ["all.bin"], "weights": [{"name": "w", "shape": [3, 3, 3, 64], "dtype": "float32"},
+  {"name": "b", "shape": [64], "dtype": "float32"}]}]}`
