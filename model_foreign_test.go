@@ -100,8 +100,8 @@ func converted(t *testing.T, m *Model) []string {
 	return paths
 }
 
-// TestRealFormats: real files of MatConvNet's and Caffe's, and VGG-19's first blocks, answer as PyTorch does with weights
-// that h5py and readers of another hand took out of them.
+// TestRealFormats: real files of MatConvNet's and Caffe's, and VGG-19's first blocks, answer as PyTorch does with
+// weights that h5py and readers of another hand took out of them.
 func TestRealFormats(t *testing.T) {
 	real := filepath.Join(filepath.Dir(layoutsFolder(t)), "real")
 	text, err := os.ReadFile("weights/testdata/formats/real.json")

@@ -48,8 +48,8 @@ func TestFool(t *testing.T) {
 	}
 	t.Cleanup(func() { blue.Close() })
 	description := filepath.Join(t.TempDir(), "binary.yaml")
-	if err := os.WriteFile(description, []byte("name: binary\ninput: 12x12x3\nlayers:\n  - {name: conv1, op: conv, out: 6, "+
-		"kernel: 3, pad: 1}\n  - {name: relu1, op: relu}\n  - {name: flatten, op: flatten}\n  - {name: fc, op: linear, "+
+	if err := os.WriteFile(description, []byte("name: binary\ninput: 12x12x3\nlayers:\n  - {name: conv1, op: conv, "+
+		"out: 6, kernel: 3, pad: 1}\n  - {name: relu1, op: relu}\n  - {name: flatten, op: flatten}\n  - {name: fc, op: linear, "+
 		"out: 1}\n  - {name: sigmoid, op: sigmoid}\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +222,8 @@ func TestFoolNearestPlane(t *testing.T) {
 	}
 }
 
-// TestFoolCloseToBorder: where so little is enough that 8 bits have no room for it, a step of a sample is found. So it is
-// where the two best classes are so nearly equal that two ways to round rank them otherwise.
+// TestFoolCloseToBorder: where so little is enough that 8 bits have no room for it, a step of a sample is found. So it
+// is where the two best classes are so nearly equal that two ways to round rank them otherwise.
 func TestFoolCloseToBorder(t *testing.T) {
 	grey := vision.NewPicture(4, 4, 3)
 	for i := range grey.Pix {

@@ -66,7 +66,8 @@ func TestBeside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figures := value[[]int64](b, `[...document.querySelectorAll("[data-beside=tinyvgg] data")].map((d) => Number(d.value))`)
+	figures := value[[]int64](b,
+		`[...document.querySelectorAll("[data-beside=tinyvgg] data")].map((d) => Number(d.value))`)
 	if len(figures) != 2 || figures[0] != report.Total.Parameters || figures[1] != report.Total.MACs {
 		t.Errorf("tinyvgg has %v, arch says %+v", figures, report.Total)
 	}

@@ -23,14 +23,16 @@ const inView = `(() => {
 			document.getElementById("why-class").value, document.getElementById("why-strength").value, text("why-note")],
 		layer: () => [text("layer-title"), text("map-caption"), document.getElementById("working")?.dataset.at,
 			document.querySelector("#cell .line[aria-pressed=true]")?.textContent,
-			document.querySelector("[role=tab][aria-selected=true]").id, Boolean(document.querySelector("#panel-filters .kernels"))],
+			document.querySelector("[role=tab][aria-selected=true]").id,
+			Boolean(document.querySelector("#panel-filters .kernels"))],
 		lab: () => ["lab-step", "lab-y", "lab-x", "lab-channels", "rule-k", "rule-p"].map((id) => text(id + "-told"))
 			.concat(document.querySelector(".crop").dataset.fields, text("rule-words")),
 		last: () => [text("last-degrees"), document.getElementById("last-adds").dataset.of,
 			document.querySelector("#last-table .chosen").textContent],
 	};
 	const tour = document.getElementById("story").hidden ? "" : document.getElementById("story").dataset.shown;
-	return JSON.stringify([document.getElementById("model").value, text("seen-note"), tour, tour ? [] : [part, views[part]?.()]]);
+	return JSON.stringify([document.getElementById("model").value, text("seen-note"), tour,
+		tour ? [] : [part, views[part]?.()]]);
 })()`
 
 // TestLink: a link that is copied shows the same view in another tab: heat, class and picture; layer, map, cell, its

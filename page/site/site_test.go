@@ -101,8 +101,8 @@ func TestNoOtherHost(t *testing.T) {
 	}
 }
 
-// TestPlanes: a file comes apart, whatever is left over by four, and is packed as gzip's. TestSameNumbers has worker.js put
-// weights together again.
+// TestPlanes: a file comes apart, whatever is left over by four, and is packed as gzip's. TestSameNumbers has worker.js
+// put weights together again.
 func TestPlanes(t *testing.T) {
 	for whole, want := range map[string]string{
 		"": "", "abc": "abc", "abcd": "abcd", "abcde": "aebcd", "abcdefghijk": "aeibfjcgkdh",
