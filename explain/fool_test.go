@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/embedded"
 	"github.com/vggo/vggo/explain"
 	"github.com/vggo/vggo/nn/reference"
@@ -285,19 +286,7 @@ func TestImageGradients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		params := map[string][]float64{}
-		for _, l := range m.Placed.Layers {
-			for _, p := range l.Params {
-				_, values, err := m.Parameter(p.Name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, v := range values {
-					params[p.Name] = append(params[p.Name], float64(v))
-				}
-			}
-		}
-		net, err := reference.NewNet(m.Placed, params)
+		net, err := reference.NewNet(m.Placed, archtest.Values(t, m.Placed.Layers, m.Parameter))
 		if err != nil {
 			t.Fatal(err)
 		}

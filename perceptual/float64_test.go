@@ -8,6 +8,7 @@ import (
 
 	"github.com/vggo/vggo"
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn/reference"
 	"github.com/vggo/vggo/perceptual"
 	"github.com/vggo/vggo/vision"
@@ -61,19 +62,7 @@ func newExact(t *testing.T, metric perceptual.Metric, m *vggo.Model, input arch.
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := map[string][]float64{}
-	for _, l := range placed.Layers {
-		for _, p := range l.Params {
-			_, values, err := m.Parameter(p.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range values {
-				params[p.Name] = append(params[p.Name], float64(v))
-			}
-		}
-	}
-	if e.net, err = reference.NewNet(placed, params); err != nil {
+	if e.net, err = reference.NewNet(placed, archtest.Values(t, placed.Layers, m.Parameter)); err != nil {
 		t.Fatal(err)
 	}
 	return e

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vggo/vggo"
+	"github.com/vggo/vggo/arch/archtest"
 	"github.com/vggo/vggo/nn/reference"
 	"github.com/vggo/vggo/vision"
 )
@@ -21,19 +22,7 @@ func meanOf(t *testing.T, m *vggo.Model, d Dream) func(samples) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	params := map[string][]float64{}
-	for _, l := range placed.Layers {
-		for _, p := range l.Params {
-			_, values, err := m.Parameter(p.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range values {
-				params[p.Name] = append(params[p.Name], float64(v))
-			}
-		}
-	}
-	net, err := reference.NewNet(placed, params)
+	net, err := reference.NewNet(placed, archtest.Values(t, placed.Layers, m.Parameter))
 	if err != nil {
 		t.Fatal(err)
 	}

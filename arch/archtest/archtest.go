@@ -22,3 +22,23 @@ func PlaceOn(t testing.TB, net *arch.Network, input arch.Shape) *arch.Placement 
 	}
 	return placed
 }
+
+// Values are all parameters of layers in float64, as nn/reference takes them. parameter finds one by name, as a Model
+// does.
+func Values[Shape any](t testing.TB, layers []arch.Placed,
+	parameter func(name string) (Shape, []float32, error)) map[string][]float64 {
+	t.Helper()
+	all := map[string][]float64{}
+	for _, l := range layers {
+		for _, p := range l.Params {
+			_, values, err := parameter(p.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range values {
+				all[p.Name] = append(all[p.Name], float64(v))
+			}
+		}
+	}
+	return all
+}
