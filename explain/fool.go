@@ -176,13 +176,7 @@ func (s *search) cross(classes []int) (change []float64, err error) {
 // gradients are those of classes' logits at samples.
 func (s *search) gradients(samples []float64, classes []int) (g *vggo.ImageGradients, err error) {
 	image := tensor.New(1, s.m.Input.C, s.m.Input.H, s.m.Input.W)
-	pixels := image.H * image.W
-	for c := range image.C {
-		slope, offset := s.m.Preprocess.Line(c)
-		for i, v := range samples[s.m.Preprocess.Sample(c)*pixels:][:pixels] {
-			image.Data[c*pixels+i] = float32(float64(slope*v) + offset)
-		}
-	}
+	s.m.Preprocess.PutSamples(image, 0, samples)
 	err = s.inTurn(1+len(classes), func(ctx context.Context) (err error) {
 		g, err = s.m.ImageGradients(ctx, image, classes)
 		return err

@@ -50,8 +50,8 @@ func TestFool(t *testing.T) {
 	t.Cleanup(func() { blue.Close() })
 	description := filepath.Join(t.TempDir(), "binary.yaml")
 	if err := os.WriteFile(description, []byte("name: binary\ninput: 12x12x3\nlayers:\n  - {name: conv1, op: conv, "+
-		"out: 6, kernel: 3, pad: 1}\n  - {name: relu1, op: relu}\n  - {name: flatten, op: flatten}\n  - {name: fc, op: linear, "+
-		"out: 1}\n  - {name: sigmoid, op: sigmoid}\n"), 0o666); err != nil {
+		"out: 6, kernel: 3, pad: 1}\n  - {name: relu1, op: relu}\n  - {name: flatten, op: flatten}\n"+
+		"  - {name: fc, op: linear, out: 1}\n  - {name: sigmoid, op: sigmoid}\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	const examples = "../page/static/examples/"

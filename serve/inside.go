@@ -1,11 +1,9 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"image"
-	"image/png"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -243,11 +241,11 @@ func (c *call) insideInput() error {
 	if err := c.bytes.add(8 * int64(p.W*p.H)); err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := png.Encode(&file, p.Image()); err != nil {
+	file, err := pngOf(p)
+	if err != nil {
 		return err
 	}
-	return c.answer("image/png", http.StatusOK, file.Bytes())
+	return c.answer("image/png", http.StatusOK, file)
 }
 
 func (c *call) insideMaps() error {

@@ -65,15 +65,8 @@ func newCanvas(model *vggo.Model, placed *arch.Placement, layers []string, size 
 
 // see takes samples through the network.
 func (c *canvas) see(ctx context.Context, s samples, look func(*nn.Plan) error) error {
-	pixels := s.X * s.Y
 	images := tensor.New(1, c.taps.Placed.Input.C, s.Y, s.X)
-	for channel := range images.C {
-		slope, offset := c.recipe.Line(channel)
-		from := s.data[c.recipe.Sample(channel)*pixels:][:pixels]
-		for i, to := 0, images.Data[channel*pixels:][:pixels]; i < pixels; i++ {
-			to[i] = float32(slope*from[i] + offset)
-		}
-	}
+	c.recipe.PutSamples(images, 0, s.data)
 	return c.model.Tap(ctx, c.taps, images, func(plan *nn.Plan) error {
 		set, err := kernel.Lookup(plan.Set)
 		if err != nil {

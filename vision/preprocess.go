@@ -210,6 +210,19 @@ func (r Preprocess) Line(c int) (slope, offset float64) {
 	return 255 / (float64(r.Scale) * float64(r.Std[c])), -float64(r.Mean[c]) / float64(r.Std[c])
 }
 
+// PutSamples writes samples of a picture, Channels x H x W, red first, white being 1, to image n of a batch of N x
+// Channels x H x W as they are, neither resized nor rounded.
+func (r Preprocess) PutSamples(batch *tensor.Tensor, n int, samples []float64) {
+	to, pixels := batch.Images(n, n+1).Data, batch.H*batch.W
+	for c := range batch.C {
+		slope, offset := r.Line(c)
+		plane := to[c*pixels:][:pixels]
+		for i, v := range samples[r.Sample(c)*pixels:][:pixels] {
+			plane[i] = float32(float64(slope*v) + offset) // rounded before it is added, on every processor
+		}
+	}
+}
+
 // SampleGradient turns the gradient by image n of a batch of N x Channels x H x W into that by the picture's samples,
 // 1 x Channels x H x W, red first, white being 1.
 func (r Preprocess) SampleGradient(batch *tensor.Tensor, n int) *tensor.Tensor {

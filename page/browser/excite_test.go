@@ -118,7 +118,8 @@ func TestExcite(t *testing.T) {
 	b.rises(fmt.Sprintf("From noise, after %d iterations: the mean over conv3_1 went from ", stopped))
 	b.click("#language")
 	b.until(`document.documentElement.lang === "zh-CN"`)
-	b.until(fmt.Sprintf(`document.getElementById("dream-caption")?.textContent.startsWith("从噪声开始，%d 步之后")`,
+	b.until(fmt.Sprintf(
+		`document.getElementById("dream-caption")?.textContent.startsWith("从噪声开始，%d 步之后")`,
 		stopped))
 	b.found(of + " 17")
 	b.do(chromedp.EmulateViewport(390, 844))

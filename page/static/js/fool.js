@@ -6,6 +6,7 @@ import { byID, el, svg, loaded } from "./dom.js";
 import { t, count, percent, real } from "./words.js";
 import { state, when } from "./state.js";
 import { className } from "./names.js";
+import { line } from "./answer.js";
 import { again } from "./picture.js";
 
 let found = null; // {visit, told, pixels, change}: pixels of the input as a canvas has them, change for each of their samples
@@ -67,7 +68,7 @@ function show() {
   const { told } = found;
   const name = (c) => className(c.class, c.label);
   const figure = (id, words) => el("figure", {}, el("canvas", { id, role: "img" }), el("figcaption", {}, words));
-  const bar = (id, c) => el("li", { id }, el("span", { class: "name" }, name(c)), el("span", { class: "share" }), el("span", { class: "bar", "aria-hidden": "true" }, el("span")));
+  const bar = (id, c) => Object.assign(line(c, name(c)), { id });
   box.replaceChildren(
     el("p", {}, t("fool.found", { was: name(told.was), is: name(told.is), most: count(told.most), l2: real(told.l2, 3) })),
     el("div", { class: "fooled" }, figure("fool-before", t("fool.before")), figure("fool-after", ""), figure("fool-change", t("fool.change", { times: count(amplified()) }))),

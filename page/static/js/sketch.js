@@ -1,7 +1,8 @@
 // A picture that the reader draws, by the pointer or the keys, for the network that learns to judge.
 
 import { el, later } from "./dom.js";
-import { t, percent } from "./words.js";
+import { t } from "./words.js";
+import { line } from "./answer.js";
 import { paintGrey } from "./colour.js";
 
 const side = 28;
@@ -108,9 +109,8 @@ export async function judgeSketch() {
   try {
     const told = await judge(await file());
     if (!told) return; // the network is no more
-    const best = told.probabilities.map((p, n) => ({ p, n })).sort((a, b) => b.p - a.p).slice(0, shown);
-    answers.replaceChildren(...best.map(({ p, n }) => el("li", { "data-class": n }, el("span", { class: "name" }, named(n)), el("span", { class: "share" }, percent(p)),
-      el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * p}%` } })))));
+    const best = told.probabilities.map((probability, n) => ({ class: n, probability })).sort((a, b) => b.probability - a.probability).slice(0, shown);
+    answers.replaceChildren(...best.map((c) => line(c, named(c.class))));
   } catch (error) {
     complain(error);
   }
