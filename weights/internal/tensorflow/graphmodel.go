@@ -143,9 +143,11 @@ func (d *jsonDecoder) message(m proto.Message, name string, fields schema) error
 func single(f proto.Field, text jsontext.Value) (v proto.Value, err error) {
 	word := text.String()
 	if text.Kind() == '"' {
-		if err = strict.Unmarshal(text, &word); err != nil {
-			return v, err
+		raw, err := jsontext.AppendUnquote(nil, text)
+		if err != nil {
+			return v, strict.Error(err)
 		}
+		word = string(raw)
 	}
 	switch of := f[1]; {
 	case of == proto.Text && f[0] == "s":
