@@ -34,6 +34,17 @@ func (e *NoClassesError) Error() string {
 		e.Network, e.Layer)
 }
 
+// NaNError is a network that computes what is no number: its weights are broken, or another network's.
+type NaNError struct {
+	What    string // that is no number: "the answer", or a layer
+	Network string
+	Origin  string // of the weights
+}
+
+func (e *NaNError) Error() string {
+	return fmt.Sprintf("%s of %s is NaN: the weights of %s are broken or not this network's", e.What, e.Network, e.Origin)
+}
+
 // Ending is how the network's outputs are read as probabilities: as it ends, or by a softmax where it ends in logits,
 // of two outputs and more. By a sigmoid each class has a probability by itself, and they do not add up to 1; a single
 // output is then the second of two classes.
@@ -78,8 +89,7 @@ func (m *Model) rank(probabilities *tensor.Tensor) ([]Class, error) {
 			means[c] += float64(p)
 		}
 		if means[c] != means[c] {
-			return nil, fmt.Errorf("%s answers NaN: the weights of %s are broken or not this network's",
-				m.Network.Name, m.Origin)
+			return nil, &NaNError{"the answer", m.Network.Name, m.Origin}
 		}
 		means[c] /= float64(pixels)
 	}

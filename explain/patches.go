@@ -96,8 +96,7 @@ func (s *patchSearch) search(ctx context.Context, names []string, group []*visio
 		at := 0
 		for j, v := range values {
 			if v != v {
-				return fmt.Errorf("%s: %s of %s is NaN: the weights of %s are broken or not this network's", names[i], s.layer,
-					m.Network.Name, m.Origin)
+				return fmt.Errorf("%s: %w", names[i], &vggo.NaNError{What: s.layer, Network: m.Network.Name, Origin: m.Origin})
 			}
 			if v > values[at] {
 				at = j

@@ -195,10 +195,7 @@ func (c *call) occlusion() error {
 	c.work.leave()
 	c.spend("network", time.Since(start))
 	if err != nil {
-		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
-		}
-		return err
+		return c.ended(err)
 	}
 	return c.answerHeat(heat, heatJSON{Passes: passes, Side: side})
 }

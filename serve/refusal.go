@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/vggo/vggo"
 )
 
 // kind is of a refusal: its name, for programs and metrics, and the status of the answer, over HTTP and over gRPC.
@@ -76,6 +78,7 @@ func refusalOf(err error) *refusal {
 		told *refusal
 		full *fullError
 		cost *costError
+		nan  *vggo.NaNError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -86,6 +89,11 @@ func refusalOf(err error) *refusal {
 			Hint: "try again after the seconds in Retry-After", After: max(full.After, time.Second)}
 	case errors.As(err, &cost):
 		return refuse(tooLarge, "ask for fewer images at once, or for a smaller layer", "%v", cost)
+	case errors.As(err, &nan): // its error names a file
+		p := refuse(notFinite, "it needs other weights, which only who runs the server can give it", "%s of %s is NaN",
+			nan.What, nan.Network)
+		p.Cause = err
+		return p
 	case errors.Is(err, errClosed):
 		return &refusal{Kind: stopping, Fault: err.Error(),
 			Hint: "try again: another instance may answer", After: time.Second}

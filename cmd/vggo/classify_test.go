@@ -255,7 +255,7 @@ func TestClassifyRefuses(t *testing.T) {
 			"another network's weights: it has encoder.weight", "--model must name"},
 		{"labels", []string{good, "-m", "tinyvgg", "-w", tinyWeights, "-l", labels}, 1,
 			"tinyvgg has 10 classes, not the 2 that are named", "one name for each class"},
-		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "answers NaN", ""},
+		{"NaN", []string{good, "-m", "tinyvgg", "-w", nan}, 1, "the answer of tinyvgg is NaN", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			code, _, stderr := vggo(t.Context(), append([]string{"classify"}, c.args...)...)
