@@ -10,13 +10,16 @@ import (
 	"io"
 	"maps"
 	"math"
+	"reflect"
 	"strings"
 	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vggo/vggo/arch"
+	"github.com/vggo/vggo/internal/near"
 	"github.com/vggo/vggo/internal/plainfile"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 	"github.com/vggo/vggo/weights"
@@ -181,7 +184,30 @@ func (r *Recipe) decode(in io.Reader) error {
 // keyError is a key that is not a recipe's.
 type keyError struct{ line, key string }
 
-func (e *keyError) Error() string { return fmt.Sprintf("%s: unknown key %q", e.line, e.key) }
+func (e *keyError) Error() string {
+	text := fmt.Sprintf("%s: unknown key %q", e.line, e.key)
+	last := func(path string) string { return strings.ToLower(path[strings.LastIndexByte(path, '.')+1:]) }
+	if meant := near.Names(e.key, keysOf(reflect.TypeFor[Recipe](), ""), 2, last); len(meant) > 0 {
+		text += ": did you mean " + printable.Or(meant) + "?"
+	}
+	return text
+}
+
+// keysOf are a struct's keys and those of structs in it, as Set takes them.
+func keysOf(t reflect.Type, prefix string) []string {
+	var keys []string
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		switch {
+		case name == "" || name == "prepare": // what preprocess was called
+			continue
+		case field.Type.Kind() == reflect.Struct:
+			keys = append(keys, keysOf(field.Type, prefix+name+".")...)
+		}
+		keys = append(keys, prefix+name)
+	}
+	return keys
+}
 
 // unknownKey reports whether a recipe was refused for a key alone.
 func unknownKey(err error) bool { return errors.As(err, new(*keyError)) }

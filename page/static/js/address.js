@@ -48,7 +48,7 @@ async function follow(asked) {
     state.model = model;
     tell("models");
   }
-  state.beside = asked.beside ?? "";
+  state.beside = state.models.find((m) => m.name === asked.beside)?.name ?? "";
   tell("beside");
   const source = { input: asked.input, batch: asked.batch };
   if (asked.build) source.build = asked.build;
