@@ -13,9 +13,9 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// Limits of a .cfg; the longest of Darknet's own has 2000 lines.
+// Limits of a .cfg; the longest of Darknet's own has 2000 lines, and notes may name some 100,000 classes.
 const (
-	maxConfig   = 1 << 20
+	maxConfig   = 1 << 22
 	maxLine     = 1 << 12
 	maxSections = 1 << 12
 )

@@ -131,6 +131,10 @@ func TestWrite(t *testing.T) {
 	if !maps.Equal(read.Metadata, notes) {
 		t.Errorf("notes %q", read.Metadata)
 	}
+	notes["vggo.classes"] = strings.Repeat("x", maxConfig)
+	if _, err := NewExport(placed, notes); err == nil || !strings.Contains(err.Error(), "names are too long") {
+		t.Errorf("a text that is not read again: %v", err)
+	}
 	got, want := format.F32.Floats(written.Bytes()[20:]), format.F32.Floats(bytes.Clone(in.Data[20:]))
 	for i := range want { // but for a variance, of which the root was taken
 		if len(got) != len(want) || math.Abs(float64(got[i]-want[i])) > 2e-7*math.Abs(float64(want[i])) {
