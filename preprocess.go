@@ -152,9 +152,6 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	if own == nil && (stated == nil || stated.Order == "" && stated.Std == nil) { // else it comes after what is stated
 		own = weights.TurnedAffine(first.w, first.b, first.shape)
 	}
-	if own != nil {
-		return preparedInside(own, stated, placed.Input)
-	}
 	var published Preparation
 	a, near := first.ancestor()
 	if near {
@@ -167,14 +164,17 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		}
 		published.Guess = !a.Exact()
 	}
+	hints := orderHints{grey: placed.Input.C != 3}
+	if near {
+		hints.published = &published
+	}
+	if own != nil {
+		hints.means = own.Order()
+		return preparedInside(own, stated, hints, placed.Input)
+	}
 	if stated != nil {
-		with := *stated
-		if near && with.Order == "" { // bytes in an order that the weights tell
-			with.Order, with.Told = published.Order.String(), stated.Told+"; "+published.Reason
-		}
-		p, err := statedPictures(&with, placed.Input)
-		p.Guess = with.Order != stated.Order && published.Guess
-		return p, err
+		hints.stated = stated.Order
+		return statedPictures(stated, hints, placed.Input)
 	}
 	stats, err := matched.PixelStats()
 	if err != nil {
@@ -218,11 +218,43 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	return byInput(placed.Input)
 }
 
+// orderHints tell the order of channels.
+type orderHints struct {
+	stated, means string       // "RGB", "BGR" or empty: by the file's own words, by what is taken from each channel
+	published     *Preparation // of the weights that the first layer is or is near; nil for none
+	grey          bool         // there is but one
+}
+
+// order is PreprocessParts' of the channels, empty for red first. why is a clause of the reason, and begins with its
+// comma; guess is whether nothing is sure.
+func (h *orderHints) order() (order, why string, guess bool) {
+	blue := false
+	switch {
+	case h.grey:
+	case h.stated != "":
+		blue = h.stated == "BGR"
+	case h.published != nil:
+		blue, why, guess = h.published.Order == vision.BGR, "; "+h.published.Reason, h.published.Guess
+	case h.means != "":
+		if blue = h.means == "BGR"; blue {
+			why, guess = ", with the mean of blue first", true
+		}
+	default:
+		why, guess = "; nothing tells the order of the channels", true
+	}
+	if blue {
+		order = vision.BGR.String()
+	}
+	return order, why, guess
+}
+
 // preparedInside is for a network that scales and shifts its pictures itself: they come as samples of 0 to 1, or of 0
-// to 255, and in the order of channels that its means have. stated is what the file says of them besides, or nil.
-func preparedInside(own *weights.Affine, stated *weights.Pictures, input arch.Shape) (Preparation, error) {
-	parts := vision.PreprocessParts{Base: "unit"}
-	reason, guess := "the file's network scales and shifts its pictures itself", own.BlueFirst()
+// to 255. stated is what the file says of them besides, or nil.
+func preparedInside(own *weights.Affine, stated *weights.Pictures, hints orderHints, input arch.Shape) (Preparation,
+	error) {
+	order, why, guess := hints.order()
+	parts := vision.PreprocessParts{Base: "unit", Order: order}
+	reason := "the file's network scales and shifts its pictures itself"
 	switch bytes, sure := own.Bytes(); {
 	case stated != nil && stated.Bytes:
 		parts.Scale = 1
@@ -232,21 +264,18 @@ func preparedInside(own *weights.Affine, stated *weights.Pictures, input arch.Sh
 		parts.Scale = 1
 		reason += ", by figures for samples of 0 to 255"
 	}
-	if own.BlueFirst() {
-		parts.Order = vision.BGR.String()
-		reason += ", with the mean of blue first"
-	}
 	p, err := byInput(input)
 	if err != nil {
 		return p, err
 	}
 	p.Preprocess, err = parts.Apply(p.Preprocess)
-	return Preparation{Preprocess: p.Preprocess, Reason: reason, Guess: guess}, err
+	return Preparation{Preprocess: p.Preprocess, Reason: reason + why, Guess: guess}, err
 }
 
 // statedPictures is for a file that states how its pictures come.
-func statedPictures(s *weights.Pictures, input arch.Shape) (Preparation, error) {
-	parts := vision.PreprocessParts{Name: "as the file states", Mean: s.Mean, Std: s.Std, Order: s.Order, Scale: 255}
+func statedPictures(s *weights.Pictures, hints orderHints, input arch.Shape) (Preparation, error) {
+	order, why, guess := hints.order()
+	parts := vision.PreprocessParts{Name: "as the file states", Mean: s.Mean, Std: s.Std, Order: order, Scale: 255}
 	if s.Bytes {
 		parts.Scale = 1
 	}
@@ -264,7 +293,11 @@ func statedPictures(s *weights.Pictures, input arch.Shape) (Preparation, error) 
 			of.Name = name
 		}
 	}
-	return Preparation{Preprocess: of, Reason: "the file states it: " + s.Told}, err
+	reason := s.Told + why
+	if !guess {
+		reason = "the file states it: " + reason
+	}
+	return Preparation{Preprocess: of, Reason: reason, Guess: guess}, err
 }
 
 // keptStats is for a file that keeps the mean and the deviation of its pictures: what they are of, their size tells.
@@ -277,7 +310,7 @@ func keptStats(stats *weights.PixelStats, input arch.Shape) (Preparation, error)
 	own := stats.Affine()
 	if bytes, _ := own.Bytes(); bytes {
 		parts.Scale = 1
-		if own.BlueFirst() {
+		if own.Order() == "BGR" {
 			parts.Order = vision.BGR.String()
 		}
 	}

@@ -322,10 +322,12 @@ func TestGraphsPrepare(t *testing.T) {
 	for _, c := range []struct {
 		name, reason string
 		scale        float32
+		guess        bool
 	}{
-		{"bytes", "its input x is of bytes", 1}, {"bytes-prepared", "its input x is of bytes", 1},
-		{"turned-prepared", "by figures for samples of 0 to 255", 1}, {"turned", "nothing tells", 255},
-		{"idle-preparation", "nothing tells", 255},
+		{"bytes", "its input x is of bytes; nothing tells the order of the channels", 1, true},
+		{"bytes-prepared", "its input x is of bytes; nothing tells the order of the channels", 1, true},
+		{"turned-prepared", "by figures for samples of 0 to 255", 1, false}, {"turned", "nothing tells", 255, true},
+		{"idle-preparation", "nothing tells", 255, true},
 	} {
 		name := c.name
 		m, err := vggo.Open("weights/testdata/onnx/ends/"+name+".onnx", vggo.Options{})
@@ -335,7 +337,7 @@ func TestGraphsPrepare(t *testing.T) {
 		defer m.Close()
 		p := m.Preprocess
 		if p.Scale != c.scale || p.Order != vision.RGB || len(p.Mean) > 0 && p.Mean[0] != 0 ||
-			len(p.Std) > 0 && p.Std[0] != 1 || p.Guess != (c.scale != 1) || !strings.Contains(p.Reason, c.reason) {
+			len(p.Std) > 0 && p.Std[0] != 1 || p.Guess != c.guess || !strings.Contains(p.Reason, c.reason) {
 			t.Errorf("%s: prepared as %s: %s", name, p, p.Describe())
 		}
 	}
@@ -371,14 +373,15 @@ func TestStatedBeforeTurned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p := m.Preprocess; p.Guess || !strings.Contains(p.Reason, want) || (crop == "") != (p.Mean[0] == 0) {
+		if p := m.Preprocess; p.Guess != (crop == "") || !strings.Contains(p.Reason, want) || (crop == "") != (p.Mean[0] == 0) {
 			t.Errorf("with %q: %s: %s", crop, p, p.Describe())
 		}
 		m.Close()
 	}
 }
 
-// TestBytesOfPublishedWeights: a graph of bytes takes them in the order that published weights tell.
+// TestBytesOfPublishedWeights: a graph of bytes takes them in the order that published weights tell, and so does one
+// that scales them first.
 func TestBytesOfPublishedWeights(t *testing.T) {
 	for _, c := range []struct {
 		first func(w, b []float32)
@@ -386,7 +389,7 @@ func TestBytesOfPublishedWeights(t *testing.T) {
 		guess bool
 		told  string
 	}{
-		{nil, vision.RGB, false, "its input x is of bytes"},
+		{nil, vision.RGB, true, "its input x is of bytes; nothing tells the order of the channels"},
 		{authors16(false), vision.BGR, false, "its input x is of bytes; the first layer is that of VGG-16"},
 		{authors16(true), vision.RGB, false, "its channels turned"},
 		{func(w, b []float32) { authors16(false)(w, b); w[0] += 0.1 }, vision.BGR, true, "% away from that of VGG-16"},
@@ -408,22 +411,28 @@ func TestBytesOfPublishedWeights(t *testing.T) {
 		for _, v := range b {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 		}
-		dir := t.TempDir()
-		path := filepath.Join(dir, "model.json")
-		for name, data := range map[string][]byte{path: []byte(bytesGraph), filepath.Join(dir, "all.bin"): raw} {
-			if err := os.WriteFile(name, data, 0o600); err != nil {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(1./128))
+		scaling := strings.NewReplacer(`["cast", "w"`, `["scaled", "w"`,
+			`{"name": "conv"`, `{"name": "scaled", "op": "Mul", "input": ["cast", "s"]}, {"name": "conv"`)
+		for _, graph := range []string{bytesGraph, scaling.Replace(bytesGraph)} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "model.json")
+			for name, data := range map[string][]byte{path: []byte(graph), filepath.Join(dir, "all.bin"): raw} {
+				if err := os.WriteFile(name, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m, err := vggo.Open(path, vggo.Options{})
+			if err != nil {
 				t.Fatal(err)
 			}
+			p := m.Preprocess
+			if p.Order != c.order || p.Guess != c.guess || p.Scale != 1 || slices.Max(p.Mean) != 0 ||
+				!strings.Contains(p.Reason, c.told) || (graph != bytesGraph) != strings.Contains(p.Reason, "scales") {
+				t.Errorf("%s: %s, a guess: %v", p, p.Describe(), p.Guess)
+			}
+			m.Close()
 		}
-		m, err := vggo.Open(path, vggo.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p := m.Preprocess; p.Order != c.order || p.Guess != c.guess || p.Scale != 1 || slices.Max(p.Mean) != 0 ||
-			!strings.Contains(p.Reason, c.told) {
-			t.Errorf("%s: %s, a guess: %v", p, p.Describe(), p.Guess)
-		}
-		m.Close()
 	}
 }
 
@@ -432,8 +441,8 @@ const bytesGraph = `{"format": "graph-model", "modelTopology": {"node": [
 {"name": "x", "op": "Placeholder", "attr": {"dtype": {"type": "DT_UINT8"}, "shape": {"shape": {"dim": [
   {"size": "-1"}, {"size": "8"}, {"size": "8"}, {"size": "3"}]}}}},
 {"name": "cast", "op": "Cast", "input": ["x"], "attr": {"SrcT": {"type": "DT_UINT8"}, "DstT": {"type": "DT_FLOAT"}}},
-{"name": "w", "op": "Const"}, {"name": "b", "op": "Const"},
+{"name": "w", "op": "Const"}, {"name": "b", "op": "Const"}, {"name": "s", "op": "Const"},
 {"name": "conv", "op": "_FusedConv2D", "input": ["cast", "w", "b"], "attr": {"padding": {"s": "U0FNRQ=="},
   "strides": {"list": {"i": ["1", "1", "1", "1"]}}, "fused_ops": {"list": {"s": ["Qmlhc0FkZA==", "UmVsdQ=="]}}}}]},
 "weightsManifest": [{"paths": ["all.bin"], "weights": [{"name": "w", "shape": [3, 3, 3, 64], "dtype": "float32"},
-  {"name": "b", "shape": [64], "dtype": "float32"}]}]}`
+  {"name": "b", "shape": [64], "dtype": "float32"}, {"name": "s", "shape": [], "dtype": "float32"}]}]}`

@@ -28,21 +28,24 @@ func (a *Affine) Bytes() (bytes, sure bool) {
 	return bytes || sure, sure
 }
 
-// BlueFirst reports whether the means are ImageNet's for blue, green and red, in this order.
-func (a *Affine) BlueFirst() bool {
-	if len(a.Scale) != len(meanOfImageNet) {
-		return false
+// Order is the order of channels, "RGB" or "BGR", where the means are about ImageNet's; empty where they are others.
+func (a *Affine) Order() string {
+	unit := 255.
+	if bytes, _ := a.Bytes(); bytes {
+		unit = 1
 	}
-	for c, want := range meanOfImageNet {
-		mean := -a.Shift[c] / a.Scale[c]
-		if bytes, _ := a.Bytes(); !bytes {
-			mean *= 255
-		}
-		if !(math.Abs(mean-want) < 2) {
-			return false
-		}
+	var mean []float64 // of samples of 0 to 255
+	for c, scale := range a.Scale {
+		mean = append(mean, -unit*a.Shift[c]/scale)
 	}
-	return true
+	near := func(a, b float64) bool { return math.Abs(a-b) < 2 }
+	switch blueFirst := meanOfImageNet; {
+	case slices.EqualFunc(mean, blueFirst, near):
+		return "BGR"
+	case slices.EqualFunc(mean, []float64{blueFirst[2], blueFirst[1], blueFirst[0]}, near):
+		return "RGB"
+	}
+	return ""
 }
 
 // Prepares is what the network does to each channel of its pictures before anything else, where the file states that;

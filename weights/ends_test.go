@@ -237,13 +237,14 @@ func TestKerasOverruled(t *testing.T) {
 // TestPrepares: what a graph does to its pictures is told.
 func TestPrepares(t *testing.T) {
 	for _, c := range []struct {
-		name             string
-		bytes, blueFirst bool
-		scale, shift     float64 // of the first channel
+		name         string
+		bytes        bool
+		order        string
+		scale, shift float64 // of the first channel
 	}{
-		{"preparation", false, false, 1 / 0.229, -0.485 / 0.229},
-		{"preparation-bytes", true, true, 1. / 64, -103.939 / 64},
-		{"mul-add", false, false, 0, 0},
+		{"preparation", false, "RGB", 1 / 0.229, -0.485 / 0.229},
+		{"preparation-bytes", true, "BGR", 1. / 64, -103.939 / 64},
+		{"mul-add", false, "", 0, 0},
 	} {
 		f := open(t, "testdata/onnx/ends/"+c.name+".onnx")
 		placed, err := f.Network()
@@ -267,7 +268,7 @@ func TestPrepares(t *testing.T) {
 		if own == nil {
 			t.Fatalf("%s: nothing", c.name)
 		}
-		if bytes, _ := own.Bytes(); bytes != c.bytes || own.BlueFirst() != c.blueFirst ||
+		if bytes, _ := own.Bytes(); bytes != c.bytes || own.Order() != c.order ||
 			math.Abs(own.Scale[0]-c.scale) > 1e-6 || math.Abs(own.Shift[0]-c.shift) > 1e-5 {
 			t.Errorf("%s: %+v, want %+v", c.name, own, c)
 		}
