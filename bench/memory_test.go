@@ -33,7 +33,7 @@ func TestMemoryWithinPrediction(t *testing.T) {
 		mode  Mode
 	}{{1, Forward}, {1, ForwardBackward}, {32, Forward}, {32, ForwardBackward}} {
 		t.Run(fmt.Sprintf("%s/batch=%d", c.mode, c.batch), func(t *testing.T) {
-			if c.batch > 1 && (testing.Short() || raceEnabled || set.Name == "generic") {
+			if raceEnabled || c.batch > 1 && (testing.Short() || set.Name == "generic") {
 				t.Skip("takes minutes under the race detector or on portable kernels, and seconds that -short saves")
 			}
 			cmd := exec.Command(os.Args[0], "-test.run=^TestMemoryWithinPrediction$", "-test.v")

@@ -164,6 +164,9 @@ func norm(values []float64, places []int) float64 {
 // with noise as large as the bounds in its gradients, and the Plan may end up at most twice as far away as that,
 // besides what rounding the parameters after each step does.
 func TestGoldenDescent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: TestGoldens has each gradient, and the reference takes half a minute under the race detector")
+	}
 	for _, g := range golden.Open(t, "testdata") {
 		noisy := descend(t, g, noisyReference(t, g))
 		for _, set := range sets() {

@@ -12,6 +12,9 @@ import (
 // TestMemoryFallsBack: after load the process goes back to what it took before, at once and not after minutes, while
 // probes go on; what was kept for the page is forgotten.
 func TestMemoryFallsBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: what the system has of memory falls back slowly under the race detector")
+	}
 	config := Config{Models: []Source{tiny("tiny"), colour("colour")}, KeptFor: 300 * time.Millisecond,
 		DecodeTime: time.Minute, Timeout: 2 * time.Minute}
 	s, address := startRunning(t, config, func(s *Server) {

@@ -193,6 +193,9 @@ func TestRanksWithoutParts(t *testing.T) {
 		{"wide, in two passes", definition(t), 2, 2048, 1e-5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.passes > 1 {
+				t.Skip("with -short: as long as all others together under the race detector")
+			}
 			recipe := inParts()
 			recipe.Parts, recipe.Accumulate = 0, c.passes
 			recipe.Epochs, recipe.HoldOut = 1, 0
@@ -202,6 +205,9 @@ func TestRanksWithoutParts(t *testing.T) {
 				Validation: stripes{n: 30, side: 8, channels: 1}, Costs: c.costs, Folder: filepath.Join(t.TempDir(), "one")}
 			errs, one := onRanks(t, 1, o, nil, nil)
 			for _, n := range []int{2, 4} {
+				if testing.Short() && n > 2 {
+					continue
+				}
 				o.Folder = filepath.Join(t.TempDir(), "run")
 				more, several := onRanks(t, n, o, nil, nil)
 				if err := errors.Join(append(errs, more...)...); err != nil {

@@ -103,6 +103,9 @@ func volume(t *testing.T, n int) string {
 
 // TestIndexedJob: the pods of deploy/kubernetes/shards.yaml, and then that of join.yaml, write what one run writes.
 func TestIndexedJob(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: a process for each shard takes a minute under the race detector")
+	}
 	data := volume(t, 20)
 	job, join := readManifest(t, "kubernetes/shards.yaml"), readManifest(t, "kubernetes/join.yaml")
 	if job.Spec.Completions < 2 || len(job.Spec.Template.Spec.Containers) != 1 {
@@ -128,6 +131,9 @@ func TestIndexedJob(t *testing.T) {
 // TestSlurmArray: the tasks of deploy/slurm/shards.sh, as its own lines ask Slurm for them, and then join.sh write what
 // one run writes; so do tasks that are repeated.
 func TestSlurmArray(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: a process for each shard takes a minute under the race detector")
+	}
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip("no bash")

@@ -129,6 +129,9 @@ func TestShards(t *testing.T) {
 		ctx.left.Store(int64(looks))
 		os.Exit(run(ctx, strings.Split(args, "\n"), os.Stdout, os.Stderr))
 	}
+	if testing.Short() {
+		t.Skip("with -short: packages shard and cmd/vggo have its parts")
+	}
 	data, labels := classFolders(t, 203)
 	weights, err := filepath.Abs(tinyWeights)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 const unitRoundoff = 1.0 / (1 << 24)
 
 func TestGoldens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: the definition has neither kernel sets nor goroutines, and a minute of sums under the race detector")
+	}
 	for _, g := range golden.Open(t, "../testdata") {
 		t.Run(g.Network.Name, func(t *testing.T) {
 			check := func(name string, got []float64) {
