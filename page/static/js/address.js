@@ -13,7 +13,7 @@ const parts = { maps: "layer", filters: "layer", excite: "layer", cell: "layer",
 let own = ""; // what this page wrote itself
 let opened = {}; // what the address asked for when the page was opened
 
-const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+const read = (hash = location.hash) => Object.fromEntries(new URLSearchParams(hash.slice(1)));
 
 // asksFor is the example that the address names.
 export const asksFor = () => read().picture;
@@ -21,9 +21,10 @@ export const asksFor = () => read().picture;
 export async function startAddress() {
   opened = read();
   await follow(opened);
-  addEventListener("hashchange", async () => {
-    if (location.hash === own || !location.hash.includes("=")) return;
-    const asked = read();
+  addEventListener("hashchange", async (event) => {
+    const { hash } = new URL(event.newURL); // what is answered meanwhile may have written the address anew
+    if (hash === own || !hash.includes("=")) return;
+    const asked = read(hash);
     if (asked.picture && asked.picture !== state.example) await restore(asked.picture); // before it is known where its parts lie
     await follow(asked);
     set(asked);
@@ -35,7 +36,7 @@ export async function startAddress() {
       go(parts[link.dataset.part]);
     });
   }
-  when("layer report cell visit tab models tour beside", write);
+  when("layer report cell visit tab models tour beside", soon);
   write();
 }
 
@@ -122,6 +123,15 @@ export function go(id, arriving = false) {
   byID(id).focus({ preventScroll: true });
 }
 
+let due = false;
+
+// soon writes once what changes in one go. Chromium ignores a page's address that changes 200 times in half a minute, a reader's too.
+function soon() {
+  if (due) return;
+  due = true;
+  queueMicrotask(() => { due = false; write(); });
+}
+
 // write keeps the address at what is shown, without a step in the browser's history, and the menu's links with it.
 function write() {
   if (!state.report || !state.source) return;
@@ -133,7 +143,7 @@ function write() {
     tab: state.tab === "maps" ? undefined : state.tab, map: at.channel, y: at.y, x: at.x, tour: state.tour || undefined };
   const given = Object.entries(all).filter(([, v]) => v !== undefined && v !== null && v !== "");
   own = `#${new URLSearchParams(given)}`.replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":");
-  history.replaceState(null, "", own);
+  if (location.hash !== own) history.replaceState(null, "", own);
   for (const link of document.querySelectorAll("nav a[data-part]")) link.setAttribute("href", `${own}&show=${link.dataset.part}`);
 }
 

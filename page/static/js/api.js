@@ -38,7 +38,7 @@ const below = (path) => path.slice(1);
 async function ask(path, options) {
   let answer;
   try {
-    answer = await door.ask(below(path), options);
+    answer = await wanted(door.ask(below(path), options), options);
   } catch (error) {
     if (error.name === "AbortError" || error instanceof Refusal) throw error;
     throw ownFault("silent");
@@ -53,6 +53,7 @@ async function ask(path, options) {
   } catch {
     // something between here and the server answered
   }
+  options?.signal?.throwIfAborted();
   throw new Refusal(told.kind ?? "unknown", told.error ?? `${answer.status} ${answer.statusText}`, told.hint, Number(answer.headers.get("Retry-After")) || undefined);
 }
 
@@ -61,7 +62,14 @@ const query = (values) => {
   return given.length > 0 ? `?${new URLSearchParams(given)}` : "";
 };
 
-const json = async (path, options) => (await ask(path, options)).json();
+// wanted is what an answer holds, unless something else was asked for while it came.
+async function wanted(value, options) {
+  const told = await value;
+  options?.signal?.throwIfAborted();
+  return told;
+}
+
+const json = async (path, options) => wanted((await ask(path, options)).json(), options);
 
 export const models = () => json("/v1/models");
 
@@ -117,7 +125,7 @@ export const effective = (id, values, signal) => json(`/v1/inside/${id}/effectiv
 // map is one map's values, or a small layer's: {shape, values}. The answer is a NumPy file: 8 bytes, the header's length, the header.
 export async function map(id, values, signal) {
   const answer = await ask(`/v1/inside/${id}/map${query(values)}`, { signal });
-  const buffer = await answer.arrayBuffer();
+  const buffer = await wanted(answer.arrayBuffer(), { signal });
   const length = new DataView(buffer).getUint16(8, true);
   const header = new TextDecoder().decode(buffer.slice(10, 10 + length));
   const shape = /'shape': \(([^)]*)\)/.exec(header)[1].split(",").map((s) => s.trim()).filter(Boolean).map(Number);
