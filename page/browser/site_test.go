@@ -263,7 +263,6 @@ func TestSiteNewVersion(t *testing.T) {
 	mu.Lock()
 	now = http.FileServer(http.Dir(renamed(t, siteOf(t, builtin()))))
 	mu.Unlock()
-	b.do(chromedp.Reload())
 	b.throughLoads(`document.body.dataset.ready === "true" && document.querySelector("h1").textContent === "Look into it"`)
 	b.until(`(async () => {
 		const sums = /^const files = ({[^}]*});/.exec(await (await fetch("sw.js")).text())[1];
@@ -273,13 +272,18 @@ func TestSiteNewVersion(t *testing.T) {
 	})() && globalThis.same`)
 }
 
-// throughLoads is until, where the page may load itself anew meanwhile, which ends a script that waits in it.
+// throughLoads loads the page until a condition holds: a browser may put off looking for a new version until another
+// load, and a new one loads the page anew, which ends a script that waits in it.
 func (b *tab) throughLoads(condition string) {
 	b.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
-		if err == nil && is {
-			return
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		_ = chromedp.Do(b.ctx, chromedp.Reload()) // which its own loading may end
+		for range 100 {
+			is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
+			if err == nil && is {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	b.Fatalf("within %v not: %s", patience, condition)
