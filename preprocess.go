@@ -152,6 +152,22 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 	if own == nil && (stated == nil || stated.Order == "" && stated.Std == nil) { // else it comes after what is stated
 		own = weights.TurnedAffine(first.w, first.b, first.shape)
 	}
+	hints := orderHints{grey: placed.Input.C != 3}
+	if own != nil { // otherwise than the published weights' pictures, whose order then tells nothing
+		figures := own
+		if len(own.Scale) == 0 { // samples of 0 to 1, whatever its first layer makes of them
+			if figures, err = matched.FirstAffine(placed.Layers); err != nil {
+				return Preparation{}, err
+			}
+		}
+		if figures != nil {
+			hints.means = figures.Order()
+		}
+		if matched.Family == "Keras" && hints.means == "" { // which loads pictures so
+			hints.stated = "RGB"
+		}
+		return preparedInside(own, stated, hints, placed.Input)
+	}
 	var published Preparation
 	a, near := first.ancestor()
 	if near {
@@ -164,16 +180,11 @@ func told(placed *arch.Placement, matched *weights.Matched, first firstLayer) (P
 		}
 		published.Guess = !a.Exact()
 	}
-	hints := orderHints{grey: placed.Input.C != 3}
-	if near {
-		hints.published = &published
-	}
-	if own != nil {
-		hints.means = own.Order()
-		return preparedInside(own, stated, hints, placed.Input)
-	}
 	if stated != nil {
 		hints.stated = stated.Order
+		if near {
+			hints.published = &published
+		}
 		return statedPictures(stated, hints, placed.Input)
 	}
 	stats, err := matched.PixelStats()
@@ -225,8 +236,8 @@ type orderHints struct {
 	grey          bool         // there is but one
 }
 
-// order is PreprocessParts' of the channels, empty for red first. why is a clause of the reason, and begins with its
-// comma; guess is whether nothing is sure.
+// order is PreprocessParts' of the channels, empty for red first. why is what follows the reason, with its punctuation;
+// guess is whether the order is not sure.
 func (h *orderHints) order() (order, why string, guess bool) {
 	blue := false
 	switch {

@@ -56,7 +56,7 @@ func TestMemoryWithinPrediction(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("predicted %s, peak %s", printable.Bytes(r.PredictedBytes), printable.Bytes(r.PeakBytes))
-			if limit := r.PredictedBytes + 100e6; r.PeakBytes > limit && !raceEnabled {
+			if limit := r.PredictedBytes + 100e6; r.PeakBytes > limit {
 				t.Errorf("peak %d bytes, predicted %d + 100 MB", r.PeakBytes, r.PredictedBytes)
 			}
 			if r.PeakBytes < r.PredictedBytes/2 {

@@ -79,7 +79,8 @@ type tappedTest struct {
 func TestTaps(t *testing.T) {
 	for _, tt := range tapped(t) {
 		for _, c := range setsAndAlgos() {
-			if large := tt.net.Input.H > 30; large && c.set != sets()[0] || testing.Short() && (large || c.algo != nn.Winograd4) {
+			large := tt.net.Input.H > 30
+			if large && c.set != sets()[0] || testing.Short() && (large || c.algo != nn.Winograd4) {
 				continue // stages and fusing are the same with all sets
 			}
 			t.Run(fmt.Sprintf("%s/%s/%s", tt.net.Name, strings.Join(tt.taps, "+"), c), func(t *testing.T) {

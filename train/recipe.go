@@ -182,12 +182,19 @@ func (r *Recipe) decode(in io.Reader) error {
 }
 
 // keyError is a key that is not a recipe's.
-type keyError struct{ line, key string }
+type keyError struct {
+	line, key string
+	rule      bool // in one of Rules
+}
 
 func (e *keyError) Error() string {
 	text := fmt.Sprintf("%s: unknown key %q", e.line, e.key)
 	last := func(path string) string { return strings.ToLower(path[strings.LastIndexByte(path, '.')+1:]) }
-	if meant := near.Names(e.key, keysOf(reflect.TypeFor[Recipe](), ""), 2, last); len(meant) > 0 {
+	of := reflect.TypeFor[Recipe]()
+	if e.rule {
+		of = reflect.TypeFor[Rule]()
+	}
+	if meant := near.Names(e.key, keysOf(of, ""), 2, last); len(meant) > 0 {
 		text += ": did you mean " + printable.Or(meant) + "?"
 	}
 	return text
@@ -219,12 +226,12 @@ func recipeError(err error) error {
 	if errors.As(err, &wrong) && len(wrong.Errors) > 0 {
 		text = wrong.Errors[0]
 	}
-	text, _, _ = strings.Cut(text, " in type ")
+	text, of, _ := strings.Cut(text, " in type ")
 	text = strings.NewReplacer("cannot unmarshal !!", "cannot read ", " into train.", " as ", " into ",
 		" as ").Replace(text)
 	if line, field, ok := strings.Cut(text, ": field "); ok {
 		field, _, _ = strings.Cut(field, " not found")
-		return &keyError{line, field}
+		return &keyError{line, field, of == "train.Rule"}
 	}
 	return errors.New(strings.Map(func(r rune) rune { // yaml quotes values as they are, of several lines too
 		if unicode.IsControl(r) {

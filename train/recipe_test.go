@@ -67,18 +67,19 @@ func TestRecipeSet(t *testing.T) {
 	}
 	before := r
 	for s, want := range map[string]string{
-		"batch":                      "want key=value",
-		"=3":                         "want key=value",
-		"optimiser.speed=1":          `unknown key "speed"`,
-		"epoch=1":                    `unknown key "epoch": did you mean epochs?`,
-		"rate=0.1":                   `unknown key "rate": did you mean optimiser.rate or rates?`,
-		"optimizer.rate=0.1":         `unknown key "optimizer": did you mean optimiser?`,
-		"batch=many":                 "cannot read str `many` as int",
-		"batch=3, seed: 5":           "cannot read",
-		"batch=3}, {seed: 5":         "cannot read",
-		"batch= # 5":                 "there is no value",
-		"optimiser={rate: 1, fly: }": `unknown key "fly"`,
-		"batch=[":                    "",
+		"batch":                       "want key=value",
+		"=3":                          "want key=value",
+		"optimiser.speed=1":           `unknown key "speed"`,
+		"epoch=1":                     `unknown key "epoch": did you mean epochs?`,
+		"rules=[{params: x, rat: 0}]": `unknown key "rat": did you mean rate?`,
+		"rate=0.1":                    `unknown key "rate": did you mean optimiser.rate or rates?`,
+		"optimizer.rate=0.1":          `unknown key "optimizer": did you mean optimiser?`,
+		"batch=many":                  "cannot read str `many` as int",
+		"batch=3, seed: 5":            "cannot read",
+		"batch=3}, {seed: 5":          "cannot read",
+		"batch= # 5":                  "there is no value",
+		"optimiser={rate: 1, fly: }":  `unknown key "fly"`,
+		"batch=[":                     "",
 	} {
 		if err := r.Set(s); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", s, err, want)

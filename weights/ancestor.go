@@ -165,17 +165,13 @@ func Small(w []float32, filters int) bool {
 	return len(w) > 0
 }
 
-// FirstConvolution is a network's first convolution, if pictures reach it as they are or prepared by constants. scaled is false where batch norm
+// FirstConvolution is a network's first convolution, if pictures reach it as they are. scaled is false where batch norm
 // behind it makes the size of its weights mean nothing.
 func FirstConvolution(placed []arch.Placed) (conv arch.Placed, scaled, ok bool) {
 	for i, layer := range placed {
-		switch op := layer.Op.(type) {
+		switch layer.Op.(type) {
 		case arch.Dropout:
 			continue
-		case arch.BatchNorm:
-			if op.IsConstants() {
-				continue
-			}
 		case arch.Conv:
 			scaled = true
 			if i+1 < len(placed) {

@@ -12,7 +12,7 @@ const unitRoundoff = 1.0 / (1 << 24)
 
 func TestGoldens(t *testing.T) {
 	if testing.Short() {
-		t.Skip("with -short: the definition has neither kernel sets nor goroutines, and a minute of sums under the race detector")
+		t.Skip("with -short: the definition has neither kernel sets nor goroutines, and takes the race detector a minute")
 	}
 	for _, g := range golden.Open(t, "../testdata") {
 		t.Run(g.Network.Name, func(t *testing.T) {

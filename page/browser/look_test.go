@@ -175,8 +175,8 @@ func vgg16() serve.Source {
 	}}
 }
 
-// TestWalk goes through every layer and tab of the embedded network and of VGG-16, in both languages, wide and narrow:
-// nothing red, nothing wider than the screen, in Chinese no English, and under each number what computed it.
+// TestWalk goes through every layer and tab of the embedded network and of VGG-16, in English wide and in Chinese
+// narrow: nothing red, nothing wider than the screen, in Chinese no English, and under each number what computed it.
 func TestWalk(t *testing.T) {
 	models, names := []serve.Source{builtin(), vgg16()}, []string{"embedded", "vgg16"}
 	if onSite() { // VGG-16's weights are drawn at random by the server alone

@@ -125,7 +125,7 @@ export function go(id, arriving = false) {
 
 let due = false;
 
-// soon writes once what changes in one go. Chromium ignores a page's address that changes 200 times in half a minute, a reader's too.
+// soon writes once what changes in one go. Browsers allow a page some 200 changes of its address in ten seconds, a reader's among them.
 function soon() {
   if (due) return;
   due = true;

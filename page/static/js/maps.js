@@ -77,7 +77,7 @@ function controls(layer, shape) {
   };
   return el("div", { class: "row spread" },
     el("label", { class: "field" }, t("maps.order"), " ",
-      el("select", { id: "order", onchange: async (event) => { order = event.target.value; from = 0; await ask(layer); byID("order").focus(); } },
+      el("select", { id: "order", onchange: async (event) => { order = event.target.value; from = 0; await ask(layer); byID("order")?.focus(); } },
         ["strength", "channel"].map((o) => el("option", { value: o, selected: o === order }, t(`maps.order.${o}`))))),
     el("span", { class: "row" },
       el("span", {}, t("maps.range", { from: count(from + 1), to: count(Math.min(from + page, shape.c)), all: count(shape.c) })),

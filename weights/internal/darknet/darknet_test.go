@@ -132,7 +132,7 @@ func TestWrite(t *testing.T) {
 		t.Errorf("notes %q", read.Metadata)
 	}
 	notes["vggo.classes"] = strings.Repeat("x", maxConfig)
-	if _, err := NewExport(placed, notes); err == nil || !strings.Contains(err.Error(), "names are too long") {
+	if _, err := NewExport(placed, notes); err == nil || !strings.Contains(err.Error(), "its notes are too long") {
 		t.Errorf("a text that is not read again: %v", err)
 	}
 	got, want := format.F32.Floats(written.Bytes()[20:]), format.F32.Floats(bytes.Clone(in.Data[20:]))

@@ -50,8 +50,8 @@ func NewExport(placed *arch.Placement, notes map[string]string) (*Export, error)
 		fmt.Fprintf(&e.text, "# %s=%s\n", name, notes[name])
 	}
 	if e.text.Len() > maxConfig {
-		return nil, fmt.Errorf("%s: a .cfg of %d bytes, and the most that vggo reads is %d: its classes' names are too long",
-			placed.Network.Name, e.text.Len(), maxConfig)
+		return nil, fmt.Errorf("%s: a .cfg of %d bytes, and the most that vggo reads is %d: its notes are too long, such "+
+			"as classes' names", placed.Network.Name, e.text.Len(), maxConfig)
 	}
 	return e, nil
 }
