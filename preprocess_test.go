@@ -382,7 +382,8 @@ func TestStatedBeforeTurned(t *testing.T) {
 }
 
 // TestBytesOfPublishedWeights: a graph of bytes takes them in the order that published weights tell. Of one that scales
-// them first, otherwise than those weights' own pictures, they tell nothing: whoever fine-tuned it may have turned them.
+// them first, otherwise than those weights' own pictures, they tell nothing: whoever fine-tuned it may have turned
+// them.
 func TestBytesOfPublishedWeights(t *testing.T) {
 	for _, c := range []struct {
 		first func(w, b []float32)

@@ -90,10 +90,8 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &cost):
 		return refuse(tooLarge, "ask for fewer images at once, or for a smaller layer", "%v", cost)
 	case errors.As(err, &nan): // its error names a file
-		p := refuse(notFinite, "it needs other weights, which only who runs the server can give it", "%s of %s is NaN",
-			nan.What, nan.Network)
-		p.Cause = err
-		return p
+		return &refusal{Kind: notFinite, Fault: nan.What + " of " + nan.Network + " is NaN", Cause: err,
+			Hint: "it needs other weights, which only who runs the server can give it"}
 	case errors.Is(err, errClosed):
 		return &refusal{Kind: stopping, Fault: err.Error(),
 			Hint: "try again: another instance may answer", After: time.Second}

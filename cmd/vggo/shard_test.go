@@ -130,7 +130,7 @@ func TestShards(t *testing.T) {
 		os.Exit(run(ctx, strings.Split(args, "\n"), os.Stdout, os.Stderr))
 	}
 	if testing.Short() {
-		t.Skip("with -short: packages shard and cmd/vggo have its parts")
+		t.Skip("with -short: its processes take the race detector half a minute")
 	}
 	data, labels := classFolders(t, 203)
 	weights, err := filepath.Abs(tinyWeights)

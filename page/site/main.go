@@ -220,7 +220,8 @@ func packed(text []byte, level int) []byte {
 }
 
 // planes are the bytes at places 0, 4, 8, …, then those at 1, 5, 9, … and so on, which worker.js puts together
-// again. The last ones of float32 are signs and exponents, which take fewer bits by themselves; nothing in weights repeats.
+// again. The last ones of float32 are signs and exponents, which take fewer bits by themselves; nothing in weights
+// repeats.
 func planes(data []byte) []byte {
 	apart := make([]byte, 0, len(data))
 	for first := range 4 {
