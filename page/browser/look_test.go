@@ -175,8 +175,8 @@ func vgg16() serve.Source {
 	}}
 }
 
-// TestWalk goes through every layer and tab of the embedded network, in both languages, wide and narrow, and of VGG-16 in
-// English wide and in Chinese narrow, as on a site of the embedded one too: nothing red, nothing wider than the screen,
+// TestWalk goes through every layer and tab of the embedded network, in both languages, wide and narrow, and of VGG-16,
+// as of the embedded one on a site, in English wide and in Chinese narrow: nothing red, nothing wider than the screen,
 // in Chinese no English, and under each number what computed it.
 func TestWalk(t *testing.T) {
 	models, names := []serve.Source{builtin(), vgg16()}, []string{"embedded", "vgg16"}
