@@ -27,7 +27,8 @@ import (
 	"github.com/vggo/vggo/vision"
 )
 
-// patience is how long a test waits for the page to come to something. It is no measurement.
+// patience is how long a test waits for the page to come to something. It is no measurement. A step that the browser
+// has not ended after twice as long it has lost: it waits for a load, say, that another load has ended.
 const patience = 2 * time.Minute
 
 // chromium is the one browser of all tests; each has a tab of its own.
@@ -135,7 +136,9 @@ func (b *tab) check() {
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -143,7 +146,14 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // value is what an expression comes to, a promise's value too.
 func value[T any](b *tab, expression string) T {
 	b.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	return valueWithin[T](b, 2*patience, expression)
+}
+
+func valueWithin[T any](b *tab, limit time.Duration, expression string) T {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, limit)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.Fatalf("%.300s: %.300v", expression, err)
 	}
@@ -153,7 +163,9 @@ func value[T any](b *tab, expression string) T {
 // run runs a script that is no expression.
 func (b *tab) run(script string) {
 	b.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[chromedp.Void](script)); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](script)); err != nil {
 		b.Fatalf("%.300v", err)
 	}
 }
@@ -180,7 +192,7 @@ func (b *tab) within(limit time.Duration, condition string) {
 		};
 		look();
 	})`, limit.Milliseconds(), condition)
-	if !value[bool](b, expression) {
+	if !valueWithin[bool](b, limit+patience, expression) {
 		alert := value[string](b, `document.getElementById("alert")?.textContent ?? ""`)
 		b.shotTo(filepath.Join(os.TempDir(), "vggo-page-failed.png"))
 		b.Fatalf("within %v not: %s (alert %q)", limit, condition, alert)

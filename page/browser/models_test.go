@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/vggo/vggo"
@@ -128,4 +129,28 @@ func TestScreenshots(t *testing.T) {
 	b.until(`!document.getElementById("heat").hidden`)
 	b.js(`(() => { scrollTo(0, 0); return new Promise((r) => setTimeout(r, 700)); })()`)
 	b.shotTo("../../docs/images/page.jpg")
+}
+
+// TestOvertaken: a network that is answered late is not drawn over one that was asked for since.
+func TestOvertaken(t *testing.T) {
+	_, web := serving(t, builtin())
+	needsServer(t, "a site's one worker answers in turn")
+	b := open(t, web.URL, "/", 1280, 900)
+	b.js(`(() => {
+		const ask = fetch;
+		globalThis.fetch = async (path, options) => {
+			if (!path.includes("arch/vgg19")) return ask(path, options);
+			const answer = await ask(path, { ...options, signal: undefined }); // it was on its way already
+			await new Promise((done) => setTimeout(done, 500));
+			setTimeout(() => { globalThis.late = true }, 200);
+			return answer;
+		};
+	})()`)
+	b.choose("#which", "vgg19")
+	b.choose("#which", "alexnet")
+	b.until(`globalThis.late`)
+	drawn := `[...document.querySelectorAll("#drawing g[data-layer]")].map((g) => g.dataset.layer)`
+	if names := value[[]string](b, drawn); len(names) == 0 || slices.Contains(names, "conv3_4") {
+		t.Errorf("alexnet was asked for last, and drawn are the layers %q", names)
+	}
 }

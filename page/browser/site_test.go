@@ -245,19 +245,7 @@ func TestSiteNewVersion(t *testing.T) {
 	mu.Lock()
 	now = good
 	mu.Unlock()
-	for range 20 { // a browser looks for a new one at each load
-		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(web.URL+"/"))
-		if value[bool](b, `new Promise((done) => {
-			let looks = 0;
-			const look = () => document.body?.dataset.ready === "true" || ++looks > 100 ?
-				done(looks <= 100) : setTimeout(look, 100);
-			if (document.body?.textContent === "broken") setTimeout(done, 1000, false);
-			else look();
-		})`) {
-			break
-		}
-	}
-	b.until(`document.body.dataset.ready === "true"`)
+	b.throughLoads(`document.body.dataset.ready === "true"`)
 	b.kept()
 	// A version with another word in it, of which one file is fetched and the one before goes.
 	mu.Lock()
@@ -272,21 +260,29 @@ func TestSiteNewVersion(t *testing.T) {
 	})() && globalThis.same`)
 }
 
-// throughLoads loads the page until a condition holds: a browser may put off looking for a new version until another
-// load, and a new one loads the page anew, which ends a script that waits in it.
+// throughLoads loads the page until a condition holds, each time with more time for it: a browser may put off looking
+// for a new version until another load, and a new one loads the page anew, which ends a script that waits in it and
+// may end the load that is waited for.
 func (b *tab) throughLoads(condition string) {
 	b.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		_ = chromedp.Do(b.ctx, chromedp.Reload()) // which its own loading may end
-		for range 100 {
-			is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
+	holds := func(wait time.Duration) bool {
+		ctx, cancel := context.WithTimeout(b.ctx, wait)
+		defer cancel()
+		_ = chromedp.Do(ctx, chromedp.Reload())
+		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+			is, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
 			if err == nil && is {
-				return
+				return true
 			}
-			time.Sleep(100 * time.Millisecond)
+		}
+		return false
+	}
+	for wait := time.Second; wait < patience; wait += wait / 2 {
+		if holds(wait) {
+			return
 		}
 	}
-	b.Fatalf("within %v not: %s", patience, condition)
+	b.Fatalf("through all loads not: %s", condition)
 }
 
 // renamed is a copy of a site in which the page has another title.

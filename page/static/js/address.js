@@ -12,6 +12,7 @@ const parts = { maps: "layer", filters: "layer", excite: "layer", cell: "layer",
 
 let own = ""; // what this page wrote itself
 let opened = {}; // what the address asked for when the page was opened
+let turn = 0; // the newest address wins
 
 const read = (hash = location.hash) => Object.fromEntries(new URLSearchParams(hash.slice(1)));
 
@@ -25,9 +26,10 @@ export async function startAddress() {
     const { hash } = new URL(event.newURL); // what is answered meanwhile may have written the address anew
     if (hash === own || !hash.includes("=")) return;
     const asked = read(hash);
+    const mine = ++turn;
     if (asked.picture && asked.picture !== state.example) await restore(asked.picture); // before it is known where its parts lie
-    await follow(asked);
-    set(asked);
+    if (mine === turn) await follow(asked);
+    if (mine === turn) set(asked);
   });
   for (const link of document.querySelectorAll("a[data-part]")) {
     link.addEventListener("click", (event) => {
@@ -54,8 +56,7 @@ async function follow(asked) {
   const source = { input: asked.input, batch: asked.batch };
   if (asked.build) source.build = asked.build;
   else source.network = asked.network || model.name;
-  await draw(source);
-  if (!state.report) return;
+  if (!(await draw(source)) || !state.report) return;
   const row = asked.layer && rowOf(state.report, asked.layer);
   if (row && asked.map !== undefined) state.asked = { layer: row.name, channel: whole(asked.map), y: whole(asked.y), x: whole(asked.x), input: asked.in === undefined ? -1 : whole(asked.in) };
   state.tab = ["filters", "excite"].find((tab) => asked.show === tab || asked.tab === tab) ?? "maps";

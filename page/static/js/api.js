@@ -73,7 +73,7 @@ const json = async (path, options) => wanted((await ask(path, options)).json(), 
 
 export const models = () => json("/v1/models");
 
-export const archOf = (name, values = {}) => json(`/v1/arch/${encodeURIComponent(name)}${query(values)}`);
+export const archOf = (name, values = {}, signal) => json(`/v1/arch/${encodeURIComponent(name)}${query(values)}`, { signal });
 
 export const archOfText = (text, values = {}, signal) =>
   json(`/v1/arch${query(values)}`, { method: "POST", body: text, headers: { "Content-Type": "text/plain" }, signal });

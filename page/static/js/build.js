@@ -42,6 +42,7 @@ function form() {
   area.addEventListener("input", () => {
     text = area.value;
     pieces();
+    asking?.abort(); // what comes now is of the text before
     soon();
   });
   byID("build-form").replaceChildren(
@@ -63,8 +64,10 @@ function set(value, focus) {
 
 // describe turns the list into a description, which says everything and can be edited too.
 async function describe() {
+  const before = text;
   try {
-    set(await (await api.archFile(text, "yaml")).text());
+    const described = await (await api.archFile(text, "yaml")).text();
+    if (text === before) set(described);
   } catch (error) {
     complain(error);
   }
@@ -160,7 +163,7 @@ function show(report) {
   byID("build-result").replaceChildren(
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("build.compare") }, table),
     el("div", { class: "row" },
-      el("button", { type: "button", class: "primary", id: "build-draw", onclick: async () => { await draw({ build: text }); go("network"); } }, t("build.draw")),
+      el("button", { type: "button", class: "primary", id: "build-draw", onclick: async () => { if (await draw({ build: text })) go("network"); } }, t("build.draw")),
       el("button", { type: "button", id: "build-yaml", onclick: () => take("yaml", "yours.yaml") }, t("build.yaml")),
       el("button", { type: "button", id: "build-svg", onclick: () => take("svg", "yours.svg") }, t("build.svg"))),
     el("p", { class: "note" }, t("build.use")));

@@ -13,7 +13,11 @@ let listing = false; // whether the list of what input maps add is open
 let tap = -1; // how far the first sum is stepped through; -1: all of it
 
 export function startCell() {
-  when("cell", later(60, () => ask()));
+  const soon = later(60, () => ask());
+  when("cell", () => {
+    asking.abort(); // what comes now is of another cell, and would choose its input map again
+    soon();
+  });
 }
 
 export function showCell() {

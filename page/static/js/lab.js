@@ -40,8 +40,13 @@ function build() {
   show();
 }
 
-const soon = later(40, show);
+const redraw = later(40, show);
 let asking = new AbortController();
+
+function soon() {
+  asking.abort(); // what comes now is of what the sliders said before
+  redraw();
+}
 
 async function show() {
   const { y, x } = place;

@@ -39,6 +39,7 @@ const ask = later(40, show);
 
 function warm() {
   tell();
+  asking.abort(); // what comes now is of the temperature before
   ask();
 }
 

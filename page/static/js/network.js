@@ -63,21 +63,31 @@ function complain() {
   box.hidden = false;
 }
 
-// draw works a network out and shows it. What cannot be is explained, and what was shown stays.
+let asking = new AbortController();
+
+// draw works a network out and shows it. What cannot be is explained, and what was shown stays. It is false where
+// another network was asked for meanwhile.
 export async function draw(source) {
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
   const error = byID("network-error");
   const values = { input: source.input, batch: source.batch };
   try {
-    const report = source.build ? await api.archOfText(source.build, values) : await api.archOf(source.network, values);
+    const report = source.build ? await api.archOfText(source.build, values, signal) : await api.archOf(source.network, values, signal);
     error.hidden = true;
     state.report = report;
     state.source = source;
     if (!report.layers.some((l) => l.name === state.layer)) state.layer = null;
   } catch (fault) {
-    if (fault.kind === "silent") return api.complain(fault, () => draw(source));
-    failed = fault;
-    complain();
-    return;
+    if (signal.aborted) return false;
+    if (fault.kind === "silent") {
+      api.complain(fault, () => draw(source));
+    } else {
+      failed = fault;
+      complain();
+    }
+    return true;
   }
   const { input } = state.report;
   if (document.activeElement !== byID("input")) byID("input").value = `${input.h}x${input.w}x${input.c}`;
@@ -86,6 +96,7 @@ export async function draw(source) {
   state.layer ??= firstLayer();
   tell("report");
   tell("layer");
+  return true;
 }
 
 function picture() {

@@ -18,6 +18,7 @@ let complain = null;
 let named = null; // names a class
 let answers = null; // the list of them
 let blank = true;
+let turn = 0; // the newest drawing's answer is shown
 
 // startSketch makes the pad. ask sends a picture and is undefined if there is no network any more, name names a class, failed shows a fault.
 export function startSketch(box, ask, name, failed) {
@@ -82,7 +83,10 @@ function clear() {
 }
 
 // forgetAnswers takes back what a network that is no more said.
-export const forgetAnswers = () => answers.replaceChildren();
+export function forgetAnswers() {
+  turn++;
+  answers.replaceChildren();
+}
 
 const bytes = () => Uint8Array.from(pixels, (v) => Math.round(255 * v));
 
@@ -106,9 +110,10 @@ const soon = later(150, judgeSketch);
 // judgeSketch has the network judge what is drawn, if anything is.
 export async function judgeSketch() {
   if (blank || !judge) return;
+  const mine = ++turn;
   try {
     const told = await judge(await file());
-    if (!told) return; // the network is no more
+    if (!told || mine !== turn) return; // the network is no more, or something else is drawn by now
     const best = told.probabilities.map((probability, n) => ({ class: n, probability })).sort((a, b) => b.probability - a.probability).slice(0, shown);
     answers.replaceChildren(...best.map((c) => line(c, named(c.class))));
   } catch (error) {
