@@ -131,26 +131,34 @@ func TestScreenshots(t *testing.T) {
 	b.shotTo("../../docs/images/page.jpg")
 }
 
-// TestOvertaken: a network that is answered late is not drawn over one that was asked for since.
+// TestOvertaken: what is answered late is not shown over what was asked for since, be it a network or a picture.
 func TestOvertaken(t *testing.T) {
 	_, web := serving(t, builtin())
 	needsServer(t, "a site's one worker answers in turn")
 	b := open(t, web.URL, "/", 1280, 900)
 	b.js(`(() => {
 		const ask = fetch;
+		globalThis.late = 0;
 		globalThis.fetch = async (path, options) => {
-			if (!path.includes("arch/vgg19")) return ask(path, options);
+			if (!path.includes("arch/vgg19") && !path.includes("page/owl")) return ask(path, options);
 			const answer = await ask(path, { ...options, signal: undefined }); // it was on its way already
 			await new Promise((done) => setTimeout(done, 500));
-			setTimeout(() => { globalThis.late = true }, 200);
+			setTimeout(() => { late++ }, 300);
 			return answer;
 		};
 	})()`)
 	b.choose("#which", "vgg19")
 	b.choose("#which", "alexnet")
-	b.until(`globalThis.late`)
+	b.until(`late === 1`)
 	drawn := `[...document.querySelectorAll("#drawing g[data-layer]")].map((g) => g.dataset.layer)`
 	if names := value[[]string](b, drawn); len(names) == 0 || slices.Contains(names, "conv3_4") {
 		t.Errorf("alexnet was asked for last, and drawn are the layers %q", names)
+	}
+	b.click("[data-example=owl]")
+	b.click("[data-example=cat]")
+	b.until(`late === 2`)
+	b.answered()
+	if got := b.text("#classes li .name"); got != "cat" {
+		t.Errorf("the cat was given last, and is a %q", got)
 	}
 }

@@ -22,8 +22,7 @@ export async function showOpened(inside, run, another) {
   [box, of, more] = [inside, run, another];
   choice = { picture: choice.picture ?? 0, row: choice.row ?? 1, column: choice.column ?? 1 };
   const first = !step;
-  await ask();
-  if (first) box.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+  if ((await ask()) && first) box.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
 }
 
 // reopen shows the step that is open, if one is, in another box.
@@ -33,22 +32,29 @@ export function reopen(inside) {
 }
 
 export function hideOpened(inside) {
+  turn++;
   step = null;
   inside.hidden = true;
   inside.replaceChildren();
 }
 
+let turn = 0; // the newest question is answered
+
+// ask asks for the step's parts that are chosen, and is false where others were chosen meanwhile.
 async function ask() {
-  step = await api.trainOpen(of.id, choice);
+  const mine = ++turn;
+  const told = await api.trainOpen(of.id, choice);
+  if (mine !== turn) return false;
+  step = told;
   draw();
+  return true;
 }
 
 // change asks for another part of the step and gives the focus back.
 async function change(values, focus) {
   Object.assign(choice, values);
   try {
-    await ask();
-    document.getElementById(focus)?.focus();
+    if (await ask()) document.getElementById(focus)?.focus();
   } catch (error) {
     api.complain(error);
   }

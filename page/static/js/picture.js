@@ -49,7 +49,9 @@ export function startPicture() {
 // restore brings the picture back that was here before a reload, or the example that the address names.
 export async function restore(asked) {
   const example = examples.includes(asked) ? asked : null;
+  const mine = turn;
   const before = await recall();
+  if (mine !== turn) return; // a picture was given meanwhile
   if (before && (before.example ?? null) === example) await give(before.file, example);
   else if (example) await giveExample(example);
 }
@@ -62,24 +64,29 @@ function showExamples() {
 }
 
 // giveExample sends one of the page's own pictures.
-export async function giveExample(name) {
+export const giveExample = (name) => give(load(name), name);
+
+async function load(name) {
   try {
     const answer = await fetch(exampleFile(name));
-    await give(await answer.blob(), name);
+    if (answer.ok) return await answer.blob();
   } catch {
-    api.complain(api.ownFault("silent"), () => giveExample(name));
+    // as below
   }
+  throw api.ownFault("silent");
 }
 
 let turn = 0; // the newest picture wins
 
-// give sends a picture through the network. example is its name, if it is one of the page's own.
-export async function give(picture, example = null) {
+// give sends a picture, or the promise of one, through the network. example is its name, if it is one of the page's own.
+export async function give(given, example = null) {
   const mine = ++turn;
   document.body.dataset.busy = "true";
   byID("live").textContent = t("see.running");
   byID("seen-note").textContent = t("see.running");
   try {
+    const picture = await given;
+    if (mine !== turn) return;
     const visit = await api.inside(state.model.name, picture);
     if (mine !== turn) return;
     api.settle();
@@ -95,7 +102,7 @@ export async function give(picture, example = null) {
     if (mine !== turn) return;
     byID("live").textContent = "";
     seen();
-    api.complain(error, error.kind === "silent" || error.after ? () => give(picture, example) : undefined);
+    api.complain(error, error.kind === "silent" || error.after ? () => (example ? giveExample(example) : give(given)) : undefined);
   } finally {
     if (mine === turn) delete document.body.dataset.busy;
   }
