@@ -31,10 +31,19 @@ var Description = format.Description{Knows: isConfig, Read: func(data []byte) (*
 	return chain.Description(contents, err)
 }}
 
-// isWeights knows the version, 0.1 to 0.5 of revision 0, and whole numbers behind it.
+// isWeights knows the version, 0.1 to 0.5 of revisions 0 to 9, and whole numbers behind it.
 func isWeights(data []byte) bool {
 	return len(data) >= 16 && len(data)%4 == 0 && binary.LittleEndian.Uint32(data) == 0 && data[4] >= 1 && data[4] <= 5 &&
-		binary.LittleEndian.Uint32(data[4:]) < 256 && binary.LittleEndian.Uint32(data[8:]) == 0
+		binary.LittleEndian.Uint32(data[4:]) < 256 && binary.LittleEndian.Uint32(data[8:]) < 10
+}
+
+// beneathOf is what the Darknet that wrote a file adds to a variance and to its root (normalize_cpu in blas.c): the
+// author's writes revision 0, AlexeyAB's, which most have trained with since 2018, 5.
+func beneathOf(data []byte) (variance, deviation float64) {
+	if data[8] != 0 {
+		return 1e-5, 0
+	}
+	return 0, beneath
 }
 
 // values are the numbers behind the header, which counts the pictures seen in 32 bits, since version 0.2 in 64.
@@ -64,7 +73,7 @@ func read(in *format.Input) (*format.Contents, error) {
 	if err != nil {
 		contents.Unknown = "Darknet's weights are numbers without names: it takes their .cfg beside them, under the same " +
 			"name, or --model"
-		contents.Naming = func(placed []arch.Placed) format.Naming { return unnamed(placed, raw) }
+		contents.Naming = func(placed []arch.Placed) format.Naming { return unnamed(placed, in.Data) }
 		contents.Tensors = []format.Tensor{{Name: whole, Shape: []int{len(raw) / 4}, DType: format.F32, Raw: raw}}
 		return contents, nil
 	}
@@ -72,7 +81,7 @@ func read(in *format.Input) (*format.Contents, error) {
 	if err != nil || net == nil {
 		return contents, err
 	}
-	tensors, err := lay(net.layers, raw)
+	tensors, err := lay(net.layers, in.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -95,10 +104,10 @@ func read(in *format.Input) (*format.Contents, error) {
 const whole = "weights"
 
 // unnamed gives a network's parameters their values.
-func unnamed(placed []arch.Placed, raw []byte) format.Naming {
+func unnamed(placed []arch.Placed, data []byte) format.Naming {
 	n := format.Naming{Family: "Darknet", Preprocess: "unit", Source: map[string]format.Source{},
 		Bookkeeping: func(name string) bool { return name == whole }}
-	tensors, err := lay(placed, raw)
+	tensors, err := lay(placed, data)
 	if err != nil {
 		return n // without a source, which is a network that the file does not fit
 	}
@@ -122,10 +131,11 @@ type laid struct {
 	Derived   bool
 }
 
-// lay deals the numbers out to layers. A layer's biases come first, then its batch norm's scales, means and variances,
+// lay deals a file's numbers out to layers. A layer's biases come first, then its batch norm's scales, means and variances,
 // then its weights.
-func lay(placed []arch.Placed, raw []byte) ([]laid, error) {
+func lay(placed []arch.Placed, data []byte) ([]laid, error) {
 	var list []laid
+	raw := values(data)
 	at := 0
 	take := func(layer arch.Placed, name string, p arch.Param) {
 		t := laid{parameter: p.Name}
@@ -171,7 +181,7 @@ func lay(placed []arch.Placed, raw []byte) ([]laid, error) {
 				p, _ := param(placed[i+1], of[0])
 				take(layer, of[1], p)
 			}
-			list = append(list, variance(&list[len(list)-1], placed[i+1].Op.(arch.BatchNorm)))
+			list = append(list, variance(&list[len(list)-1], placed[i+1].Op.(arch.BatchNorm), data))
 		}
 		if !linear {
 			take(layer, "weights", w)
@@ -195,22 +205,23 @@ func follows(placed []arch.Placed, i int) bool {
 	return false
 }
 
-// beneath is what Darknet adds to a deviation (normalize_cpu in blas.c), where others add it to the variance.
+// beneath is what the Darknet that is written for adds to a deviation, where others add it to the variance.
 const beneath = 1e-6
 
 // variance is the one that makes Darknet's deviation of what a batch norm adds to it.
-func variance(stored *laid, norm arch.BatchNorm) laid {
+func variance(stored *laid, norm arch.BatchNorm, data []byte) laid {
 	from := stored.Tensor
 	made := laid{Tensor: from, parameter: stored.parameter, Derived: true}
 	stored.parameter = ""
 	made.Name, made.Raw = strings.TrimSuffix(from.Name, "rolling_variance")+"variance", nil
+	toVariance, toDeviation := beneathOf(data)
 	made.Fetch = func() ([]byte, error) {
 		values, err := from.Floats()
 		if err != nil {
 			return nil, err
 		}
 		return format.FloatBytes(combine(values, func(_ int, v float64) float64 {
-			deviation := math.Sqrt(v) + beneath
+			deviation := math.Sqrt(v+toVariance) + toDeviation
 			return deviation*deviation - norm.Epsilon()
 		})), nil
 	}

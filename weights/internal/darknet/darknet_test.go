@@ -78,6 +78,34 @@ func TestCrop(t *testing.T) {
 	}
 }
 
+// What stands beneath a batch norm's root tells by the revision whose Darknet wrote the file: the author's adds to the
+// deviation, AlexeyAB's (0.2.5) to the variance.
+func TestRevisions(t *testing.T) {
+	const cfg = "[net]\nheight=2\nwidth=2\nchannels=1\n[conv]\nfilters=1\nbatch_normalize=1\nactivation=linear\n"
+	const stored = 4e-5
+	for revision, want := range map[byte]float64{
+		0: math.Pow(math.Sqrt(stored)+1e-6, 2),
+		5: stored + 1e-5,
+	} {
+		header := make([]byte, 20)
+		header[4], header[8] = 2, revision
+		in := formattest.Bytes("x.weights", append(header, format.FloatBytes([]float32{0, 1, 0, stored, 1})...))
+		in.Beside = func(string) ([]byte, error) { return []byte(cfg), nil }
+		if !Reader.Knows(in) {
+			t.Errorf("revision %d is not known", revision)
+			continue
+		}
+		c, err := Reader.Read(in)
+		if err != nil || c.Network == nil {
+			t.Fatal(c, err)
+		}
+		made, err := c.Network.Derived[0].Floats()
+		if err != nil || math.Abs(float64(made[0])-want) > 1e-7*want { // two roundings to float32
+			t.Errorf("revision %d: a variance of %v, not %v: %v", revision, made, want, err)
+		}
+	}
+}
+
 // Weights of another length than their .cfg's are refused.
 func TestLength(t *testing.T) {
 	in := formattest.File(t, "darknet.weights")

@@ -229,11 +229,12 @@ func (n *network) operation(m fields, class, path string, params map[string]form
 		if len(size.longs()) == 1 {
 			return arch.Flatten{}, nil
 		}
-	case "Dropout", "SpatialDropout": // whose first version scales when it is run, and not when it is trained
-		if v2, _ := m.get("v2").(bool); !v2 && class == "Dropout" {
+	case "Dropout", "SpatialDropout": // which scales when it is run, and not when it is trained, but for Dropout's v2
+		p := m.number("p", 0.5)
+		if v2, _ := m.get("v2").(bool); p != 0 && (!v2 || class != "Dropout") {
 			return nil, nil
 		}
-		return arch.Dropout{Keep: 1 - m.number("p", 0.5)}, nil
+		return arch.Dropout{Keep: 1 - p}, nil
 	case "SoftMax", "LogSoftMax":
 		return arch.Softmax{}, nil
 	case "Sigmoid":

@@ -154,3 +154,25 @@ func TestReflection(t *testing.T) {
 		t.Errorf("%+v", op)
 	}
 }
+
+// Dropout that scales what it is run on is none of vggo's: SpatialDropout always does, Dropout in its first version.
+func TestDropout(t *testing.T) {
+	in := formattest.File(t, "torch7.t7")
+	for was, c := range map[string]struct {
+		becomes  string
+		runnable bool
+	}{
+		"nn.Dropout":                             {"nn.Dropout", true},
+		"\x0a\x00\x00\x00nn.Dropout":             {"\x11\x00\x00\x00nn.SpatialDropout", false},
+		"\x02\x00\x00\x00v2\x05\x00\x00\x00\x01": {"\x02\x00\x00\x00v2\x05\x00\x00\x00\x00", false},
+	} {
+		data := strings.Replace(string(in.Data), was, c.becomes, 1)
+		if (data == string(in.Data)) == (was != c.becomes) {
+			t.Fatalf("the file has no %q", was)
+		}
+		contents, err := Reader.Read(formattest.Bytes("x.t7", []byte(data)))
+		if err != nil || (contents.Unrunnable == nil) != c.runnable {
+			t.Errorf("%q for %q: %v, %v", c.becomes, was, err, contents.Unrunnable)
+		}
+	}
+}
