@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/format/formattest"
+	"github.com/vggo/vggo/weights/internal/proto"
 )
 
 // attr is one of a node's attributes.
@@ -249,5 +250,34 @@ func TestSavedModels(t *testing.T) {
 	contents, err := Reader.Read(&in)
 	if err != nil || contents.Unrunnable == nil || !strings.Contains(contents.Unrunnable.Error(), "not among the values") {
 		t.Errorf("no variables: %v, %v", contents, err)
+	}
+}
+
+// Floats of 16 bits lie in a field of their own, half_val, as their bits; the last stands for those that are left out.
+func TestHalfConstants(t *testing.T) {
+	for name, c := range map[string]struct {
+		dtype int
+		bits  []uint64
+		want  []float32
+	}{
+		"half, each":     {19, []uint64{0x3c00, 0xc000, 0x3800}, []float32{1, -2, 0.5}},
+		"half, the same": {19, []uint64{0x3800}, []float32{0.5, 0.5, 0.5}},
+		"bfloat16":       {14, []uint64{0x3f80, 0xc000}, []float32{1, -2, -2}},
+	} {
+		var packed []byte
+		for _, bits := range c.bits {
+			packed = protowire.AppendVarint(packed, bits)
+		}
+		m, err := proto.Decode(slices.Concat(integer(1, c.dtype), message(2, sides(3)), message(13, packed)), 0, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := constantOf("k", m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Floats(); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, not %v: %v", name, got, c.want, err)
+		}
 	}
 }

@@ -17,7 +17,8 @@ var (
 	shapeProto = schema{2: {"dim", schema{1: {"size", number}}}, 3: {"unknown_rank", number}}
 	slice      = schema{1: {"extent", schema{1: {"start", number}, 2: {"length", number}}}}
 	values     = schema{1: {"dtype", number}, 2: {"shape", shapeProto}, 4: {"content", raw}, 5: {"float", raw},
-		6: {"double", raw}, 7: {"int", number}, 10: {"int64", number}, 11: {"bool", number}}
+		6: {"double", raw}, 7: {"int", number}, 10: {"int64", number}, 11: {"bool", number}, 13: {"half", number},
+		16: {"uint32", number}, 17: {"uint64", number}}
 
 	// tensorflow/core/util/saved_tensor_slice.proto
 	savedSlices = schema{

@@ -62,10 +62,14 @@ func constantOf(name string, m proto.Message) (format.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
-	if have != nil && (m.Has("int") || m.Has("int64") || m.Has("bool")) {
+	var whole []proto.Value
+	for _, field := range []string{"int", "int64", "bool", "half", "uint32", "uint64"} { // half: the bits of 16-bit floats
+		whole = append(whole, m[field]...)
+	}
+	if have != nil && whole != nil {
 		return t, fmt.Errorf("with values of two types")
 	}
-	for _, v := range append(m["int"], append(m["int64"], m["bool"]...)...) {
+	for _, v := range whole {
 		have = binary.LittleEndian.AppendUint64(have, uint64(int64(v.Number)))[:len(have)+t.DType.Size()]
 	}
 	each := t.DType.Size()
