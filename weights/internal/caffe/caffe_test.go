@@ -54,6 +54,33 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// A network as it is trained: labels are split, and beside the loss may stand what ends the network when it is run.
+func TestTrained(t *testing.T) {
+	const body = `layer { name: "data" type: "Data" top: "data" top: "label"
+			memory_data_param { channels: 3 height: 8 width: 8 } }
+		layer { name: "labels" type: "Split" bottom: "label" top: "label_0" top: "label_1" }
+		layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
+		layer { name: "fcs" type: "Split" bottom: "fc" top: "fc_0" top: "fc_1" }
+		layer { name: "accuracy" type: "Accuracy" bottom: "fc_1" bottom: "label_1" top: "accuracy" }
+		layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc_0" bottom: "label_0" top: "loss" }`
+	for text, want := range map[string]string{
+		body: "flatten fc loss",
+		body + `layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }`: "flatten fc prob",
+	} {
+		contents, err := readText([]byte(text))
+		if err != nil || contents.Network == nil {
+			t.Fatal(err, contents)
+		}
+		var names []string
+		for _, layer := range contents.Network.Network.Layers {
+			names = append(names, layer.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	for _, broken := range []string{"layer", "layer {", "layer { name }", `layer { name: "x }`, "layer: [", "layer: [1",
 		"a: }",

@@ -22,6 +22,7 @@ type network struct {
 	same     map[string]string // blobs that are others under another name
 	norm     *pendingNorm      // a batch norm whose scale comes with the next layer
 	counts   map[string]bool   // tensors that batch norms divide by
+	loss     func()            // adds the ending that a loss has at the network's end
 }
 
 type pendingNorm struct {
@@ -32,7 +33,7 @@ type pendingNorm struct {
 
 // describe makes a network of the layers, and says why where it is none that vggo runs.
 func (n *network) describe(net proto.Message) {
-	n.same = map[string]string{}
+	n.same, n.loss = map[string]string{}, func() {}
 	n.chain.Naming = format.Naming{Family: "Caffe", Preprocess: "caffe", Bookkeeping: func(string) bool { return false }}
 	n.current, n.input = inputOf(net)
 	layers := layersOf(net)
@@ -43,6 +44,7 @@ func (n *network) describe(net proto.Message) {
 		}
 	}
 	n.closeNorm()
+	n.loss()
 	if p := n.contents.Pictures; p != nil && n.input.C == 3 {
 		p.Order = "BGR" // as OpenCV decodes them
 	}
@@ -72,15 +74,15 @@ func (n *network) layer(l proto.Message) error {
 		return fmt.Errorf("of type %q, it reads nothing", format.Clip(kind))
 	}
 	from := n.resolve(bottoms[0])
-	if from != n.current && n.current != "" {
-		return fmt.Errorf("it reads %q, where the layer before makes %q: vggo runs chains", format.Clip(bottoms[0]),
-			format.Clip(n.current))
-	}
-	if kind == "Split" {
+	if kind == "Split" { // of what the chain makes, or of labels
 		for _, top := range tops {
 			n.same[top] = from
 		}
 		return nil
+	}
+	if from != n.current && n.current != "" {
+		return fmt.Errorf("it reads %q, where the layer before makes %q: vggo runs chains", format.Clip(bottoms[0]),
+			format.Clip(n.current))
 	}
 	if kind != "Scale" {
 		n.closeNorm()
@@ -89,6 +91,11 @@ func (n *network) layer(l proto.Message) error {
 	if err != nil {
 		return err
 	}
+	if loss { // what it reads may have an ending of its own, for when it is run
+		n.loss = func() { n.chain.Add(name, op, params) }
+		return nil
+	}
+	n.loss = func() {}
 	if op != nil {
 		n.chain.Add(name, op, params)
 	}
