@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/weights/internal/format"
 	"github.com/vggo/vggo/weights/internal/format/formattest"
 )
@@ -163,7 +164,12 @@ func TestBeside(t *testing.T) {
 		t.Fatal(c, err)
 	}
 	in.Beside = formattest.Bytes("", nil).Beside // else the size follows from what fc1 reads: the smallest that fits
-	if c, err = Reader.Read(in); err != nil || c.Sized == nil && c.Network == nil {
+	if c, err = Reader.Read(in); err != nil || c.Sized == nil || c.Network == nil {
 		t.Fatal(c, err)
+	}
+	guessed := c.Network.Network.Input
+	asked := arch.Shape{C: guessed.C, H: guessed.H + 1, W: guessed.W + 1} // which whoever trained it may know
+	if net, err := c.Sized(asked); err != nil || net.Network.Input != asked {
+		t.Error(net, err)
 	}
 }

@@ -110,20 +110,23 @@ func (c *Chain) fit(channels int) (input arch.Shape) {
 	return arch.Shape{}
 }
 
-// Describe puts the network into what a reader found: whole where the pictures' size is known or follows, else for any
-// size.
+// Describe puts the network into what a reader found: whole where the pictures' size is known or follows, and for any
+// size where it is not known.
 func (c *Chain) Describe(contents *format.Contents, title string, input arch.Shape) {
 	if c.Len() == 0 {
 		return
 	}
-	if input.H == 0 && input.C > 0 {
+	told := input.H > 0
+	if !told && input.C > 0 {
 		if fit := c.fit(input.C); fit.H > 0 {
 			input = fit
 		}
 	}
 	if input.H > 0 && input.W > 0 && input.C > 0 {
 		contents.Network, contents.Unrunnable = c.Network(title, input)
-		return
+		if told {
+			return
+		}
 	}
 	contents.Channels = input.C
 	contents.Sized = func(input arch.Shape) (*format.Network, error) { return c.Network(title, input) }
@@ -133,7 +136,7 @@ func (c *Chain) Describe(contents *format.Contents, title string, input arch.Sha
 // has no name.
 func Description(contents *format.Contents, err error) (*arch.Placement, error) {
 	told := contents.Network
-	if err == nil && contents.Sized != nil {
+	if err == nil && told == nil && contents.Sized != nil {
 		input := arch.ImageNetInput
 		if contents.Channels > 0 {
 			input.C = contents.Channels

@@ -59,7 +59,8 @@ type Contents struct {
 	Classes  []string          // of the outputs, where the file names them
 	Synsets  []string          // WordNet's numbers of them, as many
 
-	// A file that describes its network has one of the first three, one that does not none of them.
+	// A file that describes its network has one of the first three, one that does not none of them. Of one whose
+	// pictures' size follows from its layers, which more than one may fit, the first two are there.
 	Network    *Network                                 // whole
 	Sized      func(input arch.Shape) (*Network, error) // but for the size of its pictures
 	Unrunnable error                                    // which vggo cannot run: why

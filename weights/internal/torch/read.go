@@ -57,6 +57,12 @@ func read(in *format.Input) (*format.Contents, error) {
 		return nil, format.Fail(0, "%v", err)
 	}
 	if held == nil {
+		for name := range in.Members {
+			if strings.HasSuffix(name, "/constants/0") {
+				return nil, format.Fail(0, "a program that torch.jit.freeze has made, whose weights are constants "+
+					"without names: save it without freezing it")
+			}
+		}
 		return &format.Contents{}, nil
 	}
 	parts, err := held.Networks(in.Part)
