@@ -360,7 +360,7 @@ func (b *builder) add(item item, path string) {
 		if s.order() == channelsFirst && !b.first {
 			b.fault(item, "takes the axes of its map in another order than the layers before it")
 		}
-		b.hwc = !b.vector && (!b.first || s.order() == channelsFirst)
+		b.hwc = b.hwc || !b.vector && (!b.first || s.order() == channelsFirst) // a second one changes nothing
 		b.vector = true
 		b.push(item, "", arch.Flatten{})
 	case "Dense":

@@ -58,9 +58,9 @@ func read(in *format.Input) (*format.Contents, error) {
 	}
 	if held == nil {
 		for name := range in.Members {
-			if strings.HasSuffix(name, "/constants/0") {
-				return nil, format.Fail(0, "a program that torch.jit.freeze has made, whose weights are constants "+
-					"without names: save it without freezing it")
+			if strings.Contains(name, "/constants/0") {
+				return nil, format.Fail(0, "a program that torch.jit.freeze or optimize_for_mobile has made, whose weights are "+
+					"constants without names: save the one that it was made of")
 			}
 		}
 		return &format.Contents{}, nil
