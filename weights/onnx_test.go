@@ -174,6 +174,11 @@ func TestONNXExternalData(t *testing.T) {
 		{"absolute", "/etc/passwd\x20", "no path within the model's folder", nil},
 		{"by a backslash", "a\\ternal.bin", "no path within the model's folder", nil},
 		{"none", "another0.bin", missing, func(t *testing.T, folder string) {}},
+		{"gone", "external.bin", "a file of their own, external.bin, which is not beside the model", func(t *testing.T, folder string) {
+			if err := os.Remove(filepath.Join(folder, "external.bin")); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"cut", "external.bin", "the tensor's end at", func(t *testing.T, folder string) {
 			write(t, filepath.Join(folder, "external.bin"), values[:len(values)-1])
 		}},

@@ -108,21 +108,26 @@ func (n *network) prototxt(in *format.Input) (proto.Message, error) {
 	return nil, nil
 }
 
-// layersOf lists a network's layers that are there when it is run and not trained.
+// layersOf lists a network's layers that are there when it is run and not trained, behind those that read the pictures
+// to train with, which tell of these what no other does.
 func layersOf(net proto.Message) (list []proto.Message) {
+	var training []proto.Message
 	for _, v := range append(net["layers"], net["layer"]...) {
 		l := v.Message
 		phase := func(rules string) bool {
 			return slices.ContainsFunc(l[rules], func(r proto.Value) bool { return r.Message.Text("phase") == "TEST" })
 		}
 		if l.Has("include") && !phase("include") && l.Message("include").Has("phase") || phase("exclude") {
-			if !l.Has("blobs") && !isData(typeOf(l)) {
+			if isData(typeOf(l)) {
+				training = append(training, l)
+			}
+			if !l.Has("blobs") {
 				continue
 			}
 		}
 		list = append(list, l)
 	}
-	return list
+	return append(training, list...)
 }
 
 // typeOf is a layer's, by its name of today.

@@ -82,6 +82,22 @@ func TestTrained(t *testing.T) {
 	}
 }
 
+// Pictures are prepared as for a test, wherever the layer for training stands.
+func TestPhases(t *testing.T) {
+	data := func(phase, scale string) string {
+		return `layer { name: "` + phase + `" type: "Data" top: "data" include { phase: ` + phase + ` }
+			transform_param { scale: ` + scale + ` } memory_data_param { channels: 3 height: 8 width: 8 } } `
+	}
+	const fc = `layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }`
+	train, test := data("TRAIN", "0.5"), data("TEST", "0.25")
+	for text, want := range map[string]float32{train + test + fc: 4, test + train + fc: 4, train + fc: 2} {
+		contents, err := readText([]byte(text))
+		if err != nil || contents.Pictures == nil || contents.Pictures.Std[0] != want {
+			t.Errorf("%s: %v, %+v, want a deviation of %v", text, err, contents.Pictures, want)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	for _, broken := range []string{"layer", "layer {", "layer { name }", `layer { name: "x }`, "layer: [", "layer: [1",
 		"a: }",

@@ -1,7 +1,9 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/vggo/vggo/internal/printable"
@@ -52,7 +54,11 @@ func external(in *format.Input, t *wire.Tensor) ([]byte, error) {
 			size)
 	}
 	data, err := in.Beside(location)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("its values are in a file of their own, %s, which is not beside the model",
+			format.Clip(location))
+	case err != nil:
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if offset > uint64(len(data)) || length > uint64(len(data))-offset {
