@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -161,8 +160,6 @@ func TestONNXQuantised(t *testing.T) {
 func TestONNXExternalData(t *testing.T) {
 	model, values := readFile(t, "testdata/onnx/external.onnx"), readFile(t, "testdata/onnx/external.bin")
 	good := []byte("external.bin")
-	_, err := os.Stat(filepath.Join(t.TempDir(), "missing"))
-	missing := err.(*fs.PathError).Err.Error() // in the system's words
 	for _, c := range []struct {
 		what, location, want string
 		prepare              func(t *testing.T, folder string)
@@ -173,12 +170,7 @@ func TestONNXExternalData(t *testing.T) {
 		{"up from below", "a/../../bi.x", "no path within the model's folder", nil},
 		{"absolute", "/etc/passwd\x20", "no path within the model's folder", nil},
 		{"by a backslash", "a\\ternal.bin", "no path within the model's folder", nil},
-		{"none", "another0.bin", missing, func(t *testing.T, folder string) {}},
-		{"gone", "external.bin", "a file of their own, external.bin, which is not beside the model", func(t *testing.T, folder string) {
-			if err := os.Remove(filepath.Join(folder, "external.bin")); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		{"none", "another0.bin", "a file of their own, another0.bin, which is not beside the model", func(t *testing.T, folder string) {}},
 		{"cut", "external.bin", "the tensor's end at", func(t *testing.T, folder string) {
 			write(t, filepath.Join(folder, "external.bin"), values[:len(values)-1])
 		}},

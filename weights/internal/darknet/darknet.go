@@ -131,8 +131,8 @@ type laid struct {
 	Derived   bool
 }
 
-// lay deals a file's numbers out to layers. A layer's biases come first, then its batch norm's scales, means and variances,
-// then its weights.
+// lay deals a file's numbers out to layers. A layer's biases come first, then its batch norm's scales, means and
+// variances, then its weights.
 func lay(placed []arch.Placed, data []byte) ([]laid, error) {
 	var list []laid
 	raw := values(data)
