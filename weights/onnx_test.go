@@ -170,7 +170,8 @@ func TestONNXExternalData(t *testing.T) {
 		{"up from below", "a/../../bi.x", "no path within the model's folder", nil},
 		{"absolute", "/etc/passwd\x20", "no path within the model's folder", nil},
 		{"by a backslash", "a\\ternal.bin", "no path within the model's folder", nil},
-		{"none", "another0.bin", "a file of their own, another0.bin, which is not beside the model", func(t *testing.T, folder string) {}},
+		{"none", "another0.bin", "a file of their own, another0.bin, which is not beside the model",
+			func(t *testing.T, folder string) {}},
 		{"cut", "external.bin", "the tensor's end at", func(t *testing.T, folder string) {
 			write(t, filepath.Join(folder, "external.bin"), values[:len(values)-1])
 		}},

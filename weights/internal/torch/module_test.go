@@ -216,7 +216,8 @@ func TestOldModule(t *testing.T) {
 // A frozen program's tensors have no names, which is said.
 func TestFrozen(t *testing.T) {
 	in := &format.Input{Name: "x.pt", Members: map[string]format.Member{}}
-	for name, data := range map[string]string{"data.pkl": "\x80\x02}.", "constants.pkl": "\x80\x02).", "constants/0": "1234"} {
+	for name, data := range map[string]string{"data.pkl": "\x80\x02}.", "constants.pkl": "\x80\x02).",
+		"constants/0": "1234"} {
 		in.Members["x/"+name] = format.Member{Raw: []byte(data), Size: len(data)}
 	}
 	if _, err := read(in); err == nil || !strings.Contains(err.Error(), "torch.jit.freeze") {
