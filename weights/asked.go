@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,6 +44,9 @@ func (e *UnreadableError) Error() string {
 }
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// Remedied reports whether the error says what to do about it.
+func (e *UnreadableError) Remedied() bool { return errors.As(e.Err, new(format.Remedied)) }
 
 // DisagreeError is a network that computes something else than the one that the file describes.
 type DisagreeError struct {

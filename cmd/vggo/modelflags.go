@@ -190,6 +190,8 @@ func hintModel(err error) error {
 		return hint(err, "--input tells it, as --input 224x224x"+channels+"; so does a --model that begins with it")
 	case errors.As(err, &unreadable) && unreadable.Input != (arch.Shape{}):
 		return hint(err, "another size may be the network's own: --input tells it")
+	case errors.As(err, &unreadable) && unreadable.Remedied():
+		return err
 	case errors.As(err, &unreadable):
 		return hint(err, "there is no way round it: what these layers compute vggo does not, and --model does not overrule "+
 			"what a file states")

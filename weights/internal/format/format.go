@@ -137,6 +137,12 @@ func Clip(s string) string {
 	return s
 }
 
+// Remedied is an error that says itself what to do about it.
+type Remedied struct{ error }
+
+// Remedy makes one.
+func Remedy(text string, args ...any) error { return Remedied{fmt.Errorf(text, args...)} }
+
 // UnrunnableError is a file that describes its network, which vggo cannot run. Another description does not help: it
 // would compute something else with these weights.
 type UnrunnableError struct{ Err error }

@@ -217,6 +217,7 @@ func TestGraphs(t *testing.T) {
 		{"limits, and an unsupported one", "no layer computes: Clip, since it cuts off at 0: only what is below 0 is cut " +
 			"off, by a ReLU (c, d); Elu (e)",
 			graph("Clip c x,one,one y", "Elu e y z", "Clip d z,one,one a")},
+		{"unsupported, of constants", "Sqrt (s): they compute with constants alone", graph("Sqrt s one a", "Mul m x,a y")},
 		{"two of a kind", "no layer computes: Elu (s, t)", graph("Elu s x y", "Elu t y z")},
 		{"branch", "Add a: it combines two values", graph("Relu r x y", "Add a y,y z")},
 		{"skip", "Add a: it reads x, which another node has read before: the graph branches",
@@ -327,6 +328,24 @@ func TestInputs(t *testing.T) {
 		_, err := follow(m, nil, arch.Shape{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+	}
+}
+
+// An error says what to do about it only where that would help.
+func TestRemedied(t *testing.T) {
+	for _, c := range []struct {
+		model *wire.Model
+		want  bool
+	}{
+		{graph("Sqrt s one a", "Mul m x,a y"), true},
+		{graph("Sqrt s one a", "Mul m x,a y", "Elu e y z"), false},
+		{graph("BatchNormalization b x,one,one,one,one y training_mode=1"), true},
+		{graph("Elu e x y"), false},
+	} {
+		_, err := follow(c.model, nil, arch.Shape{})
+		if err == nil || errors.As(err, new(format.Remedied)) != c.want {
+			t.Errorf("%v: a remedy %v is wanted", err, c.want)
 		}
 	}
 }

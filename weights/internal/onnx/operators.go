@@ -305,13 +305,15 @@ func (c *chain) lrn(a *arguments, _ []*constant) error {
 	return c.pushAlike(a, op, nil)
 }
 
+var errTraining = format.Remedy("it is exported for training: export it for inference")
+
 func (c *chain) batchNorm(a *arguments, in []*constant) error {
 	if err := c.channels(); err != nil {
 		return err
 	}
 	op := arch.BatchNorm{Eps: a.float("epsilon", 1e-5), Momentum: format.Shortest(float32(1 - a.float("momentum", 0.9)))}
 	if a.int("training_mode", 0) != 0 {
-		a.fail("it is exported for training: export it for inference")
+		a.fail("%w", errTraining)
 	}
 	if a.int("spatial", 1) != 1 { // opset 8 and before
 		a.fail("statistics of every pixel")
@@ -350,7 +352,7 @@ func (c *chain) dropout(a *arguments, in []*constant) error {
 			return err
 		}
 		if training {
-			a.fail("it is exported for training: export it for inference")
+			a.fail("%w", errTraining)
 		}
 	}
 	if !(ratio >= 0 && ratio < 1) {

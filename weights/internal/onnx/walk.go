@@ -97,11 +97,19 @@ func follow(model *wire.Model, given map[string]*wire.Tensor, size arch.Shape) (
 func checkNodes(g *wire.Graph) error {
 	var strange []node
 	constants := map[string]*constant{}
+	fixed := map[string]bool{"": true} // values that do not depend on the pictures; an input that is left out is none
 	for i := range g.Initializers {
 		constants[g.Initializers[i].Name] = &constant{tensor: &g.Initializers[i]}
+		fixed[g.Initializers[i].Name] = true
 	}
+	foldable := true
 	for _, n := range needed(g) {
 		op := operator(n)
+		depends := len(n.Inputs) == 0 && n.Op != "Constant" || // of random numbers
+			slices.ContainsFunc(n.Inputs, func(name string) bool { return !fixed[name] })
+		for _, name := range n.Outputs {
+			fixed[name] = !depends
+		}
 		var why error
 		switch {
 		case n.Op == "Constant" && len(n.Outputs) > 0:
@@ -131,7 +139,12 @@ func checkNodes(g *wire.Graph) error {
 				name = n.Outputs[0]
 			}
 			strange = append(strange, node{format.Clip(name), op})
+			foldable = foldable && !depends
 		}
+	}
+	if strange != nil && foldable {
+		return &format.UnrunnableError{Err: format.Remedy("%w: they compute with constants alone, which onnxsim or, of "+
+			"TensorFlow's graphs, tf2onnx folds", unsupported(strange))}
 	}
 	if strange != nil {
 		return &format.UnrunnableError{Err: unsupported(strange)}
@@ -388,7 +401,7 @@ func (c *chain) compute(n *wire.Node, in []*constant) (*constant, error) {
 	}
 	do, ok := folded[n.Op]
 	if !ok {
-		return nil, fmt.Errorf("it computes with constants: simplify the model (onnxsim) before")
+		return nil, format.Remedy("it computes with constants: simplify the model (onnxsim) before")
 	}
 	return do.of(n, in)
 }

@@ -1,6 +1,7 @@
 package tensorflow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -279,5 +280,15 @@ func TestHalfConstants(t *testing.T) {
 		if got, err := k.Floats(); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, not %v: %v", name, got, c.want, err)
 		}
+	}
+}
+
+// A batch norm of training has a remedy, which the error says.
+func TestRemedied(t *testing.T) {
+	graph := graphOf(nil, pictures("x", -1, 8, 8, 3), filled("one", 1, 3),
+		made("n", "FusedBatchNorm", "x one one one one"))
+	contents, err := Reader.Read(formattest.Bytes("x.pb", graph))
+	if err != nil || !errors.As(contents.Unrunnable, new(format.Remedied)) {
+		t.Error(err, contents.Unrunnable)
 	}
 }

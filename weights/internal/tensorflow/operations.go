@@ -26,6 +26,8 @@ func (t *translation) node(p place) (string, error) {
 // nodeError is an error that names the node at fault.
 type nodeError struct{ error }
 
+func (e nodeError) Unwrap() error { return e.error }
+
 func (t *translation) operation(p place) (string, error) {
 	n := p.node
 	switch n.op {
@@ -94,7 +96,7 @@ func (t *translation) operation(p place) (string, error) {
 		})
 	case "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3":
 		if n.attr("is_training").Number("b", 1) != 0 {
-			return "", fmt.Errorf("it takes the batch's own statistics, as in training: save the graph for inference")
+			return "", format.Remedy("it takes the batch's own statistics, as in training: save the graph for inference")
 		}
 		return t.maps(p, x, func(x string) (string, error) {
 			epsilon := wire.FloatOf("epsilon", n.attr("epsilon").Number("f", 1e-4))
