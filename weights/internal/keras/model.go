@@ -226,8 +226,8 @@ func (b *builder) model(class string, text jsontext.Value, input []any, path str
 		b.input(input)
 	}
 	for i, item := range list {
-		if i > 0 && item.Nodes != nil && !slices.Equal(references(item.Nodes, list[:i]), []string{list[i-1].name}) {
-			b.fault(item, "does not follow the layer before it: only plain chains run")
+		if i > 0 && item.Nodes != nil && !slices.Equal(references(item.Nodes, list), []string{list[i-1].name}) {
+			b.fault(item, "does not follow the layer before it, and it alone: only plain chains run")
 			continue
 		}
 		if b.net.Input == (arch.Shape{}) {
