@@ -111,7 +111,7 @@ func TestExternalPaths(t *testing.T) {
 	if data == "" {
 		t.Skip("VGGO_TESTDATA is not set")
 	}
-	for name, want := range map[string]string{"onnx-ext-esc.onnx": `statat \x1b[2J`, "onnx-ext-nul.onnx": `a\x00b`} {
+	for name, want := range map[string]string{"onnx-ext-esc.onnx": `their own, \x1b[2J,`, "onnx-ext-nul.onnx": `a\x00b`} {
 		code, _, stderr := vggo(t.Context(), "classify", "../../docs/examples/boot.png", "-w", filepath.Join(data, "reports",
 			"hostile", name))
 		if code != 1 || rawBytes(stderr) != nil || !strings.Contains(stderr, want) {

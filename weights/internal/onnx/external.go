@@ -56,8 +56,7 @@ func external(in *format.Input, t *wire.Tensor) ([]byte, error) {
 	data, err := in.Beside(location)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("its values are in a file of their own, %s, which is not beside the model",
-			format.Clip(location))
+		return nil, fmt.Errorf("its values are in a file of their own, %s, which is not beside the model", location)
 	case err != nil:
 		return nil, fmt.Errorf("external data: %w", err)
 	}
