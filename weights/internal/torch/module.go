@@ -48,7 +48,16 @@ func describe(c *format.Contents, root *pickle.Object, script script, tensors []
 		d.held[t.Name] = true
 	}
 	err := d.module(root, "", 0)
-	if _, unknown := err.(*unknownError); unknown || err == nil && d.channels == 0 {
+	if _, unknown := err.(*unknownError); unknown {
+		var p parts
+		d.modules = 0
+		d.look(root, "", 0, &p)
+		if c.Unrunnable = p.refused; p.refused == nil {
+			c.Unknown = p.unknown()
+		}
+		return
+	}
+	if err == nil && d.channels == 0 {
 		return
 	}
 	c.Tensors, c.Parts = tensors, nil
@@ -69,20 +78,52 @@ func className(class string) string {
 	return strings.Join(kept, ".")
 }
 
+// partsOf are the modules that a module holds, by name and in their order.
+func partsOf(o *pickle.Object) (order []string, parts map[string]*pickle.Object) {
+	parts = map[string]*pickle.Object{}
+	for _, e := range checkpoint.Members(o) {
+		name, _ := e.Key.(string)
+		if part, ok := e.Value.(*pickle.Object); ok && checkpoint.IsModule(part) {
+			parts[name] = part
+			order = append(order, name)
+		}
+	}
+	return order, parts
+}
+
+// ownClass takes apart a class of PyTorch's own: "torch.nn.modules.conv.Conv2d" is Conv2d of conv. group is empty for
+// any other.
+func ownClass(class string) (name, group string) {
+	rest, own := strings.CutPrefix(class, "torch.nn.modules.")
+	if !own {
+		return class, ""
+	}
+	group, name, _ = strings.Cut(rest, ".")
+	return name[strings.LastIndexByte(name, '.')+1:], group
+}
+
+// settings are those of a module.
+func (d *describer) settings(o *pickle.Object) *settings {
+	return &settings{get: func(name string) (any, bool) {
+		state, _ := o.State.(*pickle.Dict)
+		if d.script != nil {
+			if v, ok := d.script.constant(o.Class, name); ok {
+				return v, true
+			}
+		}
+		if state == nil {
+			return nil, false
+		}
+		return state.Get(name)
+	}}
+}
+
 // module adds what a module computes.
 func (d *describer) module(o *pickle.Object, path string, depth int) error {
 	if d.modules++; depth > maxNested || d.modules > maxModules {
 		return fmt.Errorf("more than %d modules, or deeper than %d", maxModules, maxNested)
 	}
-	children := map[string]*pickle.Object{}
-	var order []string
-	for _, e := range checkpoint.Members(o) {
-		name, _ := e.Key.(string)
-		if child, ok := e.Value.(*pickle.Object); ok && checkpoint.IsModule(child) {
-			children[name] = child
-			order = append(order, name)
-		}
-	}
+	order, children := partsOf(o)
 	inner := func(name string) error {
 		child := children[name]
 		if child == nil {
@@ -109,8 +150,8 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 		}
 		return nil
 	}
-	kind, own := strings.CutPrefix(class, "torch.nn.modules.")
-	if !own {
+	name, group := ownClass(class)
+	if group == "" {
 		if d.script == nil {
 			return &unknownError{class}
 		}
@@ -122,19 +163,8 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 			d.chain.Add(op.Kind(), op, nil)
 		})
 	}
-	s := settings{get: func(name string) (any, bool) {
-		state, _ := o.State.(*pickle.Dict)
-		if d.script != nil {
-			if v, ok := d.script.constant(o.Class, name); ok {
-				return v, true
-			}
-		}
-		if state == nil {
-			return nil, false
-		}
-		return state.Get(name)
-	}}
-	op, err := d.operation(kind[strings.LastIndexByte(kind, '.')+1:], &s, path)
+	s := d.settings(o)
+	op, err := d.operation(name, s, path)
 	if err == nil {
 		err = s.err
 	}

@@ -69,6 +69,19 @@ func sequential(list ...*pickle.Object) *pickle.Object {
 	return mod("container.Sequential", fields...)
 }
 
+// own is a module of somebody's own class.
+func own(list ...*pickle.Object) *pickle.Object {
+	o := sequential(list...)
+	o.Class = "__main__.Net"
+	return o
+}
+
+// overlapping is a pooling as AlexNet's, padded so that it halves a map as VGG's does.
+func overlapping() *pickle.Object {
+	return mod("pooling.MaxPool2d", "kernel_size", int64(3), "stride", int64(2), "padding", int64(1), "dilation", int64(1),
+		"ceil_mode", false)
+}
+
 // TestModules: what modules of PyTorch's are as layers, and which are none.
 func TestModules(t *testing.T) {
 	vgg := mod("x", "features", sequential(conv(), pool()), "avgpool",
@@ -105,11 +118,22 @@ func TestModules(t *testing.T) {
 		{"a window of text", "its kernel_size is of another kind", sequential(conv("kernel_size", "3"))},
 		{"statistics", "it keeps no statistics", sequential(conv(), mod("batchnorm.BatchNorm2d", "eps", 1e-5))},
 		{"a circle", "or deeper than 16", circle},
-		{"somebody's own", "", func() *pickle.Object {
-			own := sequential(conv())
-			own.Class = "__main__.Net"
-			return own
-		}()},
+		{"somebody's own", "", own(conv(), mod("activation.ReLU"), pool(), linear(100, 5))},
+		{"somebody's own, another activation", "module b.a (torch.nn.modules.activation.ELU): no layer of vggo's computes it",
+			own(conv(), sequential(mod("activation.ELU")))},
+		{"somebody's own, averages", "its module b is of class AvgPool2d, and where it stands is in its program alone",
+			own(conv(), mod("pooling.AvgPool2d", "kernel_size", int64(2), "stride", int64(2), "padding", int64(0),
+				"ceil_mode", false, "count_include_pad", true))},
+		{"somebody's own, windows that overlap", "its module b is of class MaxPool2d, maxpool 3x3/2 pad 1",
+			own(conv(), overlapping())},
+		{"somebody's own, as AlexNet", "", own(conv("kernel_size", two(11, 11), "stride", two(4, 4)), overlapping())},
+		{"somebody's own, a stride", "its module a is of class Conv2d of stride 2x2", own(conv("stride", two(2, 2)))},
+		{"somebody's own, reflected", "pads by \"reflect\"", own(conv("padding_mode", "reflect"))},
+		{"somebody's own, averages at the end", "", own(conv(), mod("pooling.AdaptiveAvgPool2d", "output_size", int64(1)))},
+		{"somebody's own, a sigmoid", "its module c is of class Sigmoid: whether its outputs go through it",
+			own(conv(), linear(100, 5), mod("activation.Sigmoid"))},
+		{"somebody's own, a sigmoid of one output", "", own(conv(), linear(100, 1), mod("activation.Sigmoid"))},
+		{"somebody's own, a loss", "", own(conv(), mod("loss.CrossEntropyLoss"))},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			contents := &format.Contents{}
@@ -145,8 +169,8 @@ func TestModules(t *testing.T) {
 			}
 			switch {
 			case net == nil && contents.Unrunnable == nil:
-				if c.want != "" {
-					t.Errorf("not described, want %s", c.want)
+				if !strings.Contains(contents.Unknown, c.want) || c.want == "" && contents.Unknown != "" {
+					t.Errorf("not described, %q, want %q", contents.Unknown, c.want)
 				}
 			case net == nil:
 				if c.want == "" || !strings.Contains(contents.Unrunnable.Error(), c.want) {
