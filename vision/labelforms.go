@@ -265,9 +265,12 @@ func nameIn(told any) (synset, name string, err error) {
 	return "", "", errForm
 }
 
+// apart is what parts a number from a name: "0: cat", "0 -> cat", "0) cat", "0. cat", "0 - cat", "0 cat".
+const apart = `(\s*(?:[:,;=|\t]|[=-]>)\s*|[.)]\s+|\s+-\s+|\s+)`
+
 var (
-	numberFirst = regexp.MustCompile(`^(\d{1,9})(\s*[:,;=\t]\s*|\s+)(\S.*)$`)
-	numberLast  = regexp.MustCompile(`^(.*\S)(\s*[:,;=\t]\s*|\s+)(\d{1,9})$`)
+	numberFirst = regexp.MustCompile(`^(\d{1,9})` + apart + `(\S.*)$`)
+	numberLast  = regexp.MustCompile(`^(\S.*?)` + apart + `(\d{1,9})$`)
 )
 
 // labelsOnLines takes lines for names in order, unless all of them are numbered.
@@ -291,14 +294,15 @@ func labelsOnLines(lines []string) []label {
 	return list
 }
 
-// numberedLines takes the numbers out of lines that all have one. Numbers that nothing but a space parts from names may
-// belong to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ without
-// them. So they do after WordNet's numbers, and where the first is 0: then one that is missing is to be said.
+// numberedLines takes the numbers out of lines that all have one. Numbers that a space, a dot or a dash parts from names
+// may belong to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ without
+// them; those from 1 on, where the lines stand in another order, which is to be said. So they do after WordNet's
+// numbers, and where the first is 0: then one that is missing is to be said.
 func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []label {
 	numbered := make([]label, len(list))
 	parted, synsets := true, true
 	names, numbers := map[string]bool{}, map[int]bool{}
-	inRange := true
+	inRange, fromOne, ascending := true, true, true
 	for i, l := range list {
 		found := pattern.FindStringSubmatch(l.name)
 		if found == nil {
@@ -312,12 +316,14 @@ func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []lab
 		if l.synset == "" {
 			numbered[i].synset, numbered[i].name = splitSynset(found[name])
 		}
-		parted = parted && strings.TrimSpace(found[2]) != "" || found[2] == "\t"
+		parted = parted && strings.ContainsAny(found[2], ":,;=|>\t")
 		synsets = synsets && l.synset != ""
 		names[numbered[i].name], numbers[n] = true, true
 		inRange = inRange && n < len(list)
+		fromOne = fromOne && n > 0 && n <= len(list)
+		ascending = ascending && n == i+1
 	}
-	whole := inRange && len(numbers) == len(list)
+	whole := (inRange || fromOne && !ascending) && len(numbers) == len(list)
 	if parted && len(list) > 1 || synsets || whole && len(names) == len(list) || number == 1 && numbered[0].number == 0 &&
 		len(list) > 1 {
 		return numbered
@@ -325,7 +331,8 @@ func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []lab
 	return nil
 }
 
-// labelsInTable reads a table with a heading of which one column holds each row's number: "ClassId,SignName".
+// labelsInTable reads a table of which one column holds each row's number: one with a heading, "ClassId,SignName", or
+// one of two columns without.
 func labelsInTable(lines []string) []label {
 	comma := strings.IndexAny(lines[0], ",;\t")
 	if comma < 0 || len(lines) < 2 {
@@ -337,29 +344,33 @@ func labelsInTable(lines []string) []label {
 	if err != nil || len(rows) != len(lines) { // rows of other lengths are an error too
 		return nil
 	}
+	var headings []string
 	isNumber := func(text string) bool {
 		_, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31)
 		return err == nil
 	}
+	if !slices.ContainsFunc(rows[0], isNumber) {
+		headings, rows = rows[0], rows[1:]
+	} else if headings = make([]string, len(rows[0])); len(headings) != 2 {
+		return nil
+	}
 	number, name := -1, -1
-	for column, heading := range rows[0] {
+	for column, heading := range headings {
 		switch {
-		case isNumber(heading):
-			return nil // no heading
-		case !slices.ContainsFunc(rows[1:], func(row []string) bool { return !isNumber(row[column]) }):
+		case !slices.ContainsFunc(rows, func(row []string) bool { return !isNumber(row[column]) }):
 			if number < 0 {
 				number = column
 			}
 		case name < 0 || strings.Contains(strings.ToLower(heading), "name") &&
-			!strings.Contains(strings.ToLower(rows[0][name]), "name"):
+			!strings.Contains(strings.ToLower(headings[name]), "name"):
 			name = column
 		}
 	}
 	if number < 0 || name < 0 {
 		return nil
 	}
-	list := make([]label, len(rows)-1)
-	for i, row := range rows[1:] {
+	list := make([]label, len(rows))
+	for i, row := range rows {
 		list[i].number, _ = strconv.Atoi(strings.TrimSpace(row[number]))
 		list[i].synset, list[i].name = splitSynset(strings.TrimSpace(row[name]))
 	}
