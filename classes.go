@@ -57,6 +57,9 @@ func (m *Model) nameClasses(o Options, file *weights.File, imageNet bool) (err e
 	case *LabelsError:
 		fault.File = file.Path
 	case *LabelsCountError:
+		if _, none := m.Ending(); none != nil {
+			return none // two names for one output: nothing says that they are two classes
+		}
 		if fault.Noted {
 			return fmt.Errorf("%s: %w", file.Path, err)
 		}

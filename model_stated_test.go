@@ -128,6 +128,9 @@ func TestOneOutput(t *testing.T) {
 	if out, err := m.Features(t.Context(), "fc2", image); err != nil || out.C != 1 {
 		t.Errorf("features: %v, %v", out, err)
 	}
+	if _, err := vggo.New("6x5x3:4,G/1", vggo.Options{Classes: []string{"cat", "dog"}}); !errors.As(err, &single) {
+		t.Errorf("two names: %v", err)
+	}
 }
 
 // TestNoClasses: a network that ends in a map of features names no classes, whatever its channels hold.
