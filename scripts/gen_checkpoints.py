@@ -106,6 +106,7 @@ def pytorch():
     save("average", {"model": plain, "model_ema": {**prefixed("module.", zeros), "n_averaged": torch.tensor(5)}, "epoch": 3})
     save("average-alone", {"model_ema": {**prefixed("module."), "n_averaged": torch.tensor(5)}, "epoch": 3})
     save("average-first", {"state_dict_ema": zeros, "state_dict": plain})
+    save("momentum", {"momentum_encoder": zeros, "encoder": plain})
     save("average-flat", {**prefixed("ema.module.", zeros), "ema.n_averaged": torch.tensor(4), **prefixed("model.")})
     save("average-beside", {**plain, **prefixed("ema.", zeros)})
     save("average-undotted", {"state_dict": {**prefixed("model."), **{"model_ema." + k.replace(".", ""): v for k, v in zeros.items()}}})

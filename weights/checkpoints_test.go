@@ -87,6 +87,7 @@ func TestCheckpoints(t *testing.T) {
 		{file: "average.pth", family: "torchvision", part: "model", others: []string{"model_ema"}},
 		{file: "average-alone.pth", family: "torchvision", part: "model_ema"},
 		{file: "average-first.pth", family: "torchvision", part: "state_dict", others: []string{"state_dict_ema"}},
+		{file: "momentum.pth", family: "torchvision", part: "encoder", others: []string{"momentum_encoder"}},
 		{file: "average-flat.pth", family: "torchvision", part: "model", others: []string{"ema"}},
 		{file: "average-beside.pth", family: "torchvision", others: []string{"ema"}},
 		{file: "average-undotted.pth", family: "torchvision", part: "state_dict", others: []string{"state_dict.model_ema"}},

@@ -96,11 +96,14 @@ func (e *MatchError) more() string {
 	return ""
 }
 
+// Empty reports whether the file holds no weights at all.
+func (e *MatchError) Empty() bool { return !e.State && e.Family == "" && len(e.Extra) == 0 }
+
 func (e *MatchError) fault() string {
 	switch {
 	case e.State:
 		return e.Path + ": the state of a training run, not weights alone: the optimiser's values lie beside them"
-	case e.Family == "" && len(e.Extra) == 0:
+	case e.Empty():
 		return e.Path + ": the file holds no weights"
 	case e.Family == "":
 		return fmt.Sprintf("%s: another network's weights: it has %s; wanted are %s under the names of %s",

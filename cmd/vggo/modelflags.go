@@ -207,6 +207,9 @@ func hintModel(err error) error {
 	case errors.As(err, &features):
 		return hint(err, "vggo features --layer "+features.Layer+" writes the map; vggo train --from takes these weights "+
 			"into a network with a classifier")
+	case errors.As(err, &fit) && fit.Empty():
+		return hint(err, "they are in another file, as model.state_dict() gives them; the settings of a training or its "+
+			"optimiser's values are none")
 	case errors.As(err, &fit):
 		return hint(err, "--model must name the network that these weights were trained for")
 	case errors.As(err, &format) && strings.HasPrefix(format.Reason, "no format"):

@@ -97,6 +97,13 @@ func TestWeightsPart(t *testing.T) {
 	}
 }
 
+// emptyFile is one of safetensors without a tensor.
+func emptyFile(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "empty.safetensors")
+	writeText(t, path, "\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
+	return path
+}
+
 // TestWeightsErrors: refusals of files name a way on.
 func TestWeightsErrors(t *testing.T) {
 	picture := grey8(t)
@@ -109,6 +116,7 @@ func TestWeightsErrors(t *testing.T) {
 			"the file is of 5 classes, and so must --model be"},
 		{"--weights " + tinyWeights, "do not fit the network", "without --model the file tells its network: tinyvgg of " +
 			"10 classes"},
+		{"--weights " + emptyFile(t), "the file holds no weights", "they are in another file"},
 		{"--weights-part model", "--weights-part is of a file that --weights names, which is missing", ""},
 	} {
 		args := append([]string{"classify", picture, "--model", countedNet},

@@ -221,8 +221,8 @@ var (
 	auxiliaryKeys = regexp.MustCompile(`(?i)optim|sched|scaler|^amp$|^loops$|rng`)
 	NetworkKeys   = []string{"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights",
 		"params", "generator", "online", "student"}
-	AveragedKeys = regexp.MustCompile(`(?i)(^|[^a-z])(ema|avg|averaged?|swa|shadow|polyak|teacher|target|slow|moving)` +
-		`([^a-z]|$)|EMA`)
+	AveragedKeys = regexp.MustCompile(`(?i)(^|[^a-z])(ema|avg|averaged?|swa|shadow|polyak|teacher|target|slow|` +
+		`moving|momentum)([^a-z]|$)|EMA`)
 )
 
 // parts lists the weights of networks in a value, where path leads.
