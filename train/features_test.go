@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/train"
 	"github.com/vggo/vggo/vision"
@@ -21,7 +24,7 @@ func keeping(t *testing.T, counted *int, said *[]string) train.Options {
 	recipe := tiny()
 	recipe.Augment, recipe.Rates = train.Augment{}, map[string]float64{"block1": 0}
 	return train.WithChunk(train.Options{Recipe: recipe, Train: tinySet, Folder: filepath.Join(t.TempDir(), "run"),
-		Features: 1 << 20,
+		Features: 1 << 20, Start: drawn,
 		Observe: func(part train.Part, _ time.Duration) {
 			if part.Layers != nil && part.Layers[0] == "conv1_1" && part.Pass == nn.ForwardPass {
 				*counted++
@@ -32,6 +35,19 @@ func keeping(t *testing.T, counted *int, said *[]string) train.Options {
 				*said = append(*said, r.Notice)
 			}
 		}}, 20_000)
+}
+
+// drawn gives convolutions values, as a file would.
+func drawn(p arch.Param) ([]float32, error) {
+	if p.FanIn == 0 || !strings.HasPrefix(p.Name, "conv") {
+		return nil, nil
+	}
+	r := rand.New(rand.NewPCG(5, uint64(p.FanIn)))
+	data := make([]float32, p.Count())
+	for i := range data {
+		data[i] = float32(r.NormFloat64() * math.Sqrt(2/float64(p.FanIn)))
+	}
+	return data, nil
 }
 
 // epochs trains until so many epochs are over, from where the folder is, and stops there; 4 are more than all.

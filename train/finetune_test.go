@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -303,6 +304,49 @@ func TestNormLearns(t *testing.T) {
 	run(t, o)
 	if len(said) != 1 || !strings.HasPrefix(said[0], "bn1_1, a batch norm, is the first layer that learns: conv2_1 and") {
 		t.Errorf("said is %q", said)
+	}
+}
+
+// TestRandomFrozen: layers that are frozen at random values are named, but those that are filled or given are not.
+func TestRandomFrozen(t *testing.T) {
+	yes, no, one := true, false, 1.0
+	for _, c := range []struct {
+		what, want string
+		change     func(*train.Options)
+	}{
+		{"given", "", func(*train.Options) {}},
+		{"none given", "conv1_1: frozen, and at values drawn at random", func(o *train.Options) { o.Start = nil }},
+		{"a new head", "fc3: frozen, and at values drawn at random", func(o *train.Options) {
+			o.Recipe.Rates = map[string]float64{"conv": 0, "bn": 0, "fc3": 0}
+		}},
+		{"for a while", "", func(o *train.Options) {
+			o.Start, o.Recipe.Rates, o.Recipe.Rules = nil, nil, []train.Rule{{Params: "conv*", From: &one}}
+		}},
+		{"whitened", "", func(o *train.Options) {
+			o.Start, o.Recipe.Init.Whiten = nil, true
+		}},
+		{"unfrozen by a later rule", "", func(o *train.Options) {
+			o.Start, o.Recipe.Rates = nil, nil
+			o.Recipe.Rules = []train.Rule{{Params: "conv*", Freeze: &yes}, {Params: "conv*", Freeze: &no}}
+		}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var counted int
+			var said []string
+			o := keeping(t, &counted, &said)
+			o.Recipe.Epochs, o.Features, o.Folder = 1, -1, ""
+			c.change(&o)
+			trainer, err := train.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trainer.Close()
+			said = slices.DeleteFunc(said, func(s string) bool { return !strings.Contains(s, "at random") })
+			if c.want == "" && len(said) > 0 || c.want != "" && (len(said) != 1 ||
+				!strings.HasPrefix(said[0], c.want)) {
+				t.Errorf("said is %q, want %q", said, c.want)
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggo/vggo/arch"
 	"github.com/vggo/vggo/internal/parallel"
+	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/nn"
 	"github.com/vggo/vggo/vision"
 )
@@ -89,10 +90,29 @@ func (t *Trainer) begin() error {
 		}
 		copy(p.Data, data)
 	}
+	t.tellRandom(given)
 	if t.recipe.Init.Level {
 		return t.level(func(layer string) bool { return given[layer] })
 	}
 	return nil
+}
+
+// tellRandom says which layers stay at what was drawn for them at random: no value was given to them, and they are
+// frozen. Whitening fills the first layer.
+func (t *Trainer) tellRandom(given map[string]bool) {
+	var random []string
+	for _, layer := range t.placed.Layers {
+		if !isWeighted(layer.Op) || given[layer.Name] || t.recipe.Init.Whiten && layer.Index == 0 {
+			continue
+		}
+		if w := settingsOf(layer.Params[0], &Optimise{}, t.rules); w.never() {
+			random = append(random, layer.Name)
+		}
+	}
+	if random != nil {
+		t.report(Report{Notice: fmt.Sprintf("%s: frozen, and at values drawn at random, since none were given",
+			printable.Ends(random, 12))})
+	}
 }
 
 // identity makes output channel i, as far as there is an input channel i, that channel: the middle of its kernel is 1.
