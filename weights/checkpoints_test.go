@@ -497,6 +497,9 @@ func TestShards(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "shards of one model, and not their index") {
+		t.Errorf("shards without an index: %v", err)
+	}
 	put(index(right))
 	for _, p := range []string{path, dir} {
 		f := open(t, p)

@@ -24,7 +24,7 @@ func isIndex(data []byte) bool { return format.IsJSON(data, "weight_map") }
 var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}(\.[a-z]+)$`)
 
 // oneShard says of a file that it is called so.
-const oneShard = "the file is one shard of several, which the index or their folder opens together"
+const oneShard = "the file is one shard of several, which their index opens together"
 
 // readIndex opens the shards and lists their tensors.
 func (f *File) readIndex(data []byte) error {
@@ -101,6 +101,11 @@ func indexIn(path string) (string, error) {
 		if list, err := filepath.Glob(filepath.Join(path, pattern)); err == nil && len(list) == 1 {
 			return list[0], nil
 		}
+	}
+	if list, err := filepath.Glob(filepath.Join(path, "*-of-*")); err == nil && slices.ContainsFunc(list,
+		shardName.MatchString) {
+		return "", fmt.Errorf("%s: it has shards of one model, and not their index, which must lie beside them: its name "+
+			"ends in .index.json", path)
 	}
 	return "", fmt.Errorf("%s: a folder, not a plain file, and in it is neither model.safetensors, pytorch_model.bin, "+
 		"an index of their shards nor one file of weights alone", path)

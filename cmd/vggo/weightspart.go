@@ -115,7 +115,7 @@ func hintPart(err error) (error, bool) {
 		return hint(err, "--weights-part "+fit.Others[0]+" takes another part; --model must name the network that these "+
 			"weights were trained for"), true
 	case errors.As(err, &fit) && fit.Shard, errors.As(err, &undescribed) && undescribed.Shard:
-		return hint(err, "--weights with the folder that it lies in, or with the index, which ends in .index.json"), true
+		return hint(err, "--weights with the index beside it, which ends in .index.json, or with the folder of both"), true
 	case errors.As(err, &fit) && fit.Classes > 0:
 		return hint(err, fmt.Sprintf("the file is of %d classes, and so must --model be", fit.Classes)), true
 	case errors.As(err, &fit) && fit.Told != nil:
