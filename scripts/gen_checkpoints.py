@@ -140,6 +140,11 @@ def pytorch():
     save("normalised", {**plain, "mean": torch.zeros(3)})
     save("classes", {k: torch.zeros(5, 3) if k == "classifier.3.weight" else torch.zeros(5) if k == "classifier.3.bias" else v for k, v in plain.items()})
     save("module", {"model": Module(), "epoch": 3})
+    chain = lambda activation, pool: nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), activation, pool, nn.Conv2d(2, 2, 3, padding=1),
+                                                   nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 2))
+    torch.manual_seed(1)
+    save("../torch/modules", {"model": chain(nn.ELU(), nn.MaxPool2d(2)), "mean": chain(nn.ReLU(), nn.AvgPool2d(2)), "net": chain(nn.ReLU(), nn.MaxPool2d(2))})
+    save("../torch/parallel", nn.DataParallel(chain(nn.ReLU(), nn.AvgPool2d(2))))
     save("quantised", {"state_dict": {**plain, "q": torch.quantize_per_tensor(torch.zeros(3, 3), .1, 0, torch.qint8)}})
     save("sparse", {"state_dict": {**plain, "q": torch.eye(3).to_sparse()}})
 

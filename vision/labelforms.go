@@ -294,10 +294,10 @@ func labelsOnLines(lines []string) []label {
 	return list
 }
 
-// numberedLines takes the numbers out of lines that all have one. Numbers that a space, a dot or a dash parts from names
-// may belong to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ without
-// them; those from 1 on, where the lines stand in another order, which is to be said. So they do after WordNet's
-// numbers, and where the first is 0: then one that is missing is to be said.
+// numberedLines takes the numbers out of lines that all have one. Numbers that a space, a dot or a dash parts from
+// names may belong to these ("class 0", "10 rupees"): they count where they are those from 0 on and the names differ
+// without them; those from 1 on, where the lines stand in another order, which is to be said. So they do after
+// WordNet's numbers, and where the first is 0: then one that is missing is to be said.
 func numberedLines(list []label, pattern *regexp.Regexp, number, name int) []label {
 	numbered := make([]label, len(list))
 	parted, synsets := true, true

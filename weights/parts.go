@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -86,6 +87,7 @@ func (f *File) divide() error {
 		return nil
 	}
 	f.Part = list[taken].Name
+	c.Unrunnable, c.Unknown = cmp.Or(c.Unrunnable, list[taken].Unrunnable), cmp.Or(c.Unknown, list[taken].Unknown)
 	var others []Part
 	for i, p := range list {
 		switch {
@@ -140,7 +142,7 @@ func rank(p format.Part) int {
 
 // under is the tensors whose names begin with words, without them.
 func under(p format.Part, words string) format.Part {
-	of := format.Part{Name: format.Join(p.Name, words)}
+	of := format.Part{Name: format.Join(p.Name, words), Unrunnable: p.Unrunnable, Unknown: p.Unknown}
 	if p.Name == "" {
 		of.Name = words
 	}
@@ -213,7 +215,7 @@ func divided(p format.Part) []format.Part {
 // withoutAveraged is a part in which averaged weights may stand under words of their own, beside plain ones under the
 // names of layers: these, and the averaged ones by their words.
 func withoutAveraged(p format.Part, prefix string, words []string, weights int) []format.Part {
-	rest := format.Part{Name: p.Name, Tensors: p.Tensors}
+	rest := p
 	var averaged []format.Part
 	for _, word := range words {
 		of := under(p, prefix+word)

@@ -110,6 +110,31 @@ func TestTorchModule(t *testing.T) {
 	}
 }
 
+// TestModulesOfAFile: of several modules the one that is taken is run only where none of its parts speaks against the
+// network of its names.
+func TestModulesOfAFile(t *testing.T) {
+	size := Asked{Input: arch.Shape{C: 3, H: 8, W: 8}}
+	for part, want := range map[string]string{"": "(torch.nn.modules.activation.ELU): no layer of vggo's computes it",
+		"model": "(torch.nn.modules.activation.ELU): no layer of vggo's computes it",
+		"mean":  "its module 2 is of class AvgPool2d", "net": ""} {
+		f, err := OpenPart("testdata/torch/modules.pth", part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = f.Resolve(size); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", part, err, want)
+		}
+		f.Close()
+	}
+	net, err := open(t, "testdata/torch/parallel.pth").Resolve(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := net.Layers[2].Op.(arch.AvgPool); !ok {
+		t.Errorf("DataParallel's module has %v", net.Layers[2].Op)
+	}
+}
+
 // TestTinyVGGOnFashion classifies Fashion-MNIST's 10,000 test pictures with a file of PyTorch's, and compares with
 // PyTorch.
 func TestTinyVGGOnFashion(t *testing.T) {

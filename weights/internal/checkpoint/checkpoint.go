@@ -26,10 +26,10 @@ type node struct {
 	key     string // under which its holder has it
 	tensor  *format.Tensor
 	nodes   []*node
-	class   string // of an object that holds them as its attributes: they are not read
-	weights int    // arrays of floats and two axes or more, in and below it
-	dotted  bool   // a key of its own has a dot, as a module's names have
-	module  bool   // it is a module of PyTorch's, one network or a part of one
+	class   string         // of an object that holds them as its attributes: they are not read
+	weights int            // arrays of floats and two axes or more, in and below it
+	dotted  bool           // a key of its own has a dot, as a module's names have
+	module  *pickle.Object // of PyTorch's, one network or a part of one; nil for anything else
 }
 
 // Limits of a walk: values may be held from many places, or hold themselves.
@@ -172,7 +172,7 @@ func Members(o *pickle.Object) []pickle.Entry {
 // object is a module, a dict of somebody's own class, or one whose attributes hold tensors.
 func (w *walker) object(n *node, o *pickle.Object, depth int) (*node, error) {
 	if IsModule(o) {
-		n.module = true
+		n.module = o
 		return w.dict(n, &pickle.Dict{Entries: Members(o)}, depth)
 	}
 	for i, held := range []any{o.State, o.Args, &o.List} {
@@ -227,7 +227,7 @@ var (
 
 // parts lists the weights of networks in a value, where path leads.
 func (n *node) parts(path string) []found {
-	if n.class != "" || n.module {
+	if n.class != "" || n.module != nil {
 		return []found{{path, n}}
 	}
 	var holders []*node
@@ -374,6 +374,16 @@ func (v *Value) Networks(asked string) ([]format.Part, error) {
 		parts = []format.Part{{Tensors: root.flatten("", nil)}}
 	}
 	return append(parts, unread...), nil
+}
+
+// Module is the module that a part of Networks is; nil where it is none.
+func (v *Value) Module(part string) *pickle.Object {
+	for _, p := range v.root.parts("") {
+		if p.path == part {
+			return p.node.module
+		}
+	}
+	return nil
 }
 
 // count is the number of tensors in and below a node.

@@ -93,6 +93,10 @@ type Part struct {
 	Single  bool   // a tensor beside networks: a figure of the training
 	Unread  string // why it cannot be taken, where it cannot; Count then says how many tensors it has
 	Count   int
+
+	// What Contents has, of a part that is described apart from the others.
+	Unrunnable error
+	Unknown    string
 }
 
 // Pictures is what a file states of how pictures become its network's input: (sample - Mean) / Std for each channel in

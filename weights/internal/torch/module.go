@@ -49,12 +49,7 @@ func describe(c *format.Contents, root *pickle.Object, script script, tensors []
 	}
 	err := d.module(root, "", 0)
 	if _, unknown := err.(*unknownError); unknown {
-		var p parts
-		d.modules = 0
-		d.look(root, "", 0, &p)
-		if c.Unrunnable = p.refused; p.refused == nil {
-			c.Unknown = p.unknown()
-		}
+		c.Unrunnable, c.Unknown = suspect(root, script)
 		return
 	}
 	if err == nil && d.channels == 0 {
@@ -140,6 +135,8 @@ func (d *describer) module(o *pickle.Object, path string, depth int) error {
 			}
 		}
 		return nil
+	case "torch.nn.parallel.data_parallel.DataParallel", "torch.nn.parallel.distributed.DistributedDataParallel":
+		return inner("module")
 	case "torchvision.models.vgg.VGG", "torchvision.models.alexnet.AlexNet":
 		for _, name := range []string{"features", "avgpool", "", "classifier"} {
 			if name == "" {

@@ -69,6 +69,12 @@ func read(in *format.Input) (*format.Contents, error) {
 	c := &format.Contents{Parts: parts}
 	if root := wholeModule(value); root != nil && err == nil && len(parts) == 1 {
 		describe(c, root, program, parts[0].Tensors)
+		return c, nil
+	}
+	for i := range parts {
+		if m := held.Module(parts[i].Name); m != nil {
+			parts[i].Unrunnable, parts[i].Unknown = suspect(m, program)
+		}
 	}
 	return c, err
 }

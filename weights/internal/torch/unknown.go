@@ -9,8 +9,9 @@ import (
 	"github.com/vggo/vggo/weights/internal/format"
 )
 
-// A module of somebody's own class says by its parts what it is made of, and not in which order. So its network is
-// taken for the one that its names tell only where no part speaks against that.
+// A module of somebody's own class says by its parts what it is made of, and not in which order; and of a file with
+// several modules none is described. So such a network is taken for the one that its names tell only where no part of
+// it speaks against that.
 
 // parts is what the parts of such a module tell.
 type parts struct {
@@ -19,6 +20,17 @@ type parts struct {
 	sigmoid string // a part that is a sigmoid
 	large   bool   // a convolution is larger, as AlexNet's
 	outputs int    // of the last fully connected layer
+}
+
+// suspect tells what speaks against the network that a module's names tell: it cannot be run, or the network is not
+// known. Of a module that nothing speaks against both are empty.
+func suspect(root *pickle.Object, script script) (unrunnable error, unknown string) {
+	var p parts
+	d := describer{script: script}
+	if d.look(root, "", 0, &p); p.refused != nil {
+		return p.refused, ""
+	}
+	return nil, p.unknown()
 }
 
 // unknown is why the names alone do not tell the network; empty where they may.
