@@ -37,6 +37,8 @@ func ExampleNew() {
 	}
 	fmt.Println(result.Steps, "steps")
 	// Output:
+	// conv1_1:
+	// frozen, and at values drawn at random, since none were given
 	// what the frozen layers up to pool1 make of each picture, mirrored and not, is kept over epochs:
 	// 512 B each, at most 1.05 MB
 	// 22 steps

@@ -49,7 +49,7 @@ func describe(c *format.Contents, root *pickle.Object, script script, tensors []
 	}
 	err := d.module(root, "", 0)
 	if _, unknown := err.(*unknownError); unknown {
-		c.Unrunnable, c.Unknown = suspect(root, script)
+		c.Unknown, c.Unrunnable = suspect(root, script)
 		return
 	}
 	if err == nil && d.channels == 0 {

@@ -73,7 +73,7 @@ func read(in *format.Input) (*format.Contents, error) {
 	}
 	for i := range parts {
 		if m := held.Module(parts[i].Name); m != nil {
-			parts[i].Unrunnable, parts[i].Unknown = suspect(m, program)
+			parts[i].Unknown, parts[i].Unrunnable = suspect(m, program)
 		}
 	}
 	return c, err

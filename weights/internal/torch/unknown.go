@@ -24,13 +24,13 @@ type parts struct {
 
 // suspect tells what speaks against the network that a module's names tell: it cannot be run, or the network is not
 // known. Of a module that nothing speaks against both are empty.
-func suspect(root *pickle.Object, script script) (unrunnable error, unknown string) {
+func suspect(root *pickle.Object, script script) (unknown string, unrunnable error) {
 	var p parts
 	d := describer{script: script}
 	if d.look(root, "", 0, &p); p.refused != nil {
-		return p.refused, ""
+		return "", p.refused
 	}
-	return nil, p.unknown()
+	return p.unknown(), nil
 }
 
 // unknown is why the names alone do not tell the network; empty where they may.
