@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/vggo/vggo/internal/durable"
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/internal/printable"
 	"github.com/vggo/vggo/vision"
 )
@@ -108,7 +109,7 @@ func (f *features) prefix() string { return fmt.Sprintf("%x-", f.key[:4]) }
 
 // paths are the files of a pattern, in order.
 func (f *features) paths(pattern string) []string {
-	list, _ := filepath.Glob(filepath.Join(literal.Replace(f.folder), pattern+featuresEnding))
+	list, _ := plainfile.Like(f.folder, pattern+featuresEnding)
 	return list
 }
 
@@ -331,7 +332,7 @@ func (f *features) close() {
 
 // removeFeatures removes what a run has kept, of which it has no more use, and the folder if nothing else is in it.
 func removeFeatures(folder string) error {
-	list, err := filepath.Glob(filepath.Join(literal.Replace(folder), "*"+featuresEnding+"*"))
+	list, err := plainfile.Like(folder, "*"+featuresEnding+"*")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/vggo/vggo/internal/lock"
+	"github.com/vggo/vggo/internal/plainfile"
 )
 
 // lockFile is held by the process that trains in a folder.
@@ -125,7 +126,7 @@ func removeFolders(folders []string) {
 // clean removes what a killed process has left half written.
 func clean(folder string) error {
 	for _, name := range []string{"step-*.safetensors", BestFile, ModelFile, RecipeFile, CurvesFile, ReportFile} {
-		left, err := filepath.Glob(filepath.Join(folder, name+".partial-*"))
+		left, err := plainfile.Like(folder, name+".partial-*")
 		if err != nil {
 			return err
 		}

@@ -459,7 +459,10 @@ func TestShards(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer whole.Close()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "shards [1]") // which is no pattern
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	write := func(name string, names []string) {
 		var tensors []Tensor
 		for _, n := range names {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/vggo/vggo/internal/plainfile"
@@ -56,7 +57,11 @@ func filesOf(prefix string) (string, bool) {
 	if isFile(prefix + ".index") {
 		return prefix + ".index", true
 	}
-	if list, err := filepath.Glob(prefix + "-00000-of-?????"); err == nil && len(list) == 1 {
+	list, err := plainfile.Like(filepath.Dir(prefix), "*-00000-of-?????")
+	list = slices.DeleteFunc(list, func(path string) bool {
+		return !strings.HasPrefix(path, filepath.Clean(prefix)+"-00000-of-")
+	})
+	if err == nil && len(list) == 1 {
 		return list[0], true
 	}
 	return prefix, filepath.Base(prefix) != checkpointList && isFile(prefix)

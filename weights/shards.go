@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/vggo/vggo/internal/plainfile"
 	"github.com/vggo/vggo/internal/strict"
 	"github.com/vggo/vggo/weights/internal/format"
 )
@@ -98,11 +99,11 @@ func indexIn(path string) (string, error) {
 	}
 	for _, pattern := range []string{"*.safetensors.index.json", "*.bin.index.json", "*.safetensors", "*.onnx", "*.pth",
 		"*.pt", "*.keras", "*.h5", "model.json", "saved_model.pb", "*.index", "*.ckpt"} {
-		if list, err := filepath.Glob(filepath.Join(path, pattern)); err == nil && len(list) == 1 {
+		if list, err := plainfile.Like(path, pattern); err == nil && len(list) == 1 {
 			return list[0], nil
 		}
 	}
-	if list, err := filepath.Glob(filepath.Join(path, "*-of-*")); err == nil && slices.ContainsFunc(list,
+	if list, err := plainfile.Like(path, "*-of-*"); err == nil && slices.ContainsFunc(list,
 		shardName.MatchString) {
 		return "", fmt.Errorf("%s: it has shards of one model, and not their index, which must lie beside them: its name "+
 			"ends in .index.json", path)

@@ -194,7 +194,10 @@ func TestTensorFlowPaths(t *testing.T) {
 // TestTensorFlowShards: of the first edition's files any is the checkpoint, and all must be there.
 func TestTensorFlowShards(t *testing.T) {
 	placed, values := tfNetwork(t)
-	folder := t.TempDir()
+	folder := filepath.Join(t.TempDir(), "run [1]") // which is no pattern
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	copyFiles(t, folder, map[string]string{"m-00000-of-00001": "tf-slim.ckpt"})
 	for _, name := range []string{"m", "m-00000-of-00001"} {
 		equals(t, open(t, filepath.Join(folder, name)), placed, values, 0)

@@ -84,3 +84,13 @@ func isOurs(path string) bool {
 	clean := filepath.ToSlash(filepath.Clean(path))
 	return clean == "/dev/stdin" || strings.HasPrefix(clean, "/dev/fd/") || strings.HasPrefix(clean, "/proc/self/fd/")
 }
+
+// Like lists what lies in a folder by a pattern of path.Match, in order; nothing where there is no such folder. Unlike
+// filepath.Glob it does not take the folder's own name for a pattern: "runs [old]" is one.
+func Like(folder, pattern string) ([]string, error) {
+	names, err := fs.Glob(os.DirFS(folder), pattern)
+	for i, name := range names {
+		names[i] = filepath.Join(folder, name)
+	}
+	return names, err
+}
