@@ -38,7 +38,7 @@ func isWeights(data []byte) bool {
 }
 
 // beneathOf is what the Darknet that wrote a file adds to a variance and to its root (normalize_cpu in blas.c): the
-// author's writes revision 0, AlexeyAB's, which most have trained with since 2018, 5.
+// author's writes revision 0, AlexeyAB's 5.
 func beneathOf(data []byte) (variance, deviation float64) {
 	if data[8] != 0 {
 		return 1e-5, 0

@@ -16,10 +16,11 @@ import (
 // parts is what the parts of such a module tell.
 type parts struct {
 	refused error  // an activation that no layer computes: no network is this one
-	doubt   string // a part that a VGG of 3x3 convolutions has not; the first one
+	doubt   string // the first part that no network of known names has
+	wider   string // the first that AlexNet has, and a VGG of 3x3 convolutions not
+	large   bool   // a convolution is larger than 3x3, as AlexNet's
 	sigmoid string // a part that is a sigmoid
-	large   bool   // a convolution is larger, as AlexNet's
-	outputs int    // of the last fully connected layer
+	outputs int    // of the last layer with weights
 }
 
 // suspect tells what speaks against the network that a module's names tell: it cannot be run, or the network is not
@@ -35,18 +36,19 @@ func suspect(root *pickle.Object, script script) (unknown string, unrunnable err
 
 // unknown is why the names alone do not tell the network; empty where they may.
 func (p *parts) unknown() string {
+	doubt := p.doubt
+	if !p.large {
+		doubt = cmp.Or(doubt, p.wider)
+	}
 	switch {
-	case p.doubt != "" && !p.large:
-		return p.doubt + ", and where it stands is in its program alone"
+	case doubt != "":
+		return doubt + ", and where it stands is in its program alone"
 	case p.sigmoid != "" && p.outputs > 1:
 		return p.sigmoid + ": whether its outputs go through it is in its program alone; an s behind the last width of " +
 			"--model says that they do"
 	}
 	return ""
 }
-
-// doubts keeps the first doubt.
-func (p *parts) doubts(why string) { p.doubt = cmp.Or(p.doubt, why) }
 
 // look gathers what the parts of a module tell.
 func (d *describer) look(o *pickle.Object, path string, depth int, p *parts) {
@@ -71,24 +73,25 @@ func (d *describer) look(o *pickle.Object, path string, depth int, p *parts) {
 		}
 	case "conv":
 		conv, _ := op.(arch.Conv)
+		p.outputs = conv.Out
 		p.large = p.large || conv.Kernel.H > 3 || conv.Kernel.W > 3
 		switch mode := s.text("padding_mode", "zeros"); {
 		case err != nil:
-			p.doubts(said)
+			p.doubt = cmp.Or(p.doubt, said)
 		case mode != "zeros":
-			p.doubts(fmt.Sprintf("%s that pads by %q", said, format.Clip(mode)))
+			p.doubt = cmp.Or(p.doubt, fmt.Sprintf("%s that pads by %q", said, format.Clip(mode)))
 		case s.err == nil && conv.Stride != arch.Square(1):
-			p.doubts(fmt.Sprintf("%s of stride %v", said, conv.Stride))
+			p.wider = cmp.Or(p.wider, fmt.Sprintf("%s of stride %v", said, conv.Stride))
 		}
 	case "pooling":
 		switch op := op.(type) {
 		case arch.AdaptiveAvgPool, arch.GlobalAvgPool:
 		case arch.MaxPool:
 			if s.err == nil && (op.Kernel != arch.Square(2) || op.Stride != op.Kernel || op.Pad != arch.Pad(0) || op.Ceil) {
-				p.doubts(said + ", " + arch.Describe(op))
+				p.wider = cmp.Or(p.wider, said+", "+arch.Describe(op))
 			}
 		default:
-			p.doubts(said)
+			p.doubt = cmp.Or(p.doubt, said)
 		}
 	case "linear":
 		if name == "Linear" {
