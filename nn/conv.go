@@ -218,7 +218,7 @@ func (c *conv) backward(n int) {
 		c.engine.partTree.run(n, c.trained, c.gradJob)
 		c.engine.lap(WeightsPass)
 	}
-	if c.dataBy != nil {
+	if c.dataBy != nil && !c.engine.last {
 		c.dataBy.run(n, c.out.grad, c.in.grad)
 		c.in.clearAllPadding(c.in.grad, n)
 		c.engine.lap(DataPass)

@@ -21,6 +21,7 @@ type engine struct {
 	ended error          // why a pass was given up: its context's, or one of Share's functions'
 
 	summed bool // the running step's gradients are the whole batch's
+	last   bool // the running step ends the backward pass early: nobody wants its input's gradient
 
 	partTree partTree
 	norms    []*batchNorm // whose running statistics have yet to move

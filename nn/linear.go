@@ -121,7 +121,7 @@ func (l *linear) backward(n int) {
 		l.n = n
 		l.engine.lap(WeightsPass)
 	}
-	if l.dataJob != nil {
+	if l.dataJob != nil && !l.engine.last {
 		l.engine.team.run((l.in.shape.C+linearIn-1)/linearIn, l.dataJob)
 		l.engine.lap(DataPass)
 	}

@@ -63,6 +63,7 @@ type Plan struct {
 	chain  []*values
 	writes []*values // by step: what it makes
 	fixed  int       // so many of the first steps do not learn, and have no backward pass
+	rest   int       // so many of them are left out by EndBackward
 	ctx    context.Context
 	// imported: the images are blocked first, since the first layer is no convolution that reads them as they are
 	imported bool
@@ -437,6 +438,26 @@ func (p *Plan) Backward(grad *tensor.Tensor) (err error) {
 	last.load(last.grad, grad, 0, grad.N)
 	p.start()
 	return p.back(len(p.steps), nil)
+}
+
+// EndBackward has each Backward end with a layer that has parameters, as Options.BackTo does from the start: for when
+// the layers before it learn no more. Their gradients become zero. It may be any other layer the next time. The Plan
+// must be for training alone: without InputGrad and Taps.
+func (p *Plan) EndBackward(layer string) error {
+	step := slices.IndexFunc(p.groups, func(g Group) bool { return g.first().Name == layer && len(g.first().Params) > 0 })
+	if step < p.fixed || !p.Training || p.InputGrad || len(p.Taps) > 0 {
+		return fmt.Errorf("nn: %s has no layer %q to end a backward pass with", p.placed.Network.Name, layer)
+	}
+	if p.rest == step {
+		return nil
+	}
+	p.rest = step
+	for _, list := range p.gradients[:step] {
+		for _, q := range list {
+			clear(q.Grad)
+		}
+	}
+	return nil
 }
 
 // Logits is the output of the last layer (before a final softmax or sigmoid) for the images of the last Forward. The

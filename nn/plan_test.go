@@ -478,6 +478,21 @@ func TestBackTo(t *testing.T) {
 		for _, p := range params.List {
 			want[p.Name] = slices.Clone(p.Grad)
 		}
+		// gradients of layers before are what they were
+		gradientsFrom := func(params *nn.Params, layer string, before float32) {
+			learns := false
+			for _, p := range params.List {
+				if learns = learns || p.Layer() == layer; !p.Trainable {
+					continue
+				}
+				if learns && !sameBits(p.Grad, want[p.Name]) {
+					t.Errorf("%v, to %s: the gradient of %s has other bits", c, layer, p.Name)
+				}
+				if !learns && slices.ContainsFunc(p.Grad, func(v float32) bool { return v != before }) {
+					t.Errorf("%v, to %s: there is a gradient of %s", c, layer, p.Name)
+				}
+			}
+		}
 		least := whole.Memory().Total()
 		for _, layer := range []string{"conv1_1", "bn1_1", "conv1_2", "conv2_1", "fc3", "fc4"} {
 			options.BackTo = layer
@@ -491,19 +506,7 @@ func TestBackTo(t *testing.T) {
 			if got := train(t, plan, params, x)[:len(logits)]; !sameBits(got, logits) {
 				t.Errorf("%v, to %s: other logits", c, layer)
 			}
-			learns := false
-			for _, p := range params.List {
-				learns = learns || p.Layer() == layer
-				if !p.Trainable {
-					continue
-				}
-				if learns && !sameBits(p.Grad, want[p.Name]) {
-					t.Errorf("%v, to %s: the gradient of %s has other bits", c, layer, p.Name)
-				}
-				if !learns && slices.ContainsFunc(p.Grad, func(v float32) bool { return v != 42 }) {
-					t.Errorf("%v, to %s: there is a gradient of %s", c, layer, p.Name)
-				}
-			}
+			gradientsFrom(params, layer, 42)
 			memory, _, err := nn.Predict(archtest.Place(t, net), options)
 			if err != nil || memory != plan.Memory() {
 				t.Errorf("%v, to %s: predicted %+v, %v, the plan takes %+v", c, layer, memory, err, plan.Memory())
@@ -512,6 +515,24 @@ func TestBackTo(t *testing.T) {
 				t.Errorf("%v, to %s: %d bytes, %d for a layer before", c, layer, total, least)
 			} else {
 				least = total
+			}
+		}
+		options.BackTo = ""
+		var plan *nn.Plan
+		for _, layer := range []string{"conv1_1", "bn1_1", "conv1_2", "conv2_1", "fc3", "fc4"} {
+			params = newParams(t, net, nn.He)
+			plan = compile(t, net, params, options)
+			for _, layer := range []string{"fc4", layer} { // it may begin again with an earlier one
+				if err := plan.EndBackward(layer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			train(t, plan, params, x)
+			gradientsFrom(params, layer, 0)
+		}
+		for _, layer := range []string{"relu3", "fc9", ""} {
+			if err := plan.EndBackward(layer); err == nil {
+				t.Errorf("a backward pass ends with %q", layer)
 			}
 		}
 	}

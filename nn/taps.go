@@ -166,10 +166,11 @@ func (p *Plan) back(steps int, add func(layer string, output, gradient Map) erro
 				return err
 			}
 		}
-		if i == p.fixed {
+		if i <= max(p.fixed, p.rest) {
 			break
 		}
 		p.current = i - 1
+		p.last = p.rest > 0 && i-1 == p.rest
 		p.summed = false
 		p.steps[i-1].backward(p.input.N)
 		if p.ended != nil {

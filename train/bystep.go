@@ -23,7 +23,8 @@ var ErrFinished = errors.New("all steps of the run are taken")
 
 // Step takes the next step, in place of Run, which must not be called beside it: the batch is made before it, nothing
 // is validated or saved, and with the recipe's Accumulate the images are those of the last pass. The parameters'
-// gradients are the step's until the next one. A loss that is no longer finite is a *DivergedError.
+// gradients are the step's until the next one, zero where first layers learn no more. A loss that is no longer finite
+// is a *DivergedError.
 func (t *Trainer) Step() (Taken, error) {
 	if t.Finished() {
 		return Taken{}, ErrFinished

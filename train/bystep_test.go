@@ -12,11 +12,12 @@ import (
 )
 
 // TestStep: steps taken one at a time come to the bits of Run, and each tells what it learned from, also where the
-// first layers are frozen and where they thaw.
+// first layers are frozen, where they thaw and where they end to learn, which then have no gradient.
 func TestStep(t *testing.T) {
 	freeze, from := true, 1.0
 	for name, rules := range map[string][]train.Rule{
 		"all": nil, "frozen": {{Params: "conv1*/*", Freeze: &freeze}}, "thawing": {{Params: "conv1*/*", From: &from}},
+		"ending": {{Params: "conv1*/*", Until: &from}, {Params: "bn1*/*", Until: &from}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recipe := tiny()
@@ -43,6 +44,11 @@ func TestStep(t *testing.T) {
 				}
 				if steps++; taken.Step != steps || taken.Images.N != 8 || len(taken.Labels) != 8 {
 					t.Fatalf("step %d is told as %d, of %d images", steps, taken.Step, taken.Images.N)
+				}
+				gradient := byStep.Params().Get("conv1_1/w").Grad
+				learns := slices.ContainsFunc(gradient, func(v float32) bool { return v != 0 })
+				if after := steps > tinySet.Len()/recipe.Batch; name == "ending" && learns == after {
+					t.Errorf("step %d: the first layer has a gradient: %v", steps, learns)
 				}
 				// the logits' gradient is that of the labels
 				want := slices.Clone(taken.Gradient.Data)

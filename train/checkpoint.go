@@ -32,8 +32,9 @@ const (
 const (
 	recipeNote = "vggo.train.recipe"
 	// stateVersion is 2 since momentum keeps of each gradient what Polyak's bound left of it; before, it kept the whole.
-	// It is 3 since frozen layers before the first that learns are computed as in use.
-	stateVersion = 3
+	// It is 3 since frozen layers before the first that learns are computed as in use, and 4 since a parameter whose rule
+	// has ended its learning counts neither in clipping nor in Polyak's bound.
+	stateVersion = 4
 )
 
 // state is what a checkpoint holds beside tensors. Sources of random numbers have no state of their own: they follow
@@ -338,6 +339,10 @@ func readSaved(path string) (s *Saved, err error) {
 	}
 	if s.state.Version == 1 && s.Recipe.Polyak > 0 && s.Recipe.Optimiser.Kind == "sgd" {
 		return nil, &VersionError{path, errors.New("polyak bounded its steps by another rule")}
+	}
+	ends := slices.ContainsFunc(s.Recipe.Rules, func(r Rule) bool { return r.Until != nil && *r.Until > 0 })
+	if s.state.Version < 4 && ends && (s.Recipe.Clip > 0 || s.Recipe.Polyak > 0) {
+		return nil, &VersionError{path, errors.New("parameters that learn no more counted in its clip and polyak")}
 	}
 	placed, err := file.Network()
 	if err != nil {

@@ -222,7 +222,7 @@ func TestFrozenOfBefore(t *testing.T) {
 			recipe.Rates = map[string]float64{"block1": 0}
 		}
 		o, saved := savedAs(t, recipe, func(notes map[string]string) {
-			notes["vggo.train.state"] = strings.Replace(notes["vggo.train.state"], `{"version":3,`, `{"version":2,`, 1)
+			notes["vggo.train.state"] = strings.Replace(notes["vggo.train.state"], `{"version":4,`, `{"version":2,`, 1)
 		})
 		trainer, err := train.Resume(o, saved)
 		if err == nil {

@@ -113,7 +113,7 @@ func TestOlderCheckpoint(t *testing.T) {
 		if state := notes["vggo.train.state"]; state != "" {
 			at := strings.Index(state, `,"pictures"`)
 			state = state[:at] + state[strings.Index(state, `,"machine"`):]
-			notes["vggo.train.state"] = strings.Replace(state, `{"version":3,`, `{"version":1,`, 1)
+			notes["vggo.train.state"] = strings.Replace(state, `{"version":4,`, `{"version":1,`, 1)
 		}
 	})
 	if got := strings.Join(saved.Unchecked(), ", "); got != "the classes' names, the pictures, the validation set" {
@@ -136,6 +136,8 @@ func TestOlderCheckpoint(t *testing.T) {
 func TestOtherVersion(t *testing.T) {
 	free := tiny()
 	free.Polyak = 0
+	ended, one := tiny(), 1.0
+	ended.Rules = append(ended.Rules, train.Rule{Params: "conv1_1/b", Until: &one})
 	for _, c := range []struct {
 		name      string
 		recipe    train.Recipe
@@ -144,11 +146,12 @@ func TestOtherVersion(t *testing.T) {
 		want      string // "": it is read
 	}{
 		{"a key of then", tiny(), "vggo.train.recipe", "epochs:", "wide: {inputs: 512}\nepochs:", `unknown key "wide"`},
-		{"a later version", tiny(), "vggo.train.state", `{"version":3,`, `{"version":4,`, "its version is 4, this"},
-		{"another bound", tiny(), "vggo.train.state", `{"version":3,`, `{"version":1,`, "polyak bounded its steps"},
-		{"no bound", free, "vggo.train.state", `{"version":3,`, `{"version":1,`, ""},
-		{"nothing frozen", tiny(), "vggo.train.state", `{"version":3,`, `{"version":2,`, ""},
-		{"this one", tiny(), "vggo.train.state", `{"version":3,`, `{"version":3,`, ""},
+		{"a later version", tiny(), "vggo.train.state", `{"version":4,`, `{"version":5,`, "its version is 5, this"},
+		{"another bound", tiny(), "vggo.train.state", `{"version":4,`, `{"version":1,`, "polyak bounded its steps"},
+		{"an end of learning", ended, "vggo.train.state", `{"version":4,`, `{"version":3,`, "learn no more counted"},
+		{"no bound", free, "vggo.train.state", `{"version":4,`, `{"version":1,`, ""},
+		{"nothing frozen", tiny(), "vggo.train.state", `{"version":4,`, `{"version":2,`, ""},
+		{"this one", tiny(), "vggo.train.state", `{"version":4,`, `{"version":4,`, ""},
 	} {
 		for _, sealed := range []bool{true, false} {
 			o := train.Options{Recipe: c.recipe, Train: tinySet, Folder: t.TempDir()}

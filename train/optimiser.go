@@ -148,7 +148,7 @@ func (o *Optimiser) Clip(most float64) float64 {
 	if scale := float32(most / (norm + 1e-6)); scale < 1 {
 		parallel.Each(o.threads, len(o.pieces), func(i int) {
 			p := o.pieces[i]
-			if p.frozen(o.epochs) {
+			if p.rests(o.epochs) {
 				return
 			}
 			for j := range p.Grad[p.from:p.to] {
@@ -173,7 +173,7 @@ func (o *Optimiser) Polyak(loss float64) float64 {
 func (o *Optimiser) squares(share func(piece) float64) float64 {
 	parallel.Each(o.threads, len(o.pieces), func(i int) {
 		p := o.pieces[i]
-		if o.norms[i] = 0; p.frozen(o.epochs) {
+		if o.norms[i] = 0; p.rests(o.epochs) {
 			return
 		}
 		sum := 0.0

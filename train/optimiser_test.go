@@ -292,6 +292,15 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s moved by %v, want %v", name, got, want)
 		}
 	}
+	learning := 0
+	for _, p := range params.List {
+		if p.Trainable && p.Layer() != "conv1_1" && p.Name != "conv2_1/b" && p.Name != "fc3/b" {
+			learning += p.Count()
+		}
+	}
+	if norm, want := optimiser.Clip(math.Inf(1)), math.Sqrt(float64(learning)); math.Abs(norm-want) > 1e-9 {
+		t.Errorf("the gradients of what learns have a norm of %v, want %v", norm, want)
+	}
 	for _, c := range []struct {
 		rule train.Rule
 		want string

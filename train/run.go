@@ -86,6 +86,9 @@ func (t *Trainer) Run(ctx context.Context) (Result, error) {
 
 // step learns from one batch.
 func (t *Trainer) step() error {
+	if err := t.endBackward(); err != nil {
+		return err
+	}
 	passes := t.recipe.accumulate()
 	t.loss = 0
 	for pass := range passes {

@@ -118,6 +118,17 @@ func split(placed *arch.Placement, learns string) (front, rest *arch.Placement, 
 	return nil, placed, nil
 }
 
+// endBackward leaves out the backward pass of first layers that learn no more, as conv1_1 of the recipe cifar10, whose
+// bias learns for three epochs: its gradients, and the next convolution's gradient of its input.
+func (t *Trainer) endBackward() error {
+	slots := t.optimiser.slots
+	first := slices.IndexFunc(slots, func(s *slot) bool { return !s.rests(t.epoch()) })
+	if first < 0 {
+		return nil
+	}
+	return t.plan.EndBackward(slots[first].Layer())
+}
+
 // layOut makes the plans for the layers that learn after so many steps, and for those before them.
 func (t *Trainer) layOut(step int) error {
 	learns := firstToLearn(t.placed, t.rules, float64(step)/float64(t.perEpoch))
