@@ -20,7 +20,6 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -143,10 +142,6 @@ func pngHeader(w, h uint32) []byte {
 
 func TestDecodeLimits(t *testing.T) {
 	file := encoded(t, func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 30, 20))) })
-	bomb := "PNG of 65536x65536 pixels is refused"
-	if strconv.IntSize == 32 { // which image/png says of it
-		bomb = "dimension overflow"
-	}
 	for _, c := range []struct {
 		what   string
 		file   []byte
@@ -157,7 +152,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"just enough", file, Limits{Bytes: int64(len(file)), Pixels: 600}, ""},
 		{"bytes", file, Limits{Bytes: int64(len(file)) - 1}, "more than"},
 		{"pixels", file, Limits{Pixels: 599}, "PNG of 20x30 pixels is refused: the limit is 599 pixels"},
-		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, bomb},
+		{"a bomb", pngHeader(1<<16, 1<<16), Limits{}, "PNG of 65536x65536 pixels is refused"},
 		{"a wide bomb", pngHeader(1<<27, 1), Limits{}, "the limit is 67108864"},
 		{"header only", pngHeader(1, 1), Limits{}, "PNG truncated: it ends at byte 33"},
 		{"empty", nil, Limits{}, "the file is empty"},

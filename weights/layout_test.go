@@ -89,11 +89,13 @@ func TestNetworkNote(t *testing.T) {
 		if err := Write(path, one, c.notes); err != nil {
 			t.Fatal(err)
 		}
-		net, err := open(t, path).Network()
+		f := open(t, path)
+		net, err := f.Network()
 		got := fmt.Sprint(err)
 		if err == nil {
 			got = net.Network.Name
 		}
+		f.Close() // Windows replaces no file that is open
 		if got != c.want {
 			t.Errorf("%v: got %s, want %s", c.notes, got, c.want)
 		}

@@ -25,7 +25,12 @@ func TestTensorFlowJSPaths(t *testing.T) {
 		for _, name := range []string{"a.bin", "model/a.bin", "model/below/a.bin"} {
 			write(t, filepath.Join(root, name), make([]byte, 4))
 		}
-		if err := os.Symlink(outside, filepath.Join(folder, "link.bin")); err != nil && c.shard == "link.bin" {
+		link := filepath.Join(folder, "link.bin")
+		err := os.Symlink(outside, link)
+		if err == nil {
+			_, err = os.Lstat(link) // Wine makes none without a word
+		}
+		if err != nil && c.shard == "link.bin" {
 			t.Skip(err)
 		}
 		write(t, filepath.Join(folder, "model.json"), []byte(strings.Replace(text, "SHARD", c.shard, 1)))

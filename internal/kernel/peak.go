@@ -18,7 +18,7 @@ func (s *Set) FMAPeak(threads int) float64 {
 		s.peak(steps)
 		took = machine.Now() - start
 	}
-	rate := bestRate(threads, rounds, length, func(int, int) { s.peak(steps) })
+	rate := bestRate(threads, rounds, length, machine.Now, func(int, int) { s.peak(steps) })
 	return rate * float64(steps) * float64(s.peakFLOP)
 }
 
@@ -35,7 +35,7 @@ func (s *Set) ReadBandwidth(threads int) float64 {
 	}
 	const pieces = 64 // of a thread's part, in turn
 	blocks := floats / Block / threads / pieces
-	rate := bestRate(threads, rounds, length, func(thread, i int) {
+	rate := bestRate(threads, rounds, length, machine.Now, func(thread, i int) {
 		s.read(&buffer[(thread*pieces+i%pieces)*blocks*Block], blocks)
 	})
 	return rate * float64(blocks*Block*4)
@@ -44,7 +44,7 @@ func (s *Set) ReadBandwidth(threads int) float64 {
 // bestRate has threads of their own, started together, do one piece of work after the other until a round's length is
 // over, and returns the pieces per nanosecond of the best round. A round's is the sum of the threads' own rates: cores
 // may be of different speeds, and if all had to do as much, the slowest would set the rate.
-func bestRate(threads, rounds int, length time.Duration, piece func(thread, i int)) float64 {
+func bestRate(threads, rounds int, length time.Duration, now func() time.Duration, piece func(thread, i int)) float64 {
 	starts, rates := make([]chan time.Duration, threads), make([]float64, threads)
 	var finished, gone sync.WaitGroup
 	for t := range starts {
@@ -54,7 +54,7 @@ func bestRate(threads, rounds int, length time.Duration, piece func(thread, i in
 			defer runtime.UnlockOSThread()
 			for begin := range starts[t] {
 				took, done := time.Duration(0), 0
-				for ; took < length; took = machine.Now() - begin {
+				for ; took < length; took = now() - begin {
 					piece(t, done)
 					done++
 				}
@@ -66,7 +66,7 @@ func bestRate(threads, rounds int, length time.Duration, piece func(thread, i in
 	best := 0.0
 	for range rounds {
 		finished.Add(threads)
-		begin := machine.Now()
+		begin := now()
 		for _, start := range starts {
 			start <- begin
 		}

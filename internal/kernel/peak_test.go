@@ -28,7 +28,9 @@ func TestRoofs(t *testing.T) {
 func TestBestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // in whose time a pause takes what it should
 		var calls [2]int
-		rate := bestRate(2, 3, 12*time.Millisecond, func(thread, i int) {
+		began := time.Now()
+		now := func() time.Duration { return time.Since(began) }
+		rate := bestRate(2, 3, 12*time.Millisecond, now, func(thread, i int) {
 			if calls[thread]++; thread == 1 {
 				time.Sleep(3 * time.Millisecond)
 			} else if calls[thread] <= 12 { // the first round is disturbed

@@ -39,7 +39,7 @@ func TestOpen(t *testing.T) {
 
 // A folder's name is no pattern, only its files' are matched.
 func TestLike(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "runs [old] *")
+	folder := filepath.Join(t.TempDir(), "runs [old]")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
