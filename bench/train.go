@@ -155,7 +155,7 @@ type stepTold struct{ took, summing, waited time.Duration }
 func (b *Bench) trainer(observe func(train.Part, time.Duration),
 	after func(step int, t stepTold)) (*train.Trainer, error) {
 	recipe := *b.Recipe
-	recipe.Epochs, recipe.HoldOut, recipe.Seed = 1, 0, b.Seed
+	recipe.Epochs, recipe.HoldOut, recipe.Seed, recipe.Small = 1, 0, b.Seed, train.Small{}
 	if recipe.Schedule.Kind == "plateau" { // which waits for validations
 		recipe.Schedule = train.Schedule{Kind: "constant"}
 	}

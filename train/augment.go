@@ -104,7 +104,8 @@ type augmenter struct {
 	preprocess vision.Preprocess
 	seed       uint64
 	channels   int
-	w, h       int
+	w, h       int            // of what it makes
+	at         image.Point    // where in the input that begins
 	values     [][256]float32 // by channel
 	fit        bool           // pictures come scaled and cropped
 }
@@ -117,6 +118,13 @@ func newAugmenter(a Augment, preprocess vision.Preprocess, seed uint64) *augment
 	}
 	p.fit = a.Crop == "" || a.Crop == "pad"
 	return p
+}
+
+// middle makes of each picture the square in the middle of what a makes of it.
+func (a *augmenter) middle(side int) *augmenter {
+	m := *a
+	m.at, m.w, m.h = image.Pt((a.w-side)/2, (a.h-side)/2), side, side
+	return &m
 }
 
 // prepare does what is the same each time.
@@ -190,7 +198,8 @@ func (a *Augment) unrepeatable() string {
 
 // jitter scales the shorter side to a random length and cuts out the input's size at random.
 func (a *augmenter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
-	sides := a.sides(image.Pt(a.w, a.h))
+	input := a.preprocess.Crop
+	sides := a.sides(input)
 	side := sides[0] + r.IntN(sides[1]-sides[0]+1)
 	w, h := side, side
 	if p.W <= p.H {
@@ -198,14 +207,14 @@ func (a *augmenter) jitter(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	} else {
 		w = min(side*p.W/p.H, math.MaxInt32)
 	}
-	at := image.Pt(r.IntN(w-a.w+1), r.IntN(h-a.h+1))
-	return p.ResizeWindow(w, h, image.Rectangle{Min: at, Max: at.Add(image.Pt(a.w, a.h))})
+	at := image.Pt(r.IntN(w-input.X+1), r.IntN(h-input.Y+1))
+	return p.ResizeWindow(w, h, image.Rectangle{Min: at, Max: at.Add(input)})
 }
 
 // resized scales a random part to the input's size. After ten parts that do not fit it takes the centre, as torchvision
 // does.
 func (a *augmenter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
-	area, ratio := a.Area, a.Ratio
+	input, area, ratio := a.preprocess.Crop, a.Area, a.Ratio
 	if area.IsZero() {
 		area = Span{0.08, 1}
 	}
@@ -214,7 +223,7 @@ func (a *augmenter) resized(p *vision.Picture, r *rand.Rand) *vision.Picture {
 	}
 	uniform := func(from, to float64) float64 { return from + float64(r.Float64()*(to-from)) }
 	scale := func(at image.Point, w, h int) *vision.Picture {
-		return part(p, at, w, h).ResizeWindow(a.w, a.h, image.Rect(0, 0, a.w, a.h))
+		return part(p, at, w, h).ResizeWindow(input.X, input.Y, image.Rectangle{Max: input})
 	}
 	for range 10 {
 		size := float64(p.W) * float64(p.H) * uniform(area[0], area[1])
@@ -243,8 +252,8 @@ func part(p *vision.Picture, at image.Point, w, h int) *vision.Picture {
 	return out
 }
 
-// write normalises the input's size of pixels from (x0,y0) on, which may lie up to the picture's size outside: there it
-// is reflected, or black.
+// write normalises what a makes of the input whose pixels begin at (x0,y0), which may lie up to the picture's size
+// outside: there it is reflected, or black.
 func (a *augmenter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, reflect bool) {
 	columns := make([]int, a.w) // of samples, −1 outside
 	for x := range columns {
@@ -252,12 +261,12 @@ func (a *augmenter) write(dst []float32, p *vision.Picture, x0, y0 int, flip, re
 		if flip {
 			from = a.w - 1 - x
 		}
-		if columns[x] = inside(from+x0, p.W, reflect); columns[x] > 0 {
+		if columns[x] = inside(from+a.at.X+x0, p.W, reflect); columns[x] > 0 {
 			columns[x] *= p.Channels
 		}
 	}
 	for y := range a.h {
-		line := inside(y+y0, p.H, reflect)
+		line := inside(y+a.at.Y+y0, p.H, reflect)
 		for c := range a.channels {
 			values := &a.values[c]
 			to := dst[(c*a.h+y)*a.w:][:a.w]

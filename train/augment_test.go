@@ -25,7 +25,7 @@ func noise(w, h, channels int) *vision.Picture {
 
 func painted(t *testing.T, a train.Augment, recipe vision.Preprocess, p *vision.Picture, epoch, sample int) []float32 {
 	t.Helper()
-	values, err := train.Painted(a, recipe, p, epoch, sample)
+	values, err := train.Painted(a, recipe, p, epoch, sample, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +180,28 @@ func TestScales(t *testing.T) {
 }
 
 // TestColourAndCutout: a shift is one colour with the spread asked for, a cut one square.
+// TestMiddle: small pictures are the middles of the whole ones, however these are made.
+func TestMiddle(t *testing.T) {
+	const w, h, side = 14, 12, 6
+	recipe, p := vision.Unit(w, h, 3), noise(20, 17, 3)
+	for _, a := range []train.Augment{{}, {Crop: "pad", Pad: 4, Edge: "reflect", Flip: "random"}, {Crop: "pad", Pad: 3},
+		{Crop: "jitter", Flip: "alternating"}, {Crop: "resized", Flip: "random", Colour: 0.1}} {
+		for sample := range 20 {
+			whole := painted(t, a, recipe, p, 1, sample)
+			got, err := train.Painted(a, recipe, p, 1, sample, side)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range got {
+				c, y, x := i/side/side, i/side%side+(h-side)/2, i%side+(w-side)/2
+				if want := whole[(c*h+y)*w+x]; v != want {
+					t.Fatalf("%+v: pixel %d of sample %d is %v, want %v", a, i, sample, v, want)
+				}
+			}
+		}
+	}
+}
+
 func TestColourAndCutout(t *testing.T) {
 	recipe := vision.ImageNet(10, 10)
 	p := noise(11, 11, 3)
@@ -242,11 +264,11 @@ func TestAugmentRefusals(t *testing.T) {
 		"colour must be at least 0":             {Colour: math.NaN()},
 		"cutout must be at least 0":             {Cutout: -1},
 	} {
-		if _, err := train.Painted(a, colour, noise(8, 8, 3), 0, 0); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := train.Painted(a, colour, noise(8, 8, 3), 0, 0, 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", a, err, want)
 		}
 	}
-	if _, err := train.Painted(train.Augment{Colour: 1}, grey, noise(8, 8, 1), 0, 0); err == nil {
+	if _, err := train.Painted(train.Augment{Colour: 1}, grey, noise(8, 8, 1), 0, 0, 0); err == nil {
 		t.Error("a grey picture's colour is shifted")
 	}
 }

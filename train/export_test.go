@@ -67,17 +67,20 @@ func WithWriter(o Options, write func(string, []weights.Tensor, map[string]strin
 	return o
 }
 
-// Painted is a picture as a network sees it in an epoch.
-func Painted(a Augment, recipe vision.Preprocess, p *vision.Picture, epoch, sample int) ([]float32, error) {
+// Painted is a picture as a network sees it in an epoch, or the middle of it, of so many pixels if not 0.
+func Painted(a Augment, recipe vision.Preprocess, p *vision.Picture, epoch, sample, middle int) ([]float32, error) {
 	if err := a.check(image.Pt(recipe.Crop.X, recipe.Crop.Y), recipe.Channels); err != nil {
 		return nil, err
 	}
 	augmenter := newAugmenter(a, recipe, 9)
+	if middle > 0 {
+		augmenter = augmenter.middle(middle)
+	}
 	p, err := augmenter.prepare(p)
 	if err != nil {
 		return nil, err
 	}
-	dst := make([]float32, recipe.Channels*recipe.Crop.X*recipe.Crop.Y)
+	dst := make([]float32, recipe.Channels*augmenter.w*augmenter.h)
 	for i := range dst {
 		dst[i] = float32(math.NaN()) // every value must be written
 	}

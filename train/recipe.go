@@ -63,6 +63,7 @@ type Recipe struct {
 	Polyak  float64 `yaml:"polyak,omitempty"`
 	Average Average `yaml:"average,omitempty"`
 	Augment Augment `yaml:"augment"`
+	Small   Small   `yaml:"small,flow,omitempty"`
 
 	HoldOut  int     `yaml:"hold_out,omitempty"` // samples of the training set that validate instead
 	Validate float64 `yaml:"validate,omitempty"` // epochs between validations; 0 counts as 1
@@ -361,6 +362,7 @@ func (r Recipe) check(input arch.Shape) error {
 		{"schedule", r.Schedule.check()},
 		{"average", r.Average.check()},
 		{"augment", r.Augment.check(image.Pt(input.W, input.H), input.C)},
+		{"small", r.Small.check(input)},
 	} {
 		if part.err != nil {
 			return fmt.Errorf("recipe: %s: %w", part.key, part.err)

@@ -204,9 +204,10 @@ func (t *Trainer) learnFrom() error {
 	return nil
 }
 
-// unfreeze lays the plans out anew where another layer is the first to learn from the step that follows on.
+// unfreeze lays the plans out anew where another layer is the first to learn from the step that follows on, or pictures
+// are of another size.
 func (t *Trainer) unfreeze() error {
-	if firstToLearn(t.placed, t.rules, t.epoch()) == t.learns {
+	if placed, _ := t.sized(t.state.Step); placed == t.sees && firstToLearn(t.placed, t.rules, t.epoch()) == t.learns {
 		return nil
 	}
 	t.feed.close()

@@ -135,7 +135,8 @@ func (t *Trainer) layOut(step int) error {
 	if learns == "" {
 		return ErrNothingLearns
 	}
-	front, rest, err := split(t.placed, learns)
+	placed, augmenter := t.sized(step)
+	front, rest, err := split(placed, learns)
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func (t *Trainer) layOut(step int) error {
 	t.closePlans()
 	t.feed.kept.close()
 	t.feed.kept = nil
-	t.plan, t.frozen, t.learns = plan, nil, learns
+	t.plan, t.frozen, t.learns, t.sees, t.feed.augmenter = plan, nil, learns, placed, augmenter
 	plan.SkipForwards(uint64(step) * uint64(t.recipe.accumulate()))
 	t.feed.features = arch.Shape{}
 	if front == nil {

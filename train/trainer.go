@@ -83,6 +83,7 @@ type Trainer struct {
 	recipe  Recipe
 	net     *arch.Network
 	placed  *arch.Placement
+	small   *arch.Placement // on the middles of the first epochs' pictures; nil: there are none
 	threads int
 
 	train            Dataset // as given, less what is held out
@@ -97,10 +98,11 @@ type Trainer struct {
 	byStep           bool                // Step takes the steps
 
 	params *nn.Params
-	rules  []Rule   // the recipe's, and before and after them what Init makes
-	plan   *nn.Plan // of the layers that learn, and those behind them
-	frozen *frozen  // of those before; nil where there are none with parameters
-	learns string   // the first layer that does
+	rules  []Rule          // the recipe's, and before and after them what Init makes
+	plan   *nn.Plan        // of the layers that learn, and those behind them
+	frozen *frozen         // of those before; nil where there are none with parameters
+	learns string          // the first layer that does
+	sees   *arch.Placement // what both plans are of: placed, or small
 	// classWeights are what the recipe's make of the classes; nil: all count alike
 	classWeights []float64
 	optimiser    *Optimiser
@@ -253,6 +255,11 @@ func prepare(o Options, step int) (*Trainer, error) {
 	if t.placed, err = t.net.Place(t.net.Input); err != nil {
 		return nil, err
 	}
+	if t.recipe.Small != (Small{}) {
+		if t.small, err = t.recipe.Small.place(t.placed); err != nil {
+			return nil, err
+		}
+	}
 	if ending, _ := t.placed.Ending(); ending == arch.EndsInSigmoid || ending == arch.EndsInProbabilities {
 		return nil, &EndingError{t.net.Name, ending}
 	}
@@ -302,7 +309,7 @@ func prepare(o Options, step int) (*Trainer, error) {
 	t.perEpoch = t.train.Len() / t.recipe.Batch
 	t.steps = int(math.Ceil(t.recipe.Epochs * float64(t.perEpoch)))
 	t.feed = &feed{
-		source: newCachedSet(t.train, t.augmenter.prepare, left), augmenter: t.augmenter,
+		source: newCachedSet(t.train, t.augmenter.prepare, left),
 		broken: &broken{limit: t.recipe.mayBreak()}, seed: t.recipe.Seed, threads: t.threads,
 		first: t.ranks.Rank() * t.ranks.images, batch: t.ranks.images, whole: t.recipe.Batch / passes,
 		perEpoch: t.perEpoch * passes, serial: o.Observe != nil,
