@@ -29,6 +29,8 @@ type batchNorm struct {
 	usedMean, inverse [][]float64
 	taken             []moments // of parts and channel blocks, where the batch is shared
 	sums              []normSums
+	lines             []normLine  // of parts and channel blocks, since the forward pass
+	slopes            []normSlope // the same, in the backward pass
 
 	n                                            int
 	forwardJob, backwardJob, momentsJob, sumsJob func(worker, task int)
@@ -36,6 +38,16 @@ type batchNorm struct {
 
 // normSums is sums over pixels of the output's gradient dy and of dy*xhat.
 type normSums struct{ dbeta, dgamma [kernel.Block]float64 }
+
+// normLine is a channel block's y = x*scale + shift, before a ReLU.
+type normLine struct{ scale, shift [kernel.Block]float32 }
+
+// normSlope is a channel block's dx = dy*scale + (x*byX + constant), its scale being that of the normLine. Where a
+// dgamma is infinite, x is x+minus, from which the mean is gone: the two by themselves would be infinities that meet.
+type normSlope struct {
+	byX, constant, minus [kernel.Block]float32
+	infinite             bool
+}
 
 func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 	layer := g.first()
@@ -53,7 +65,8 @@ func newBatchNorm(p *Plan, g Group, in, out *values) *batchNorm {
 		b.usedMean = append(b.usedMean, make([]float64, blocks*kernel.Block))
 		b.inverse = append(b.inverse, make([]float64, blocks*kernel.Block))
 	}
-	b.sums = make([]normSums, p.Share.parts()*blocks)
+	b.sums, b.lines = make([]normSums, p.Share.parts()*blocks), make([]normLine, rows*blocks)
+	b.slopes = make([]normSlope, rows*blocks)
 	if p.Training && !p.Share.whole() {
 		b.taken = make([]moments, p.Share.parts()*blocks)
 	}
@@ -88,52 +101,70 @@ func (b *batchNorm) images(part, parts int) (from, to int) {
 // each calls do for every stretch of channel block cb of one of so many parts of the batch, with its place in data and
 // grad.
 func (b *batchNorm) each(part, parts, cb int, do func(at, length int)) {
-	stretch := b.stretch()
 	from, to := b.images(part, parts)
 	for n := from; n < to; n++ {
-		start := n*b.in.size + cb*b.in.blockSize()
-		end := start + b.in.blockSize()
-		for at := start; at < end; at += stretch {
-			do(at, min(stretch, end-at))
-		}
+		b.stretches(n, cb, do)
+	}
+}
+
+// stretches calls do for those of one block of an image.
+func (b *batchNorm) stretches(image, cb int, do func(at, length int)) {
+	stretch, start := b.stretch(), image*b.in.size+cb*b.in.blockSize()
+	end := start + b.in.blockSize()
+	for at := start; at < end; at += stretch {
+		do(at, min(stretch, end-at))
 	}
 }
 
 func (b *batchNorm) forward(n int) {
 	b.n = n
+	if b.training {
+		b.engine.team.run(b.share.parts()*b.blocks(), b.momentsJob)
+	}
 	if b.taken != nil {
-		b.engine.team.run(len(b.taken), b.momentsJob)
 		if b.engine.ended = b.settle(); b.engine.ended != nil {
 			return
 		}
 	}
-	b.engine.team.run(b.blocks(), b.forwardJob)
+	b.settleLines()
+	b.engine.team.run(n*b.blocks(), b.forwardJob)
 }
 
 func (b *batchNorm) momentsTask(worker, task int) {
 	part, cb := task/b.blocks(), task%b.blocks()
-	b.taken[task] = b.statistics(worker, part, b.share.parts(), cb)
+	m := b.statistics(worker, part, b.share.parts(), cb)
+	if b.taken != nil {
+		b.taken[task] = m
+		return
+	}
+	b.use(0, cb, &m)
+	b.move(cb, &m)
 }
 
-func (b *batchNorm) forwardTask(worker, cb int) {
-	var scale, shift [kernel.Block]float32
-	if b.training && b.taken == nil {
-		m := b.statistics(worker, 0, 1, cb)
-		b.use(0, cb, &m)
-		b.move(cb, &m)
-	}
-	for part := range b.inverse {
+// forwardTask takes a channel block of an image. Tasks follow each other as they lie in memory.
+func (b *batchNorm) forwardTask(_, task int) {
+	image, cb := task/b.blocks(), task%b.blocks()
+	line := &b.lines[b.part(image)*b.blocks()+cb]
+	b.engine.set.ScaleShift(b.out.block(b.out.data, image, cb), b.in.block(b.in.data, image, cb), &line.scale,
+		&line.shift, b.relu)
+}
+
+// part is the one that an image is normalised with: the other way round than images.
+func (b *batchNorm) part(image int) int { return ((image+1)*len(b.inverse) - 1) / b.n }
+
+// settleLines finds how the channels of each part become outputs.
+func (b *batchNorm) settleLines() {
+	for i := range b.lines {
+		part, cb := i/b.blocks(), i%b.blocks()
 		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 			c := cb*kernel.Block + l
 			if !b.training {
 				b.usedMean[0][c], b.inverse[0][c] = float64(b.mean.Data[c]), 1/math.Sqrt(float64(b.variance.Data[c])+b.eps)
 			}
 			s := float64(b.gamma.Data[c]) * b.inverse[part][c]
-			scale[l], shift[l] = float32(s), float32(float64(b.beta.Data[c])-float64(b.usedMean[part][c]*s))
+			b.lines[i].scale[l] = float32(s)
+			b.lines[i].shift[l] = float32(float64(b.beta.Data[c]) - float64(b.usedMean[part][c]*s))
 		}
-		b.each(part, len(b.inverse), cb, func(at, length int) {
-			b.engine.set.ScaleShift(b.out.data[at:at+length], b.in.data[at:at+length], &scale, &shift, b.relu)
-		})
 	}
 }
 
@@ -234,29 +265,36 @@ func move(running *float32, batch, momentum float64) {
 
 func (b *batchNorm) backward(n int) {
 	b.n = n
+	if !b.training {
+		b.engine.team.run(n*b.blocks(), b.backwardJob)
+		return
+	}
+	b.engine.team.run(b.share.parts()*b.blocks(), b.sumsJob)
 	if b.taken != nil {
-		b.engine.team.run(len(b.taken), b.sumsJob)
 		if b.engine.ended = b.gather(); b.engine.ended != nil {
 			return
 		}
+	} else {
+		for c := range b.in.shape.C {
+			s := &b.sums[c/kernel.Block]
+			b.beta.Grad[c], b.gamma.Grad[c] = float32(s.dbeta[c%kernel.Block]), float32(s.dgamma[c%kernel.Block])
+		}
 	}
-	b.engine.team.run(b.blocks(), b.backwardJob)
+	if b.in.grad != nil {
+		b.settleSlopes()
+		b.engine.team.run(n*b.blocks(), b.backwardJob)
+	}
 }
 
 // constantTask is the backward pass with running statistics, which do not depend on x: dx = gamma*inverse*dy.
-func (b *batchNorm) constantTask(_, cb int) {
-	var scale, none [kernel.Block]float32
-	for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
-		c := cb*kernel.Block + l
-		scale[l] = float32(float64(b.gamma.Data[c]) * b.inverse[0][c])
+func (b *batchNorm) constantTask(_, task int) {
+	image, cb := task/b.blocks(), task%b.blocks()
+	var none [kernel.Block]float32
+	dy := b.out.block(b.out.grad, image, cb)
+	if b.relu {
+		b.engine.set.ReLUGrad(dy, b.out.block(b.out.data, image, cb))
 	}
-	b.each(0, 1, cb, func(at, length int) {
-		dy := b.out.grad[at : at+length]
-		if b.relu {
-			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
-		}
-		b.engine.set.ScaleShift(b.in.grad[at:at+length], dy, &scale, &none, false)
-	})
+	b.engine.set.ScaleShift(b.in.block(b.in.grad, image, cb), dy, &b.lines[cb].scale, &none, false)
 }
 
 func (b *batchNorm) sumsTask(worker, task int) {
@@ -280,14 +318,14 @@ func (b *batchNorm) sum(worker, part, parts, cb int) {
 	*s = normSums{}
 	xhat := b.engine.scratch[worker][:b.stretch()]
 	b.each(part, parts, cb, func(at, length int) {
-		dy := b.out.grad[at : at+length]
+		dy, x, xhat := b.out.grad[at:at+length], b.in.data[at:at+length], xhat[:length]
 		if b.relu {
 			b.engine.set.ReLUGrad(dy, b.out.data[at:at+length])
 		}
-		b.engine.set.ScaleShift(xhat[:length], b.in.data[at:at+length], &inverse, &minus, false)
+		b.engine.set.ScaleShift(xhat, x, &inverse, &minus, false)
 		var sum, dot [kernel.Block]float32
 		b.engine.set.SumLanes(&sum, dy)
-		b.engine.set.DotLanes(&dot, dy, xhat[:length])
+		b.engine.set.DotLanes(&dot, dy, xhat)
 		for l := range sum {
 			s.dbeta[l] += float64(sum[l])
 			s.dgamma[l] += float64(dot[l])
@@ -295,52 +333,51 @@ func (b *batchNorm) sum(worker, part, parts, cb int) {
 	})
 }
 
-// backwardTask, with xhat = (x-mean)*inverse and m pixels:
+// settleSlopes finds what the input's gradient is made of, with xhat = (x-mean)*inverse and m pixels:
 //
 //	dbeta = sum dy, dgamma = sum dy*xhat, dx = gamma*inverse*(dy - dbeta/m - xhat*dgamma/m)
-func (b *batchNorm) backwardTask(worker, cb int) {
+func (b *batchNorm) settleSlopes() {
 	pixels := b.n * b.in.shape.H * b.in.shape.W
-	if b.taken == nil {
-		b.sum(worker, 0, 1, cb)
-		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
-			c := cb*kernel.Block + l
-			b.beta.Grad[c], b.gamma.Grad[c] = float32(b.sums[cb].dbeta[l]), float32(b.sums[cb].dgamma[l])
-		}
-	} else if !b.share.NormParts {
-		pixels = int(b.taken[cb].pixels) // of the whole batch, since the forward pass
+	if b.taken != nil && !b.share.NormParts {
+		pixels = int(b.taken[0].pixels) // of the whole batch, since the forward pass
 	}
-	if b.in.grad == nil {
-		return
-	}
-	xhat := b.engine.scratch[worker][:b.stretch()]
 	m := float64(pixels / len(b.inverse))
-	for part := range b.inverse {
-		var scale, byX, constant, none, one, minus [kernel.Block]float32
-		s := &b.sums[part*b.blocks()+cb]
-		// x and the mean by themselves, each times an infinite dgamma, would be infinities that meet: the mean goes first.
-		infinite := slices.ContainsFunc(s.dgamma[:], func(v float64) bool { return math.IsInf(v, 0) })
+	for i := range b.slopes {
+		part, cb := i/b.blocks(), i%b.blocks()
+		p, s := &b.slopes[i], &b.sums[i]
+		p.infinite = slices.ContainsFunc(s.dgamma[:], func(v float64) bool { return math.IsInf(v, 0) })
 		for l := range min(kernel.Block, b.in.shape.C-cb*kernel.Block) {
 			c := cb*kernel.Block + l
 			inverse, mean := b.inverse[part][c], b.usedMean[part][c]
 			g := float64(b.gamma.Data[c]) * inverse
-			scale[l] = float32(g)
-			byX[l] = float32(-g * inverse * s.dgamma[l] / m)
-			one[l], minus[l] = 1, float32(-mean)
-			if infinite {
-				constant[l] = float32(-g * s.dbeta[l] / m)
+			p.byX[l], p.minus[l] = float32(-g*inverse*s.dgamma[l]/m), float32(-mean)
+			if p.infinite {
+				p.constant[l] = float32(-g * s.dbeta[l] / m)
 			} else {
-				constant[l] = float32(-g*s.dbeta[l]/m + g*inverse*mean*s.dgamma[l]/m)
+				p.constant[l] = float32(-g*s.dbeta[l]/m + g*inverse*mean*s.dgamma[l]/m)
 			}
 		}
-		b.each(part, len(b.inverse), cb, func(at, length int) {
-			dx, x, xhat := b.in.grad[at:at+length], b.in.data[at:at+length], xhat[:length]
-			b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &scale, &none, false)
-			if infinite {
-				b.engine.set.ScaleShift(xhat, x, &one, &minus, false)
-				x = xhat
-			}
-			b.engine.set.ScaleShift(xhat, x, &byX, &constant, false)
-			b.engine.set.Axpy(dx, xhat, 1)
-		})
 	}
+}
+
+// backwardTask takes a channel block of an image, in the order of memory.
+func (b *batchNorm) backwardTask(worker, task int) {
+	image, cb := task/b.blocks(), task%b.blocks()
+	var none, one [kernel.Block]float32
+	for l := range one {
+		one[l] = 1
+	}
+	xhat := b.engine.scratch[worker][:b.stretch()]
+	at := b.part(image)*b.blocks() + cb
+	line, slope := &b.lines[at], &b.slopes[at]
+	b.stretches(image, cb, func(at, length int) {
+		dx, x, xhat := b.in.grad[at:at+length], b.in.data[at:at+length], xhat[:length]
+		b.engine.set.ScaleShift(dx, b.out.grad[at:at+length], &line.scale, &none, false)
+		if slope.infinite {
+			b.engine.set.ScaleShift(xhat, x, &one, &slope.minus, false)
+			x = xhat
+		}
+		b.engine.set.ScaleShift(xhat, x, &slope.byX, &slope.constant, false)
+		b.engine.set.Axpy(dx, xhat, 1)
+	})
 }

@@ -11,8 +11,8 @@ import (
 // convolution's weights are the same for any size, so what they have learned there holds for whole pictures; the last
 // epochs fit them, and batch norm's statistics, to these. The zero value does not.
 type Small struct {
-	Side   int     `yaml:"side"`   // of the middle, which is a square, in pixels
-	Epochs float64 `yaml:"epochs"` // the first so many
+	Side  int     `yaml:"side"`  // of the middle, which is a square, in pixels
+	Until float64 `yaml:"until"` // so many epochs
 }
 
 func (s *Small) check(input arch.Shape) error {
@@ -21,8 +21,8 @@ func (s *Small) check(input arch.Shape) error {
 		return nil
 	case s.Side < 1 || s.Side > min(input.H, input.W):
 		return fmt.Errorf("side must lie between 1 and %d, the input's, not %d", min(input.H, input.W), s.Side)
-	case !(s.Epochs > 0 && s.Epochs <= most):
-		return fmt.Errorf("epochs must be above 0 and at most %d, not %v", most, s.Epochs)
+	case !(s.Until > 0 && s.Until <= most):
+		return fmt.Errorf("until must be above 0 and at most %d, not %v", most, s.Until)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (s *Small) place(whole *arch.Placement) (*arch.Placement, error) {
 
 // sized is the network, and what makes pictures its input, for the step after so many.
 func (t *Trainer) sized(step int) (*arch.Placement, *augmenter) {
-	if t.small != nil && float64(step)/float64(t.perEpoch) < t.recipe.Small.Epochs {
+	if t.small != nil && float64(step)/float64(t.perEpoch) < t.recipe.Small.Until {
 		return t.small, t.augmenter.middle(t.recipe.Small.Side)
 	}
 	return t.placed, t.augmenter

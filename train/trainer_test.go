@@ -99,7 +99,7 @@ func variants() map[string]train.Recipe {
 	v["decoupled, step, jitter"] = r
 	v["muon"] = muon(tiny())
 	r = tiny()
-	r.Model, r.Small = "8x8x1:8b,M,16,G/4", train.Small{Side: 5, Epochs: 1.5}
+	r.Model, r.Small = "8x8x1:8b,M,16,G/4", train.Small{Side: 5, Until: 1.5}
 	v["small"] = r
 	return v
 }
@@ -445,10 +445,10 @@ func TestRefusals(t *testing.T) {
 			*o.Recipe.Rules[0].Momentum = 1
 		},
 		"augment: colour is for pictures with thr":  func(o *train.Options) { o.Recipe.Augment.Colour = 0.1 },
-		"small: side must lie between 1 and 8, the": func(o *train.Options) { o.Recipe.Small = train.Small{Side: 9, Epochs: 1} },
-		"small: epochs must be above 0":             func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6} },
-		"fc3 has [20 144] weights for pictures of":  func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6, Epochs: 1} },
-		"small: 8x8x1:8b,M,16/20,4: layer pool1":    func(o *train.Options) { o.Recipe.Small = train.Small{Side: 1, Epochs: 1} },
+		"small: side must lie between 1 and 8, the": func(o *train.Options) { o.Recipe.Small = train.Small{Side: 9, Until: 1} },
+		"small: until must be above 0":              func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6} },
+		"fc3 has [20 144] weights for pictures of":  func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6, Until: 1} },
+		"small: 8x8x1:8b,M,16/20,4: layer pool1":    func(o *train.Options) { o.Recipe.Small = train.Small{Side: 1, Until: 1} },
 		"views: \"mirror\" is none of":              func(o *train.Options) { o.Recipe.Views = "mirror" },
 		"init.whiten: conv1_1 cannot whiten": func(o *train.Options) {
 			o.Recipe.Model,
