@@ -23,6 +23,8 @@ var generic = Set{
 	dotLanes:    dotLanesGeneric,
 	maxPool:     maxPoolGeneric,
 	maxPoolGrad: maxPoolGradGeneric,
+	winners:     winnersGeneric,
+	unpool:      unpoolGeneric,
 	winograd:    allWinogradGeneric(),
 	peak:        peakGeneric,
 	peakFLOP:    12 * 2,
@@ -244,6 +246,39 @@ func maxPoolGradGeneric(dx, x, y, dy *float32, stride int, taps *int, ntaps, n i
 					break
 				}
 			}
+		}
+	}
+}
+
+// winnersGeneric tells for n pixels y, the largest of 2x2 windows of x side by side, which pixel of its window each
+// value is: the first, in scan order, that equals it or is NaN as it is, 0 to 3. row is the bytes from one row of x to
+// the next.
+func winnersGeneric(winners *uint8, y, x *float32, row, n int) {
+	w := unsafe.Slice(winners, n*Block)
+	for i, top := range unsafe.Slice(y, n*Block) {
+		window := add(x, i/Block*2*pixelBytes+i%Block*4)
+		w[i] = 3
+		for k, tap := range [...]int{0, pixelBytes, row} {
+			if v := *add(window, tap); v == top || (v != v && top != top) {
+				w[i] = uint8(k)
+				break
+			}
+		}
+	}
+}
+
+// unpoolGeneric stores each value of n pixels dy at the winner of its 2x2 window of dx, and zeros at the other three.
+// row is the bytes from one row of dx to the next. A -0 becomes 0, as where MaxPoolGrad adds it.
+func unpoolGeneric(dx *float32, row int, dy *float32, winners *uint8, n int) {
+	w := unsafe.Slice(winners, n*Block)
+	for i, g := range unsafe.Slice(dy, n*Block) {
+		window := add(dx, i/Block*2*pixelBytes+i%Block*4)
+		for k, tap := range [...]int{0, pixelBytes, row, row + pixelBytes} {
+			v := float32(0)
+			if int(w[i]) == k {
+				v += g
+			}
+			*add(window, tap) = v
 		}
 	}
 }

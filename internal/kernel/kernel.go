@@ -61,6 +61,8 @@ type Set struct {
 	dotLanes    func(sum, a, b *float32, n int)
 	maxPool     func(dst, src *float32, stride int, taps *int, ntaps, n int)
 	maxPoolGrad func(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)
+	winners     func(winners *uint8, y, x *float32, row, n int)
+	unpool      func(dx *float32, row int, dy *float32, winners *uint8, n int)
 
 	winograd [len(winograd.Tiles)]winogradFuncs
 

@@ -128,3 +128,34 @@ func (s *Set) MaxPoolGrad(p *Pool, dx, x, y, dy []float32) {
 	p.check(dx, dy)
 	s.maxPoolGrad(&dx[0], &x[0], &y[0], &dy[0], 4*p.Stride, &p.bytes[0], len(p.bytes), p.Pixels)
 }
+
+// windows checks pixels of a block that are pooled from 2x2 windows side by side in two rows, of so many floats from
+// one to the next, and returns how many they are.
+func windows(rows []float32, row int, pooled []float32, winners []uint8) int {
+	n := wholeBlocks(len(pooled))
+	if len(winners) != len(pooled) {
+		panic("kernel: operands differ in length")
+	}
+	if row < 2*len(pooled) || row+2*len(pooled) > len(rows) {
+		panic("kernel: pooled windows reach beyond their rows")
+	}
+	return n
+}
+
+// Winners tells for each value of y, the maxima (as MaxPool takes them) of 2x2 windows of x side by side, which pixel
+// of its window it is: the first that equals it, or is NaN as it is, of 0 and 1 above and 2 and 3 below. y and winners
+// are [n][16]; x is two rows of at least [2n][16], so many floats from one to the next.
+func (s *Set) Winners(winners []uint8, y, x []float32, row int) {
+	if n := windows(x, row, y, winners); n > 0 {
+		s.winners(&winners[0], &y[0], &x[0], 4*row, n)
+	}
+}
+
+// Unpool is what MaxPoolGrad adds to zeros: it stores each value of dy at the pixel of its 2x2 window of dx that
+// winners, of Winners, tells, and zeros at the other three. dy and winners are [n][16]; of each of two rows of dx, so
+// many floats from one to the next, it writes the first [2n][16].
+func (s *Set) Unpool(dx []float32, row int, dy []float32, winners []uint8) {
+	if n := windows(dx, row, dy, winners); n > 0 {
+		s.unpool(&dx[0], 4*row, &dy[0], &winners[0], n)
+	}
+}

@@ -30,8 +30,8 @@ func heap(name string, skip int) memory {
 	}}
 }
 
-// place copies values to an operand of exactly their length.
-func place[T float32 | int](m memory, slot int, values []T) []T {
+// place copies values, whole words of 32 bits, to an operand of exactly their length.
+func place[T float32 | int | uint8](m memory, slot int, values []T) []T {
 	words := len(values) * int(unsafe.Sizeof(values[0])) / 4
 	placed := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(m.floats(slot, words)))), len(values))
 	copy(placed, values)

@@ -13,3 +13,13 @@ func maxPoolAVX2(dst *float32, src *float32, stride int, taps *int, ntaps int, n
 //
 //go:noescape
 func maxPoolGradAVX2(dx *float32, x *float32, y *float32, dy *float32, stride int, taps *int, ntaps int, n int)
+
+// winnersAVX2 works like winnersGeneric.
+//
+//go:noescape
+func winnersAVX2(winners *uint8, y *float32, x *float32, row int, n int)
+
+// unpoolAVX2 works like unpoolGeneric.
+//
+//go:noescape
+func unpoolAVX2(dx *float32, row int, dy *float32, winners *uint8, n int)

@@ -97,3 +97,128 @@ tap:
 	JNE     pixel
 	VZEROUPPER
 	RET
+
+// func winnersAVX2(winners *uint8, y *float32, x *float32, row int, n int)
+// Requires: AVX, AVX2
+TEXT ·winnersAVX2(SB), NOSPLIT, $0-40
+	MOVQ   winners+0(FP), AX
+	MOVQ   y+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   row+24(FP), BX
+	MOVQ   n+32(FP), SI
+	VXORPS Y0, Y0, Y0
+
+pixel:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      (DX), Y2
+	VCMPPS       $0x07, Y2, Y2, Y3
+	VCMPPS       $0x04, Y1, Y2, Y2
+	VANDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y3
+	VPSUBD       Y3, Y0, Y2
+	VMOVUPS      64(DX), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VCMPPS       $0x04, Y1, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VANDPS       Y4, Y3, Y3
+	VPSUBD       Y3, Y2, Y2
+	VMOVUPS      (DX)(BX*1), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VCMPPS       $0x04, Y1, Y4, Y1
+	VANDPS       Y5, Y1, Y1
+	VANDPS       Y1, Y3, Y3
+	VPSUBD       Y3, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X1
+	VPACKSSDW    X1, X2, X1
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      32(DX), Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VCMPPS       $0x04, Y2, Y3, Y3
+	VANDPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VPSUBD       Y4, Y0, Y3
+	VMOVUPS      96(DX), Y5
+	VCMPPS       $0x07, Y5, Y5, Y6
+	VCMPPS       $0x04, Y2, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VANDPS       Y5, Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VMOVUPS      32(DX)(BX*1), Y5
+	VCMPPS       $0x07, Y5, Y5, Y6
+	VCMPPS       $0x04, Y2, Y5, Y2
+	VANDPS       Y6, Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X2
+	VPACKSSDW    X2, X3, X2
+	VPACKSSWB    X2, X1, X1
+	VMOVDQU      X1, (AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x80, DX
+	DECQ         SI
+	JNE          pixel
+	VZEROUPPER
+	RET
+
+// func unpoolAVX2(dx *float32, row int, dy *float32, winners *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·unpoolAVX2(SB), NOSPLIT, $0-40
+	MOVQ     dx+0(FP), AX
+	MOVQ     row+8(FP), CX
+	MOVQ     dy+16(FP), DX
+	MOVQ     winners+24(FP), BX
+	MOVQ     n+32(FP), SI
+	VXORPS   Y0, Y0, Y0
+	VPCMPEQD Y1, Y1, Y1
+
+pixel:
+	VMOVUPS   (DX), Y2
+	VPMOVZXBD (BX), Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, 64(AX)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, (AX)(CX*1)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y3
+	VANDPS    Y2, Y3, Y3
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   Y3, 64(AX)(CX*1)
+	VMOVUPS   32(DX), Y2
+	VPMOVZXBD 8(BX), Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, 32(AX)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, 96(AX)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y4
+	VANDPS    Y2, Y4, Y4
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   Y4, 32(AX)(CX*1)
+	VPADDD    Y1, Y3, Y3
+	VPCMPEQD  Y0, Y3, Y3
+	VANDPS    Y2, Y3, Y3
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   Y3, 96(AX)(CX*1)
+	ADDQ      $0x10, BX
+	ADDQ      $0x40, DX
+	ADDQ      $0x80, AX
+	DECQ      SI
+	JNE       pixel
+	VZEROUPPER
+	RET

@@ -13,3 +13,13 @@ func maxPoolNEON(dst, src *float32, stride int, taps *int, ntaps, n int)
 //
 //go:noescape
 func maxPoolGradNEON(dx, x, y, dy *float32, stride int, taps *int, ntaps, n int)
+
+// winnersNEON works like winnersGeneric.
+//
+//go:noescape
+func winnersNEON(winners *uint8, y, x *float32, row, n int)
+
+// unpoolNEON works like unpoolGeneric.
+//
+//go:noescape
+func unpoolNEON(dx *float32, row int, dy *float32, winners *uint8, n int)

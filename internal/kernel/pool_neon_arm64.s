@@ -113,3 +113,197 @@ tap:
 	SUBS $1, R7
 	BNE pixel
 	RET
+
+// func winnersNEON(winners *uint8, y, x *float32, row, n int)
+TEXT ·winnersNEON(SB), NOSPLIT, $0-40
+	MOVD winners+0(FP), R0
+	MOVD y+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD row+24(FP), R3
+	MOVD n+32(FP), R4
+
+pixel:
+	FLDPQ 0(R1), (F0, F1)
+	FLDPQ 32(R1), (F2, F3)
+	ADD $64, R2, R5
+	ADD R3, R2, R6
+	FLDPQ 0(R2), (F4, F5)
+	FLDPQ 32(R2), (F6, F7)
+	WORD $0x4e20e488 // fcmeq v8.4s, v4.4s, v0.4s
+	WORD $0x4e24e489 // fcmeq v9.4s, v4.4s, v4.4s
+	WORD $0x4e681d29 // bic v9.16b, v9.16b, v8.16b
+	VMOV V9.B16, V4.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VSUB V4.S4, V8.S4, V8.S4
+	WORD $0x4e21e4a9 // fcmeq v9.4s, v5.4s, v1.4s
+	WORD $0x4e25e4aa // fcmeq v10.4s, v5.4s, v5.4s
+	WORD $0x4e691d4a // bic v10.16b, v10.16b, v9.16b
+	VMOV V10.B16, V5.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VSUB V5.S4, V9.S4, V9.S4
+	WORD $0x4e22e4ca // fcmeq v10.4s, v6.4s, v2.4s
+	WORD $0x4e26e4cb // fcmeq v11.4s, v6.4s, v6.4s
+	WORD $0x4e6a1d6b // bic v11.16b, v11.16b, v10.16b
+	VMOV V11.B16, V6.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VSUB V6.S4, V10.S4, V10.S4
+	WORD $0x4e23e4eb // fcmeq v11.4s, v7.4s, v3.4s
+	WORD $0x4e27e4ec // fcmeq v12.4s, v7.4s, v7.4s
+	WORD $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
+	VMOV V12.B16, V7.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VSUB V7.S4, V11.S4, V11.S4
+	FLDPQ 0(R5), (F12, F13)
+	FLDPQ 32(R5), (F14, F15)
+	WORD $0x4e20e590 // fcmeq v16.4s, v12.4s, v0.4s
+	WORD $0x4e2ce591 // fcmeq v17.4s, v12.4s, v12.4s
+	WORD $0x4e701e31 // bic v17.16b, v17.16b, v16.16b
+	VAND V17.B16, V4.B16, V4.B16
+	VSUB V4.S4, V8.S4, V8.S4
+	WORD $0x4e21e5ac // fcmeq v12.4s, v13.4s, v1.4s
+	WORD $0x4e2de5b0 // fcmeq v16.4s, v13.4s, v13.4s
+	WORD $0x4e6c1e10 // bic v16.16b, v16.16b, v12.16b
+	VAND V16.B16, V5.B16, V5.B16
+	VSUB V5.S4, V9.S4, V9.S4
+	WORD $0x4e22e5cc // fcmeq v12.4s, v14.4s, v2.4s
+	WORD $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	WORD $0x4e6c1dad // bic v13.16b, v13.16b, v12.16b
+	VAND V13.B16, V6.B16, V6.B16
+	VSUB V6.S4, V10.S4, V10.S4
+	WORD $0x4e23e5ec // fcmeq v12.4s, v15.4s, v3.4s
+	WORD $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
+	WORD $0x4e6c1dad // bic v13.16b, v13.16b, v12.16b
+	VAND V13.B16, V7.B16, V7.B16
+	VSUB V7.S4, V11.S4, V11.S4
+	FLDPQ 0(R6), (F12, F13)
+	FLDPQ 32(R6), (F14, F15)
+	WORD $0x4e20e590 // fcmeq v16.4s, v12.4s, v0.4s
+	WORD $0x4e2ce580 // fcmeq v0.4s, v12.4s, v12.4s
+	WORD $0x4e701c00 // bic v0.16b, v0.16b, v16.16b
+	VAND V0.B16, V4.B16, V4.B16
+	VSUB V4.S4, V8.S4, V8.S4
+	WORD $0x4e21e5a0 // fcmeq v0.4s, v13.4s, v1.4s
+	WORD $0x4e2de5a1 // fcmeq v1.4s, v13.4s, v13.4s
+	WORD $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
+	VAND V1.B16, V5.B16, V5.B16
+	VSUB V5.S4, V9.S4, V9.S4
+	WORD $0x4e22e5c0 // fcmeq v0.4s, v14.4s, v2.4s
+	WORD $0x4e2ee5c1 // fcmeq v1.4s, v14.4s, v14.4s
+	WORD $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
+	VAND V1.B16, V6.B16, V6.B16
+	VSUB V6.S4, V10.S4, V10.S4
+	WORD $0x4e23e5e0 // fcmeq v0.4s, v15.4s, v3.4s
+	WORD $0x4e2fe5e1 // fcmeq v1.4s, v15.4s, v15.4s
+	WORD $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
+	VAND V1.B16, V7.B16, V7.B16
+	VSUB V7.S4, V11.S4, V11.S4
+	VUZP1 V9.H8, V8.H8, V8.H8
+	VUZP1 V11.H8, V10.H8, V10.H8
+	VUZP1 V10.B16, V8.B16, V8.B16
+	FMOVQ F8, 0(R0)
+	ADD $16, R0
+	ADD $64, R1
+	ADD $128, R2
+	SUBS $1, R4
+	BNE pixel
+	RET
+
+// func unpoolNEON(dx *float32, row int, dy *float32, winners *uint8, n int)
+TEXT ·unpoolNEON(SB), NOSPLIT, $0-40
+	MOVD dx+0(FP), R0
+	MOVD row+8(FP), R1
+	MOVD dy+16(FP), R2
+	MOVD winners+24(FP), R3
+	MOVD n+32(FP), R4
+	VEOR V0.B16, V0.B16, V0.B16
+	VMOVI $1, V1.B16
+	VUXTL V1.B8, V1.H8
+	VUXTL V1.H4, V1.S4
+
+pixel:
+	FLDPQ 0(R2), (F2, F3)
+	FLDPQ 32(R2), (F4, F5)
+	FMOVQ 0(R3), F6
+	VUXTL V6.B8, V7.H8
+	VUXTL2 V6.B16, V6.H8
+	VUXTL V7.H4, V8.S4
+	VUXTL2 V7.H8, V9.S4
+	VUXTL V6.H4, V7.S4
+	VUXTL2 V6.H8, V10.S4
+	ADD $64, R0, R5
+	ADD R1, R0, R6
+	ADD $64, R6, R7
+	VCMEQ V0.S4, V8.S4, V6.S4
+	VAND V2.B16, V6.B16, V6.B16
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	VCMEQ V0.S4, V9.S4, V11.S4
+	VAND V3.B16, V11.B16, V11.B16
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	VCMEQ V0.S4, V7.S4, V12.S4
+	VAND V4.B16, V12.B16, V12.B16
+	WORD $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	VCMEQ V0.S4, V10.S4, V13.S4
+	VAND V5.B16, V13.B16, V13.B16
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	FSTPQ (F6, F11), (R0)
+	FSTPQ (F12, F13), 32(R0)
+	VSUB V1.S4, V8.S4, V8.S4
+	VCMEQ V0.S4, V8.S4, V6.S4
+	VAND V2.B16, V6.B16, V6.B16
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	VSUB V1.S4, V9.S4, V9.S4
+	VCMEQ V0.S4, V9.S4, V11.S4
+	VAND V3.B16, V11.B16, V11.B16
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	VSUB V1.S4, V7.S4, V7.S4
+	VCMEQ V0.S4, V7.S4, V12.S4
+	VAND V4.B16, V12.B16, V12.B16
+	WORD $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	VSUB V1.S4, V10.S4, V10.S4
+	VCMEQ V0.S4, V10.S4, V13.S4
+	VAND V5.B16, V13.B16, V13.B16
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	FSTPQ (F6, F11), (R5)
+	FSTPQ (F12, F13), 32(R5)
+	VSUB V1.S4, V8.S4, V8.S4
+	VCMEQ V0.S4, V8.S4, V6.S4
+	VAND V2.B16, V6.B16, V6.B16
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	VSUB V1.S4, V9.S4, V9.S4
+	VCMEQ V0.S4, V9.S4, V11.S4
+	VAND V3.B16, V11.B16, V11.B16
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	VSUB V1.S4, V7.S4, V7.S4
+	VCMEQ V0.S4, V7.S4, V12.S4
+	VAND V4.B16, V12.B16, V12.B16
+	WORD $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	VSUB V1.S4, V10.S4, V10.S4
+	VCMEQ V0.S4, V10.S4, V13.S4
+	VAND V5.B16, V13.B16, V13.B16
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	FSTPQ (F6, F11), (R6)
+	FSTPQ (F12, F13), 32(R6)
+	VSUB V1.S4, V8.S4, V8.S4
+	VCMEQ V0.S4, V8.S4, V6.S4
+	VAND V2.B16, V6.B16, V6.B16
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	VSUB V1.S4, V9.S4, V9.S4
+	VCMEQ V0.S4, V9.S4, V2.S4
+	VAND V3.B16, V2.B16, V2.B16
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	VSUB V1.S4, V7.S4, V7.S4
+	VCMEQ V0.S4, V7.S4, V3.S4
+	VAND V4.B16, V3.B16, V3.B16
+	WORD $0x4e20d463 // fadd v3.4s, v3.4s, v0.4s
+	VSUB V1.S4, V10.S4, V10.S4
+	VCMEQ V0.S4, V10.S4, V4.S4
+	VAND V5.B16, V4.B16, V4.B16
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	FSTPQ (F6, F2), (R7)
+	FSTPQ (F3, F4), 32(R7)
+	ADD $16, R3
+	ADD $64, R2
+	ADD $128, R0
+	SUBS $1, R4
+	BNE pixel
+	RET

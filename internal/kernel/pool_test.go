@@ -137,11 +137,94 @@ func TestMaxPoolGradNonFinite(t *testing.T) {
 	})
 }
 
+// halvedRow is two rows of pixels and what 2x2 windows side by side have of them.
+type halvedRow struct {
+	name    string
+	row     int // floats from one row of x to the next
+	x, y    []float32
+	winners []uint8
+}
+
+// halvedRows are of values that tie often and are sometimes not finite, with a pixel over between the rows.
+func halvedRows() (rows []halvedRow) {
+	for _, r := range poolRows() {
+		if len(r.Taps) != 4 || r.Stride != 2*Block {
+			continue
+		}
+		h := halvedRow{name: r.name, row: r.Taps[2], x: r.x, y: largest(r)}
+		for i, top := range h.y {
+			winner := 0
+			for !same(r.x[i/Block*r.Stride+i%Block+r.Taps[winner]], top) {
+				winner++
+			}
+			h.winners = append(h.winners, uint8(winner))
+		}
+		rows = append(rows, h)
+	}
+	return rows
+}
+
+func TestWinners(t *testing.T) {
+	rows, seen := halvedRows(), [4]bool{}
+	eachSet(t, func(t *testing.T, s *Set) {
+		for _, mem := range memories(t) {
+			for _, row := range rows {
+				winners, y, x := place(mem, 0, make([]uint8, len(row.y))), place(mem, 1, row.y), place(mem, 2, row.x)
+				noFault(t, func() { s.Winners(winners, y, x, row.row) }, "%s, %s", row.name, mem.name)
+				for i, got := range winners {
+					if got != row.winners[i] {
+						t.Fatalf("%s, %s: the winner of value %d is %d, want %d", row.name, mem.name, i, got, row.winners[i])
+					}
+					seen[got] = true
+				}
+			}
+		}
+	})
+	if seen != [4]bool{true, true, true, true} {
+		t.Errorf("pixels that win somewhere: %v", seen)
+	}
+}
+
+// TestUnpool: what MaxPoolGrad adds to zeros, to the bit, of gradients that are 0 of either sign or not finite too; the
+// floats between the two rows stay as they are.
+func TestUnpool(t *testing.T) {
+	rows := halvedRows()
+	random := rand.New(rand.NewPCG(5, 6))
+	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.NaN()), -1}
+	eachSet(t, func(t *testing.T, s *Set) {
+		for _, mem := range memories(t) {
+			for _, row := range rows {
+				grad := randoms(random, len(row.y))
+				for i := range grad {
+					if k := random.IntN(2 * len(special)); k < len(special) {
+						grad[i] = special[k]
+					}
+				}
+				want, before := make([]float32, len(row.x)), randoms(random, len(row.x))
+				n := len(grad) / Block
+				s.MaxPoolGrad(NewPool(n, 2*Block, []int{0, Block, row.row, row.row + Block}), want, row.x, row.y, grad)
+				copy(want[2*len(grad):row.row], before[2*len(grad):])
+				dx, dy, winners := place(mem, 0, before), place(mem, 1, grad), place(mem, 2, row.winners)
+				noFault(t, func() { s.Unpool(dx, row.row, dy, winners) }, "%s, %s", row.name, mem.name)
+				for i := range want {
+					if got := dx[i]; math.Float32bits(got) != math.Float32bits(want[i]) && (got == got || want[i] == want[i]) {
+						t.Fatalf("%s, %s: dx[%d] = %v, want %v", row.name, mem.name, i, got, want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestPoolPanics(t *testing.T) {
 	x, y := make([]float32, 8*Block), make([]float32, 4*Block)
 	valid := func() *Pool { return NewPool(4, 2*Block, []int{0, Block}) }
 	generic.MaxPool(valid(), y, x)
 	generic.MaxPoolGrad(valid(), x, x, y, y)
+	winners := make([]uint8, 2*Block)
+	generic.Winners(winners, y[:2*Block], x, 4*Block)
+	generic.Unpool(x, 4*Block, y[:2*Block], winners)
+	generic.Unpool(nil, 0, nil, nil)
 	for name, f := range map[string]func(){
 		"no pixels":       func() { generic.MaxPool(NewPool(0, Block, []int{0}), y, x) },
 		"no taps":         func() { generic.MaxPool(NewPool(1, Block, nil), y, x) },
@@ -151,6 +234,10 @@ func TestPoolPanics(t *testing.T) {
 		"short output":    func() { generic.MaxPool(valid(), y[1:], x) },
 		"short dx":        func() { generic.MaxPoolGrad(valid(), x[1:], x, y, y) },
 		"short dy":        func() { generic.MaxPoolGrad(valid(), x, x, y, y[1:]) },
+		"few winners":     func() { generic.Winners(winners[1:], y[:2*Block], x, 4*Block) },
+		"part of a pixel": func() { generic.Winners(winners[1:], y[1:2*Block], x, 4*Block) },
+		"a short row":     func() { generic.Winners(winners, y[:2*Block], x[1:], 4*Block) },
+		"rows that meet":  func() { generic.Unpool(x, 4*Block-1, y[:2*Block], winners) },
 	} {
 		if message := panics(f); message == "" {
 			t.Errorf("%s: no panic", name)

@@ -36,6 +36,8 @@ var avx2Set = Set{
 	dotLanes:    dotLanesAVX2,
 	maxPool:     maxPoolAVX2,
 	maxPoolGrad: maxPoolGradAVX2,
+	winners:     winnersAVX2,
+	unpool:      unpoolAVX2,
 	winograd: [...]winogradFuncs{
 		{winogradInput2AVX2, winogradOutput2AVX2, winogradGrad2AVX2, winogradWeight2AVX2, winogradWeightGrad2AVX2},
 		{winogradInput4AVX2, winogradOutput4AVX2, winogradGrad4AVX2, winogradWeight4AVX2, winogradWeightGrad4AVX2},
@@ -79,6 +81,8 @@ var avx512Set = Set{
 	dotLanes:    dotLanesAVX512,
 	maxPool:     maxPoolAVX512,
 	maxPoolGrad: maxPoolGradAVX512,
+	winners:     winnersAVX2, // wider ones would run on processors that these were not tried on
+	unpool:      unpoolAVX2,
 	winograd: [...]winogradFuncs{
 		{winogradInput2AVX512, winogradOutput2AVX512, winogradGrad2AVX512, winogradWeight2AVX512, winogradWeightGrad2AVX512},
 		{winogradInput4AVX512, winogradOutput4AVX512, winogradGrad4AVX512, winogradWeight4AVX512, winogradWeightGrad4AVX512},

@@ -28,6 +28,8 @@ var neonSet = Set{
 	dotLanes:    dotLanesNEON,
 	maxPool:     maxPoolNEON,
 	maxPoolGrad: maxPoolGradNEON,
+	winners:     winnersNEON,
+	unpool:      unpoolNEON,
 	winograd: [...]winogradFuncs{
 		{winogradInput2NEON, winogradOutput2NEON, winogradGrad2NEON, winogradWeight2NEON, winogradWeightGrad2NEON},
 		{winogradInput4NEON, winogradOutput4NEON, winogradGrad4NEON, winogradWeight4NEON, winogradWeightGrad4NEON},

@@ -45,6 +45,8 @@ const (
 	unordered   = 3    // either is NaN
 	notLessOrEq = 0x16 // NLE_UQ: true for NaN, no signal
 	equal       = 0    // EQ_OQ
+	notEqual    = 4    // NEQ_UQ: true for NaN
+	ordered     = 7    // neither is NaN
 )
 
 // reluGrad: grad = 0 where y <= 0; a NaN in y lets the gradient through, as PyTorch's threshold does.

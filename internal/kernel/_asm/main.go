@@ -132,4 +132,8 @@ func elementwise(g gen) {
 func pools(g gen) {
 	g.maxPool()
 	g.maxPoolGrad()
+	if g.bytes == 32 { // AVX-512 processors run these
+		g.winners()
+		g.unpool()
+	}
 }

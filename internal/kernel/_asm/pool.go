@@ -118,3 +118,86 @@ func (g gen) giveGrad(x, dx Mem, top, left reg.VecVirtual) {
 	g.VMOVUPS(d, dx)
 	g.VANDNPS(left, hit, left)
 }
+
+// winners: which pixel of its 2x2 window each maximum is of, the first, in scan order, that equals it or is NaN. It is
+// the number of pixels that come before: those that are a number, which is not the maximum, and have none but such
+// before them. Where a pixel is NaN the maximum is. Both halves of a block are told, in dwords, and packed to bytes.
+func (g gen) winners() {
+	g.function("winners"+g.name, "(winners *uint8, y, x *float32, row, n int)", "winners"+g.name+
+		" works like winnersGeneric.")
+	winners, y, x, row, n := g.arg("winners"), g.arg("y"), g.arg("x"), g.arg("row"), g.arg("n")
+	zero := g.vec()
+	g.zero(zero)
+
+	g.Label("pixel")
+	words := make([]reg.VecVirtual, g.parts())
+	for part := range words {
+		top, winner, before := g.vec(), g.vec(), g.vec()
+		g.VMOVUPS(at(y, part*g.bytes), top)
+		for k, tap := range []Mem{
+			at(x, part*g.bytes), at(x, block*4+part*g.bytes), indexed(x, row, 1, part*g.bytes),
+		} {
+			v, number, miss := g.vec(), g.vec(), g.vec()
+			g.VMOVUPS(tap, v)
+			g.VCMPPS(Imm(ordered), v, v, number)
+			g.VCMPPS(Imm(notEqual), top, v, miss)
+			g.VANDPS(number, miss, miss)
+			if k == 0 {
+				g.VMOVAPS(miss, before)
+				g.VPSUBD(before, zero, winner)
+				continue
+			}
+			g.VANDPS(miss, before, before)
+			g.VPSUBD(before, winner, winner)
+		}
+		high, packed := g.XMM(), g.XMM()
+		g.VEXTRACTI128(Imm(1), winner, high)
+		g.VPACKSSDW(high, winner.AsX(), packed)
+		words[part] = packed
+	}
+	told := g.XMM()
+	g.VPACKSSWB(words[1], words[0], told)
+	g.VMOVDQU(told, at(winners, 0))
+	g.ADDQ(Imm(block), winners)
+	g.ADDQ(Imm(block*4), y)
+	g.ADDQ(Imm(2*block*4), x)
+	g.DECQ(n)
+	g.JNE(LabelRef("pixel"))
+	g.end()
+}
+
+// unpool: each value to its winner, zeros to the others. It is added to zero, as maxPoolGrad does.
+func (g gen) unpool() {
+	g.function("unpool"+g.name, "(dx *float32, row int, dy *float32, winners *uint8, n int)", "unpool"+g.name+
+		" works like unpoolGeneric.")
+	dx, row, dy, winners, n := g.arg("dx"), g.arg("row"), g.arg("dy"), g.arg("winners"), g.arg("n")
+	zero, minusOne := g.vec(), g.vec()
+	g.zero(zero)
+	g.VPCMPEQD(minusOne, minusOne, minusOne)
+
+	g.Label("pixel")
+	for part := range g.parts() {
+		grad, winner := g.vec(), g.vec()
+		g.VMOVUPS(at(dy, part*g.bytes), grad)
+		g.VPMOVZXBD(at(winners, part*g.bytes/4), winner)
+		for k, tap := range []Mem{
+			at(dx, part*g.bytes), at(dx, block*4+part*g.bytes),
+			indexed(dx, row, 1, part*g.bytes), indexed(dx, row, 1, block*4+part*g.bytes),
+		} {
+			if k > 0 {
+				g.VPADDD(minusOne, winner, winner)
+			}
+			hit := g.vec()
+			g.VPCMPEQD(zero, winner, hit)
+			g.VANDPS(grad, hit, hit)
+			g.VADDPS(zero, hit, hit)
+			g.VMOVUPS(hit, tap)
+		}
+	}
+	g.ADDQ(Imm(block), winners)
+	g.ADDQ(Imm(block*4), dy)
+	g.ADDQ(Imm(2*block*4), dx)
+	g.DECQ(n)
+	g.JNE(LabelRef("pixel"))
+	g.end()
+}

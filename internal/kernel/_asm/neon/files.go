@@ -17,7 +17,7 @@ func Files() (map[string][]byte, error) {
 		"dot":         dots(float32s),
 		"half":        slices.Concat(dots(float16s, bfloat16s), gemms(float16s), []*function{newWiden(), newNarrow()}),
 		"elementwise": elementwise(),
-		"pool":        {newMaxPool(), newMaxPoolGrad()},
+		"pool":        {newMaxPool(), newMaxPoolGrad(), newWinners(), newUnpool()},
 		"winograd":    transforms(),
 	} {
 		assembly, stubs := header+"\n#include \"textflag.h\"\n", header+"\npackage kernel\n"

@@ -36,6 +36,21 @@ func (f *function) or(d, n, m V)  { f.op("VORR V%d.B16, V%d.B16, V%d.B16", m, n,
 func (f *function) mov(d, n V)    { f.op("VMOV V%d.B16, V%d.B16", n, d) }
 func (f *function) zero(d V)      { f.op("VEOR V%d.B16, V%d.B16, V%d.B16", d, d, d) }
 
+// cmeq sets the bits of lanes of 32 that are equal, subInts is their difference.
+func (f *function) cmeq(d, n, m V)    { f.op("VCMEQ V%d.S4, V%d.S4, V%d.S4", m, n, d) }
+func (f *function) subInts(d, n, m V) { f.op("VSUB V%d.S4, V%d.S4, V%d.S4", m, n, d) }
+
+// evens are the lanes of even number of n, then those of m, of an arrangement such as H8.
+func (f *function) evens(d, n, m V, lanes string) {
+	f.op("VUZP1 V%d."+lanes+", V%d."+lanes+", V%d."+lanes, m, n, d)
+}
+
+// widenBytes and its kin make lanes of twice the bits of the lower half of lanes, or of the higher; what is new is zero.
+func (f *function) widenBytes(d, n V)      { f.op("VUXTL V%d.B8, V%d.H8", n, d) }
+func (f *function) widenHighBytes(d, n V)  { f.op("VUXTL2 V%d.B16, V%d.H8", n, d) }
+func (f *function) widenHalves(d, n V)     { f.op("VUXTL V%d.H4, V%d.S4", n, d) }
+func (f *function) widenHighHalves(d, n V) { f.op("VUXTL2 V%d.H8, V%d.S4", n, d) }
+
 // fmla is d += n*m, in one rounding.
 func (f *function) fmla(d, n, m V) { f.op("VFMLA V%d.S4, V%d.S4, V%d.S4", m, n, d) }
 
