@@ -69,7 +69,8 @@ type Total struct {
 // left at the other end. So the arena holds the largest sum of one layer's input and output; layers in place
 // (Placed.InPlace) add none.
 //
-// Training keeps the input batch and the output of every layer not in place. The gradients of activations take turns in
+// Training keeps the input batch and the output of every layer not in place; a Plan leaves out outputs of which 2x2
+// maxima are taken as they are made. The gradients of activations take turns in
 // an arena of the same size, and those of parameters are as large as what is trained. An optimiser's state is not
 // counted: momentum takes ParameterGradients once more, Adam twice.
 type Footprint struct {

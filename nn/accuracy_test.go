@@ -97,7 +97,7 @@ func TestVGG16Accuracy(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					holds(t, exact, plan, params, x, c)
+					holds(t, exact, net, plan, params, x, c)
 					plan.Close()
 				}
 			})
@@ -122,7 +122,8 @@ func photographs(t *testing.T, root string, input arch.Shape, names ...string) *
 
 // holds checks everything that a plan shows: fc8, if nothing is fused the outputs of convolutions, else in training the
 // gradients.
-func holds(t *testing.T, exact *exactRun, plan *nn.Plan, params *nn.Params, x *tensor.Tensor, c contract) {
+func holds(t *testing.T, exact *exactRun, net *arch.Network, plan *nn.Plan, params *nn.Params, x *tensor.Tensor,
+	c contract) {
 	t.Helper()
 	if err := plan.Forward(x); err != nil {
 		t.Fatal(err)
@@ -169,7 +170,18 @@ func holds(t *testing.T, exact *exactRun, plan *nn.Plan, params *nn.Params, x *t
 	if err := plan.Backward(dlogits); err != nil {
 		t.Fatal(err)
 	}
-	grads := exact.gradients(t, plan, c.forward)
+	// What lies before the poolings is told by a plan that keeps it, with the same bits: TestPooledWhileTraining.
+	keeps := plan.Options
+	keeps.NoFuse = true
+	apart, err := nn.Compile(archtest.Place(t, net), params, keeps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer apart.Close()
+	if err := apart.Forward(x); err != nil {
+		t.Fatal(err)
+	}
+	grads := exact.gradients(t, apart, c.forward)
 	for _, p := range params.List {
 		if err := within(c.gradients, "gradient of "+p.Name, p.Grad, grads[p.Name]); err != nil {
 			t.Error(err)

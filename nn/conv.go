@@ -8,7 +8,7 @@ import (
 )
 
 // conv is a convolution, with the batch norm after it folded in (unless training), the ReLU after it fused, and 2x2
-// pooling where the forward pass can.
+// pooling where its passes can.
 //
 //	y[o] = b[o] + sum over c, kh, kw of w[o][c][kh][kw] * x[c][y*s - top + kh*d][x*s - left + kw*d]
 type conv struct {
@@ -17,6 +17,7 @@ type conv struct {
 	layer   arch.Placed
 	in, out *values
 	relu    bool
+	pooled  bool   // out is of 2x2 maxima, and its gradient of the pixels that they are of
 	half    bool   // packed weights are float16
 	w, b    *Param // b may be nil
 	fold    *folded
@@ -125,7 +126,10 @@ func newConv(p *Plan, g Group, in, out *values) *conv {
 	_, c.relu = fused[arch.ReLU](g)
 	c.forwardBy = c.pass(p, ForwardPass, g.Algo(ForwardPass), g.images, &c.shape, c.bias)
 	if _, pooled := fused[arch.MaxPool](g); pooled {
-		c.forwardBy.(*winogradPass).fusePool()
+		c.forwardBy.(*winogradPass).fusePool(out)
+		if c.pooled = p.backs() && g.learns; c.pooled {
+			p.marks(out)
+		}
 	}
 	if p.backs() && g.learns {
 		c.prepareBackward(p, g)
@@ -136,7 +140,7 @@ func newConv(p *Plan, g Group, in, out *values) *conv {
 // pass makes the forward pass or the data gradient, the convolution d.
 func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias []float32) convPass {
 	key := packedKey{c.w, pass, algo, p.set, c.fold != nil, c.half}
-	if algo == Direct {
+	if algo == Direct { // which nothing is pooled behind
 		s := newDirectPass(p, d, c.parts, images, bias)
 		scratch := d.inBlocks * d.width * d.kh * d.kw * kernel.Block
 		if c.half {
@@ -159,6 +163,9 @@ func (c *conv) pass(p *Plan, pass Pass, algo Algo, images int, d *direct, bias [
 	}
 	s.packed = p.pack(key, c.parts*s.packedSize(), scratch)
 	s.relu = c.relu && pass == ForwardPass
+	if c.pooled && pass == DataPass {
+		s.patches.maxima = c.out
+	}
 	return s
 }
 
@@ -197,6 +204,9 @@ func (c *conv) forward(n int) {
 func (c *conv) prepareBackward(p *Plan, g Group) {
 	c.biasPartials = make([]float64, p.Batch*kernel.Blocks(c.layer.Out.C)*kernel.Block)
 	c.reluGradJob = c.reluGradTask
+	if c.pooled {
+		p.needScratch(4 * c.out.shape.W * kernel.Block)
+	}
 	if p.Training {
 		c.trained, c.gradJob = p.partTree.prepare(p, c.w, c.b), c.weightGrad
 		if algo := g.Algo(WeightsPass); algo == Direct {
@@ -213,7 +223,9 @@ func (c *conv) prepareBackward(p *Plan, g Group) {
 
 // backward turns the gradient of the output into those of bias, weights and input.
 func (c *conv) backward(n int) {
-	c.engine.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
+	if c.relu || c.b != nil {
+		c.engine.team.run(n*kernel.Blocks(c.out.shape.C), c.reluGradJob)
+	}
 	if c.weightsBy != nil {
 		c.engine.partTree.run(n, c.trained, c.gradJob)
 		c.engine.lap(WeightsPass)
@@ -242,23 +254,39 @@ func (c *conv) weightGrad(from, n int) {
 }
 
 // reluGradTask takes one block of channels of one image through the ReLU and sums it for the bias. Rows are summed in
-// float32, the image in float64.
-func (c *conv) reluGradTask(_, task int) {
+// float32, the image in float64: rows of what was pooled, where it is.
+func (c *conv) reluGradTask(worker, task int) {
 	blocks := kernel.Blocks(c.out.shape.C)
 	n, cb := task/blocks, task%blocks
 	grad, y := c.out.block(c.out.grad, n, cb), c.out.block(c.out.data, n, cb)
+	var winners []uint8
+	if c.pooled {
+		winners = c.out.winners[n*c.out.size+cb*c.out.blockSize():]
+	}
 	partial := c.biasPartials[task*kernel.Block:][:kernel.Block]
 	clear(partial)
+	add := func(row []float32) {
+		var sum [kernel.Block]float32
+		c.engine.set.SumLanes(&sum, row)
+		for l, s := range sum {
+			partial[l] += float64(s)
+		}
+	}
 	row := c.out.shape.W * kernel.Block
 	for at := 0; at < len(grad); at += row {
 		g := grad[at : at+row]
 		if c.relu {
 			c.engine.set.ReLUGrad(g, y[at:at+row])
 		}
-		var sum [kernel.Block]float32
-		c.engine.set.SumLanes(&sum, g)
-		for l, s := range sum {
-			partial[l] += float64(s)
+		switch {
+		case c.b == nil:
+		case c.pooled:
+			two := c.engine.scratch[worker][:4*row]
+			c.engine.set.Unpool(two, 2*row, g, winners[at:at+row])
+			add(two[:2*row])
+			add(two[2*row:])
+		default:
+			add(g)
 		}
 	}
 }

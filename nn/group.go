@@ -89,7 +89,9 @@ func (o *Options) groups(placed []arch.Placed, forced map[decision]Algo) (groups
 			fuse(is[arch.ReLU])
 			data := o.backs() && (before != nil && before.learns || o.InputGrad)
 			g.Choices = o.choose(placed[i], images, i == 0 && readsPlanar(placed), o.Training && learns, data, forced)
-			if !o.keeps() && g.Algo(ForwardPass).Tile() > 0 { // whose tiles hold whole windows
+			if !o.Keep && (o.Training || !o.backs()) && !slices.ContainsFunc(g.Choices, func(c Choice) bool {
+				return c.Algo.Tile() == 0
+			}) { // tiles hold whole windows, whose gradients are spread as they are read
 				fuse(halves)
 			}
 		case arch.Linear, arch.BatchNorm:

@@ -240,6 +240,13 @@ func (p *Plan) room(buffer *[]float32, floats int) {
 	p.later = append(p.later, func() { *buffer = kernel.Alloc(floats) })
 }
 
+// marks plans for the winners of maxima, whose gradient goes back to them.
+func (p *Plan) marks(maxima *values) {
+	bytes := p.Batch * maxima.size
+	p.workspace += int64(bytes)
+	p.later = append(p.later, func() { maxima.winners = make([]uint8, bytes) })
+}
+
 // needScratch makes each worker's scratch at least so large.
 func (p *Plan) needScratch(floats int) { p.scratchFloats = max(p.scratchFloats, floats) }
 

@@ -72,8 +72,10 @@ func fits(placed *arch.Placement, opt Options, available int64) error {
 	}
 	e := &MemoryError{Network: placed.Network.Name, Training: opt.Training, Batch: opt.Batch, Available: available}
 	if opt.Training {
-		// Training keeps every map. Where these alone do not fit no Plan is drafted: a draft holds sums for each image.
-		if e.Need = report.Memory.Train + opt.Beside; available > 0 && e.Need > available {
+		// Training keeps every map, or a quarter of it where maxima are taken as it is made. Where these alone do not fit no
+		// Plan is drafted: a draft holds sums for each image.
+		e.Need = report.Memory.Train + opt.Beside
+		if available > 0 && report.Memory.Train/4+opt.Beside > available {
 			return e
 		}
 	}

@@ -23,8 +23,8 @@ func TestCheckMemory(t *testing.T) {
 	}{
 		{"available/forward", Options{Batch: 1 << 20}, func(_ *Options, a *int64) { *a = 3e9 }},
 		{"available/training", Options{Batch: 1 << 20, Training: true}, func(_ *Options, a *int64) { *a = 5e9 }},
-		{"available/training/near", Options{Batch: 40, Training: true}, func(_ *Options, a *int64) { *a = 5e9 }},
-		{"available/beside", Options{Batch: 16, Training: true, Beside: 2e9}, func(_ *Options, a *int64) { *a = 5e9 }},
+		{"available/training/near", Options{Batch: 64, Training: true}, func(_ *Options, a *int64) { *a = 5e9 }},
+		{"available/beside", Options{Batch: 24, Training: true, Beside: 2e9}, func(_ *Options, a *int64) { *a = 5e9 }},
 		{"budget/forward", Options{Batch: 200}, func(o *Options, _ *int64) { o.Budget = 9e8 }},
 		{"budget/training", Options{Batch: 200, Training: true}, func(o *Options, _ *int64) { o.Budget = 3e9 }},
 		{"budget/none", Options{Batch: 2}, func(o *Options, _ *int64) { o.Budget = 1e8 }},

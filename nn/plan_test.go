@@ -230,7 +230,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 
 // A plan that keeps every map works in the memory that arch predicts; packing and workspace come on top and are told
 // apart. Inference takes less: conv1 one image at a time, conv2 two, conv3 eight, and the pooling that is fused needs
-// no map before it.
+// no map before it, nor does it while training.
 func TestPlanMemoryIsArchs(t *testing.T) {
 	net, err := arch.Builtin("vgg16")
 	if err != nil {
@@ -257,9 +257,16 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 		train := compile(t, net, params, nn.Options{Batch: batch, Training: true}).Memory()
 		// A plan stops at the logits: the softmax that arch keeps is made when asked for.
 		softmax := int64(batch * 1000 * 4)
-		if train.Weights != m.Parameters || train.Activations != m.Kept-softmax || train.Gradients != m.ParameterGradients+
-			m.ActivationGradients {
+		// The maps before its poolings are not kept, and the widest pair of gradients is that of conv1_1 and pool1.
+		pooled := 4 * int64(batch) * (224*224*64 + 112*112*128 + 56*56*256 + 28*28*512 + 14*14*512)
+		widest := 4 * int64(batch) * (224*224*64 + 112*112*64)
+		if train.Weights != m.Parameters || train.Activations != m.Kept-softmax-pooled ||
+			train.Gradients != m.ParameterGradients+widest {
 			t.Errorf("batch %d: plan %+v, arch %+v", batch, train, m)
+		}
+		apart, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: batch, Training: true, Algo: nn.Direct})
+		if err != nil || apart.Activations != m.Kept-softmax || apart.Gradients != m.ParameterGradients+m.ActivationGradients {
+			t.Errorf("batch %d: plan by the definition %+v, %v, arch %+v", batch, apart, err, m)
 		}
 		// Of the images' gradient alone; the images are narrower than conv1_1 and conv1_2, the widest pair.
 		look, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: batch, InputGrad: true})

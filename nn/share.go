@@ -177,12 +177,15 @@ func (e *engine) shift(from int, in, out *values) (back func()) {
 	if from == 0 {
 		return stay
 	}
-	data, grad, first := in.data, out.grad, e.from
+	data, grad, winners, first := in.data, out.grad, out.winners, e.from
 	if data != nil { // not the network's images, which are found by e.from
 		in.data = data[from*in.size:]
 	}
+	if winners != nil {
+		out.winners = winners[from*out.size:]
+	}
 	out.grad, e.from = grad[from*out.size:], first+from
-	return func() { in.data, out.grad, e.from = data, grad, first } // after a fault too
+	return func() { in.data, out.grad, out.winners, e.from = data, grad, winners, first } // after a fault too
 }
 
 func stay() {}

@@ -15,9 +15,12 @@ type values struct {
 	copy   bool // the same values as the ones before in another order: flattened
 	data   []float32
 	grad   []float32
-	fixed  bool // nobody needs the gradient: nothing before it learns
-	tapped bool
-	kept   []float32 // of all images, where it is tapped and others take turns; data is then a part of it
+	// of 2x2 maxima that a convolution stores in place of its output: which pixel of its window each value is of, as
+	// kernel.Winners tells; nil where no gradient is wanted
+	winners []uint8
+	fixed   bool // nobody needs the gradient: nothing before it learns
+	tapped  bool
+	kept    []float32 // of all images, where it is tapped and others take turns; data is then a part of it
 }
 
 func newValues(shape arch.Shape) *values {

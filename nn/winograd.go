@@ -56,9 +56,10 @@ func (w *tiling) plane() int { return (max(w.inBlocks, w.outBlocks)*w.chunk | 1)
 // planesSize is the floats of a chunk's planes.
 func (w *tiling) planesSize() int { return w.Planes() * w.plane() }
 
-// stripSize is a worker's scratch for a stretch of tiles, of their inputs or of their outputs.
+// stripSize is a worker's scratch for a stretch of tiles, of their inputs or of their outputs, with a row and a column
+// on each side, where windows that are spread may begin and end.
 func (w *tiling) stripSize() int {
-	return w.Side * (stretch*w.Tile + w.Side - w.Tile) * kernel.Block
+	return (w.Side + 2) * (stretch*w.Tile + w.Side - w.Tile + 2) * kernel.Block
 }
 
 // stretch is the most tiles that are transformed at a time: what is copied on the way, 38 KB, stays close by.
@@ -82,26 +83,40 @@ type patches struct {
 	side, top, left int
 	h, w, blocks    int // of the map
 	plane           int // floats from one plane to the next
-	transform       func(dst []float32, plane int, src []float32, row, n int)
+	// The map is the gradient of what 2x2 maxima were taken of, and there is theirs alone, from which it is spread; nil
+	// where the map is there itself.
+	maxima    *values
+	transform func(dst []float32, plane int, src []float32, row, n int)
 }
 
 // inputPatches are those of the input transform.
 func (w *tiling) inputPatches() patches {
-	return patches{w.Side, w.top, w.left, w.inH, w.inW, w.inBlocks, w.plane(), w.Winograd.Input}
+	return patches{side: w.Side, top: w.top, left: w.left, h: w.inH, w: w.inW, blocks: w.inBlocks, plane: w.plane(),
+		transform: w.Winograd.Input}
 }
 
 // gradPatches are the tiles of the output's gradient.
 func (w *tiling) gradPatches() patches {
-	return patches{w.Tile, 0, 0, w.outH, w.outW, w.outBlocks, w.plane(), w.Winograd.Grad}
+	return patches{side: w.Tile, h: w.outH, w: w.outW, blocks: w.outBlocks, plane: w.plane(), transform: w.Winograd.Grad}
 }
 
 // gather transforms one block of tiles [from, to) into planes. Tiles that hang over the map's edge are copied first,
-// with zeros around: all that a row of tiles has at the top or bottom, else the outermost.
+// with zeros around: all that a row of tiles has at the top or bottom, else the outermost. Of a map that is spread all
+// are.
 func (w *tiling) gather(p *patches, planes, strip, src []float32, block, from, to int) {
 	mapSize := p.h * p.w * kernel.Block
+	if p.maxima != nil {
+		mapSize = p.maxima.blockSize()
+	}
 	w.spans(from, to, func(n, ty, tx, at, count int) {
-		image := src[((n*w.parts+w.part)*p.blocks+block)*mapSize:][:mapSize]
+		place := ((n*w.parts+w.part)*p.blocks + block) * mapSize
+		image := src[place:][:mapSize]
 		y, x := ty*w.Tile-p.top, tx*w.Tile-p.left
+		if p.maxima != nil {
+			row, first := p.spread(w.set, strip, image, p.maxima.winners[place:][:mapSize], y, x, (count-1)*w.Tile+p.side)
+			p.transform(planes[(block*w.chunk+at)*kernel.Block:], p.plane, strip[first:], row, count)
+			return
+		}
 		whole := y >= 0 && y+p.side <= p.h
 		for count > 0 {
 			dst := planes[(block*w.chunk+at)*kernel.Block:]
@@ -145,6 +160,30 @@ func (p *patches) cut(strip, image []float32, y, x, width int) {
 	}
 }
 
+// spread makes of the gradient of 2x2 maxima the map's from (y, x) on, as high as a patch and so wide, with zeros where
+// that hangs over. Windows are whole, so it may begin earlier: it returns the floats of a row and where (y, x) lies.
+func (p *patches) spread(set *kernel.Set, strip, maxima []float32, winners []uint8, y, x, width int) (row, first int) {
+	fromY, toY := y>>1, (y+p.side+1)>>1 // of maxima
+	fromX, toX := x>>1, (x+width+1)>>1
+	row = 2 * (toX - fromX) * kernel.Block
+	inX, outX := min(max(fromX, 0), p.w/2), max(min(toX, p.w/2), 0)
+	for my := fromY; my < toY; my++ {
+		two := strip[(my-fromY)*2*row:][:2*row]
+		if my < 0 || my >= p.h/2 || inX >= outX {
+			clear(two)
+			continue
+		}
+		before, after := 2*(inX-fromX)*kernel.Block, 2*(outX-fromX)*kernel.Block
+		for _, line := range [][]float32{two[:row], two[row:]} {
+			clear(line[:before])
+			clear(line[after:])
+		}
+		from, to := (my*(p.w/2)+inX)*kernel.Block, (my*(p.w/2)+outX)*kernel.Block
+		set.Unpool(two[before:], row, maxima[from:to], winners[from:to])
+	}
+	return row, ((y-2*fromY)*(row/kernel.Block) + x - 2*fromX) * kernel.Block
+}
+
 // multiply computes M of a chunk's first tiles for one plane of U.
 func (s *winogradPass) multiply(m, v []float32, plane, tiles int) {
 	w, channels := &s.tiling, s.inBlocks*kernel.Block
@@ -169,6 +208,7 @@ type winogradPass struct {
 	bias   []float32 // padded to blocks
 	relu   bool
 	pools  []*kernel.Pool // by pooled pixels of a row; nil: no pooling
+	maxima *values        // what the pools make; it may have winners
 
 	// The phases of a chunk run one after the other in one worker, in its cache. Where there are few tiles they are one
 	// chunk, whose phases the workers share, so that each plane of U is read once, whoever multiplies by it, and the tasks
@@ -224,7 +264,8 @@ func newWinogradPass(p *Plan, d *direct, tile, parts, images int, bias []float32
 
 // fusePool makes the pass store the maxima of 2x2 windows of the output, odd last rows and columns left out. A tile has
 // an even side, so a window lies within one.
-func (s *winogradPass) fusePool() {
+func (s *winogradPass) fusePool(maxima *values) {
+	s.maxima = maxima
 	row := stretch * s.Tile * kernel.Block
 	for n := range stretch*s.Tile/2 + 1 {
 		s.pools = append(s.pools, kernel.NewPool(n, 2*kernel.Block, []int{0, kernel.Block, row, row + kernel.Block}))
@@ -331,15 +372,21 @@ func (s *winogradPass) transformOutput(m, strip []float32, block, from, to int) 
 	}
 	s.spans(from, to, func(n, ty, tx, at, count int) {
 		src := m[(block*s.chunk+at)*kernel.Block:]
-		image := s.dst[((n*s.parts+s.part)*s.outBlocks+block)*h*w*kernel.Block:][:h*w*kernel.Block]
+		place := ((n*s.parts+s.part)*s.outBlocks + block) * h * w * kernel.Block
+		image := s.dst[place:][:h*w*kernel.Block]
 		y, x := ty*s.Tile, tx*s.Tile
 		rows, cols := min(s.Tile, s.outH-y), min(count*s.Tile, s.outW-x)
 		if s.pools != nil {
 			row := stretch * s.Tile * kernel.Block
 			s.Winograd.Output(strip, row, src, s.plane(), count, bias, s.relu)
 			for r := range rows / 2 {
-				if cols >= 2 {
-					s.set.MaxPool(s.pools[cols/2], image[((y/2+r)*w+x/2)*kernel.Block:], strip[2*r*row:])
+				if cols < 2 {
+					continue
+				}
+				from, to := ((y/2+r)*w+x/2)*kernel.Block, ((y/2+r)*w+(x+cols)/2)*kernel.Block
+				s.set.MaxPool(s.pools[cols/2], image[from:], strip[2*r*row:])
+				if s.maxima.winners != nil {
+					s.set.Winners(s.maxima.winners[place+from:place+to], image[from:to], strip[2*r*row:], row)
 				}
 			}
 			return

@@ -39,6 +39,9 @@ func newWinogradGrad(p *Plan, c *conv, tile int) *winogradGrad {
 	}
 	g.inChunks(min(chunk, total))
 	g.inputPatches, g.gradPatches = g.tiling.inputPatches(), g.tiling.gradPatches()
+	if c.pooled {
+		g.gradPatches.maxima = c.out
+	}
 	p.needScratch(9 * g.inBlocks * kernel.Block * kernel.Block)
 	if g.groups > 1 {
 		p.needShared(g.groups * g.packedSize())
