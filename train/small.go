@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/vggo/vggo/arch"
@@ -52,4 +53,14 @@ func (t *Trainer) sized(step int) (*arch.Placement, *augmenter) {
 		return t.small, t.augmenter.middle(t.recipe.Small.Side)
 	}
 	return t.placed, t.augmenter
+}
+
+// work is what so many steps take, in steps on whole pictures: those on middles count by their pixels.
+func (t *Trainer) work(steps int) float64 {
+	if t.small == nil {
+		return float64(steps)
+	}
+	pixels := func(p *arch.Placement) float64 { return float64(p.Input.H * p.Input.W) }
+	first := min(float64(steps), math.Ceil(t.recipe.Small.Until*float64(t.perEpoch)))
+	return float64(steps) - first*(1-pixels(t.small)/pixels(t.placed))
 }

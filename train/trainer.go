@@ -413,7 +413,8 @@ func (t *Trainer) report(r Report) {
 		r.Elapsed = t.elapsed()
 	}
 	if t.images > 0 {
-		r.Left = time.Duration(float64(r.Elapsed) * float64((t.steps-t.state.Step)*t.recipe.Batch) / float64(t.images))
+		done, before := t.work(t.state.Step), t.work(t.state.Step-t.images/t.recipe.Batch)
+		r.Left = time.Duration(float64(r.Elapsed) * (t.work(t.steps) - done) / (done - before))
 	}
 	t.options.Report(r)
 }
