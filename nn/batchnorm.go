@@ -177,13 +177,15 @@ type moments struct {
 // join adds other pixels (Chan, Golub & LeVeque 1983, equation 2.1).
 func (m *moments) join(other *moments) {
 	total := m.pixels + other.pixels
+	share := other.pixels / total
+	both := m.pixels * share
 	for l := range m.mean {
 		apart := other.mean[l] - m.mean[l]
 		if math.IsInf(m.mean[l], 0) {
 			apart = other.mean[l] // which an infinite mean stays, unless this is its opposite
 		}
-		m.mean[l] += apart * other.pixels / total
-		m.squares[l] += other.squares[l] + apart*apart*m.pixels*other.pixels/total
+		m.mean[l] += float64(apart * share)
+		m.squares[l] += other.squares[l] + float64(apart*apart*both)
 	}
 	m.pixels = total
 }
@@ -240,10 +242,11 @@ func (b *batchNorm) moments(piece, centred []float32) moments {
 		var sum [kernel.Block]float32
 		b.engine.set.SumLanes(&sum, piece[at:min(at+len(centred), len(piece))])
 		for l, s := range sum {
-			p.mean[l] += float64(s) / p.pixels
+			p.mean[l] += float64(s)
 		}
 	}
 	for l := range minus {
+		p.mean[l] /= p.pixels
 		one[l], minus[l] = 1, -float32(p.mean[l])
 	}
 	for at := 0; at < len(piece); at += len(centred) {
