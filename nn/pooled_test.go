@@ -18,6 +18,11 @@ func TestPooledWhileTraining(t *testing.T) {
 	conv := func(out int, bias bool, groups int) arch.Conv {
 		return arch.Conv{Out: out, Window: window(3, 3, 1, 1, arch.Pad(1)), NoBias: !bias, Groups: groups}
 	}
+	sides := []arch.Size{{H: 7, W: 15}, {H: 8, W: 8}, {H: 13, W: 6}}
+	algos := []nn.Algo{nn.Winograd4, nn.Winograd2, nn.Winograd6}
+	if testing.Short() {
+		sides, algos = sides[:1], algos[:1]
+	}
 	for _, c := range []struct {
 		name  string
 		ops   []arch.Op
@@ -31,7 +36,7 @@ func TestPooledWhileTraining(t *testing.T) {
 		{"without padding", []arch.Op{arch.Conv{Out: 24, Window: window(3, 3, 1, 1, arch.Pad(0))}, pool}, 1},
 		{"of the definition", []arch.Op{arch.Conv{Out: 24, Window: window(5, 5, 1, 1, arch.Pad(2))}, arch.ReLU{}, pool}, 0},
 	} {
-		for _, side := range []arch.Size{{H: 8, W: 8}, {H: 7, W: 15}, {H: 13, W: 6}} {
+		for _, side := range sides {
 			ops := append([]arch.Op{arch.ReLU{}}, c.ops...)
 			net := named("pooled", arch.Shape{C: 32, H: side.H, W: side.W}, append(ops, arch.Flatten{}, arch.Linear{Out: 5})...)
 			x := noise(3, 4, net.Input)
@@ -39,7 +44,7 @@ func TestPooledWhileTraining(t *testing.T) {
 				x.Data[i] = float32(math.Round(float64(x.Data[i]))) // ties
 			}
 			for _, set := range kernel.Sets() {
-				for _, algo := range []nn.Algo{nn.Winograd2, nn.Winograd4, nn.Winograd6} {
+				for _, algo := range algos {
 					for _, parts := range []int{0, 2} {
 						name := fmt.Sprintf("%s/%dx%d/%s/%s/%d", c.name, side.H, side.W, set, algo, parts)
 						params := newParams(t, net, nn.He)
