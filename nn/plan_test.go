@@ -265,7 +265,8 @@ func TestPlanMemoryIsArchs(t *testing.T) {
 			t.Errorf("batch %d: plan %+v, arch %+v", batch, train, m)
 		}
 		apart, _, err := nn.Predict(archtest.Place(t, net), nn.Options{Batch: batch, Training: true, Algo: nn.Direct})
-		if err != nil || apart.Activations != m.Kept-softmax || apart.Gradients != m.ParameterGradients+m.ActivationGradients {
+		if err != nil || apart.Activations != m.Kept-softmax ||
+			apart.Gradients != m.ParameterGradients+m.ActivationGradients {
 			t.Errorf("batch %d: plan by the definition %+v, %v, arch %+v", batch, apart, err, m)
 		}
 		// Of the images' gradient alone; the images are narrower than conv1_1 and conv1_2, the widest pair.

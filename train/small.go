@@ -8,8 +8,8 @@ import (
 	"github.com/vggo/vggo/arch"
 )
 
-// Small has a run's first epochs learn from the middle of what Augment makes of each picture, where a step is quicker. A
-// convolution's weights are the same for any size, so what they have learned there holds for whole pictures; the last
+// Small has a run's first epochs learn from the middle of what Augment makes of each picture, where a step is quicker.
+// A convolution's weights are the same for any size, so what they have learned there holds for whole pictures; the last
 // epochs fit them, and batch norm's statistics, to these. The zero value does not.
 type Small struct {
 	Side  int     `yaml:"side"`  // of the middle, which is a square, in pixels

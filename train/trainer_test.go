@@ -444,12 +444,18 @@ func TestRefusals(t *testing.T) {
 			o.Recipe = muon(tiny())
 			*o.Recipe.Rules[0].Momentum = 1
 		},
-		"augment: colour is for pictures with thr":  func(o *train.Options) { o.Recipe.Augment.Colour = 0.1 },
-		"small: side must lie between 1 and 8, the": func(o *train.Options) { o.Recipe.Small = train.Small{Side: 9, Until: 1} },
-		"small: until must be above 0":              func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6} },
-		"fc3 has [20 144] weights for pictures of":  func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6, Until: 1} },
-		"small: 8x8x1:8b,M,16/20,4: layer pool1":    func(o *train.Options) { o.Recipe.Small = train.Small{Side: 1, Until: 1} },
-		"views: \"mirror\" is none of":              func(o *train.Options) { o.Recipe.Views = "mirror" },
+		"augment: colour is for pictures with thr": func(o *train.Options) { o.Recipe.Augment.Colour = 0.1 },
+		"small: side must lie between 1 and 8, the": func(o *train.Options) {
+			o.Recipe.Small = train.Small{Side: 9, Until: 1}
+		},
+		"small: until must be above 0": func(o *train.Options) { o.Recipe.Small = train.Small{Side: 6} },
+		"fc3 has [20 144] weights for pictures of": func(o *train.Options) {
+			o.Recipe.Small = train.Small{Side: 6, Until: 1}
+		},
+		"small: 8x8x1:8b,M,16/20,4: layer pool1": func(o *train.Options) {
+			o.Recipe.Small = train.Small{Side: 1, Until: 1}
+		},
+		"views: \"mirror\" is none of": func(o *train.Options) { o.Recipe.Views = "mirror" },
 		"init.whiten: conv1_1 cannot whiten": func(o *train.Options) {
 			o.Recipe.Model,
 				o.Recipe.Init.Whiten = "8x8x1:32/4", true

@@ -45,7 +45,7 @@ func (f *function) evens(d, n, m V, lanes string) {
 	f.op("VUZP1 V%d."+lanes+", V%d."+lanes+", V%d."+lanes, m, n, d)
 }
 
-// widenBytes and its kin make lanes of twice the bits of the lower half of lanes, or of the higher; what is new is zero.
+// widenBytes and its kin make lanes of twice the bits of the lower half of lanes, or of the higher; what is new is 0.
 func (f *function) widenBytes(d, n V)      { f.op("VUXTL V%d.B8, V%d.H8", n, d) }
 func (f *function) widenHighBytes(d, n V)  { f.op("VUXTL2 V%d.B16, V%d.H8", n, d) }
 func (f *function) widenHalves(d, n V)     { f.op("VUXTL V%d.H4, V%d.S4", n, d) }
